@@ -1,0 +1,240 @@
+//! Launch parameters: the only thing of this crate that the host's GPU
+//! executor needs besides the PTX text. Every struct is `repr(C)`, has no
+//! padding, and is passed by value as a kernel's only argument. Pointers are
+//! device addresses (`u64`); 0 where a field says it may be absent.
+//!
+//! Digests on the device are eight `u32` words: the words of SHA-256's state
+//! as numbers. The host writes them as big-endian bytes to get the digest.
+
+/// Words of a digest on the device.
+pub type DigestWords = [u32; 8];
+
+/// Where a lane's chain stands. One per lane, in device memory, advanced by
+/// `chain_step`, so that launches need no per-iteration arguments.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C)]
+pub struct ChainState {
+    /// s(g, i−1), from which iteration i's operands are drawn.
+    pub state: DigestWords,
+    /// i, the iteration being computed (1-based).
+    pub iteration: u32,
+    /// Which slot of the tile-root and root rings iteration i writes.
+    pub slot: u32,
+    /// Zero.
+    pub reserved: [u32; 2],
+}
+
+/// Which operands a product is made of, where they are not simply those of
+/// the running iteration: one sampled tile, say.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C)]
+pub struct ProductSource {
+    /// First three words of the state of the iteration it belongs to: Philox
+    /// key words k0, k1 and tweak w.
+    pub key: [u32; 3],
+    /// j, the product's index in its iteration.
+    pub product: u32,
+    /// First row of A, a multiple of 128.
+    pub first_row: u32,
+    /// First column of B, a multiple of 128.
+    pub first_column: u32,
+    /// Zero.
+    pub reserved: [u32; 2],
+}
+
+/// `fill`: draws the operands of consecutive products, packed as
+/// [`crate::tile::packed_offset`] says. Any grid; blocks of [`FILL_THREADS`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C)]
+pub struct FillParams {
+    /// Out: per product, A's panels then B's, each 128·dim doubles.
+    pub operands: u64,
+    /// In: the lane's [`ChainState`]; unused where `sources` is present.
+    pub chain: u64,
+    /// In, may be 0: one [`ProductSource`] per product.
+    pub sources: u64,
+    /// n, the length of every vector: a multiple of 128.
+    pub dim: u32,
+    /// Panels of A per product (n/128, or 1 for single tiles).
+    pub panels_a: u32,
+    /// Panels of B per product.
+    pub panels_b: u32,
+    /// Products to fill.
+    pub products: u32,
+    /// j of the first product (unused where `sources` is present).
+    pub first_product: u32,
+    /// Zero.
+    pub reserved: u32,
+}
+
+/// `gemm_*`: multiplies, hashes every output, reduces each tile's leaves to
+/// its root. One parameter block for all variants.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C)]
+pub struct GemmParams {
+    /// In: what `fill` wrote.
+    pub operands: u64,
+    /// In: the lane's [`ChainState`], for its slot.
+    pub chain: u64,
+    /// Out: ring of tile roots, [`DigestWords`] each; slot s starts at
+    /// s·`slot_tiles`; this launch writes from `first_tile` in it.
+    pub tile_roots: u64,
+    /// Out, may be 0: the leaf hashes of this launch, 256 [`DigestWords`] a
+    /// tile, from 0. Not in the ring.
+    pub leaf_hashes: u64,
+    /// In and out, may be 0: one [`SmCounter`] per SM id.
+    pub sm_counters: u64,
+    /// Scratch of [`GEMM_SCRATCH_BYTES_PER_BLOCK`] per block (`gemm_m16n8k8`).
+    pub scratch: u64,
+    /// Tiles of one ring slot: m·(n/128)².
+    pub slot_tiles: u64,
+    /// Index in the slot of this launch's first tile.
+    pub first_tile: u64,
+    /// n, a multiple of 128.
+    pub dim: u32,
+    /// Tile rows per product.
+    pub tiles_m: u32,
+    /// Tile columns per product.
+    pub tiles_n: u32,
+    /// Products in this launch.
+    pub products: u32,
+    /// Entries of `sm_counters`.
+    pub sm_count: u32,
+    /// 1: leave hashing out (for measuring the bare product); 0 otherwise.
+    pub bare: u32,
+}
+
+/// What one SM did, by `%smid` and `%globaltimer`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C)]
+pub struct SmCounter {
+    /// Tiles completed.
+    pub tiles: u64,
+    /// Global timer, ns, when the first of them was done; initialise to
+    /// `u64::MAX`.
+    pub first_ns: u64,
+    /// Global timer, ns, when the last of them was done.
+    pub last_ns: u64,
+    /// Zero.
+    pub reserved: u64,
+}
+
+/// `merkle`: reduces consecutive groups of [`MERKLE_GROUP`] nodes to one node
+/// each. Grid: ⌈count/512⌉; blocks of [`MERKLE_THREADS`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C)]
+pub struct MerkleParams {
+    /// In: nodes; where `slot_nodes` is not 0, the ring's start.
+    pub nodes: u64,
+    /// Out: one node per group.
+    pub out: u64,
+    /// In: the lane's [`ChainState`], for its slot.
+    pub chain: u64,
+    /// Nodes per ring slot, or 0 where `nodes` is no ring.
+    pub slot_nodes: u64,
+    /// Nodes to reduce.
+    pub count: u64,
+}
+
+/// `chain_step`: reduces the last ≤ 512 nodes to D(g,i), stores it, and
+/// advances the chain. One block of [`MERKLE_THREADS`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C)]
+pub struct StepParams {
+    /// In: nodes; where `slot_nodes` is not 0, the ring's start.
+    pub nodes: u64,
+    /// In and out: the lane's [`ChainState`].
+    pub chain: u64,
+    /// Out: ring of roots D(g,i), one [`DigestWords`] a slot.
+    pub roots: u64,
+    /// Nodes per ring slot, or 0 where `nodes` is no ring.
+    pub slot_nodes: u64,
+    /// c as words, for sync digests.
+    pub challenge: DigestWords,
+    /// Nodes to reduce, 1 … 512.
+    pub count: u32,
+    /// S where this lane is the only one and steps over its own sync points;
+    /// 0: every step is a plain one.
+    pub solo_sync_interval: u32,
+    /// Slots of the rings.
+    pub ring_slots: u32,
+    /// Zero.
+    pub reserved: u32,
+}
+
+/// Threads of a block of `fill`.
+pub const FILL_THREADS: u32 = 256;
+/// Nodes that one block of `merkle` reduces to one.
+pub const MERKLE_GROUP: u32 = 512;
+/// Threads of a block of `merkle` and `chain_step`.
+pub const MERKLE_THREADS: u32 = 256;
+/// Scratch of one block of `gemm_m16n8k8`: two finished tiles.
+pub const GEMM_SCRATCH_BYTES_PER_BLOCK: u64 = 2 * 128 * 128 * 8;
+
+const _: () = {
+    assert!(size_of::<ChainState>() == 48, "ChainState has padding");
+    assert!(size_of::<ProductSource>() == 32, "ProductSource has padding");
+    assert!(size_of::<FillParams>() == 48, "FillParams has padding");
+    assert!(size_of::<GemmParams>() == 88, "GemmParams has padding");
+    assert!(size_of::<SmCounter>() == 32, "SmCounter has padding");
+    assert!(size_of::<MerkleParams>() == 40, "MerkleParams has padding");
+    assert!(size_of::<StepParams>() == 80, "StepParams has padding");
+};
+
+/// One product kernel: its name in PTX and how it is launched.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct GemmKernel {
+    /// Entry point.
+    pub name: &'static str,
+    /// Threads of a block.
+    pub threads: u32,
+    /// Dynamic shared memory of a block, bytes.
+    pub shared_bytes: u32,
+    /// How blocks map to tiles.
+    pub grid: GemmGrid,
+    /// Which unit multiplies.
+    pub unit: Unit,
+}
+
+/// How blocks map to tiles.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum GemmGrid {
+    /// One block per tile.
+    PerTile,
+    /// One block per SM (fewer where there are fewer tiles); blocks stride over the tiles.
+    Persistent,
+}
+
+/// Which unit multiplies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unit {
+    /// The FP64 FMA pipe.
+    FmaPipe,
+    /// FP64 tensor cores: compared with the FMA pipe before a device's first run.
+    TensorCore,
+}
+
+/// FMA pipe, any device.
+pub const GEMM_FMA: GemmKernel = GemmKernel {
+    name: "gemm_fma",
+    threads: 256,
+    shared_bytes: 2 * 2 * 16384,
+    grid: GemmGrid::PerTile,
+    unit: Unit::FmaPipe,
+};
+/// Tensor cores of compute capability 8.0 and later (`mma.m8n8k4`).
+pub const GEMM_M8N8K4: GemmKernel = GemmKernel {
+    name: "gemm_m8n8k4",
+    threads: 256,
+    shared_bytes: 4 * 2 * 16384,
+    grid: GemmGrid::PerTile,
+    unit: Unit::TensorCore,
+};
+/// Tensor cores of compute capability 9.0 (`mma.m16n8k8`), hashing overlapped.
+pub const GEMM_M16N8K8: GemmKernel = GemmKernel {
+    name: "gemm_m16n8k8",
+    threads: 384,
+    shared_bytes: 6 * 2 * 16384 + 1024,
+    grid: GemmGrid::Persistent,
+    unit: Unit::TensorCore,
+};

@@ -1,0 +1,2 @@
+//! The `attest` program.
+fn main() {}

@@ -1,0 +1,170 @@
+//! What executes the work: the trait, and its two homes.
+//!
+//! A lane's chain is cut at sync points into segments. Inside a segment the
+//! chain needs nothing from other lanes, so an executor runs it in one go and
+//! the caller takes the step over the sync point.
+
+pub mod cpu;
+pub mod gpu;
+pub mod lanes;
+
+use crate::protocol::digest::{Digest, Uuid};
+use crate::protocol::plan::Shape;
+use std::ops::ControlFlow;
+
+/// "gpu" or "cpu", as in the evidence.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// A CUDA device.
+    Gpu,
+    /// The host's cores.
+    Cpu,
+}
+
+/// What a lane says of itself in the evidence.
+#[derive(Clone, Debug)]
+pub struct LaneFacts {
+    /// Which executor.
+    pub kind: Kind,
+    /// Binds the lane's chain: `cuDeviceGetUuid_v2`, or the CPU executor's choice.
+    pub uuid: Uuid,
+    /// Device name.
+    pub model: String,
+    /// Device memory in bytes.
+    pub memory_bytes: u64,
+    /// SMs; 0 on a CPU.
+    pub sm_count: u32,
+    /// Further evidence fields of this lane (kernel variant, driver, …).
+    pub more: serde_json::Map<String, serde_json::Value>,
+}
+
+/// Tiles completed per SM since [`Executor::begin`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SmTiles {
+    /// One count per SM.
+    Counted(Vec<u64>),
+    /// A GPU whose counters could not be trusted, and why.
+    Unavailable(String),
+    /// Not a GPU.
+    NotApplicable,
+}
+
+/// A run of iterations on one lane.
+#[derive(Clone, Copy, Debug)]
+pub struct Segment {
+    /// n and m.
+    pub shape: Shape,
+    /// i of the first iteration (1-based).
+    pub first_iteration: u32,
+    /// How many, at least 1.
+    pub iterations: u32,
+    /// s(g, first−1).
+    pub start: Digest,
+    /// Where this lane is the only one: c and S, so that sync points inside
+    /// the segment are stepped over without the caller. Otherwise `None`, and
+    /// no sync point lies inside (the last iteration may be one).
+    pub solo_sync: Option<SoloSync>,
+}
+
+/// What a single lane needs to take sync steps by itself.
+#[derive(Clone, Copy, Debug)]
+pub struct SoloSync {
+    /// c.
+    pub challenge: Digest,
+    /// S.
+    pub interval: u32,
+}
+
+/// What one iteration yields.
+#[derive(Clone, Copy, Debug)]
+pub struct IterationOutput<'a> {
+    /// i.
+    pub iteration: u32,
+    /// D(g,i).
+    pub root: Digest,
+    /// Roots of the tiles' subtrees, in tile order over all products.
+    pub tile_roots: &'a [Digest],
+}
+
+/// A tile whose leaf hashes are wanted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct TileRequest {
+    /// s(g, i−1) of its iteration.
+    pub state: Digest,
+    /// j.
+    pub product: u32,
+    /// Tile row.
+    pub tile_row: u32,
+    /// Tile column.
+    pub tile_column: u32,
+}
+
+/// Why an executor could not do its work. Text in two lines: what happened,
+/// what to try.
+#[derive(Debug, thiserror::Error)]
+pub enum ExecError {
+    /// The driver, a kernel or a device failed.
+    #[error("{what} failed on {device}: {cause}\n{advice}")]
+    Device {
+        /// Which operation or kernel.
+        what: String,
+        /// Which device.
+        device: String,
+        /// The driver's words.
+        cause: String,
+        /// What to try.
+        advice: String,
+    },
+    /// Not enough memory.
+    #[error("{device} has {free_bytes} bytes free and {needed_bytes} are needed\n{advice}")]
+    Memory {
+        /// Which device.
+        device: String,
+        /// Needed for the smallest chunk.
+        needed_bytes: u64,
+        /// Free when asked.
+        free_bytes: u64,
+        /// What to try.
+        advice: String,
+    },
+    /// The sink asked to stop.
+    #[error("stopped")]
+    Stopped,
+}
+
+/// Receives each iteration's output in order; `Break` stops the run.
+pub type Sink<'a> = dyn FnMut(IterationOutput<'_>) -> ControlFlow<()> + 'a;
+
+/// One lane's means of computing.
+pub trait Executor: Send {
+    /// What it is.
+    fn facts(&self) -> &LaneFacts;
+
+    /// Allocates for `shape` and clears the SM counters.
+    ///
+    /// # Errors
+    /// [`ExecError::Memory`] where not even one product fits.
+    fn begin(&mut self, shape: Shape) -> Result<(), ExecError>;
+
+    /// Computes a segment, giving each iteration to `sink` in order.
+    ///
+    /// # Errors
+    /// Device faults, and [`ExecError::Stopped`] where the sink breaks.
+    fn run(&mut self, segment: &Segment, sink: &mut Sink<'_>) -> Result<(), ExecError>;
+
+    /// The 256 leaf hashes of each requested tile, in request order. `dim` is n.
+    ///
+    /// # Errors
+    /// Device faults.
+    fn tile_leaf_hashes(
+        &mut self,
+        dim: u32,
+        tiles: &[TileRequest],
+    ) -> Result<Vec<Vec<Digest>>, ExecError>;
+
+    /// Tiles per SM of the iterations run since [`Executor::begin`].
+    ///
+    /// # Errors
+    /// Device faults.
+    fn sm_tiles(&mut self) -> Result<SmTiles, ExecError>;
+}

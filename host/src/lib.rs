@@ -1,0 +1,8 @@
+//! attest: proves by computation which GPUs did how much work.
+#![deny(unsafe_code)]
+
+pub mod evidence;
+pub mod executor;
+pub mod protocol;
+pub mod reference;
+pub mod session;

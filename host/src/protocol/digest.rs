@@ -1,0 +1,79 @@
+//! SHA-256 digests and device UUIDs: newtypes that print as lower-case hex.
+
+use sha2::{Digest as _, Sha256};
+use std::fmt;
+
+/// 32 bytes: a SHA-256 value, a seed, a nonce or a coin.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
+pub struct Digest(pub [u8; 32]);
+
+/// 16 bytes: a device's UUID in written order.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
+pub struct Uuid(pub [u8; 16]);
+
+impl Digest {
+    /// SHA-256 of the concatenation of `parts`.
+    pub fn of(parts: &[&[u8]]) -> Self {
+        let mut h = Sha256::new();
+        for part in parts {
+            h.update(part);
+        }
+        Self(h.finalize().into())
+    }
+}
+
+/// Text that is not exactly the right number of lower-case hex digits.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("expected {expected} lower-case hex digits")]
+pub struct HexError {
+    /// How many digits were expected.
+    pub expected: usize,
+}
+
+/// Decodes exactly `N` bytes of lower-case hex.
+///
+/// # Errors
+/// Any other length, or any character outside `0-9a-f`.
+pub fn hex_array<const N: usize>(text: &str) -> Result<[u8; N], HexError> {
+    let error = HexError { expected: 2 * N };
+    if text.bytes().any(|b| !matches!(b, b'0'..=b'9' | b'a'..=b'f')) {
+        return Err(error);
+    }
+    let mut out = [0; N];
+    hex::decode_to_slice(text, &mut out).map_err(|_| error)?;
+    Ok(out)
+}
+
+macro_rules! hex_text {
+    ($name:ident) => {
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&hex::encode(self.0))
+            }
+        }
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                fmt::Display::fmt(self, f)
+            }
+        }
+        impl std::str::FromStr for $name {
+            type Err = HexError;
+            fn from_str(text: &str) -> Result<Self, HexError> {
+                hex_array(text).map(Self)
+            }
+        }
+        impl serde::Serialize for $name {
+            fn serialize<S: serde::Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
+                s.collect_str(self)
+            }
+        }
+        impl<'de> serde::Deserialize<'de> for $name {
+            fn deserialize<D: serde::Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
+                let text = <std::borrow::Cow<'de, str>>::deserialize(d)?;
+                text.parse().map_err(serde::de::Error::custom)
+            }
+        }
+    };
+}
+hex_text!(Digest);
+hex_text!(Uuid);

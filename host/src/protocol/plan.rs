@@ -1,0 +1,77 @@
+//! Shapes: counts of tiles, leaves and operations that follow from a challenge.
+
+use gpu_kernels::tile::{LEAVES_PER_TILE, TILE};
+
+/// The size of one iteration on one lane.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Shape {
+    /// n: rows, columns and inner dimension; a multiple of 128.
+    pub dim: u32,
+    /// m: products per iteration.
+    pub products: u32,
+}
+
+impl Shape {
+    /// Tiles along one side of a product: n/128.
+    pub fn tiles_per_side(self) -> u32 {
+        self.dim / TILE
+    }
+    /// Tiles of one product: (n/128)².
+    pub fn tiles_per_product(self) -> u64 {
+        u64::from(self.tiles_per_side()).pow(2)
+    }
+    /// Tiles of one iteration.
+    pub fn tiles(self) -> u64 {
+        u64::from(self.products) * self.tiles_per_product()
+    }
+    /// L, the leaves of one iteration.
+    pub fn leaves(self) -> u64 {
+        self.tiles() * u64::from(LEAVES_PER_TILE)
+    }
+    /// Fused multiply-adds of one iteration: m·n³. At most 2⁵⁷.
+    pub fn multiply_adds(self) -> u64 {
+        u64::from(self.products) * u64::from(self.dim).pow(3)
+    }
+    /// Bytes of one product's two operands: 16·n².
+    pub fn operand_bytes_per_product(self) -> u64 {
+        16 * u64::from(self.dim).pow(2)
+    }
+}
+
+/// Where a leaf lies in its iteration.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct LeafPlace {
+    /// j.
+    pub product: u32,
+    /// Tile row and tile column in the product.
+    pub tile_row: u32,
+    /// Tile column.
+    pub tile_column: u32,
+    /// l: the leaf in its tile, 0 … 255.
+    pub leaf: u32,
+}
+
+impl LeafPlace {
+    /// The place of leaf `index` (0 … L−1) of an iteration.
+    pub fn of(shape: Shape, index: u64) -> Self {
+        let tile = index / u64::from(LEAVES_PER_TILE);
+        let in_product = tile % shape.tiles_per_product();
+        let side = u64::from(shape.tiles_per_side());
+        Self {
+            product: (tile / shape.tiles_per_product()) as u32,
+            tile_row: (in_product / side) as u32,
+            tile_column: (in_product % side) as u32,
+            leaf: (index % u64::from(LEAVES_PER_TILE)) as u32,
+        }
+    }
+    /// The eight rows of A that the leaf depends on, in the order of a.
+    pub fn rows(self) -> [u32; 8] {
+        let first = self.tile_row * TILE + (self.leaf >> 7) * 64 + ((self.leaf >> 2) & 7);
+        std::array::from_fn(|a| first + 8 * a as u32)
+    }
+    /// The eight columns of B, in the order of b then e.
+    pub fn columns(self) -> [u32; 8] {
+        let first = self.tile_column * TILE + ((self.leaf >> 5) & 3) * 32 + 2 * (self.leaf & 3);
+        std::array::from_fn(|c| first + 8 * (c as u32 / 2) + c as u32 % 2)
+    }
+}
