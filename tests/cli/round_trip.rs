@@ -1,0 +1,56 @@
+//! challenge → run → verify on the CPU, through pipes and files.
+
+use crate::{Example, OK, names_in, run, run_with_input};
+use serde_json::Value;
+
+#[test]
+fn an_honest_result_is_verified() {
+    let example = Example::new(&[]);
+    let verdict = example.verify(&example.result).expect(OK);
+    assert!(verdict.stdout.to_lowercase().contains("verified"), "{}", verdict.stdout);
+}
+
+#[test]
+fn files_and_standard_input_give_the_same() {
+    let example = Example::new(&[]);
+    let result = example.path("result.json");
+    let token = format!("@{}", example.path("token").display());
+    run(["verify", "--sampled", result.to_str().unwrap(), "--challenge", &token]).expect(OK);
+    let args = ["verify", result.to_str().unwrap(), "--challenge", "-"];
+    run_with_input(args, format!("{}\n", example.token).as_bytes()).expect(OK);
+}
+
+#[test]
+fn full_verification_agrees() {
+    let example = Example::new(&["--sample-rate", "0.5", "--sync", "2"]);
+    let result = example.path("result.json");
+    run(["verify", "--full", result.to_str().unwrap(), "--challenge", &example.token]).expect(OK);
+}
+
+#[test]
+fn json_verdicts_parse() {
+    let example = Example::new(&[]);
+    let args = ["verify", "-", "--json", "--challenge", &example.token];
+    let verdict = run_with_input(args, example.result.as_bytes()).expect(OK);
+    let verdict: Value = serde_json::from_str(&verdict.stdout).expect("JSON");
+    assert_eq!(verdict["outcome"], "verified");
+}
+
+#[test]
+fn run_writes_its_result_to_a_file_and_nothing_else() {
+    let example = Example::new(&[]);
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("result.json");
+    let token = format!("@{}", example.path("token").display());
+    let args = ["run", "--executor", "cpu", "--challenge", &token, "--out"];
+    run(args.iter().copied().chain([out.to_str().unwrap()])).expect(OK).printed_nothing();
+    assert_eq!(names_in(folder.path()), ["result.json"]);
+    example.verify(&std::fs::read_to_string(out).unwrap()).expect(OK);
+}
+
+#[test]
+fn a_run_in_a_pipe_is_silent() {
+    let example = Example::new(&[]);
+    let args = ["run", "--executor", "cpu", "--challenge", &example.token];
+    assert_eq!(run(args).expect(OK).stderr, "");
+}
