@@ -1,12 +1,12 @@
 //! Issuing a challenge: what was asked for, the defaults for the rest, a fresh
 //! nonce and seed, and the clock.
 
-use crate::protocol::challenge::{Challenge, ChallengeError, ChallengeSpec};
+use crate::protocol::challenge::{CHALLENGE_TYPE, Challenge, ChallengeError, ChallengeSpec, VERSION};
 use crate::protocol::digest::Digest;
+use crate::protocol::json::present;
+use crate::protocol::time;
 use serde::Deserialize;
 
-/// The challenge type of protocol version 1.
-const CHALLENGE_TYPE: &str = "matrix_multiplication_pow";
 /// Openings that a default challenge asks for in all: with none of the work
 /// sampled twice, a miner that left out a tenth and ground 2⁸⁰ commitments
 /// escapes with a probability below 10⁻²¹.
@@ -19,24 +19,43 @@ const VALIDITY_DEFAULT_S: u64 = 3600;
 #[serde(deny_unknown_fields, default)]
 #[expect(missing_docs, reason = "the fields are those of the challenge in docs/protocol.md")]
 pub struct Request {
+    #[serde(deserialize_with = "present")]
     pub version: Option<u64>,
+    #[serde(deserialize_with = "present")]
     pub challenge_type: Option<String>,
+    #[serde(deserialize_with = "present")]
     pub gpu_pow_seed: Option<Digest>,
+    #[serde(deserialize_with = "present")]
     pub validator_nonce: Option<Digest>,
+    #[serde(deserialize_with = "present")]
     pub matrix_dim: Option<u64>,
+    #[serde(deserialize_with = "present")]
     pub num_matrices: Option<u64>,
+    #[serde(deserialize_with = "present")]
     pub num_iterations: Option<u64>,
+    #[serde(deserialize_with = "present")]
     pub sync_interval: Option<u64>,
+    #[serde(deserialize_with = "present")]
     pub verification_sample_rate: Option<f64>,
+    #[serde(deserialize_with = "present")]
     pub samples_per_iteration: Option<u64>,
+    #[serde(deserialize_with = "present")]
     pub issued_at: Option<String>,
+    #[serde(deserialize_with = "present")]
     pub expires_at: Option<String>,
+    #[serde(deserialize_with = "present")]
     pub gpu_count: Option<u64>,
+    #[serde(deserialize_with = "present")]
     pub gpu_model: Option<String>,
+    #[serde(deserialize_with = "present")]
     pub min_memory_bytes: Option<u64>,
+    #[serde(deserialize_with = "present")]
     pub max_duration_ms: Option<u64>,
+    #[serde(deserialize_with = "present")]
     pub min_sm_utilization: Option<f64>,
+    #[serde(deserialize_with = "present")]
     pub miner_id: Option<Digest>,
+    #[serde(deserialize_with = "present")]
     pub validator_id: Option<Digest>,
     /// Seconds from issue to expiry; wins over `expires_at`. Not a field on the wire.
     #[serde(skip)]
@@ -109,14 +128,14 @@ fn complete(
         (None, Some(text)) => text.clone(),
         (valid_for_s, _) => {
             // An issue time that does not parse is refused by `Challenge::issue`.
-            let from = issued_at.parse().unwrap_or(now).as_second();
+            let from = time::parse(&issued_at).unwrap_or(now.as_second());
             let valid_for_s = i64::try_from(valid_for_s.unwrap_or(VALIDITY_DEFAULT_S));
             let until = valid_for_s.ok().and_then(|s| from.checked_add(s));
             wire_time(until.ok_or(IssueError::Time)?)?
         }
     };
     Ok(ChallengeSpec {
-        version: request.version.unwrap_or(1),
+        version: request.version.unwrap_or(VERSION),
         challenge_type: request.challenge_type.clone().unwrap_or_else(|| CHALLENGE_TYPE.into()),
         gpu_pow_seed,
         validator_nonce,
@@ -142,8 +161,7 @@ fn complete(
 
 /// YYYY-MM-DDThh:mm:ssZ.
 fn wire_time(unix_s: i64) -> Result<String, IssueError> {
-    let time = jiff::Timestamp::from_second(unix_s).map_err(|_| IssueError::Time)?;
-    Ok(time.strftime("%Y-%m-%dT%H:%M:%SZ").to_string())
+    time::format(unix_s).ok_or(IssueError::Time)
 }
 
 #[cfg(test)]
@@ -188,6 +206,12 @@ mod tests {
         let [a, b] = [0, 1].map(|_| issue(&Request::default()).unwrap());
         assert_ne!(a.spec().gpu_pow_seed, b.spec().gpu_pow_seed);
         assert_ne!(a.spec().validator_nonce, b.spec().validator_nonce);
+    }
+
+    #[test]
+    fn null_is_no_way_to_leave_a_field_out() {
+        assert!(serde_json::from_str::<Request>(r#"{"matrix_dim": null}"#).is_err());
+        assert_eq!(serde_json::from_str::<Request>("{}").unwrap(), Request::default());
     }
 
     #[test]

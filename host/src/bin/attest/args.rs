@@ -103,7 +103,7 @@ pub struct Challenge {
     #[arg(long, value_name = "S")]
     pub sync: Option<u64>,
     /// Share of iterations that is sampled, in steps of 0.000001 [default: 1]
-    #[arg(long, value_name = "RATE")]
+    #[arg(long, value_name = "RATE", value_parser = parse_share)]
     pub sample_rate: Option<f64>,
     /// Leaves drawn in each sampled iteration of each lane
     /// [default: so many that all lanes and iterations have at least 1000]
@@ -125,7 +125,7 @@ pub struct Challenge {
     #[arg(long, value_name = "DURATION", value_parser = parse_duration_ms)]
     pub max_duration: Option<u64>,
     /// Share of each lane's SMs that must have done work, 0 to 1
-    #[arg(long, value_name = "SHARE")]
+    #[arg(long, value_name = "SHARE", value_parser = parse_share)]
     pub min_sm_utilization: Option<f64>,
     /// Ed25519 public key of the only miner that may answer (64 hex digits)
     #[arg(long, value_name = "KEY")]
@@ -312,6 +312,13 @@ fn parse_duration_ms(text: &str) -> Result<u64, String> {
         return Err("expected whole milliseconds, such as 500ms, 45s or 10m".to_owned());
     }
     u64::try_from(duration.as_millis()).map_err(|_| "too long".to_owned())
+}
+
+fn parse_share(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(share) if share.is_finite() => Ok(share),
+        _ => Err("expected a decimal number from 0 to 1".to_owned()),
+    }
 }
 
 fn parse_arrival(text: &str) -> Result<Arrival, String> {

@@ -3,7 +3,6 @@
 
 use crate::args::Color;
 use std::fmt::Write as _;
-use std::io::IsTerminal as _;
 
 /// Whether to colour what goes to standard output.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
