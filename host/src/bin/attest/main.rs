@@ -7,8 +7,8 @@ mod commands;
 mod input;
 mod outcome;
 mod paint;
-
-
+mod progress;
+mod signals;
 
 use args::{Cli, Command};
 use clap::Parser as _;
@@ -19,10 +19,14 @@ fn main() -> ExitCode {
     init_log(cli.color);
     let color = cli.color;
     let result = match cli.command {
+        Command::Detect(args) => commands::detect::run(&args),
         Command::Challenge(args) => commands::challenge::run(*args),
+        Command::Run(args) => commands::run::run(&args),
+        Command::Verify(args) => commands::verify::run(&args, color),
         Command::Inspect(args) => commands::inspect::run(&args),
+        Command::Selftest(args) => commands::selftest::run(&args, color),
+        Command::Demo => commands::demo::run(color),
         Command::Completions { shell } => commands::completions::run(shell),
-        _ => Ok(outcome::Done::CouldNotRun),
     };
     outcome::exit_code(result, color)
 }

@@ -3,5 +3,11 @@
 
 pub mod challenge;
 pub mod completions;
+pub mod demo;
+pub mod detect;
 pub mod inspect;
+pub mod run;
+pub mod selftest;
 mod summary;
+mod summary;
+pub mod verify;

@@ -1,0 +1,120 @@
+//! `attest verify`: checks a result and prints the verdict.
+//!
+//! A result of the wrong form is a verdict, too: rejected in step 1. Only a
+//! fault on this side (no file, no GPU, no token) is none.
+
+use crate::args::{self, Arrival, Color, Recomputer};
+use crate::outcome::{Done, Result, print, print_json};
+use crate::paint::Paint;
+use crate::{input, progress};
+use anyhow::bail;
+use attest::executor::cpu::{CpuExecutor, CpuOptions, CpuVerifier};
+use attest::executor::gpu::{self, GpuExecutor, GpuOptions};
+use attest::protocol::challenge::Challenge;
+use attest::protocol::circumstances::Circumstances;
+use attest::protocol::transcript::{ReadError, ResultDoc};
+use attest::protocol::verdict::Verdict;
+use attest::protocol::verified::{Extent, Verified};
+use attest::protocol::verify::{
+    Failure, Means, Progress, Recompute, RecomputeIteration, verify_with,
+};
+use attest::session::files::Source;
+use attest::session::recompute::ByExecutor;
+use std::io::BufReader;
+use std::time::Duration;
+
+/// Verifies the result; the exit code is the verdict.
+///
+/// # Errors
+/// An unreadable source or no means to recompute: no verdict.
+pub fn run(args: &args::Verify, color: Color) -> Result {
+    let source = Source::of_path(&args.result);
+    if source == Source::Stdin && Source::of_text(&args.challenge) == Source::Stdin {
+        bail!("result and challenge can't both come from standard input\nPut one into a file.");
+    }
+    let challenge = input::challenge(&args.challenge)?;
+    let reader = BufReader::new(source.open()?);
+    let outcome = match ResultDoc::read(reader, &challenge) {
+        Err(ReadError::Io(error)) => {
+            bail!("cannot read {}: {error}\nCheck the file or the connection.", source.name())
+        }
+        Err(form) => Err(Failure::from(form)),
+        Ok(result) => check(args, &challenge, &result)?,
+    };
+    let verdict = Verdict::new(&challenge, &outcome);
+    if args.json {
+        print_json(&verdict)?;
+    } else {
+        print(&painted(&verdict.render_text(), &outcome, Paint::of(color, &std::io::stdout())))?;
+    }
+    Ok(done(&outcome))
+}
+
+/// The exit code of a verification.
+pub fn done(outcome: &Result<Verified, Failure>) -> Done {
+    match outcome {
+        Ok(_) => Done::Ok,
+        Err(Failure::Rejected(_)) => Done::Rejected,
+        Err(Failure::CouldNotRun(_)) => Done::CouldNotRun,
+    }
+}
+
+/// The verdict's text with its first line coloured.
+pub fn painted(text: &str, outcome: &Result<Verified, Failure>, paint: Paint) -> String {
+    let (headline, rest) = text.split_once('\n').unwrap_or((text, ""));
+    let headline = if outcome.is_ok() { paint.good(headline) } else { paint.bad(headline) };
+    format!("{headline}\n{rest}")
+}
+
+fn check(
+    args: &args::Verify,
+    challenge: &Challenge,
+    result: &ResultDoc,
+) -> Result<std::result::Result<Verified, Failure>> {
+    let circumstances = Circumstances {
+        arrival_unix_s: match args.arrived_at {
+            Arrival::Now => Some(jiff::Timestamp::now().as_second()),
+            Arrival::UnixS(unix_s) => Some(unix_s),
+            Arrival::Unknown => None,
+        },
+        elapsed: args.elapsed.map(Duration::from_millis),
+        ..Circumstances::default()
+    };
+    let (recompute, mut iterations): (Box<dyn Recompute>, Box<dyn RecomputeIteration>) =
+        match args.executor {
+            Recomputer::Cpu => {
+                let cpu = CpuExecutor::new(CpuOptions::default());
+                (Box::new(CpuVerifier::new()), Box::new(ByExecutor::new(Box::new(cpu))))
+            }
+            Recomputer::Gpu => (Box::new(first_gpu()?), Box::new(first_gpu()?)),
+        };
+    let extent = match (args.full, args.executor) {
+        (true, _) => Some(Extent::EveryIteration),
+        // A GPU is as fast with a whole iteration as with its samples.
+        (false, Recomputer::Gpu) => Some(Extent::SampledIterations),
+        (false, Recomputer::Cpu) => None,
+    };
+    let bar = progress::bar("verifying", result.openings.len() as u64);
+    let outcome = verify_with(
+        challenge,
+        result,
+        &circumstances,
+        Means {
+            recompute: recompute.as_ref(),
+            whole: extent.map(|extent| (extent, iterations.as_mut())),
+            progress: &mut |progress| {
+                let (Progress::Leaves { done, total } | Progress::Iterations { done, total }) =
+                    progress;
+                bar.set_length(total);
+                bar.set_position(done);
+            },
+        },
+    );
+    bar.finish_and_clear();
+    Ok(outcome)
+}
+
+fn first_gpu() -> Result<ByExecutor> {
+    gpu::devices()?;
+    Ok(ByExecutor::new(Box::new(GpuExecutor::open(0, GpuOptions::default())?)))
+}
