@@ -9,6 +9,7 @@
 
 pub mod chain;
 pub mod challenge;
+pub mod circumstances;
 pub mod digest;
 pub mod evidence;
 pub mod json;
@@ -16,9 +17,11 @@ pub mod merkle;
 pub mod plan;
 mod read;
 pub mod receipt;
+pub mod rejection;
 pub mod sample;
 pub mod signature;
 pub mod time;
 pub mod transcript;
 pub mod verdict;
+pub mod verified;
 pub mod verify;
