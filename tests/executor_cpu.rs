@@ -227,8 +227,7 @@ fn vectors_reproduce() {
             }
             // A single lane takes its sync steps by itself.
             if let [(states, roots)] = vector.lanes.as_slice() {
-                let solo =
-                    SoloSync { challenge: vector.challenge, interval: vector.sync_interval };
+                let solo = SoloSync { challenge: vector.challenge, interval: vector.sync_interval };
                 let mut segment = segment(vector.shape, roots.len() as u32, states[0]);
                 segment.solo_sync = Some(solo);
                 let mut got = Vec::new();

@@ -8,9 +8,8 @@ use super::stream::{FIRST_FULL_ROUND, M0, M1, STEPS_MAX, Steps, Stream, TWO_BITS
 use std::arch::x86_64::{
     __m256d, __m256i, _mm256_blend_epi32, _mm256_broadcast_sd, _mm256_castsi256_pd,
     _mm256_fmadd_pd, _mm256_loadu_pd, _mm256_loadu_si256, _mm256_mul_epu32, _mm256_or_si256,
-    _mm256_set1_epi32, _mm256_set1_epi64x, _mm256_set1_pd, _mm256_setzero_pd,
-    _mm256_setzero_si256, _mm256_slli_epi64, _mm256_srli_epi64, _mm256_storeu_pd, _mm256_sub_pd,
-    _mm256_xor_si256,
+    _mm256_set1_epi32, _mm256_set1_epi64x, _mm256_set1_pd, _mm256_setzero_pd, _mm256_setzero_si256,
+    _mm256_slli_epi64, _mm256_srli_epi64, _mm256_storeu_pd, _mm256_sub_pd, _mm256_xor_si256,
 };
 
 /// Doubles in a register, and vectors generated at once.
@@ -135,8 +134,7 @@ unsafe fn fill_group(
             let (k0, k1) = (_mm256_set1_epi32(key[0] as i32), _mm256_set1_epi32(key[1] as i32));
             for c in &mut c {
                 let (left, right) = (_mm256_mul_epu32(m1, c[2]), _mm256_mul_epu32(m0, c[0]));
-                let (up, down) =
-                    (_mm256_srli_epi64::<32>(left), _mm256_srli_epi64::<32>(right));
+                let (up, down) = (_mm256_srli_epi64::<32>(left), _mm256_srli_epi64::<32>(right));
                 *c = [
                     _mm256_xor_si256(_mm256_xor_si256(c[1], k0), up),
                     left,

@@ -9,10 +9,10 @@
 use super::kernel::Kernel;
 use super::stream::{FIRST_FULL_ROUND, M0, M1, STEPS_MAX, Steps, Stream, TWO_BITS};
 use std::arch::x86_64::{
-    __m512d, __m512i, _mm512_castsi512_pd, _mm512_fmadd_pd, _mm512_loadu_pd,
-    _mm512_loadu_si512, _mm512_mask_shuffle_epi32, _mm512_mul_epu32, _mm512_or_si512,
-    _mm512_set1_epi32, _mm512_set1_epi64, _mm512_set1_pd, _mm512_srli_epi64, _mm512_storeu_pd,
-    _mm512_sub_pd, _mm512_ternarylogic_epi64, _mm512_xor_si512,
+    __m512d, __m512i, _mm512_castsi512_pd, _mm512_fmadd_pd, _mm512_loadu_pd, _mm512_loadu_si512,
+    _mm512_mask_shuffle_epi32, _mm512_mul_epu32, _mm512_or_si512, _mm512_set1_epi32,
+    _mm512_set1_epi64, _mm512_set1_pd, _mm512_srli_epi64, _mm512_storeu_pd, _mm512_sub_pd,
+    _mm512_ternarylogic_epi64, _mm512_xor_si512,
 };
 
 /// Doubles in a register, and vectors generated at once.
@@ -125,8 +125,7 @@ unsafe fn fill_group(
             let (k0, k1) = (_mm512_set1_epi32(key[0] as i32), _mm512_set1_epi32(key[1] as i32));
             for c in &mut c {
                 let (left, right) = (_mm512_mul_epu32(m1, c[2]), _mm512_mul_epu32(m0, c[0]));
-                let (up, down) =
-                    (_mm512_srli_epi64::<32>(left), _mm512_srli_epi64::<32>(right));
+                let (up, down) = (_mm512_srli_epi64::<32>(left), _mm512_srli_epi64::<32>(right));
                 *c = [
                     _mm512_ternarylogic_epi64::<XOR3>(up, c[1], k0),
                     left,

@@ -33,14 +33,7 @@ pub(super) trait Kernel: Copy + Send + Sync {
     /// `steps[..count]`: `2 * count` elements of each. The number of vectors is
     /// [`Kernel::ROWS`], [`Kernel::COLUMNS`] or [`LEAF_SIDE`], `count` a
     /// multiple of 4.
-    fn fill(
-        self,
-        stream: &Stream,
-        steps: &Steps,
-        count: usize,
-        vectors: &[u32],
-        panel: &mut [f64],
-    );
+    fn fill(self, stream: &Stream, steps: &Steps, count: usize, vectors: &[u32], panel: &mut [f64]);
 
     /// Continues the chains of a ROWS × COLUMNS block, row-major in `c`, over
     /// `depth` inner indices.

@@ -81,9 +81,8 @@ impl Default for Steps {
 impl Stream {
     /// The stream that `state` = s(g, i−1) seeds for `operand` of product j.
     pub(super) fn new(state: &Digest, product: u32, operand: Operand) -> Self {
-        let word = |at: usize| {
-            u32::from_be_bytes(std::array::from_fn(|byte| state.0[4 * at + byte]))
-        };
+        let word =
+            |at: usize| u32::from_be_bytes(std::array::from_fn(|byte| state.0[4 * at + byte]));
         let mut key = [word(0), word(1)];
         let keys = std::array::from_fn(|_| {
             let round = key;
