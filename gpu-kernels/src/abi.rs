@@ -168,6 +168,8 @@ pub const FILL_THREADS: u32 = 256;
 pub const MERKLE_GROUP: u32 = 512;
 /// Threads of a block of `merkle` and `chain_step`.
 pub const MERKLE_THREADS: u32 = 256;
+/// Dynamic shared memory of a block of `merkle` and `chain_step`, bytes.
+pub const MERKLE_SHARED_BYTES: u32 = MERKLE_GROUP * 32;
 /// Scratch of one block of `gemm_m16n8k8`: two finished tiles.
 pub const GEMM_SCRATCH_BYTES_PER_BLOCK: u64 = 2 * 128 * 128 * 8;
 
@@ -218,7 +220,7 @@ pub enum Unit {
 pub const GEMM_FMA: GemmKernel = GemmKernel {
     name: "gemm_fma",
     threads: 256,
-    shared_bytes: 2 * 2 * 16384,
+    shared_bytes: 2 * 2 * 8192,
     grid: GemmGrid::PerTile,
     unit: Unit::FmaPipe,
 };
@@ -226,7 +228,7 @@ pub const GEMM_FMA: GemmKernel = GemmKernel {
 pub const GEMM_M8N8K4: GemmKernel = GemmKernel {
     name: "gemm_m8n8k4",
     threads: 256,
-    shared_bytes: 4 * 2 * 16384,
+    shared_bytes: 3 * 2 * 16384,
     grid: GemmGrid::PerTile,
     unit: Unit::TensorCore,
 };
@@ -234,7 +236,7 @@ pub const GEMM_M8N8K4: GemmKernel = GemmKernel {
 pub const GEMM_M16N8K8: GemmKernel = GemmKernel {
     name: "gemm_m16n8k8",
     threads: 384,
-    shared_bytes: 6 * 2 * 16384 + 1024,
+    shared_bytes: 6 * 2 * 16384 + 256 * 32 + 256,
     grid: GemmGrid::Persistent,
     unit: Unit::TensorCore,
 };
