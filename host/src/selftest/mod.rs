@@ -6,6 +6,7 @@
 //! Deliberately lacks: a tolerance, and speed figures.
 
 pub mod check;
+mod replay;
 pub mod vectors;
 
 use crate::executor::Executor;
