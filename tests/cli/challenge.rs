@@ -100,7 +100,7 @@ fn bounds_are_checked_by_arithmetic_and_nothing_is_written() {
         ("--sample-rate", "1e999", "--sample-rate"),
         ("--samples", "0", "samples_per_iteration"),
         ("--samples", "65537", "samples_per_iteration"),
-        ("--samples", "656", "samples_per_iteration"),
+        ("--samples", "656", "openings"),
         ("--gpu-count", "0", "gpu_count"),
         ("--gpu-count", "65", "gpu_count"),
         ("--max-duration", "0s", "--max-duration"),

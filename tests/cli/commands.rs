@@ -112,11 +112,12 @@ fn selftest_finds_a_vector_with_one_wrong_digit() {
     let wrong = if state.starts_with('0') { "1" } else { "0" };
     vector["states"][0][0] = format!("{wrong}{}", &state[1..]).into();
     std::fs::write(&path, vector.to_string()).unwrap();
-    let args = ["selftest", "--vectors", path.to_str().unwrap()];
+    let args = ["selftest", "--only", "wrong", "--vectors", path.to_str().unwrap()];
     let table = run(args).expect(REJECTED).stdout;
     assert!(table.contains("states"), "{table}");
     std::fs::write(&path, "{}").unwrap();
     assert_ne!(run(args).code, Some(OK));
+    run(["selftest", "--only", "no such subject"]).expect(COULD_NOT_RUN).printed_nothing();
 }
 
 #[test]

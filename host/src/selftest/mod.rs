@@ -14,11 +14,16 @@ use crate::executor::cpu::{CpuExecutor, CpuOptions, CpuVerifier, Simd};
 use crate::executor::gpu::{self, GpuExecutor, GpuOptions, Variant};
 use crate::protocol::plan::Shape;
 use crate::protocol::verify::{Recompute, RecomputeError, RecomputeIteration};
-use crate::reference::Oracle;
+use crate::protocol::digest::Uuid;
+use crate::reference::{Oracle, OracleExecutor};
 use crate::session::recompute::ByExecutor;
 use check::{Case, CheckError, Expected};
-use std::path::PathBuf;
+use rayon::prelude::*;
+use std::cell::OnceCell;
+use std::convert::Infallible;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
+use vectors::VectorError;
 
 /// One line of the table.
 #[derive(Clone, Debug)]
@@ -88,48 +93,79 @@ const GPU_CASES: [Case; 10] = [
     case(1024, 4, 2, 1),
 ];
 
+/// What independent programs say of small challenges; see tests/vectors.
+const EMBEDDED_VECTORS: [&[u8]; 4] = [
+    include_bytes!("../../../tests/vectors/draws.json"),
+    include_bytes!("../../../tests/vectors/odd-tree-384.json"),
+    include_bytes!("../../../tests/vectors/one-product.json"),
+    include_bytes!("../../../tests/vectors/two-lanes-counters.json"),
+];
+
 const fn case(dim: u32, products: u32, iterations: u32, sync: u32) -> Case {
     Case { shape: Shape { dim, products }, iterations, sync }
 }
 
-/// Runs every check and tells `on_row` of each as it ends. Returns whether all
-/// rows are healthy.
-pub fn run(vector_files: &[PathBuf], on_row: &mut dyn FnMut(&Row)) -> bool {
-    let mut healthy = true;
+/// What to check.
+#[derive(Clone, Debug, Default)]
+pub struct Options {
+    /// Vector files to check besides executors and variants.
+    pub vector_files: Vec<PathBuf>,
+    /// Only subjects whose name contains this text.
+    pub only: Option<String>,
+}
+
+/// What all rows say together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Health {
+    /// Every row is healthy.
+    Healthy,
+    /// Some row is not.
+    Faulty,
+    /// There was no row: nothing was checked.
+    NothingChecked,
+}
+
+/// Runs the checks and tells `on_row` of each as it ends.
+pub fn run(options: &Options, on_row: &mut dyn FnMut(&Row)) -> Health {
+    let mut health = Health::NothingChecked;
     let mut row = |subject: &str, cases: &str, check: &mut dyn FnMut() -> Outcome| {
+        if options.only.as_ref().is_some_and(|only| !subject.contains(only)) {
+            return;
+        }
         let start = Instant::now();
         let outcome = check();
-        healthy &= outcome.is_healthy();
+        health = match (health, outcome.is_healthy()) {
+            (Health::Faulty, _) | (_, false) => Health::Faulty,
+            _ => Health::Healthy,
+        };
         let (subject, cases) = (subject.to_owned(), cases.to_owned());
         on_row(&Row { subject, cases, outcome, elapsed: start.elapsed() });
     };
-
-    let oracle = Oracle::new();
-    let mut expected = Vec::new();
-    row("oracle", "walks the cases' chains", &mut || {
-        let walked = ORACLE_CASES.iter().map(|case| {
-            case.expect_from(|_, state| {
-                Ok::<_, RecomputeError>(oracle.iteration_root(case.shape, state))
-            })
-        });
-        match walked.collect() {
-            Ok(walked) => {
-                expected = walked;
-                Outcome::Same
-            }
-            Err(RecomputeError(cause)) => Outcome::Failed(cause),
-        }
-    });
-    check_cpu(&expected, &oracle, &mut row);
+    check_cpu(&mut row);
     check_gpus(&mut row);
-    for path in vector_files {
+    for path in &options.vector_files {
         let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned();
         row(&name, "every field", &mut || vectors_outcome(path));
     }
-    healthy
+    health
 }
 
+/// Subject, cases, and the check, which is called unless the subject is left out.
 type OnCheck<'a> = &'a mut dyn FnMut(&str, &str, &mut dyn FnMut() -> Outcome);
+
+/// What the oracle, scalar as it is, makes of its cases; on all cores at least.
+fn walk_by_oracle() -> Vec<Expected> {
+    let walk = |case: &Case| {
+        case.expect_from(|_, state| {
+            Ok::<_, Infallible>(Oracle.iteration_root(case.shape, state))
+        })
+    };
+    ORACLE_CASES
+        .par_iter()
+        .with_max_len(1)
+        .map(|case| walk(case).unwrap_or_else(|never| match never {}))
+        .collect()
+}
 
 /// "n=128…1024, 6 cases".
 fn summary(cases: &[Case]) -> String {
@@ -156,20 +192,27 @@ fn check_cases(
     Outcome::Same
 }
 
-fn check_cpu(expected: &[Expected], oracle: &Oracle, row: OnCheck<'_>) {
-    let cases = &ORACLE_CASES[..expected.len()];
+fn check_cpu(row: OnCheck<'_>) {
+    let cases = &ORACLE_CASES;
+    let expected = OnceCell::new();
+    let expected = || expected.get_or_init(walk_by_oracle);
+    row("oracle", "vectors of independent programs", &mut || {
+        let mut oracle = OracleExecutor::new(Uuid([7; 16]));
+        let check = |json: &&[u8]| vectors::check_json(json, &mut oracle).map(|_| ());
+        EMBEDDED_VECTORS.iter().try_for_each(check).into()
+    });
     for simd in [Simd::Scalar, Simd::Avx2, Simd::Avx512] {
         row(&format!("cpu {simd}"), &summary(cases), &mut || {
             match CpuExecutor::with_simd(simd, CpuOptions::default()) {
-                Some(mut cpu) => check_cases(&mut cpu, cases, expected, oracle),
+                Some(mut cpu) => check_cases(&mut cpu, cases, expected(), &Oracle),
                 None => Outcome::Absent("this CPU lacks it".to_owned()),
             }
         });
     }
     row("cpu verifier", &summary(cases), &mut || {
         let verifier = CpuVerifier::new();
-        let check = |(case, expected)| check::recomputation(&verifier, case, expected, oracle);
-        cases.iter().zip(expected).try_for_each(check).into()
+        let check = |(case, expected)| check::recomputation(&verifier, case, expected, &Oracle);
+        cases.iter().zip(expected()).try_for_each(check).into()
     });
 }
 
@@ -182,18 +225,15 @@ fn check_gpus(row: OnCheck<'_>) {
             return;
         }
     };
-    let mut reference = ByExecutor::new(Box::new(CpuExecutor::new(CpuOptions::default())));
-    let mut root_of = |case: &Case| {
-        case.expect_from(|i, state| reference.iteration_root(case.shape, i, state))
-    };
-    let expected: Result<Vec<Expected>, _> = GPU_CASES.iter().map(&mut root_of).collect();
+    let expected = OnceCell::new();
+    let expected = || expected.get_or_init(walk_by_cpu).as_ref();
     let verifier = CpuVerifier::new();
     for device in devices {
         for variant in Variant::all_for(device.capability) {
             let subject = format!("{} {variant}", device.label());
             row(&subject, &summary(&GPU_CASES), &mut || {
                 let options = GpuOptions { variant: Some(variant), ..GpuOptions::default() };
-                match (&expected, GpuExecutor::open(device.index, options)) {
+                match (expected(), GpuExecutor::open(device.index, options)) {
                     (Ok(expected), Ok(mut gpu)) => {
                         check_cases(&mut gpu, &GPU_CASES, expected, &verifier)
                     }
@@ -201,6 +241,35 @@ fn check_gpus(row: OnCheck<'_>) {
                     (_, Err(error)) => Outcome::Failed(error.to_string().replace('\n', "; ")),
                 }
             });
+        }
+    }
+}
+
+fn walk_by_cpu() -> Result<Vec<Expected>, RecomputeError> {
+    let mut cpu = ByExecutor::new(Box::new(CpuExecutor::new(CpuOptions::default())));
+    let walk = |case: &Case| {
+        case.expect_from(|i, state| cpu.iteration_root(case.shape, i, state))
+    };
+    GPU_CASES.iter().map(walk).collect()
+}
+
+/// Checks one vector file, field by field, on the CPU executor.
+fn vectors_outcome(path: &Path) -> Outcome {
+    let mut cpu = CpuExecutor::new(CpuOptions::default());
+    vectors::check_file(path, &mut cpu).map(|_| ()).into()
+}
+
+impl From<Result<(), VectorError>> for Outcome {
+    fn from(result: Result<(), VectorError>) -> Self {
+        let what = |error: VectorError| {
+            error.to_string().lines().next().unwrap_or_default().to_owned()
+        };
+        match result {
+            Ok(()) => Self::Same,
+            Err(error @ (VectorError::Mismatch { .. } | VectorError::Verify(_))) => {
+                Self::Differs(what(error))
+            }
+            Err(error) => Self::Failed(what(error)),
         }
     }
 }

@@ -278,12 +278,16 @@ pub struct Inspect {
 Examples:
   attest selftest
   attest selftest --vectors tests/vectors/*.json
+  attest selftest --only sm_90a
 
 With --vectors the files are checked as well, each field of each.")]
 pub struct Selftest {
     /// Also check these vector files
     #[arg(long, value_name = "FILE", num_args = 1.., value_hint = ValueHint::FilePath)]
     pub vectors: Vec<PathBuf>,
+    /// Check only subjects whose name contains this text
+    #[arg(long, value_name = "TEXT")]
+    pub only: Option<String>,
     /// Print JSON
     #[arg(long)]
     pub json: bool,

@@ -16,7 +16,7 @@ use std::process::ExitCode;
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    init_log(cli.color);
+    init_log();
     let color = cli.color;
     let result = match cli.command {
         Command::Detect(args) => commands::detect::run(&args),
@@ -32,13 +32,13 @@ fn main() -> ExitCode {
 }
 
 /// Logs go to standard error, warnings and worse unless RUST_LOG says otherwise.
-fn init_log(color: args::Color) {
+fn init_log() {
     use tracing_subscriber::filter::{EnvFilter, LevelFilter};
     let filter = EnvFilter::builder().with_default_directive(LevelFilter::WARN.into());
     tracing_subscriber::fmt()
         .with_env_filter(filter.from_env_lossy())
         .with_writer(std::io::stderr)
-        .with_ansi(paint::for_errors(color) == paint::Paint::Colored)
+        .with_ansi(false)
         .with_target(false)
         .init();
 }

@@ -19,7 +19,7 @@ pub enum Done {
 }
 
 /// An error means: could not run.
-pub type Result<T = Done> = anyhow::Result<T>;
+pub type Result<T = Done, E = anyhow::Error> = std::result::Result<T, E>;
 
 /// Exit codes: 0, 1, 2 or 128 + signal; errors are printed here, once.
 pub fn exit_code(result: Result, color: Color) -> ExitCode {

@@ -118,7 +118,7 @@ fn judge(
     challenge: &Challenge,
     result: &ResultDoc,
     elapsed: Duration,
-) -> (std::result::Result<Verified, Failure>, Duration) {
+) -> (Result<Verified, Failure>, Duration) {
     let circumstances = Circumstances {
         arrival_unix_s: Some(jiff::Timestamp::now().as_second()),
         elapsed: Some(elapsed),

@@ -9,5 +9,4 @@ pub mod inspect;
 pub mod run;
 pub mod selftest;
 mod summary;
-mod summary;
 pub mod verify;

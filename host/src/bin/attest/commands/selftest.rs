@@ -3,7 +3,8 @@
 use crate::args;
 use crate::outcome::{Done, Result, print, print_json};
 use crate::paint::{Paint, duration, table};
-use attest::selftest::{self, Outcome, Row};
+use anyhow::bail;
+use attest::selftest::{self, Health, Options, Outcome, Row};
 use indicatif::ProgressBar;
 use serde_json::{Value, json};
 
@@ -15,11 +16,16 @@ pub fn run(args: &args::Selftest, color: args::Color) -> Result {
     let spinner = ProgressBar::new_spinner();
     spinner.enable_steady_tick(std::time::Duration::from_millis(200));
     let mut rows = Vec::new();
-    let healthy = selftest::run(&args.vectors, &mut |row| {
+    let options = Options { vector_files: args.vectors.clone(), only: args.only.clone() };
+    let health = selftest::run(&options, &mut |row| {
         spinner.set_message(format!("{}: {}", row.subject, word(&row.outcome)));
         rows.push(row.clone());
     });
     spinner.finish_and_clear();
+    if health == Health::NothingChecked {
+        bail!("no subject's name contains that text\nLeave --only out to see all names.");
+    }
+    let healthy = health == Health::Healthy;
     if args.json {
         print_json(&json!({
             "healthy": healthy,

@@ -15,9 +15,7 @@ use attest::protocol::circumstances::Circumstances;
 use attest::protocol::transcript::{ReadError, ResultDoc};
 use attest::protocol::verdict::Verdict;
 use attest::protocol::verified::{Extent, Verified};
-use attest::protocol::verify::{
-    Failure, Means, Progress, Recompute, RecomputeIteration, verify_with,
-};
+use attest::protocol::verify::{Failure, Means, Progress, Recompute, RecomputeIteration, verify_with};
 use attest::session::files::Source;
 use attest::session::recompute::ByExecutor;
 use std::io::BufReader;
@@ -70,7 +68,7 @@ fn check(
     args: &args::Verify,
     challenge: &Challenge,
     result: &ResultDoc,
-) -> Result<std::result::Result<Verified, Failure>> {
+) -> Result<Result<Verified, Failure>> {
     let circumstances = Circumstances {
         arrival_unix_s: match args.arrived_at {
             Arrival::Now => Some(jiff::Timestamp::now().as_second()),
@@ -80,14 +78,13 @@ fn check(
         elapsed: args.elapsed.map(Duration::from_millis),
         ..Circumstances::default()
     };
-    let (recompute, mut iterations): (Box<dyn Recompute>, Box<dyn RecomputeIteration>) =
-        match args.executor {
-            Recomputer::Cpu => {
-                let cpu = CpuExecutor::new(CpuOptions::default());
-                (Box::new(CpuVerifier::new()), Box::new(ByExecutor::new(Box::new(cpu))))
-            }
-            Recomputer::Gpu => (Box::new(first_gpu()?), Box::new(first_gpu()?)),
-        };
+    let (recompute, mut iterations): (Box<dyn Recompute>, ByExecutor) = match args.executor {
+        Recomputer::Cpu => {
+            let cpu = Box::new(CpuExecutor::new(CpuOptions::default()));
+            (Box::new(CpuVerifier::new()), ByExecutor::new(cpu))
+        }
+        Recomputer::Gpu => (Box::new(first_gpu()?), first_gpu()?),
+    };
     let extent = match (args.full, args.executor) {
         (true, _) => Some(Extent::EveryIteration),
         // A GPU is as fast with a whole iteration as with its samples.
@@ -101,7 +98,7 @@ fn check(
         &circumstances,
         Means {
             recompute: recompute.as_ref(),
-            whole: extent.map(|extent| (extent, iterations.as_mut())),
+            whole: extent.map(|extent| (extent, &mut iterations as &mut dyn RecomputeIteration)),
             progress: &mut |progress| {
                 let (Progress::Leaves { done, total } | Progress::Iterations { done, total }) =
                     progress;
