@@ -4,7 +4,10 @@
 //! half-written file behind. Users of `attest` need none of this: the PTX is
 //! committed.
 
+mod doctor;
+mod parts;
 mod ptx;
+mod tidy;
 mod workspace;
 
 use std::process::ExitCode;
@@ -23,11 +26,17 @@ struct Args {
 enum Command {
     /// Compile the kernels to PTX, or check what is committed.
     Ptx(ptx::PtxArgs),
+    /// Say what kernel authors need, what of it is here, and how to get the rest.
+    Doctor(doctor::DoctorArgs),
+    /// Check rules of the house that no compiler checks.
+    Tidy,
 }
 
 fn main() -> ExitCode {
     let outcome = match Args::parse().command {
         Command::Ptx(args) => ptx::run(&args),
+        Command::Doctor(args) => doctor::run(&args),
+        Command::Tidy => tidy::run(),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

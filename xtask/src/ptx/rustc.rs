@@ -12,6 +12,7 @@ use std::process::Command;
 use anyhow::{Context, Result, bail, ensure};
 
 use super::table::Target;
+use crate::parts::{Part, State};
 
 /// The compiler's target.
 pub const TRIPLE: &str = "nvptx64-nvidia-cuda";
@@ -56,12 +57,12 @@ pub fn recipe() -> String {
     format!("rustc {TRIPLE} -Zbuild-std=core --emit=asm {}", OPTIONS.join(" "))
 }
 
-/// The release pinned in gpu-kernels/rust-toolchain.toml.
+/// The channel pinned in a folder's rust-toolchain.toml.
 ///
 /// # Errors
 /// If the file has no channel.
-pub fn pinned_release(gpu_kernels: &Path) -> Result<String> {
-    let path = gpu_kernels.join("rust-toolchain.toml");
+pub fn pinned_release(folder: &Path) -> Result<String> {
+    let path = folder.join("rust-toolchain.toml");
     let text = fs::read_to_string(&path).with_context(|| format!("reading {}", path.display()))?;
     let channel = text.lines().find_map(|line| line.strip_prefix("channel"));
     match channel.and_then(|rest| rest.split('"').nth(1)) {
@@ -75,40 +76,74 @@ pub fn pinned_release(gpu_kernels: &Path) -> Result<String> {
 ///
 /// # Errors
 /// If there is none, with what was looked at and what to install.
-pub fn locate(gpu_kernels: &Path) -> Result<DeviceCompiler> {
-    let release = pinned_release(gpu_kernels)?;
-    let mut tried = Vec::new();
-    let candidates = [rustup_candidate(&release), Some(PathBuf::from("/usr/bin/rustc"))];
-    for rustc in candidates.into_iter().flatten() {
-        match examine(&rustc, &release) {
-            Ok(compiler) => return Ok(compiler),
-            Err(reason) => tried.push(format!("{}: {reason}", rustc.display())),
-        }
+pub fn locate(root: &Path) -> Result<DeviceCompiler> {
+    let release = pinned_release(&root.join("gpu-kernels"))?;
+    let candidates = candidates(&release);
+    let missing: Vec<_> = candidates
+        .iter()
+        .filter_map(|(name, found)| Some(format!("{name}: {}", found.as_ref().err()?)))
+        .collect();
+    match candidates.into_iter().find_map(|(_, found)| found.ok()) {
+        Some(compiler) => Ok(compiler),
+        None => bail!(
+            "no compiler for the kernels: rustc {release} with the library's source is needed\n  \
+             {}\n  try: {}\n  or, on Debian 12: {DEBIAN}",
+            missing.join("\n  "),
+            rustup_install(&release)
+        ),
     }
-    bail!(
-        "no compiler for the kernels: rustc {release} with the library's source is needed\n  {}\n  \
-         try: rustup toolchain install {release} --profile minimal --component rust-src\n  \
-         or, on Debian 12: apt-get install rustc-web cargo-web rust-web-src",
-        tried.join("\n  ")
-    )
+}
+
+/// What it needs on this machine: one of two compilers.
+///
+/// # Errors
+/// If the pinned release can't be read.
+pub fn parts(root: &Path) -> Result<Vec<Part>> {
+    let release = pinned_release(&root.join("gpu-kernels"))?;
+    let candidates = candidates(&release);
+    let any = candidates.iter().any(|(_, found)| found.is_ok());
+    let absent = if any { State::Optional } else { State::Missing };
+    let how = [rustup_install(&release), DEBIAN.to_owned()];
+    let parts = candidates.into_iter().zip(how).map(|((name, found), how)| match found {
+        Ok(compiler) => Part::new(name, Some(compiler.version), absent, ""),
+        Err(reason) => Part::new(name, None, absent, &format!("{reason}; {how}")),
+    });
+    Ok(parts.collect())
+}
+
+const DEBIAN: &str = "apt-get install rustc-web cargo-web rust-web-src";
+
+fn rustup_install(release: &str) -> String {
+    format!("rustup toolchain install {release} --profile minimal --component rust-src")
+}
+
+/// The two places where the compiler can be, in the order in which they count.
+fn candidates(release: &str) -> [(&'static str, Result<DeviceCompiler, String>); 2] {
+    let through_rustup = rustup_rustc(release)
+        .ok_or_else(|| format!("rustup has no toolchain {release}"))
+        .and_then(|rustc| examine(&rustc, release));
+    let system = examine(Path::new("/usr/bin/rustc"), release);
+    [("rustc through rustup", through_rustup), ("system rustc", system)]
 }
 
 /// The pinned toolchain's rustc, if rustup has it. Lists first: other commands
 /// would install what is missing.
-fn rustup_candidate(release: &str) -> Option<PathBuf> {
-    let rustup = |args: &[&str]| {
-        let output = Command::new("rustup").args(args).env("RUSTUP_AUTO_INSTALL", "0").output();
-        let output = output.ok().filter(|output| output.status.success())?;
-        String::from_utf8(output.stdout).ok()
-    };
+fn rustup_rustc(release: &str) -> Option<PathBuf> {
     let list = rustup(&["toolchain", "list"])?;
     let toolchain = installed_toolchain(&list, release)?;
     Some(PathBuf::from(rustup(&["which", "--toolchain", toolchain, "rustc"])?.trim()))
 }
 
+/// What rustup says, if there is one; it installs nothing by itself.
+pub fn rustup(args: &[&str]) -> Option<String> {
+    let output = Command::new("rustup").args(args).env("RUSTUP_AUTO_INSTALL", "0").output();
+    let output = output.ok().filter(|output| output.status.success())?;
+    String::from_utf8(output.stdout).ok()
+}
+
 /// The line of `rustup toolchain list` for a release: 1.96.0 matches
 /// 1.96.0-x86_64-unknown-linux-gnu, not 1.96.0-beta or 1.96.01.
-fn installed_toolchain<'a>(list: &'a str, release: &str) -> Option<&'a str> {
+pub fn installed_toolchain<'a>(list: &'a str, release: &str) -> Option<&'a str> {
     list.lines().filter_map(|line| line.split_whitespace().next()).find(|name| {
         let rest = name.strip_prefix(release);
         rest.is_some_and(|rest| {
@@ -120,29 +155,32 @@ fn installed_toolchain<'a>(list: &'a str, release: &str) -> Option<&'a str> {
 /// Why a rustc can't be used, or the compiler it makes.
 fn examine(rustc: &Path, release: &str) -> Result<DeviceCompiler, String> {
     let ask = |args: &[&str]| {
-        let output = Command::new(rustc).args(args).output().map_err(|error| error.to_string())?;
+        let output = Command::new(rustc)
+            .args(args)
+            .output()
+            .map_err(|error| format!("{}: {error}", rustc.display()))?;
         String::from_utf8(output.stdout).map_err(|error| error.to_string())
     };
     let version = ask(&["-vV"])?;
-    let identity = identity(&version).ok_or("does not say its version")?;
+    let identity = identity(&version).ok_or("it does not say its version")?;
     let found = field(&version, "release").unwrap_or("");
     if found != release {
-        return Err(format!("is {found}, not {release}"));
+        return Err(format!("it is {found}, not {release}"));
     }
     let sysroot = PathBuf::from(ask(&["--print", "sysroot"])?.trim());
     let library = sysroot.join("lib/rustlib/src/rust/library");
     if !library.join("core/src/lib.rs").is_file() {
-        return Err(format!("has no library source in {}", library.display()));
+        return Err(format!("it has no library source in {}", library.display()));
     }
     let cargo = rustc.with_file_name("cargo");
     if !cargo.is_file() {
-        return Err("has no cargo beside it".to_owned());
+        return Err("it has no cargo beside it".to_owned());
     }
     Ok(DeviceCompiler { rustc: rustc.to_path_buf(), cargo, version: identity })
 }
 
 /// `rustc 1.96.0 (ac68faa20 2026-05-25) (built from a source tarball), LLVM 22.1.8`.
-fn identity(version: &str) -> Option<String> {
+pub fn identity(version: &str) -> Option<String> {
     let first = version.lines().next().filter(|line| line.starts_with("rustc "))?;
     Some(format!("{first}, LLVM {}", field(version, "LLVM version")?))
 }

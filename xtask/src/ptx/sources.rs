@@ -13,14 +13,14 @@ use sha2::{Digest, Sha256};
 use super::{table, text};
 use crate::workspace::files_below;
 
-/// Digest, as hex, of the kernel crate in `gpu_kernels` and of the table, with
-/// `recipe` (how this backend calls its compiler).
+/// Digest, as hex, of the kernel crate in `root`, of the table, and of a
+/// backend's recipe and files (named from `root`).
 ///
 /// # Errors
 /// If a file can't be read.
-pub fn digest(gpu_kernels: &Path, recipe: &str) -> Result<String> {
-    let mut files = files_below(&gpu_kernels.join("src"))?;
-    files.extend(["Cargo.toml", "rust-toolchain.toml"].map(|name| gpu_kernels.join(name)));
+pub fn digest(root: &Path, (recipe, more): (String, &[&str])) -> Result<String> {
+    let mut files = files_below(&root.join("gpu-kernels/src"))?;
+    files.extend(KERNEL_FILES.iter().chain(more).map(|name| root.join(name)));
     let mut hash = Sha256::new();
     let mut add = |name: &str, content: &[u8]| {
         // Lengths first: no two lists of files run together to the same bytes.
@@ -31,7 +31,7 @@ pub fn digest(gpu_kernels: &Path, recipe: &str) -> Result<String> {
     };
     for file in files {
         let content = fs::read(&file).with_context(|| format!("reading {}", file.display()))?;
-        let name = file.strip_prefix(gpu_kernels)?.to_string_lossy().replace('\\', "/");
+        let name = file.strip_prefix(root)?.to_string_lossy().replace('\\', "/");
         add(&name, &content);
     }
     add("recipe", recipe.as_bytes());
@@ -40,43 +40,45 @@ pub fn digest(gpu_kernels: &Path, recipe: &str) -> Result<String> {
     Ok(hex::encode(hash.finalize()))
 }
 
+/// What belongs to the kernels besides src.
+const KERNEL_FILES: [&str; 2] = ["gpu-kernels/Cargo.toml", "gpu-kernels/rust-toolchain.toml"];
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn crate_with(files: &[(&str, &str)]) -> tempfile::TempDir {
-        let folder = tempfile::tempdir().unwrap();
-        fs::create_dir_all(folder.path().join("src/device")).unwrap();
-        for (name, content) in
-            [("Cargo.toml", "c"), ("rust-toolchain.toml", "t")].iter().chain(files)
-        {
-            fs::write(folder.path().join(name), content).unwrap();
+    /// A workspace with those files besides the manifests.
+    fn digest_of(files: &[(&str, &str)], recipe: &str, more: &[&str]) -> String {
+        let root = tempfile::tempdir().unwrap();
+        fs::create_dir_all(root.path().join("gpu-kernels/src/device")).unwrap();
+        let manifests = KERNEL_FILES.map(|name| (name, "m"));
+        for (name, content) in manifests.iter().chain(files) {
+            fs::write(root.path().join(name), content).unwrap();
         }
-        folder
+        digest(root.path(), (recipe.to_owned(), more)).unwrap()
     }
 
-    fn digest_of(files: &[(&str, &str)], recipe: &str) -> String {
-        digest(crate_with(files).path(), recipe).unwrap()
-    }
+    const LIB: (&str, &str) = ("gpu-kernels/src/lib.rs", "x");
+    const ASM: (&str, &str) = ("gpu-kernels/src/device/asm.rs", "y");
 
     #[test]
-    fn it_does_not_depend_on_where_the_crate_lies() {
-        let files = [("src/lib.rs", "x"), ("src/device/asm.rs", "y")];
-        assert_eq!(digest_of(&files, "r"), digest_of(&files, "r"));
+    fn it_does_not_depend_on_where_the_workspace_lies() {
+        assert_eq!(digest_of(&[LIB, ASM], "r", &[]), digest_of(&[LIB, ASM], "r", &[]));
     }
 
     #[test]
     fn every_change_changes_it() {
-        let files = [("src/lib.rs", "x"), ("src/device/asm.rs", "y")];
-        let base = digest_of(&files, "r");
-        assert_ne!(base, digest_of(&files, "s"), "the recipe");
-        assert_ne!(base, digest_of(&[("src/lib.rs", "z"), files[1]], "r"), "a file's content");
-        assert_ne!(
-            base,
-            digest_of(&[("src/lib.rs", "x"), ("src/device/b.rs", "y")], "r"),
-            "its name"
-        );
-        assert_ne!(base, digest_of(&files[..1], "r"), "a file less");
-        assert_ne!(base, digest_of(&[files[0], files[1], ("Cargo.toml", "d")], "r"), "Cargo.toml");
+        let base = digest_of(&[LIB, ASM], "r", &[]);
+        let changes = [
+            ("the recipe", digest_of(&[LIB, ASM], "s", &[])),
+            ("a file's content", digest_of(&[(LIB.0, "z"), ASM], "r", &[])),
+            ("a file's name", digest_of(&[LIB, ("gpu-kernels/src/device/b.rs", "y")], "r", &[])),
+            ("a file less", digest_of(&[LIB], "r", &[])),
+            ("Cargo.toml", digest_of(&[LIB, ASM, ("gpu-kernels/Cargo.toml", "d")], "r", &[])),
+            ("a backend's file", digest_of(&[LIB, ASM, ("lock", "l")], "r", &["lock"])),
+        ];
+        for (what, digest) in changes {
+            assert_ne!(base, digest, "{what}");
+        }
     }
 }

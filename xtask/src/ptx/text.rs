@@ -88,6 +88,26 @@ impl Module {
         })
     }
 
+    /// What a directive says: `.target` → sm_90a.
+    pub fn directive(&self, name: &str) -> Option<&str> {
+        self.items.iter().find_map(|item| match item {
+            Item::Directive(text) => Some(text.strip_prefix(name)?.trim()),
+            _ => None,
+        })
+    }
+
+    /// Declares dynamic shared memory without a size and aligned to 1024. With
+    /// a size (Rust-CUDA's cuda_std gives 16 bytes), ptxas takes it for static
+    /// memory that comes on top of the launch's.
+    pub fn unsize_dynamic_shared(&mut self) {
+        for item in &mut self.items {
+            let Item::Variable { name, text } = item else { continue };
+            if text.starts_with(".extern .shared") {
+                *text = format!(".extern .shared .align 1024 .b8 {name}[];");
+            }
+        }
+    }
+
     /// Drops every variable and function that no entry point reaches.
     pub fn keep_what_entries_reach(&mut self) {
         let mut reached = BTreeSet::new();

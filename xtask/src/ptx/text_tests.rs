@@ -90,6 +90,16 @@ fn the_whole_file_comes_out_with_bounds_and_without_the_unreached() {
 }
 
 #[test]
+fn dynamic_shared_memory_has_no_size() {
+    let ptx = ".extern .shared .align 16 .b8 dynamic[16];\n.shared .align 4 .b8 fixed[8];";
+    let mut module = parse(ptx).unwrap();
+    module.unsize_dynamic_shared();
+    let expected =
+        "// o\n.extern .shared .align 1024 .b8 dynamic[];\n.shared .align 4 .b8 fixed[8];\n";
+    assert_eq!(module.render("o"), expected);
+}
+
+#[test]
 fn the_crate_hash_does_not_matter() {
     let elsewhere = PTX.replace("Cs3voWo2bRBPn_", "CskKq0_").replace("CsfgHYwM92fyn_", "Cs1_");
     assert_eq!(finished(PTX).unwrap(), finished(&elsewhere).unwrap());

@@ -10,6 +10,7 @@ use anyhow::{Context, Result, bail, ensure};
 use serde::{Deserialize, Serialize};
 
 use super::table::{Heat, Target, kernel};
+use crate::parts::{find_in, folders_in};
 
 /// Environment: a folder with ptxas, cuobjdump and nvdisasm.
 pub const BIN_VARIABLE: &str = "ATTEST_CUDA_BIN";
@@ -51,14 +52,15 @@ pub struct Tools {
 
 /// Looks for `name` in `$ATTEST_CUDA_BIN`, `$PATH` and CUDA's usual folder.
 pub fn find(name: &str) -> Option<PathBuf> {
-    let path = env::var_os("PATH").unwrap_or_default();
-    let folders = env::var_os(BIN_VARIABLE)
-        .map(PathBuf::from)
-        .into_iter()
-        .chain(env::split_paths(&path).collect::<Vec<_>>())
-        .chain([PathBuf::from("/usr/local/cuda/bin")]);
-    folders.map(|folder| folder.join(name)).find(|file| file.is_file())
+    let mut folders = folders_in(BIN_VARIABLE);
+    folders.extend(folders_in("PATH"));
+    folders.push(PathBuf::from("/usr/local/cuda/bin"));
+    find_in(folders, name)
 }
+
+/// How to get the tools, in one line.
+pub const HOW: &str = "pip install nvidia-cuda-nvcc nvidia-cuda-cuobjdump nvidia-cuda-nvdisasm, and \
+     set ATTEST_CUDA_BIN to their folder of programs";
 
 impl Tools {
     /// The tools of this machine, if there are any.
