@@ -116,6 +116,16 @@ impl GpuExecutor {
         self.lane.as_ref().map(|lane| &lane.plan)
     }
 
+    /// Bytes free on the device now.
+    ///
+    /// # Errors
+    /// Device faults.
+    pub fn free_bytes(&self) -> Result<u64, ExecError> {
+        self.gpu.enter()?;
+        let free = self.gpu.free_bytes();
+        free.map_err(|failure| self.gpu.error("asking for free memory", failure))
+    }
+
     /// What the evidence says of the check. One mismatch, and the FMA pipe
     /// computes on this device.
     fn check_exactness(&mut self) -> Result<String, ExecError> {
@@ -192,10 +202,7 @@ impl Executor for GpuExecutor {
             // Given back first: the new plan may use all that is free.
             self.openings = None;
             self.lane = None;
-            let free_bytes = self
-                .gpu
-                .free_bytes()
-                .map_err(|failure| self.gpu.error("asking for free memory", failure))?;
+            let free_bytes = self.free_bytes()?;
             let input = PlanInput {
                 shape,
                 free_bytes,

@@ -5,7 +5,7 @@ use super::driver::{Gpu, Kernel, Module};
 use super::variant::Variant;
 use crate::executor::ExecError;
 use crate::protocol::digest::Digest;
-use gpu_kernels::abi::{GEMM_FMA, GemmKernel, Unit};
+use gpu_kernels::abi::{GEMM_FMA, GemmKernel, MERKLE_SHARED_BYTES, Unit};
 use std::sync::Arc;
 
 /// A product kernel and how it is launched.
@@ -80,8 +80,8 @@ impl Kernels {
             variant,
             ptx_digest: Digest::of(&[ptx.as_bytes()]),
             fill: kernel("fill", 0)?,
-            merkle: kernel("merkle", 0)?,
-            chain_step: kernel("chain_step", 0)?,
+            merkle: kernel("merkle", MERKLE_SHARED_BYTES)?,
+            chain_step: kernel("chain_step", MERKLE_SHARED_BYTES)?,
             product: Product { shape: variant.gemm, kernel: kernel(name, shared_bytes)? },
             notes: Vec::new(),
             module: Arc::clone(&module),
