@@ -68,11 +68,9 @@ fn bad_tokens() {
 
 #[test]
 fn a_token_file_that_is_no_token() {
-    for (bytes, says) in [
-        (&b"\xff\xfe\x00"[..], "UTF-8"),
-        (&[b'A'; 40_000], "more than"),
-        (b"", "error: "),
-    ] {
+    for (bytes, says) in
+        [(&b"\xff\xfe\x00"[..], "UTF-8"), (&[b'A'; 40_000], "more than"), (b"", "error: ")]
+    {
         run_with_input(["run", "--executor", "cpu", "--challenge", "-"], bytes)
             .expect(COULD_NOT_RUN)
             .says(says)

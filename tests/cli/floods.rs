@@ -43,7 +43,8 @@ fn flood(example: &Example, head: &str, repeated: &str) -> (Finished, usize, u64
             let read = std::fs::File::open(&status).and_then(|mut f| f.read_to_string(&mut text));
             if read.is_ok() {
                 let line = text.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-                let kib = line.and_then(|rest| rest.trim().strip_suffix(" kB")?.parse::<u64>().ok());
+                let kib =
+                    line.and_then(|rest| rest.trim().strip_suffix(" kB")?.parse::<u64>().ok());
                 peak_bytes = peak_bytes.max(kib.unwrap_or(0) << 10);
             }
             if ended.recv_timeout(Duration::from_millis(1)) != Err(RecvTimeoutError::Timeout) {

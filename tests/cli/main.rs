@@ -124,7 +124,8 @@ impl Example {
     /// A challenge with these options, executed on the CPU.
     fn new(options: &[&str]) -> Self {
         let small = "challenge --dim 128 --matrices 1 --iterations 3".split(' ');
-        let token = run(small.chain(options.iter().copied())).expect(OK).stdout.trim_end().to_owned();
+        let token =
+            run(small.chain(options.iter().copied())).expect(OK).stdout.trim_end().to_owned();
         let args = ["run", "--executor", "cpu", "--challenge", &token];
         let result = run(args).expect(OK).stdout;
         let example = Self { folder: tempfile::tempdir().expect("a folder"), token, result };

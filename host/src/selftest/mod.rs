@@ -12,9 +12,9 @@ pub mod vectors;
 use crate::executor::Executor;
 use crate::executor::cpu::{CpuExecutor, CpuOptions, CpuVerifier, Simd};
 use crate::executor::gpu::{self, GpuExecutor, GpuOptions, Variant};
+use crate::protocol::digest::Uuid;
 use crate::protocol::plan::Shape;
 use crate::protocol::verify::{Recompute, RecomputeError, RecomputeIteration};
-use crate::protocol::digest::Uuid;
 use crate::reference::{Oracle, OracleExecutor};
 use crate::session::recompute::ByExecutor;
 use check::{Case, CheckError, Expected};
@@ -156,9 +156,7 @@ type OnCheck<'a> = &'a mut dyn FnMut(&str, &str, &mut dyn FnMut() -> Outcome);
 /// What the oracle, scalar as it is, makes of its cases; on all cores at least.
 fn walk_by_oracle() -> Vec<Expected> {
     let walk = |case: &Case| {
-        case.expect_from(|_, state| {
-            Ok::<_, Infallible>(Oracle.iteration_root(case.shape, state))
-        })
+        case.expect_from(|_, state| Ok::<_, Infallible>(Oracle.iteration_root(case.shape, state)))
     };
     ORACLE_CASES
         .par_iter()
@@ -204,11 +202,12 @@ fn check_cpu(row: OnCheck<'_>) {
         EMBEDDED_VECTORS.iter().try_for_each(check).into()
     });
     for simd in [Simd::Scalar, Simd::Avx2, Simd::Avx512] {
-        row(&format!("cpu {simd}"), &summary(cases), &mut || {
-            match CpuExecutor::with_simd(simd, CpuOptions::default()) {
-                Some(mut cpu) => check_cases(&mut cpu, cases, expected(), &Oracle),
-                None => Outcome::Absent("this CPU lacks it".to_owned()),
-            }
+        row(&format!("cpu {simd}"), &summary(cases), &mut || match CpuExecutor::with_simd(
+            simd,
+            CpuOptions::default(),
+        ) {
+            Some(mut cpu) => check_cases(&mut cpu, cases, expected(), &Oracle),
+            None => Outcome::Absent("this CPU lacks it".to_owned()),
         });
     }
     row("cpu verifier", &summary(cases), &mut || {
@@ -249,9 +248,7 @@ fn check_gpus(row: OnCheck<'_>) {
 
 fn walk_by_cpu() -> Result<Vec<Expected>, RecomputeError> {
     let mut cpu = ByExecutor::new(Box::new(CpuExecutor::new(CpuOptions::default())));
-    let walk = |case: &Case| {
-        case.expect_from(|i, state| cpu.iteration_root(case.shape, i, state))
-    };
+    let walk = |case: &Case| case.expect_from(|i, state| cpu.iteration_root(case.shape, i, state));
     GPU_CASES.iter().map(walk).collect()
 }
 
@@ -263,9 +260,8 @@ fn vectors_outcome(path: &Path) -> Outcome {
 
 impl From<Result<(), VectorError>> for Outcome {
     fn from(result: Result<(), VectorError>) -> Self {
-        let what = |error: VectorError| {
-            error.to_string().lines().next().unwrap_or_default().to_owned()
-        };
+        let what =
+            |error: VectorError| error.to_string().lines().next().unwrap_or_default().to_owned();
         match result {
             Ok(()) => Self::Same,
             Err(error @ (VectorError::Mismatch { .. } | VectorError::Verify(_))) => {

@@ -92,7 +92,7 @@ impl Source {
 #[derive(Debug, thiserror::Error)]
 pub enum ReadError {
     /// It could not be opened or read.
-    #[error("cannot read {name}: {cause}\ncheck the path, or give - to read standard input")]
+    #[error("cannot read {name}: {cause}\nCheck the path, or give - to read standard input.")]
     Open {
         /// Which source.
         name: String,
@@ -102,7 +102,7 @@ pub enum ReadError {
     /// It is longer than its kind can be.
     #[error(
         "{name} holds more than {limit_bytes} bytes, the most that this can be\n\
-         check that it is the file that was meant"
+         Check that it is the file that was meant."
     )]
     TooLong {
         /// Which source.
@@ -111,7 +111,9 @@ pub enum ReadError {
         limit_bytes: u64,
     },
     /// It is not UTF-8.
-    #[error("{name} is not UTF-8 text: the bytes are invalid from offset {valid_up_to}\ncheck that it is the file that was meant")]
+    #[error(
+        "{name} is not UTF-8 text: the bytes are invalid from offset {valid_up_to}\nCheck that it is the file that was meant."
+    )]
     NotUtf8 {
         /// Which source.
         name: String,
@@ -122,7 +124,7 @@ pub enum ReadError {
 
 /// Why a file was not written.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot write {path}: {cause}\nnothing was left behind; check the folder, its permissions and free space", path = path.display())]
+#[error("cannot write {path}: {cause}\nNothing was left behind: check the folder, its permissions and free space.", path = path.display())]
 pub struct WriteError {
     /// Which file.
     pub path: PathBuf,

@@ -1,7 +1,9 @@
 //! Issuing a challenge: what was asked for, the defaults for the rest, a fresh
 //! nonce and seed, and the clock.
 
-use crate::protocol::challenge::{CHALLENGE_TYPE, Challenge, ChallengeError, ChallengeSpec, VERSION};
+use crate::protocol::challenge::{
+    CHALLENGE_TYPE, Challenge, ChallengeError, ChallengeSpec, VERSION,
+};
 use crate::protocol::digest::Digest;
 use crate::protocol::json::present;
 use crate::protocol::time;
@@ -86,10 +88,12 @@ pub enum IssueError {
     #[error(transparent)]
     Invalid(#[from] ChallengeError),
     /// The operating system gave no random bytes.
-    #[error("the operating system gave no random bytes: {0}\na nonce can't be made without them")]
+    #[error(
+        "the operating system gave no random bytes: {0}\nWithout them there is no nonce: check the system's random generator."
+    )]
     Random(getrandom::Error),
     /// The time of issue or expiry has no form on the wire.
-    #[error("the expiry lies outside the calendar\nask for a shorter validity")]
+    #[error("the expiry lies outside the calendar\nAsk for a shorter validity.")]
     Time,
 }
 
@@ -188,7 +192,8 @@ mod tests {
 
     #[test]
     fn defaults_ask_for_at_least_a_thousand_openings() {
-        for (iterations, lanes, rate) in [(100, 1, 1.0), (7, 3, 1.0), (1000, 64, 0.1), (1, 1, 1.0)] {
+        for (iterations, lanes, rate) in [(100, 1, 1.0), (7, 3, 1.0), (1000, 64, 0.1), (1, 1, 1.0)]
+        {
             let spec = completed(&Request {
                 num_iterations: Some(iterations),
                 gpu_count: Some(lanes),

@@ -44,7 +44,9 @@ pub enum MineError {
         miner_id: Digest,
     },
     /// A lane does not meet a demand of the challenge.
-    #[error("lane {lane}: the challenge demands {demand}, and it has {got}\nChoose other devices, or ask for another challenge.")]
+    #[error(
+        "lane {lane}: the challenge demands {demand}, and it has {got}\nChoose other devices, or ask for another challenge."
+    )]
     Unfit {
         /// g.
         lane: usize,

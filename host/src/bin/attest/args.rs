@@ -18,10 +18,17 @@ Logging: RUST_LOG=attest=debug shows on standard error what is done.";
 /// challenge, a miner executes it, the validator verifies the result by
 /// recomputing a random sample of it, exactly, to the last bit.
 #[derive(Debug, Parser)]
-#[command(name = "attest", version, propagate_version = true, after_help = EXIT_CODES)]
+#[command(name = "attest", version, after_help = EXIT_CODES)]
 pub struct Cli {
-    /// When to colour the output
-    #[arg(long, global = true, value_enum, value_name = "WHEN", default_value_t)]
+    /// When to colour: auto (on a terminal, unless NO_COLOR is set), always, never
+    #[arg(
+        long,
+        global = true,
+        value_enum,
+        value_name = "WHEN",
+        default_value_t,
+        hide_possible_values = true
+    )]
     pub color: Color,
     /// What to do
     #[command(subcommand)]

@@ -14,7 +14,7 @@ pub fn challenge(typed: &str) -> Result<Challenge> {
     // A line break may follow the token.
     let token = source.read_text(TOKEN_BYTES_MAX as u64 + 2)?;
     if token.trim().is_empty() {
-        bail!("{} holds no token\nissue one with `attest challenge`", source.name());
+        bail!("{} holds no token\nIssue one with `attest challenge`.", source.name());
     }
     Ok(Challenge::from_token(&token)?)
 }

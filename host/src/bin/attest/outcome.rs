@@ -51,7 +51,7 @@ pub fn print(text: &str) -> Result<()> {
     let mut stdout = io::stdout().lock();
     match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(anyhow::anyhow!(
-            "cannot write to standard output: {error}\ncheck where it leads, or use --out"
+            "cannot write to standard output: {error}\nCheck where it leads, or use --out."
         )),
         _ => Ok(()),
     }

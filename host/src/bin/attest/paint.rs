@@ -95,7 +95,8 @@ pub fn duration(elapsed: std::time::Duration) -> String {
         _ if s < 0.1 => format!("{:.1} ms", s * 1e3),
         _ if s < 10.0 => format!("{s:.2} s"),
         _ if s < 100.0 => format!("{s:.1} s"),
-        _ => format!("{} min {} s", s as u64 / 60, s as u64 % 60),
+        _ if s < 3600.0 => format!("{} min {} s", s as u64 / 60, s as u64 % 60),
+        _ => format!("{} h {} min", s as u64 / 3600, s as u64 / 60 % 60),
     }
 }
 
@@ -126,6 +127,7 @@ mod tests {
         assert_eq!(grouped(1_234_567), "1 234 567");
         assert_eq!(duration(Duration::from_millis(41)), "41.0 ms");
         assert_eq!(duration(Duration::from_secs(130)), "2 min 10 s");
+        assert_eq!(duration(Duration::from_secs(3600)), "1 h 0 min");
         assert_eq!(flops(2e9, Duration::from_secs(1)), "2.0 GFLOP/s");
     }
 }

@@ -55,7 +55,7 @@ fn read_request(source: &Source) -> Result<Request> {
     serde_json::from_str(&text).map_err(|error| {
         anyhow!(
             "{} is no challenge specification: {error}\n\
-             it is a JSON object with any of the challenge's fields, such as {{\"matrix_dim\": 4096}}",
+             It is a JSON object with any of the challenge's fields, such as {{\"matrix_dim\": 4096}}.",
             source.name()
         )
     })

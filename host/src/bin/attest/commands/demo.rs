@@ -60,10 +60,8 @@ pub fn run(color: Color) -> Result {
         let kind = if lane.kind == Kind::Gpu { "GPU" } else { "CPU" };
         print(&format!("  lane on {kind} {} ({})\n", lane.model, lane.uuid))?;
     }
-    let operations = 2.0
-        * shape.multiply_adds() as f64
-        * f64::from(challenge.iterations())
-        * lanes.len() as f64;
+    let operations =
+        2.0 * shape.multiply_adds() as f64 * f64::from(challenge.iterations()) * lanes.len() as f64;
     print(&format!(
         "  executed in {}, {}, every output bit hashed\n  commitment {}\n  result of {} bytes\n\n",
         duration(executed_in),

@@ -7,7 +7,13 @@ pub fn run(args: &args::Detect) -> Result {
     if args.json {
         print_json(&serde_json::json!({"devices": []}))?;
     } else {
-        print(&format!("{}\n", devices.err().map(|e| e.to_string().lines().next().unwrap().to_owned()).unwrap_or_default()))?;
+        print(&format!(
+            "{}\n",
+            devices
+                .err()
+                .map(|e| e.to_string().lines().next().unwrap().to_owned())
+                .unwrap_or_default()
+        ))?;
     }
     Ok(Done::Ok)
 }

@@ -36,10 +36,10 @@ pub fn run(args: &args::Inspect) -> Result {
     let (json, text) = if head.trim_ascii_start().starts_with(b"{") {
         let summary = Summary::read(&mut reader);
         if reader.get_ref().limit() == 0 {
-            bail!("{name} is longer than what is shown here\nverify it instead: `attest verify`");
+            bail!("{name} is longer than what is shown here\nVerify it instead: `attest verify`.");
         }
         let summary = summary.map_err(|error| {
-            anyhow!("{name} is no result: {error}\ngive a token or a result of `attest run`")
+            anyhow!("{name} is no result: {error}\nGive a token or a result of `attest run`.")
         })?;
         (summary.to_json(), summary.to_text())
     } else {
@@ -49,12 +49,16 @@ pub fn run(args: &args::Inspect) -> Result {
         let challenge = Challenge::from_token(&token)?;
         (challenge_json(&challenge)?, challenge_text(&challenge))
     };
-    if args.json { print_json(&json)? } else { print(&text)? }
+    if args.json {
+        print_json(&json)?
+    } else {
+        print(&text)?
+    }
     Ok(Done::Ok)
 }
 
 fn unreadable(name: &str) -> String {
-    format!("cannot read {name} as text\ngive a token or a result of `attest run`")
+    format!("cannot read {name} as text\nGive a token or a result of `attest run`.")
 }
 
 fn challenge_json(challenge: &Challenge) -> Result<Value> {

@@ -15,10 +15,11 @@ use attest::protocol::circumstances::Circumstances;
 use attest::protocol::transcript::{ReadError, ResultDoc};
 use attest::protocol::verdict::Verdict;
 use attest::protocol::verified::{Extent, Verified};
-use attest::protocol::verify::{Failure, Means, Progress, Recompute, RecomputeIteration, verify_with};
+use attest::protocol::verify::{
+    Failure, Means, Progress, Recompute, RecomputeIteration, verify_with,
+};
 use attest::session::files::Source;
 use attest::session::recompute::ByExecutor;
-use std::io::BufReader;
 use std::time::Duration;
 
 /// Verifies the result; the exit code is the verdict.
@@ -31,8 +32,7 @@ pub fn run(args: &args::Verify, color: Color) -> Result {
         bail!("result and challenge can't both come from standard input\nPut one into a file.");
     }
     let challenge = input::challenge(&args.challenge)?;
-    let reader = BufReader::new(source.open()?);
-    let outcome = match ResultDoc::read(reader, &challenge) {
+    let outcome = match ResultDoc::read(source.open()?, &challenge) {
         Err(ReadError::Io(error)) => {
             bail!("cannot read {}: {error}\nCheck the file or the connection.", source.name())
         }
