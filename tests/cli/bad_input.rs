@@ -80,6 +80,17 @@ fn a_token_file_that_is_no_token() {
     run(["run", "--challenge", "@/"]).expect(COULD_NOT_RUN).says("cannot read");
 }
 
+/// A valid challenge that no host can keep is refused by arithmetic, at once.
+#[test]
+fn too_large_for_this_machine() {
+    let largest = ["challenge", "--dim", "32768", "--matrices", "4096"];
+    let token = run(largest).expect(0).stdout;
+    run(["run", "--executor", "cpu", "--challenge", token.trim_end()])
+        .expect(COULD_NOT_RUN)
+        .says("bytes")
+        .printed_nothing();
+}
+
 /// An expired challenge is not executed, and a result that arrives late is
 /// rejected, both by name.
 #[test]
@@ -210,6 +221,7 @@ fn usage_errors() {
         &["run"],
         &["run", "--executor", "tpu", "--challenge", "AAAA"],
         &["run", "--devices", "0,x", "--challenge", "AAAA"],
+        &["run", "--devices", "0", "--executor", "cpu", "--challenge", "AAAA"],
         &["verify", "a.json"],
         &["verify", "a.json", "--full", "--sampled", "--challenge", "AAAA"],
         &["challenge", "--dim", "many"],

@@ -61,7 +61,7 @@ pub enum MineError {
          Ask for fewer iterations, fewer products or a smaller dimension."
     )]
     Memory {
-        /// 32 bytes a tile, over all lanes and iterations.
+        /// 32 bytes a tile, over all lanes and one iteration more than there are.
         needed_bytes: u128,
         /// What the system could give.
         free_bytes: u64,
@@ -154,7 +154,9 @@ fn check_fit(challenge: &Challenge, lane: usize, facts: &LaneFacts) -> Result<()
 }
 
 fn check_memory(challenge: &Challenge, lanes: usize, free_bytes: u64) -> Result<(), MineError> {
-    let tiles = u128::from(challenge.shape().tiles()) * u128::from(challenge.iterations());
+    // Those of all iterations are kept; one more is in the executor's hands.
+    let iterations = u128::from(challenge.iterations()) + 1;
+    let tiles = u128::from(challenge.shape().tiles()) * iterations;
     let needed_bytes = 32 * tiles * lanes as u128;
     if needed_bytes > u128::from(free_bytes) {
         return Err(MineError::Memory { needed_bytes, free_bytes });
@@ -220,7 +222,7 @@ mod tests {
             samples_per_iteration: Some(1),
             ..Request::default()
         });
-        let error = check_memory(&largest.unwrap(), 64, u64::MAX >> 8).unwrap_err();
+        let error = check_memory(&largest.unwrap(), 64, 1 << 50).unwrap_err();
         assert!(matches!(error, MineError::Memory { .. }), "{error}");
         let one_tile = issue(&Request {
             matrix_dim: Some(128),
@@ -229,7 +231,7 @@ mod tests {
             ..Request::default()
         })
         .unwrap();
-        assert!(check_memory(&one_tile, 1, 32).is_ok());
-        assert!(check_memory(&one_tile, 1, 31).is_err());
+        assert!(check_memory(&one_tile, 1, 64).is_ok());
+        assert!(check_memory(&one_tile, 1, 63).is_err());
     }
 }
