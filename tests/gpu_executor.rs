@@ -11,6 +11,16 @@ use attest::protocol::{chain, merkle};
 use serde_json::Value;
 use std::io::Write;
 use std::ops::ControlFlow;
+use std::sync::{Mutex, MutexGuard, Once, PoisonError};
+
+/// One test at a time: they measure memory and fill rings of one device.
+static TURN: Mutex<()> = Mutex::new(());
+static SKIPPED: Once = Once::new();
+
+fn turn() -> MutexGuard<'static, ()> {
+    // A test that failed left nothing behind that matters here.
+    TURN.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 /// The devices to test, or none with a line on the terminal that says why.
 fn gpus() -> Vec<GpuDevice> {
@@ -19,16 +29,16 @@ fn gpus() -> Vec<GpuDevice> {
         Err(reason) => {
             let required = std::env::var("ATTEST_REQUIRE_GPU").is_ok_and(|value| value == "1");
             assert!(!required, "ATTEST_REQUIRE_GPU=1, but {reason}");
-            // Past the harness, which hides what passing tests print.
-            let _ = writeln!(std::io::stderr(), "SKIPPED (needs a GPU): {reason}");
+            SKIPPED.call_once(|| say(&format!("SKIPPED, every test here needs a GPU: {reason}")));
             Vec::new()
         }
     }
 }
 
-/// Says which test runs where: a hang or a fault is then easy to place.
+/// Past the harness, which hides what passing tests print: which test runs
+/// where makes a hang or a fault easy to place.
 fn say(text: &str) {
-    let _ = writeln!(std::io::stderr(), "  {text}");
+    let _ = std::io::stderr().write_all(format!("  {text}\n").as_bytes());
 }
 
 fn options(variant: Variant) -> GpuOptions {
@@ -100,6 +110,7 @@ fn segment(dim: u32, products: u32, iterations: u32, solo: Option<u32>) -> Segme
 
 #[test]
 fn every_variant_agrees_with_the_cpu() {
+    let _turn = turn();
     let segments = [
         segment(128, 1, 1, None),       // one tile: no tree above it
         segment(128, 3, 7, Some(1)),    // a sync point after every iteration
@@ -138,6 +149,7 @@ fn every_variant_agrees_with_the_cpu() {
 
 #[test]
 fn chunks_and_rings_do_not_change_results() {
+    let _turn = turn();
     // Chunk boundaries inside an iteration, a last chunk that is shorter, rings
     // of one slot, and rings that do not divide the number of iterations.
     let segment = segment(256, 5, 11, Some(4));
@@ -159,6 +171,7 @@ fn chunks_and_rings_do_not_change_results() {
 
 #[test]
 fn segments_go_on_where_the_last_one_ended() {
+    let _turn = turn();
     // A segment starts in slot 0 whatever the last one left; counters add up.
     let whole = segment(256, 1, 10, None);
     every_variant(|device, variant| {
@@ -184,6 +197,7 @@ fn segments_go_on_where_the_last_one_ended() {
 
 #[test]
 fn openings_agree_with_the_run_and_the_cpu() {
+    let _turn = turn();
     every_variant(|device, variant| {
         for (dim, products, lane) in [(128, 2, "lane"), (384, 2, "lane"), (512, 1, "none")] {
             let segment = segment(dim, products, 1, None);
@@ -222,6 +236,7 @@ fn openings_agree_with_the_run_and_the_cpu() {
 
 #[test]
 fn every_variant_reproduces_the_vectors() {
+    let _turn = turn();
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/vectors");
     every_variant(|device, variant| {
         let mut gpu = GpuExecutor::open(device.index, options(variant)).unwrap();
@@ -285,6 +300,7 @@ fn check_vector(gpu: &mut GpuExecutor, token: &str, vector: &Value, name: &str) 
 
 #[test]
 fn the_exactness_check_passes_and_is_reported() {
+    let _turn = turn();
     for device in gpus() {
         let gpu = GpuExecutor::open(device.index, GpuOptions::default()).unwrap();
         let more = &gpu.facts().more;
@@ -299,6 +315,7 @@ fn the_exactness_check_passes_and_is_reported() {
 
 #[test]
 fn a_break_stops_the_run_and_the_executor_goes_on() {
+    let _turn = turn();
     for device in gpus() {
         let mut gpu = GpuExecutor::open(device.index, GpuOptions::default()).unwrap();
         let long = segment(256, 1, 100_000, None);
@@ -318,6 +335,7 @@ fn a_break_stops_the_run_and_the_executor_goes_on() {
 
 #[test]
 fn an_executor_moves_between_threads() {
+    let _turn = turn();
     for device in gpus() {
         let gpu = GpuExecutor::open(device.index, GpuOptions::default()).unwrap();
         let segment = segment(128, 1, 2, None);
@@ -335,6 +353,7 @@ fn an_executor_moves_between_threads() {
 
 #[test]
 fn device_memory_follows_the_plan() {
+    let _turn = turn();
     for device in gpus() {
         let mut gpu = GpuExecutor::open(device.index, GpuOptions::default()).unwrap();
         let before = gpu.free_bytes().unwrap();
@@ -349,6 +368,7 @@ fn device_memory_follows_the_plan() {
 
 #[test]
 fn what_is_not_there_is_told_with_advice() {
+    let _turn = turn();
     for device in gpus() {
         let open = |index, variant| {
             let options = GpuOptions { variant, ..GpuOptions::default() };
