@@ -3,7 +3,9 @@
 //! that they are skipped; under ATTEST_REQUIRE_GPU=1 they fail instead.
 
 use attest::executor::cpu::{CpuExecutor, CpuOptions};
-use attest::executor::gpu::{ExactnessCheck, GpuDevice, GpuExecutor, GpuOptions, Variant, devices};
+use attest::executor::gpu::{
+    ExactnessCheck, ExactnessMemory, GpuDevice, GpuExecutor, GpuOptions, Variant, devices,
+};
 use attest::executor::{ExecError, Executor, Segment, SmTiles, SoloSync, TileRequest};
 use attest::protocol::digest::Digest;
 use attest::protocol::plan::{LeafPlace, Shape};
@@ -302,14 +304,19 @@ fn check_vector(gpu: &mut GpuExecutor, token: &str, vector: &Value, name: &str) 
 fn the_exactness_check_passes_and_is_reported() {
     let _turn = turn();
     for device in gpus() {
-        let gpu = GpuExecutor::open(device.index, GpuOptions::default()).unwrap();
-        let more = &gpu.facts().more;
-        say(&format!("{}: {}", device.label(), serde_json::to_string(more).unwrap()));
-        let text = more["exactness_check"].as_str().unwrap();
-        let fine = ["passed", "remembered", "not needed"];
-        assert!(fine.iter().any(|start| text.starts_with(start)), "{text}");
-        let first = Variant::candidates(device.capability)[0];
-        assert_eq!(gpu.variant(), first, "fell back: {}", more["kernel_notes"]);
+        let folder = tempfile::tempdir().unwrap();
+        let memory = ExactnessMemory::in_folder(folder.path());
+        for expected in ["passed:", "passed before"] {
+            let exactness = ExactnessCheck::Remembered(memory.clone());
+            let options = GpuOptions { exactness, ..GpuOptions::default() };
+            let gpu = GpuExecutor::open(device.index, options).unwrap();
+            let more = &gpu.facts().more;
+            say(&format!("{}: {}", device.label(), serde_json::to_string(more).unwrap()));
+            let text = more["exactness_check"].as_str().unwrap();
+            assert!(text.starts_with(expected) || text.starts_with("not needed"), "{text}");
+            let first = Variant::candidates(device.capability)[0];
+            assert_eq!(gpu.variant(), first, "fell back: {}", more["kernel_notes"]);
+        }
     }
 }
 
