@@ -3,7 +3,9 @@
 //! that they are skipped; under ATTEST_REQUIRE_GPU=1 they fail instead.
 
 use attest::executor::cpu::{CpuExecutor, CpuOptions};
-use attest::executor::gpu::{ExactnessCheck, GpuDevice, GpuExecutor, GpuOptions, Variant, devices};
+use attest::executor::gpu::{
+    ExactnessCheck, ExactnessMemory, GpuDevice, GpuExecutor, GpuOptions, Variant, devices,
+};
 use attest::executor::{ExecError, Executor, Segment, SmTiles, SoloSync, TileRequest};
 use attest::protocol::digest::Digest;
 use attest::protocol::plan::{LeafPlace, Shape};
@@ -11,6 +13,16 @@ use attest::protocol::{chain, merkle};
 use serde_json::Value;
 use std::io::Write;
 use std::ops::ControlFlow;
+use std::sync::{Mutex, MutexGuard, Once, PoisonError};
+
+/// One test at a time: they measure memory and fill rings of one device.
+static TURN: Mutex<()> = Mutex::new(());
+static SKIPPED: Once = Once::new();
+
+fn turn() -> MutexGuard<'static, ()> {
+    // A test that failed left nothing behind that matters here.
+    TURN.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 /// The devices to test, or none with a line on the terminal that says why.
 fn gpus() -> Vec<GpuDevice> {
@@ -19,16 +31,16 @@ fn gpus() -> Vec<GpuDevice> {
         Err(reason) => {
             let required = std::env::var("ATTEST_REQUIRE_GPU").is_ok_and(|value| value == "1");
             assert!(!required, "ATTEST_REQUIRE_GPU=1, but {reason}");
-            // Past the harness, which hides what passing tests print.
-            let _ = writeln!(std::io::stderr(), "SKIPPED (needs a GPU): {reason}");
+            SKIPPED.call_once(|| say(&format!("SKIPPED, every test here needs a GPU: {reason}")));
             Vec::new()
         }
     }
 }
 
-/// Says which test runs where: a hang or a fault is then easy to place.
+/// Past the harness, which hides what passing tests print: which test runs
+/// where makes a hang or a fault easy to place.
 fn say(text: &str) {
-    let _ = writeln!(std::io::stderr(), "  {text}");
+    let _ = std::io::stderr().write_all(format!("  {text}\n").as_bytes());
 }
 
 fn options(variant: Variant) -> GpuOptions {
@@ -100,6 +112,7 @@ fn segment(dim: u32, products: u32, iterations: u32, solo: Option<u32>) -> Segme
 
 #[test]
 fn every_variant_agrees_with_the_cpu() {
+    let _turn = turn();
     let segments = [
         segment(128, 1, 1, None),       // one tile: no tree above it
         segment(128, 3, 7, Some(1)),    // a sync point after every iteration
@@ -138,6 +151,7 @@ fn every_variant_agrees_with_the_cpu() {
 
 #[test]
 fn chunks_and_rings_do_not_change_results() {
+    let _turn = turn();
     // Chunk boundaries inside an iteration, a last chunk that is shorter, rings
     // of one slot, and rings that do not divide the number of iterations.
     let segment = segment(256, 5, 11, Some(4));
@@ -159,6 +173,7 @@ fn chunks_and_rings_do_not_change_results() {
 
 #[test]
 fn segments_go_on_where_the_last_one_ended() {
+    let _turn = turn();
     // A segment starts in slot 0 whatever the last one left; counters add up.
     let whole = segment(256, 1, 10, None);
     every_variant(|device, variant| {
@@ -184,6 +199,7 @@ fn segments_go_on_where_the_last_one_ended() {
 
 #[test]
 fn openings_agree_with_the_run_and_the_cpu() {
+    let _turn = turn();
     every_variant(|device, variant| {
         for (dim, products, lane) in [(128, 2, "lane"), (384, 2, "lane"), (512, 1, "none")] {
             let segment = segment(dim, products, 1, None);
@@ -222,6 +238,7 @@ fn openings_agree_with_the_run_and_the_cpu() {
 
 #[test]
 fn every_variant_reproduces_the_vectors() {
+    let _turn = turn();
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/vectors");
     every_variant(|device, variant| {
         let mut gpu = GpuExecutor::open(device.index, options(variant)).unwrap();
@@ -285,20 +302,27 @@ fn check_vector(gpu: &mut GpuExecutor, token: &str, vector: &Value, name: &str) 
 
 #[test]
 fn the_exactness_check_passes_and_is_reported() {
+    let _turn = turn();
     for device in gpus() {
-        let gpu = GpuExecutor::open(device.index, GpuOptions::default()).unwrap();
-        let more = &gpu.facts().more;
-        say(&format!("{}: {}", device.label(), serde_json::to_string(more).unwrap()));
-        let text = more["exactness_check"].as_str().unwrap();
-        let fine = ["passed", "remembered", "not needed"];
-        assert!(fine.iter().any(|start| text.starts_with(start)), "{text}");
-        let first = Variant::candidates(device.capability)[0];
-        assert_eq!(gpu.variant(), first, "fell back: {}", more["kernel_notes"]);
+        let folder = tempfile::tempdir().unwrap();
+        let memory = ExactnessMemory::in_folder(folder.path());
+        for expected in ["passed:", "passed before"] {
+            let exactness = ExactnessCheck::Remembered(memory.clone());
+            let options = GpuOptions { exactness, ..GpuOptions::default() };
+            let gpu = GpuExecutor::open(device.index, options).unwrap();
+            let more = &gpu.facts().more;
+            say(&format!("{}: {}", device.label(), serde_json::to_string(more).unwrap()));
+            let text = more["exactness_check"].as_str().unwrap();
+            assert!(text.starts_with(expected) || text.starts_with("not needed"), "{text}");
+            let first = Variant::candidates(device.capability)[0];
+            assert_eq!(gpu.variant(), first, "fell back: {}", more["kernel_notes"]);
+        }
     }
 }
 
 #[test]
 fn a_break_stops_the_run_and_the_executor_goes_on() {
+    let _turn = turn();
     for device in gpus() {
         let mut gpu = GpuExecutor::open(device.index, GpuOptions::default()).unwrap();
         let long = segment(256, 1, 100_000, None);
@@ -318,6 +342,7 @@ fn a_break_stops_the_run_and_the_executor_goes_on() {
 
 #[test]
 fn an_executor_moves_between_threads() {
+    let _turn = turn();
     for device in gpus() {
         let gpu = GpuExecutor::open(device.index, GpuOptions::default()).unwrap();
         let segment = segment(128, 1, 2, None);
@@ -335,6 +360,7 @@ fn an_executor_moves_between_threads() {
 
 #[test]
 fn device_memory_follows_the_plan() {
+    let _turn = turn();
     for device in gpus() {
         let mut gpu = GpuExecutor::open(device.index, GpuOptions::default()).unwrap();
         let before = gpu.free_bytes().unwrap();
@@ -349,6 +375,7 @@ fn device_memory_follows_the_plan() {
 
 #[test]
 fn what_is_not_there_is_told_with_advice() {
+    let _turn = turn();
     for device in gpus() {
         let open = |index, variant| {
             let options = GpuOptions { variant, ..GpuOptions::default() };

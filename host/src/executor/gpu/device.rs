@@ -99,6 +99,17 @@ pub fn driver_cuda_version() -> Result<u32, NoGpu> {
     Ok((version.major() * 1000 + version.minor() * 10) as u32)
 }
 
+/// The kernel driver's version, such as "580.82.07", as Linux has it; the
+/// CUDA version where there is no such file; "unknown" without either.
+pub fn driver_version() -> String {
+    let file = std::fs::read_to_string("/sys/module/nvidia/version");
+    let file = file.ok().map(|text| text.trim().to_owned()).filter(|text| !text.is_empty());
+    file.unwrap_or_else(|| match driver_cuda_version() {
+        Ok(version) => format!("cuda-{version}"),
+        Err(_) => "unknown".to_owned(),
+    })
+}
+
 /// Loads and initialises the driver; cheap when repeated.
 pub(super) fn initialise() -> Result<(), NoGpu> {
     cuda_driver::driver().map_err(|error| NoGpu::NoDriver { reason: error.to_string() })?;

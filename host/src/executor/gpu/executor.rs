@@ -1,10 +1,11 @@
 //! [`GpuExecutor`]: a lane's chain on one CUDA device.
 
-use super::device::{GpuDevice, NoGpu, devices, driver_cuda_version};
+use super::device::{GpuDevice, NoGpu, devices, driver_cuda_version, driver_version};
 use super::driver::Gpu;
 use super::exactness;
 use super::kernels::Kernels;
 use super::lane::{Counting, Lane};
+use super::memory::{CheckedPair, ExactnessMemory};
 use super::openings::Openings;
 use super::plan::{LaunchPlan, PlanInput};
 use super::variant::Variant;
@@ -29,8 +30,10 @@ pub struct GpuOptions {
 }
 
 /// When tensor cores are compared with the FMA pipe.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ExactnessCheck {
+    /// Once per device, driver and PTX, remembered in a file.
+    Remembered(ExactnessMemory),
     /// Now.
     Always,
     /// Not at all: for callers that compare every result themselves.
@@ -42,7 +45,7 @@ impl Default for GpuOptions {
         Self {
             variant: None,
             counting: Counting::PerSm,
-            exactness: ExactnessCheck::Always,
+            exactness: ExactnessCheck::Remembered(ExactnessMemory::of_user()),
             chunk_products_max: None,
             ring_slots_max: None,
         }
@@ -132,8 +135,19 @@ impl GpuExecutor {
         let Some(reference) = self.kernels.fma_product(&self.gpu)? else {
             return Ok("not needed: the FMA pipe computes".to_owned());
         };
-        if self.options.exactness == ExactnessCheck::Never {
-            return Ok("left out".to_owned());
+        let memory = match &self.options.exactness {
+            ExactnessCheck::Remembered(memory) => Some(memory),
+            ExactnessCheck::Always => None,
+            ExactnessCheck::Never => return Ok("left out".to_owned()),
+        };
+        let pair = CheckedPair {
+            uuid: self.device.uuid,
+            driver: driver_version(),
+            ptx_digest: self.kernels.ptx_digest,
+            kernel: self.kernels.product.kernel.name().to_owned(),
+        };
+        if memory.is_some_and(|memory| memory.has(&pair)) {
+            return Ok(format!("passed before, with driver {}", pair.driver));
         }
         let mut state = Digest::default();
         getrandom::fill(&mut state.0).map_err(|error| ExecError::Device {
@@ -145,6 +159,9 @@ impl GpuExecutor {
         let sm_count = self.device.sm_count;
         let found = exactness::compare(&self.gpu, &self.kernels, &reference, sm_count, &state)?;
         if found.exact() {
+            if let Some(memory) = memory {
+                memory.keep(&pair);
+            }
             return Ok(format!("passed: {} outputs, no bit differs", found.leaves * 64));
         }
         let text = format!(
@@ -172,6 +189,7 @@ impl GpuExecutor {
             ("pci_id", json!(device.pci_id)),
             ("clock_khz", json!(device.clock_khz)),
             ("memory_clock_khz", json!(device.memory_clock_khz)),
+            ("driver_version", json!(driver_version())),
             ("driver_cuda_version", driver_cuda_version().map_or(Value::Null, |v| json!(v))),
         ];
         let present = fields.into_iter().filter(|(_, value)| !value.is_null());
