@@ -24,7 +24,9 @@ pub unsafe fn load_shared_f64x2(address: u32) -> (f64, f64) {
 pub unsafe fn load_shared_f64(address: u32) -> f64 {
     let value: f64;
     // SAFETY: the caller's.
-    unsafe { asm!("ld.shared.f64 {}, [{}];", out(reg64) value, in(reg32) address, options(nostack)) }
+    unsafe {
+        asm!("ld.shared.f64 {}, [{}];", out(reg64) value, in(reg32) address, options(nostack))
+    }
     value
 }
 

@@ -156,7 +156,8 @@ unsafe fn multiply(params: &GemmParams, shared: u32, thread: u32, tiles: u32) {
 
         // Main loop. The first fragments of eight inner indices are read while
         // the eight before them are multiplied, across slabs and tiles.
-        let (a_at, b_at) = (shared + wm * 4096 + fragment, shared + SLAB_BYTES + wn * 2048 + fragment);
+        let (a_at, b_at) =
+            (shared + wm * 4096 + fragment, shared + SLAB_BYTES + wn * 2048 + fragment);
         let (mut stage, mut parity) = (0u32, 0u32);
         let mut tile = block_id();
         let mut turn = 0u32;

@@ -1,5 +1,6 @@
 //! What can be typed. Types only: nothing is opened, resolved or computed here.
 
+use attest::protocol::bound::OmittedShare;
 use attest::protocol::digest::Digest;
 use clap::builder::PossibleValue;
 use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
@@ -207,7 +208,9 @@ Examples:
   ssh miner attest run --challenge $TOKEN | attest verify - --challenge $TOKEN --json
 
 The verdict says what was proven, what was only claimed, and how likely a miner
-that left out a tenth of the work would have been to escape.";
+that left out a tenth of the work (or --omitted-share) would have been to escape.
+A result that passes every check is verified (exit code 0) even where its samples
+are too few to prove the work; the verdict says so in its first line.";
 
 /// `attest verify`.
 #[derive(Debug, Args)]
@@ -236,6 +239,9 @@ pub struct Verify {
     /// clock, as 950ms, 45s [default: not checked]
     #[arg(long, value_name = "DURATION", value_parser = parse_duration_ms)]
     pub elapsed: Option<u64>,
+    /// Share of the work whose omission the verdict's bound is about
+    #[arg(long, value_name = "SHARE", default_value = "0.1", value_parser = parse_omitted_share)]
+    pub omitted_share: OmittedShare,
     /// Print JSON
     #[arg(long)]
     pub json: bool,
@@ -330,6 +336,11 @@ fn parse_share(text: &str) -> Result<f64, String> {
         Ok(share) if share.is_finite() => Ok(share),
         _ => Err("expected a decimal number from 0 to 1".to_owned()),
     }
+}
+
+fn parse_omitted_share(text: &str) -> Result<OmittedShare, String> {
+    let error = || "expected a decimal number above 0 and below 1".to_owned();
+    OmittedShare::new(text.parse().map_err(|_| error())?).map_err(|_| error())
 }
 
 fn parse_arrival(text: &str) -> Result<Arrival, String> {

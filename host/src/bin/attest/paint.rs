@@ -75,6 +75,30 @@ pub fn table(header: &[&str], rows: &[Vec<String>]) -> String {
     out
 }
 
+/// Columns after which lines are wrapped.
+const COLUMNS_MAX: usize = 100;
+
+/// `text` with its long lines broken at spaces, continued after `indent`
+/// spaces. A word that is longer than a line stays whole.
+pub fn wrapped(text: &str, indent: usize) -> String {
+    let mut out = String::new();
+    for line in text.lines() {
+        let mut column = 0;
+        for word in line.split_inclusive(' ') {
+            let length = word.trim_end().chars().count();
+            if column > indent && column + length > COLUMNS_MAX {
+                out.truncate(out.trim_end().len());
+                let _ = write!(out, "\n{:indent$}", "");
+                column = indent;
+            }
+            out.push_str(word);
+            column += word.chars().count();
+        }
+        out.push('\n');
+    }
+    out
+}
+
 /// A count with thin groups of three digits: 1 234 567.
 pub fn grouped(count: u64) -> String {
     let digits = count.to_string();
@@ -119,6 +143,17 @@ mod tests {
     fn tables_align_and_have_no_trailing_space() {
         let rows = [vec!["a".into(), "long cell".into()], vec!["bcd".into(), "x".into()]];
         assert_eq!(table(&["k", "v"], &rows), "k    v\na    long cell\nbcd  x\n");
+    }
+
+    #[test]
+    fn long_lines_are_wrapped_and_words_kept() {
+        let text = format!("  name {}\n  short\n", "word ".repeat(30));
+        let lines = wrapped(&text, 7);
+        assert!(lines.lines().all(|line| line.len() <= COLUMNS_MAX), "{lines}");
+        assert_eq!(lines.split_whitespace().count(), text.split_whitespace().count());
+        assert!(lines.lines().nth(1).unwrap().starts_with("       word"), "{lines}");
+        let long = format!("{}\n", "x".repeat(200));
+        assert_eq!(wrapped(&long, 4), long);
     }
 
     #[test]

@@ -11,8 +11,9 @@ use attest::executor::Kind;
 use attest::executor::cpu::CpuVerifier;
 use attest::executor::gpu;
 use attest::executor::lanes::RunOptions;
+use attest::protocol::bound::OmittedShare;
 use attest::protocol::challenge::Challenge;
-use attest::protocol::circumstances::Circumstances;
+use attest::protocol::circumstances::{Circumstances, Issuer, IssuerRecord};
 use attest::protocol::transcript::ResultDoc;
 use attest::protocol::verdict::Verdict;
 use attest::protocol::verified::Verified;
@@ -54,7 +55,7 @@ pub fn run(color: Color) -> Result {
     print(&format!("{}\n", paint.strong("2. The miner executes it")))?;
     if let Some(no_gpu) = no_gpu {
         let text = no_gpu.to_string();
-        print(&format!("  {}: the CPU does it\n", text.lines().next().unwrap_or_default()))?;
+        print(&format!("  the CPU does it, as {}\n", text.lines().next().unwrap_or_default()))?;
     }
     for lane in &lanes {
         let kind = if lane.kind == Kind::Gpu { "GPU" } else { "CPU" };
@@ -70,8 +71,9 @@ pub fn run(color: Color) -> Result {
         grouped(result.to_json().len() as u64),
     ))?;
 
+    let share = OmittedShare::default();
     let (verdict, verified_in) = judge(&challenge, &result, elapsed);
-    let verdict_text = Verdict::new(&challenge, &verdict).render_text();
+    let verdict_text = Verdict::of(&verdict, share).render_text();
     print(&format!(
         "{}\n  {} leaves recomputed on the CPU in {}\n\n{}\n",
         paint.strong("3. The validator verifies the result"),
@@ -82,7 +84,7 @@ pub fn run(color: Color) -> Result {
 
     let tampered = tampered(&result)?;
     let (rejection, _) = judge(&challenge, &tampered, elapsed);
-    let rejection_text = Verdict::new(&challenge, &rejection).render_text();
+    let rejection_text = Verdict::of(&rejection, share).render_text();
     print(&format!(
         "{}\n\n{}",
         paint.strong("4. The same result with one bit flipped"),
@@ -120,6 +122,7 @@ fn judge(
     let circumstances = Circumstances {
         arrival_unix_s: Some(jiff::Timestamp::now().as_second()),
         elapsed: Some(elapsed),
+        issuer: Issuer::Record(IssuerRecord::default()),
         ..Circumstances::default()
     };
     let start = Instant::now();

@@ -5,7 +5,7 @@
 
 use crate::args::{self, Arrival, Color, Recomputer};
 use crate::outcome::{Done, Result, print, print_json};
-use crate::paint::Paint;
+use crate::paint::{Paint, wrapped};
 use crate::{input, progress};
 use anyhow::bail;
 use attest::executor::cpu::{CpuExecutor, CpuOptions, CpuVerifier};
@@ -39,7 +39,7 @@ pub fn run(args: &args::Verify, color: Color) -> Result {
         Err(form) => Err(Failure::from(form)),
         Ok(result) => check(args, &challenge, &result)?,
     };
-    let verdict = Verdict::new(&challenge, &outcome);
+    let verdict = Verdict::of(&outcome, args.omitted_share);
     if args.json {
         print_json(&verdict)?;
     } else {
@@ -57,11 +57,11 @@ pub fn done(outcome: &Result<Verified, Failure>) -> Done {
     }
 }
 
-/// The verdict's text with its first line coloured.
+/// The verdict's text with its first line coloured and long lines wrapped.
 pub fn painted(text: &str, outcome: &Result<Verified, Failure>, paint: Paint) -> String {
     let (headline, rest) = text.split_once('\n').unwrap_or((text, ""));
     let headline = if outcome.is_ok() { paint.good(headline) } else { paint.bad(headline) };
-    format!("{headline}\n{rest}")
+    format!("{headline}\n{}", wrapped(rest, 15))
 }
 
 fn check(
