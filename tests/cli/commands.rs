@@ -1,20 +1,7 @@
 //! The commands that need no prepared input.
 
-use crate::{COULD_NOT_RUN, Example, OK, REJECTED, run, run_with_input};
+use crate::{COULD_NOT_RUN, Example, OK, REJECTED, run, run_with_input, vectors};
 use serde_json::Value;
-use std::path::PathBuf;
-
-fn vectors() -> Vec<PathBuf> {
-    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/vectors");
-    let mut paths: Vec<PathBuf> = std::fs::read_dir(folder)
-        .expect("the vectors")
-        .map(|entry| entry.expect("an entry").path())
-        .filter(|path| path.extension().is_some_and(|extension| extension == "json"))
-        .collect();
-    paths.sort();
-    assert!(!paths.is_empty());
-    paths
-}
 
 #[test]
 fn help_has_examples_and_exit_codes() {
@@ -38,7 +25,7 @@ fn detect_succeeds_with_and_without_a_gpu() {
 #[test]
 fn asking_for_a_gpu_where_there_is_none_is_a_clear_error() {
     let json: Value = serde_json::from_str(&run(["detect", "--json"]).expect(OK).stdout).unwrap();
-    if json["devices"].as_array().is_some_and(|devices| !devices.is_empty()) {
+    if json["cuda"]["devices"].as_array().is_some_and(|devices| !devices.is_empty()) {
         eprintln!("skipped: this machine has a GPU");
         return;
     }

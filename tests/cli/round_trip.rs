@@ -1,6 +1,6 @@
 //! challenge → run → verify on the CPU, through pipes and files.
 
-use crate::{Example, OK, names_in, run, run_with_input};
+use crate::{COULD_NOT_RUN, Example, OK, names_in, run, run_with_input, vectors};
 use serde_json::Value;
 
 #[test]
@@ -53,4 +53,35 @@ fn a_run_in_a_pipe_is_silent() {
     let example = Example::new(&[]);
     let args = ["run", "--executor", "cpu", "--challenge", &example.token];
     assert_eq!(run(args).expect(OK).stderr, "");
+}
+
+/// Results of other programs, one of them of a live session and signed. They
+/// have expired, so they count only where the arrival is left open.
+#[test]
+fn results_of_independent_programs_are_verified() {
+    let mut checked = 0;
+    for path in vectors() {
+        let vector: Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
+        let Some(token) = vector["challenge"].as_str() else { continue };
+        let result = vector["result"].to_string();
+        let verify = ["verify", "-", "--challenge", token];
+        let args = verify.iter().chain(&["--arrived-at", "unknown"]);
+        run_with_input(args, result.as_bytes()).expect(OK);
+        let late = run_with_input(verify, result.as_bytes()).expect(crate::REJECTED);
+        assert!(late.stdout.contains("expired"), "{path:?}: {}", late.stdout);
+        checked += 1;
+    }
+    assert!(checked >= 6);
+}
+
+#[test]
+fn a_receipt_that_is_none_is_no_verdict() {
+    let example = Example::new(&[]);
+    let path = example.path("receipt.json");
+    std::fs::write(&path, "{}").unwrap();
+    let args = ["verify", "-", "--challenge", &example.token, "--receipt", path.to_str().unwrap()];
+    run_with_input(args, example.result.as_bytes())
+        .expect(COULD_NOT_RUN)
+        .says("receipt")
+        .printed_nothing();
 }

@@ -11,6 +11,7 @@ use crate::executor::lanes::{self, Execution, Progress, RunError, RunOptions};
 use crate::executor::{Executor, Kind, LaneFacts};
 use crate::protocol::challenge::Challenge;
 use crate::protocol::digest::Digest;
+use crate::protocol::evidence::EvidenceError;
 use crate::protocol::sample;
 use crate::protocol::transcript::{LaneRoots, ResultDoc, commit};
 use std::time::Duration;
@@ -71,7 +72,7 @@ pub enum MineError {
     Run(#[from] RunError),
     /// No evidence could be made of the run.
     #[error(transparent)]
-    Evidence(#[from] evidence::AssembleError),
+    Evidence(#[from] EvidenceError),
 }
 
 /// Executes `challenge` on `executors`, lane g on executor g, and opens the

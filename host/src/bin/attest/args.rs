@@ -233,8 +233,12 @@ pub struct Verify {
     pub executor: Recomputer,
     /// When the result arrived, as 2026-01-31T12:00:00Z, `now`, or `unknown`:
     /// an unknown time is not checked against the challenge's expiry
-    #[arg(long, value_name = "TIME", default_value = "now", value_parser = parse_arrival)]
-    pub arrived_at: Arrival,
+    /// [default: now; with --receipt what that says]
+    #[arg(long, value_name = "TIME", value_parser = parse_arrival)]
+    pub arrived_at: Option<Arrival>,
+    /// The validator's receipt of a live session, a JSON file
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub receipt: Option<String>,
     /// Time from sending the challenge to holding the result, by your own
     /// clock, as 950ms, 45s [default: not checked]
     #[arg(long, value_name = "DURATION", value_parser = parse_duration_ms)]

@@ -3,6 +3,7 @@
 
 use crate::args;
 use crate::outcome::{Done, Result, print};
+use crate::paint::{duration, flops};
 use crate::signals::Stop;
 use crate::{input, progress};
 use anyhow::bail;
@@ -10,7 +11,8 @@ use attest::executor::lanes::{RunError, RunOptions};
 use attest::protocol::challenge::Challenge;
 use attest::session::executors::{Choice, Chosen, choose};
 use attest::session::files;
-use attest::session::mine::{MineError, mine};
+use attest::session::mine::{MineError, Mined, mine};
+use std::io::IsTerminal as _;
 
 /// Executes the challenge.
 ///
@@ -33,12 +35,24 @@ pub fn run(args: &args::Run) -> Result {
         (Err(MineError::Run(RunError::Stopped { .. })), None) => return Ok(Done::CouldNotRun),
         (mined, None) => mined?,
     };
+    summarise(&challenge, &mined);
     let json = mined.result.to_json();
     match &args.out {
         Some(path) => files::write_atomically(path, &json)?,
         None => print(&format!("{json}\n"))?,
     }
     Ok(Done::Ok)
+}
+
+/// One line for whoever watches; nothing in a pipe.
+fn summarise(challenge: &Challenge, mined: &Mined) {
+    if std::io::stderr().is_terminal() {
+        let iterations = total(challenge, mined.lanes.len());
+        let operations = 2.0 * challenge.shape().multiply_adds() as f64 * iterations as f64;
+        let (elapsed, lanes) = (mined.executed_in, mined.lanes.len());
+        let (rate, elapsed) = (flops(operations, elapsed), duration(elapsed));
+        eprintln!("executed on {lanes} lane(s) in {elapsed} ({rate}): {}", mined.result.commitment);
+    }
 }
 
 fn choice(args: &args::Run) -> Result<Choice> {

@@ -12,6 +12,7 @@ use attest::executor::cpu::{CpuExecutor, CpuOptions, CpuVerifier};
 use attest::executor::gpu::{self, GpuExecutor, GpuOptions};
 use attest::protocol::challenge::Challenge;
 use attest::protocol::circumstances::Circumstances;
+use attest::protocol::receipt::Receipt;
 use attest::protocol::transcript::{ReadError, ResultDoc};
 use attest::protocol::verdict::Verdict;
 use attest::protocol::verified::{Extent, Verified};
@@ -21,6 +22,9 @@ use attest::protocol::verify::{
 use attest::session::files::Source;
 use attest::session::recompute::ByExecutor;
 use std::time::Duration;
+
+/// Longest receipt file in bytes; a receipt has a fraction of it.
+const RECEIPT_BYTES_MAX: u64 = 4096;
 
 /// Verifies the result; the exit code is the verdict.
 ///
@@ -69,12 +73,15 @@ fn check(
     challenge: &Challenge,
     result: &ResultDoc,
 ) -> Result<Result<Verified, Failure>> {
+    let receipt = args.receipt.as_deref().map(read_receipt).transpose()?;
     let circumstances = Circumstances {
-        arrival_unix_s: match args.arrived_at {
-            Arrival::Now => Some(jiff::Timestamp::now().as_second()),
-            Arrival::UnixS(unix_s) => Some(unix_s),
-            Arrival::Unknown => None,
+        arrival_unix_s: match (args.arrived_at, &receipt) {
+            (Some(Arrival::UnixS(unix_s)), _) => Some(unix_s),
+            (Some(Arrival::Now), _) | (None, None) => Some(jiff::Timestamp::now().as_second()),
+            // A receipt has the commitment's own time of arrival.
+            (Some(Arrival::Unknown), _) | (None, Some(_)) => None,
         },
+        receipt: receipt.as_ref(),
         elapsed: args.elapsed.map(Duration::from_millis),
         ..Circumstances::default()
     };
@@ -109,6 +116,11 @@ fn check(
     );
     bar.finish_and_clear();
     Ok(outcome)
+}
+
+fn read_receipt(path: &str) -> Result<Receipt> {
+    let text = Source::of_path(path).read_text(RECEIPT_BYTES_MAX)?;
+    Ok(Receipt::from_json(text.as_bytes())?)
 }
 
 fn first_gpu() -> Result<ByExecutor> {
