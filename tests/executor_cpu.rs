@@ -67,8 +67,8 @@ fn leaves_equal_the_scalar_definition() {
             TileRequest { state, product: products - 1, tile_row: last, tile_column: 0 },
             TileRequest { state, product: products - 1, tile_row: last / 2, tile_column: last },
         ];
-        // First, last, and one in which all four fields of the index differ.
-        let leaves = [0, 255, 0b1_01_110_11];
+        // First, last, and one whose four fields, 1, 1, 6 and 3, don't look alike.
+        let leaves = [0, 255, 1 << 7 | 1 << 5 | 6 << 2 | 3];
         let expected: Vec<Digest> = tiles
             .iter()
             .flat_map(|tile| leaves.map(|leaf| (tile, leaf)))
