@@ -4,11 +4,15 @@
 
 use attest::executor::cpu::{CpuExecutor, CpuOptions};
 use attest::executor::gpu::{
-    ExactnessCheck, ExactnessMemory, GpuDevice, GpuExecutor, GpuOptions, Variant, devices,
+    ExactnessCheck, ExactnessMemory, GpuDevice, GpuExecutor, GpuOptions, GpuVerifier, Variant,
+    devices,
 };
+use attest::executor::lanes::{RunOptions, execute};
 use attest::executor::{ExecError, Executor, Segment, SmTiles, SoloSync, TileRequest};
+use attest::protocol::challenge::Challenge;
 use attest::protocol::digest::Digest;
 use attest::protocol::plan::{LeafPlace, Shape};
+use attest::protocol::verify::{LeafRequest, Recompute, RecomputeIteration};
 use attest::protocol::{chain, merkle};
 use serde_json::Value;
 use std::io::Write;
@@ -261,7 +265,7 @@ fn digests(value: &Value) -> Vec<Digest> {
 
 /// Every lane's roots and states, sync points taken by this test.
 fn check_vector(gpu: &mut GpuExecutor, token: &str, vector: &Value, name: &str) {
-    let challenge = attest::protocol::challenge::Challenge::from_token(token).unwrap();
+    let challenge = Challenge::from_token(token).unwrap();
     let shape = challenge.shape();
     let lanes = vector["result"]["lanes"].as_array().unwrap();
     let mut states = digests(&vector["lane_seeds"]);
@@ -400,5 +404,71 @@ fn what_is_not_there_is_told_with_advice() {
         let text = GpuExecutor::open(0, GpuOptions::default()).map(|_| ()).unwrap_err().to_string();
         assert_eq!(text.lines().count(), 2, "{text}");
         assert!(text.contains("no GPU is used") && text.contains("CPU executor"), "{text}");
+    }
+}
+
+#[test]
+fn a_gpu_verifies_leaves_and_iterations_as_the_cpu_does() {
+    let _turn = turn();
+    for device in gpus() {
+        let gpu = GpuExecutor::open(device.index, GpuOptions::default()).unwrap();
+        let mut cpu = CpuExecutor::new(CpuOptions::default());
+        let segment = segment(256, 2, 3, None);
+        let expected = run(&mut cpu, &segment);
+        let verifier = GpuVerifier::new(gpu);
+        let (mut state, mut requests, mut hashes) = (segment.start, Vec::new(), Vec::new());
+        for (at, root) in expected.roots.iter().enumerate() {
+            let iteration = at as u32 + 1;
+            let got = (&verifier).iteration_root(segment.shape, iteration, &state).unwrap();
+            assert_eq!(got, *root, "iteration {iteration}");
+            for leaf in [0, 255, 256, 1023, 2047, 1023] {
+                let place = LeafPlace::of(segment.shape, leaf);
+                let LeafPlace { product, tile_row, tile_column, .. } = place;
+                let tile = TileRequest { state, product, tile_row, tile_column };
+                hashes.push(cpu.tile_leaf_hashes(256, &[tile]).unwrap()[0][place.leaf as usize]);
+                requests.push(LeafRequest { state, place });
+            }
+            state = chain::step(&state, iteration, root, None);
+        }
+        assert_eq!(verifier.leaf_hashes(256, &requests).unwrap(), hashes);
+    }
+}
+
+#[test]
+fn a_challenge_runs_alike_on_gpu_and_cpu_and_its_evidence_fits() {
+    let _turn = turn();
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/vectors");
+    for device in gpus() {
+        for name in ["one-product", "odd-tree-384", "rate-0.250001"] {
+            let text = std::fs::read_to_string(format!("{folder}/{name}.json")).unwrap();
+            let vector: Value = serde_json::from_str(&text).unwrap();
+            let challenge = Challenge::from_token(vector["challenge"].as_str().unwrap()).unwrap();
+            let on = |executor: Box<dyn Executor>| {
+                execute(&challenge, vec![executor], &RunOptions::default(), &|_| {}).unwrap()
+            };
+            let gpu = on(Box::new(GpuExecutor::open(device.index, GpuOptions::default()).unwrap()));
+            let cpu = on(Box::new(CpuExecutor::new(CpuOptions { uuid: Some(device.uuid) })));
+            assert_eq!(gpu.lanes[0].roots, cpu.lanes[0].roots, "{name}");
+            assert_eq!(gpu.lanes[0].states, cpu.lanes[0].states, "{name}");
+            let evidence = attest::evidence::assemble(&gpu).unwrap();
+            let what = String::from_utf8_lossy(evidence.canonical());
+            evidence
+                .agrees_with(&challenge, &[device.uuid])
+                .unwrap_or_else(|e| panic!("{e}: {what}"));
+            assert_eq!(evidence.lanes()[0].sm_tiles.len(), device.sm_count as usize, "{what}");
+        }
+    }
+}
+
+#[test]
+fn the_inventory_lists_the_devices() {
+    let _turn = turn();
+    let found = attest::evidence::inventory();
+    let devices = gpus();
+    assert_eq!(found.devices().len(), devices.len());
+    if !devices.is_empty() {
+        say(&format!("{found}"));
+        say(&serde_json::to_string(&found).unwrap());
+        assert_eq!(found.findings, Vec::<String>::new());
     }
 }

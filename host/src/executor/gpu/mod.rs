@@ -5,7 +5,7 @@
 //! plan      geometry and memory, pure                   kernels   loads them, falls back
 //! executor  GpuExecutor: open, begin, run, open tiles   exactness tensor cores against FMA pipe
 //! lane      buffers, batches, graphs                    openings  leaf hashes of single tiles
-//!                                                       memory    which checks were passed
+//! verifier  leaves and iterations, for a validator      memory    which checks were passed
 //! launch    kernels as functions over buffers           driver    the typed wall: all unsafe code
 //! ```
 //!
@@ -30,6 +30,7 @@ mod memory;
 mod openings;
 pub mod plan;
 mod variant;
+mod verifier;
 mod words;
 
 pub use device::{GpuDevice, NoGpu, devices, driver_cuda_version, driver_version};
@@ -37,3 +38,4 @@ pub use executor::{ExactnessCheck, GpuExecutor, GpuOptions};
 pub use lane::Counting;
 pub use memory::{CheckedPair, ExactnessMemory};
 pub use variant::{Capability, Target, UnknownVariant, Variant};
+pub use verifier::GpuVerifier;
