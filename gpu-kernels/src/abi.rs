@@ -43,7 +43,8 @@ pub struct ProductSource {
 }
 
 /// `fill`: draws the operands of consecutive products, packed as
-/// [`crate::tile::packed_offset`] says. Any grid; blocks of [`FILL_THREADS`].
+/// [`crate::tile::packed_row_offset`] and
+/// [`crate::tile::packed_column_offset`] say. Any grid; blocks of [`FILL_THREADS`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(C)]
 pub struct FillParams {
@@ -162,6 +163,41 @@ pub struct StepParams {
     pub reserved: u32,
 }
 
+/// `peak_*`: how fast one unit runs by itself, from registers. Blocks of
+/// [`PEAK_THREADS`]; every thread does `rounds` rounds of what
+/// [`PeakKernel`] says.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C)]
+pub struct PeakParams {
+    /// Out: never written by finite arithmetic; keeps the work from being left out.
+    pub out: u64,
+    /// Rounds per thread.
+    pub rounds: u32,
+    /// Zero.
+    pub reserved: u32,
+}
+
+/// A ceiling kernel and the work in one of its rounds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PeakKernel {
+    /// Entry point.
+    pub name: &'static str,
+    /// Fused multiply-adds (or SHA-256 blocks) of one warp in one round.
+    pub per_warp_round: u64,
+}
+
+/// Threads of a block of the ceiling kernels.
+pub const PEAK_THREADS: u32 = 256;
+/// FP64 FMA pipe: 16 chains a thread.
+pub const PEAK_FMA: PeakKernel = PeakKernel { name: "peak_fma", per_warp_round: 16 * 32 };
+/// `mma.m8n8k4`: 16 chains a warp.
+pub const PEAK_M8N8K4: PeakKernel = PeakKernel { name: "peak_m8n8k4", per_warp_round: 16 * 256 };
+/// `mma.m16n8k8`: 16 chains a warp.
+pub const PEAK_M16N8K8: PeakKernel =
+    PeakKernel { name: "peak_m16n8k8", per_warp_round: 16 * 1024 };
+/// SHA-256: one block a thread.
+pub const PEAK_SHA256: PeakKernel = PeakKernel { name: "peak_sha256", per_warp_round: 32 };
+
 /// Threads of a block of `fill`.
 pub const FILL_THREADS: u32 = 256;
 /// Nodes that one block of `merkle` reduces to one.
@@ -181,6 +217,7 @@ const _: () = {
     assert!(size_of::<SmCounter>() == 32, "SmCounter has padding");
     assert!(size_of::<MerkleParams>() == 40, "MerkleParams has padding");
     assert!(size_of::<StepParams>() == 80, "StepParams has padding");
+    assert!(size_of::<PeakParams>() == 16, "PeakParams has padding");
 };
 
 /// One product kernel: its name in PTX and how it is launched.
@@ -236,7 +273,7 @@ pub const GEMM_M8N8K4: GemmKernel = GemmKernel {
 pub const GEMM_M16N8K8: GemmKernel = GemmKernel {
     name: "gemm_m16n8k8",
     threads: 384,
-    shared_bytes: 6 * 2 * 16384 + 256 * 32 + 256,
+    shared_bytes: 6 * 2 * 16384 + 512 * 32 + 256,
     grid: GemmGrid::Persistent,
     unit: Unit::TensorCore,
 };

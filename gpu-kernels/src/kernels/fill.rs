@@ -1,15 +1,16 @@
 //! `fill`: draws both operands of consecutive products.
 //!
 //! A unit of work is 32 inner indices of one panel; blocks stride over the
-//! units. Warp `b` of a block writes vectors 16b … 16b+15: each lane draws two
-//! pairs, for vectors x and x+8, and stores two 16-byte neighbours.
+//! units. Warp `b` of a block writes vectors 16b … 16b+15. Each lane draws two
+//! pairs of elements whose first halves are neighbours in the packing, and so
+//! are their second halves: two 16-byte stores.
 
 use crate::abi::{FILL_THREADS, FillParams, ProductSource};
 use crate::device::memory::{load_global_u32, load_global_u32x4, store_global_f64x2};
 use crate::device::thread::{block_id, grid_size, thread_id};
 use crate::kernels::parts::div_rem;
 use crate::philox::element_pair;
-use crate::tile::{SLAB_DOUBLES, SLAB_K, TILE, packed_offset};
+use crate::tile::{SLAB_DOUBLES, SLAB_K, TILE, packed_column_offset, packed_row_offset};
 
 /// Inner indices in a unit of work.
 const UNIT_K: u32 = 32;
@@ -20,8 +21,9 @@ crate::kernel! {
     /// Entry point; parameters and launch in [`FillParams`].
     pub unsafe fn fill(params: FillParams) {
         let thread = thread_id();
-        let (gamma, pair, block16) = (thread & 7, (thread >> 3) & 3, thread >> 5);
-        let x = block16 * 16 + gamma;
+        let (gamma, select, block) = (thread & 7, (thread >> 3) & 3, thread >> 5);
+        let rows = Lane::of_rows(block * 16 + gamma, select);
+        let columns = Lane::of_columns(block * 16 + gamma, select);
 
         let units_per_panel = params.dim / UNIT_K;
         let panels_per_product = params.panels_a + params.panels_b;
@@ -41,27 +43,63 @@ crate::kernel! {
             // SAFETY: `chain` or `sources` holds what `FillParams` says.
             let (key, operand, first_vector) = unsafe { source(&params, product, is_b) };
             let panel_in_operand = if is_b { in_product - params.panels_a } else { in_product };
-            let vector = first_vector + panel_in_operand * TILE + x;
+            let vector = first_vector + panel_in_operand * TILE;
+            let lane = if is_b { columns } else { rows };
 
-            let base = params.operands
+            let mut at = params.operands
                 + (panel as u64 * params.dim as u64 * TILE as u64
                     + (k0 / SLAB_K) as u64 * SLAB_DOUBLES as u64)
                     * 8;
-            let mut k = 0;
-            while k < UNIT_K {
-                let p = (k0 + k) / 2 + pair;
-                let (even, odd) = element_pair(key, p, vector, operand);
-                let (even8, odd8) = element_pair(key, p, vector + 8, operand);
-                let at = base + k as u64 * TILE as u64 * 8;
-                // SAFETY: the offsets are those of vectors x, x+8 < 128 and
-                // inner indices < 8 of this unit's panel, which `operands` holds.
+            let mut pair = k0 / 2;
+            let end = pair + UNIT_K / 2;
+            while pair < end {
+                let (even, odd) = element_pair(key, pair + lane.pair[0], vector + lane.x[0], operand);
+                let (even1, odd1) = element_pair(key, pair + lane.pair[1], vector + lane.x[1], operand);
+                // SAFETY: the offsets are those of vectors below 128 and inner
+                // indices below 8 of this unit's panel, which `operands` holds.
                 unsafe {
-                    store_global_f64x2(at + packed_offset(x, 2 * pair) as u64 * 8, even, even8);
-                    store_global_f64x2(at + packed_offset(x, 2 * pair + 1) as u64 * 8, odd, odd8);
+                    store_global_f64x2(at + lane.even_at as u64, even, even1);
+                    store_global_f64x2(at + lane.odd_at as u64, odd, odd1);
                 }
-                k += 8;
+                pair += 4;
+                at += 8 * TILE as u64 * 8;
             }
             unit += grid_size();
+        }
+    }
+}
+
+/// What a thread draws in each run of eight inner indices: two pairs, and
+/// where their even and odd elements go, in bytes.
+#[derive(Clone, Copy)]
+struct Lane {
+    pair: [u32; 2],
+    x: [u32; 2],
+    even_at: u32,
+    odd_at: u32,
+}
+
+impl Lane {
+    /// In A, rows x and x+8 are neighbours.
+    #[inline(always)]
+    fn of_rows(x: u32, select: u32) -> Self {
+        Self {
+            pair: [select, select],
+            x: [x, x + 8],
+            even_at: packed_row_offset(x, 2 * select) * 8,
+            odd_at: packed_row_offset(x, 2 * select + 1) * 8,
+        }
+    }
+
+    /// In B, inner indices k and k+4 are neighbours: pairs p and p+2.
+    #[inline(always)]
+    fn of_columns(x: u32, select: u32) -> Self {
+        let (pair, x) = (select & 1, x + 8 * (select >> 1));
+        Self {
+            pair: [pair, pair + 2],
+            x: [x, x],
+            even_at: packed_column_offset(x, 2 * pair) * 8,
+            odd_at: packed_column_offset(x, 2 * pair + 1) * 8,
         }
     }
 }
