@@ -260,7 +260,9 @@ impl RustCuda {
     }
 
     /// A command that sees the pinned toolchain and libNVVM, and nothing of
-    /// the cargo that started us.
+    /// the cargo that started us. rustup's proxies (bindgen calls rustfmt, in
+    /// the folder of Rust-CUDA's own rust-toolchain.toml) get that toolchain
+    /// too, and may install none.
     fn command(&self, program: &Path, folder: &Path, scratch: &Path) -> Result<Command> {
         let mut command = Command::new(program);
         command.current_dir(folder);
@@ -281,6 +283,8 @@ impl RustCuda {
             .env("PATH", first([bin.clone(), bin], "PATH")?)
             .env("LD_LIBRARY_PATH", first(nvvm, "LD_LIBRARY_PATH")?)
             .env("CUDA_PATH", &self.cuda)
+            .env("RUSTUP_AUTO_INSTALL", "0")
+            .env("RUSTUP_TOOLCHAIN", &self.toolchain)
             .env("CARGO_TARGET_DIR", scratch);
         Ok(command)
     }
@@ -316,6 +320,22 @@ mod tests {
             manifest.matches("rev = \"946c91f08").count(),
             manifest.matches("rev =").count()
         );
+    }
+
+    #[test]
+    fn nothing_that_a_build_calls_may_install_a_toolchain() {
+        let found = RustCuda {
+            version: String::new(),
+            toolchain: "/toolchain".into(),
+            cuda: "/cuda".into(),
+            backend: None,
+        };
+        let here = Path::new("/");
+        let command = found.command(Path::new("cargo"), here, here).unwrap();
+        let set = |name: &str, value: &str| {
+            command.get_envs().any(|(n, v)| n == name && v.is_some_and(|v| v == value))
+        };
+        assert!(set("RUSTUP_AUTO_INSTALL", "0") && set("RUSTUP_TOOLCHAIN", "/toolchain"));
     }
 
     #[test]

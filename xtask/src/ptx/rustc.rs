@@ -156,6 +156,7 @@ pub fn installed_toolchain<'a>(list: &'a str, release: &str) -> Option<&'a str> 
 fn examine(rustc: &Path, release: &str) -> Result<DeviceCompiler, String> {
     let ask = |args: &[&str]| {
         let output = Command::new(rustc)
+            .env("RUSTUP_AUTO_INSTALL", "0")
             .args(args)
             .output()
             .map_err(|error| format!("{}: {error}", rustc.display()))?;
@@ -209,6 +210,7 @@ impl DeviceCompiler {
             .env("RUSTC", &self.rustc)
             .env("RUSTC_WRAPPER", "")
             .env("RUSTC_BOOTSTRAP", "1")
+            .env("RUSTUP_AUTO_INSTALL", "0")
             .env("CARGO_ENCODED_RUSTFLAGS", remap.join("\u{1f}"))
             .env("CARGO_TERM_COLOR", "never")
             .args(["rustc", "--package", "gpu-kernels", "--lib", "--crate-type", "rlib"])
