@@ -16,7 +16,6 @@ use crate::protocol::digest::Uuid;
 use crate::protocol::plan::Shape;
 use crate::protocol::verify::{Recompute, RecomputeError, RecomputeIteration};
 use crate::reference::{Oracle, OracleExecutor};
-use crate::session::recompute::ByExecutor;
 use check::{Case, CheckError, Expected};
 use rayon::prelude::*;
 use std::cell::OnceCell;
@@ -247,7 +246,7 @@ fn check_gpus(row: OnCheck<'_>) {
 }
 
 fn walk_by_cpu() -> Result<Vec<Expected>, RecomputeError> {
-    let mut cpu = ByExecutor::new(Box::new(CpuExecutor::new(CpuOptions::default())));
+    let mut cpu = CpuVerifier::new();
     let walk = |case: &Case| case.expect_from(|i, state| cpu.iteration_root(case.shape, i, state));
     GPU_CASES.iter().map(walk).collect()
 }

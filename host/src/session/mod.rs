@@ -8,4 +8,3 @@ pub mod executors;
 pub mod files;
 pub mod issue;
 pub mod mine;
-pub mod recompute;

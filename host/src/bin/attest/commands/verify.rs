@@ -8,8 +8,8 @@ use crate::outcome::{Done, Result, print, print_json};
 use crate::paint::{Paint, wrapped};
 use crate::{input, progress};
 use anyhow::bail;
-use attest::executor::cpu::{CpuExecutor, CpuOptions, CpuVerifier};
-use attest::executor::gpu::{self, GpuExecutor, GpuOptions};
+use attest::executor::cpu::CpuVerifier;
+use attest::executor::gpu::{self, GpuExecutor, GpuOptions, GpuVerifier};
 use attest::protocol::challenge::Challenge;
 use attest::protocol::circumstances::Circumstances;
 use attest::protocol::receipt::Receipt;
@@ -20,7 +20,6 @@ use attest::protocol::verify::{
     Failure, Means, Progress, Recompute, RecomputeIteration, verify_with,
 };
 use attest::session::files::Source;
-use attest::session::recompute::ByExecutor;
 use std::time::Duration;
 
 /// Longest receipt file in bytes; a receipt has a fraction of it.
@@ -85,45 +84,46 @@ fn check(
         elapsed: args.elapsed.map(Duration::from_millis),
         ..Circumstances::default()
     };
-    let (recompute, mut iterations): (Box<dyn Recompute>, ByExecutor) = match args.executor {
-        Recomputer::Cpu => {
-            let cpu = Box::new(CpuExecutor::new(CpuOptions::default()));
-            (Box::new(CpuVerifier::new()), ByExecutor::new(cpu))
-        }
-        Recomputer::Gpu => (Box::new(first_gpu()?), first_gpu()?),
-    };
     let extent = match (args.full, args.executor) {
         (true, _) => Some(Extent::EveryIteration),
         // A GPU is as fast with a whole iteration as with its samples.
         (false, Recomputer::Gpu) => Some(Extent::SampledIterations),
         (false, Recomputer::Cpu) => None,
     };
+    Ok(match args.executor {
+        Recomputer::Cpu => {
+            let (leaves, mut iterations) = (CpuVerifier::new(), CpuVerifier::new());
+            with_means(challenge, result, &circumstances, extent, (&leaves, &mut iterations))
+        }
+        Recomputer::Gpu => {
+            gpu::devices()?;
+            let gpu = GpuVerifier::new(GpuExecutor::open(0, GpuOptions::default())?);
+            with_means(challenge, result, &circumstances, extent, (&gpu, &mut &gpu))
+        }
+    })
+}
+
+fn with_means(
+    challenge: &Challenge,
+    result: &ResultDoc,
+    circumstances: &Circumstances<'_>,
+    extent: Option<Extent>,
+    (recompute, iterations): (&dyn Recompute, &mut impl RecomputeIteration),
+) -> Result<Verified, Failure> {
     let bar = progress::bar("verifying", result.openings.len() as u64);
-    let outcome = verify_with(
-        challenge,
-        result,
-        &circumstances,
-        Means {
-            recompute: recompute.as_ref(),
-            whole: extent.map(|extent| (extent, &mut iterations as &mut dyn RecomputeIteration)),
-            progress: &mut |progress| {
-                let (Progress::Leaves { done, total } | Progress::Iterations { done, total }) =
-                    progress;
-                bar.set_length(total);
-                bar.set_position(done);
-            },
-        },
-    );
+    let mut show = |progress| {
+        let (Progress::Leaves { done, total } | Progress::Iterations { done, total }) = progress;
+        bar.set_length(total);
+        bar.set_position(done);
+    };
+    let whole = extent.map(|extent| (extent, iterations as &mut dyn RecomputeIteration));
+    let means = Means { recompute, whole, progress: &mut show };
+    let outcome = verify_with(challenge, result, circumstances, means);
     bar.finish_and_clear();
-    Ok(outcome)
+    outcome
 }
 
 fn read_receipt(path: &str) -> Result<Receipt> {
     let text = Source::of_path(path).read_text(RECEIPT_BYTES_MAX)?;
     Ok(Receipt::from_json(text.as_bytes())?)
-}
-
-fn first_gpu() -> Result<ByExecutor> {
-    gpu::devices()?;
-    Ok(ByExecutor::new(Box::new(GpuExecutor::open(0, GpuOptions::default())?)))
 }
