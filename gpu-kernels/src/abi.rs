@@ -199,8 +199,7 @@ pub const PEAK_FMA: PeakKernel = PeakKernel { name: "peak_fma", per_warp_round: 
 /// `mma.m8n8k4`: 16 chains a warp.
 pub const PEAK_M8N8K4: PeakKernel = PeakKernel { name: "peak_m8n8k4", per_warp_round: 16 * 256 };
 /// `mma.m16n8k8`: 16 chains a warp.
-pub const PEAK_M16N8K8: PeakKernel =
-    PeakKernel { name: "peak_m16n8k8", per_warp_round: 16 * 1024 };
+pub const PEAK_M16N8K8: PeakKernel = PeakKernel { name: "peak_m16n8k8", per_warp_round: 16 * 1024 };
 /// SHA-256: one block a thread.
 pub const PEAK_SHA256: PeakKernel = PeakKernel { name: "peak_sha256", per_warp_round: 32 };
 

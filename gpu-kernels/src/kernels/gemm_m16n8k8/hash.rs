@@ -9,8 +9,8 @@
 //! reduced level by level.
 
 use super::{
-    HASHER_THREADS, HEAP_AT, HEAP_NODES, MESSAGE_AT, PROGRESS_AT, SLOTS, Share, TILE_EMPTY_AT, TILE_FULL_AT,
-    leaf_place, scratch_slot,
+    HASHER_THREADS, HEAP_AT, HEAP_NODES, MESSAGE_AT, PROGRESS_AT, SLOTS, Share, TILE_EMPTY_AT,
+    TILE_FULL_AT, leaf_place, scratch_slot,
 };
 use crate::abi::{DigestWords, GemmParams};
 use crate::device::async_copy::{barrier_arrive, barrier_wait};
@@ -18,13 +18,9 @@ use crate::device::memory::{
     fence_gpu, fetch_add_release_u32, load_global_f64x2, load_global_u32x4, load_shared_u32,
     store_global_u32, store_shared_u32,
 };
-use crate::device::thread::{
-    block_id, grid_size, named_barrier, warp_barrier,
-};
+use crate::device::thread::{block_id, grid_size, named_barrier, warp_barrier};
 use crate::kernels::parts::{SharedDigests, record_tile, store_digest};
-use crate::sha256::{
-    INITIAL, LEAF_MESSAGE_BYTES, compress, final_block, shift_one_byte, words_of,
-};
+use crate::sha256::{INITIAL, LEAF_MESSAGE_BYTES, compress, final_block, shift_one_byte, words_of};
 use crate::tile::LEAVES_PER_TILE;
 
 /// Heap steps between a tile's leaves and its root's coming out: its level 64

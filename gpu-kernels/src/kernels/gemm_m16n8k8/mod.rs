@@ -112,8 +112,7 @@ impl Share {
     #[inline(always)]
     unsafe fn store(self, params: &GemmParams) {
         let (block, blocks) = (block_id(), grid_size());
-        let schedule =
-            TileSchedule::of(params.products * params.tiles_m * params.tiles_n, blocks);
+        let schedule = TileSchedule::of(params.products * params.tiles_m * params.tiles_n, blocks);
         // SAFETY: the caller's; a grid has at least one block.
         unsafe {
             let whole = if block < schedule.whole {
