@@ -87,6 +87,12 @@ pub struct GemmParams {
     pub sm_counters: u64,
     /// Scratch of [`GEMM_SCRATCH_BYTES_PER_BLOCK`] per block (`gemm_m16n8k8`).
     pub scratch: u64,
+    /// In and out: [`GEMM_BLOCKS_MAX`] counters, `u32`, zero before and after a
+    /// launch: the finished parts of each split tile (`gemm_m16n8k8`).
+    pub counters: u64,
+    /// Out: [`GEMM_PART_ROOTS`] roots of the parts of split tiles
+    /// (`gemm_m16n8k8`).
+    pub part_roots: u64,
     /// Tiles of one ring slot: m·(n/128)².
     pub slot_tiles: u64,
     /// Index in the slot of this launch's first tile.
@@ -208,12 +214,56 @@ pub const MERKLE_THREADS: u32 = 256;
 pub const MERKLE_SHARED_BYTES: u32 = MERKLE_GROUP * 32;
 /// Scratch of one block of `gemm_m16n8k8`: two finished tiles.
 pub const GEMM_SCRATCH_BYTES_PER_BLOCK: u64 = 2 * 128 * 128 * 8;
+/// Most blocks that `gemm_m16n8k8` may be launched with.
+pub const GEMM_BLOCKS_MAX: u32 = 1024;
+/// Most parts that `gemm_m16n8k8` cuts a tile into.
+pub const GEMM_SPLIT_MAX: u32 = 4;
+/// Roots of parts: one per block at most.
+pub const GEMM_PART_ROOTS: u32 = GEMM_BLOCKS_MAX;
+
+/// How `gemm_m16n8k8` deals `tiles` tiles to `blocks` blocks: whole tiles in
+/// turn, and the remainder, which would leave most blocks idle, in parts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TileSchedule {
+    /// Tiles 0 … whole−1 go to blocks whole, tile t to block t mod blocks.
+    pub whole: u32,
+    /// Parts that each of the other tiles is cut into: 1 (there are none), 2
+    /// (64 rows each) or 4 (64 rows by 64 columns).
+    pub split: u32,
+    /// Parts in all: part p, of tile whole + p div split, goes to block p.
+    pub parts: u32,
+}
+
+impl TileSchedule {
+    /// The schedule for a launch; `blocks` is not zero.
+    #[inline(always)]
+    pub const fn of(tiles: u32, blocks: u32) -> Self {
+        // A remainder without the check for zero, which would leave a call in
+        // device code.
+        let rest = match tiles.checked_rem(blocks) {
+            Some(rest) => rest,
+            None => 0,
+        };
+        let split = if rest == 0 || 2 * rest > blocks {
+            1
+        } else if 4 * rest > blocks {
+            2
+        } else {
+            4
+        };
+        if split == 1 {
+            Self { whole: tiles, split, parts: 0 }
+        } else {
+            Self { whole: tiles - rest, split, parts: rest * split }
+        }
+    }
+}
 
 const _: () = {
     assert!(size_of::<ChainState>() == 48, "ChainState has padding");
     assert!(size_of::<ProductSource>() == 32, "ProductSource has padding");
     assert!(size_of::<FillParams>() == 48, "FillParams has padding");
-    assert!(size_of::<GemmParams>() == 88, "GemmParams has padding");
+    assert!(size_of::<GemmParams>() == 104, "GemmParams has padding");
     assert!(size_of::<SmCounter>() == 32, "SmCounter has padding");
     assert!(size_of::<MerkleParams>() == 40, "MerkleParams has padding");
     assert!(size_of::<StepParams>() == 80, "StepParams has padding");
@@ -240,7 +290,8 @@ pub struct GemmKernel {
 pub enum GemmGrid {
     /// One block per tile.
     PerTile,
-    /// One block per SM (fewer where there are fewer tiles); blocks stride over the tiles.
+    /// One block per SM, at most [`GEMM_SPLIT_MAX`] per tile; [`TileSchedule`]
+    /// deals the tiles.
     Persistent,
 }
 
@@ -277,3 +328,23 @@ pub const GEMM_M16N8K8: GemmKernel = GemmKernel {
     grid: GemmGrid::Persistent,
     unit: Unit::TensorCore,
 };
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_tile_is_dealt_once() {
+        for blocks in [1, 2, 3, 16, 78, 132, 1024] {
+            for tiles in (1..=3 * blocks).chain([4096, 8192]) {
+                let s = TileSchedule::of(tiles, blocks);
+                assert!(s.parts <= blocks, "a block has at most one part: {s:?}");
+                assert_eq!(s.whole + s.parts / s.split, tiles, "{s:?}");
+                assert_eq!(s.parts % s.split, 0, "{s:?}");
+            }
+        }
+        // One product of n = 1024 on 132 SMs: 64 tiles in two parts each.
+        assert_eq!(TileSchedule::of(64, 132), TileSchedule { whole: 0, split: 2, parts: 128 });
+        assert_eq!(TileSchedule::of(4096, 132), TileSchedule { whole: 4092, split: 4, parts: 16 });
+    }
+}

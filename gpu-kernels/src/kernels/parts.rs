@@ -232,7 +232,7 @@ pub unsafe fn record_tile(params: &GemmParams, tile: u32, root: DigestWords) {
 #[inline(always)]
 pub unsafe fn div_rem(a: u32, b: u32) -> (u32, u32) {
     // SAFETY: the caller's.
-    unsafe { core::hint::assert_unchecked(b != 0) };
+    let b = unsafe { core::num::NonZero::new_unchecked(b) };
     (a / b, a % b)
 }
 

@@ -7,7 +7,7 @@ use crate::device::memory::store_global_u32;
 use crate::device::mma::mma_m16n8k8;
 #[cfg(not(attest_target = "portable"))]
 use crate::device::mma::mma_m8n8k4;
-use crate::device::mma::fma;
+use crate::device::mma::{fma, multiply_wide};
 use crate::device::thread::thread_id;
 use crate::philox::{philox4x32_10, unit_double};
 use crate::sha256::{INITIAL, compress};
@@ -25,7 +25,7 @@ macro_rules! sixteen_times {
 /// A double in [−1, 1) with a full mantissa.
 #[inline(always)]
 fn some_double(seed: u32) -> f64 {
-    let y = philox4x32_10([seed, thread_id(), 0, 0], [0, 0]);
+    let y = philox4x32_10(multiply_wide, [seed, thread_id(), 0, 0], [0, 0]);
     unit_double(y[0], y[1])
 }
 
