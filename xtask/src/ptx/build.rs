@@ -40,7 +40,7 @@ pub fn build(root: &Path, backend: Backend, compiler: &Compiler) -> Result<Build
         // What fails a check stays here, for whoever has to find out why.
         let file = scratch.join(target.file());
         let (module, finished) = finish(&raw, &origin, backend, target, &file)
-            .with_context(|| format!("the text is in {}", file.display()))?;
+            .with_context(|| format!("checking {}", file.display()))?;
         targets.push(target_entry(target, &module, &finished, &file, tools.as_ref())?);
         ptx.push((target, finished));
     }

@@ -81,15 +81,6 @@ pub enum Heat {
     Plain,
 }
 
-/// Whether a target may lack a kernel.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Need {
-    /// It may not.
-    Required,
-    /// It may: the kernel only measures.
-    Optional,
-}
-
 /// One entry point.
 #[derive(Clone, Copy, Debug)]
 pub struct Kernel {
@@ -104,21 +95,18 @@ pub struct Kernel {
     pub heat: Heat,
     /// First target that has it; the later ones have it too.
     pub since: Target,
-    /// Whether those targets may lack it.
-    pub need: Need,
 }
 
 /// Every entry point there is. Threads are those that the host launches, as
 /// the kernels' `abi` module says: a test compares them. (Depending on that
 /// crate here would need the PTX that this command makes.)
-pub const KERNELS: [Kernel; 8] = [
+pub const KERNELS: [Kernel; 10] = [
     Kernel {
         name: "fill",
         threads: 256,
         blocks_per_sm_min: None,
         heat: Heat::Hot,
         since: Target::Portable,
-        need: Need::Required,
     },
     Kernel {
         name: "merkle",
@@ -126,7 +114,6 @@ pub const KERNELS: [Kernel; 8] = [
         blocks_per_sm_min: None,
         heat: Heat::Plain,
         since: Target::Portable,
-        need: Need::Required,
     },
     Kernel {
         name: "chain_step",
@@ -134,7 +121,6 @@ pub const KERNELS: [Kernel; 8] = [
         blocks_per_sm_min: None,
         heat: Heat::Plain,
         since: Target::Portable,
-        need: Need::Required,
     },
     Kernel {
         name: "gemm_fma",
@@ -142,7 +128,6 @@ pub const KERNELS: [Kernel; 8] = [
         blocks_per_sm_min: Some(1),
         heat: Heat::Hot,
         since: Target::Portable,
-        need: Need::Required,
     },
     Kernel {
         name: "gemm_m8n8k4",
@@ -150,7 +135,6 @@ pub const KERNELS: [Kernel; 8] = [
         blocks_per_sm_min: Some(1),
         heat: Heat::Hot,
         since: Target::Sm80,
-        need: Need::Required,
     },
     Kernel {
         name: "gemm_m16n8k8",
@@ -158,7 +142,6 @@ pub const KERNELS: [Kernel; 8] = [
         blocks_per_sm_min: Some(1),
         heat: Heat::Hot,
         since: Target::Sm90a,
-        need: Need::Required,
     },
     Kernel {
         name: "peak_fma",
@@ -166,15 +149,27 @@ pub const KERNELS: [Kernel; 8] = [
         blocks_per_sm_min: Some(1),
         heat: Heat::Hot,
         since: Target::Portable,
-        need: Need::Optional,
     },
     Kernel {
-        name: "peak_mma",
+        name: "peak_sha256",
+        threads: 256,
+        blocks_per_sm_min: Some(1),
+        heat: Heat::Hot,
+        since: Target::Portable,
+    },
+    Kernel {
+        name: "peak_m8n8k4",
         threads: 256,
         blocks_per_sm_min: Some(1),
         heat: Heat::Hot,
         since: Target::Sm80,
-        need: Need::Optional,
+    },
+    Kernel {
+        name: "peak_m16n8k8",
+        threads: 256,
+        blocks_per_sm_min: Some(1),
+        heat: Heat::Hot,
+        since: Target::Sm90a,
     },
 ];
 
@@ -213,6 +208,9 @@ mod tests {
         assert_eq!(threads("chain_step"), abi::MERKLE_THREADS);
         for gemm in [abi::GEMM_FMA, abi::GEMM_M8N8K4, abi::GEMM_M16N8K8] {
             assert_eq!(threads(gemm.name), gemm.threads);
+        }
+        for peak in KERNELS.iter().filter(|kernel| kernel.name.starts_with("peak_")) {
+            assert_eq!(peak.threads, abi::PEAK_THREADS, "{}", peak.name);
         }
     }
 
