@@ -1,10 +1,11 @@
 //! The CPU executor on each instruction set of this machine, against a scalar
 //! definition written here from docs/protocol.md and against the vectors.
 
-use attest::executor::cpu::{CpuExecutor, CpuOptions, Simd};
+use attest::executor::cpu::{CpuExecutor, CpuOptions, CpuVerifier, Simd, detect_simd};
 use attest::executor::{ExecError, Executor, Segment, SmTiles, SoloSync, TileRequest};
 use attest::protocol::digest::{Digest, Uuid};
 use attest::protocol::plan::{LeafPlace, Shape};
+use attest::protocol::verify::{LeafRequest, Recompute, RecomputeIteration};
 use base64::Engine as _;
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
@@ -66,8 +67,8 @@ fn leaves_equal_the_scalar_definition() {
             TileRequest { state, product: products - 1, tile_row: last, tile_column: 0 },
             TileRequest { state, product: products - 1, tile_row: last / 2, tile_column: last },
         ];
-        // First, last, and one in which all four fields of the index differ.
-        let leaves = [0, 255, 0b1_01_110_11];
+        // First, last, and one whose four fields, 1, 1, 6 and 3, don't look alike.
+        let leaves = [0, 255, 1 << 7 | 1 << 5 | 6 << 2 | 3];
         let expected: Vec<Digest> = tiles
             .iter()
             .flat_map(|tile| leaves.map(|leaf| (tile, leaf)))
@@ -133,6 +134,89 @@ fn tile_roots_are_the_trees_of_the_leaf_hashes() {
 
 fn segment(shape: Shape, iterations: u32, start: Digest) -> Segment {
     Segment { shape, first_iteration: 1, iterations, start, solo_sync: None }
+}
+
+/// Every verifier that this CPU can run.
+fn verifiers() -> Vec<(Simd, CpuVerifier)> {
+    [Simd::Scalar, Simd::Avx2, Simd::Avx512]
+        .into_iter()
+        .filter_map(|simd| Some((simd, CpuVerifier::with_simd(simd)?)))
+        .collect()
+}
+
+#[test]
+fn sampled_leaves_equal_the_tiles_they_lie_in() {
+    let mut executor = CpuExecutor::new(CpuOptions::default());
+    // (n, m, states, leaves): many of one product, so that rows and columns are
+    // shared, chunks of k are shortest and cores split the product; few of many
+    // products; the same leaf twice.
+    for (dim, products, states, leaves) in
+        [(128, 1, 1, 900), (256, 3, 5, 40), (1152, 1, 1, 700), (640, 2, 2, 2)]
+    {
+        let shape = Shape { dim, products };
+        let mut requests: Vec<LeafRequest> = (0..leaves)
+            .map(|i: u32| {
+                let random = sha256(&[b"sample", &dim.to_be_bytes(), &i.to_be_bytes()]).0;
+                let index = u64::from_be_bytes(random[..8].try_into().unwrap());
+                LeafRequest {
+                    state: sha256(&[&[(i % states) as u8]]),
+                    place: LeafPlace::of(shape, index % shape.leaves()),
+                }
+            })
+            .collect();
+        requests.push(requests[0]);
+        let mut tiles: Vec<TileRequest> = requests.iter().map(tile_of).collect();
+        tiles.sort_by_key(|tile| (tile.state, tile.product, tile.tile_row, tile.tile_column));
+        tiles.dedup();
+        let hashes = executor.tile_leaf_hashes(dim, &tiles).unwrap();
+        let expected: Vec<Digest> = requests
+            .iter()
+            .map(|request| {
+                let at = tiles.iter().position(|tile| *tile == tile_of(request)).unwrap();
+                hashes[at][request.place.leaf as usize]
+            })
+            .collect();
+        for (simd, verifier) in verifiers() {
+            if simd == Simd::Scalar && dim > 1000 {
+                continue; // minutes
+            }
+            for threads in [1, 3] {
+                let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+                let got = pool.install(|| verifier.leaf_hashes(dim, &requests).unwrap());
+                assert!(got == expected, "{simd}, n = {dim}, {threads} threads");
+            }
+        }
+    }
+}
+
+fn tile_of(request: &LeafRequest) -> TileRequest {
+    let LeafPlace { product, tile_row, tile_column, .. } = request.place;
+    TileRequest { state: request.state, product, tile_row, tile_column }
+}
+
+#[test]
+fn no_leaves_are_no_hashes() {
+    for (_, verifier) in verifiers() {
+        assert_eq!(verifier.leaf_hashes(128, &[]).unwrap(), []);
+    }
+}
+
+#[test]
+fn whole_iterations_verify() {
+    let vector = &vectors()[0].1;
+    let (states, roots) = &vector.lanes[0];
+    for (simd, mut verifier) in verifiers() {
+        for (i, root) in roots.iter().enumerate() {
+            let got = verifier.iteration_root(vector.shape, i as u32 + 1, &states[i]).unwrap();
+            assert_eq!(got, *root, "{simd}, iteration {}", i + 1);
+        }
+    }
+}
+
+#[test]
+fn the_best_instruction_set_is_one_that_runs() {
+    assert!(CpuExecutor::with_simd(detect_simd(), CpuOptions::default()).is_some());
+    assert!(CpuVerifier::with_simd(Simd::Scalar).is_some());
 }
 
 #[test]

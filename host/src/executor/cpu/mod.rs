@@ -26,8 +26,10 @@ mod iteration;
 mod kernel;
 mod portable;
 mod stream;
+mod verifier;
 
 pub use kernel::{Simd, detect_simd};
+pub use verifier::CpuVerifier;
 
 use super::{
     ExecError, Executor, IterationOutput, Kind, LaneFacts, Segment, Sink, SmTiles, TileRequest,

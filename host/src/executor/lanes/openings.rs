@@ -82,9 +82,9 @@ fn open_lane(
             .collect();
         let first = batch[0][0].1;
         let device = || execution.facts.model.clone();
-        let hashes = executor.tile_leaf_hashes(shape.dim, &requests).map_err(|source| {
+        let hashes = executor.tile_leaf_hashes(shape.dim, &requests).map_err(|error| {
             let (lane, iteration) = (first.lane, first.iteration);
-            RunError::Lane { lane, device: device(), iteration, source }
+            RunError::Lane { lane, device: device(), iteration, source: Box::new(error) }
         })?;
         if hashes.len() != batch.len() {
             return Err(RunError::Broken {
