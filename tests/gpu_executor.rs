@@ -3,6 +3,7 @@
 //! that they are skipped; under ATTEST_REQUIRE_GPU=1 they fail instead.
 
 use attest::executor::cpu::{CpuExecutor, CpuOptions};
+use attest::executor::gpu::bench::{BenchOptions, bench};
 use attest::executor::gpu::{
     ExactnessCheck, ExactnessMemory, GpuDevice, GpuExecutor, GpuOptions, GpuVerifier, Variant,
     devices,
@@ -18,6 +19,7 @@ use serde_json::Value;
 use std::io::Write;
 use std::ops::ControlFlow;
 use std::sync::{Mutex, MutexGuard, Once, PoisonError};
+use std::time::Duration;
 
 /// One test at a time: they measure memory and fill rings of one device.
 static TURN: Mutex<()> = Mutex::new(());
@@ -470,5 +472,28 @@ fn the_inventory_lists_the_devices() {
         say(&format!("{found}"));
         say(&serde_json::to_string(&found).unwrap());
         assert_eq!(found.findings, Vec::<String>::new());
+    }
+}
+
+#[test]
+fn a_bench_measures_every_side() {
+    let _turn = turn();
+    for device in gpus() {
+        for products in [1, 6] {
+            let mut options = BenchOptions::new(device.index, Shape { dim: 256, products });
+            options.turn = Duration::from_millis(40);
+            let report = bench(&options).unwrap_or_else(|error| panic!("{error}"));
+            say(&report.to_string());
+            let phases = report.phases;
+            let times = [phases.fill_ms, phases.product_ms, phases.bare_product_ms];
+            assert!(times.iter().all(|&ms| ms > 0.0 && ms.is_finite()), "{phases:?}");
+            assert_eq!(report.attested.turns_tflops.len(), 3);
+            assert_eq!(report.bare.turns_tflops.len(), 3);
+            match &report.cublas {
+                Ok(cublas) => assert_eq!(cublas.turns_tflops.len(), 3),
+                Err(reason) => assert!(reason.contains("cuBLAS"), "{reason}"),
+            }
+            serde_json::to_string(&report).unwrap();
+        }
     }
 }

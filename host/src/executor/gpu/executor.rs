@@ -129,6 +129,13 @@ impl GpuExecutor {
         free.map_err(|failure| self.gpu.error("asking for free memory", failure))
     }
 
+    /// Device, kernels and the lane of the last [`Executor::begin`], for measuring.
+    pub(super) fn parts(&mut self) -> Result<(&Gpu, &Kernels, &mut Lane), ExecError> {
+        self.gpu.enter()?;
+        let lane = self.lane.as_mut().expect("measuring follows a begin");
+        Ok((&self.gpu, &self.kernels, lane))
+    }
+
     /// What the evidence says of the check. One mismatch, and the FMA pipe
     /// computes on this device.
     fn check_exactness(&mut self) -> Result<String, ExecError> {

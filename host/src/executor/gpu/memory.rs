@@ -64,7 +64,7 @@ impl ExactnessMemory {
     /// Whether `pair` passed before.
     pub fn has(&self, pair: &CheckedPair) -> bool {
         let line = pair.line();
-        self.lines().iter().any(|known| *known == line)
+        self.lines().contains(&line)
     }
 
     /// Remembers that `pair` passed.

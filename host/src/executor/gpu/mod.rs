@@ -5,6 +5,7 @@
 //! plan      geometry and memory, pure                   kernels   loads them, falls back
 //! executor  GpuExecutor: open, begin, run, open tiles   exactness tensor cores against FMA pipe
 //! lane      buffers, batches, graphs                    openings  leaf hashes of single tiles
+//! bench     speeds and phases                           cublas    what to compare with
 //! verifier  leaves and iterations, for a validator      memory    which checks were passed
 //! launch    kernels as functions over buffers           driver    the typed wall: all unsafe code
 //! ```
@@ -17,7 +18,9 @@
 //! Deliberately absent: managed memory, peer access (lanes meet on the host),
 //! and any choice of geometry outside `plan`.
 
+pub mod bench;
 mod counters;
+mod cublas;
 mod device;
 mod driver;
 mod error;
