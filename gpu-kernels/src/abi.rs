@@ -85,14 +85,9 @@ pub struct GemmParams {
     pub leaf_hashes: u64,
     /// In and out, may be 0: one [`SmCounter`] per SM id.
     pub sm_counters: u64,
-    /// Scratch of [`GEMM_SCRATCH_BYTES_PER_BLOCK`] per block (`gemm_m16n8k8`).
+    /// Scratch of [`GEMM_SCRATCH_BYTES_PER_BLOCK`] per block, all zero before the
+    /// first launch that uses it (`gemm_m16n8k8`).
     pub scratch: u64,
-    /// In and out: [`GEMM_BLOCKS_MAX`] counters, `u32`, zero before and after a
-    /// launch: the finished parts of each split tile (`gemm_m16n8k8`).
-    pub counters: u64,
-    /// Out: [`GEMM_PART_ROOTS`] roots of the parts of split tiles
-    /// (`gemm_m16n8k8`).
-    pub part_roots: u64,
     /// Tiles of one ring slot: m·(n/128)².
     pub slot_tiles: u64,
     /// Index in the slot of this launch's first tile.
@@ -199,8 +194,7 @@ pub const PEAK_FMA: PeakKernel = PeakKernel { name: "peak_fma", per_warp_round: 
 /// `mma.m8n8k4`: 16 chains a warp.
 pub const PEAK_M8N8K4: PeakKernel = PeakKernel { name: "peak_m8n8k4", per_warp_round: 16 * 256 };
 /// `mma.m16n8k8`: 16 chains a warp.
-pub const PEAK_M16N8K8: PeakKernel =
-    PeakKernel { name: "peak_m16n8k8", per_warp_round: 16 * 1024 };
+pub const PEAK_M16N8K8: PeakKernel = PeakKernel { name: "peak_m16n8k8", per_warp_round: 16 * 1024 };
 /// SHA-256: one block a thread.
 pub const PEAK_SHA256: PeakKernel = PeakKernel { name: "peak_sha256", per_warp_round: 32 };
 
@@ -212,14 +206,14 @@ pub const MERKLE_GROUP: u32 = 512;
 pub const MERKLE_THREADS: u32 = 256;
 /// Dynamic shared memory of a block of `merkle` and `chain_step`, bytes.
 pub const MERKLE_SHARED_BYTES: u32 = MERKLE_GROUP * 32;
-/// Scratch of one block of `gemm_m16n8k8`: two finished tiles.
-pub const GEMM_SCRATCH_BYTES_PER_BLOCK: u64 = 2 * 128 * 128 * 8;
-/// Most blocks that `gemm_m16n8k8` may be launched with.
-pub const GEMM_BLOCKS_MAX: u32 = 1024;
+/// Scratch of one block of `gemm_m16n8k8`: two finished tiles, then what the
+/// parts of a split tile need to come together, [`GEMM_PART_BYTES`].
+pub const GEMM_SCRATCH_BYTES_PER_BLOCK: u64 = 2 * 128 * 128 * 8 + GEMM_PART_BYTES;
+/// Of a block's part: its root, and the number of finished parts of the tile
+/// (kept with its first part, zero before and after a launch).
+pub const GEMM_PART_BYTES: u64 = 64;
 /// Most parts that `gemm_m16n8k8` cuts a tile into.
 pub const GEMM_SPLIT_MAX: u32 = 4;
-/// Roots of parts: one per block at most.
-pub const GEMM_PART_ROOTS: u32 = GEMM_BLOCKS_MAX;
 
 /// How `gemm_m16n8k8` deals `tiles` tiles to `blocks` blocks: whole tiles in
 /// turn, and the remainder, which would leave most blocks idle, in parts.
@@ -263,7 +257,7 @@ const _: () = {
     assert!(size_of::<ChainState>() == 48, "ChainState has padding");
     assert!(size_of::<ProductSource>() == 32, "ProductSource has padding");
     assert!(size_of::<FillParams>() == 48, "FillParams has padding");
-    assert!(size_of::<GemmParams>() == 104, "GemmParams has padding");
+    assert!(size_of::<GemmParams>() == 88, "GemmParams has padding");
     assert!(size_of::<SmCounter>() == 32, "SmCounter has padding");
     assert!(size_of::<MerkleParams>() == 40, "MerkleParams has padding");
     assert!(size_of::<StepParams>() == 80, "StepParams has padding");

@@ -5,4 +5,5 @@ pub mod evidence;
 pub mod executor;
 pub mod protocol;
 pub mod reference;
+pub mod selftest;
 pub mod session;

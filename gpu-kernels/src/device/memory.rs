@@ -24,7 +24,9 @@ pub unsafe fn load_shared_f64x2(address: u32) -> (f64, f64) {
 pub unsafe fn load_shared_f64(address: u32) -> f64 {
     let value: f64;
     // SAFETY: the caller's.
-    unsafe { asm!("ld.shared.f64 {}, [{}];", out(reg64) value, in(reg32) address, options(nostack)) }
+    unsafe {
+        asm!("ld.shared.f64 {}, [{}];", out(reg64) value, in(reg32) address, options(nostack))
+    }
     value
 }
 
@@ -86,7 +88,9 @@ pub unsafe fn store_shared_u32(address: u32, value: u32) {
 pub unsafe fn load_shared_u64(address: u32) -> u64 {
     let value: u64;
     // SAFETY: the caller's.
-    unsafe { asm!("ld.shared.u64 {}, [{}];", out(reg64) value, in(reg32) address, options(nostack)) }
+    unsafe {
+        asm!("ld.shared.u64 {}, [{}];", out(reg64) value, in(reg32) address, options(nostack))
+    }
     value
 }
 

@@ -7,7 +7,9 @@
 
 use crate::abi::{GEMM_FMA, GemmParams};
 use crate::device::backend::shared_base;
-use crate::device::memory::{load_global_f64x2, load_shared_f64, load_shared_f64x2, store_shared_f64x2};
+use crate::device::memory::{
+    load_global_f64x2, load_shared_f64, load_shared_f64x2, store_shared_f64x2,
+};
 use crate::device::mma::fma;
 use crate::device::thread::{block_barrier, block_id, thread_id};
 use crate::kernels::parts::{Panels, finish_tile};

@@ -7,7 +7,10 @@ use crate::device::memory::{
     reduce_min_u64, store_global_u32x4, store_shared_u32,
 };
 use crate::device::thread::{block_barrier, global_timer_ns, sm_id};
-use crate::sha256::{INITIAL, LEAF_MESSAGE_BYTES, NODE_MESSAGE_BYTES, compress, final_block, shift_one_byte, words_of};
+use crate::sha256::{
+    INITIAL, LEAF_MESSAGE_BYTES, NODE_MESSAGE_BYTES, compress, final_block, shift_one_byte,
+    words_of,
+};
 use crate::tile::LEAVES_PER_TILE;
 
 /// Hashes a leaf whose 64 outputs are in registers, in message order.

@@ -3,10 +3,10 @@
 
 use crate::abi::PeakParams;
 use crate::device::memory::store_global_u32;
-#[cfg(attest_target = "sm_90a")]
-use crate::device::mma::mma_m16n8k8;
 #[cfg(not(attest_target = "portable"))]
 use crate::device::mma::mma_m8n8k4;
+#[cfg(attest_target = "sm_90a")]
+use crate::device::mma::mma_m16n8k8;
 use crate::device::mma::{fma, multiply_wide};
 use crate::device::thread::thread_id;
 use crate::philox::{philox4x32_10, unit_double};

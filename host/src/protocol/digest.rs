@@ -1,5 +1,6 @@
 //! SHA-256 digests and device UUIDs: newtypes that print as lower-case hex.
 
+use serde::de::{Deserializer, Visitor};
 use sha2::{Digest as _, Sha256};
 use std::fmt;
 
@@ -44,6 +45,26 @@ pub fn hex_array<const N: usize>(text: &str) -> Result<[u8; N], HexError> {
     Ok(out)
 }
 
+/// Deserialises exactly `N` bytes of lower-case hex, without keeping the text.
+///
+/// # Errors
+/// Anything but a string of exactly the right digits.
+pub fn hex_array_from<'de, const N: usize, D: Deserializer<'de>>(
+    d: D,
+) -> Result<[u8; N], D::Error> {
+    struct Hex<const N: usize>;
+    impl<const N: usize> Visitor<'_> for Hex<N> {
+        type Value = [u8; N];
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            write!(f, "{} lower-case hex digits", 2 * N)
+        }
+        fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<[u8; N], E> {
+            hex_array(text).map_err(E::custom)
+        }
+    }
+    d.deserialize_str(Hex)
+}
+
 macro_rules! hex_text {
     ($name:ident) => {
         impl fmt::Display for $name {
@@ -68,9 +89,8 @@ macro_rules! hex_text {
             }
         }
         impl<'de> serde::Deserialize<'de> for $name {
-            fn deserialize<D: serde::Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
-                let text = <std::borrow::Cow<'de, str>>::deserialize(d)?;
-                text.parse().map_err(serde::de::Error::custom)
+            fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
+                hex_array_from(d).map(Self)
             }
         }
     };

@@ -1,11 +1,28 @@
-//! The protocol of docs/protocol.md, pure: no GPU, clock, file, thread or print.
+//! The protocol of docs/protocol.md, pure: what a challenge, an evidence
+//! document and a result are, which samples follow from a commitment, and what
+//! a validator checks.
+//!
+//! Guarantees: no GPU, clock, file, thread, environment or print in here; every
+//! size and count is bounded before anything is allocated for it.
+//! Deliberately lacks: any means of computing the work. Executors and the
+//! oracle bring it through [`verify::Recompute`].
 
+pub mod bound;
 pub mod chain;
 pub mod challenge;
+pub mod circumstances;
 pub mod digest;
+pub mod evidence;
+pub mod json;
 pub mod merkle;
 pub mod plan;
+mod read;
+pub mod receipt;
+pub mod rejection;
 pub mod sample;
+pub mod signature;
+pub mod time;
 pub mod transcript;
 pub mod verdict;
+pub mod verified;
 pub mod verify;

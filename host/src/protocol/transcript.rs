@@ -1,1 +1,250 @@
-//! (protocol transcript)
+//! Results: what a miner hands in, and the chain and commitment that follow
+//! from its roots.
+//!
+//! Guarantees: a [`ResultDoc`] that was read has the right form for its
+//! challenge; while reading, no list grows beyond what the challenge allows
+//! and no more bytes are taken than a result may have.
+//! Deliberately lacks: any check of what the form doesn't show; that is
+//! [`super::verify`]'s.
+
+use super::chain;
+use super::challenge::{Challenge, VERSION};
+use super::digest::{Digest, Uuid};
+use super::evidence::{Evidence, EvidenceError};
+use super::read::{Limits, read_fields};
+use super::sample::SamplePoint;
+use serde::Serialize;
+use serde::ser::{SerializeStruct, Serializer};
+use std::io::Read;
+
+/// A leaf's place and its path to the iteration's root. Its content isn't sent.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Opening {
+    /// g, from 0.
+    pub lane: u32,
+    /// i, from 1.
+    pub iteration: u32,
+    /// Index among the iteration's L leaves.
+    pub leaf: u64,
+    /// From the leaf's sibling upwards.
+    pub path: Vec<Digest>,
+}
+
+impl Opening {
+    /// Which leaf is opened.
+    pub fn point(&self) -> SamplePoint {
+        SamplePoint { lane: self.lane, iteration: self.iteration, leaf: self.leaf }
+    }
+}
+
+/// One lane's identity and roots.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct LaneRoots {
+    /// Binds the lane's chain.
+    pub uuid: Uuid,
+    /// D(g,1) … D(g,T).
+    pub iteration_roots: Vec<Digest>,
+}
+
+/// A result.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ResultDoc {
+    /// c.
+    pub challenge_digest: Digest,
+    /// What identifies the result.
+    pub commitment: Digest,
+    /// Live sessions only, never zero.
+    pub coin: Option<Digest>,
+    /// In lane order.
+    pub lanes: Vec<LaneRoots>,
+    /// What the miner says of its devices.
+    pub evidence: Evidence,
+    /// Ascending by lane, iteration, leaf.
+    pub openings: Vec<Opening>,
+    /// Exactly where the challenge has a miner_id.
+    pub miner_signature: Option<[u8; 64]>,
+}
+
+/// What is wrong with a result's form.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum FormError {
+    /// More bytes than any result to this challenge has.
+    #[error("the result has more than {limit_bytes} bytes, the most for this challenge")]
+    TooLarge {
+        /// The limit.
+        limit_bytes: u64,
+    },
+    /// Breaks a JSON rule, a field type or a bound.
+    #[error("the result is malformed: {cause}")]
+    Malformed {
+        /// The parser's words, with line and column.
+        cause: String,
+    },
+    /// Another version of the protocol.
+    #[error("the result has version {got}, expected {VERSION}")]
+    Version {
+        /// The version found.
+        got: u64,
+    },
+    /// Evidence of the wrong form.
+    #[error("{}", first_line(.0))]
+    Evidence(#[from] EvidenceError),
+    /// A coin of 64 zeros.
+    #[error("the coin is zero; a result outside a live session has none")]
+    ZeroCoin,
+    /// No lanes at all.
+    #[error("the result has no lanes")]
+    NoLanes,
+    /// More lanes than the challenge's limits allow.
+    #[error("the result has {got} lanes, at most {limit} are allowed")]
+    TooManyLanes {
+        /// The limit.
+        limit: u32,
+        /// Lanes found.
+        got: usize,
+    },
+    /// The challenge names a miner and the result isn't signed.
+    #[error("the challenge has a miner_id and the result no miner_signature")]
+    SignatureMissing,
+    /// The result is signed and the challenge names no miner.
+    #[error("the result has a miner_signature and the challenge no miner_id")]
+    SignatureUnexpected,
+}
+
+fn first_line(error: &EvidenceError) -> String {
+    error.to_string().lines().next().unwrap_or_default().to_owned()
+}
+
+/// Why a result could not be read.
+#[derive(Debug, thiserror::Error)]
+pub enum ReadError {
+    /// It is no result to this challenge: a verdict, rejected in step 1.
+    #[error("{0}\nCheck that the result belongs to this challenge and arrived whole.")]
+    Form(#[from] FormError),
+    /// Reading itself failed: no verdict.
+    #[error("reading the result failed: {0}\nCheck the file or the connection, and try again.")]
+    Io(std::io::Error),
+}
+
+impl ResultDoc {
+    /// Reads one result to `challenge`, no further than its size limit.
+    ///
+    /// # Errors
+    /// [`ReadError::Form`] for a result that must be rejected,
+    /// [`ReadError::Io`] where the reader fails.
+    pub fn read(reader: impl Read, challenge: &Challenge) -> Result<Self, ReadError> {
+        let fields = read_fields(reader, &Limits::of(challenge))?;
+        if fields.version != VERSION {
+            return Err(FormError::Version { got: fields.version }.into());
+        }
+        let result = Self {
+            challenge_digest: fields.challenge_digest,
+            commitment: fields.commitment,
+            coin: fields.coin,
+            lanes: fields.lanes,
+            evidence: Evidence::from_value(fields.evidence).map_err(FormError::Evidence)?,
+            openings: fields.openings,
+            miner_signature: fields.miner_signature,
+        };
+        result.check_form(challenge)?;
+        Ok(result)
+    }
+
+    /// The rules of form that a `ResultDoc` could still break.
+    ///
+    /// # Errors
+    /// The first rule broken.
+    pub fn check_form(&self, challenge: &Challenge) -> Result<(), FormError> {
+        if self.coin == Some(Digest::default()) {
+            return Err(FormError::ZeroCoin);
+        }
+        let limit = challenge.max_lanes();
+        match self.lanes.len() {
+            0 => return Err(FormError::NoLanes),
+            got if got > limit as usize => return Err(FormError::TooManyLanes { limit, got }),
+            _ => {}
+        }
+        match (challenge.miner_id(), self.miner_signature) {
+            (Some(_), None) => Err(FormError::SignatureMissing),
+            (None, Some(_)) => Err(FormError::SignatureUnexpected),
+            _ => Ok(()),
+        }
+    }
+
+    /// The coin in force: zero outside a live session.
+    pub fn coin_in_force(&self) -> Digest {
+        self.coin.unwrap_or_default()
+    }
+
+    /// The lanes' UUIDs, in lane order.
+    pub fn uuids(&self) -> Vec<Uuid> {
+        self.lanes.iter().map(|lane| lane.uuid).collect()
+    }
+
+    /// The result as JSON, without white space.
+    pub fn to_json(&self) -> String {
+        serde_json::to_string(self).expect("a result has string keys and no reals")
+    }
+}
+
+impl Serialize for ResultDoc {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut fields = serializer.serialize_struct("ResultDoc", 8)?;
+        fields.serialize_field("version", &VERSION)?;
+        fields.serialize_field("challenge_digest", &self.challenge_digest)?;
+        fields.serialize_field("commitment", &self.commitment)?;
+        if let Some(coin) = &self.coin {
+            fields.serialize_field("coin", coin)?;
+        }
+        fields.serialize_field("lanes", &self.lanes)?;
+        fields.serialize_field("evidence", self.evidence.value())?;
+        fields.serialize_field("openings", &self.openings)?;
+        if let Some(signature) = &self.miner_signature {
+            fields.serialize_field("miner_signature", &hex::encode(signature))?;
+        }
+        fields.end()
+    }
+}
+
+/// s(g,0) … s(g,T) of every lane, from the roots, sync digests included.
+///
+/// # Panics
+/// Where a lane has not exactly T roots.
+pub fn chain_states(challenge: &Challenge, lanes: &[LaneRoots]) -> Vec<Vec<Digest>> {
+    let c = challenge.digest();
+    let mut states: Vec<Vec<Digest>> = (0..)
+        .zip(lanes)
+        .map(|(g, lane)| {
+            let mut states = Vec::with_capacity(lane.iteration_roots.len() + 1);
+            states.push(chain::lane_seed(&c, g, &lane.uuid));
+            states
+        })
+        .collect();
+    for i in 1..=challenge.iterations() {
+        let at = i as usize - 1;
+        let roots: Vec<Digest> = lanes.iter().map(|lane| lane.iteration_roots[at]).collect();
+        let sync = (i % challenge.sync_interval() == 0).then(|| chain::sync_digest(&c, i, &roots));
+        for (states, root) in states.iter_mut().zip(&roots) {
+            states.push(chain::step(&states[at], i, root, sync.as_ref()));
+        }
+    }
+    states
+}
+
+/// The commitment to these lanes and this evidence.
+///
+/// # Panics
+/// Where a lane has not exactly T roots.
+pub fn commit(challenge: &Challenge, lanes: &[LaneRoots], evidence: &Evidence) -> Digest {
+    commit_states(challenge, &chain_states(challenge, lanes), evidence)
+}
+
+/// The commitment from [`chain_states`], for who has them already.
+///
+/// # Panics
+/// Where a lane has no states.
+pub fn commit_states(challenge: &Challenge, states: &[Vec<Digest>], evidence: &Evidence) -> Digest {
+    let finals: Vec<Digest> =
+        states.iter().map(|lane| *lane.last().expect("a lane has a seed")).collect();
+    chain::commitment(&challenge.digest(), &finals, &evidence.digest())
+}

@@ -1,1 +1,16 @@
-//! (module reference)
+//! The oracle: docs/protocol.md in scalar code, to be checked against it by eye.
+//!
+//! Guarantees: every number is computed the way the text says it, one element,
+//! one fused multiply-add and one hash at a time; nothing is shared with the
+//! kernels, the CPU executor, or the protocol module's own hashing and trees.
+//! Deliberately lacks: speed. It serves tests and self-tests at dimensions of a
+//! few hundred.
+
+pub mod executor;
+pub mod miner;
+pub mod oracle;
+pub mod tree;
+
+pub use executor::OracleExecutor;
+pub use miner::{Run, execute};
+pub use oracle::{Operand, Oracle};

@@ -9,8 +9,8 @@
 //! reduced level by level.
 
 use super::{
-    HASHER_THREADS, HEAP_AT, HEAP_NODES, MESSAGE_AT, PROGRESS_AT, SLOTS, Share, TILE_EMPTY_AT, TILE_FULL_AT,
-    leaf_place, scratch_slot,
+    HASHER_THREADS, HEAP_AT, HEAP_NODES, MESSAGE_AT, PROGRESS_AT, SLOTS, Share, TILE_EMPTY_AT,
+    TILE_FULL_AT, leaf_place, part_record, scratch_slot,
 };
 use crate::abi::{DigestWords, GemmParams};
 use crate::device::async_copy::{barrier_arrive, barrier_wait};
@@ -18,13 +18,9 @@ use crate::device::memory::{
     fence_gpu, fetch_add_release_u32, load_global_f64x2, load_global_u32x4, load_shared_u32,
     store_global_u32, store_shared_u32,
 };
-use crate::device::thread::{
-    block_id, grid_size, named_barrier, warp_barrier,
-};
+use crate::device::thread::{block_id, grid_size, named_barrier, warp_barrier};
 use crate::kernels::parts::{SharedDigests, record_tile, store_digest};
-use crate::sha256::{
-    INITIAL, LEAF_MESSAGE_BYTES, compress, final_block, shift_one_byte, words_of,
-};
+use crate::sha256::{INITIAL, LEAF_MESSAGE_BYTES, compress, final_block, shift_one_byte, words_of};
 use crate::tile::LEAVES_PER_TILE;
 
 /// Heap steps between a tile's leaves and its root's coming out: its level 64
@@ -245,29 +241,29 @@ unsafe fn part_done(
     thread: u32,
     root: DigestWords,
 ) -> bool {
-    // Part p of the launch keeps its root in place p.
-    let split_tile = share.part_tile() - share.first_split();
-    let roots = params.part_roots + (split_tile * share.split()) as u64 * 32;
-    // SAFETY: one root per part and one counter per split tile; the counter's
-    // release and acquire order the roots. The last part leaves it at zero.
+    // Part p of the launch belongs to block p.
+    let split = share.split();
+    let first = block_id() - share.part();
+    // SAFETY: every block has a record; the counter's release and acquire
+    // order the roots. The last part leaves it at zero.
     unsafe {
         if thread == 0 {
-            store_digest(roots + share.part() as u64 * 32, root);
-            let counter = params.counters + split_tile as u64 * 4;
+            store_digest(part_record(params, block_id()), root);
+            let counter = part_record(params, first) + 32;
             let before = fetch_add_release_u32(counter, 1);
             fence_gpu();
-            if before + 1 == share.split() {
+            if before + 1 == split {
                 store_global_u32(counter, 0);
             }
             store_shared_u32(shared + MESSAGE_AT, before);
         }
         named_barrier::<1, HASHER_THREADS>();
-        let is_last = load_shared_u32(shared + MESSAGE_AT) + 1 == share.split();
-        if is_last && thread < share.split() {
+        let is_last = load_shared_u32(shared + MESSAGE_AT) + 1 == split;
+        if is_last && thread < split {
             fence_gpu();
-            let a = load_global_u32x4(roots + thread as u64 * 32);
-            let b = load_global_u32x4(roots + thread as u64 * 32 + 16);
-            heap.store(share.split() + thread, [a[0], a[1], a[2], a[3], b[0], b[1], b[2], b[3]]);
+            let record = part_record(params, first + thread);
+            let (a, b) = (load_global_u32x4(record), load_global_u32x4(record + 16));
+            heap.store(split + thread, [a[0], a[1], a[2], a[3], b[0], b[1], b[2], b[3]]);
         }
         is_last
     }

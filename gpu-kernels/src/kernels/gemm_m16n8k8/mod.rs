@@ -12,7 +12,7 @@ mod hash;
 mod multiply;
 
 use crate::abi::{
-    GEMM_M16N8K8, GEMM_SCRATCH_BYTES_PER_BLOCK, GEMM_SPLIT_MAX, GemmParams, TileSchedule,
+    GEMM_M16N8K8, GEMM_PART_BYTES, GEMM_SCRATCH_BYTES_PER_BLOCK, GEMM_SPLIT_MAX, GemmParams, TileSchedule,
 };
 use crate::device::async_copy::{
     barrier_init, fence_barrier_init, registers_lower, registers_raise,
@@ -44,7 +44,7 @@ const TILE_FULL_AT: u32 = EMPTY_AT + STAGES * 8;
 const TILE_EMPTY_AT: u32 = TILE_FULL_AT + SLOTS * 8;
 const MESSAGE_AT: u32 = TILE_EMPTY_AT + SLOTS * 8;
 const SHARE_AT: u32 = MESSAGE_AT + 8;
-const FEED_AT: u32 = SHARE_AT + 24;
+const FEED_AT: u32 = SHARE_AT + 16;
 const PROGRESS_AT: u32 = FEED_AT + 24;
 const SHARED_END: u32 = PROGRESS_AT + 16;
 
@@ -58,7 +58,10 @@ const _: () = assert!(
     "the register file has 65,536"
 );
 const _: () =
-    assert!(GEMM_SCRATCH_BYTES_PER_BLOCK == SLOTS as u64 * TILE_BYTES, "the scratch must fit");
+    assert!(
+    GEMM_SCRATCH_BYTES_PER_BLOCK == SLOTS as u64 * TILE_BYTES + GEMM_PART_BYTES,
+    "the scratch must fit"
+);
 const _: () = assert!(GEMM_SPLIT_MAX == 4, "parts are tiles, halves or quarters");
 
 /// What one block has to do. Kept in shared memory and read where needed:
@@ -88,8 +91,6 @@ impl Share {
         part_tile, 2);
     share_field!(/// Which part of it.
         part, 3);
-    share_field!(/// First split tile of the launch.
-        first_split, 4);
 
     /// Leaves of the block's part.
     #[inline(always)]
@@ -107,13 +108,12 @@ impl Share {
     /// Works out this block's share.
     ///
     /// # Safety
-    /// - One thread calls it, before a barrier of the block; `at` is 20 bytes
+    /// - One thread calls it, before a barrier of the block; `at` is 16 bytes
     ///   of shared memory.
     #[inline(always)]
     unsafe fn store(self, params: &GemmParams) {
         let (block, blocks) = (block_id(), grid_size());
-        let schedule =
-            TileSchedule::of(params.products * params.tiles_m * params.tiles_n, blocks);
+        let schedule = TileSchedule::of(params.products * params.tiles_m * params.tiles_n, blocks);
         // SAFETY: the caller's; a grid has at least one block.
         unsafe {
             let whole = if block < schedule.whole {
@@ -128,7 +128,6 @@ impl Share {
             store_shared_u32(self.at + 4, if has_part { schedule.split } else { 1 });
             store_shared_u32(self.at + 8, part_tile);
             store_shared_u32(self.at + 12, block & (schedule.split - 1));
-            store_shared_u32(self.at + 16, schedule.whole);
         }
     }
 }
@@ -186,6 +185,14 @@ fn scratch_slot(params: &GemmParams, turn: u32) -> u64 {
     params.scratch
         + block_id() as u64 * GEMM_SCRATCH_BYTES_PER_BLOCK
         + (turn % SLOTS) as u64 * TILE_BYTES
+}
+
+/// What block `block` keeps of its part: the root, then the count of parts.
+#[inline(always)]
+fn part_record(params: &GemmParams, block: u32) -> u64 {
+    params.scratch
+        + (block + 1) as u64 * GEMM_SCRATCH_BYTES_PER_BLOCK
+        - GEMM_PART_BYTES
 }
 
 /// Where leaf `l` lies in a slot: 16-byte word w at (256·w + place)·16, odd

@@ -1,16 +1,14 @@
 //! The multiplying warps, and the one lane among them that feeds the stages.
 
 use super::{
-    EMPTY_AT, FEED_AT, FULL_AT, SLAB_BYTES, SLOTS, STAGE_BYTES, STAGES, Share, TILE_EMPTY_AT, TILE_FULL_AT,
-    leaf_place, scratch_slot,
+    EMPTY_AT, FEED_AT, FULL_AT, SLAB_BYTES, SLOTS, STAGE_BYTES, STAGES, Share, TILE_EMPTY_AT,
+    TILE_FULL_AT, leaf_place, scratch_slot,
 };
 use crate::abi::GemmParams;
-use crate::device::async_copy::{
-    barrier_arrive, barrier_arrive_expect, barrier_wait, copy_bulk,
-};
+use crate::device::async_copy::{barrier_arrive, barrier_arrive_expect, barrier_wait, copy_bulk};
 use crate::device::memory::{
-    load_shared_f64x2, load_shared_u32, load_shared_u64, store_global_f64x2,
-    store_shared_u32, store_shared_u64,
+    load_shared_f64x2, load_shared_u32, load_shared_u64, store_global_f64x2, store_shared_u32,
+    store_shared_u64,
 };
 use crate::device::mma::mma_m16n8k8;
 use crate::device::thread::{block_id, grid_size, thread_id, warp_barrier};
@@ -181,7 +179,12 @@ pub unsafe fn run(params: &GemmParams, share: Share, shared: u32, thread: u32) {
             let c = item::<2>(params, share, shared, turn, part, &mut position);
             hand_over::<2>(params, shared, turn, part, &c);
         } else if share.split() == 4 {
-            let part = Place::of(shared, share.part() >> 1, (share.part() & 1) * 2 + (warp & 1), warp >> 1);
+            let part = Place::of(
+                shared,
+                share.part() >> 1,
+                (share.part() & 1) * 2 + (warp & 1),
+                warp >> 1,
+            );
             let c = item::<1>(params, share, shared, turn, part, &mut position);
             hand_over::<1>(params, shared, turn, part, &c);
         }

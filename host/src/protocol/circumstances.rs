@@ -1,0 +1,62 @@
+//! What a verifier knows besides challenge and result: its records, clocks and
+//! table of models.
+//!
+//! Guarantees: what is absent here is not checked, and the verdict says so.
+//! Deliberately lacks: reading any of it. Clock, ledger and table are the
+//! caller's.
+
+use super::digest::Digest;
+use super::receipt::Receipt;
+use std::time::Duration;
+
+/// The validator's own table: for a model's name, how many floating-point
+/// operations a second its fastest way to these bits can do at maximum clock,
+/// plus 10 %. `None` for an unknown model.
+pub type FloorTable<'a> = &'a dyn Fn(&str) -> Option<f64>;
+
+/// What is known of how a result came about.
+#[derive(Clone, Default)]
+pub struct Circumstances<'a> {
+    /// Whether the verifier issued the challenge, and its record.
+    pub issuer: Issuer,
+    /// When the commitment arrived (the result, where there was no session),
+    /// seconds since 1970, rounded down.
+    pub arrival_unix_s: Option<i64>,
+    /// From sending the challenge to holding the commitment (the result, where
+    /// there was no session), on one monotonic clock of the validator.
+    pub elapsed: Option<Duration>,
+    /// Another validator's word that a session was live.
+    pub receipt: Option<&'a Receipt>,
+    /// For the time floor.
+    pub floor_flops: Option<FloorTable<'a>>,
+}
+
+/// Who verifies.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Issuer {
+    /// Somebody else: checks that need the issuer's record are left out.
+    #[default]
+    Other,
+    /// A validator that keeps records and has none of this challenge.
+    Unknown,
+    /// The validator that issued the challenge.
+    Record(IssuerRecord),
+}
+
+/// What the issuer has recorded of a challenge.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct IssuerRecord {
+    /// The commitment on which the nonce was spent, if it was.
+    pub nonce_spent_on: Option<Digest>,
+    /// The live session, if there was one.
+    pub session: Option<SessionRecord>,
+}
+
+/// What the issuer has recorded of a live session.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SessionRecord {
+    /// The commitment that was accepted.
+    pub commitment: Digest,
+    /// The coin drawn after it, not zero.
+    pub coin: Digest,
+}

@@ -1,0 +1,185 @@
+//! The protocol's JSON rules, on top of `serde_json`.
+//!
+//! Guarantees: no duplicate key at any depth (compared after unescaping), no
+//! null, no lone surrogate, at most [`NESTING_MAX`] levels, and never more
+//! than the caller's budget of content held in memory. Numbers keep exactly
+//! what `serde_json` read: an integer where the text was one, otherwise the
+//! nearest binary64 (an overflow is an error).
+//!
+//! Deliberately lacks: a number policy of its own. Whether a number may be
+//! negative or real is for the fields to say.
+
+use serde::de::{self, DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
+use serde_json::{Map, Number, Value};
+use std::cell::Cell;
+use std::fmt;
+
+/// Levels of arrays and objects, the outermost counting 1.
+pub const NESTING_MAX: usize = 16;
+
+/// Reads exactly one JSON value from `bytes` under the protocol's rules.
+///
+/// # Errors
+/// Whatever breaks a rule, with line and column.
+pub fn read_value(bytes: &[u8]) -> Result<Value, serde_json::Error> {
+    let budget = Cell::new(bytes.len());
+    let mut deserializer = serde_json::Deserializer::from_slice(bytes);
+    let value = StrictValue::new(NESTING_MAX, &budget).deserialize(&mut deserializer)?;
+    deserializer.end()?;
+    Ok(value)
+}
+
+/// A value inside a document: how many levels it may still open, and how many
+/// bytes of content the document may still hold.
+#[derive(Clone, Copy)]
+pub(crate) struct StrictValue<'b> {
+    levels_left: usize,
+    budget_bytes: &'b Cell<usize>,
+}
+
+impl<'b> StrictValue<'b> {
+    pub(crate) fn new(levels_left: usize, budget_bytes: &'b Cell<usize>) -> Self {
+        Self { levels_left, budget_bytes }
+    }
+
+    /// Takes what the value's shortest JSON text costs at least.
+    fn spend<E: de::Error>(self, bytes: usize) -> Result<(), E> {
+        match self.budget_bytes.get().checked_sub(bytes) {
+            Some(left) => {
+                self.budget_bytes.set(left);
+                Ok(())
+            }
+            None => Err(E::custom("more content than is allowed here")),
+        }
+    }
+
+    fn open<E: de::Error>(self) -> Result<Self, E> {
+        self.spend(2)?;
+        match self.levels_left.checked_sub(1) {
+            Some(levels_left) => Ok(Self { levels_left, ..self }),
+            None => Err(E::custom(format!("nested more than {NESTING_MAX} deep"))),
+        }
+    }
+}
+
+impl<'de> DeserializeSeed<'de> for StrictValue<'_> {
+    type Value = Value;
+    fn deserialize<D: Deserializer<'de>>(self, d: D) -> Result<Value, D::Error> {
+        d.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for StrictValue<'_> {
+    type Value = Value;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a JSON value other than null")
+    }
+    fn visit_bool<E: de::Error>(self, value: bool) -> Result<Value, E> {
+        self.spend(4)?;
+        Ok(Value::Bool(value))
+    }
+    fn visit_u64<E: de::Error>(self, value: u64) -> Result<Value, E> {
+        self.spend(1)?;
+        Ok(Value::Number(value.into()))
+    }
+    fn visit_i64<E: de::Error>(self, value: i64) -> Result<Value, E> {
+        self.spend(2)?;
+        Ok(Value::Number(value.into()))
+    }
+    fn visit_f64<E: de::Error>(self, value: f64) -> Result<Value, E> {
+        self.spend(1)?;
+        Number::from_f64(value).map(Value::Number).ok_or_else(|| E::custom("number out of range"))
+    }
+    fn visit_str<E: de::Error>(self, value: &str) -> Result<Value, E> {
+        self.spend(value.len() + 2)?;
+        Ok(Value::String(value.to_owned()))
+    }
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Value, A::Error> {
+        let inner = self.open()?;
+        let mut values = Vec::new();
+        while let Some(value) = seq.next_element_seed(inner)? {
+            values.push(value);
+        }
+        Ok(Value::Array(values))
+    }
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Value, A::Error> {
+        let inner = self.open()?;
+        let mut members = Map::new();
+        while let Some(key) = map.next_key::<String>()? {
+            inner.spend(key.len() + 3)?;
+            if members.contains_key(&key) {
+                return Err(de::Error::custom(format!("duplicate field `{key}`")));
+            }
+            let value = map.next_value_seed(inner)?;
+            members.insert(key, value);
+        }
+        Ok(Value::Object(members))
+    }
+}
+
+/// An error's text, fit for a terminal: a stranger's document may have put
+/// control characters, or megabytes, into it.
+pub(crate) fn printable(error: &impl fmt::Display) -> String {
+    const CHARS_MAX: usize = 400;
+    let text = error.to_string();
+    let clean = |c: char| if c.is_control() { '\u{fffd}' } else { c };
+    let mut short: String = text.chars().take(CHARS_MAX).map(clean).collect();
+    if text.chars().nth(CHARS_MAX).is_some() {
+        short.push('…');
+    }
+    short
+}
+
+/// Deserialises an optional field that is present: a null is an error, as the
+/// field's own type refuses it.
+pub(crate) fn present<'de, T, D>(deserializer: D) -> Result<Option<T>, D::Error>
+where
+    T: serde::Deserialize<'de>,
+    D: Deserializer<'de>,
+{
+    T::deserialize(deserializer).map(Some)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::read_value;
+
+    #[test]
+    fn accepts_what_the_rules_allow() {
+        for text in ["0", " {\"a\":[true,-1,1.5e3,\"\\ud83d\\ude00\"]}\n", "\"\"", "[]"] {
+            assert!(read_value(text.as_bytes()).is_ok(), "{text}");
+        }
+        let sixteen = format!("{}{}", "[".repeat(16), "]".repeat(16));
+        assert!(read_value(sixteen.as_bytes()).is_ok());
+    }
+
+    #[test]
+    fn refuses_what_the_rules_forbid() {
+        let seventeen = format!("{}{}", "[".repeat(17), "]".repeat(17));
+        for text in [
+            "",
+            "null",
+            "[null]",
+            "{\"a\":1,\"\\u0061\":1}",
+            "{\"x\":{\"a\":1,\"a\":1}}",
+            "\"\\ud800\"",
+            "\"\\udc00\"",
+            "\"\\ud800\\ud800\"",
+            "01",
+            "1e999",
+            "+1",
+            ".5",
+            "1.",
+            "NaN",
+            "[1,]",
+            "{}{}",
+            "\u{feff}{}",
+            "\"\u{1}\"",
+            &seventeen,
+        ] {
+            assert!(read_value(text.as_bytes()).is_err(), "{text}");
+        }
+        assert!(read_value(b"\"\xff\"").is_err());
+    }
+}

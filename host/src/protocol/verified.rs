@@ -1,0 +1,159 @@
+//! What a verification has established: the only values from which a positive
+//! verdict can be made.
+//!
+//! Guarantees: only [`super::verify`] makes a [`Verified`].
+//! Deliberately lacks: any conclusion; that is [`super::verdict`]'s.
+
+use super::challenge::Challenge;
+use super::circumstances::{Circumstances, Issuer};
+use super::digest::{Digest, Uuid};
+use super::evidence::{Evidence, EvidenceExecutor};
+use super::transcript::ResultDoc;
+use std::time::Duration;
+
+/// Which iterations were recomputed whole.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Extent {
+    /// Those that have openings.
+    SampledIterations,
+    /// All, on every lane.
+    EveryIteration,
+}
+
+/// Whether the samples depend on a coin that came after the commitment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CoinStanding {
+    /// The result has no coin.
+    NoSession,
+    /// The issuer's own record has it.
+    Recorded,
+    /// A valid receipt has it.
+    Receipt {
+        /// When the commitment arrived, ms since 1970.
+        arrived_unix_ms: u64,
+    },
+    /// The result has one that nothing vouches for.
+    Unattested {
+        /// Why it doesn't count.
+        cause: String,
+    },
+}
+
+impl CoinStanding {
+    /// Whether the miner could not know the samples when it committed.
+    pub fn is_live(&self) -> bool {
+        matches!(self, Self::Recorded | Self::Receipt { .. })
+    }
+}
+
+/// A result that passed every check its circumstances allowed.
+#[derive(Clone, Debug)]
+pub struct Verified {
+    challenge: Challenge,
+    commitment: Digest,
+    evidence: Evidence,
+    uuids: Vec<Uuid>,
+    openings: u64,
+    coin: CoinStanding,
+    extent: Option<Extent>,
+    from_issuer: bool,
+    arrival_unix_s: Option<i64>,
+    elapsed: Option<Duration>,
+    floor_s: Option<f64>,
+}
+
+impl Verified {
+    /// Called after every check has passed.
+    pub(super) fn new(
+        challenge: &Challenge,
+        result: &ResultDoc,
+        circumstances: &Circumstances<'_>,
+        coin: CoinStanding,
+        extent: Option<Extent>,
+    ) -> Self {
+        let receipt_s = match coin {
+            CoinStanding::Receipt { arrived_unix_ms } => Some((arrived_unix_ms / 1000) as i64),
+            _ => None,
+        };
+        let table = circumstances.floor_flops.filter(|_| circumstances.elapsed.is_some());
+        let operations =
+            2.0 * challenge.shape().multiply_adds() as f64 * f64::from(challenge.iterations());
+        let floors = result
+            .evidence
+            .lanes()
+            .iter()
+            .filter_map(|lane| Some(operations / table.and_then(|table| table(&lane.model))?));
+        Self {
+            challenge: challenge.clone(),
+            commitment: result.commitment,
+            evidence: result.evidence.clone(),
+            uuids: result.uuids(),
+            openings: result.openings.len() as u64,
+            coin,
+            extent,
+            from_issuer: matches!(circumstances.issuer, Issuer::Record(_)),
+            arrival_unix_s: circumstances.arrival_unix_s.or(receipt_s),
+            elapsed: circumstances.elapsed,
+            floor_s: floors.reduce(f64::max),
+        }
+    }
+
+    /// The challenge that was answered.
+    pub fn challenge(&self) -> &Challenge {
+        &self.challenge
+    }
+    /// What identifies the result.
+    pub fn commitment(&self) -> Digest {
+        self.commitment
+    }
+    /// G.
+    pub fn lanes(&self) -> u32 {
+        self.uuids.len() as u32
+    }
+    /// The lanes' UUIDs: claimed.
+    pub fn uuids(&self) -> &[Uuid] {
+        &self.uuids
+    }
+    /// The evidence: claimed.
+    pub fn evidence(&self) -> &Evidence {
+        &self.evidence
+    }
+    /// "gpu" or "cpu": claimed.
+    pub fn executor(&self) -> EvidenceExecutor {
+        self.evidence.executor()
+    }
+    /// Distinct leaves recomputed.
+    pub fn openings(&self) -> u64 {
+        self.openings
+    }
+    /// Whether the samples depend on a coin.
+    pub fn coin(&self) -> &CoinStanding {
+        &self.coin
+    }
+    /// Which iterations were recomputed whole, if any.
+    pub fn extent(&self) -> Option<Extent> {
+        self.extent
+    }
+    /// Whether the issuer's record was looked at: issue, nonce and session.
+    pub fn is_from_issuer(&self) -> bool {
+        self.from_issuer
+    }
+    /// When the commitment or result arrived, where known, seconds since 1970.
+    pub fn arrival_unix_s(&self) -> Option<i64> {
+        self.arrival_unix_s
+    }
+    /// On the validator's clock, where measured.
+    pub fn elapsed(&self) -> Option<Duration> {
+        self.elapsed
+    }
+    /// The time floor that was kept, s, where a claimed model has one.
+    pub fn floor_s(&self) -> Option<f64> {
+        self.floor_s
+    }
+    /// Fused multiply-adds of the whole run: G·T·m·n³.
+    pub fn multiply_adds(&self) -> u128 {
+        let per_lane = u128::from(self.challenge.shape().multiply_adds())
+            * u128::from(self.challenge.iterations());
+        per_lane * u128::from(self.lanes())
+    }
+}

@@ -1,0 +1,119 @@
+//! A miner in the oracle's style: runs a challenge and hands in a result.
+//!
+//! Keeps every leaf hash, as no real miner would, so that what it opens needs
+//! no second computation.
+
+use super::oracle::Oracle;
+use super::tree::{audit_path, hash, tree_hash};
+use crate::protocol::challenge::Challenge;
+use crate::protocol::digest::{Digest, Uuid};
+use crate::protocol::evidence::Evidence;
+use crate::protocol::sample;
+use crate::protocol::transcript::{LaneRoots, Opening, ResultDoc};
+use ed25519_dalek::{Signer, SigningKey};
+
+/// A run that has computed everything and committed to nothing yet.
+#[derive(Clone, Debug)]
+pub struct Run {
+    challenge: Challenge,
+    uuids: Vec<Uuid>,
+    /// Per lane s(g,0) … s(g,T).
+    pub states: Vec<Vec<Digest>>,
+    /// Per lane and iteration, the leaf hashes.
+    pub leaves: Vec<Vec<Vec<Digest>>>,
+}
+
+impl Run {
+    /// Executes `challenge` on one lane per UUID, iteration by iteration.
+    pub fn of(challenge: &Challenge, uuids: &[Uuid]) -> Self {
+        let shape = challenge.shape();
+        Self::with(challenge, uuids, |_, _, state| Oracle.iteration_leaves(shape, state))
+    }
+
+    /// The same with leaf hashes that `leaves` gives for lane g, iteration i and
+    /// s(g,i−1): any miner, an honest one or not, is made of this.
+    pub fn with(
+        challenge: &Challenge,
+        uuids: &[Uuid],
+        mut leaves: impl FnMut(u32, u32, &Digest) -> Vec<Digest>,
+    ) -> Self {
+        let c = challenge.digest().0;
+        let be32 = u32::to_be_bytes;
+        let seed =
+            |(g, uuid): (u32, &Uuid)| hash(&[b"gpu-attest/v1/lane\0", &c, &be32(g), &uuid.0]);
+        let mut states: Vec<Vec<Digest>> = (0..).zip(uuids).map(|u| vec![seed(u)]).collect();
+        let mut all_leaves = vec![Vec::new(); uuids.len()];
+        for i in 1..=challenge.iterations() {
+            let mut roots = Vec::new();
+            for (g, (states, of_lane)) in (0..).zip(states.iter().zip(&mut all_leaves)) {
+                let state = states.last().expect("every lane has a seed");
+                let hashes = leaves(g, i, state);
+                roots.push(tree_hash(&hashes));
+                of_lane.push(hashes);
+            }
+            let all_roots: Vec<u8> = roots.iter().flat_map(|root| root.0).collect();
+            let x = match i % challenge.sync_interval() {
+                0 => hash(&[b"gpu-attest/v1/sync\0", &c, &be32(i), &all_roots]).0.to_vec(),
+                _ => Vec::new(),
+            };
+            for (states, root) in states.iter_mut().zip(&roots) {
+                let s = states.last().expect("every lane has a seed");
+                states.push(hash(&[b"gpu-attest/v1/step\0", &s.0, &be32(i), &root.0, &x]));
+            }
+        }
+        Self { challenge: challenge.clone(), uuids: uuids.to_vec(), states, leaves: all_leaves }
+    }
+
+    /// D(g,1) … D(g,T) of every lane.
+    pub fn lanes(&self) -> Vec<LaneRoots> {
+        let roots = |leaves: &[Vec<Digest>]| leaves.iter().map(|l| tree_hash(l)).collect();
+        let both = self.uuids.iter().zip(&self.leaves);
+        both.map(|(&uuid, leaves)| LaneRoots { uuid, iteration_roots: roots(leaves) }).collect()
+    }
+
+    /// What the run and `evidence` commit to.
+    pub fn commitment(&self, evidence: &Evidence) -> Digest {
+        let lanes = (self.uuids.len() as u32).to_be_bytes();
+        let last = |states: &Vec<Digest>| states.last().expect("every lane has a seed").0;
+        let finals: Vec<u8> = self.states.iter().flat_map(last).collect();
+        let e = hash(&[evidence.canonical()]);
+        let c = self.challenge.digest();
+        hash(&[b"gpu-attest/v1/commit\0", &c.0, &lanes, &finals, &e.0])
+    }
+
+    /// The complete result; `key` signs it where the challenge names a miner.
+    pub fn result(
+        &self,
+        evidence: Evidence,
+        coin: Option<Digest>,
+        key: Option<&SigningKey>,
+    ) -> ResultDoc {
+        let commitment = self.commitment(&evidence);
+        let lanes = self.uuids.len() as u32;
+        let coin_in_force = coin.unwrap_or_default();
+        let open = |point: sample::SamplePoint| {
+            let leaves = &self.leaves[point.lane as usize][point.iteration as usize - 1];
+            let path = audit_path(point.leaf as usize, leaves);
+            Opening { lane: point.lane, iteration: point.iteration, leaf: point.leaf, path }
+        };
+        let points = sample::derive(&self.challenge, lanes, &commitment, &coin_in_force);
+        let sign = |key: &SigningKey| {
+            let c = self.challenge.digest().0;
+            key.sign(&[b"gpu-attest/v1/miner\0", &c[..], &commitment.0].concat()).to_bytes()
+        };
+        ResultDoc {
+            challenge_digest: self.challenge.digest(),
+            commitment,
+            coin,
+            lanes: self.lanes(),
+            evidence,
+            openings: points.into_iter().map(open).collect(),
+            miner_signature: key.map(sign),
+        }
+    }
+}
+
+/// Runs `challenge` outside a live session, unsigned.
+pub fn execute(challenge: &Challenge, uuids: &[Uuid], evidence: Evidence) -> ResultDoc {
+    Run::of(challenge, uuids).result(evidence, None, None)
+}

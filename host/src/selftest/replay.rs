@@ -1,0 +1,134 @@
+//! Runs a challenge's lanes one after another on a single executor and keeps
+//! what openings need: roots, tile roots, states.
+
+use crate::executor::{ExecError, Executor, Segment, SoloSync, TileRequest};
+use crate::protocol::chain::{lane_seed, step, sync_digest};
+use crate::protocol::challenge::Challenge;
+use crate::protocol::digest::{Digest, Uuid};
+use crate::protocol::merkle::leaf_path_from_tiles;
+use crate::protocol::plan::LeafPlace;
+use crate::protocol::sample::SamplePoint;
+use crate::protocol::transcript::Opening;
+use crate::protocol::verify::{LeafRequest, Recompute, RecomputeError};
+use std::collections::HashMap;
+use std::ops::ControlFlow;
+
+/// Lane, iteration, tile.
+pub(super) type TileKey = (u32, u32, u64);
+
+/// A finished run.
+pub(super) struct Replay {
+    /// Per lane s(g,0) … s(g,T).
+    pub(super) states: Vec<Vec<Digest>>,
+    /// Per lane D(g,1) … D(g,T).
+    pub(super) roots: Vec<Vec<Digest>>,
+    tile_roots: Vec<Vec<Vec<Digest>>>,
+    tile_leaves: HashMap<TileKey, Vec<Digest>>,
+    leaves: HashMap<LeafRequest, Digest>,
+}
+
+/// Runs every lane of `challenge` on `executor`, one segment at a time. A
+/// single lane takes its sync points by itself; several are led from here.
+pub(super) fn replay(
+    challenge: &Challenge,
+    uuids: &[Uuid],
+    executor: &mut dyn Executor,
+) -> Result<Replay, ExecError> {
+    let c = challenge.digest();
+    let (shape, all) = (challenge.shape(), challenge.iterations());
+    let mut states: Vec<Vec<Digest>> =
+        (0..).zip(uuids).map(|(g, uuid)| vec![lane_seed(&c, g, uuid)]).collect();
+    let mut roots = vec![Vec::new(); uuids.len()];
+    let mut tile_roots = vec![Vec::new(); uuids.len()];
+    let solo_sync =
+        (uuids.len() == 1).then(|| SoloSync { challenge: c, interval: challenge.sync_interval() });
+    let length = if solo_sync.is_some() { all } else { challenge.sync_interval() };
+    executor.begin(shape)?;
+    let mut first_iteration = 1;
+    while first_iteration <= all {
+        let iterations = length.min(all - first_iteration + 1);
+        for (g, states) in states.iter().enumerate() {
+            let start = *states.last().expect("every lane has a seed");
+            let segment = Segment { shape, first_iteration, iterations, start, solo_sync };
+            executor.run(&segment, &mut |output| {
+                roots[g].push(output.root);
+                tile_roots[g].push(output.tile_roots.to_vec());
+                ControlFlow::Continue(())
+            })?;
+        }
+        for i in first_iteration..first_iteration + iterations {
+            let at = i as usize - 1;
+            let of_all: Vec<Digest> = roots.iter().map(|roots| roots[at]).collect();
+            let sync = (i % challenge.sync_interval() == 0).then(|| sync_digest(&c, i, &of_all));
+            for (states, root) in states.iter_mut().zip(&of_all) {
+                states.push(step(&states[at], i, root, sync.as_ref()));
+            }
+        }
+        first_iteration += iterations;
+    }
+    Ok(Replay { states, roots, tile_roots, tile_leaves: HashMap::new(), leaves: HashMap::new() })
+}
+
+impl Replay {
+    /// The 256 leaf hashes of a tile, recomputed by `executor` once.
+    pub(super) fn tile_leaves(
+        &mut self,
+        challenge: &Challenge,
+        key: TileKey,
+        executor: &mut dyn Executor,
+    ) -> Result<&[Digest], ExecError> {
+        let (lane, iteration, tile) = key;
+        if !self.tile_leaves.contains_key(&key) {
+            let shape = challenge.shape();
+            let state = self.states[lane as usize][iteration as usize - 1];
+            let LeafPlace { product, tile_row, tile_column, .. } = LeafPlace::of(shape, tile * 256);
+            let request = TileRequest { state, product, tile_row, tile_column };
+            let mut answer = executor.tile_leaf_hashes(shape.dim, &[request])?;
+            let leaves = answer.pop().expect("one answer per request");
+            for (leaf, hash) in (0..).zip(&leaves) {
+                let place = LeafPlace::of(shape, tile * 256 + leaf);
+                self.leaves.insert(LeafRequest { state, place }, *hash);
+            }
+            self.tile_leaves.insert(key, leaves);
+        }
+        Ok(&self.tile_leaves[&key])
+    }
+
+    /// Opens `points`.
+    pub(super) fn open(
+        &mut self,
+        challenge: &Challenge,
+        points: &[SamplePoint],
+        executor: &mut dyn Executor,
+    ) -> Result<Vec<Opening>, ExecError> {
+        let mut openings = Vec::with_capacity(points.len());
+        for &SamplePoint { lane, iteration, leaf } in points {
+            let tile = leaf / 256;
+            self.tile_leaves(challenge, (lane, iteration, tile), executor)?;
+            let leaves = &self.tile_leaves[&(lane, iteration, tile)];
+            let tile_roots = &self.tile_roots[lane as usize][iteration as usize - 1];
+            let path = leaf_path_from_tiles(tile_roots, tile, leaves, (leaf % 256) as u32);
+            openings.push(Opening { lane, iteration, leaf, path });
+        }
+        Ok(openings)
+    }
+}
+
+/// Answers from the tiles that the executor has recomputed.
+impl Recompute for Replay {
+    fn leaf_hashes(
+        &self,
+        _dim: u32,
+        requests: &[LeafRequest],
+    ) -> Result<Vec<Digest>, RecomputeError> {
+        let known = |request: &LeafRequest| {
+            self.leaves.get(request).copied().ok_or_else(|| {
+                RecomputeError(
+                    "a leaf outside the opened tiles was asked for\nThis is a bug; report it."
+                        .to_owned(),
+                )
+            })
+        };
+        requests.iter().map(known).collect()
+    }
+}
