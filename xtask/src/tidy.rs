@@ -64,6 +64,9 @@ fn check_file(name: &str, text: &str) -> Vec<String> {
         if line.contains(ELSEWHERE) {
             faults.push(format!("{name}:{}: the project stands alone: {ELSEWHERE}", index + 1));
         }
+        if line.starts_with("<<<<<<< ") || line.starts_with(">>>>>>> ") {
+            faults.push(format!("{name}:{}: a merge left its marks", index + 1));
+        }
     }
     if name.ends_with(".rs") {
         faults.extend(check_source(name, text));
@@ -174,8 +177,9 @@ mod tests {
     }
 
     #[test]
-    fn other_files_are_only_looked_through_for_other_folders() {
+    fn other_files_are_looked_through_for_other_folders_and_marks_of_merges() {
         assert_eq!(check_file("README.md", &format!("see {ELSEWHERE}/X.md")).len(), 1);
         assert_eq!(check_file("README.md", "pub use x::*;").len(), 0);
+        assert_eq!(check_file("README.md", "<<<<<<< HEAD\nx\n=======\n>>>>>>> y\n").len(), 2);
     }
 }
