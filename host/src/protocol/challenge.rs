@@ -381,7 +381,7 @@ fn check_bounds(spec: &ChallengeSpec) -> Result<(), ChallengeError> {
         Err(ChallengeError::OutOfBounds { field, expected, got: got.to_string() })
     };
     within("matrix_dim", spec.matrix_dim, 128, 32_768)?;
-    if spec.matrix_dim % 128 != 0 {
+    if !spec.matrix_dim.is_multiple_of(128) {
         return Err(ChallengeError::OutOfBounds {
             field: "matrix_dim",
             expected: "a multiple of 128".to_owned(),

@@ -121,7 +121,7 @@ impl<'de> Visitor<'de> for StrictValue<'_> {
 /// An error's text, fit for a terminal: a stranger's document may have put
 /// control characters, or megabytes, into it.
 pub(crate) fn printable(error: &impl fmt::Display) -> String {
-    const CHARS_MAX: usize = 300;
+    const CHARS_MAX: usize = 400;
     let text = error.to_string();
     let clean = |c: char| if c.is_control() { '\u{fffd}' } else { c };
     let mut short: String = text.chars().take(CHARS_MAX).map(clean).collect();

@@ -7,6 +7,7 @@
 //! Deliberately lacks: any means of computing the work. Executors and the
 //! oracle bring it through [`verify::Recompute`].
 
+pub mod bound;
 pub mod chain;
 pub mod challenge;
 pub mod circumstances;

@@ -57,7 +57,7 @@ pub(super) struct Fields {
 }
 
 pub(super) fn read_fields(reader: impl Read, limits: &Limits) -> Result<Fields, ReadError> {
-    let limited = Limited { inner: reader, left_bytes: limits.bytes };
+    let limited = Limited { inner: reader, left_bytes: limits.bytes, is_over: false };
     let mut deserializer = serde_json::Deserializer::from_reader(BufReader::new(limited));
     let fields = ResultSeed(limits)
         .deserialize(&mut deserializer)
@@ -78,6 +78,7 @@ pub(super) fn read_fields(reader: impl Read, limits: &Limits) -> Result<Fields, 
 struct Limited<R> {
     inner: R,
     left_bytes: u64,
+    is_over: bool,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -87,10 +88,9 @@ struct OverLimit;
 impl<R: Read> Read for Limited<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         if self.left_bytes == 0 {
-            return match self.inner.read(&mut [0])? {
-                0 => Ok(0),
-                _ => Err(io::Error::other(OverLimit)),
-            };
+            // `serde_json` may ask again after an error; one byte too many is enough.
+            self.is_over = self.is_over || self.inner.read(&mut [0])? > 0;
+            return if self.is_over { Err(io::Error::other(OverLimit)) } else { Ok(0) };
         }
         let most = usize::try_from(self.left_bytes).map_or(buffer.len(), |n| n.min(buffer.len()));
         let got = self.inner.read(&mut buffer[..most])?;

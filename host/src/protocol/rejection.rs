@@ -2,11 +2,12 @@
 //! was expected and found.
 //!
 //! Guarantees: codes never change within a protocol version; every code has a
-//! tampering test of the same name in tests/mutations.rs.
+//! tampering test of the same name in tests/rejections.
 //! Deliberately lacks: "could not run", which is a fault on the validator's
 //! side and never a rejection.
 
 use super::evidence::Disagreement;
+use super::json::printable;
 use super::transcript::FormError;
 use std::fmt;
 
@@ -87,7 +88,7 @@ pub struct Rejection {
 
 impl Rejection {
     pub(super) fn new(reason: Reason, detail: impl Into<String>) -> Self {
-        Self { reason, detail: detail.into() }
+        Self { reason, detail: printable(&detail.into()) }
     }
     /// The stable kebab-case name.
     pub fn code(&self) -> &'static str {

@@ -1,1 +1,352 @@
-//! (protocol verdict)
+//! Verdicts: what a verification has shown, graded, for people and machines.
+//!
+//! Guarantees: "proven" is said only of what the checks and the bound carry;
+//! device names, counters and durations are "claimed" unless a validator's own
+//! clock measured them; what was not checked is listed.
+//! Deliberately lacks: policy. Whether a verdict earns anything is the
+//! caller's business.
+
+use super::bound::{Bound, Grinding, OmittedShare};
+use super::digest::Digest;
+use super::evidence::EvidenceExecutor;
+use super::json::printable;
+use super::time;
+use super::verified::{CoinStanding, Verified};
+use super::verify::Failure;
+use serde::Serialize;
+use std::fmt::Write;
+
+/// Version of the JSON form of a [`Verdict`].
+pub const VERDICT_SCHEMA: u32 = 1;
+
+/// How a verification ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Outcome {
+    /// Every check passed.
+    Verified,
+    /// A check failed.
+    Rejected,
+    /// The verifier failed: nothing is said of the result.
+    CouldNotRun,
+}
+
+/// What the checks say of the work.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Work {
+    /// The bound is below 1 for the share asked about.
+    Proven,
+    /// It isn't, or the result did not verify.
+    NotProven,
+}
+
+/// How well a fact is founded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Grade {
+    /// Follows from what was recomputed or from a signature.
+    Proven,
+    /// By the validator's own clock or record.
+    Measured,
+    /// The miner says so.
+    Claimed,
+}
+
+/// One graded statement.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Fact {
+    /// How well founded.
+    pub grade: Grade,
+    /// A stable name of what it is about.
+    pub subject: &'static str,
+    /// In words.
+    pub text: String,
+}
+
+/// The verdict on one result.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Verdict {
+    /// [`VERDICT_SCHEMA`].
+    pub schema: u32,
+    /// How the verification ended.
+    pub outcome: Outcome,
+    /// Whether the work is proven.
+    pub work: Work,
+    /// The stable name of the reason for a rejection.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub code: Option<&'static str>,
+    /// The step that rejected, 1 … 7.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub step: Option<u8>,
+    /// What was expected and found, or why it could not run.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub detail: Option<String>,
+    /// c.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub challenge_digest: Option<Digest>,
+    /// What identifies the result.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub commitment: Option<Digest>,
+    /// How likely omitted work escaped.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub bound: Option<Bound>,
+    /// Fused multiply-adds of the whole run, in decimal: can exceed 2⁵³.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub multiply_adds: Option<String>,
+    /// Distinct leaves recomputed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub openings: Option<u64>,
+    /// Graded, the best founded first.
+    pub facts: Vec<Fact>,
+    /// Checks that the circumstances did not allow.
+    pub not_checked: Vec<&'static str>,
+}
+
+impl Verdict {
+    /// The verdict on how a verification ended; `share` is the validator's f.
+    pub fn of(end: &Result<Verified, Failure>, share: OmittedShare) -> Self {
+        match end {
+            Ok(verified) => Self::of_verified(verified, share),
+            Err(Failure::Rejected(rejection)) => Self {
+                code: Some(rejection.code()),
+                step: Some(rejection.step()),
+                detail: Some(format!("{}\n{}", rejection.detail, rejection.reason.advice())),
+                ..Self::empty(Outcome::Rejected)
+            },
+            Err(Failure::CouldNotRun(error)) => {
+                Self { detail: Some(error.to_string()), ..Self::empty(Outcome::CouldNotRun) }
+            }
+        }
+    }
+
+    fn empty(outcome: Outcome) -> Self {
+        Self {
+            schema: VERDICT_SCHEMA,
+            outcome,
+            work: Work::NotProven,
+            code: None,
+            step: None,
+            detail: None,
+            challenge_digest: None,
+            commitment: None,
+            bound: None,
+            multiply_adds: None,
+            openings: None,
+            facts: Vec::new(),
+            not_checked: Vec::new(),
+        }
+    }
+
+    fn of_verified(verified: &Verified, share: OmittedShare) -> Self {
+        let bound = Bound::of(verified, share);
+        let work = if bound.is_below_one() { Work::Proven } else { Work::NotProven };
+        let mut facts = vec![work_fact(verified, bound)];
+        facts.extend(live_fact(verified));
+        facts.extend(signature_fact(verified));
+        facts.extend(time_facts(verified, bound));
+        facts.extend(claims(verified));
+        facts.sort_by_key(|fact| fact.grade);
+        Self {
+            work,
+            challenge_digest: Some(verified.challenge().digest()),
+            commitment: Some(verified.commitment()),
+            bound: Some(bound),
+            multiply_adds: Some(verified.multiply_adds().to_string()),
+            openings: Some(verified.openings()),
+            facts,
+            not_checked: not_checked(verified),
+            ..Self::empty(Outcome::Verified)
+        }
+    }
+
+    /// The verdict for people, a few lines.
+    pub fn render_text(&self) -> String {
+        let mut text = match (self.outcome, self.work) {
+            (Outcome::Verified, Work::Proven) => "VERIFIED: the work is proven\n".to_owned(),
+            (Outcome::Verified, Work::NotProven) => {
+                "VERIFIED, BUT WORK NOT PROVEN: every check passed, yet they are too few to show anything\n"
+                    .to_owned()
+            }
+            (Outcome::Rejected, _) => {
+                let (code, step) = (self.code.unwrap_or_default(), self.step.unwrap_or_default());
+                format!("REJECTED: {code} (step {step})\n")
+            }
+            (Outcome::CouldNotRun, _) => "COULD NOT RUN: no verdict on the result\n".to_owned(),
+        };
+        let mut line = |name: &str, value: &str| {
+            for (at, part) in value.lines().enumerate() {
+                let name = if at == 0 { name } else { "" };
+                // Writing to a String cannot fail.
+                let _ = writeln!(text, "  {name:<12} {part}");
+            }
+        };
+        if let Some(detail) = &self.detail {
+            line("why", detail);
+        }
+        if let Some(commitment) = &self.commitment {
+            line("result", &commitment.to_string());
+        }
+        for fact in &self.facts {
+            let grade = match fact.grade {
+                Grade::Proven => "proven",
+                Grade::Measured => "measured",
+                Grade::Claimed => "claimed",
+            };
+            line(grade, &fact.text);
+        }
+        for what in &self.not_checked {
+            line("not checked", what);
+        }
+        text
+    }
+}
+
+fn fact(grade: Grade, subject: &'static str, text: impl Into<String>) -> Fact {
+    Fact { grade, subject, text: text.into() }
+}
+
+fn work_fact(verified: &Verified, bound: Bound) -> Fact {
+    let challenge = verified.challenge();
+    let (shape, total) = (challenge.shape(), verified.multiply_adds());
+    let run = format!(
+        "{total} ordered multiply-adds ({} lane(s) x {} iterations x {} products of {}^3)",
+        verified.lanes(),
+        challenge.iterations(),
+        shape.products,
+        shape.dim
+    );
+    let issued = &challenge.spec().issued_at;
+    let since = match verified.arrival_unix_s().and_then(time::format) {
+        Some(arrived) => format!("between {issued} (issue) and {arrived} (arrival)"),
+        None => format!("after {issued} (issue)"),
+    };
+    let Bound::Sampled { omitted_share, draws, grinding, log10_escape } = bound else {
+        return fact(
+            Grade::Proven,
+            "work",
+            format!(
+                "someone who saw the challenge did all of {run} {since}; every iteration was recomputed"
+            ),
+        );
+    };
+    let f = omitted_share.get();
+    let tries = match grinding {
+        Grinding::ExcludedByCoin => "",
+        Grinding::Possible => ", even after trying 2^80 commitments",
+    };
+    let (opened, percent) = (verified.openings(), 100.0 * f);
+    if bound.is_below_one() {
+        let text = format!(
+            "someone who saw the challenge did {run} {since}, less than {percent} % left out: \
+             leaving out more escapes {opened} openings ({draws} counted draws) with probability \
+             at most 10^{log10_escape:.1}{tries}"
+        );
+        fact(Grade::Proven, "work", text)
+    } else {
+        let text = format!(
+            "{run}; {opened} openings ({draws} counted draws) are too few to rule out that \
+             {percent} % was left out{tries}"
+        );
+        fact(Grade::Claimed, "work", text)
+    }
+}
+
+fn live_fact(verified: &Verified) -> Option<Fact> {
+    match verified.coin() {
+        CoinStanding::Recorded => {
+            let text = "the samples were drawn after the commitment was held (own record)";
+            Some(fact(Grade::Measured, "session", text))
+        }
+        CoinStanding::Receipt { .. } => {
+            let text =
+                "validator_id signed that the samples were drawn after it held the commitment";
+            Some(fact(Grade::Proven, "session", text))
+        }
+        CoinStanding::Unattested { cause } => {
+            let cause = cause.lines().next().unwrap_or_default();
+            let text = format!(
+                "the samples come from a coin, yet nothing shows when it was drawn: {cause}"
+            );
+            Some(fact(Grade::Claimed, "session", text))
+        }
+        CoinStanding::NoSession => None,
+    }
+}
+
+fn signature_fact(verified: &Verified) -> Option<Fact> {
+    let miner = verified.challenge().spec().miner_id?;
+    let text = format!(
+        "the holder of key {miner} signed this commitment (whose device did the work isn't shown)"
+    );
+    Some(fact(Grade::Proven, "signature", text))
+}
+
+fn time_facts(verified: &Verified, bound: Bound) -> Vec<Fact> {
+    let Some(elapsed_s) = verified.elapsed().map(|elapsed| elapsed.as_secs_f64()) else {
+        return Vec::new();
+    };
+    let until = match verified.coin().is_live() {
+        true => "commitment",
+        false => "result",
+    };
+    let limit_ms = verified.challenge().limit_ms();
+    let mut facts = vec![fact(
+        Grade::Measured,
+        "elapsed",
+        format!("{elapsed_s:.3} s from challenge to {until}, within the limit of {limit_ms} ms"),
+    )];
+    if bound.is_below_one() && elapsed_s > 0.0 {
+        let shown = match bound {
+            Bound::Everything => 1.0,
+            Bound::Sampled { omitted_share, .. } => 1.0 - omitted_share.get(),
+        };
+        let rate = 2e-12 * shown * verified.multiply_adds() as f64 / elapsed_s;
+        let text = format!("at least {rate:.3e} TFLOP/s of this work, all lanes together");
+        facts.push(fact(Grade::Measured, "rate", text));
+    }
+    if let Some(floor_s) = verified.floor_s() {
+        let text = format!(
+            "the claimed model is not refuted: it needs at least {floor_s:.3} s (a faster one could have waited)"
+        );
+        facts.push(fact(Grade::Measured, "floor", text));
+    }
+    facts
+}
+
+fn claims(verified: &Verified) -> Vec<Fact> {
+    let executor = match verified.executor() {
+        EvidenceExecutor::Gpu => "gpu",
+        EvidenceExecutor::Cpu => "cpu",
+    };
+    let lane = |(g, lane): (usize, &super::evidence::EvidenceLane)| {
+        let counters = match lane.sm_tiles.len() {
+            0 => "no SM counters".to_owned(),
+            sms => format!("{:.1} % of {sms} SMs counted work", 100.0 * lane.sm_utilization()),
+        };
+        let text = format!(
+            "lane {g}: executor {executor}, model {}, uuid {}, {} bytes of memory, {counters}",
+            printable(&format_args!("{:?}", lane.model)),
+            lane.uuid,
+            lane.memory_bytes
+        );
+        fact(Grade::Claimed, "lane", text)
+    };
+    verified.evidence().lanes().iter().enumerate().map(lane).collect()
+}
+
+fn not_checked(verified: &Verified) -> Vec<&'static str> {
+    let mut absent = Vec::new();
+    if !verified.is_from_issuer() {
+        absent.push("whether this challenge was issued, and answered only once: the issuer's record is not at hand");
+    }
+    if verified.arrival_unix_s().is_none() {
+        absent.push("arrival before the challenge expired: no time of arrival is known");
+    }
+    if verified.elapsed().is_none() {
+        absent.push("the time limit and the claimed model's time floor: no clock ran; all durations are claimed");
+    } else if verified.floor_s().is_none() {
+        absent.push("a time floor: none is known for the claimed models");
+    }
+    absent
+}

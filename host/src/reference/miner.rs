@@ -26,19 +26,30 @@ pub struct Run {
 impl Run {
     /// Executes `challenge` on one lane per UUID, iteration by iteration.
     pub fn of(challenge: &Challenge, uuids: &[Uuid]) -> Self {
+        let shape = challenge.shape();
+        Self::with(challenge, uuids, |_, _, state| Oracle.iteration_leaves(shape, state))
+    }
+
+    /// The same with leaf hashes that `leaves` gives for lane g, iteration i and
+    /// s(g,i−1): any miner, an honest one or not, is made of this.
+    pub fn with(
+        challenge: &Challenge,
+        uuids: &[Uuid],
+        mut leaves: impl FnMut(u32, u32, &Digest) -> Vec<Digest>,
+    ) -> Self {
         let c = challenge.digest().0;
         let be32 = u32::to_be_bytes;
         let seed =
             |(g, uuid): (u32, &Uuid)| hash(&[b"gpu-attest/v1/lane\0", &c, &be32(g), &uuid.0]);
         let mut states: Vec<Vec<Digest>> = (0..).zip(uuids).map(|u| vec![seed(u)]).collect();
-        let mut leaves = vec![Vec::new(); uuids.len()];
+        let mut all_leaves = vec![Vec::new(); uuids.len()];
         for i in 1..=challenge.iterations() {
             let mut roots = Vec::new();
-            for (states, leaves) in states.iter().zip(&mut leaves) {
+            for (g, (states, of_lane)) in (0..).zip(states.iter().zip(&mut all_leaves)) {
                 let state = states.last().expect("every lane has a seed");
-                let hashes = Oracle.iteration_leaves(challenge.shape(), state);
+                let hashes = leaves(g, i, state);
                 roots.push(tree_hash(&hashes));
-                leaves.push(hashes);
+                of_lane.push(hashes);
             }
             let all_roots: Vec<u8> = roots.iter().flat_map(|root| root.0).collect();
             let x = match i % challenge.sync_interval() {
@@ -50,7 +61,7 @@ impl Run {
                 states.push(hash(&[b"gpu-attest/v1/step\0", &s.0, &be32(i), &root.0, &x]));
             }
         }
-        Self { challenge: challenge.clone(), uuids: uuids.to_vec(), states, leaves }
+        Self { challenge: challenge.clone(), uuids: uuids.to_vec(), states, leaves: all_leaves }
     }
 
     /// D(g,1) … D(g,T) of every lane.

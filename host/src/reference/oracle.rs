@@ -45,7 +45,7 @@ impl Oracle {
         let (k0, k1, w) = key_words(state);
         let [y0, y1, y2, y3] =
             philox4x32_10([k / 2, vector, 2 * product + operand as u32, w], [k0, k1]);
-        if k % 2 == 0 { unit(y0, y1) } else { unit(y2, y3) }
+        if k.is_multiple_of(2) { unit(y0, y1) } else { unit(y2, y3) }
     }
 
     /// C\[row\]\[column\] of a product: n fused multiply-adds, k ascending.

@@ -1,0 +1,109 @@
+//! What several tests share: the vectors' runs, and an oracle that remembers.
+#![allow(dead_code, reason = "each test uses its part")]
+
+use attest::protocol::challenge::{Challenge, ChallengeSpec};
+use attest::protocol::digest::{Digest, Uuid};
+use attest::protocol::evidence::Evidence;
+use attest::protocol::transcript::ResultDoc;
+use attest::protocol::verify::{LeafRequest, Recompute, RecomputeError};
+use attest::reference::Oracle;
+use serde_json::{Value, json};
+use std::collections::HashMap;
+use std::sync::Mutex;
+
+/// Where the vector files are.
+pub const VECTORS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/vectors");
+
+/// One complete run of a vector file.
+pub struct Vector {
+    pub name: String,
+    pub challenge: Challenge,
+    /// The result as the file has it.
+    pub value: Value,
+    pub result: ResultDoc,
+}
+
+/// All complete runs, in the order of their names.
+pub fn vectors() -> Vec<Vector> {
+    let mut vectors: Vec<Vector> = std::fs::read_dir(VECTORS)
+        .expect("tests/vectors exists")
+        .filter_map(|entry| read_vector(&entry.expect("readable").path()))
+        .collect();
+    vectors.sort_by(|a, b| a.name.cmp(&b.name));
+    assert!(vectors.len() >= 6, "vector files are missing");
+    vectors
+}
+
+/// The run of one vector file.
+pub fn vector(name: &str) -> Vector {
+    read_vector(format!("{VECTORS}/{name}").as_ref()).expect("a complete run")
+}
+
+fn read_vector(path: &std::path::Path) -> Option<Vector> {
+    let mut file: Value = serde_json::from_slice(&std::fs::read(path).expect("readable")).unwrap();
+    let value = file.get_mut("result")?.take();
+    let challenge = Challenge::from_token(file["challenge"].as_str().unwrap()).unwrap();
+    let result = ResultDoc::read(value.to_string().as_bytes(), &challenge).unwrap();
+    let name = path.file_name().unwrap().to_string_lossy().into_owned();
+    Some(Vector { name, challenge, value, result })
+}
+
+/// A small valid challenge to change.
+pub fn spec() -> ChallengeSpec {
+    ChallengeSpec {
+        version: 1,
+        challenge_type: "matrix_multiplication_pow".to_owned(),
+        gpu_pow_seed: Digest([1; 32]),
+        validator_nonce: Digest([2; 32]),
+        matrix_dim: 128,
+        num_matrices: 1,
+        num_iterations: 2,
+        sync_interval: 1,
+        verification_sample_rate: 1.0,
+        samples_per_iteration: 2,
+        issued_at: "2026-01-01T00:00:00Z".to_owned(),
+        expires_at: "2026-01-01T01:00:00Z".to_owned(),
+        gpu_count: None,
+        gpu_model: None,
+        min_memory_bytes: None,
+        max_duration_ms: None,
+        min_sm_utilization: None,
+        miner_id: None,
+        validator_id: None,
+    }
+}
+
+/// Evidence of the CPU executor for these lanes.
+pub fn cpu_evidence(uuids: &[Uuid]) -> Evidence {
+    let lane = |uuid: &Uuid| {
+        json!({
+            "uuid": uuid.to_string(),
+            "model": "reference",
+            "memory_bytes": 1024,
+            "sm_count": 0,
+            "sm_tiles": [],
+        })
+    };
+    let lanes: Vec<Value> = uuids.iter().map(lane).collect();
+    Evidence::from_value(json!({"schema": 1, "executor": "cpu", "lanes": lanes})).unwrap()
+}
+
+/// The oracle, computing each leaf once: for verifying one run many times.
+#[derive(Default)]
+pub struct Remembering(Mutex<HashMap<LeafRequest, Digest>>);
+
+impl Recompute for Remembering {
+    fn leaf_hashes(
+        &self,
+        dim: u32,
+        requests: &[LeafRequest],
+    ) -> Result<Vec<Digest>, RecomputeError> {
+        let mut known = self.0.lock().expect("no test panics while it holds this");
+        let hash = |request: &LeafRequest| {
+            *known
+                .entry(*request)
+                .or_insert_with(|| Oracle.leaf_hash(&request.state, dim, request.place))
+        };
+        Ok(requests.iter().map(hash).collect())
+    }
+}
