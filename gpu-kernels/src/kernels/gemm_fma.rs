@@ -33,7 +33,7 @@ crate::kernel! {
         let (warp, lane) = (thread >> 5, thread & 31);
         let (wm, wn, gamma, tau) = (warp >> 2, warp & 3, lane >> 2, lane & 3);
         // SAFETY: parameters as documented; one block per tile.
-        let panels = unsafe { Panels::of(&params, block_id()) };
+        let panels = unsafe { Panels::of_tile(&params, block_id()) };
 
         // Shared memory: A then B, twice.
         let shared = shared_base();

@@ -1,7 +1,7 @@
 //! The feeding lane: copies the slabs of the block's tiles into the stages, as
 //! far ahead of the products as there are free stages.
 
-use super::{EMPTY_AT, FULL_AT, SLAB_BYTES, STAGE_BYTES, STAGES, Share};
+use super::{EMPTY_AT, FULL_AT, SLAB_BYTES, STAGE_BYTES, STAGES, Share, Tile};
 use crate::abi::GemmParams;
 use crate::device::async_copy::{barrier_arrive_expect, barrier_wait, copy_bulk};
 use crate::device::thread::{block_id, grid_size};
@@ -24,11 +24,12 @@ pub unsafe fn run(params: &GemmParams, share: Share, shared: u32) {
     let mut turn = 0;
     while turn < whole + share.has_part() as u32 {
         let is_part = turn == whole;
-        let tile = if is_part { share.part_tile() } else { block_id() + turn * grid_size() };
+        let number = if is_part { share.part_tile() } else { block_id() + turn * grid_size() };
         // SAFETY: the tile is one of the launch's; a stage is free once its
         // readers have arrived.
         unsafe {
-            let mut panels = Panels::of(params, tile);
+            let Tile { product, row, column } = Tile::of(params, number);
+            let mut panels = Panels::of(params, product, row, column);
             let mut slab = 0;
             while slab < slabs {
                 let (full, to) = (shared + FULL_AT + stage * 8, shared + stage * STAGE_BYTES);

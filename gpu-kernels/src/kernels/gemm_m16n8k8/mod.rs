@@ -12,10 +12,7 @@ mod feed;
 mod hash;
 mod multiply;
 
-use crate::abi::{
-    GEMM_M16N8K8, GEMM_PART_BYTES, GEMM_SCRATCH_BYTES_PER_BLOCK, GEMM_SPLIT_MAX, GemmParams,
-    TileSchedule,
-};
+use crate::abi::{GEMM_M16N8K8, GEMM_PART_BYTES, GEMM_SCRATCH_BYTES_PER_BLOCK, GEMM_SPLIT_MAX, GemmParams, TileSchedule, raster};
 use crate::device::async_copy::{
     barrier_init, fence_barrier_init, registers_lower, registers_raise,
 };
@@ -32,9 +29,9 @@ const STAGE_BYTES: u32 = 2 * SLAB_BYTES;
 const MULTIPLIER_WARPS: u32 = 8;
 const HASHER_THREADS: u32 = 128;
 const FEEDER_WARP: u32 = MULTIPLIER_WARPS + HASHER_THREADS / 32;
-const MULTIPLIER_REGISTERS: u32 = 216;
+const MULTIPLIER_REGISTERS: u32 = 208;
 const HASHER_REGISTERS: u32 = 72;
-const FEEDER_REGISTERS: u32 = 32;
+const FEEDER_REGISTERS: u32 = 24;
 /// Tiles in the scratch.
 const SLOTS: u32 = 2;
 const TILE_BYTES: u64 = TILE as u64 * TILE as u64 * 8;
@@ -52,14 +49,14 @@ const PROGRESS_AT: u32 = SHARE_AT + 16;
 const SHARED_END: u32 = PROGRESS_AT + 16;
 
 const _: () = assert!(
-    GEMM_M16N8K8.threads == (FEEDER_WARP + 1) * 32,
-    "two multiplying warpgroups, one hashing, and the feeding warp"
+    GEMM_M16N8K8.threads == (FEEDER_WARP + 4) * 32,
+    "two multiplying warpgroups, one hashing, and the feeding warp's"
 );
 const _: () = assert!(GEMM_M16N8K8.shared_bytes >= SHARED_END, "the shared-memory map must fit");
 const _: () = assert!(
     MULTIPLIER_WARPS * 32 * MULTIPLIER_REGISTERS
         + HASHER_THREADS * HASHER_REGISTERS
-        + 32 * FEEDER_REGISTERS
+        + 128 * FEEDER_REGISTERS
         <= 65536,
     "the register file has 65,536"
 );
@@ -88,11 +85,11 @@ macro_rules! share_field {
 }
 
 impl Share {
-    share_field!(/// Whole tiles of this block: `block_id()` + i·`grid_size()`, i below this.
+    share_field!(/// Whole tiles of this block: numbers `block_id()` + i·`grid_size()`, i below this.
         whole, 0);
     share_field!(/// Parts that the block's split tile is cut into; 1 where it has none.
         split, 1);
-    share_field!(/// Tile of this block's part.
+    share_field!(/// Number of the tile of this block's part.
         part_tile, 2);
     share_field!(/// Which part of it.
         part, 3);
@@ -195,6 +192,32 @@ fn scratch_slot(params: &GemmParams, turn: u32) -> u64 {
     params.scratch
         + block_id() as u64 * GEMM_SCRATCH_BYTES_PER_BLOCK
         + (turn % SLOTS) as u64 * TILE_BYTES
+}
+
+/// The `number`-th tile of the launch in the order of [`raster`].
+#[derive(Clone, Copy)]
+struct Tile {
+    product: u32,
+    row: u32,
+    column: u32,
+}
+
+impl Tile {
+    /// # Safety
+    /// - `params` has at least one tile row and column.
+    #[inline(always)]
+    unsafe fn of(params: &GemmParams, number: u32) -> Self {
+        // SAFETY: the caller's.
+        let (product, turn) = unsafe { div_rem(number, params.tiles_m * params.tiles_n) };
+        let (row, column) = raster(turn, params.tiles_m, params.tiles_n);
+        Self { product, row, column }
+    }
+
+    /// Its index in the launch, row by row.
+    #[inline(always)]
+    fn index(self, params: &GemmParams) -> u32 {
+        (self.product * params.tiles_m + self.row) * params.tiles_n + self.column
+    }
 }
 
 /// What block `block` keeps of its part: the root, then the count of parts.

@@ -103,11 +103,11 @@ unsafe fn item<const BLOCKS: usize>(
     unsafe {
         barrier_wait(shared + FULL_AT + stage * 8, parity);
         let here = stage * STAGE_BYTES;
-        let mut first = Fragments::load(place.a_at + here, place.b_at + here);
+        let mut first = Fragments::load(place.b_at + here);
         let mut slab = 0;
         while slab < slabs {
             let here = stage * STAGE_BYTES;
-            let second = Fragments::load(place.a_at + here + 8192, place.b_at + here + 8192);
+            let second = Fragments::load(place.b_at + here + 8192);
             multiply_eight::<BLOCKS>(&mut c, first, place.a_at + here);
             let empty = shared + EMPTY_AT + stage * 8;
             stage += 1;
@@ -119,7 +119,7 @@ unsafe fn item<const BLOCKS: usize>(
             if slab < slabs {
                 barrier_wait(shared + FULL_AT + stage * 8, parity);
                 let next = stage * STAGE_BYTES;
-                first = Fragments::load(place.a_at + next, place.b_at + next);
+                first = Fragments::load(place.b_at + next);
             }
             multiply_eight::<BLOCKS>(&mut c, second, place.a_at + here + 8192);
             warp_barrier();
@@ -137,14 +137,13 @@ unsafe fn item<const BLOCKS: usize>(
 #[derive(Clone, Copy)]
 struct Fragments {
     b: [[f64; 2]; 4],
-    a: [f64; 4],
 }
 
 impl Fragments {
     /// # Safety
     /// - The addresses are this lane's words of the warp's first chunks.
     #[inline(always)]
-    unsafe fn load(a_at: u32, b_at: u32) -> Self {
+    unsafe fn load(b_at: u32) -> Self {
         // SAFETY: the caller's; the next eight columns follow 512 bytes later.
         unsafe {
             let (b00, b01) = load_shared_f64x2(b_at);
@@ -152,7 +151,7 @@ impl Fragments {
             let (b20, b21) = load_shared_f64x2(b_at + 1024);
             let (b30, b31) = load_shared_f64x2(b_at + 1536);
             let b = [[b00, b01], [b10, b11], [b20, b21], [b30, b31]];
-            Self { b, a: load_rows(a_at) }
+            Self { b }
         }
     }
 }
@@ -204,7 +203,7 @@ unsafe fn multiply_eight<const BLOCKS: usize>(c: &mut [f64; 64], first: Fragment
     }
     // SAFETY: the caller's.
     unsafe {
-        let a0 = first.a;
+        let a0 = load_rows(a_at);
         if BLOCKS == 1 {
             row!(0, a0);
             return;
