@@ -1,3 +1,4 @@
+<<<<<<< HEAD
 //! Miners that cheat, each beside an honest control in the same harness.
 //!
 //! The first part shows that each kind of cheating is seen for what it is. The
@@ -430,4 +431,248 @@ fn honest_work_never_fails() {
     let mut run = Run::of(challenge(3, 8, 0.5, 3), vec![honest(), honest()]);
     assert_eq!(escapes(&mut run, Vary::Coin), TRIES);
     assert_eq!(escapes(&mut run, Vary::Commitment), TRIES);
+=======
+//! Miners that leave out work are caught as often as docs/protocol.md promises.
+//!
+//! The statistics need thousands of runs, so leaves are stood in for by hashes
+//! of their places: the chain, the commitment, the sampling, the paths and the
+//! verifier are the real ones. Real arithmetic done wrongly is tested apart.
+
+mod common;
+
+use attest::protocol::challenge::{Challenge, ChallengeSpec};
+use attest::protocol::circumstances::Circumstances;
+use attest::protocol::digest::{Digest, Uuid};
+use attest::protocol::merkle::leaf_hash;
+use attest::protocol::plan::LeafPlace;
+use attest::protocol::rejection::Reason;
+use attest::protocol::verify::{Failure, LeafRequest, Recompute, RecomputeError, verify};
+use attest::reference::oracle::Operand;
+use attest::reference::{Oracle, Run};
+use common::{cpu_evidence, spec};
+use rayon::prelude::*;
+
+const UUIDS: [Uuid; 2] = [Uuid([1; 16]), Uuid([2; 16])];
+
+/// Takes the hash of a leaf's place for its content.
+struct StandIn;
+
+impl StandIn {
+    fn leaf(state: &Digest, place: LeafPlace) -> Digest {
+        let place = [place.product, place.tile_row, place.tile_column, place.leaf];
+        let place: Vec<u8> = place.iter().flat_map(|n| n.to_be_bytes()).collect();
+        Digest::of(&[b"a leaf", &state.0, &place])
+    }
+}
+
+impl Recompute for StandIn {
+    fn leaf_hashes(
+        &self,
+        _dim: u32,
+        requests: &[LeafRequest],
+    ) -> Result<Vec<Digest>, RecomputeError> {
+        Ok(requests.iter().map(|request| Self::leaf(&request.state, request.place)).collect())
+    }
+}
+
+/// Whether leaf `leaf` of iteration `iteration` on lane `lane` is left out in
+/// the run numbered `seed`: independent for different arguments.
+fn chance(seed: u32, lane: u32, iteration: u32, leaf: u64) -> f64 {
+    let (a, b) = (seed.to_be_bytes(), lane.to_be_bytes());
+    let hash = Digest::of(&[&a, &b, &iteration.to_be_bytes(), &leaf.to_be_bytes()]);
+    f64::from(u32::from_be_bytes(hash.0[..4].try_into().unwrap())) / 4_294_967_296.0
+}
+
+/// Of `runs` runs in which `left_out` says what is missing, how many escape.
+fn escapes(
+    runs: u32,
+    change: impl Fn(&mut ChallengeSpec) + Sync,
+    left_out: impl Fn(u32, u32, u32, u64) -> bool + Sync,
+) -> u32 {
+    let escaped = |seed: u32| {
+        let mut spec = spec();
+        spec.validator_nonce.0[..4].copy_from_slice(&seed.to_be_bytes());
+        change(&mut spec);
+        let challenge = Challenge::issue(spec).unwrap();
+        let shape = challenge.shape();
+        let run = Run::with(&challenge, &UUIDS, |lane, iteration, state| {
+            let leaf = |leaf| match left_out(seed, lane, iteration, leaf) {
+                true => Digest([0xee; 32]),
+                false => StandIn::leaf(state, LeafPlace::of(shape, leaf)),
+            };
+            (0..shape.leaves()).map(leaf).collect()
+        });
+        let result = run.result(cpu_evidence(&UUIDS), None, None);
+        match verify(&challenge, &result, &Circumstances::default(), &StandIn) {
+            Ok(_) => 1,
+            Err(Failure::Rejected(rejection)) => {
+                assert_eq!(rejection.reason, Reason::LeafMismatch, "{rejection}");
+                0
+            }
+            Err(fault) => panic!("{fault}"),
+        }
+    };
+    (0..runs).into_par_iter().map(escaped).sum()
+}
+
+/// Whether `count` of `runs` fits `probability` to within five standard
+/// deviations. The runs are fixed, so this passes always or never.
+#[track_caller]
+fn fits(count: u32, runs: u32, probability: f64) {
+    let (n, p) = (f64::from(runs), probability);
+    let (expected, deviation) = (n * p, (n * p * (1.0 - p)).sqrt());
+    let off = (f64::from(count) - expected).abs() / deviation;
+    assert!(off < 5.0, "{count} of {runs} escaped, expected {expected:.1} ± {deviation:.1}");
+}
+
+#[test]
+fn honest_runs_are_never_rejected() {
+    assert_eq!(escapes(200, |_| {}, |_, _, _, _| false), 200);
+}
+
+/// Spread omissions, every iteration sampled: (1−f)^(T·G·samples).
+#[test]
+fn a_spread_share_escapes_as_rarely_as_all_draws_say() {
+    let runs = 800;
+    for (share, samples) in [(0.1, 2), (0.1, 5), (0.25, 2), (0.5, 1)] {
+        let change = |spec: &mut ChallengeSpec| spec.samples_per_iteration = samples;
+        let out = |seed, lane, iteration, leaf| chance(seed, lane, iteration, leaf) < share;
+        let draws = 2 * 2 * samples as i32;
+        fits(escapes(runs, change, out), runs, (1.0 - share).powi(draws));
+    }
+}
+
+/// Whole iterations made up: each is caught exactly where it is sampled.
+#[test]
+fn whole_iterations_escape_as_rarely_as_sampled_iterations_say() {
+    let runs = 800;
+    for (rate, sampled) in [(0.2, 1), (0.4, 2)] {
+        let change = |spec: &mut ChallengeSpec| {
+            (spec.num_iterations, spec.verification_sample_rate) = (5, rate);
+            spec.samples_per_iteration = 3;
+        };
+        // One of five iterations on each lane.
+        let out =
+            |seed, lane, iteration, _| iteration == 1 + (5.0 * chance(seed, lane, 0, 0)) as u32;
+        let escape = (1.0 - f64::from(sampled) / 5.0_f64).powi(2);
+        assert!(escape <= 0.8_f64.powi(2 * sampled) + 1e-12, "the promise is kept");
+        fits(escapes(runs, change, out), runs, escape);
+    }
+}
+
+/// With every iteration sampled, a whole iteration left out never escapes.
+#[test]
+fn a_whole_iteration_never_escapes_a_rate_of_one() {
+    let change = |spec: &mut ChallengeSpec| spec.samples_per_iteration = 1;
+    assert_eq!(escapes(200, change, |_, lane, iteration, _| (lane, iteration) == (1, 2)), 0);
+}
+
+#[test]
+fn one_tile_of_four_left_out() {
+    let (runs, change) = (400, |spec: &mut ChallengeSpec| {
+        (spec.matrix_dim, spec.samples_per_iteration) = (256, 1);
+    });
+    let out = |_, _, _, leaf: u64| leaf / 256 == 2;
+    fits(escapes(runs, change, out), runs, 0.75_f64.powi(4));
+}
+
+/// Leaves of real products, computed by `output` for state, row and column.
+fn wrong_work(output: impl Fn(&Digest, u32, u32) -> f64 + Sync) -> Result<(), Failure> {
+    let mut spec = spec();
+    (spec.num_iterations, spec.samples_per_iteration) = (1, 8);
+    let challenge = Challenge::issue(spec).unwrap();
+    let shape = challenge.shape();
+    let run = Run::with(&challenge, &UUIDS[..1], |_, _, state| {
+        let leaf = |index| {
+            let place = LeafPlace::of(shape, index);
+            let bytes: Vec<u8> = place
+                .rows()
+                .iter()
+                .flat_map(|&row| place.columns().map(|column| (row, column)))
+                .flat_map(|(row, column)| output(state, row, column).to_be_bytes())
+                .collect();
+            leaf_hash(&bytes)
+        };
+        (0..shape.leaves()).into_par_iter().map(leaf).collect()
+    });
+    let result = run.result(cpu_evidence(&UUIDS[..1]), None, None);
+    verify(&challenge, &result, &Circumstances::default(), &Oracle).map(drop)
+}
+
+/// The factors of one output, in the order of k.
+fn factors(state: &Digest, row: u32, column: u32) -> Vec<(f64, f64)> {
+    let element = |operand, vector, k| Oracle.element(state, 0, operand, vector, k);
+    (0..128).map(|k| (element(Operand::A, row, k), element(Operand::B, column, k))).collect()
+}
+
+#[track_caller]
+fn caught(end: Result<(), Failure>) {
+    match end {
+        Err(Failure::Rejected(rejection)) => {
+            assert_eq!(rejection.reason, Reason::LeafMismatch, "{rejection}");
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn the_right_order_and_precision_is_accepted() {
+    let fused = |c: f64, (a, b): (f64, f64)| a.mul_add(b, c);
+    wrong_work(|state, row, column| factors(state, row, column).into_iter().fold(0.0, fused))
+        .unwrap();
+}
+
+#[test]
+fn another_order_is_caught() {
+    let fused = |c: f64, (a, b): (f64, f64)| a.mul_add(b, c);
+    // Descending.
+    caught(wrong_work(|state, row, column| {
+        factors(state, row, column).into_iter().rev().fold(0.0, fused)
+    }));
+    // Two halves, added at the end, as a split over k would.
+    caught(wrong_work(|state, row, column| {
+        let all = factors(state, row, column);
+        let half = |part: &[(f64, f64)]| part.iter().copied().fold(0.0, fused);
+        half(&all[..64]) + half(&all[64..])
+    }));
+}
+
+#[test]
+fn rounding_twice_is_caught() {
+    caught(wrong_work(|state, row, column| {
+        factors(state, row, column).into_iter().fold(0.0, |c, (a, b)| a * b + c)
+    }));
+}
+
+#[test]
+fn lower_precision_is_caught() {
+    caught(wrong_work(|state, row, column| {
+        let single = |c: f32, (a, b): (f64, f64)| (a as f32).mul_add(b as f32, c);
+        f64::from(factors(state, row, column).into_iter().fold(0.0, single))
+    }));
+}
+
+#[test]
+fn the_other_operands_layout_is_caught() {
+    let fused = |c: f64, (a, b): (f64, f64)| a.mul_add(b, c);
+    caught(wrong_work(|state, row, column| {
+        factors(state, column, row).into_iter().fold(0.0, fused)
+    }));
+}
+
+/// A second lane that hands in the first one's leaves did no work of its own.
+#[test]
+fn another_lanes_leaves_are_caught() {
+    let challenge = Challenge::issue(spec()).unwrap();
+    let shape = challenge.shape();
+    let mut first_lane = Vec::new();
+    let run = Run::with(&challenge, &UUIDS, |lane, _, state| {
+        if lane == 0 {
+            first_lane = Oracle.iteration_leaves(shape, state);
+        }
+        first_lane.clone()
+    });
+    let result = run.result(cpu_evidence(&UUIDS), None, None);
+    caught(verify(&challenge, &result, &Circumstances::default(), &Oracle).map(drop));
+>>>>>>> protocol
 }

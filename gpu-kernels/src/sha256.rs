@@ -123,6 +123,8 @@ pub fn final_block(last_word: u32, message_bytes: u32) -> [u32; 16] {
 
 /// Bytes of a leaf's message: the prefix 0x00 and 64 doubles.
 pub const LEAF_MESSAGE_BYTES: u32 = 1 + 512;
+/// Bytes of a node's message: the prefix 0x01 and two digests.
+pub const NODE_MESSAGE_BYTES: u32 = 1 + 64;
 
 /// Words of eight doubles in the order of the leaf's bytes.
 #[inline(always)]

@@ -100,15 +100,15 @@ pub unsafe fn barrier_arrive_expect(barrier: u32, bytes: u32) {
 #[cfg(attest_target = "sm_90a")]
 #[inline(always)]
 pub unsafe fn barrier_wait(barrier: u32, parity: u32) {
-    let mut done = 0u32;
-    while done == 0 {
+    let mut over = 0u32;
+    while over == 0 {
         // SAFETY: the caller's.
         unsafe {
             asm!(
                 "{{ .reg .pred over;",
                 "mbarrier.try_wait.parity.shared::cta.b64 over, [{}], {};",
                 "selp.u32 {}, 1, 0, over; }}",
-                in(reg32) barrier, in(reg32) parity, out(reg32) done, options(nostack));
+                in(reg32) barrier, in(reg32) parity, out(reg32) over, options(nostack));
         }
     }
 }

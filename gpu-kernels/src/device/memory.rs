@@ -16,6 +16,20 @@ pub unsafe fn load_shared_f64x2(address: u32) -> (f64, f64) {
     (a, b)
 }
 
+/// `ld.shared.f64`.
+///
+/// # Safety
+/// - `address` is 8-byte aligned and inside the block's shared memory.
+#[inline(always)]
+pub unsafe fn load_shared_f64(address: u32) -> f64 {
+    let value: f64;
+    // SAFETY: the caller's.
+    unsafe {
+        asm!("ld.shared.f64 {}, [{}];", out(reg64) value, in(reg32) address, options(nostack))
+    }
+    value
+}
+
 /// `st.shared.v2.f64`.
 ///
 /// # Safety
@@ -64,6 +78,30 @@ pub unsafe fn load_shared_u32x2(address: u32) -> (u32, u32) {
 pub unsafe fn store_shared_u32(address: u32, value: u32) {
     // SAFETY: the caller's.
     unsafe { asm!("st.shared.u32 [{}], {};", in(reg32) address, in(reg32) value, options(nostack)) }
+}
+
+/// `ld.shared.u64`.
+///
+/// # Safety
+/// - `address` is 8-byte aligned and inside the block's shared memory.
+#[inline(always)]
+pub unsafe fn load_shared_u64(address: u32) -> u64 {
+    let value: u64;
+    // SAFETY: the caller's.
+    unsafe {
+        asm!("ld.shared.u64 {}, [{}];", out(reg64) value, in(reg32) address, options(nostack))
+    }
+    value
+}
+
+/// `st.shared.u64`.
+///
+/// # Safety
+/// - As for [`load_shared_u64`].
+#[inline(always)]
+pub unsafe fn store_shared_u64(address: u32, value: u64) {
+    // SAFETY: the caller's.
+    unsafe { asm!("st.shared.u64 [{}], {};", in(reg32) address, in(reg64) value, options(nostack)) }
 }
 
 /// `ld.global.v2.f64`.
@@ -165,3 +203,32 @@ reduction!(/// `red.global.min.u64`.
     reduce_min_u64, "red.global.min.u64");
 reduction!(/// `red.global.max.u64`.
     reduce_max_u64, "red.global.max.u64");
+
+/// `fence.acq_rel.gpu`, then `atom.relaxed.gpu.global.add.u32`: what this
+/// thread wrote or saw before is visible to who sees the new value. Returns the
+/// old one.
+///
+/// # Safety
+/// - `address` is 4-byte aligned device memory that the launch may write.
+#[cfg(not(attest_target = "portable"))]
+#[inline(always)]
+pub unsafe fn fetch_add_release_u32(address: u64, value: u32) -> u32 {
+    let old: u32;
+    // SAFETY: the caller's.
+    unsafe {
+        asm!("fence.acq_rel.gpu;", "atom.relaxed.gpu.global.add.u32 {}, [{}], {};",
+            out(reg32) old, in(reg64) address, in(reg32) value, options(nostack));
+    }
+    old
+}
+
+/// `fence.acq_rel.gpu`.
+///
+/// # Safety
+/// - None; orders memory only.
+#[cfg(not(attest_target = "portable"))]
+#[inline(always)]
+pub unsafe fn fence_gpu() {
+    // SAFETY: no operands.
+    unsafe { asm!("fence.acq_rel.gpu;", options(nostack)) }
+}

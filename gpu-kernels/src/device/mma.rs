@@ -1,9 +1,22 @@
-//! Fused multiply-adds: one by one, and by tensor core.
+//! Multiplications: 32-bit integers to 64 bits, and fused multiply-adds, one by
+//! one and by tensor core.
 //!
 //! Fragment layouts are those of the PTX ISA's "Matrix Fragments for
 //! mma.m8n8k4 / m16n8k8 with .f64": lane = 4·γ + τ.
 
 use core::arch::asm;
+
+/// `mul.wide.u32`: low and high word of a·b.
+#[inline(always)]
+pub fn multiply_wide(a: u32, b: u32) -> (u32, u32) {
+    let (low, high): (u32, u32);
+    // SAFETY: arithmetic on registers.
+    unsafe {
+        asm!("{{ .reg .b64 product; mul.wide.u32 product, {}, {}; mov.b64 {{{}, {}}}, product; }}",
+            in(reg32) a, in(reg32) b, out(reg32) low, out(reg32) high, options(pure, nomem, nostack));
+    }
+    (low, high)
+}
 
 /// `fma.rn.f64`: a·b + c, rounded once.
 #[inline(always)]

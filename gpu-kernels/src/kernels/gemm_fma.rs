@@ -7,10 +7,13 @@
 
 use crate::abi::{GEMM_FMA, GemmParams};
 use crate::device::backend::shared_base;
-use crate::device::memory::{load_global_f64x2, load_shared_f64x2, store_shared_f64x2};
+use crate::device::memory::{
+    load_global_f64x2, load_shared_f64, load_shared_f64x2, store_shared_f64x2,
+};
 use crate::device::mma::fma;
 use crate::device::thread::{block_barrier, block_id, thread_id};
 use crate::kernels::parts::{Panels, finish_tile};
+use crate::tile::word_in_chunk;
 
 /// Inner indices in a buffer.
 const STEP_K: u32 = 8;
@@ -92,22 +95,31 @@ unsafe fn multiply_step(c: &mut [f64; 64], buffer: u32, wm: u32, wn: u32, gamma:
     let b_base = buffer + HALF_BYTES + wn * 2048;
     macro_rules! inner_index {
         ($k:literal) => {{
-            const HALF: u32 = ($k >> 2) * 512;
+            const HALF: u32 = $k >> 2;
             const TAU: u32 = $k & 3;
-            let a_at = a_base + HALF + TAU * 128 + (gamma ^ (2 * TAU)) * 16;
-            let b_at = b_base + HALF + TAU * 128 + ((2 * tau) ^ (2 * TAU)) * 16;
+            let a_at = a_base + HALF * 512 + word_in_chunk(gamma, TAU) * 16;
+            let b_at = b_base + HALF * 8 + word_in_chunk(2 * tau, TAU) * 16;
+            let b_next = b_base + HALF * 8 + word_in_chunk(2 * tau + 1, TAU) * 16;
             // SAFETY: the caller's; offsets stay inside the buffer.
             let (a, b) = unsafe {
                 let (a0, a1) = load_shared_f64x2(a_at);
                 let (a2, a3) = load_shared_f64x2(a_at + 1024);
                 let (a4, a5) = load_shared_f64x2(a_at + 2048);
                 let (a6, a7) = load_shared_f64x2(a_at + 3072);
-                // Columns 2τ and 2τ+1 of each n8 block: b in pairs, e next to it.
-                let (b00, b10) = load_shared_f64x2(b_at);
-                let (b01, b11) = load_shared_f64x2(b_at + 16);
-                let (b20, b30) = load_shared_f64x2(b_at + 1024);
-                let (b21, b31) = load_shared_f64x2(b_at + 1040);
-                ([a0, a1, a2, a3, a4, a5, a6, a7], [b00, b01, b10, b11, b20, b21, b30, b31])
+                // Columns 2τ and 2τ+1 of each n8 block.
+                (
+                    [a0, a1, a2, a3, a4, a5, a6, a7],
+                    [
+                        load_shared_f64(b_at),
+                        load_shared_f64(b_next),
+                        load_shared_f64(b_at + 512),
+                        load_shared_f64(b_next + 512),
+                        load_shared_f64(b_at + 1024),
+                        load_shared_f64(b_next + 1024),
+                        load_shared_f64(b_at + 1536),
+                        load_shared_f64(b_next + 1536),
+                    ],
+                )
             };
             macro_rules! row {
                 ($r:literal) => {

@@ -10,7 +10,7 @@ use crate::device::memory::load_shared_f64x2;
 use crate::device::mma::mma_m8n8k4;
 use crate::device::thread::{block_barrier, block_id, thread_id};
 use crate::kernels::parts::{Panels, finish_tile};
-use crate::tile::{SLAB_DOUBLES, SLAB_K};
+use crate::tile::{SLAB_DOUBLES, SLAB_K, word_in_chunk};
 
 const STAGES: u32 = 3;
 /// One operand's slab.
@@ -30,7 +30,7 @@ crate::kernel! {
         let thread = thread_id();
         let (warp, lane) = (thread >> 5, thread & 31);
         let (wm, wn, gamma, tau) = (warp >> 2, warp & 3, lane >> 2, lane & 3);
-        let fragment = (tau * 8 + (gamma ^ (2 * tau))) * 16;
+        let fragment = word_in_chunk(gamma, tau) * 16;
         // SAFETY: parameters as documented; one block per tile.
         let panels = unsafe { Panels::of(&params, block_id()) };
 
@@ -72,10 +72,8 @@ crate::kernel! {
                 let stage = shared + (slab % STAGES) * STAGE_BYTES;
                 let a_at = stage + wm * 4096 + fragment;
                 let b_at = stage + SLAB_BYTES + wn * 2048 + fragment;
-                multiply_four(&mut c, a_at, b_at);
-                multiply_four(&mut c, a_at + 512, b_at + 512);
-                multiply_four(&mut c, a_at + 8192, b_at + 8192);
-                multiply_four(&mut c, a_at + 8704, b_at + 8704);
+                multiply_eight(&mut c, a_at, b_at);
+                multiply_eight(&mut c, a_at + 8192, b_at + 8192);
                 slab += 1;
             }
             block_barrier();
@@ -86,22 +84,43 @@ crate::kernel! {
     }
 }
 
-/// Four inner indices: 32 products of 8×4 by 4×8.
+/// Eight inner indices: twice 32 products of 8×4 by 4×8.
 ///
 /// # Safety
-/// - The addresses are this lane's fragment of the warp's first sixteen rows
-///   and columns; the next sixteen follow 1 KiB later.
+/// - The addresses are this lane's words of the warp's first chunks: of A, the
+///   next four inner indices follow 512 bytes later, the next sixteen rows
+///   1 KiB; of B, the next eight columns 512 bytes.
 #[inline(always)]
-unsafe fn multiply_four(c: &mut [f64; 64], a_at: u32, b_at: u32) {
+unsafe fn multiply_eight(c: &mut [f64; 64], a_at: u32, b_at: u32) {
     // SAFETY: the caller's.
-    let (a, b) = unsafe {
+    let b = unsafe {
+        [
+            load_shared_f64x2(b_at),
+            load_shared_f64x2(b_at + 512),
+            load_shared_f64x2(b_at + 1024),
+            load_shared_f64x2(b_at + 1536),
+        ]
+    };
+    // SAFETY: the caller's.
+    unsafe {
+        multiply_four(c, a_at, [b[0].0, b[1].0, b[2].0, b[3].0]);
+        multiply_four(c, a_at + 512, [b[0].1, b[1].1, b[2].1, b[3].1]);
+    }
+}
+
+/// Four inner indices.
+///
+/// # Safety
+/// - As for [`multiply_eight`].
+#[inline(always)]
+unsafe fn multiply_four(c: &mut [f64; 64], a_at: u32, b: [f64; 4]) {
+    // SAFETY: the caller's.
+    let a = unsafe {
         let (a0, a1) = load_shared_f64x2(a_at);
         let (a2, a3) = load_shared_f64x2(a_at + 1024);
         let (a4, a5) = load_shared_f64x2(a_at + 2048);
         let (a6, a7) = load_shared_f64x2(a_at + 3072);
-        let (b0, b1) = load_shared_f64x2(b_at);
-        let (b2, b3) = load_shared_f64x2(b_at + 1024);
-        ([a0, a1, a2, a3, a4, a5, a6, a7], [b0, b1, b2, b3])
+        [a0, a1, a2, a3, a4, a5, a6, a7]
     };
     macro_rules! block {
         ($r:literal, $n:literal) => {

@@ -10,3 +10,4 @@ pub mod gemm_m16n8k8;
 pub mod gemm_m8n8k4;
 pub mod merkle;
 pub mod parts;
+pub mod peak;

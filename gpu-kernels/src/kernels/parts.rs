@@ -7,7 +7,10 @@ use crate::device::memory::{
     reduce_min_u64, store_global_u32x4, store_shared_u32,
 };
 use crate::device::thread::{block_barrier, global_timer_ns, sm_id};
-use crate::sha256::{INITIAL, LEAF_MESSAGE_BYTES, compress, final_block, shift_one_byte, words_of};
+use crate::sha256::{
+    INITIAL, LEAF_MESSAGE_BYTES, NODE_MESSAGE_BYTES, compress, final_block, shift_one_byte,
+    words_of,
+};
 use crate::tile::LEAVES_PER_TILE;
 
 /// Hashes a leaf whose 64 outputs are in registers, in message order.
@@ -104,6 +107,23 @@ impl SharedDigests {
         }
     }
 
+    /// The node over digests 2i and 2i+1.
+    ///
+    /// # Safety
+    /// - As for [`SharedDigests::store`], for index 2i+1.
+    #[inline(always)]
+    pub unsafe fn node(self, i: u32) -> DigestWords {
+        // SAFETY: the caller's.
+        let (mut message, last) = unsafe { self.node_block(i) };
+        let (mut state, mut block) = (INITIAL, 0);
+        while block < 2 {
+            state = compress(state, message);
+            message = final_block(last, NODE_MESSAGE_BYTES);
+            block += 1;
+        }
+        state
+    }
+
     /// First block of the message of the node over digests 2i and 2i+1, and
     /// the word whose last byte spills into the second.
     ///
@@ -143,14 +163,7 @@ impl SharedDigests {
             let mut digest = [0; 8];
             if thread < nodes {
                 // SAFETY: 2·thread+1 < count.
-                let (message, last) = unsafe { self.node_block(thread) };
-                let (mut state, mut message, mut block) = (INITIAL, message, 0);
-                while block < 2 {
-                    state = compress(state, message);
-                    message = final_block(last, 65);
-                    block += 1;
-                }
-                digest = state;
+                digest = unsafe { self.node(thread) };
             } else if odd == 1 && thread == nodes {
                 // SAFETY: count − 1 < count.
                 digest = unsafe { self.load(count - 1) };
@@ -222,7 +235,7 @@ pub unsafe fn record_tile(params: &GemmParams, tile: u32, root: DigestWords) {
 #[inline(always)]
 pub unsafe fn div_rem(a: u32, b: u32) -> (u32, u32) {
     // SAFETY: the caller's.
-    unsafe { core::hint::assert_unchecked(b != 0) };
+    let b = unsafe { core::num::NonZero::new_unchecked(b) };
     (a / b, a % b)
 }
 
@@ -243,9 +256,9 @@ impl Panels {
     #[inline(always)]
     pub unsafe fn of(params: &GemmParams, tile: u32) -> Self {
         // SAFETY: the caller's: neither divisor is zero.
-        let ((product, in_product), (row, column)) = unsafe {
+        let (product, (row, column)) = unsafe {
             let (product, in_product) = div_rem(tile, params.tiles_m * params.tiles_n);
-            ((product, in_product), div_rem(in_product, params.tiles_n))
+            (product, div_rem(in_product, params.tiles_n))
         };
         let panel_bytes = params.dim as u64 * crate::tile::TILE as u64 * 8;
         let first = product as u64 * (params.tiles_m + params.tiles_n) as u64;

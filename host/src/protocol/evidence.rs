@@ -60,7 +60,7 @@ pub enum EvidenceError {
     /// A required field is missing or of the wrong type.
     #[error("evidence field {field} must be {expected}\nUse a miner of protocol version 1.")]
     Field {
-        /// Where, as lanes[0].uuid.
+        /// Where, as `lanes[0].uuid`.
         field: String,
         /// What it must be.
         expected: &'static str,

@@ -2,7 +2,7 @@
 //! was expected and found.
 //!
 //! Guarantees: codes never change within a protocol version; every code has a
-//! tampering test of the same name in tests/rejections.rs.
+//! tampering test of the same name in tests/rejections.
 //! Deliberately lacks: "could not run", which is a fault on the validator's
 //! side and never a rejection.
 

@@ -2,7 +2,7 @@
 //!
 //! Guarantees: a key decodes as RFC 8032 section 5.1.3 says (canonical y, no
 //! negative zero); a signature is accepted only if S is below the group order,
-//! neither A nor R has small order, and [S]B − [h]A encodes to exactly R.
+//! neither A nor R has small order, and `[S]B − [h]A` encodes to exactly R.
 //! Deliberately lacks: keeping or making keys.
 
 use super::digest::Digest;

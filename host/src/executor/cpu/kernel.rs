@@ -126,3 +126,89 @@ macro_rules! with_kernel {
     };
 }
 pub(super) use with_kernel;
+
+#[cfg(test)]
+mod tests {
+    use super::{Engine, Kernel, LEAF_SIDE, PANEL_MAX, Simd};
+    use crate::executor::cpu::stream::{Operand, STEPS_MAX, Steps, Stream};
+    use crate::protocol::digest::Digest;
+    use rand_philox::philox4x32_10;
+
+    /// Element 2p + half of vector x as docs/protocol.md has it.
+    fn element(state: &Digest, z: u32, x: u32, p: u32, half: usize) -> f64 {
+        let word = |at: usize| u32::from_be_bytes(state.0[at..at + 4].try_into().unwrap());
+        let y = philox4x32_10([p, x, z, word(8)], [word(0), word(4)]);
+        let mantissa = (u64::from(y[2 * half + 1]) << 32 | u64::from(y[2 * half])) >> 12;
+        f64::from_bits(0x4000_0000_0000_0000 | mantissa) - 3.0
+    }
+
+    fn check_fill<K: Kernel>(kernel: K, simd: Simd) {
+        let mut steps = Steps::default();
+        // Zero and all-one key and tweak words; the last vector and the last
+        // step of the largest matrix; the last product.
+        let states = [Digest([0; 32]), Digest([0xFF; 32]), Digest::of(&[b"fill"])];
+        for (state, product, operand, first_x, first_p, count) in [
+            (states[0], 0, Operand::A, 0, 0, 4),
+            (states[1], 4095, Operand::B, 32768 - 8, 16384 - 64, STEPS_MAX),
+            (states[2], 1, Operand::B, 127, 8, 8),
+            (states[2], 2, Operand::A, u32::MAX - 31, u32::MAX - 100, 16),
+        ] {
+            let stream = Stream::new(&state, product, operand);
+            kernel.fill_steps(&stream, first_p, count, &mut steps);
+            for width in [K::ROWS, K::COLUMNS, LEAF_SIDE] {
+                // Not consecutive: a leaf's vectors are not.
+                let vectors: Vec<u32> =
+                    (0..width as u32).map(|i| first_x.wrapping_add(i ^ 1)).collect();
+                // The border after the panel must stay untouched.
+                let mut panel = vec![7.0; 2 * count * width + 1];
+                kernel.fill(&stream, &steps, count, &vectors, &mut panel);
+                assert_eq!(panel.pop(), Some(7.0), "{simd}: wrote past the panel");
+                for (at, got) in panel.iter().enumerate() {
+                    let (row, x) = (at / width, vectors[at % width]);
+                    let (p, z) = (first_p + row as u32 / 2, 2 * product + operand as u32);
+                    let expected = element(&state, z, x, p, row % 2);
+                    assert_eq!(got.to_bits(), expected.to_bits(), "{simd}: x = {x}, p = {p}");
+                }
+            }
+        }
+    }
+
+    fn check_multiply<K: Kernel>(kernel: K, simd: Simd) {
+        // Full mantissas and sums to continue; depths around an unrolled loop.
+        let number = |i: usize| element(&Digest::of(&[b"multiply"]), 0, 0, i as u32, 0);
+        for depth in [1, 2, 3, 16, 127, 128] {
+            let fill = |start: usize| -> Vec<f64> {
+                (start..start + depth * PANEL_MAX).map(number).collect()
+            };
+            let (a, b) = (fill(0), fill(10_000));
+            let sums: Vec<f64> = fill(20_000).into_iter().cycle().take(1024).collect();
+            let expected = |rows: usize, columns: usize| -> Vec<f64> {
+                (0..rows * columns)
+                    .map(|at| {
+                        let (row, column) = (at / columns, at % columns);
+                        (0..depth).fold(sums[at], |sum, k| {
+                            a[k * rows + row].mul_add(b[k * columns + column], sum)
+                        })
+                    })
+                    .collect()
+            };
+            let mut c = sums[..K::ROWS * K::COLUMNS].to_vec();
+            kernel.multiply(depth, &a, &b, &mut c);
+            assert_eq!(c, expected(K::ROWS, K::COLUMNS), "{simd}, depth {depth}");
+            let mut leaf: [f64; 64] = sums[..64].try_into().unwrap();
+            kernel.multiply_leaf(depth, &a, &b, &mut leaf);
+            assert_eq!(leaf.to_vec(), expected(8, 8), "{simd}, leaf, depth {depth}");
+        }
+    }
+
+    #[test]
+    fn every_kernel_generates_and_multiplies_exactly() {
+        for simd in [Simd::Scalar, Simd::Avx2, Simd::Avx512] {
+            let Some(engine) = Engine::new(simd) else { continue };
+            with_kernel!(engine, kernel => {
+                check_fill(kernel, simd);
+                check_multiply(kernel, simd);
+            });
+        }
+    }
+}

@@ -20,9 +20,8 @@ use crate::protocol::plan::{LeafPlace, Shape};
 use crate::protocol::verify::{LeafRequest, Recompute, RecomputeError, RecomputeIteration};
 use rayon::prelude::*;
 
-/// Doubles of columns that a core keeps at a time: half of a common second
-/// cache, the sums share the rest.
-const COLUMN_DOUBLES: usize = 512 * 1024 / size_of::<f64>();
+/// Doubles of columns that a core keeps at a time: about a common second cache.
+const COLUMN_DOUBLES: usize = 1024 * 1024 / size_of::<f64>();
 
 /// Least inner indices of a chunk: below it the cost of starting a chunk shows.
 const DEPTH_MIN: usize = 16;

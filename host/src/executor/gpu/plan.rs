@@ -9,7 +9,7 @@
 
 use crate::protocol::plan::Shape;
 use gpu_kernels::abi::{
-    FILL_THREADS, GEMM_SCRATCH_BYTES_PER_BLOCK, GemmGrid, GemmKernel, MERKLE_GROUP, SmCounter,
+    FILL_THREADS, GEMM_SCRATCH_BYTES_PER_BLOCK, GEMM_SPLIT_MAX, GemmGrid, GemmKernel, MERKLE_GROUP, SmCounter,
 };
 use std::fmt;
 
@@ -285,11 +285,12 @@ pub fn scratch_bytes(gemm: &GemmKernel, sm_count: u32) -> u64 {
 
 /// Blocks of the product kernel for `tiles` tiles.
 pub fn gemm_grid(gemm: &GemmKernel, sm_count: u32, tiles: u64) -> u32 {
-    let most = match gemm.grid {
-        GemmGrid::PerTile => GRID_MAX,
-        GemmGrid::Persistent => u64::from(sm_count.max(1)),
-    };
-    tiles.min(most) as u32
+    match gemm.grid {
+        GemmGrid::PerTile => tiles.min(GRID_MAX) as u32,
+        GemmGrid::Persistent => {
+            (tiles * u64::from(GEMM_SPLIT_MAX)).min(u64::from(sm_count.max(1))) as u32
+        }
+    }
 }
 
 /// Blocks of `fill` for `pairs` pairs of elements, one a thread at a time.
