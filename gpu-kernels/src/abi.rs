@@ -43,7 +43,8 @@ pub struct ProductSource {
 }
 
 /// `fill`: draws the operands of consecutive products, packed as
-/// [`crate::tile::packed_offset`] says. Any grid; blocks of [`FILL_THREADS`].
+/// [`crate::tile::packed_row_offset`] and
+/// [`crate::tile::packed_column_offset`] say. Any grid; blocks of [`FILL_THREADS`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(C)]
 pub struct FillParams {
@@ -84,7 +85,8 @@ pub struct GemmParams {
     pub leaf_hashes: u64,
     /// In and out, may be 0: one [`SmCounter`] per SM id.
     pub sm_counters: u64,
-    /// Scratch of [`GEMM_SCRATCH_BYTES_PER_BLOCK`] per block (`gemm_m16n8k8`).
+    /// Scratch of [`GEMM_SCRATCH_BYTES_PER_BLOCK`] per block, all zero before the
+    /// first launch that uses it (`gemm_m16n8k8`).
     pub scratch: u64,
     /// Tiles of one ring slot: m·(n/128)².
     pub slot_tiles: u64,
@@ -162,14 +164,94 @@ pub struct StepParams {
     pub reserved: u32,
 }
 
+/// `peak_*`: how fast one unit runs by itself, from registers. Blocks of
+/// [`PEAK_THREADS`]; every thread does `rounds` rounds of what
+/// [`PeakKernel`] says.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C)]
+pub struct PeakParams {
+    /// Out: never written by finite arithmetic; keeps the work from being left out.
+    pub out: u64,
+    /// Rounds per thread.
+    pub rounds: u32,
+    /// Zero.
+    pub reserved: u32,
+}
+
+/// A ceiling kernel and the work in one of its rounds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PeakKernel {
+    /// Entry point.
+    pub name: &'static str,
+    /// Fused multiply-adds (or SHA-256 blocks) of one warp in one round.
+    pub per_warp_round: u64,
+}
+
+/// Threads of a block of the ceiling kernels.
+pub const PEAK_THREADS: u32 = 256;
+/// FP64 FMA pipe: 16 chains a thread.
+pub const PEAK_FMA: PeakKernel = PeakKernel { name: "peak_fma", per_warp_round: 16 * 32 };
+/// `mma.m8n8k4`: 16 chains a warp.
+pub const PEAK_M8N8K4: PeakKernel = PeakKernel { name: "peak_m8n8k4", per_warp_round: 16 * 256 };
+/// `mma.m16n8k8`: 16 chains a warp.
+pub const PEAK_M16N8K8: PeakKernel = PeakKernel { name: "peak_m16n8k8", per_warp_round: 16 * 1024 };
+/// SHA-256: one block a thread.
+pub const PEAK_SHA256: PeakKernel = PeakKernel { name: "peak_sha256", per_warp_round: 32 };
+
 /// Threads of a block of `fill`.
 pub const FILL_THREADS: u32 = 256;
 /// Nodes that one block of `merkle` reduces to one.
 pub const MERKLE_GROUP: u32 = 512;
 /// Threads of a block of `merkle` and `chain_step`.
 pub const MERKLE_THREADS: u32 = 256;
-/// Scratch of one block of `gemm_m16n8k8`: two finished tiles.
-pub const GEMM_SCRATCH_BYTES_PER_BLOCK: u64 = 2 * 128 * 128 * 8;
+/// Dynamic shared memory of a block of `merkle` and `chain_step`, bytes.
+pub const MERKLE_SHARED_BYTES: u32 = MERKLE_GROUP * 32;
+/// Scratch of one block of `gemm_m16n8k8`: two finished tiles, then what the
+/// parts of a split tile need to come together, [`GEMM_PART_BYTES`].
+pub const GEMM_SCRATCH_BYTES_PER_BLOCK: u64 = 2 * 128 * 128 * 8 + GEMM_PART_BYTES;
+/// Of a block's part: its root, and the number of finished parts of the tile
+/// (kept with its first part, zero before and after a launch).
+pub const GEMM_PART_BYTES: u64 = 64;
+/// Most parts that `gemm_m16n8k8` cuts a tile into.
+pub const GEMM_SPLIT_MAX: u32 = 4;
+
+/// How `gemm_m16n8k8` deals `tiles` tiles to `blocks` blocks: whole tiles in
+/// turn, and the remainder, which would leave most blocks idle, in parts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TileSchedule {
+    /// Tiles 0 … whole−1 go to blocks whole, tile t to block t mod blocks.
+    pub whole: u32,
+    /// Parts that each of the other tiles is cut into: 1 (there are none), 2
+    /// (64 rows each) or 4 (64 rows by 64 columns).
+    pub split: u32,
+    /// Parts in all: part p, of tile whole + p div split, goes to block p.
+    pub parts: u32,
+}
+
+impl TileSchedule {
+    /// The schedule for a launch; `blocks` is not zero.
+    #[inline(always)]
+    pub const fn of(tiles: u32, blocks: u32) -> Self {
+        // A remainder without the check for zero, which would leave a call in
+        // device code.
+        let rest = match tiles.checked_rem(blocks) {
+            Some(rest) => rest,
+            None => 0,
+        };
+        let split = if rest == 0 || 2 * rest > blocks {
+            1
+        } else if 4 * rest > blocks {
+            2
+        } else {
+            4
+        };
+        if split == 1 {
+            Self { whole: tiles, split, parts: 0 }
+        } else {
+            Self { whole: tiles - rest, split, parts: rest * split }
+        }
+    }
+}
 
 const _: () = {
     assert!(size_of::<ChainState>() == 48, "ChainState has padding");
@@ -179,6 +261,7 @@ const _: () = {
     assert!(size_of::<SmCounter>() == 32, "SmCounter has padding");
     assert!(size_of::<MerkleParams>() == 40, "MerkleParams has padding");
     assert!(size_of::<StepParams>() == 80, "StepParams has padding");
+    assert!(size_of::<PeakParams>() == 16, "PeakParams has padding");
 };
 
 /// One product kernel: its name in PTX and how it is launched.
@@ -201,7 +284,8 @@ pub struct GemmKernel {
 pub enum GemmGrid {
     /// One block per tile.
     PerTile,
-    /// One block per SM (fewer where there are fewer tiles); blocks stride over the tiles.
+    /// One block per SM, at most [`GEMM_SPLIT_MAX`] per tile; [`TileSchedule`]
+    /// deals the tiles.
     Persistent,
 }
 
@@ -218,7 +302,7 @@ pub enum Unit {
 pub const GEMM_FMA: GemmKernel = GemmKernel {
     name: "gemm_fma",
     threads: 256,
-    shared_bytes: 2 * 2 * 16384,
+    shared_bytes: 2 * 2 * 8192,
     grid: GemmGrid::PerTile,
     unit: Unit::FmaPipe,
 };
@@ -226,7 +310,7 @@ pub const GEMM_FMA: GemmKernel = GemmKernel {
 pub const GEMM_M8N8K4: GemmKernel = GemmKernel {
     name: "gemm_m8n8k4",
     threads: 256,
-    shared_bytes: 4 * 2 * 16384,
+    shared_bytes: 3 * 2 * 16384,
     grid: GemmGrid::PerTile,
     unit: Unit::TensorCore,
 };
@@ -234,7 +318,27 @@ pub const GEMM_M8N8K4: GemmKernel = GemmKernel {
 pub const GEMM_M16N8K8: GemmKernel = GemmKernel {
     name: "gemm_m16n8k8",
     threads: 384,
-    shared_bytes: 6 * 2 * 16384 + 1024,
+    shared_bytes: 6 * 2 * 16384 + 512 * 32 + 256,
     grid: GemmGrid::Persistent,
     unit: Unit::TensorCore,
 };
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_tile_is_dealt_once() {
+        for blocks in [1, 2, 3, 16, 78, 132, 1024] {
+            for tiles in (1..=3 * blocks).chain([4096, 8192]) {
+                let s = TileSchedule::of(tiles, blocks);
+                assert!(s.parts <= blocks, "a block has at most one part: {s:?}");
+                assert_eq!(s.whole + s.parts / s.split, tiles, "{s:?}");
+                assert_eq!(s.parts % s.split, 0, "{s:?}");
+            }
+        }
+        // One product of n = 1024 on 132 SMs: 64 tiles in two parts each.
+        assert_eq!(TileSchedule::of(64, 132), TileSchedule { whole: 0, split: 2, parts: 128 });
+        assert_eq!(TileSchedule::of(4096, 132), TileSchedule { whole: 4092, split: 4, parts: 16 });
+    }
+}

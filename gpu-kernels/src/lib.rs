@@ -1,5 +1,27 @@
-//! The attestation kernels.
+//! The attestation kernels, compiled to PTX by `cargo xtask ptx`. On the host
+//! this crate is the launch parameters, the geometry, the pure arithmetic,
+//! and the committed PTX.
+//!
+//! | kernel | what it computes | grid × block |
+//! | --- | --- | --- |
+//! | `fill` | operands of consecutive products from Philox4x32-10 | any × 256 |
+//! | `gemm_fma` | product, leaves and tile roots on the FMA pipe | tiles × 256 |
+//! | `gemm_m8n8k4` | the same on tensor cores, compute capability ≥ 8.0 | tiles × 256 |
+//! | `gemm_m16n8k8` | the same on Hopper's, hashing beside the product | SMs × 384 |
+//! | `merkle` | groups of 512 nodes to one | ⌈nodes/512⌉ × 256 |
+//! | `chain_step` | the last ≤ 512 nodes to D(g,i); s(g,i) | 1 × 256 |
+//!
+//! Parameters of each are in [`abi`].
 #![cfg_attr(target_arch = "nvptx64", no_std)]
+#![cfg_attr(target_arch = "nvptx64", feature(abi_ptx, asm_experimental_arch))]
 
 pub mod abi;
+#[cfg(target_arch = "nvptx64")]
+pub mod device;
+#[cfg(target_arch = "nvptx64")]
+pub mod kernels;
+pub mod philox;
+#[cfg(not(target_arch = "nvptx64"))]
+pub mod ptx;
+pub mod sha256;
 pub mod tile;

@@ -18,17 +18,50 @@ const _: () = assert!(
     "the leaves of a tile must cover it exactly"
 );
 
-/// Position, in doubles, of element `k` of vector `x` (0…127) in its panel.
+/// Position, in doubles, of element `k` of row `x` (0…127) in its panel of A.
 ///
-/// A panel holds 128 vectors (rows of A, columns of B) of any length, cut
-/// into groups of four inner indices. Inside a group of sixteen vectors, the
-/// vectors x and x+8 are neighbours, so that one 16-byte read serves two
-/// fragments; the exclusive-or spreads the eight 16-byte columns over the
-/// shared-memory banks for a tensor-core read (lane = 4·(x mod 8) + k mod 4)
-/// as well as for a read of one k by all lanes.
+/// A panel holds 128 vectors (rows of A, columns of B) of any length, in
+/// chunks of 64 doubles: eight vectors by four inner indices, by two of either
+/// kind so that one 16-byte read serves two registers of a fragment that must
+/// be neighbours. For A these are rows x and x+8 (an m16 fragment). The
+/// exclusive-or spreads a chunk's 16-byte words over the shared-memory banks
+/// for a tensor-core read (lane = 4·(x mod 8) + k mod 4) as well as for a read
+/// of one k by all lanes.
 #[inline(always)]
-pub const fn packed_offset(x: u32, k: u32) -> u32 {
-    let (block, pair, gamma) = (x >> 4, (x >> 3) & 1, x & 7);
-    let (k8, half, tau) = (k >> 3, (k >> 2) & 1, k & 3);
-    ((k8 * 8 + block) * 2 + half) * 64 + (tau * 8 + (gamma ^ (2 * tau))) * 2 + pair
+pub const fn packed_row_offset(x: u32, k: u32) -> u32 {
+    let (block, pair, half) = (x >> 4, (x >> 3) & 1, (k >> 2) & 1);
+    (((k >> 3) * 8 + block) * 2 + half) * 64 + word_in_chunk(x & 7, k & 3) * 2 + pair
+}
+
+/// Position, in doubles, of element `k` of column `x` (0…127) in its panel of
+/// B: as [`packed_row_offset`], but the neighbours are inner indices k and k+4
+/// (a k8 fragment).
+#[inline(always)]
+pub const fn packed_column_offset(x: u32, k: u32) -> u32 {
+    let (block, half) = (x >> 3, (k >> 2) & 1);
+    ((k >> 3) * 16 + block) * 64 + word_in_chunk(x & 7, k & 3) * 2 + half
+}
+
+/// Which 16-byte word of a chunk: vector γ of eight, inner index τ of four.
+#[inline(always)]
+pub const fn word_in_chunk(gamma: u32, tau: u32) -> u32 {
+    tau * 8 + (gamma ^ (2 * tau))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn packing_uses_every_place_of_a_slab_once() {
+        for offset in [packed_row_offset, packed_column_offset] {
+            let mut seen = vec![false; SLAB_DOUBLES as usize];
+            for x in 0..TILE {
+                for k in 0..SLAB_K {
+                    assert!(!std::mem::replace(&mut seen[offset(x, k) as usize], true));
+                }
+            }
+            assert!(seen.iter().all(|&s| s));
+        }
+    }
 }

@@ -1,2 +1,48 @@
-//! Developer commands of the workspace.
-fn main() {}
+//! Developer commands of the workspace: `cargo xtask COMMAND`.
+//!
+//! Guarantee: none of them downloads a toolchain, and none leaves a
+//! half-written file behind. Users of `attest` need none of this: the PTX is
+//! committed.
+
+mod doctor;
+mod parts;
+mod ptx;
+mod tidy;
+mod workspace;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// What was typed.
+#[derive(Parser)]
+#[command(name = "cargo xtask", about = "Developer commands of the attest workspace")]
+struct Args {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Compile the kernels to PTX, or check what is committed.
+    Ptx(ptx::PtxArgs),
+    /// Say what kernel authors need, what of it is here, and how to get the rest.
+    Doctor(doctor::DoctorArgs),
+    /// Check rules of the house that no compiler checks.
+    Tidy,
+}
+
+fn main() -> ExitCode {
+    let outcome = match Args::parse().command {
+        Command::Ptx(args) => ptx::run(&args),
+        Command::Doctor(args) => doctor::run(&args),
+        Command::Tidy => tidy::run(),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

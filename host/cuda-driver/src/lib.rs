@@ -1,1 +1,26 @@
-//! x
+//! The CUDA driver API, resolved from `libcuda.so.1` when first called.
+//!
+//! cust and its raw bindings leave about a hundred `cu*` symbols undefined,
+//! which a CUDA toolkit's stub library would satisfy at link time. This crate
+//! defines them instead, so that a program that uses cust builds
+//! with no CUDA toolkit and starts with no driver. It also has the calls that
+//! cust lacks ([`calls`]): kernel attributes, UUIDs, stream capture, graphs.
+//!
+//! Guarantees:
+//! * without a driver every call returns `CUDA_ERROR_NOT_INITIALIZED`, and
+//!   [`driver`] says why; `cuGetErrorString` and `cuGetErrorName` answer anyway;
+//! * a result code that cust's closed enum doesn't know reaches cust as
+//!   `CUDA_ERROR_UNKNOWN`; [`last_failure`] keeps the code as it was;
+//! * the library, once loaded, stays loaded.
+//!
+//! Deliberately absent: any policy (contexts, memory, streams belong to the
+//! caller) and any search for the library beyond the dynamic loader's own.
+#![warn(missing_docs)]
+
+pub mod calls;
+mod code;
+mod library;
+mod symbols;
+
+pub use code::{Failure, description_of, last_failure, name_of};
+pub use library::{NoDriver, driver};

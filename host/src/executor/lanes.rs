@@ -1,1 +1,201 @@
-//! (executor lanes)
+//! Runs a challenge on several executors, one thread a lane.
+//!
+//! ```text
+//! execute ─ lane threads ─ Meeting     sync points: roots exchanged, X(i)
+//!         └ watchdog                   hung lanes, the stop flag, progress
+//! Execution ─ open                     sampled tiles again, audit paths
+//! ```
+//!
+//! Guarantees: the chain is stepped exactly as docs/protocol.md says; a lane
+//! that fails, panics or falls silent ends the run with lane, device,
+//! iteration and cause, and nobody waits for it; a stop is heeded within an
+//! iteration.
+//! Deliberately lacks: choosing devices, samples, commitments, and any way to
+//! resume: a run that ended early has no result.
+
+mod error;
+mod lane;
+mod meeting;
+mod openings;
+mod watch;
+
+use super::{Executor, LaneFacts, SmTiles};
+use crate::protocol::challenge::Challenge;
+use crate::protocol::digest::Digest;
+use crate::protocol::plan::Shape;
+use lane::{Shared, Work};
+use meeting::Meeting;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::sync::mpsc;
+use std::time::{Duration, Instant};
+use watch::Watch;
+
+pub use error::RunError;
+pub use meeting::BarrierTimes;
+
+/// How long a lane may give no sign of life while it computes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Patience {
+    /// A minute more than twenty times the longest silence so far of any lane;
+    /// before the first sign ten minutes more than the iteration takes at 10⁸
+    /// multiply-adds a second.
+    #[default]
+    Observed,
+    /// Exactly this long.
+    Fixed(Duration),
+}
+
+/// How to run.
+#[derive(Clone, Debug, Default)]
+pub struct RunOptions {
+    /// Set it, from a signal handler say, and the run ends with
+    /// [`RunError::Stopped`] within an iteration.
+    pub stop: Arc<AtomicBool>,
+    /// When a silent lane counts as hung.
+    pub patience: Patience,
+}
+
+/// Called about ten times a second and at the end, with the number of
+/// iterations that each lane has done.
+pub type Progress<'a> = dyn Fn(&[u32]) + 'a;
+
+/// What a lane did.
+#[derive(Clone, Debug)]
+pub struct LaneExecution {
+    /// What it says of itself.
+    pub facts: LaneFacts,
+    /// D(g,1) … D(g,T).
+    pub roots: Vec<Digest>,
+    /// Roots of the tiles' subtrees, iteration after iteration, each in tile
+    /// order.
+    pub tile_roots: Vec<Digest>,
+    /// s(g,0) … s(g,T).
+    pub states: Vec<Digest>,
+    /// Tiles per SM.
+    pub sm_tiles: SmTiles,
+    /// From the common start of the lanes to this lane's last root.
+    pub elapsed: Duration,
+    /// When it came to and left each sync point; empty where it was alone.
+    pub barriers: Vec<BarrierTimes>,
+}
+
+/// A finished run. It keeps the executors, to open samples.
+pub struct Execution {
+    /// In lane order.
+    pub lanes: Vec<LaneExecution>,
+    /// From the common start to the last lane's last root.
+    pub elapsed: Duration,
+    shape: Shape,
+    executors: Vec<Box<dyn Executor>>,
+}
+
+/// How far apart the lanes came to their sync points.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Skew {
+    /// The largest distance between first and last arrival.
+    pub worst_ns: u64,
+    /// The iteration of that sync point.
+    pub worst_iteration: u32,
+    /// The mean distance.
+    pub mean_ns: u64,
+}
+
+impl Execution {
+    /// n and m of the run.
+    pub fn shape(&self) -> Shape {
+        self.shape
+    }
+
+    /// The arrival skew; `None` where the lanes never met.
+    pub fn skew(&self) -> Option<Skew> {
+        let meetings = self.lanes.first()?.barriers.len();
+        let spread = |at: usize| {
+            let arrivals = self.lanes.iter().map(|lane| lane.barriers[at].arrived_ns);
+            let first = arrivals.clone().min().unwrap_or(0);
+            arrivals.max().unwrap_or(0) - first
+        };
+        let worst = (0..meetings).max_by_key(|&at| spread(at))?;
+        let total: u128 = (0..meetings).map(|at| u128::from(spread(at))).sum();
+        Some(Skew {
+            worst_ns: spread(worst),
+            worst_iteration: self.lanes[0].barriers[worst].iteration,
+            mean_ns: (total / meetings as u128) as u64,
+        })
+    }
+}
+
+/// Runs `challenge` on `executors`, lane g on executor g.
+///
+/// # Errors
+/// See [`RunError`]. After an error the executors are gone; those of hung lanes
+/// are left to their threads.
+pub fn execute(
+    challenge: &Challenge,
+    executors: Vec<Box<dyn Executor>>,
+    options: &RunOptions,
+    progress: &Progress<'_>,
+) -> Result<Execution, RunError> {
+    check_lanes(challenge, &executors)?;
+    let shape = challenge.shape();
+    let facts: Vec<LaneFacts> = executors.iter().map(|e| e.facts().clone()).collect();
+    let shared = Arc::new(Shared::new(
+        Work::of(challenge),
+        Meeting::new(challenge.digest(), executors.len()),
+        executors.len(),
+        options.stop.clone(),
+    ));
+    let (sender, reports) = mpsc::channel();
+    for (lane, executor) in executors.into_iter().enumerate() {
+        let (lane_shared, sender) = (shared.clone(), sender.clone());
+        // Not scoped: nothing may wait for a thread that hangs in a driver.
+        let thread = std::thread::Builder::new().name(format!("lane {lane}")).spawn(move || {
+            // The receiver is gone only if this lane was given up as hung.
+            let _ = sender.send((lane, lane::run(lane, executor, &lane_shared)));
+        });
+        if let Err(error) = thread {
+            shared.abort();
+            let (lane, device) = (lane as u32, facts[lane].model.clone());
+            let cause = format!("no thread: {error}");
+            return Err(RunError::Broken { lane, device, iteration: 0, cause });
+        }
+    }
+    drop(sender);
+
+    let watch = Watch { shared: &shared, facts: &facts, patience: options.patience, shape };
+    let finished = watch.wait(&reports, progress)?;
+    let (executors, lanes): (Vec<_>, Vec<LaneExecution>) = finished.into_iter().unzip();
+    let elapsed = lanes.iter().map(|lane| lane.elapsed).max().unwrap_or_default();
+    Ok(Execution { lanes, elapsed, shape, executors })
+}
+
+fn check_lanes(challenge: &Challenge, executors: &[Box<dyn Executor>]) -> Result<(), RunError> {
+    if executors.is_empty() {
+        return Err(RunError::NoLanes);
+    }
+    let (got, most) = (executors.len(), challenge.max_lanes());
+    let exactly = challenge.spec().gpu_count.is_some();
+    if got > most as usize || (exactly && got != most as usize) {
+        let expected = format!("{} {most}", if exactly { "exactly" } else { "at most" });
+        return Err(RunError::LaneCount { got, expected });
+    }
+    for (second, executor) in executors.iter().enumerate() {
+        let uuid = executor.facts().uuid;
+        if let Some(first) = executors[..second].iter().position(|e| e.facts().uuid == uuid) {
+            return Err(RunError::DuplicateUuid {
+                first: first as u32,
+                second: second as u32,
+                uuid,
+            });
+        }
+    }
+    Ok(())
+}
+
+/// A lane's executor and what it did.
+type Finished = (Box<dyn Executor>, LaneExecution);
+
+/// Nanoseconds since `start`; a run of 584 years would overflow.
+fn nanoseconds_since(start: Instant) -> u64 {
+    start.elapsed().as_nanos() as u64
+}

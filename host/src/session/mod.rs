@@ -1,1 +1,10 @@
-//! (module session)
+//! Challenges and results as they are made and kept: issuing, choosing
+//! executors, answering, files.
+//!
+//! This is where the clock and the operating system's random generator are
+//! read. It has no rules of its own: what is valid is decided in `protocol`.
+
+pub mod executors;
+pub mod files;
+pub mod issue;
+pub mod mine;

@@ -1,2 +1,44 @@
-//! The `attest` program.
-fn main() {}
+//! The `attest` program: what was typed → resolved options → a library call →
+//! rendering. The commands are in `commands`, one file each; nothing is
+//! computed here that a library user would miss.
+
+mod args;
+mod commands;
+mod input;
+mod outcome;
+mod paint;
+mod progress;
+mod signals;
+
+use args::{Cli, Command};
+use clap::Parser as _;
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    init_log();
+    let color = cli.color;
+    let result = match cli.command {
+        Command::Detect(args) => commands::detect::run(&args),
+        Command::Challenge(args) => commands::challenge::run(*args),
+        Command::Run(args) => commands::run::run(&args),
+        Command::Verify(args) => commands::verify::run(&args, color),
+        Command::Inspect(args) => commands::inspect::run(&args),
+        Command::Selftest(args) => commands::selftest::run(&args, color),
+        Command::Demo => commands::demo::run(color),
+        Command::Completions { shell } => commands::completions::run(shell),
+    };
+    outcome::exit_code(result, color)
+}
+
+/// Logs go to standard error, warnings and worse unless RUST_LOG says otherwise.
+fn init_log() {
+    use tracing_subscriber::filter::{EnvFilter, LevelFilter};
+    let filter = EnvFilter::builder().with_default_directive(LevelFilter::WARN.into());
+    tracing_subscriber::fmt()
+        .with_env_filter(filter.from_env_lossy())
+        .with_writer(std::io::stderr)
+        .with_ansi(false)
+        .with_target(false)
+        .init();
+}

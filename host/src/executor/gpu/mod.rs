@@ -1,1 +1,44 @@
-//! (executor gpu/mod)
+//! The GPU executor: a lane's chain on a CUDA device.
+//!
+//! ```text
+//! device    what the driver says of each device        variant   which kernels, in which order
+//! plan      geometry and memory, pure                   kernels   loads them, falls back
+//! executor  GpuExecutor: open, begin, run, open tiles   exactness tensor cores against FMA pipe
+//! lane      buffers, batches, graphs                    openings  leaf hashes of single tiles
+//! bench     speeds and phases                           cublas    what to compare with
+//! verifier  leaves and iterations, for a validator      memory    which checks were passed
+//! launch    kernels as functions over buffers           driver    the typed wall: all unsafe code
+//! ```
+//!
+//! Guarantees: between the first iteration of a segment and its last the
+//! device never waits for the host; the host sleeps while it waits; results
+//! come in order; device memory follows the plan. Every failure names the
+//! kernel or operation, the device, and the driver's code.
+//!
+//! Deliberately absent: managed memory, peer access (lanes meet on the host),
+//! and any choice of geometry outside `plan`.
+
+pub mod bench;
+mod counters;
+mod cublas;
+mod device;
+mod driver;
+mod error;
+mod exactness;
+mod executor;
+mod kernels;
+mod lane;
+mod launch;
+mod memory;
+mod openings;
+pub mod plan;
+mod variant;
+mod verifier;
+mod words;
+
+pub use device::{GpuDevice, NoGpu, devices, driver_cuda_version, driver_version};
+pub use executor::{ExactnessCheck, GpuExecutor, GpuOptions};
+pub use lane::Counting;
+pub use memory::{CheckedPair, ExactnessMemory};
+pub use variant::{Capability, Target, UnknownVariant, Variant};
+pub use verifier::GpuVerifier;

@@ -1,0 +1,65 @@
+//! Multiplications: 32-bit integers to 64 bits, and fused multiply-adds, one by
+//! one and by tensor core.
+//!
+//! Fragment layouts are those of the PTX ISA's "Matrix Fragments for
+//! mma.m8n8k4 / m16n8k8 with .f64": lane = 4·γ + τ.
+
+use core::arch::asm;
+
+/// `mul.wide.u32`: low and high word of a·b.
+#[inline(always)]
+pub fn multiply_wide(a: u32, b: u32) -> (u32, u32) {
+    let (low, high): (u32, u32);
+    // SAFETY: arithmetic on registers.
+    unsafe {
+        asm!("{{ .reg .b64 product; mul.wide.u32 product, {}, {}; mov.b64 {{{}, {}}}, product; }}",
+            in(reg32) a, in(reg32) b, out(reg32) low, out(reg32) high, options(pure, nomem, nostack));
+    }
+    (low, high)
+}
+
+/// `fma.rn.f64`: a·b + c, rounded once.
+#[inline(always)]
+pub fn fma(a: f64, b: f64, c: f64) -> f64 {
+    let d: f64;
+    // SAFETY: arithmetic on registers.
+    unsafe {
+        asm!("fma.rn.f64 {}, {}, {}, {};", out(reg64) d, in(reg64) a, in(reg64) b, in(reg64) c,
+            options(pure, nomem, nostack));
+    }
+    d
+}
+
+/// `mma.sync.m8n8k4.f64`: C[γ][2τ, 2τ+1] += Σ over k = 0…3 of A[γ][k]·B[k][·];
+/// lane holds A[γ][τ] and B[τ][γ].
+#[cfg(not(attest_target = "portable"))]
+#[inline(always)]
+pub fn mma_m8n8k4(c: [f64; 2], a: f64, b: f64) -> [f64; 2] {
+    let [mut c0, mut c1] = c;
+    // SAFETY: arithmetic on registers; all lanes execute it, as its callers'
+    // control flow is uniform per warp.
+    unsafe {
+        asm!("mma.sync.aligned.m8n8k4.row.col.f64.f64.f64.f64 {{{c0}, {c1}}}, {{{a}}}, {{{b}}}, {{{c0}, {c1}}};",
+            c0 = inout(reg64) c0, c1 = inout(reg64) c1, a = in(reg64) a, b = in(reg64) b,
+            options(pure, nomem, nostack));
+    }
+    [c0, c1]
+}
+
+/// `mma.sync.m16n8k8.f64`: C[γ, γ+8][2τ, 2τ+1] += Σ over k = 0…7; lane holds
+/// a = A[γ][τ], A[γ+8][τ], A[γ][τ+4], A[γ+8][τ+4] and b = B[τ][γ], B[τ+4][γ].
+#[cfg(attest_target = "sm_90a")]
+#[inline(always)]
+pub fn mma_m16n8k8(c: [f64; 4], a: [f64; 4], b: [f64; 2]) -> [f64; 4] {
+    let [mut c0, mut c1, mut c2, mut c3] = c;
+    // SAFETY: arithmetic on registers; all lanes execute it, as its callers'
+    // control flow is uniform per warp.
+    unsafe {
+        asm!("mma.sync.aligned.m16n8k8.row.col.f64.f64.f64.f64 {{{c0}, {c1}, {c2}, {c3}}}, {{{a0}, {a1}, {a2}, {a3}}}, {{{b0}, {b1}}}, {{{c0}, {c1}, {c2}, {c3}}};",
+            c0 = inout(reg64) c0, c1 = inout(reg64) c1, c2 = inout(reg64) c2, c3 = inout(reg64) c3,
+            a0 = in(reg64) a[0], a1 = in(reg64) a[1], a2 = in(reg64) a[2], a3 = in(reg64) a[3],
+            b0 = in(reg64) b[0], b1 = in(reg64) b[1],
+            options(pure, nomem, nostack));
+    }
+    [c0, c1, c2, c3]
+}

@@ -1,0 +1,59 @@
+//! Identity, clocks and barriers of threads.
+
+use core::arch::asm;
+
+macro_rules! special_register {
+    ($(#[$meta:meta])* $name:ident, $register:literal, $class:ident, $Type:ty, $mov:literal) => {
+        $(#[$meta])*
+        #[inline(always)]
+        pub fn $name() -> $Type {
+            let value: $Type;
+            // SAFETY: reads a special register.
+            unsafe {
+                asm!(concat!($mov, " {}, ", $register, ";"), out($class) value, options(nomem, nostack));
+            }
+            value
+        }
+    };
+}
+
+special_register!(/// `%tid.x`: thread in the block.
+    thread_id, "%tid.x", reg32, u32, "mov.u32");
+special_register!(/// `%ctaid.x`: block in the grid.
+    block_id, "%ctaid.x", reg32, u32, "mov.u32");
+special_register!(/// `%nctaid.x`: blocks in the grid.
+    grid_size, "%nctaid.x", reg32, u32, "mov.u32");
+special_register!(/// `%smid`: the SM that this thread runs on.
+    sm_id, "%smid", reg32, u32, "mov.u32");
+special_register!(/// `%globaltimer`: nanoseconds, the same clock on all SMs.
+    global_timer_ns, "%globaltimer", reg64, u64, "mov.u64");
+
+/// `bar.sync 0`: all threads of the block.
+///
+/// # Safety
+/// - Every thread of the block reaches it.
+#[inline(always)]
+pub unsafe fn block_barrier() {
+    // SAFETY: the caller's.
+    unsafe { asm!("bar.sync 0;", options(nostack)) }
+}
+
+/// `bar.sync ID, COUNT`: a named barrier of some warps.
+///
+/// # Safety
+/// - Exactly `COUNT` threads, in whole warps, reach it; `ID` is 1 … 15.
+#[inline(always)]
+pub unsafe fn named_barrier<const ID: u32, const COUNT: u32>() {
+    // SAFETY: the caller's.
+    unsafe { asm!("bar.sync {}, {};", const ID, const COUNT, options(nostack)) }
+}
+
+/// `bar.warp.sync`: all lanes of the warp.
+///
+/// # Safety
+/// - All 32 lanes reach it.
+#[inline(always)]
+pub unsafe fn warp_barrier() {
+    // SAFETY: the caller's.
+    unsafe { asm!("bar.warp.sync 0xffffffff;", options(nostack)) }
+}

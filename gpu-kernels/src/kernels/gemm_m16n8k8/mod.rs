@@ -1,0 +1,204 @@
+//! `gemm_m16n8k8`: the product on Hopper's FP64 tensor cores, with
+//! hashing beside it. One block per SM, persistent over tiles: eight warps
+//! multiply (each 64×32), four hash. Slabs of both panels arrive by bulk copies
+//! six stages deep; a finished tile goes through a scratch of the block's own,
+//! which stays in L2, to the hashing warps, so that C is never written out.
+//!
+//! [`TileSchedule`] cuts the tiles that would leave most blocks idle at the
+//! end into parts; the block that finishes a tile's last part joins their
+//! roots.
+
+mod hash;
+mod multiply;
+
+use crate::abi::{
+    GEMM_M16N8K8, GEMM_PART_BYTES, GEMM_SCRATCH_BYTES_PER_BLOCK, GEMM_SPLIT_MAX, GemmParams, TileSchedule,
+};
+use crate::device::async_copy::{
+    barrier_init, fence_barrier_init, registers_lower, registers_raise,
+};
+use crate::device::backend::shared_base;
+use crate::device::memory::{load_shared_u32, store_shared_u32};
+use crate::device::thread::{block_barrier, block_id, grid_size, thread_id};
+use crate::kernels::parts::div_rem;
+use crate::tile::{LEAVES_PER_TILE, SLAB_DOUBLES, TILE};
+
+const STAGES: u32 = 6;
+/// One operand's slab.
+const SLAB_BYTES: u32 = SLAB_DOUBLES * 8;
+const STAGE_BYTES: u32 = 2 * SLAB_BYTES;
+const MULTIPLIER_WARPS: u32 = 8;
+const HASHER_THREADS: u32 = 128;
+const MULTIPLIER_REGISTERS: u32 = 216;
+const HASHER_REGISTERS: u32 = 72;
+/// Tiles in the scratch.
+const SLOTS: u32 = 2;
+const TILE_BYTES: u64 = TILE as u64 * TILE as u64 * 8;
+
+// Shared memory: stages, the heap of a tile's nodes and leaves, barriers.
+const HEAP_AT: u32 = STAGES * STAGE_BYTES;
+const HEAP_NODES: u32 = 2 * LEAVES_PER_TILE;
+const FULL_AT: u32 = HEAP_AT + HEAP_NODES * 32;
+const EMPTY_AT: u32 = FULL_AT + STAGES * 8;
+const TILE_FULL_AT: u32 = EMPTY_AT + STAGES * 8;
+const TILE_EMPTY_AT: u32 = TILE_FULL_AT + SLOTS * 8;
+const MESSAGE_AT: u32 = TILE_EMPTY_AT + SLOTS * 8;
+const SHARE_AT: u32 = MESSAGE_AT + 8;
+const FEED_AT: u32 = SHARE_AT + 16;
+const PROGRESS_AT: u32 = FEED_AT + 24;
+const SHARED_END: u32 = PROGRESS_AT + 16;
+
+const _: () = assert!(
+    GEMM_M16N8K8.threads == MULTIPLIER_WARPS * 32 + HASHER_THREADS,
+    "two multiplying warpgroups and one hashing"
+);
+const _: () = assert!(GEMM_M16N8K8.shared_bytes >= SHARED_END, "the shared-memory map must fit");
+const _: () = assert!(
+    MULTIPLIER_WARPS * 32 * MULTIPLIER_REGISTERS + HASHER_THREADS * HASHER_REGISTERS <= 65536,
+    "the register file has 65,536"
+);
+const _: () =
+    assert!(
+    GEMM_SCRATCH_BYTES_PER_BLOCK == SLOTS as u64 * TILE_BYTES + GEMM_PART_BYTES,
+    "the scratch must fit"
+);
+const _: () = assert!(GEMM_SPLIT_MAX == 4, "parts are tiles, halves or quarters");
+
+/// What one block has to do. Kept in shared memory and read where needed:
+/// registers are what this kernel is short of.
+#[derive(Clone, Copy)]
+struct Share {
+    at: u32,
+}
+
+macro_rules! share_field {
+    ($(#[$meta:meta])* $name:ident, $word:literal) => {
+        $(#[$meta])*
+        #[inline(always)]
+        fn $name(self) -> u32 {
+            // SAFETY: written by `Share::store` before the block's barrier.
+            unsafe { load_shared_u32(self.at + $word * 4) }
+        }
+    };
+}
+
+impl Share {
+    share_field!(/// Whole tiles of this block: `block_id()` + i·`grid_size()`, i below this.
+        whole, 0);
+    share_field!(/// Parts that the block's split tile is cut into; 1 where it has none.
+        split, 1);
+    share_field!(/// Tile of this block's part.
+        part_tile, 2);
+    share_field!(/// Which part of it.
+        part, 3);
+
+    /// Leaves of the block's part.
+    #[inline(always)]
+    fn part_leaves(self) -> u32 {
+        // The split is 1, 2 or 4: its half is its logarithm.
+        LEAVES_PER_TILE >> (self.split() >> 1)
+    }
+
+    /// Whether the block has a part of a split tile.
+    #[inline(always)]
+    fn has_part(self) -> bool {
+        self.split() > 1
+    }
+
+    /// Works out this block's share.
+    ///
+    /// # Safety
+    /// - One thread calls it, before a barrier of the block; `at` is 16 bytes
+    ///   of shared memory.
+    #[inline(always)]
+    unsafe fn store(self, params: &GemmParams) {
+        let (block, blocks) = (block_id(), grid_size());
+        let schedule = TileSchedule::of(params.products * params.tiles_m * params.tiles_n, blocks);
+        // SAFETY: the caller's; a grid has at least one block.
+        unsafe {
+            let whole = if block < schedule.whole {
+                div_rem(schedule.whole - block + blocks - 1, blocks).0
+            } else {
+                0
+            };
+            let has_part = block < schedule.parts;
+            // The split is 1, 2 or 4: its half is its logarithm.
+            let part_tile = schedule.whole + (block >> (schedule.split >> 1));
+            store_shared_u32(self.at, whole);
+            store_shared_u32(self.at + 4, if has_part { schedule.split } else { 1 });
+            store_shared_u32(self.at + 8, part_tile);
+            store_shared_u32(self.at + 12, block & (schedule.split - 1));
+        }
+    }
+}
+
+crate::kernel! {
+    /// Entry point; parameters and launch in [`GemmParams`].
+    pub unsafe fn gemm_m16n8k8(params: GemmParams) {
+        // Ids.
+        let thread = thread_id();
+        let warp = thread >> 5;
+        let shared = shared_base();
+
+        let share = Share { at: shared + SHARE_AT };
+
+        // Barriers.
+        // SAFETY: the map above; one thread initialises, all synchronise.
+        unsafe {
+            if thread == 0 {
+                let mut i = 0;
+                while i < STAGES {
+                    barrier_init(shared + FULL_AT + i * 8, 1);
+                    barrier_init(shared + EMPTY_AT + i * 8, MULTIPLIER_WARPS);
+                    i += 1;
+                }
+                let mut i = 0;
+                while i < SLOTS {
+                    barrier_init(shared + TILE_FULL_AT + i * 8, MULTIPLIER_WARPS * 32);
+                    barrier_init(shared + TILE_EMPTY_AT + i * 8, HASHER_THREADS);
+                    i += 1;
+                }
+                fence_barrier_init();
+                share.store(&params);
+            }
+            block_barrier();
+        }
+
+        // Roles.
+        // SAFETY: the branch is uniform over each warpgroup; both sides walk
+        // the same share in the same order.
+        unsafe {
+            if warp < MULTIPLIER_WARPS {
+                registers_raise::<MULTIPLIER_REGISTERS>();
+                multiply::run(&params, share, shared, thread);
+            } else {
+                registers_lower::<HASHER_REGISTERS>();
+                hash::run(&params, share, shared, thread - MULTIPLIER_WARPS * 32);
+            }
+        }
+    }
+}
+
+/// This block's slot of the scratch for its `turn`-th tile or part.
+#[inline(always)]
+fn scratch_slot(params: &GemmParams, turn: u32) -> u64 {
+    params.scratch
+        + block_id() as u64 * GEMM_SCRATCH_BYTES_PER_BLOCK
+        + (turn % SLOTS) as u64 * TILE_BYTES
+}
+
+/// What block `block` keeps of its part: the root, then the count of parts.
+#[inline(always)]
+fn part_record(params: &GemmParams, block: u32) -> u64 {
+    params.scratch
+        + (block + 1) as u64 * GEMM_SCRATCH_BYTES_PER_BLOCK
+        - GEMM_PART_BYTES
+}
+
+/// Where leaf `l` lies in a slot: 16-byte word w at (256·w + place)·16, odd
+/// leaves behind the even ones, so that the thread that hashes leaves 2t and
+/// 2t+1 reads neighbouring words with its neighbours.
+#[inline(always)]
+fn leaf_place(leaf: u32) -> u32 {
+    (leaf & 1) * (LEAVES_PER_TILE / 2) + (leaf >> 1)
+}

@@ -1,0 +1,117 @@
+//! `peak_*`: ceilings. Each unit by itself, from registers, on data that keep
+//! all mantissa bits busy; what a product or a hash can't outrun.
+
+use crate::abi::PeakParams;
+use crate::device::memory::store_global_u32;
+#[cfg(not(attest_target = "portable"))]
+use crate::device::mma::mma_m8n8k4;
+#[cfg(attest_target = "sm_90a")]
+use crate::device::mma::mma_m16n8k8;
+use crate::device::mma::{fma, multiply_wide};
+use crate::device::thread::thread_id;
+use crate::philox::{philox4x32_10, unit_double};
+use crate::sha256::{INITIAL, compress};
+
+/// Repeats a block for the literal indices 0 … 15.
+macro_rules! sixteen_times {
+    ($i:ident => $body:block) => {
+        sixteen_times!(@ $i $body 0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15)
+    };
+    (@ $i:ident $body:block $($n:literal)*) => {
+        $( { const $i: usize = $n; $body } )*
+    };
+}
+
+/// A double in [−1, 1) with a full mantissa.
+#[inline(always)]
+fn some_double(seed: u32) -> f64 {
+    let y = philox4x32_10(multiply_wide, [seed, thread_id(), 0, 0], [0, 0]);
+    unit_double(y[0], y[1])
+}
+
+/// Stores where the sum is NaN, which it is not.
+///
+/// # Safety
+/// - `out` is valid for four bytes.
+#[inline(always)]
+unsafe fn keep(out: u64, sum: f64) {
+    if sum.is_nan() {
+        // SAFETY: the caller's.
+        unsafe { store_global_u32(out, 1) };
+    }
+}
+
+crate::kernel! {
+    /// Sixteen chains of `fma.rn.f64` a thread.
+    pub unsafe fn peak_fma(params: PeakParams) {
+        let (a, b) = (some_double(1), some_double(2));
+        let mut c = [0.0f64; 16];
+        let mut round = 0;
+        while round < params.rounds {
+            sixteen_times!(I => { c[I] = fma(a, c[I], b); });
+            round += 1;
+        }
+        let mut sum = 0.0;
+        sixteen_times!(I => { sum += c[I]; });
+        // SAFETY: `out` as documented.
+        unsafe { keep(params.out, sum) };
+    }
+}
+
+#[cfg(not(attest_target = "portable"))]
+crate::kernel! {
+    /// Sixteen chains of `mma.m8n8k4` a warp.
+    pub unsafe fn peak_m8n8k4(params: PeakParams) {
+        let (a, b) = (some_double(1), some_double(2));
+        let mut c = [[0.0f64; 2]; 16];
+        let mut round = 0;
+        while round < params.rounds {
+            sixteen_times!(I => { c[I] = mma_m8n8k4(c[I], a, b); });
+            round += 1;
+        }
+        let mut sum = 0.0;
+        sixteen_times!(I => { sum += c[I][0] + c[I][1]; });
+        // SAFETY: `out` as documented.
+        unsafe { keep(params.out, sum) };
+    }
+}
+
+#[cfg(attest_target = "sm_90a")]
+crate::kernel! {
+    /// Sixteen chains of `mma.m16n8k8` a warp.
+    pub unsafe fn peak_m16n8k8(params: PeakParams) {
+        let a = [some_double(1), some_double(2), some_double(3), some_double(4)];
+        let b = [some_double(5), some_double(6)];
+        let mut c = [[0.0f64; 4]; 16];
+        let mut round = 0;
+        while round < params.rounds {
+            sixteen_times!(I => { c[I] = mma_m16n8k8(c[I], a, b); });
+            round += 1;
+        }
+        let mut sum = 0.0;
+        sixteen_times!(I => { sum += c[I][0] + c[I][1] + c[I][2] + c[I][3]; });
+        // SAFETY: `out` as documented.
+        unsafe { keep(params.out, sum) };
+    }
+}
+
+crate::kernel! {
+    /// One SHA-256 block a thread and round, chained.
+    pub unsafe fn peak_sha256(params: PeakParams) {
+        let mut state = INITIAL;
+        let t = thread_id();
+        let mut round = 0;
+        while round < params.rounds {
+            let s = state;
+            let block = [
+                s[0], s[1], s[2], s[3], s[4], s[5], s[6], s[7], t, round, 2, 3, 4, 5, 6, 7,
+            ];
+            state = compress(s, block);
+            round += 1;
+        }
+        if state[0] == 0 && state[1] == 0 && state[2] == 0 && state[3] == 0 {
+            // SAFETY: `out` as documented.
+            unsafe { store_global_u32(params.out, 1) };
+        }
+    }
+}

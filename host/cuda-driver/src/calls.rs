@@ -1,0 +1,166 @@
+//! Raw calls that cust lacks, or whose failure must be told exactly.
+//!
+//! Every function is the driver's of the same name, with its result turned
+//! into a [`Failure`] that keeps the driver's own code. Enums are their
+//! numbers in cuda.h; the few that are needed have constants here.
+#![allow(non_snake_case)] // the names are the driver API's
+
+use crate::code::{self, Failure, NOT_INITIALIZED, SUCCESS, SYMBOL_NOT_FOUND};
+use crate::library::{Missing, Symbol};
+use std::ffi::{c_char, c_void};
+
+/// Any of the driver's opaque pointers: context, module, function, stream,
+/// event, graph.
+pub type Handle = *mut c_void;
+/// A device address.
+pub type DevicePtr = u64;
+
+/// `CU_CTX_SCHED_BLOCKING_SYNC`: a waiting thread sleeps.
+pub const CTX_SCHED_BLOCKING_SYNC: u32 = 0x04;
+/// `CU_STREAM_CAPTURE_MODE_THREAD_LOCAL`: other threads' calls don't disturb it.
+pub const STREAM_CAPTURE_MODE_THREAD_LOCAL: u32 = 1;
+/// `CU_FUNC_ATTRIBUTE_LOCAL_SIZE_BYTES`.
+pub const FUNC_ATTRIBUTE_LOCAL_SIZE_BYTES: i32 = 3;
+/// `CU_FUNC_ATTRIBUTE_NUM_REGS`.
+pub const FUNC_ATTRIBUTE_NUM_REGS: i32 = 4;
+/// `CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES`.
+pub const FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES: i32 = 8;
+/// `CU_JIT_INFO_LOG_BUFFER`.
+pub const JIT_INFO_LOG_BUFFER: i32 = 3;
+/// `CU_JIT_INFO_LOG_BUFFER_SIZE_BYTES`.
+pub const JIT_INFO_LOG_BUFFER_SIZE_BYTES: i32 = 4;
+/// `CU_JIT_ERROR_LOG_BUFFER`.
+pub const JIT_ERROR_LOG_BUFFER: i32 = 5;
+/// `CU_JIT_ERROR_LOG_BUFFER_SIZE_BYTES`.
+pub const JIT_ERROR_LOG_BUFFER_SIZE_BYTES: i32 = 6;
+/// `CU_DEVICE_ATTRIBUTE_MAX_SHARED_MEMORY_PER_BLOCK_OPTIN`.
+pub const DEVICE_ATTRIBUTE_MAX_SHARED_MEMORY_PER_BLOCK_OPTIN: i32 = 97;
+
+/// `CUlaunchAttribute`: a number and 64 bytes that depend on it.
+#[derive(Clone, Copy)]
+#[repr(C, align(8))]
+pub struct LaunchAttribute {
+    /// Which attribute (`CUlaunchAttributeID`).
+    pub id: u32,
+    /// Zero.
+    pub padding: u32,
+    /// `CUlaunchAttributeValue`.
+    pub value: [u32; 16],
+}
+
+/// `CUlaunchConfig`.
+#[derive(Clone, Copy)]
+#[repr(C)]
+pub struct LaunchConfig {
+    /// Blocks in x, y, z.
+    pub grid: [u32; 3],
+    /// Threads of a block in x, y, z.
+    pub block: [u32; 3],
+    /// Dynamic shared memory of a block.
+    pub shared_bytes: u32,
+    /// Where it runs.
+    pub stream: Handle,
+    /// Launch attributes.
+    pub attributes: *const LaunchAttribute,
+    /// How many.
+    pub attribute_count: u32,
+}
+
+const _: () = {
+    assert!(size_of::<LaunchAttribute>() == 72, "CUlaunchAttribute is 4 + 4 + 64 bytes");
+    assert!(size_of::<LaunchConfig>() == 56, "CUlaunchConfig is 56 bytes on 64-bit systems");
+};
+
+macro_rules! calls {
+    ($($(#[$doc:meta])* $function:ident($($arg:ident: $kind:ty),*);)*) => {$(
+        $(#[$doc])*
+        ///
+        /// # Errors
+        /// Whatever the driver returns other than success.
+        ///
+        /// # Safety
+        /// The caller keeps the contract that the CUDA driver API states for
+        /// the function of this name: handles alive and of the current
+        /// context, pointers valid for the bytes that it reads or writes.
+        #[allow(clippy::too_many_arguments)] // the driver's own
+        pub unsafe fn $function($($arg: $kind),*) -> Result<(), Failure> {
+            static SYMBOL: Symbol = Symbol::new(concat!(stringify!($function), "\0"));
+            let code = match SYMBOL.resolve() {
+                Ok(address) => {
+                    type Call = unsafe extern "C" fn($($kind),*) -> u32;
+                    // SAFETY: the address is the driver's function of this
+                    // name, and cuda.h declares it with this signature.
+                    let call = unsafe { std::mem::transmute::<*mut c_void, Call>(address) };
+                    // SAFETY: the caller keeps the contract of the driver API.
+                    unsafe { call($($arg),*) }
+                }
+                Err(Missing::Driver) => NOT_INITIALIZED,
+                Err(Missing::Function) => SYMBOL_NOT_FOUND,
+            };
+            let function = stringify!($function);
+            code::note(function, code);
+            if code == SUCCESS { Ok(()) } else { Err(Failure { function, code }) }
+        }
+    )*};
+}
+
+calls! {
+    /// An attribute of a device, by its number in cuda.h (cust knows those up to 91).
+    cuDeviceGetAttribute(value: *mut i32, attribute: i32, device: i32);
+    /// A device's UUID; of a MIG instance, its own. Since CUDA 11.4.
+    cuDeviceGetUuid_v2(uuid: *mut [u8; 16], device: i32);
+    /// A device's UUID; of a MIG instance, its parent's.
+    cuDeviceGetUuid(uuid: *mut [u8; 16], device: i32);
+    /// A device's PCI id, "domain:bus:device.function", with a final zero.
+    cuDeviceGetPCIBusId(text: *mut c_char, length: i32, device: i32);
+    /// Whether `device` can address `peer`'s memory.
+    cuDeviceCanAccessPeer(able: *mut i32, device: i32, peer: i32);
+    /// How the primary context of a device waits, for the next who creates it.
+    cuDevicePrimaryCtxSetFlags_v2(device: i32, flags: u32);
+    /// Bytes free and in all on the current context's device.
+    cuMemGetInfo_v2(free: *mut usize, total: *mut usize);
+    /// Page-locked host memory.
+    cuMemHostAlloc(address: *mut *mut c_void, bytes: usize, flags: u32);
+    /// Frees what [`cuMemHostAlloc`] gave.
+    cuMemFreeHost(address: *mut c_void);
+    /// Copies to the device, in stream order.
+    cuMemcpyHtoDAsync_v2(to: DevicePtr, from: *const c_void, bytes: usize, stream: Handle);
+    /// Copies from the device, in stream order.
+    cuMemcpyDtoHAsync_v2(to: *mut c_void, from: DevicePtr, bytes: usize, stream: Handle);
+    /// Copies on the device, in stream order.
+    cuMemcpyDtoDAsync_v2(to: DevicePtr, from: DevicePtr, bytes: usize, stream: Handle);
+    /// Fills device memory with one byte, in stream order.
+    cuMemsetD8Async(to: DevicePtr, byte: u8, bytes: usize, stream: Handle);
+    /// Loads PTX (zero-terminated) or a cubin, with options for the JIT compiler.
+    cuModuleLoadDataEx(module: *mut Handle, image: *const c_void, count: u32, options: *mut i32, values: *mut *mut c_void);
+    /// Unloads a module.
+    cuModuleUnload(module: Handle);
+    /// A kernel of a module by name.
+    cuModuleGetFunction(function: *mut Handle, module: Handle, name: *const c_char);
+    /// An attribute of a kernel, by its number in cuda.h.
+    cuFuncGetAttribute(value: *mut i32, attribute: i32, function: Handle);
+    /// Sets an attribute of a kernel: dynamic shared memory above 48 KiB needs it.
+    cuFuncSetAttribute(function: Handle, attribute: i32, value: i32);
+    /// How many blocks of a kernel fit on one SM at once.
+    cuOccupancyMaxActiveBlocksPerMultiprocessor(blocks: *mut i32, function: Handle, threads: i32, shared_bytes: usize);
+    /// Launches a kernel; the parameters are copied before it returns.
+    cuLaunchKernel(function: Handle, grid_x: u32, grid_y: u32, grid_z: u32, block_x: u32, block_y: u32, block_z: u32, shared_bytes: u32, stream: Handle, params: *mut *mut c_void, extra: *mut *mut c_void);
+    /// Launches a kernel with launch attributes (clusters, programmatic order). Since CUDA 11.8.
+    cuLaunchKernelEx(config: *const LaunchConfig, function: Handle, params: *mut *mut c_void, extra: *mut *mut c_void);
+    /// Waits for all work of a stream.
+    cuStreamSynchronize(stream: Handle);
+    /// From here on the stream's work is recorded, not run.
+    cuStreamBeginCapture_v2(stream: Handle, mode: u32);
+    /// Ends a recording and gives it as a graph.
+    cuStreamEndCapture(stream: Handle, graph: *mut Handle);
+    /// Makes a graph launchable. Since CUDA 11.4.
+    cuGraphInstantiateWithFlags(executable: *mut Handle, graph: Handle, flags: u64);
+    /// Readies a graph on the device ahead of its first launch.
+    cuGraphUpload(executable: Handle, stream: Handle);
+    /// Launches a graph, in stream order.
+    cuGraphLaunch(executable: Handle, stream: Handle);
+    /// Destroys what [`cuGraphInstantiateWithFlags`] gave.
+    cuGraphExecDestroy(executable: Handle);
+    /// Destroys a graph.
+    cuGraphDestroy(graph: Handle);
+}

@@ -1,0 +1,62 @@
+//! `attest challenge`: issues a challenge and prints its token.
+
+use crate::args;
+use crate::outcome::{Done, Result, print};
+use anyhow::anyhow;
+use attest::session::files::{self, Source};
+use attest::session::issue::{self, Request};
+
+/// Longest specification file in bytes; a challenge has a fraction of it.
+const SPEC_BYTES_MAX: u64 = 64 << 10;
+
+/// Issues the challenge and prints or writes its token.
+///
+/// # Errors
+/// An unreadable file, a bound that does not hold, no random bytes.
+pub fn run(args: args::Challenge) -> Result {
+    let from_file = match &args.from_file {
+        Some(path) => read_request(&Source::of_path(path))?,
+        None => Request::default(),
+    };
+    if from_file.validator_nonce.is_some() {
+        tracing::warn!("the nonce comes from the file: a nonce must serve one challenge only");
+    }
+    let out = args.out.clone();
+    let challenge = issue::issue(&request_of(args).or(from_file))?;
+    match out {
+        Some(path) => files::write_atomically(&path, challenge.token())?,
+        None => print(&format!("{}\n", challenge.token()))?,
+    }
+    Ok(Done::Ok)
+}
+
+fn request_of(args: args::Challenge) -> Request {
+    Request {
+        matrix_dim: args.dim,
+        num_matrices: args.matrices,
+        num_iterations: args.iterations,
+        sync_interval: args.sync,
+        verification_sample_rate: args.sample_rate,
+        samples_per_iteration: args.samples,
+        valid_for_s: args.expires_in,
+        gpu_count: args.gpu_count,
+        gpu_model: args.gpu_model,
+        min_memory_bytes: args.min_memory,
+        max_duration_ms: args.max_duration,
+        min_sm_utilization: args.min_sm_utilization,
+        miner_id: args.miner_id,
+        validator_id: args.validator_id,
+        ..Request::default()
+    }
+}
+
+fn read_request(source: &Source) -> Result<Request> {
+    let text = source.read_text(SPEC_BYTES_MAX)?;
+    serde_json::from_str(&text).map_err(|error| {
+        anyhow!(
+            "{} is no challenge specification: {error}\n\
+             It is a JSON object with any of the challenge's fields, such as {{\"matrix_dim\": 4096}}.",
+            source.name()
+        )
+    })
+}

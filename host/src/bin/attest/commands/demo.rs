@@ -1,0 +1,142 @@
+//! `attest demo`: a challenge, its execution on the best executor present, the
+//! verdict, and the same result with one bit flipped.
+
+use crate::args::Color;
+use crate::commands::verify::{done, painted};
+use crate::outcome::{Done, Result, print};
+use crate::paint::{Paint, duration, flops, grouped};
+use crate::progress;
+use anyhow::bail;
+use attest::executor::Kind;
+use attest::executor::cpu::CpuVerifier;
+use attest::executor::gpu;
+use attest::executor::lanes::RunOptions;
+use attest::protocol::bound::OmittedShare;
+use attest::protocol::challenge::Challenge;
+use attest::protocol::circumstances::{Circumstances, Issuer, IssuerRecord};
+use attest::protocol::transcript::ResultDoc;
+use attest::protocol::verdict::Verdict;
+use attest::protocol::verified::Verified;
+use attest::protocol::verify::{Failure, verify};
+use attest::session::executors::{Choice, Chosen, choose};
+use attest::session::issue::{Request, issue};
+use attest::session::mine::{Mined, mine};
+use std::time::{Duration, Instant};
+
+/// Runs the demonstration; fails if the honest result is not verified or the
+/// tampered one is.
+///
+/// # Errors
+/// No executor works.
+pub fn run(color: Color) -> Result {
+    let paint = Paint::of(color, &std::io::stdout());
+    let challenge = issue(&request())?;
+    let shape = challenge.shape();
+    print(&format!(
+        "{}\n  {} iterations, each {} products of {n} x {n} matrices, {} leaves to open\n  digest {}\n\n",
+        paint.strong("1. The validator issues a challenge"),
+        challenge.iterations(),
+        shape.products,
+        grouped(challenge.draws()),
+        challenge.digest(),
+        n = shape.dim,
+    ))?;
+
+    let sent = Instant::now();
+    let Chosen { executors, no_gpu } = choose(&Choice::Auto, &challenge)?;
+    let total = u64::from(challenge.iterations()) * executors.len() as u64;
+    let bar = progress::bar("executing", total);
+    let mined = mine(&challenge, executors, &RunOptions::default(), &|done| {
+        bar.set_position(done.iter().map(|&n| u64::from(n)).sum());
+    })?;
+    bar.finish_and_clear();
+    let elapsed = sent.elapsed();
+    let Mined { result, executed_in, lanes } = mined;
+    print(&format!("{}\n", paint.strong("2. The miner executes it")))?;
+    if let Some(no_gpu) = no_gpu {
+        let text = no_gpu.to_string();
+        print(&format!("  the CPU does it, as {}\n", text.lines().next().unwrap_or_default()))?;
+    }
+    for lane in &lanes {
+        let kind = if lane.kind == Kind::Gpu { "GPU" } else { "CPU" };
+        print(&format!("  lane on {kind} {} ({})\n", lane.model, lane.uuid))?;
+    }
+    let operations =
+        2.0 * shape.multiply_adds() as f64 * f64::from(challenge.iterations()) * lanes.len() as f64;
+    print(&format!(
+        "  executed in {}, {}, every output bit hashed\n  commitment {}\n  result of {} bytes\n\n",
+        duration(executed_in),
+        flops(operations, executed_in),
+        result.commitment,
+        grouped(result.to_json().len() as u64),
+    ))?;
+
+    let share = OmittedShare::default();
+    let (verdict, verified_in) = judge(&challenge, &result, elapsed);
+    let verdict_text = Verdict::of(&verdict, share).render_text();
+    print(&format!(
+        "{}\n  {} leaves recomputed on the CPU in {}\n\n{}\n",
+        paint.strong("3. The validator verifies the result"),
+        grouped(result.openings.len() as u64),
+        duration(verified_in),
+        painted(&verdict_text, &verdict, paint),
+    ))?;
+
+    let tampered = tampered(&result)?;
+    let (rejection, _) = judge(&challenge, &tampered, elapsed);
+    let rejection_text = Verdict::of(&rejection, share).render_text();
+    print(&format!(
+        "{}\n\n{}",
+        paint.strong("4. The same result with one bit flipped"),
+        painted(&rejection_text, &rejection, paint),
+    ))?;
+    match (done(&verdict), done(&rejection)) {
+        (Done::Ok, Done::Rejected) => Ok(Done::Ok),
+        (Done::CouldNotRun, _) | (_, Done::CouldNotRun) => Ok(Done::CouldNotRun),
+        _ => bail!("the honest result must pass and the tampered one fail\nRun `attest selftest`."),
+    }
+}
+
+/// A second or so of work for a GPU, a few for a CPU; about 1000 openings.
+fn request() -> Request {
+    let (dim, products, iterations) = match gpu::devices() {
+        Ok(_) => (4096, 8, 32),
+        Err(_) => (1024, 2, 16),
+    };
+    Request {
+        matrix_dim: Some(dim),
+        num_matrices: Some(products),
+        num_iterations: Some(iterations),
+        sync_interval: Some(8),
+        samples_per_iteration: Some(1024 / iterations),
+        valid_for_s: Some(600),
+        ..Request::default()
+    }
+}
+
+fn judge(
+    challenge: &Challenge,
+    result: &ResultDoc,
+    elapsed: Duration,
+) -> (Result<Verified, Failure>, Duration) {
+    let circumstances = Circumstances {
+        arrival_unix_s: Some(jiff::Timestamp::now().as_second()),
+        elapsed: Some(elapsed),
+        issuer: Issuer::Record(IssuerRecord::default()),
+        ..Circumstances::default()
+    };
+    let start = Instant::now();
+    let outcome = verify(challenge, result, &circumstances, &CpuVerifier::new());
+    (outcome, start.elapsed())
+}
+
+/// `result` with the lowest bit of one path's first digest flipped.
+fn tampered(result: &ResultDoc) -> Result<ResultDoc> {
+    let mut result = result.clone();
+    let opening = result.openings.iter_mut().find_map(|opening| opening.path.first_mut());
+    match opening {
+        Some(digest) => digest.0[31] ^= 1,
+        None => bail!("the result has no openings\nRun `attest selftest`."),
+    }
+    Ok(result)
+}

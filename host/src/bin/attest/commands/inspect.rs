@@ -1,0 +1,133 @@
+//! `attest inspect`: a token or a result in plain words. Nothing is verified,
+//! and the output says so.
+//!
+//! A result is read without its challenge, so its own bounds are unknown:
+//! there is one limit for all, and lists are counted, not kept.
+
+use super::summary::Summary;
+use crate::args;
+use crate::outcome::{Done, Result, print, print_json};
+use crate::paint::{duration, grouped};
+use anyhow::{Context as _, anyhow, bail};
+use attest::protocol::challenge::{Challenge, OPENINGS_MAX, TOKEN_BYTES_MAX};
+use attest::session::files::Source;
+use serde_json::{Value, json};
+use std::fmt::Write as _;
+use std::io::{BufRead as _, BufReader, Read as _};
+use std::path::Path;
+use std::time::Duration;
+
+/// Longest result that is shown, in bytes. Larger ones exist; verify them.
+const RESULT_BYTES_MAX: u64 = 256 << 20;
+
+/// Shows the subject.
+///
+/// # Errors
+/// An unreadable source, or a subject that is neither token nor result.
+pub fn run(args: &args::Inspect) -> Result {
+    let source = match args.subject.as_str() {
+        typed if typed == "-" || typed.starts_with('@') => Source::of_text(typed),
+        path if Path::new(path).exists() => Source::of_path(path),
+        typed => Source::of_text(typed),
+    };
+    let name = source.name();
+    let mut reader = BufReader::new(source.open()?.take(RESULT_BYTES_MAX));
+    let head = reader.fill_buf().with_context(|| unreadable(&name))?;
+    let (json, text) = if head.trim_ascii_start().starts_with(b"{") {
+        let summary = Summary::read(&mut reader);
+        if reader.get_ref().limit() == 0 {
+            bail!("{name} is longer than what is shown here\nVerify it instead: `attest verify`.");
+        }
+        let summary = summary.map_err(|error| {
+            anyhow!("{name} is no result: {error}\nGive a token or a result of `attest run`.")
+        })?;
+        (summary.to_json(), summary.to_text())
+    } else {
+        let mut token = String::new();
+        let most = TOKEN_BYTES_MAX as u64 + 2;
+        reader.take(most).read_to_string(&mut token).with_context(|| unreadable(&name))?;
+        let challenge = Challenge::from_token(&token)?;
+        (challenge_json(&challenge)?, challenge_text(&challenge))
+    };
+    if args.json {
+        print_json(&json)?
+    } else {
+        print(&text)?
+    }
+    Ok(Done::Ok)
+}
+
+fn unreadable(name: &str) -> String {
+    format!("cannot read {name} as text\nGive a token or a result of `attest run`.")
+}
+
+fn challenge_json(challenge: &Challenge) -> Result<Value> {
+    Ok(json!({
+        "kind": "challenge",
+        "digest": challenge.digest(),
+        "challenge": serde_json::to_value(challenge.spec())?,
+        "sampled_iterations": challenge.sampled_iterations(),
+        "openings_per_lane_max": challenge.draws(),
+        "lanes_max": challenge.max_lanes(),
+        "result_bytes_max": challenge.result_bytes_max(),
+        "multiply_adds_per_lane":
+            (u128::from(challenge.shape().multiply_adds()) * u128::from(challenge.iterations()))
+                .to_string(),
+    }))
+}
+
+fn challenge_text(challenge: &Challenge) -> String {
+    let (spec, shape) = (challenge.spec(), challenge.shape());
+    let mut out = String::new();
+    let mut line = |name: &str, value: String| {
+        let _ = writeln!(out, "{name:<14}{value}");
+    };
+    line("challenge", challenge.digest().to_string());
+    let adds = shape.multiply_adds() as f64 * f64::from(challenge.iterations());
+    line(
+        "work",
+        format!(
+            "{} iterations of {} product(s) of {n} x {n} matrices: {:.3e} fused multiply-adds a lane",
+            grouped(challenge.iterations().into()),
+            shape.products,
+            adds,
+            n = shape.dim,
+        ),
+    );
+    let lanes = match spec.gpu_count {
+        Some(count) => format!("exactly {count}"),
+        None => format!("1 to {}", challenge.max_lanes()),
+    };
+    line("lanes", format!("{lanes}, exchanging digests every {} iterations", spec.sync_interval));
+    line(
+        "samples",
+        format!(
+            "{} of {} iterations, {} leaves in each: at most {} openings a lane",
+            challenge.sampled_iterations(),
+            challenge.iterations(),
+            challenge.samples_per_iteration(),
+            grouped(challenge.draws().min(OPENINGS_MAX)),
+        ),
+    );
+    line("issued", spec.issued_at.clone());
+    line("expires", spec.expires_at.clone());
+    let limit = duration(Duration::from_millis(challenge.limit_ms()));
+    line("time limit", format!("{limit} from sending the challenge to holding the commitment"));
+    if let Some(model) = &spec.gpu_model {
+        line("gpu model", format!("{model:?} on every lane"));
+    }
+    if let Some(bytes) = spec.min_memory_bytes {
+        line("memory", format!("at least {} bytes on every lane", grouped(bytes)));
+    }
+    if let Some(share) = spec.min_sm_utilization {
+        line("SMs", format!("at least {:.1} % of every lane's took part", 100.0 * share));
+    }
+    line("miner", key_text(spec.miner_id.as_ref(), "anyone"));
+    line("validator", key_text(spec.validator_id.as_ref(), "not named"));
+    line("result", format!("at most {} bytes", grouped(challenge.result_bytes_max())));
+    out
+}
+
+fn key_text(key: Option<&impl ToString>, absent: &str) -> String {
+    key.map_or_else(|| absent.to_owned(), |key| format!("the holder of {}", key.to_string()))
+}

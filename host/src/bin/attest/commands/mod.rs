@@ -1,0 +1,12 @@
+//! The commands, one file each: resolve what was typed, call the library,
+//! render what came back.
+
+pub mod challenge;
+pub mod completions;
+pub mod demo;
+pub mod detect;
+pub mod inspect;
+pub mod run;
+pub mod selftest;
+mod summary;
+pub mod verify;

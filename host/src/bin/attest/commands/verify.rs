@@ -1,0 +1,129 @@
+//! `attest verify`: checks a result and prints the verdict.
+//!
+//! A result of the wrong form is a verdict, too: rejected in step 1. Only a
+//! fault on this side (no file, no GPU, no token) is none.
+
+use crate::args::{self, Arrival, Color, Recomputer};
+use crate::outcome::{Done, Result, print, print_json};
+use crate::paint::{Paint, wrapped};
+use crate::{input, progress};
+use anyhow::bail;
+use attest::executor::cpu::CpuVerifier;
+use attest::executor::gpu::{self, GpuExecutor, GpuOptions, GpuVerifier};
+use attest::protocol::challenge::Challenge;
+use attest::protocol::circumstances::Circumstances;
+use attest::protocol::receipt::Receipt;
+use attest::protocol::transcript::{ReadError, ResultDoc};
+use attest::protocol::verdict::Verdict;
+use attest::protocol::verified::{Extent, Verified};
+use attest::protocol::verify::{
+    Failure, Means, Progress, Recompute, RecomputeIteration, verify_with,
+};
+use attest::session::files::Source;
+use std::time::Duration;
+
+/// Longest receipt file in bytes; a receipt has a fraction of it.
+const RECEIPT_BYTES_MAX: u64 = 4096;
+
+/// Verifies the result; the exit code is the verdict.
+///
+/// # Errors
+/// An unreadable source or no means to recompute: no verdict.
+pub fn run(args: &args::Verify, color: Color) -> Result {
+    let source = Source::of_path(&args.result);
+    if source == Source::Stdin && Source::of_text(&args.challenge) == Source::Stdin {
+        bail!("result and challenge can't both come from standard input\nPut one into a file.");
+    }
+    let challenge = input::challenge(&args.challenge)?;
+    let outcome = match ResultDoc::read(source.open()?, &challenge) {
+        Err(ReadError::Io(error)) => {
+            bail!("cannot read {}: {error}\nCheck the file or the connection.", source.name())
+        }
+        Err(form) => Err(Failure::from(form)),
+        Ok(result) => check(args, &challenge, &result)?,
+    };
+    let verdict = Verdict::of(&outcome, args.omitted_share);
+    if args.json {
+        print_json(&verdict)?;
+    } else {
+        print(&painted(&verdict.render_text(), &outcome, Paint::of(color, &std::io::stdout())))?;
+    }
+    Ok(done(&outcome))
+}
+
+/// The exit code of a verification.
+pub fn done(outcome: &Result<Verified, Failure>) -> Done {
+    match outcome {
+        Ok(_) => Done::Ok,
+        Err(Failure::Rejected(_)) => Done::Rejected,
+        Err(Failure::CouldNotRun(_)) => Done::CouldNotRun,
+    }
+}
+
+/// The verdict's text with its first line coloured and long lines wrapped.
+pub fn painted(text: &str, outcome: &Result<Verified, Failure>, paint: Paint) -> String {
+    let (headline, rest) = text.split_once('\n').unwrap_or((text, ""));
+    let headline = if outcome.is_ok() { paint.good(headline) } else { paint.bad(headline) };
+    format!("{headline}\n{}", wrapped(rest, 15))
+}
+
+fn check(
+    args: &args::Verify,
+    challenge: &Challenge,
+    result: &ResultDoc,
+) -> Result<Result<Verified, Failure>> {
+    let receipt = args.receipt.as_deref().map(read_receipt).transpose()?;
+    let circumstances = Circumstances {
+        arrival_unix_s: match (args.arrived_at, &receipt) {
+            (Some(Arrival::UnixS(unix_s)), _) => Some(unix_s),
+            (Some(Arrival::Now), _) | (None, None) => Some(jiff::Timestamp::now().as_second()),
+            // A receipt has the commitment's own time of arrival.
+            (Some(Arrival::Unknown), _) | (None, Some(_)) => None,
+        },
+        receipt: receipt.as_ref(),
+        elapsed: args.elapsed.map(Duration::from_millis),
+        ..Circumstances::default()
+    };
+    let extent = match (args.full, args.executor) {
+        (true, _) => Some(Extent::EveryIteration),
+        // A GPU is as fast with a whole iteration as with its samples.
+        (false, Recomputer::Gpu) => Some(Extent::SampledIterations),
+        (false, Recomputer::Cpu) => None,
+    };
+    Ok(match args.executor {
+        Recomputer::Cpu => {
+            let (leaves, mut iterations) = (CpuVerifier::new(), CpuVerifier::new());
+            with_means(challenge, result, &circumstances, extent, (&leaves, &mut iterations))
+        }
+        Recomputer::Gpu => {
+            gpu::devices()?;
+            let gpu = GpuVerifier::new(GpuExecutor::open(0, GpuOptions::default())?);
+            with_means(challenge, result, &circumstances, extent, (&gpu, &mut &gpu))
+        }
+    })
+}
+
+fn with_means(
+    challenge: &Challenge,
+    result: &ResultDoc,
+    circumstances: &Circumstances<'_>,
+    extent: Option<Extent>,
+    (recompute, iterations): (&dyn Recompute, &mut impl RecomputeIteration),
+) -> Result<Verified, Failure> {
+    let bar = progress::bar("verifying", result.openings.len() as u64);
+    let mut show = |progress| {
+        let (Progress::Leaves { done, total } | Progress::Iterations { done, total }) = progress;
+        bar.set_length(total);
+        bar.set_position(done);
+    };
+    let whole = extent.map(|extent| (extent, iterations as &mut dyn RecomputeIteration));
+    let means = Means { recompute, whole, progress: &mut show };
+    let outcome = verify_with(challenge, result, circumstances, means);
+    bar.finish_and_clear();
+    outcome
+}
+
+fn read_receipt(path: &str) -> Result<Receipt> {
+    let text = Source::of_path(path).read_text(RECEIPT_BYTES_MAX)?;
+    Ok(Receipt::from_json(text.as_bytes())?)
+}

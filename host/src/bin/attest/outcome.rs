@@ -1,0 +1,66 @@
+//! How a command ends: its exit code, and its error on standard error.
+
+use crate::args::Color;
+use crate::paint;
+use std::io::{self, Write as _};
+use std::process::ExitCode;
+
+/// How a command ended that ran to its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Done {
+    /// Verified, healthy, or simply done: 0.
+    Ok,
+    /// A result was rejected or something is not healthy: 1.
+    Rejected,
+    /// No verdict was possible, and the command has already said why: 2.
+    CouldNotRun,
+    /// Stopped by a signal: 128 + its number.
+    Stopped(u8),
+}
+
+/// An error means: could not run.
+pub type Result<T = Done, E = anyhow::Error> = std::result::Result<T, E>;
+
+/// Exit codes: 0, 1, 2 or 128 + signal; errors are printed here, once.
+pub fn exit_code(result: Result, color: Color) -> ExitCode {
+    match result {
+        Ok(Done::Ok) => ExitCode::SUCCESS,
+        Ok(Done::Rejected) => ExitCode::from(1),
+        Ok(Done::CouldNotRun) => ExitCode::from(2),
+        Ok(Done::Stopped(code)) => {
+            eprintln!("stopped; nothing was written");
+            ExitCode::from(code)
+        }
+        Err(error) => {
+            let text = error.to_string();
+            let (what, advice) = text.split_once('\n').unwrap_or((&text, ""));
+            eprintln!("{} {what}", paint::for_errors(color).bad("error:"));
+            for line in advice.lines() {
+                eprintln!("  help: {line}");
+            }
+            ExitCode::from(2)
+        }
+    }
+}
+
+/// Prints to standard output. A reader that went away (`| head`) is no error.
+///
+/// # Errors
+/// Any other failure to write.
+pub fn print(text: &str) -> Result<()> {
+    let mut stdout = io::stdout().lock();
+    match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(anyhow::anyhow!(
+            "cannot write to standard output: {error}\nCheck where it leads, or use --out."
+        )),
+        _ => Ok(()),
+    }
+}
+
+/// Prints `value` as JSON with indentation and a newline.
+///
+/// # Errors
+/// Those of [`print`].
+pub fn print_json(value: &impl serde::Serialize) -> Result<()> {
+    print(&format!("{}\n", serde_json::to_string_pretty(value)?))
+}

@@ -1,0 +1,168 @@
+//! Colour and tables for people. Plain text where colour is off: nothing is
+//! said by colour alone.
+
+use crate::args::Color;
+use std::fmt::Write as _;
+
+/// Whether to colour what goes to standard output.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Paint {
+    /// With ANSI escapes.
+    Colored,
+    /// Without.
+    Plain,
+}
+
+impl Paint {
+    /// Follows `--color`, NO_COLOR and whether `stream` is a terminal.
+    pub fn of(choice: Color, stream: &impl std::io::IsTerminal) -> Self {
+        let no_color = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+        match choice {
+            Color::Always => Self::Colored,
+            Color::Auto if stream.is_terminal() && !no_color => Self::Colored,
+            Color::Auto | Color::Never => Self::Plain,
+        }
+    }
+
+    /// Good news.
+    pub fn good(self, text: &str) -> String {
+        self.escape("1;32", text)
+    }
+    /// Bad news.
+    pub fn bad(self, text: &str) -> String {
+        self.escape("1;31", text)
+    }
+    /// A heading.
+    pub fn strong(self, text: &str) -> String {
+        self.escape("1", text)
+    }
+
+    fn escape(self, code: &str, text: &str) -> String {
+        match self {
+            Self::Colored => format!("\x1b[{code}m{text}\x1b[0m"),
+            Self::Plain => text.to_owned(),
+        }
+    }
+}
+
+/// For error messages, which go to standard error.
+pub fn for_errors(choice: Color) -> Paint {
+    Paint::of(choice, &std::io::stderr())
+}
+
+/// Left-aligned columns, two spaces apart, the header first. Rows shorter than
+/// the header end early; nothing is cut off.
+pub fn table(header: &[&str], rows: &[Vec<String>]) -> String {
+    let mut widths: Vec<usize> = header.iter().map(|cell| cell.chars().count()).collect();
+    for row in rows {
+        for (width, cell) in widths.iter_mut().zip(row) {
+            *width = (*width).max(cell.chars().count());
+        }
+    }
+    let mut out = String::new();
+    let mut line = |cells: &mut dyn Iterator<Item = &str>| {
+        let mut text = String::new();
+        for (cell, &width) in cells.zip(&widths) {
+            let _ = write!(text, "{cell:width$}  ");
+        }
+        out.push_str(text.trim_end());
+        out.push('\n');
+    };
+    line(&mut header.iter().copied());
+    for row in rows {
+        line(&mut row.iter().map(String::as_str));
+    }
+    out
+}
+
+/// Columns after which lines are wrapped.
+const COLUMNS_MAX: usize = 100;
+
+/// `text` with its long lines broken at spaces, continued after `indent`
+/// spaces. A word that is longer than a line stays whole.
+pub fn wrapped(text: &str, indent: usize) -> String {
+    let mut out = String::new();
+    for line in text.lines() {
+        let mut column = 0;
+        for word in line.split_inclusive(' ') {
+            let length = word.trim_end().chars().count();
+            if column > indent && column + length > COLUMNS_MAX {
+                out.truncate(out.trim_end().len());
+                let _ = write!(out, "\n{:indent$}", "");
+                column = indent;
+            }
+            out.push_str(word);
+            column += word.chars().count();
+        }
+        out.push('\n');
+    }
+    out
+}
+
+/// A count with thin groups of three digits: 1 234 567.
+pub fn grouped(count: u64) -> String {
+    let digits = count.to_string();
+    let mut out = String::new();
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
+            out.push(' ');
+        }
+        out.push(digit);
+    }
+    out
+}
+
+/// A duration with three digits or so: 41.2 ms, 3.05 s, 2 min 10 s.
+pub fn duration(elapsed: std::time::Duration) -> String {
+    let s = elapsed.as_secs_f64();
+    match s {
+        _ if s < 0.1 => format!("{:.1} ms", s * 1e3),
+        _ if s < 10.0 => format!("{s:.2} s"),
+        _ if s < 100.0 => format!("{s:.1} s"),
+        _ if s < 3600.0 => format!("{} min {} s", s as u64 / 60, s as u64 % 60),
+        _ => format!("{} h {} min", s as u64 / 3600, s as u64 / 60 % 60),
+    }
+}
+
+/// A rate of floating-point operations per second (a fused multiply-add is two).
+pub fn flops(operations: f64, elapsed: std::time::Duration) -> String {
+    let rate = operations / elapsed.as_secs_f64().max(1e-9);
+    if rate >= 1e12 {
+        format!("{:.1} TFLOP/s", rate / 1e12)
+    } else {
+        format!("{:.1} GFLOP/s", rate / 1e9)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    #[test]
+    fn tables_align_and_have_no_trailing_space() {
+        let rows = [vec!["a".into(), "long cell".into()], vec!["bcd".into(), "x".into()]];
+        assert_eq!(table(&["k", "v"], &rows), "k    v\na    long cell\nbcd  x\n");
+    }
+
+    #[test]
+    fn long_lines_are_wrapped_and_words_kept() {
+        let text = format!("  name {}\n  short\n", "word ".repeat(30));
+        let lines = wrapped(&text, 7);
+        assert!(lines.lines().all(|line| line.len() <= COLUMNS_MAX), "{lines}");
+        assert_eq!(lines.split_whitespace().count(), text.split_whitespace().count());
+        assert!(lines.lines().nth(1).unwrap().starts_with("       word"), "{lines}");
+        let long = format!("{}\n", "x".repeat(200));
+        assert_eq!(wrapped(&long, 4), long);
+    }
+
+    #[test]
+    fn numbers_read_well() {
+        assert_eq!(grouped(7), "7");
+        assert_eq!(grouped(1_234_567), "1 234 567");
+        assert_eq!(duration(Duration::from_millis(41)), "41.0 ms");
+        assert_eq!(duration(Duration::from_secs(130)), "2 min 10 s");
+        assert_eq!(duration(Duration::from_secs(3600)), "1 h 0 min");
+        assert_eq!(flops(2e9, Duration::from_secs(1)), "2.0 GFLOP/s");
+    }
+}

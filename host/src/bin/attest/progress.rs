@@ -1,0 +1,14 @@
+//! A progress bar with the time left, on a terminal; nothing in a pipe.
+
+use indicatif::{ProgressBar, ProgressStyle};
+use std::time::Duration;
+
+/// A bar of `total` steps on standard error.
+pub fn bar(what: &str, total: u64) -> ProgressBar {
+    let style = "{prefix} [{bar:32}] {pos}/{len}  {elapsed} gone, {eta} left";
+    let style = ProgressStyle::with_template(style).expect("a valid template");
+    // indicatif draws nothing where standard error is not a terminal.
+    let bar = ProgressBar::new(total).with_style(style).with_prefix(what.to_owned());
+    bar.enable_steady_tick(Duration::from_millis(200));
+    bar
+}

@@ -1,0 +1,181 @@
+//! The CUDA devices of this machine, as the driver describes them.
+
+use super::error::from_cust;
+use super::variant::Capability;
+use crate::protocol::digest::Uuid;
+use cuda_driver::{Failure, calls};
+use cust::device::{Device, DeviceAttribute};
+use cust::error::CudaError;
+use std::ffi::CStr;
+
+/// A CUDA device.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GpuDevice {
+    /// Its index for this process (CUDA_VISIBLE_DEVICES renumbers).
+    pub index: u32,
+    /// Name, such as "NVIDIA H200".
+    pub name: String,
+    /// UUID in written order; of a MIG instance, its own.
+    pub uuid: Uuid,
+    /// Compute capability.
+    pub capability: Capability,
+    /// Streaming multiprocessors.
+    pub sm_count: u32,
+    /// Device memory, bytes.
+    pub memory_bytes: u64,
+    /// Highest SM clock, kHz.
+    pub clock_khz: u32,
+    /// Highest memory clock, kHz.
+    pub memory_clock_khz: u32,
+    /// Width of the memory bus, bits.
+    pub memory_bus_bits: u32,
+    /// L2 cache, bytes.
+    pub l2_bytes: u32,
+    /// Most shared memory of one block, bytes.
+    pub shared_bytes_per_block: u32,
+    /// "domain:bus:device.function".
+    pub pci_id: String,
+    /// Whether error-correcting memory is on.
+    pub ecc: bool,
+}
+
+/// Why no GPU is used. Text in two lines: what happened, what to try.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NoGpu {
+    /// The driver library could not be loaded.
+    #[error(
+        "no GPU is used: {reason}\ninstall the NVIDIA driver (in a container: give it the GPU), or use the CPU executor"
+    )]
+    NoDriver {
+        /// The dynamic loader's words.
+        reason: String,
+    },
+    /// The driver is there and failed.
+    #[error("no GPU is used: {failure}\n{}", super::error::advice(failure.code))]
+    Driver {
+        /// Its result.
+        failure: Failure,
+    },
+    /// The driver works and sees no device.
+    #[error(
+        "no GPU is used: the CUDA driver lists no device\ncheck CUDA_VISIBLE_DEVICES and nvidia-smi, or use the CPU executor"
+    )]
+    NoDevice,
+}
+
+impl From<Failure> for NoGpu {
+    fn from(failure: Failure) -> Self {
+        Self::Driver { failure }
+    }
+}
+
+impl GpuDevice {
+    /// "GPU 0 (NVIDIA H200)".
+    pub fn label(&self) -> String {
+        format!("GPU {} ({})", self.index, self.name)
+    }
+}
+
+/// Every CUDA device, in the driver's order.
+///
+/// # Errors
+/// [`NoGpu`] says why there is none to use.
+pub fn devices() -> Result<Vec<GpuDevice>, NoGpu> {
+    initialise()?;
+    let count = Device::num_devices().map_err(from_cust)?;
+    if count == 0 {
+        return Err(NoGpu::NoDevice);
+    }
+    (0..count).map(|index| describe(index).map_err(NoGpu::from)).collect()
+}
+
+/// The newest CUDA version that the driver supports: 1000·major + 10·minor.
+///
+/// # Errors
+/// [`NoGpu`] where there is no driver.
+pub fn driver_cuda_version() -> Result<u32, NoGpu> {
+    initialise()?;
+    let version = cust::CudaApiVersion::get().map_err(from_cust)?;
+    Ok((version.major() * 1000 + version.minor() * 10) as u32)
+}
+
+/// The kernel driver's version, such as "580.82.07", as Linux has it; the
+/// CUDA version where there is no such file; "unknown" without either.
+pub fn driver_version() -> String {
+    let file = std::fs::read_to_string("/sys/module/nvidia/version");
+    let file = file.ok().map(|text| text.trim().to_owned()).filter(|text| !text.is_empty());
+    file.unwrap_or_else(|| match driver_cuda_version() {
+        Ok(version) => format!("cuda-{version}"),
+        Err(_) => "unknown".to_owned(),
+    })
+}
+
+/// Loads and initialises the driver; cheap when repeated.
+pub(super) fn initialise() -> Result<(), NoGpu> {
+    cuda_driver::driver().map_err(|error| NoGpu::NoDriver { reason: error.to_string() })?;
+    match cust::init(cust::CudaFlags::empty()) {
+        Ok(()) => Ok(()),
+        Err(CudaError::NoDevice) => Err(NoGpu::NoDevice),
+        Err(error) => Err(from_cust(error).into()),
+    }
+}
+
+fn describe(index: u32) -> Result<GpuDevice, Failure> {
+    let device = Device::get_device(index).map_err(from_cust)?;
+    let attribute = |which: DeviceAttribute| {
+        device.get_attribute(which).map(|value| value.max(0) as u32).map_err(from_cust)
+    };
+    Ok(GpuDevice {
+        index,
+        name: device.name().map_err(from_cust)?,
+        uuid: uuid(&device)?,
+        capability: Capability {
+            major: attribute(DeviceAttribute::ComputeCapabilityMajor)?,
+            minor: attribute(DeviceAttribute::ComputeCapabilityMinor)?,
+        },
+        sm_count: attribute(DeviceAttribute::MultiprocessorCount)?,
+        memory_bytes: device.total_memory().map_err(from_cust)? as u64,
+        clock_khz: attribute(DeviceAttribute::ClockRate)?,
+        memory_clock_khz: attribute(DeviceAttribute::MemoryClockRate)?,
+        memory_bus_bits: attribute(DeviceAttribute::GlobalMemoryBusWidth)?,
+        l2_bytes: attribute(DeviceAttribute::L2CacheSize)?,
+        shared_bytes_per_block: shared_bytes_per_block(&device)?,
+        pci_id: pci_id(&device)?,
+        ecc: attribute(DeviceAttribute::EccEnabled)? != 0,
+    })
+}
+
+#[allow(unsafe_code)]
+fn uuid(device: &Device) -> Result<Uuid, Failure> {
+    let mut bytes = [0_u8; 16];
+    // SAFETY: a CUuuid is 16 bytes; the device handle is the driver's own.
+    let newer = unsafe { calls::cuDeviceGetUuid_v2(&raw mut bytes, device.as_raw()) };
+    if newer.is_err() {
+        // Drivers before CUDA 11.4 have only this one. They differ on MIG
+        // instances alone.
+        // SAFETY: as above.
+        unsafe { calls::cuDeviceGetUuid(&raw mut bytes, device.as_raw()) }?;
+    }
+    Ok(Uuid(bytes))
+}
+
+#[allow(unsafe_code)]
+fn shared_bytes_per_block(device: &Device) -> Result<u32, Failure> {
+    let mut bytes = 0_i32;
+    let which = calls::DEVICE_ATTRIBUTE_MAX_SHARED_MEMORY_PER_BLOCK_OPTIN;
+    // SAFETY: writes one int to a local.
+    unsafe { calls::cuDeviceGetAttribute(&raw mut bytes, which, device.as_raw()) }?;
+    Ok(bytes.max(0) as u32)
+}
+
+#[allow(unsafe_code)]
+fn pci_id(device: &Device) -> Result<String, Failure> {
+    let mut text = [0_u8; 32];
+    let length = text.len() as i32;
+    // SAFETY: writes at most `length` bytes, the last one zero, to a local.
+    unsafe {
+        calls::cuDeviceGetPCIBusId(text.as_mut_ptr().cast(), length, device.as_raw())?;
+    }
+    let text = CStr::from_bytes_until_nul(&text).unwrap_or_default();
+    Ok(text.to_string_lossy().into_owned())
+}

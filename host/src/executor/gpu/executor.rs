@@ -1,0 +1,288 @@
+//! [`GpuExecutor`]: a lane's chain on one CUDA device.
+
+use super::device::{GpuDevice, NoGpu, devices, driver_cuda_version, driver_version};
+use super::driver::Gpu;
+use super::exactness;
+use super::kernels::Kernels;
+use super::lane::{Counting, Lane};
+use super::memory::{CheckedPair, ExactnessMemory};
+use super::openings::Openings;
+use super::plan::{LaunchPlan, PlanInput};
+use super::variant::Variant;
+use crate::executor::{ExecError, Executor, Kind, LaneFacts, Segment, Sink, SmTiles, TileRequest};
+use crate::protocol::digest::Digest;
+use crate::protocol::plan::Shape;
+use serde_json::{Value, json};
+
+/// How a device is used.
+#[derive(Clone, Debug)]
+pub struct GpuOptions {
+    /// Only this variant, instead of the fastest that loads.
+    pub variant: Option<Variant>,
+    /// Whether tiles are counted per SM.
+    pub counting: Counting,
+    /// Whether tensor cores are compared with the FMA pipe first.
+    pub exactness: ExactnessCheck,
+    /// Most products in a chunk; `None`: as many as fit.
+    pub chunk_products_max: Option<u32>,
+    /// Most slots of the rings; `None`: as many as serve.
+    pub ring_slots_max: Option<u32>,
+}
+
+/// When tensor cores are compared with the FMA pipe.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ExactnessCheck {
+    /// Once per device, driver and PTX, remembered in a file.
+    Remembered(ExactnessMemory),
+    /// Now.
+    Always,
+    /// Not at all: for callers that compare every result themselves.
+    Never,
+}
+
+impl Default for GpuOptions {
+    fn default() -> Self {
+        Self {
+            variant: None,
+            counting: Counting::PerSm,
+            exactness: ExactnessCheck::Remembered(ExactnessMemory::of_user()),
+            chunk_products_max: None,
+            ring_slots_max: None,
+        }
+    }
+}
+
+/// A CUDA device as an executor. It may be moved to another thread between
+/// calls: each call makes the device's context current first.
+#[derive(Debug)]
+pub struct GpuExecutor {
+    // In this order they are dropped: buffers before kernels before context.
+    openings: Option<Openings>,
+    lane: Option<Lane>,
+    kernels: Kernels,
+    gpu: Gpu,
+    device: GpuDevice,
+    options: GpuOptions,
+    facts: LaneFacts,
+}
+
+impl GpuExecutor {
+    /// Opens device `index` (as [`devices`] numbers them), loads its kernels
+    /// and checks its tensor cores.
+    ///
+    /// # Errors
+    /// No driver, no such device, no kernels that load, or a device fault.
+    pub fn open(index: u32, options: GpuOptions) -> Result<Self, ExecError> {
+        let all = devices().map_err(|error| opening(index, &error))?;
+        let count = all.len();
+        let device = all.into_iter().find(|device| device.index == index).ok_or_else(|| {
+            ExecError::Device {
+                what: "opening the device".to_owned(),
+                device: format!("GPU {index}"),
+                cause: format!("the driver lists {count} devices, numbered from 0"),
+                advice: "choose another --devices number, or check CUDA_VISIBLE_DEVICES".to_owned(),
+            }
+        })?;
+        let gpu = Gpu::open(index, device.label())?;
+        let candidates = match options.variant {
+            Some(variant) => vec![variant],
+            None => Variant::candidates(device.capability),
+        };
+        let kernels = Kernels::load(&gpu, &candidates)?;
+        let facts = LaneFacts {
+            kind: Kind::Gpu,
+            uuid: device.uuid,
+            model: device.name.clone(),
+            memory_bytes: device.memory_bytes,
+            sm_count: device.sm_count,
+            more: serde_json::Map::new(),
+        };
+        let mut executor =
+            Self { openings: None, lane: None, kernels, gpu, device, options, facts };
+        let exactness = executor.check_exactness()?;
+        executor.describe(&exactness);
+        Ok(executor)
+    }
+
+    /// The device.
+    pub fn device(&self) -> &GpuDevice {
+        &self.device
+    }
+
+    /// The kernels that run.
+    pub fn variant(&self) -> Variant {
+        self.kernels.variant
+    }
+
+    /// The launch plan, after [`Executor::begin`].
+    pub fn plan(&self) -> Option<&LaunchPlan> {
+        self.lane.as_ref().map(|lane| &lane.plan)
+    }
+
+    /// Bytes free on the device now.
+    ///
+    /// # Errors
+    /// Device faults.
+    pub fn free_bytes(&self) -> Result<u64, ExecError> {
+        self.gpu.enter()?;
+        let free = self.gpu.free_bytes();
+        free.map_err(|failure| self.gpu.error("asking for free memory", failure))
+    }
+
+    /// Device, kernels and the lane of the last [`Executor::begin`], for measuring.
+    pub(super) fn parts(&mut self) -> Result<(&Gpu, &Kernels, &mut Lane), ExecError> {
+        self.gpu.enter()?;
+        let lane = self.lane.as_mut().expect("measuring follows a begin");
+        Ok((&self.gpu, &self.kernels, lane))
+    }
+
+    /// What the evidence says of the check. One mismatch, and the FMA pipe
+    /// computes on this device.
+    fn check_exactness(&mut self) -> Result<String, ExecError> {
+        let Some(reference) = self.kernels.fma_product(&self.gpu)? else {
+            return Ok("not needed: the FMA pipe computes".to_owned());
+        };
+        let memory = match &self.options.exactness {
+            ExactnessCheck::Remembered(memory) => Some(memory),
+            ExactnessCheck::Always => None,
+            ExactnessCheck::Never => return Ok("left out".to_owned()),
+        };
+        let pair = CheckedPair {
+            uuid: self.device.uuid,
+            driver: driver_version(),
+            ptx_digest: self.kernels.ptx_digest,
+            kernel: self.kernels.product.kernel.name().to_owned(),
+        };
+        if memory.is_some_and(|memory| memory.has(&pair)) {
+            return Ok(format!("passed before, with driver {}", pair.driver));
+        }
+        let mut state = Digest::default();
+        getrandom::fill(&mut state.0).map_err(|error| ExecError::Device {
+            what: "drawing operands for the exactness check".to_owned(),
+            device: self.gpu.label().to_owned(),
+            cause: error.to_string(),
+            advice: "check the operating system's random generator".to_owned(),
+        })?;
+        let sm_count = self.device.sm_count;
+        let found = exactness::compare(&self.gpu, &self.kernels, &reference, sm_count, &state)?;
+        if found.exact() {
+            if let Some(memory) = memory {
+                memory.keep(&pair);
+            }
+            return Ok(format!("passed: {} outputs, no bit differs", found.leaves * 64));
+        }
+        let text = format!(
+            "failed: {} differs from gemm_fma in {} of {} leaves, first in leaf {}, state {state}; \
+             the FMA pipe computes instead",
+            self.kernels.product.kernel.name(),
+            found.different,
+            found.leaves,
+            found.first_different.unwrap_or(0),
+        );
+        tracing::warn!("{}: exactness check {text}", self.gpu.label());
+        self.kernels.switch_to(reference);
+        Ok(text)
+    }
+
+    /// Fills in the evidence's further fields.
+    fn describe(&mut self, exactness: &str) {
+        let device = &self.device;
+        let fields = [
+            ("kernel_variant", json!(self.kernels.variant.to_string())),
+            ("kernel_notes", json!(self.kernels.notes)),
+            ("ptx_digest", json!(self.kernels.ptx_digest)),
+            ("exactness_check", json!(exactness)),
+            ("compute_capability", json!(device.capability.to_string())),
+            ("pci_id", json!(device.pci_id)),
+            ("clock_khz", json!(device.clock_khz)),
+            ("memory_clock_khz", json!(device.memory_clock_khz)),
+            ("driver_version", json!(driver_version())),
+            ("driver_cuda_version", driver_cuda_version().map_or(Value::Null, |v| json!(v))),
+        ];
+        let present = fields.into_iter().filter(|(_, value)| !value.is_null());
+        self.facts.more.extend(present.map(|(name, value)| (name.to_owned(), value)));
+    }
+}
+
+/// [`NoGpu`] as an executor's error.
+fn opening(index: u32, error: &NoGpu) -> ExecError {
+    let text = error.to_string();
+    let (cause, advice) = text.split_once('\n').unwrap_or((&text, "use the CPU executor"));
+    ExecError::Device {
+        what: "opening the device".to_owned(),
+        device: format!("GPU {index}"),
+        cause: cause.to_owned(),
+        advice: advice.to_owned(),
+    }
+}
+
+impl Executor for GpuExecutor {
+    fn facts(&self) -> &LaneFacts {
+        &self.facts
+    }
+
+    fn begin(&mut self, shape: Shape) -> Result<(), ExecError> {
+        self.gpu.enter()?;
+        if self.lane.as_ref().is_none_or(|lane| lane.plan.shape != shape) {
+            // Given back first: the new plan may use all that is free.
+            self.openings = None;
+            self.lane = None;
+            let free_bytes = self.free_bytes()?;
+            let input = PlanInput {
+                shape,
+                free_bytes,
+                sm_count: self.device.sm_count,
+                gemm: self.kernels.product.shape,
+                chunk_products_max: self.options.chunk_products_max,
+                ring_slots_max: self.options.ring_slots_max,
+            };
+            self.lane = Some(Lane::new(&self.gpu, input, self.options.counting)?);
+        }
+        let lane = self.lane.as_mut().expect("made above");
+        lane.clear_counters(&self.gpu)
+    }
+
+    fn run(&mut self, segment: &Segment, sink: &mut Sink<'_>) -> Result<(), ExecError> {
+        self.gpu.enter()?;
+        let lane = self.lane.as_mut().filter(|lane| lane.plan.shape == segment.shape);
+        let lane = lane.expect("run follows a begin with the same shape");
+        lane.run(&self.gpu, &self.kernels, segment, sink)
+    }
+
+    fn tile_leaf_hashes(
+        &mut self,
+        dim: u32,
+        tiles: &[TileRequest],
+    ) -> Result<Vec<Vec<Digest>>, ExecError> {
+        if tiles.is_empty() {
+            return Ok(Vec::new());
+        }
+        self.gpu.enter()?;
+        let (gpu, kernels, sm_count) = (&self.gpu, &self.kernels, self.device.sm_count);
+        let lent = self.lane.as_ref().map(|lane| &lane.workspace);
+        let count = tiles.len() as u64;
+        if !self.openings.as_ref().is_some_and(|made| made.serve(lent, dim, count)) {
+            self.openings = None;
+            self.openings = Some(Openings::new(gpu, kernels, sm_count, lent, dim, count)?);
+        }
+        let openings = self.openings.as_mut().expect("made above");
+        openings.leaf_hashes(gpu, kernels, sm_count, lent, dim, tiles)
+    }
+
+    fn sm_tiles(&mut self) -> Result<SmTiles, ExecError> {
+        self.gpu.enter()?;
+        match &mut self.lane {
+            Some(lane) => lane.sm_tiles(&self.gpu),
+            None => Ok(SmTiles::Unavailable("nothing was run".to_owned())),
+        }
+    }
+}
+
+impl Drop for GpuExecutor {
+    fn drop(&mut self) {
+        // The buffers' destructors, next, need the context and an idle stream.
+        if self.gpu.enter().is_ok() {
+            let _ = self.gpu.synchronise();
+        }
+    }
+}

@@ -1,0 +1,114 @@
+//! Loading the compiled kernels, from the most particular target that the
+//! device runs to the portable one.
+
+use super::driver::{Gpu, Kernel, Module};
+use super::variant::Variant;
+use crate::executor::ExecError;
+use crate::protocol::digest::Digest;
+use gpu_kernels::abi::{GEMM_FMA, GemmKernel, MERKLE_SHARED_BYTES, Unit};
+use std::sync::Arc;
+
+/// A product kernel and how it is launched.
+#[derive(Debug)]
+pub(super) struct Product {
+    /// How it is launched.
+    pub shape: GemmKernel,
+    /// The kernel.
+    pub kernel: Kernel,
+}
+
+/// The kernels of one variant, loaded.
+#[derive(Debug)]
+pub(super) struct Kernels {
+    /// Which.
+    pub variant: Variant,
+    /// SHA-256 of the PTX text.
+    pub ptx_digest: Digest,
+    pub fill: Kernel,
+    pub merkle: Kernel,
+    pub chain_step: Kernel,
+    /// The product kernel that runs.
+    pub product: Product,
+    /// What was tried before and why it did not serve, for the evidence.
+    pub notes: Vec<String>,
+    module: Arc<Module>,
+}
+
+impl Kernels {
+    /// Loads the first of `candidates` that the driver takes and that has
+    /// every kernel. Each one that fails is warned of and noted.
+    ///
+    /// # Errors
+    /// All failed, or there were none; the text has every reason.
+    pub(super) fn load(gpu: &Gpu, candidates: &[Variant]) -> Result<Self, ExecError> {
+        let mut notes = Vec::new();
+        for &variant in candidates {
+            match Self::load_one(gpu, variant) {
+                Ok(mut kernels) => {
+                    kernels.notes = notes;
+                    return Ok(kernels);
+                }
+                Err(reason) => {
+                    let note = format!("kernels {variant} cannot be used: {reason}");
+                    tracing::warn!("{}: {note}", gpu.label());
+                    notes.push(note);
+                }
+            }
+        }
+        if notes.is_empty() {
+            notes.push("no kernels are compiled for its compute capability".to_owned());
+        }
+        Err(ExecError::Device {
+            what: "loading the kernels".to_owned(),
+            device: gpu.label().to_owned(),
+            cause: notes.join("; "),
+            advice: "update the NVIDIA driver, or use the CPU executor".to_owned(),
+        })
+    }
+
+    fn load_one(gpu: &Gpu, variant: Variant) -> Result<Self, String> {
+        let ptx = variant.target.ptx();
+        if ptx.trim().is_empty() {
+            return Err("this build carries no PTX for that target".to_owned());
+        }
+        let module = Module::load(gpu, ptx).map_err(|refused| refused.to_string())?;
+        let kernel = |name: &'static str, shared_bytes: u32| {
+            module.kernel(name, shared_bytes).map_err(|failure| format!("kernel {name}: {failure}"))
+        };
+        let GemmKernel { name, shared_bytes, .. } = variant.gemm;
+        let kernels = Self {
+            variant,
+            ptx_digest: Digest::of(&[ptx.as_bytes()]),
+            fill: kernel("fill", 0)?,
+            merkle: kernel("merkle", MERKLE_SHARED_BYTES)?,
+            chain_step: kernel("chain_step", MERKLE_SHARED_BYTES)?,
+            product: Product { shape: variant.gemm, kernel: kernel(name, shared_bytes)? },
+            notes: Vec::new(),
+            module: Arc::clone(&module),
+        };
+        if let Ok((registers, local_bytes)) = kernels.product.kernel.resources() {
+            tracing::debug!(
+                "{}: {variant} loaded, {registers} registers, {local_bytes} bytes of local memory",
+                gpu.label()
+            );
+        }
+        Ok(kernels)
+    }
+
+    /// The FMA-pipe kernel of the same module, where the running one uses
+    /// tensor cores and so has to be compared with it.
+    pub(super) fn fma_product(&self, gpu: &Gpu) -> Result<Option<Product>, ExecError> {
+        if self.product.shape.unit == Unit::FmaPipe {
+            return Ok(None);
+        }
+        let kernel = self.module.kernel(GEMM_FMA.name, GEMM_FMA.shared_bytes);
+        let kernel = kernel.map_err(|failure| gpu.error("finding gemm_fma", failure))?;
+        Ok(Some(Product { shape: GEMM_FMA, kernel }))
+    }
+
+    /// Uses `product` from here on.
+    pub(super) fn switch_to(&mut self, product: Product) {
+        self.variant.gemm = product.shape;
+        self.product = product;
+    }
+}

@@ -1,0 +1,387 @@
+//! A lane's buffers on the device, and the loop that keeps its stream full.
+//!
+//! The host enqueues a batch (up to one ring of iterations), then the copy of
+//! the ring, then an event; it keeps [`LaunchPlan::readbacks`] batches ahead
+//! and sleeps on the oldest one's event. The device never waits for the host
+//! between iterations: chain state, iteration number and ring slot live in
+//! device memory.
+
+use super::counters;
+use super::driver::{DeviceMemory, Gpu, Graph, Readback, Upload};
+use super::error::OUT_OF_MEMORY;
+use super::kernels::Kernels;
+use super::launch::{self, Fill, Gemm, Hashing, Nodes, Step, StepRule};
+use super::plan::{LaunchPlan, PlanInput};
+use super::words::{self, CHAIN_WORDS, DIGEST_WORDS};
+use crate::executor::{ExecError, IterationOutput, Segment, Sink, SmTiles};
+use crate::protocol::digest::Digest;
+use cuda_driver::Failure;
+use std::collections::VecDeque;
+
+/// Device memory that openings may use between runs.
+#[derive(Debug)]
+pub(super) struct Workspace {
+    /// Packed operands.
+    pub operands: DeviceMemory,
+    /// Scratch for the largest grid of the product kernel.
+    pub scratch: DeviceMemory,
+}
+
+/// Everything that one shape needs.
+#[derive(Debug)]
+pub(super) struct Lane {
+    pub plan: LaunchPlan,
+    pub workspace: Workspace,
+    chain: DeviceMemory,
+    tile_roots: DeviceMemory,
+    roots: DeviceMemory,
+    nodes: [DeviceMemory; 2],
+    counters: DeviceMemory,
+    counting: Counting,
+    chain_upload: Upload,
+    counters_upload: Upload,
+    readbacks: Vec<Readback>,
+    graph: Option<(StepRule, Graph)>,
+    /// Iterations enqueued since the counters were cleared.
+    iterations: u64,
+}
+
+/// Whether product kernels count their tiles per SM.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Counting {
+    /// As the evidence wants it.
+    PerSm,
+    /// No counters: to measure what they cost.
+    Off,
+}
+
+/// Iterations whose results are on their way to the host.
+struct Batch {
+    first: u32,
+    iterations: u32,
+    readback: usize,
+}
+
+impl Lane {
+    /// Plans for the memory that is free and allocates. Where another process
+    /// takes memory in between, plans again with less.
+    ///
+    /// # Errors
+    /// [`ExecError::Memory`] where not even one product fits.
+    pub(super) fn new(gpu: &Gpu, input: PlanInput, counting: Counting) -> Result<Self, ExecError> {
+        let mut input = input;
+        loop {
+            let plan = LaunchPlan::new(&input).map_err(|short| ExecError::Memory {
+                device: gpu.label().to_owned(),
+                needed_bytes: short.needed_bytes,
+                free_bytes: short.free_bytes,
+                advice: "free device memory (see nvidia-smi for other processes), or use a \
+                         smaller matrix_dim"
+                    .to_owned(),
+            })?;
+            tracing::debug!("{}: launch plan\n{plan}", gpu.label());
+            match Self::allocate(gpu, plan, counting) {
+                Err(failure) if failure.code == OUT_OF_MEMORY => {
+                    let free = gpu.free_bytes().unwrap_or(0);
+                    input.free_bytes = free.min(input.free_bytes / 2);
+                    tracing::warn!(
+                        "{}: memory ran out while allocating, trying with {} bytes",
+                        gpu.label(),
+                        input.free_bytes
+                    );
+                }
+                other => {
+                    return other.map_err(|failure| gpu.error("allocating memory", failure));
+                }
+            }
+        }
+    }
+
+    fn allocate(gpu: &Gpu, plan: LaunchPlan, counting: Counting) -> Result<Self, Failure> {
+        let bytes = plan.bytes;
+        let memory = |bytes: u64| DeviceMemory::new(gpu, bytes);
+        let readback_words = (bytes.tile_roots + bytes.roots) / 4;
+        let counter_words = bytes.counters / 4;
+        Ok(Self {
+            workspace: Workspace {
+                operands: memory(bytes.operands)?,
+                scratch: memory(bytes.scratch)?,
+            },
+            chain: memory(4 * CHAIN_WORDS as u64)?,
+            tile_roots: memory(bytes.tile_roots)?,
+            roots: memory(bytes.roots)?,
+            nodes: [memory(bytes.nodes_a)?, memory(bytes.nodes_b)?],
+            counters: memory(bytes.counters)?,
+            counting,
+            chain_upload: Upload::new(gpu, CHAIN_WORDS as u64)?,
+            counters_upload: Upload::new(gpu, counter_words)?,
+            readbacks: (0..plan.readbacks)
+                .map(|_| Readback::new(gpu, readback_words))
+                .collect::<Result<_, _>>()?,
+            graph: None,
+            iterations: 0,
+            plan,
+        })
+    }
+
+    /// Clears the SM counters.
+    pub(super) fn clear_counters(&mut self, gpu: &Gpu) -> Result<(), ExecError> {
+        let cleared = counters::cleared().repeat(self.plan.sm_count as usize);
+        self.iterations = 0;
+        self.counters_upload
+            .send(gpu, &self.counters, &cleared)
+            .map_err(|failure| gpu.error("clearing the SM counters", failure))
+    }
+
+    /// Puts the chain at the start of `iteration`, in slot 0.
+    pub(super) fn set_chain(
+        &mut self,
+        gpu: &Gpu,
+        state: &Digest,
+        iteration: u32,
+    ) -> Result<(), ExecError> {
+        let words = words::of_chain(state, iteration);
+        self.chain_upload
+            .send(gpu, &self.chain, &words)
+            .map_err(|failure| gpu.error("setting the chain", failure))
+    }
+
+    /// Computes a segment. On any error the stream is idle when it returns.
+    pub(super) fn run(
+        &mut self,
+        gpu: &Gpu,
+        kernels: &Kernels,
+        segment: &Segment,
+        sink: &mut Sink<'_>,
+    ) -> Result<(), ExecError> {
+        let result = self.run_batches(gpu, kernels, segment, sink);
+        if result.is_err() {
+            // The error that is there already says more than this one could.
+            let _ = gpu.synchronise();
+        }
+        result
+    }
+
+    fn run_batches(
+        &mut self,
+        gpu: &Gpu,
+        kernels: &Kernels,
+        segment: &Segment,
+        sink: &mut Sink<'_>,
+    ) -> Result<(), ExecError> {
+        let rule = StepRule::of(segment);
+        self.set_chain(gpu, &segment.start, segment.first_iteration)?;
+        let mut enqueued = 0;
+        let mut flying: VecDeque<Batch> = VecDeque::new();
+        let mut free: Vec<usize> = (0..self.readbacks.len()).rev().collect();
+        let mut tile_roots = Vec::new();
+        loop {
+            while enqueued < segment.iterations
+                && let Some(readback) = free.pop()
+            {
+                let iterations = self.plan.ring_slots.min(segment.iterations - enqueued);
+                let first = segment.first_iteration + enqueued;
+                let batch = Batch { first, iterations, readback };
+                self.enqueue(gpu, kernels, rule, &batch)?;
+                enqueued += iterations;
+                flying.push_back(batch);
+            }
+            let Some(batch) = flying.pop_front() else { return Ok(()) };
+            self.deliver(gpu, kernels, &batch, &mut tile_roots, sink)?;
+            free.push(batch.readback);
+        }
+    }
+
+    /// A batch starts at slot 0: a whole one ends where the ring wraps, and a
+    /// shorter one is a segment's last.
+    fn enqueue(
+        &mut self,
+        gpu: &Gpu,
+        kernels: &Kernels,
+        rule: StepRule,
+        batch: &Batch,
+    ) -> Result<(), ExecError> {
+        let per_graph = self.plan.graph_iterations;
+        let mut left = batch.iterations;
+        if per_graph > 1 && left >= per_graph {
+            if self.graph.as_ref().is_none_or(|(known, _)| *known != rule) {
+                let record = || (0..per_graph).try_for_each(|_| self.iteration(gpu, kernels, rule));
+                let graph = gpu.capture(record)?;
+                self.graph = Some((rule, graph));
+            }
+            let (_, graph) = self.graph.as_ref().expect("recorded above");
+            while left >= per_graph {
+                gpu.replay(graph).map_err(|failure| gpu.error("launching a graph", failure))?;
+                left -= per_graph;
+            }
+        }
+        for _ in 0..left {
+            self.iteration(gpu, kernels, rule)?;
+        }
+        self.iterations += u64::from(batch.iterations);
+
+        let iterations = u64::from(batch.iterations);
+        let root_words = iterations * DIGEST_WORDS as u64;
+        let readback = &mut self.readbacks[batch.readback];
+        readback
+            .copy(gpu, 0, &self.roots, root_words)
+            .and_then(|()| {
+                let tile_words = root_words * self.plan.shape.tiles();
+                readback.copy(gpu, root_words, &self.tile_roots, tile_words)
+            })
+            .and_then(|()| readback.mark(gpu))
+            .map_err(|failure| gpu.error("copying roots to the host", failure))
+    }
+
+    /// Waits for a batch and gives its iterations to the sink.
+    fn deliver(
+        &mut self,
+        gpu: &Gpu,
+        kernels: &Kernels,
+        batch: &Batch,
+        tile_roots: &mut Vec<Digest>,
+        sink: &mut Sink<'_>,
+    ) -> Result<(), ExecError> {
+        let words = self.readbacks[batch.readback].wait().map_err(|failure| {
+            let last = batch.first + batch.iterations - 1;
+            let what = format!(
+                "running iterations {} to {last} (fill, {}, merkle, chain_step)",
+                batch.first,
+                kernels.product.kernel.name()
+            );
+            gpu.error(&what, failure)
+        })?;
+        let (roots, tiles) = words.split_at(batch.iterations as usize * DIGEST_WORDS);
+        let slot_words = self.plan.shape.tiles() as usize * DIGEST_WORDS;
+        let outputs = words::to_digests(roots).zip(tiles.chunks_exact(slot_words));
+        for (iteration, (root, slot)) in (batch.first..).zip(outputs) {
+            tile_roots.clear();
+            tile_roots.extend(words::to_digests(slot));
+            if sink(IterationOutput { iteration, root, tile_roots }).is_break() {
+                return Err(ExecError::Stopped);
+            }
+        }
+        Ok(())
+    }
+
+    /// Enqueues one iteration of the chain.
+    pub(super) fn iteration(
+        &self,
+        gpu: &Gpu,
+        kernels: &Kernels,
+        rule: StepRule,
+    ) -> Result<(), ExecError> {
+        for chunk in self.plan.chunks() {
+            self.fill(gpu, kernels, chunk)?;
+            self.gemm(gpu, kernels, chunk, Hashing::Hashed)?;
+        }
+        self.tree_and_step(gpu, kernels, rule)
+    }
+
+    /// Enqueues the operands of a chunk: its first product, and how many.
+    pub(super) fn fill(
+        &self,
+        gpu: &Gpu,
+        kernels: &Kernels,
+        (first_product, products): (u32, u32),
+    ) -> Result<(), ExecError> {
+        let side = self.plan.shape.tiles_per_side();
+        let work = Fill {
+            operands: &self.workspace.operands,
+            chain: &self.chain,
+            sources: None,
+            dim: self.plan.shape.dim,
+            panels: [side, side],
+            products,
+            first_product,
+        };
+        launch::fill(gpu, &kernels.fill, self.plan.sm_count, &work)
+    }
+
+    /// Enqueues the product of a chunk.
+    pub(super) fn gemm(
+        &self,
+        gpu: &Gpu,
+        kernels: &Kernels,
+        (first_product, products): (u32, u32),
+        hashing: Hashing,
+    ) -> Result<(), ExecError> {
+        let shape = self.plan.shape;
+        let side = shape.tiles_per_side();
+        let counted = self.counting == Counting::PerSm && hashing == Hashing::Hashed;
+        let work = Gemm {
+            operands: &self.workspace.operands,
+            chain: &self.chain,
+            tile_roots: &self.tile_roots,
+            ring_slots: self.plan.ring_slots,
+            slot_tiles: shape.tiles(),
+            first_tile: u64::from(first_product) * shape.tiles_per_product(),
+            leaf_hashes: None,
+            counters: counted.then_some(&self.counters),
+            scratch: &self.workspace.scratch,
+            dim: shape.dim,
+            tiles: [side, side],
+            products,
+            hashing,
+        };
+        let product = &kernels.product;
+        launch::gemm(gpu, &product.kernel, &product.shape, self.plan.sm_count, &work)
+    }
+
+    /// Enqueues the Merkle tree over the tile roots, and the chain's step.
+    pub(super) fn tree_and_step(
+        &self,
+        gpu: &Gpu,
+        kernels: &Kernels,
+        rule: StepRule,
+    ) -> Result<(), ExecError> {
+        let mut nodes = Nodes::Ring {
+            memory: &self.tile_roots,
+            slots: self.plan.ring_slots,
+            slot_nodes: self.plan.shape.tiles(),
+        };
+        for (level, step) in self.plan.merkle.iter().enumerate() {
+            let out = &self.nodes[level % 2];
+            launch::merkle(gpu, &kernels.merkle, &self.chain, nodes, step.count, out)?;
+            nodes = Nodes::Array(out);
+        }
+        let work = Step {
+            chain: &self.chain,
+            nodes,
+            count: self.plan.step_nodes,
+            roots: &self.roots,
+            ring_slots: self.plan.ring_slots,
+            rule,
+        };
+        launch::step(gpu, &kernels.chain_step, &work)
+    }
+
+    /// Reads the SM counters; waits for the stream.
+    pub(super) fn sm_tiles(&mut self, gpu: &Gpu) -> Result<SmTiles, ExecError> {
+        if self.counting == Counting::Off {
+            return Ok(SmTiles::Unavailable("counting was turned off".to_owned()));
+        }
+        let words = self.plan.bytes.counters / 4;
+        let mut readback = Readback::new(gpu, words)
+            .map_err(|failure| gpu.error("reading the SM counters", failure))?;
+        let read = readback
+            .copy(gpu, 0, &self.counters, words)
+            .and_then(|()| readback.mark(gpu))
+            .and_then(|()| readback.wait());
+        let read = read.map_err(|failure| gpu.error("reading the SM counters", failure))?;
+        let counters = counters::from_words(read);
+        Ok(counters::checked(&counters, self.iterations * self.plan.shape.tiles()))
+    }
+}
+
+impl StepRule {
+    /// How the steps of `segment` are taken.
+    fn of(segment: &Segment) -> Self {
+        match segment.solo_sync {
+            Some(solo) => {
+                Self { challenge: words::of_digest(&solo.challenge), solo_interval: solo.interval }
+            }
+            None => Self { challenge: [0; DIGEST_WORDS], solo_interval: 0 },
+        }
+    }
+}

@@ -1,0 +1,166 @@
+//! A GPU as a verifier's means of recomputing: sampled leaves, and whole
+//! iterations.
+
+use super::executor::GpuExecutor;
+use crate::executor::{ExecError, Executor, Segment, TileRequest};
+use crate::protocol::digest::Digest;
+use crate::protocol::plan::Shape;
+use crate::protocol::verify::{LeafRequest, Recompute, RecomputeError, RecomputeIteration};
+use std::collections::HashMap;
+use std::ops::ControlFlow;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+/// Recomputes on one device. One caller at a time: others wait.
+#[derive(Debug)]
+pub struct GpuVerifier {
+    executor: Mutex<GpuExecutor>,
+}
+
+/// Tiles recomputed before their unwanted leaves are dropped: 8 KiB each.
+const TILES_AT_A_TIME: usize = 4096;
+
+impl GpuVerifier {
+    /// Recomputes with `executor`.
+    pub fn new(executor: GpuExecutor) -> Self {
+        Self { executor: Mutex::new(executor) }
+    }
+
+    fn executor(&self) -> MutexGuard<'_, GpuExecutor> {
+        // A panic leaves the executor usable: every call sets up anew.
+        self.executor.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Recompute for GpuVerifier {
+    fn leaf_hashes(
+        &self,
+        dim: u32,
+        requests: &[LeafRequest],
+    ) -> Result<Vec<Digest>, RecomputeError> {
+        let mut executor = self.executor();
+        wanted_leaves(requests, |tiles| executor.tile_leaf_hashes(dim, tiles)).map_err(verifier)
+    }
+}
+
+impl RecomputeIteration for GpuVerifier {
+    fn iteration_root(
+        &mut self,
+        shape: Shape,
+        iteration: u32,
+        state: &Digest,
+    ) -> Result<Digest, RecomputeError> {
+        (&*self).iteration_root(shape, iteration, state)
+    }
+}
+
+/// Through a shared reference, so that one device serves as both means at once.
+impl RecomputeIteration for &GpuVerifier {
+    fn iteration_root(
+        &mut self,
+        shape: Shape,
+        iteration: u32,
+        state: &Digest,
+    ) -> Result<Digest, RecomputeError> {
+        let mut executor = self.executor();
+        let segment = Segment {
+            shape,
+            first_iteration: iteration,
+            iterations: 1,
+            start: *state,
+            solo_sync: None,
+        };
+        let mut root = None;
+        executor.begin(shape).map_err(verifier)?;
+        let ran = executor.run(&segment, &mut |output| {
+            root = Some(output.root);
+            ControlFlow::Continue(())
+        });
+        ran.map_err(verifier)?;
+        root.ok_or_else(|| {
+            RecomputeError(
+                "the GPU gave no root\nThis is a defect of the executor; please report it.".into(),
+            )
+        })
+    }
+}
+
+fn verifier(error: ExecError) -> RecomputeError {
+    RecomputeError(error.to_string())
+}
+
+/// The requested leaves, each tile computed once per stretch of
+/// [`TILES_AT_A_TIME`] tiles.
+fn wanted_leaves(
+    requests: &[LeafRequest],
+    mut hashes_of: impl FnMut(&[TileRequest]) -> Result<Vec<Vec<Digest>>, ExecError>,
+) -> Result<Vec<Digest>, ExecError> {
+    let mut leaves = Vec::with_capacity(requests.len());
+    let mut rest = requests;
+    while !rest.is_empty() {
+        let mut tiles = Vec::new();
+        let mut places: HashMap<TileRequest, usize> = HashMap::new();
+        let mut wanted = Vec::new();
+        for request in rest {
+            let place = request.place;
+            let tile = TileRequest {
+                state: request.state,
+                product: place.product,
+                tile_row: place.tile_row,
+                tile_column: place.tile_column,
+            };
+            if tiles.len() == TILES_AT_A_TIME && !places.contains_key(&tile) {
+                break;
+            }
+            let at = *places.entry(tile).or_insert_with(|| {
+                tiles.push(tile);
+                tiles.len() - 1
+            });
+            wanted.push((at, place.leaf as usize));
+        }
+        let hashes = hashes_of(&tiles)?;
+        leaves.extend(wanted.iter().map(|&(tile, leaf)| hashes[tile][leaf]));
+        rest = &rest[wanted.len()..];
+    }
+    Ok(leaves)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::protocol::plan::LeafPlace;
+
+    /// A hash that says which leaf of which tile it is.
+    fn mark(tile: &TileRequest, leaf: u32) -> Digest {
+        Digest::of(&[&tile.state.0, &tile.product.to_be_bytes(), &leaf.to_be_bytes()])
+    }
+
+    fn request(product: u32, leaf: u32) -> LeafRequest {
+        let place = LeafPlace { product, tile_row: 0, tile_column: 0, leaf };
+        LeafRequest { state: Digest([1; 32]), place }
+    }
+
+    #[test]
+    fn leaves_come_in_request_order_and_tiles_are_computed_once() {
+        // Repeated leaves, two leaves of one tile apart, more tiles than one batch.
+        let mut requests = vec![request(7, 3), request(9, 255), request(7, 0), request(7, 3)];
+        requests.extend((0..TILES_AT_A_TIME as u32 + 5).map(|product| request(product, 1)));
+        let mut computed = Vec::new();
+        let leaves = wanted_leaves(&requests, |tiles| {
+            assert!(tiles.len() <= TILES_AT_A_TIME);
+            computed.extend(tiles.to_vec());
+            Ok(tiles.iter().map(|tile| (0..256).map(|leaf| mark(tile, leaf)).collect()).collect())
+        })
+        .unwrap();
+        let expected: Vec<Digest> = requests
+            .iter()
+            .map(|request| {
+                let LeafPlace { product, leaf, .. } = request.place;
+                let state = request.state;
+                mark(&TileRequest { state, product, tile_row: 0, tile_column: 0 }, leaf)
+            })
+            .collect();
+        assert_eq!(leaves, expected);
+        assert_eq!(computed.len(), TILES_AT_A_TIME + 5);
+        assert_eq!(wanted_leaves(&[], |_| unreachable!("nothing is asked for")).unwrap(), []);
+    }
+}

@@ -1,0 +1,60 @@
+//! Digests between the device's words and the protocol's bytes.
+
+use crate::protocol::digest::Digest;
+use gpu_kernels::abi::{ChainState, DigestWords};
+
+/// Words of a digest.
+pub(super) const DIGEST_WORDS: usize = 8;
+/// Words of a [`ChainState`].
+pub(super) const CHAIN_WORDS: usize = size_of::<ChainState>() / 4;
+
+/// A digest as the device holds it.
+pub(super) fn of_digest(digest: &Digest) -> DigestWords {
+    let (words, _) = digest.0.as_chunks::<4>();
+    std::array::from_fn(|at| u32::from_be_bytes(words[at]))
+}
+
+/// A digest from the device's words.
+pub(super) fn to_digest(words: &DigestWords) -> Digest {
+    let mut bytes = [0; 32];
+    for (to, word) in bytes.as_chunks_mut::<4>().0.iter_mut().zip(words) {
+        *to = word.to_be_bytes();
+    }
+    Digest(bytes)
+}
+
+/// Every digest in `words`.
+pub(super) fn to_digests(words: &[u32]) -> impl ExactSizeIterator<Item = Digest> {
+    words.as_chunks::<DIGEST_WORDS>().0.iter().map(to_digest)
+}
+
+/// A chain that is about to compute `iteration` in slot 0.
+pub(super) fn of_chain(state: &Digest, iteration: u32) -> [u32; CHAIN_WORDS] {
+    let mut words = [0; CHAIN_WORDS];
+    words[..DIGEST_WORDS].copy_from_slice(&of_digest(state));
+    words[DIGEST_WORDS] = iteration;
+    words
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::mem::offset_of;
+
+    #[test]
+    fn words_are_big_endian_numbers_of_the_bytes() {
+        let digest = Digest(std::array::from_fn(|at| at as u8));
+        let words = of_digest(&digest);
+        assert_eq!((words[0], words[7]), (0x0001_0203, 0x1c1d_1e1f));
+        assert_eq!(to_digest(&words), digest);
+        assert_eq!(to_digests(&[words, words].concat()).collect::<Vec<_>>(), [digest, digest]);
+    }
+
+    #[test]
+    fn a_chain_is_laid_out_as_its_struct() {
+        assert_eq!(offset_of!(ChainState, state), 0);
+        assert_eq!(offset_of!(ChainState, iteration), 4 * DIGEST_WORDS);
+        let words = of_chain(&Digest([1; 32]), 7);
+        assert_eq!(words, [[0x0101_0101; 8].as_slice(), &[7, 0, 0, 0]].concat()[..]);
+    }
+}

@@ -1,0 +1,78 @@
+//! Where the lanes meet at sync points: each brings its root, all leave with X(i).
+
+use crate::protocol::chain;
+use crate::protocol::digest::Digest;
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+
+/// When a lane came to a sync point and when it left, in nanoseconds since the
+/// common start.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BarrierTimes {
+    /// i.
+    pub iteration: u32,
+    /// When the lane had its root.
+    pub arrived_ns: u64,
+    /// When it had X(i).
+    pub released_ns: u64,
+}
+
+/// A barrier that computes.
+pub(super) struct Meeting {
+    challenge: Digest,
+    round: Mutex<Round>,
+    changed: Condvar,
+}
+
+struct Round {
+    /// How many meetings are over.
+    number: u64,
+    arrived: usize,
+    roots: Vec<Digest>,
+    /// X of the last meeting. It stays until every lane has come to the next,
+    /// so until every lane has read it.
+    outcome: Digest,
+    aborted: bool,
+}
+
+impl Meeting {
+    pub(super) fn new(challenge: Digest, lanes: usize) -> Self {
+        let round = Round {
+            number: 0,
+            arrived: 0,
+            roots: vec![Digest::default(); lanes],
+            outcome: Digest::default(),
+            aborted: false,
+        };
+        Self { challenge, round: Mutex::new(round), changed: Condvar::new() }
+    }
+
+    /// Brings D(g,i) and waits for everybody's: X(i), or `None` if the run ends.
+    pub(super) fn meet(&self, lane: usize, iteration: u32, root: Digest) -> Option<Digest> {
+        let mut round = self.lock();
+        round.roots[lane] = root;
+        round.arrived += 1;
+        if round.arrived == round.roots.len() && !round.aborted {
+            round.outcome = chain::sync_digest(&self.challenge, iteration, &round.roots);
+            round.arrived = 0;
+            round.number += 1;
+            self.changed.notify_all();
+            return Some(round.outcome);
+        }
+        let number = round.number;
+        let round = self
+            .changed
+            .wait_while(round, |round| round.number == number && !round.aborted)
+            .unwrap_or_else(PoisonError::into_inner);
+        (round.number != number).then_some(round.outcome)
+    }
+
+    /// Sends everybody home.
+    pub(super) fn abort(&self) {
+        self.lock().aborted = true;
+        self.changed.notify_all();
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Round> {
+        self.round.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

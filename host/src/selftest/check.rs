@@ -1,0 +1,251 @@
+//! The one checker that every executor and every kernel variant goes through:
+//! the same cases, the same comparisons, no tolerance.
+
+use crate::executor::{ExecError, Executor, Segment, SmTiles, SoloSync, TileRequest};
+use crate::protocol::digest::{Digest, Uuid};
+use crate::protocol::plan::{LeafPlace, Shape};
+use crate::protocol::verify::{LeafRequest, Recompute, RecomputeError};
+use crate::protocol::{chain, merkle};
+use std::fmt;
+use std::ops::ControlFlow;
+
+/// What is run: one lane, T iterations, sync points every S.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Case {
+    /// n and m.
+    pub shape: Shape,
+    /// T.
+    pub iterations: u32,
+    /// S.
+    pub sync: u32,
+}
+
+impl fmt::Display for Case {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Shape { dim, products } = self.shape;
+        write!(f, "n={dim} m={products} T={} S={}", self.iterations, self.sync)
+    }
+}
+
+/// What a case must give.
+#[derive(Clone, Debug)]
+pub struct Expected {
+    challenge: Digest,
+    /// D(0,1) … D(0,T).
+    pub roots: Vec<Digest>,
+    /// s(0,0) … s(0,T).
+    pub states: Vec<Digest>,
+}
+
+/// The first thing that differs from what was expected.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{what}: expected {expected}, got {got}")]
+pub struct Difference {
+    /// Which value, with its coordinates.
+    pub what: String,
+    /// What the oracle says.
+    pub expected: String,
+    /// What was computed.
+    pub got: String,
+}
+
+/// Why a check did not pass.
+#[derive(Debug, thiserror::Error)]
+pub enum CheckError {
+    /// A value differs.
+    #[error(transparent)]
+    Differs(#[from] Difference),
+    /// The executor could not do its work.
+    #[error(transparent)]
+    Executor(#[from] ExecError),
+    /// The recomputing side could not do its work.
+    #[error("{}", .0.0)]
+    Recompute(RecomputeError),
+}
+
+fn same<T: PartialEq + fmt::Display>(
+    what: impl FnOnce() -> String,
+    expected: T,
+    got: T,
+) -> Result<(), Difference> {
+    if expected == got {
+        return Ok(());
+    }
+    Err(Difference { what: what(), expected: expected.to_string(), got: got.to_string() })
+}
+
+impl Case {
+    fn challenge(&self) -> Digest {
+        Digest::of(&[b"attest selftest", self.to_string().as_bytes()])
+    }
+
+    /// Walks the chain with roots from `root_of` (iteration, state before it).
+    ///
+    /// # Errors
+    /// Those of `root_of`.
+    pub fn expect_from<E>(
+        &self,
+        mut root_of: impl FnMut(u32, &Digest) -> Result<Digest, E>,
+    ) -> Result<Expected, E> {
+        let challenge = self.challenge();
+        let mut states = vec![chain::lane_seed(&challenge, 0, &Uuid([7; 16]))];
+        let mut roots = Vec::new();
+        for iteration in 1..=self.iterations {
+            let state = states[states.len() - 1];
+            let root = root_of(iteration, &state)?;
+            let sync = (iteration % self.sync == 0)
+                .then(|| chain::sync_digest(&challenge, iteration, &[root]));
+            states.push(chain::step(&state, iteration, &root, sync.as_ref()));
+            roots.push(root);
+        }
+        Ok(Expected { challenge, roots, states })
+    }
+}
+
+/// What an executor gave for one iteration.
+struct Seen {
+    root: Digest,
+    tile_roots: Vec<Digest>,
+}
+
+fn run(
+    executor: &mut dyn Executor,
+    case: &Case,
+    segment: &Segment,
+    seen: &mut Vec<Seen>,
+) -> Result<(), CheckError> {
+    let mut misnumbered = None;
+    executor.run(segment, &mut |output| {
+        let want = seen.len() as u32 + 1;
+        if output.iteration != want {
+            misnumbered = Some((want, output.iteration));
+            return ControlFlow::Break(());
+        }
+        seen.push(Seen { root: output.root, tile_roots: output.tile_roots.to_vec() });
+        ControlFlow::Continue(())
+    })?;
+    if let Some((want, got)) = misnumbered {
+        same(|| format!("number of an iteration of {case}"), want, got)?;
+    }
+    Ok(())
+}
+
+/// Runs `case` on `executor` in one segment and again cut at its first sync
+/// point, and compares every root, tile root, counted tile and a few tiles'
+/// leaves.
+///
+/// # Errors
+/// The first difference, or the executor's fault.
+pub fn executor(
+    executor: &mut dyn Executor,
+    case: &Case,
+    expected: &Expected,
+    oracle: &dyn Recompute,
+) -> Result<(), CheckError> {
+    let whole = Segment {
+        shape: case.shape,
+        first_iteration: 1,
+        iterations: case.iterations,
+        start: expected.states[0],
+        solo_sync: Some(SoloSync { challenge: expected.challenge, interval: case.sync }),
+    };
+    executor.begin(case.shape)?;
+    let mut seen = Vec::new();
+    run(executor, case, &whole, &mut seen)?;
+    roots(case, expected, &seen)?;
+    if let SmTiles::Counted(tiles) = executor.sm_tiles()? {
+        let sum: u128 = tiles.iter().map(|&count| u128::from(count)).sum();
+        let all = u128::from(case.shape.tiles()) * u128::from(case.iterations);
+        same(|| "tiles counted over the SMs".into(), all, sum)?;
+    }
+    leaves(executor, case, expected, &seen, oracle)?;
+
+    if case.sync < case.iterations {
+        executor.begin(case.shape)?;
+        let mut seen = Vec::new();
+        for first in (1..=case.iterations).step_by(case.sync as usize) {
+            let segment = Segment {
+                first_iteration: first,
+                iterations: case.sync.min(case.iterations + 1 - first),
+                start: expected.states[first as usize - 1],
+                solo_sync: None,
+                ..whole
+            };
+            run(executor, case, &segment, &mut seen)?;
+        }
+        roots(case, expected, &seen)?;
+    }
+    Ok(())
+}
+
+fn roots(case: &Case, expected: &Expected, seen: &[Seen]) -> Result<(), Difference> {
+    same(|| "number of iterations".into(), expected.roots.len(), seen.len())?;
+    for ((iteration, want), got) in (1..).zip(&expected.roots).zip(seen) {
+        same(|| format!("root of iteration {iteration}"), *want, got.root)?;
+        let tiles = case.shape.tiles();
+        let counted = got.tile_roots.len() as u64;
+        same(|| format!("tile roots of iteration {iteration}"), tiles, counted)?;
+        let folded = merkle::root(&got.tile_roots).unwrap_or_default();
+        same(|| format!("root over tile roots of iteration {iteration}"), *want, folded)?;
+    }
+    Ok(())
+}
+
+/// Opens the first, a middle and the last tile of the last iteration.
+fn leaves(
+    executor: &mut dyn Executor,
+    case: &Case,
+    expected: &Expected,
+    seen: &[Seen],
+    oracle: &dyn Recompute,
+) -> Result<(), CheckError> {
+    let last = case.iterations as usize;
+    let state = expected.states[last - 1];
+    let indices = [0, case.shape.tiles() / 2, case.shape.tiles() - 1];
+    let places = indices.map(|tile| LeafPlace::of(case.shape, tile * 256 + tile % 256));
+    let tiles = places.map(|place| TileRequest {
+        state,
+        product: place.product,
+        tile_row: place.tile_row,
+        tile_column: place.tile_column,
+    });
+    let requests = places.map(|place| LeafRequest { state, place });
+    let wanted = oracle.leaf_hashes(case.shape.dim, &requests).map_err(CheckError::Recompute)?;
+    let got = executor.tile_leaf_hashes(case.shape.dim, &tiles)?;
+    same(|| "number of opened tiles".into(), tiles.len(), got.len())?;
+    for (((tile, place), want), leaves) in indices.iter().zip(places).zip(wanted).zip(&got) {
+        same(|| format!("leaves of tile {tile}"), 256, leaves.len())?;
+        same(|| format!("leaf {} of tile {tile}", place.leaf), want, leaves[place.leaf as usize])?;
+        let (folded, kept) = (merkle::root(leaves), seen[last - 1].tile_roots[*tile as usize]);
+        same(|| format!("root of opened tile {tile}"), kept, folded.unwrap_or_default())?;
+    }
+    Ok(())
+}
+
+/// Compares leaves of `case` spread over its iterations, recomputed by
+/// `recompute` and by the oracle.
+///
+/// # Errors
+/// The first difference, or a fault of either side.
+pub fn recomputation(
+    recompute: &dyn Recompute,
+    case: &Case,
+    expected: &Expected,
+    oracle: &dyn Recompute,
+) -> Result<(), CheckError> {
+    let leaves = case.shape.leaves();
+    let requests: Vec<LeafRequest> = (0..16 * u64::from(case.iterations))
+        .map(|draw| LeafRequest {
+            state: expected.states[(draw / 16) as usize],
+            // The golden ratio's fraction spreads the places evenly.
+            place: LeafPlace::of(case.shape, draw.wrapping_mul(0x9e37_79b9_7f4a_7c15) % leaves),
+        })
+        .collect();
+    let want = oracle.leaf_hashes(case.shape.dim, &requests).map_err(CheckError::Recompute)?;
+    let got = recompute.leaf_hashes(case.shape.dim, &requests).map_err(CheckError::Recompute)?;
+    same(|| "number of leaves".into(), want.len(), got.len())?;
+    for ((request, want), got) in requests.iter().zip(want).zip(got) {
+        same(|| format!("leaf at {:?}", request.place), want, got)?;
+    }
+    Ok(())
+}

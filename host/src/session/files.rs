@@ -1,0 +1,230 @@
+//! Files and streams: whole or not at all, and never more than was asked for.
+//!
+//! A written file appears under its name complete or not at all; a reader gets
+//! an error, not a truncated text, where the source is longer than its limit.
+//! What was read is not interpreted here.
+
+use std::fs::File;
+use std::io::{self, Read, Write};
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+/// Where text comes from: `-` is standard input, `@FILE` a file, all else the
+/// text itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// The text itself.
+    Inline(String),
+    /// A file.
+    File(PathBuf),
+    /// Standard input.
+    Stdin,
+}
+
+impl Source {
+    /// Reads `-`, `@FILE` or the text itself.
+    pub fn of_text(typed: &str) -> Self {
+        match typed.strip_prefix('@') {
+            _ if typed == "-" => Self::Stdin,
+            Some(path) => Self::File(path.into()),
+            None => Self::Inline(typed.to_owned()),
+        }
+    }
+
+    /// Reads `-` or the path of a file, with or without a leading `@`.
+    pub fn of_path(typed: &str) -> Self {
+        match typed {
+            "-" => Self::Stdin,
+            path => Self::File(path.strip_prefix('@').unwrap_or(path).into()),
+        }
+    }
+
+    /// The source in an error message.
+    pub fn name(&self) -> String {
+        match self {
+            Self::Inline(_) => "the command line".to_owned(),
+            Self::File(path) => path.display().to_string(),
+            Self::Stdin => "standard input".to_owned(),
+        }
+    }
+
+    /// Opens the source for reading; nothing is read yet.
+    ///
+    /// # Errors
+    /// [`ReadError::Open`].
+    pub fn open(&self) -> Result<Box<dyn Read + '_>, ReadError> {
+        let failed = |cause| ReadError::Open { name: self.name(), cause };
+        Ok(match self {
+            Self::Inline(text) => Box::new(text.as_bytes()),
+            Self::Stdin => Box::new(io::stdin().lock()),
+            Self::File(path) => {
+                let file = File::open(path).map_err(failed)?;
+                if file.metadata().map_err(failed)?.is_dir() {
+                    return Err(failed(io::ErrorKind::IsADirectory.into()));
+                }
+                Box::new(file)
+            }
+        })
+    }
+
+    /// Reads UTF-8 text of at most `limit_bytes` bytes.
+    ///
+    /// # Errors
+    /// [`ReadError`]; a longer source is an error after `limit_bytes` + 1 bytes.
+    pub fn read_text(&self, limit_bytes: u64) -> Result<String, ReadError> {
+        let name = || self.name();
+        let mut bytes = Vec::new();
+        self.open()?
+            .take(limit_bytes.saturating_add(1))
+            .read_to_end(&mut bytes)
+            .map_err(|cause| ReadError::Open { name: name(), cause })?;
+        if bytes.len() as u64 > limit_bytes {
+            return Err(ReadError::TooLong { name: name(), limit_bytes });
+        }
+        String::from_utf8(bytes).map_err(|error| ReadError::NotUtf8 {
+            name: name(),
+            valid_up_to: error.utf8_error().valid_up_to(),
+        })
+    }
+}
+
+/// Why a source gave no text.
+#[derive(Debug, thiserror::Error)]
+pub enum ReadError {
+    /// It could not be opened or read.
+    #[error("cannot read {name}: {cause}\nCheck the path, or give - to read standard input.")]
+    Open {
+        /// Which source.
+        name: String,
+        /// The system's words.
+        cause: io::Error,
+    },
+    /// It is longer than its kind can be.
+    #[error(
+        "{name} holds more than {limit_bytes} bytes, the most that this can be\n\
+         Check that it is the file that was meant."
+    )]
+    TooLong {
+        /// Which source.
+        name: String,
+        /// The limit in bytes.
+        limit_bytes: u64,
+    },
+    /// It is not UTF-8.
+    #[error(
+        "{name} is not UTF-8 text: the bytes are invalid from offset {valid_up_to}\nCheck that it is the file that was meant."
+    )]
+    NotUtf8 {
+        /// Which source.
+        name: String,
+        /// Offset of the first invalid byte.
+        valid_up_to: usize,
+    },
+}
+
+/// Why a file was not written.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot write {path}: {cause}\nNothing was left behind: check the folder, its permissions and free space.", path = path.display())]
+pub struct WriteError {
+    /// Which file.
+    pub path: PathBuf,
+    /// The system's words.
+    pub cause: io::Error,
+}
+
+static WRITING: Mutex<()> = Mutex::new(());
+
+/// Holds off the start of a file write for as long as the guard lives, after
+/// waiting for one under way. For whoever is about to end the process.
+pub fn no_write_under_way() -> MutexGuard<'static, ()> {
+    WRITING.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Writes `text` and a newline to `path`: into a new file in the same folder,
+/// flushed to the disk, then renamed. A reader sees the old file or the new
+/// one, and a failure leaves the old one. The new file has mode 0666 less the
+/// umask, as any other.
+///
+/// # Errors
+/// [`WriteError`] with the file system's words.
+pub fn write_atomically(path: &Path, text: &str) -> Result<(), WriteError> {
+    let failed = |cause| WriteError { path: path.to_owned(), cause };
+    if path.is_dir() {
+        return Err(failed(io::ErrorKind::IsADirectory.into()));
+    }
+    // What exists and is not a file (/dev/null, a FIFO) can't be replaced by one.
+    if path.metadata().is_ok_and(|meta| !meta.is_file()) {
+        let mut special = File::options().write(true).open(path).map_err(failed)?;
+        return writeln!(special, "{text}").map_err(failed);
+    }
+    // A link keeps pointing where it points: the file behind it is replaced.
+    let path = &path.canonicalize().unwrap_or_else(|_| path.to_owned());
+    let folder = match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    };
+    let _guard = no_write_under_way();
+    let mut file = new_file(folder).map_err(failed)?;
+    writeln!(file, "{text}").and_then(|()| file.as_file().sync_all()).map_err(failed)?;
+    file.persist(path).map_err(|error| failed(error.error))?;
+    Ok(())
+}
+
+#[cfg(unix)]
+fn new_file(folder: &Path) -> io::Result<tempfile::NamedTempFile> {
+    use std::os::unix::fs::PermissionsExt as _;
+    let mode = std::fs::Permissions::from_mode(0o666);
+    tempfile::Builder::new().prefix(".attest-").permissions(mode).tempfile_in(folder)
+}
+
+#[cfg(not(unix))]
+fn new_file(folder: &Path) -> io::Result<tempfile::NamedTempFile> {
+    tempfile::Builder::new().prefix(".attest-").tempfile_in(folder)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sources_are_told_apart() {
+        assert_eq!(Source::of_text("-"), Source::Stdin);
+        assert_eq!(Source::of_text("@a/b"), Source::File("a/b".into()));
+        assert_eq!(Source::of_text("eyJ2"), Source::Inline("eyJ2".into()));
+        assert_eq!(Source::of_path("a.json"), Source::File("a.json".into()));
+        assert_eq!(Source::of_path("@a.json"), Source::File("a.json".into()));
+    }
+
+    #[test]
+    fn reads_stop_at_the_limit() {
+        let source = Source::Inline("12345".into());
+        assert_eq!(source.read_text(5).unwrap(), "12345");
+        assert!(matches!(source.read_text(4), Err(ReadError::TooLong { limit_bytes: 4, .. })));
+    }
+
+    #[test]
+    fn endless_file_is_an_error_not_a_hang() {
+        let source = Source::File("/dev/zero".into());
+        assert!(matches!(source.read_text(100), Err(ReadError::TooLong { .. })));
+    }
+
+    #[test]
+    fn folder_is_no_source() {
+        assert!(matches!(Source::of_path("/").read_text(9), Err(ReadError::Open { .. })));
+    }
+
+    #[test]
+    fn a_failed_write_leaves_the_old_file_and_no_other() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("out.json");
+        write_atomically(&path, "old").unwrap();
+        let missing = folder.path().join("missing/out.json");
+        let error = write_atomically(&missing, "new").unwrap_err();
+        assert!(error.to_string().starts_with("cannot write "), "{error}");
+        assert!(write_atomically(folder.path(), "new").is_err());
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "old\n");
+        write_atomically(&path, "new").unwrap();
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "new\n");
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+}

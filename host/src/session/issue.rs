@@ -1,0 +1,227 @@
+//! Issuing a challenge: what was asked for, the defaults for the rest, a fresh
+//! nonce and seed, and the clock.
+
+use crate::protocol::challenge::{
+    CHALLENGE_TYPE, Challenge, ChallengeError, ChallengeSpec, VERSION,
+};
+use crate::protocol::digest::Digest;
+use crate::protocol::json::present;
+use crate::protocol::time;
+use serde::Deserialize;
+
+/// Openings that a default challenge asks for in all: with none of the work
+/// sampled twice, a miner that left out a tenth and ground 2⁸⁰ commitments
+/// escapes with a probability below 10⁻²¹.
+const OPENINGS_DEFAULT: u64 = 1000;
+const VALIDITY_DEFAULT_S: u64 = 3600;
+
+/// What a challenge should be, as far as it matters to whoever asks: any of the
+/// challenge's fields, by the names that they have on the wire.
+#[derive(Clone, Debug, Default, Deserialize, PartialEq)]
+#[serde(deny_unknown_fields, default)]
+#[expect(missing_docs, reason = "the fields are those of the challenge in docs/protocol.md")]
+pub struct Request {
+    #[serde(deserialize_with = "present")]
+    pub version: Option<u64>,
+    #[serde(deserialize_with = "present")]
+    pub challenge_type: Option<String>,
+    #[serde(deserialize_with = "present")]
+    pub gpu_pow_seed: Option<Digest>,
+    #[serde(deserialize_with = "present")]
+    pub validator_nonce: Option<Digest>,
+    #[serde(deserialize_with = "present")]
+    pub matrix_dim: Option<u64>,
+    #[serde(deserialize_with = "present")]
+    pub num_matrices: Option<u64>,
+    #[serde(deserialize_with = "present")]
+    pub num_iterations: Option<u64>,
+    #[serde(deserialize_with = "present")]
+    pub sync_interval: Option<u64>,
+    #[serde(deserialize_with = "present")]
+    pub verification_sample_rate: Option<f64>,
+    #[serde(deserialize_with = "present")]
+    pub samples_per_iteration: Option<u64>,
+    #[serde(deserialize_with = "present")]
+    pub issued_at: Option<String>,
+    #[serde(deserialize_with = "present")]
+    pub expires_at: Option<String>,
+    #[serde(deserialize_with = "present")]
+    pub gpu_count: Option<u64>,
+    #[serde(deserialize_with = "present")]
+    pub gpu_model: Option<String>,
+    #[serde(deserialize_with = "present")]
+    pub min_memory_bytes: Option<u64>,
+    #[serde(deserialize_with = "present")]
+    pub max_duration_ms: Option<u64>,
+    #[serde(deserialize_with = "present")]
+    pub min_sm_utilization: Option<f64>,
+    #[serde(deserialize_with = "present")]
+    pub miner_id: Option<Digest>,
+    #[serde(deserialize_with = "present")]
+    pub validator_id: Option<Digest>,
+    /// Seconds from issue to expiry; wins over `expires_at`. Not a field on the wire.
+    #[serde(skip)]
+    pub valid_for_s: Option<u64>,
+}
+
+macro_rules! first_of {
+    ($first:ident, $second:ident: $($field:ident),+ $(,)?) => {
+        Request { $($field: $first.$field.or($second.$field)),+ }
+    };
+}
+
+impl Request {
+    /// This request where it says something, `other` where it doesn't.
+    pub fn or(self, other: Self) -> Self {
+        first_of!(self, other: version, challenge_type, gpu_pow_seed, validator_nonce,
+            matrix_dim, num_matrices, num_iterations, sync_interval,
+            verification_sample_rate, samples_per_iteration, issued_at, expires_at,
+            gpu_count, gpu_model, min_memory_bytes, max_duration_ms, min_sm_utilization,
+            miner_id, validator_id, valid_for_s)
+    }
+}
+
+/// Why no challenge was issued.
+#[derive(Debug, thiserror::Error)]
+pub enum IssueError {
+    /// What was asked for breaks a bound of the protocol.
+    #[error(transparent)]
+    Invalid(#[from] ChallengeError),
+    /// The operating system gave no random bytes.
+    #[error(
+        "the operating system gave no random bytes: {0}\nWithout them there is no nonce: check the system's random generator."
+    )]
+    Random(getrandom::Error),
+    /// The time of issue or expiry has no form on the wire.
+    #[error("the expiry lies outside the calendar\nAsk for a shorter validity.")]
+    Time,
+}
+
+/// Issues a challenge now: the requested fields, a fresh seed and nonce from
+/// the operating system unless given, defaults for the rest.
+///
+/// # Errors
+/// [`IssueError`].
+pub fn issue(request: &Request) -> Result<Challenge, IssueError> {
+    let fresh = || {
+        let mut bytes = [0; 32];
+        getrandom::fill(&mut bytes).map_err(IssueError::Random)?;
+        Ok::<_, IssueError>(Digest(bytes))
+    };
+    let seed = request.gpu_pow_seed.map_or_else(fresh, Ok)?;
+    let nonce = request.validator_nonce.map_or_else(fresh, Ok)?;
+    Ok(Challenge::issue(complete(request, seed, nonce, jiff::Timestamp::now())?)?)
+}
+
+/// The whole specification, from a request and what is read from outside.
+fn complete(
+    request: &Request,
+    gpu_pow_seed: Digest,
+    validator_nonce: Digest,
+    now: jiff::Timestamp,
+) -> Result<ChallengeSpec, IssueError> {
+    let iterations = request.num_iterations.unwrap_or(100);
+    let rate = request.verification_sample_rate.unwrap_or(1.0);
+    let sampled = ((rate * iterations as f64).ceil() as u64).max(1);
+    let lanes = request.gpu_count.unwrap_or(1).max(1);
+    let issued_at = match &request.issued_at {
+        Some(text) => text.clone(),
+        None => wire_time(now.as_second())?,
+    };
+    let expires_at = match (request.valid_for_s, &request.expires_at) {
+        (None, Some(text)) => text.clone(),
+        (valid_for_s, _) => {
+            // An issue time that does not parse is refused by `Challenge::issue`.
+            let from = time::parse(&issued_at).unwrap_or(now.as_second());
+            let valid_for_s = i64::try_from(valid_for_s.unwrap_or(VALIDITY_DEFAULT_S));
+            let until = valid_for_s.ok().and_then(|s| from.checked_add(s));
+            wire_time(until.ok_or(IssueError::Time)?)?
+        }
+    };
+    Ok(ChallengeSpec {
+        version: request.version.unwrap_or(VERSION),
+        challenge_type: request.challenge_type.clone().unwrap_or_else(|| CHALLENGE_TYPE.into()),
+        gpu_pow_seed,
+        validator_nonce,
+        matrix_dim: request.matrix_dim.unwrap_or(1024),
+        num_matrices: request.num_matrices.unwrap_or(8),
+        num_iterations: iterations,
+        sync_interval: request.sync_interval.unwrap_or(iterations.clamp(1, 10)),
+        verification_sample_rate: rate,
+        samples_per_iteration: request
+            .samples_per_iteration
+            .unwrap_or_else(|| OPENINGS_DEFAULT.div_ceil(sampled.saturating_mul(lanes))),
+        issued_at,
+        expires_at,
+        gpu_count: request.gpu_count,
+        gpu_model: request.gpu_model.clone(),
+        min_memory_bytes: request.min_memory_bytes,
+        max_duration_ms: request.max_duration_ms,
+        min_sm_utilization: request.min_sm_utilization,
+        miner_id: request.miner_id,
+        validator_id: request.validator_id,
+    })
+}
+
+/// YYYY-MM-DDThh:mm:ssZ.
+fn wire_time(unix_s: i64) -> Result<String, IssueError> {
+    time::format(unix_s).ok_or(IssueError::Time)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn completed(request: &Request) -> ChallengeSpec {
+        let now = jiff::Timestamp::from_second(1_700_000_000).unwrap();
+        complete(request, Digest([1; 32]), Digest([2; 32]), now).unwrap()
+    }
+
+    #[test]
+    fn what_is_typed_wins_over_the_file_and_the_file_over_the_defaults() {
+        let typed = Request { matrix_dim: Some(256), valid_for_s: Some(5), ..Request::default() };
+        let file: Request = serde_json::from_str(
+            r#"{"matrix_dim": 512, "num_matrices": 3, "expires_at": "2030-01-01T00:00:00Z"}"#,
+        )
+        .unwrap();
+        let spec = completed(&typed.or(file));
+        assert_eq!((spec.matrix_dim, spec.num_matrices, spec.num_iterations), (256, 3, 100));
+        assert_eq!(spec.issued_at, "2023-11-14T22:13:20Z");
+        assert_eq!(spec.expires_at, "2023-11-14T22:13:25Z");
+    }
+
+    #[test]
+    fn defaults_ask_for_at_least_a_thousand_openings() {
+        for (iterations, lanes, rate) in [(100, 1, 1.0), (7, 3, 1.0), (1000, 64, 0.1), (1, 1, 1.0)]
+        {
+            let spec = completed(&Request {
+                num_iterations: Some(iterations),
+                gpu_count: Some(lanes),
+                verification_sample_rate: Some(rate),
+                ..Request::default()
+            });
+            let sampled = (rate * iterations as f64).ceil() as u64;
+            assert!(spec.samples_per_iteration * sampled * lanes >= OPENINGS_DEFAULT);
+            assert!(spec.sync_interval <= iterations);
+        }
+    }
+
+    #[test]
+    fn two_challenges_differ_in_seed_and_nonce() {
+        let [a, b] = [0, 1].map(|_| issue(&Request::default()).unwrap());
+        assert_ne!(a.spec().gpu_pow_seed, b.spec().gpu_pow_seed);
+        assert_ne!(a.spec().validator_nonce, b.spec().validator_nonce);
+    }
+
+    #[test]
+    fn null_is_no_way_to_leave_a_field_out() {
+        assert!(serde_json::from_str::<Request>(r#"{"matrix_dim": null}"#).is_err());
+        assert_eq!(serde_json::from_str::<Request>("{}").unwrap(), Request::default());
+    }
+
+    #[test]
+    fn far_expiry_is_an_error_not_a_panic() {
+        let request = Request { valid_for_s: Some(u64::MAX), ..Request::default() };
+        assert!(matches!(issue(&request), Err(IssueError::Time)));
+    }
+}

@@ -1,0 +1,238 @@
+//! Answering a challenge: execute, assemble the evidence, commit, derive the
+//! samples, open them.
+//!
+//! Guarantees: what the challenge demands of the lanes is checked before the
+//! work, not after; a result comes whole or not at all.
+//! Deliberately lacks: live sessions and signing, so a challenge that names its
+//! miner is refused.
+
+use crate::evidence;
+use crate::executor::lanes::{self, Execution, Progress, RunError, RunOptions};
+use crate::executor::{Executor, Kind, LaneFacts};
+use crate::protocol::challenge::Challenge;
+use crate::protocol::digest::Digest;
+use crate::protocol::evidence::EvidenceError;
+use crate::protocol::sample;
+use crate::protocol::transcript::{LaneRoots, ResultDoc, commit};
+use std::time::Duration;
+
+/// A result, and what the miner saw while making it.
+pub struct Mined {
+    /// What to hand in.
+    pub result: ResultDoc,
+    /// From the common start of the lanes to the last root.
+    pub executed_in: Duration,
+    /// What the lanes say of themselves.
+    pub lanes: Vec<LaneFacts>,
+}
+
+/// Why there is no result. Text in two lines: what happened, what to try.
+#[derive(Debug, thiserror::Error)]
+pub enum MineError {
+    /// The challenge is over.
+    #[error("the challenge expired at {expires_at}\nAsk for a new one.")]
+    Expired {
+        /// As the challenge writes it.
+        expires_at: String,
+    },
+    /// The challenge names a miner, and nothing here holds its key.
+    #[error(
+        "the challenge may be answered by {miner_id} only\n\
+         Ask for one without a miner_id: this program does not sign results."
+    )]
+    NamedMiner {
+        /// The public key.
+        miner_id: Digest,
+    },
+    /// A lane does not meet a demand of the challenge.
+    #[error(
+        "lane {lane}: the challenge demands {demand}, and it has {got}\nChoose other devices, or ask for another challenge."
+    )]
+    Unfit {
+        /// g.
+        lane: usize,
+        /// What is demanded.
+        demand: String,
+        /// What the lane has.
+        got: String,
+    },
+    /// What must be kept during the run doesn't fit in the host's memory.
+    #[error(
+        "the tile digests of this run take {needed_bytes} bytes and the host has {free_bytes} free\n\
+         Ask for fewer iterations, fewer products or a smaller dimension."
+    )]
+    Memory {
+        /// 32 bytes a tile, over all lanes and one iteration more than there are.
+        needed_bytes: u128,
+        /// What the system could give.
+        free_bytes: u64,
+    },
+    /// The run failed or was stopped.
+    #[error(transparent)]
+    Run(#[from] RunError),
+    /// No evidence could be made of the run.
+    #[error(transparent)]
+    Evidence(#[from] EvidenceError),
+}
+
+/// Executes `challenge` on `executors`, lane g on executor g, and opens the
+/// samples that its commitment selects.
+///
+/// # Errors
+/// [`MineError`].
+pub fn mine(
+    challenge: &Challenge,
+    executors: Vec<Box<dyn Executor>>,
+    options: &RunOptions,
+    progress: &Progress<'_>,
+) -> Result<Mined, MineError> {
+    check_open(challenge, jiff::Timestamp::now().as_second())?;
+    let facts: Vec<LaneFacts> = executors.iter().map(|lane| lane.facts().clone()).collect();
+    for (lane, facts) in facts.iter().enumerate() {
+        check_fit(challenge, lane, facts)?;
+    }
+    check_memory(challenge, facts.len(), free_bytes())?;
+    tracing::debug!(lanes = facts.len(), "executing");
+    let mut execution = lanes::execute(challenge, executors, options, progress)?;
+    tracing::debug!(elapsed = ?execution.elapsed, "executed; opening the samples");
+    let result = result_of(challenge, &mut execution)?;
+    Ok(Mined { result, executed_in: execution.elapsed, lanes: facts })
+}
+
+fn result_of(challenge: &Challenge, execution: &mut Execution) -> Result<ResultDoc, MineError> {
+    let evidence = evidence::assemble(execution)?;
+    let lane = |lane: &lanes::LaneExecution| LaneRoots {
+        uuid: lane.facts.uuid,
+        iteration_roots: lane.roots.clone(),
+    };
+    let lanes: Vec<LaneRoots> = execution.lanes.iter().map(lane).collect();
+    let commitment = commit(challenge, &lanes, &evidence);
+    let no_coin = Digest::default();
+    let points = sample::derive(challenge, lanes.len() as u32, &commitment, &no_coin);
+    let openings = execution.open(&points)?;
+    Ok(ResultDoc {
+        challenge_digest: challenge.digest(),
+        commitment,
+        coin: None,
+        lanes,
+        evidence,
+        openings,
+        miner_signature: None,
+    })
+}
+
+fn check_open(challenge: &Challenge, now_unix_s: i64) -> Result<(), MineError> {
+    let spec = challenge.spec();
+    if now_unix_s >= challenge.expires_at_unix_s() {
+        return Err(MineError::Expired { expires_at: spec.expires_at.clone() });
+    }
+    match spec.miner_id {
+        Some(miner_id) => Err(MineError::NamedMiner { miner_id }),
+        None => Ok(()),
+    }
+}
+
+/// What the validator will look for in the evidence, before hours of work.
+fn check_fit(challenge: &Challenge, lane: usize, facts: &LaneFacts) -> Result<(), MineError> {
+    let spec = challenge.spec();
+    let unfit = |demand: String, got: String| Err(MineError::Unfit { lane, demand, got });
+    if let Some(model) = &spec.gpu_model
+        && *model != facts.model
+    {
+        return unfit(format!("the model {model:?}"), format!("{:?}", facts.model));
+    }
+    if let Some(bytes) = spec.min_memory_bytes
+        && facts.memory_bytes < bytes
+    {
+        return unfit(format!("{bytes} bytes of memory"), facts.memory_bytes.to_string());
+    }
+    match spec.min_sm_utilization {
+        Some(share) if share > 0.0 && facts.kind == Kind::Cpu => {
+            unfit("SM counters".to_owned(), "no SMs: it is a CPU".to_owned())
+        }
+        _ => Ok(()),
+    }
+}
+
+fn check_memory(challenge: &Challenge, lanes: usize, free_bytes: u64) -> Result<(), MineError> {
+    // Those of all iterations are kept; one more is in the executor's hands.
+    let iterations = u128::from(challenge.iterations()) + 1;
+    let tiles = u128::from(challenge.shape().tiles()) * iterations;
+    let needed_bytes = 32 * tiles * lanes as u128;
+    if needed_bytes > u128::from(free_bytes) {
+        return Err(MineError::Memory { needed_bytes, free_bytes });
+    }
+    Ok(())
+}
+
+/// What Linux says that it could give without swapping; elsewhere no limit.
+fn free_bytes() -> u64 {
+    let text = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
+    let line = text.lines().find_map(|line| line.strip_prefix("MemAvailable:"));
+    let kib = line.and_then(|rest| rest.trim().strip_suffix("kB")?.trim().parse::<u64>().ok());
+    kib.map_or(u64::MAX, |kib| kib.saturating_mul(1024))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::protocol::digest::Uuid;
+    use crate::session::issue::{Request, issue};
+
+    fn cpu() -> LaneFacts {
+        LaneFacts {
+            kind: Kind::Cpu,
+            uuid: Uuid([1; 16]),
+            model: "a CPU".to_owned(),
+            memory_bytes: 1000,
+            sm_count: 0,
+            more: serde_json::Map::new(),
+        }
+    }
+
+    fn fit(request: &Request) -> Result<(), MineError> {
+        check_fit(&issue(request).unwrap(), 0, &cpu())
+    }
+
+    #[test]
+    fn demands_are_checked_before_the_work() {
+        let any = Request::default();
+        assert!(fit(&any).is_ok());
+        assert!(fit(&Request { gpu_model: Some("a CPU".into()), ..any.clone() }).is_ok());
+        assert!(fit(&Request { gpu_model: Some("a cpu".into()), ..any.clone() }).is_err());
+        assert!(fit(&Request { min_memory_bytes: Some(1000), ..any.clone() }).is_ok());
+        assert!(fit(&Request { min_memory_bytes: Some(1001), ..any.clone() }).is_err());
+        assert!(fit(&Request { min_sm_utilization: Some(0.0), ..any.clone() }).is_ok());
+        assert!(fit(&Request { min_sm_utilization: Some(0.1), ..any }).is_err());
+    }
+
+    #[test]
+    fn the_last_second_is_too_late() {
+        let challenge = issue(&Request::default()).unwrap();
+        let end = challenge.expires_at_unix_s();
+        assert!(check_open(&challenge, end - 1).is_ok());
+        assert!(matches!(check_open(&challenge, end), Err(MineError::Expired { .. })));
+    }
+
+    #[test]
+    fn digests_that_cannot_be_kept_are_refused_by_arithmetic() {
+        let largest = issue(&Request {
+            matrix_dim: Some(32_768),
+            num_matrices: Some(4096),
+            num_iterations: Some(65_536),
+            samples_per_iteration: Some(1),
+            ..Request::default()
+        });
+        let error = check_memory(&largest.unwrap(), 64, 1 << 50).unwrap_err();
+        assert!(matches!(error, MineError::Memory { .. }), "{error}");
+        let one_tile = issue(&Request {
+            matrix_dim: Some(128),
+            num_matrices: Some(1),
+            num_iterations: Some(1),
+            ..Request::default()
+        })
+        .unwrap();
+        assert!(check_memory(&one_tile, 1, 64).is_ok());
+        assert!(check_memory(&one_tile, 1, 63).is_err());
+    }
+}

@@ -1,0 +1,332 @@
+//! The CPU executor on each instruction set of this machine, against a scalar
+//! definition written here from docs/protocol.md and against the vectors.
+
+use attest::executor::cpu::{CpuExecutor, CpuOptions, CpuVerifier, Simd, detect_simd};
+use attest::executor::{ExecError, Executor, Segment, SmTiles, SoloSync, TileRequest};
+use attest::protocol::digest::{Digest, Uuid};
+use attest::protocol::plan::{LeafPlace, Shape};
+use attest::protocol::verify::{LeafRequest, Recompute, RecomputeIteration};
+use base64::Engine as _;
+use serde_json::Value;
+use sha2::{Digest as _, Sha256};
+use std::ops::ControlFlow;
+
+/// Every executor that this CPU can run.
+fn executors() -> Vec<(Simd, CpuExecutor)> {
+    [Simd::Scalar, Simd::Avx2, Simd::Avx512]
+        .into_iter()
+        .filter_map(|simd| Some((simd, CpuExecutor::with_simd(simd, CpuOptions::default())?)))
+        .collect()
+}
+
+fn sha256(parts: &[&[u8]]) -> Digest {
+    let mut hasher = Sha256::new();
+    parts.iter().for_each(|part| hasher.update(part));
+    Digest(hasher.finalize().into())
+}
+
+/// Element k of vector x: "Operands".
+fn element(state: &Digest, product: u32, operand: u32, x: u32, k: u32) -> f64 {
+    let word = |at: usize| u32::from_be_bytes(state.0[4 * at..4 * at + 4].try_into().unwrap());
+    let counter = [k / 2, x, 2 * product + operand, word(2)];
+    let y = rand_philox::philox4x32_10(counter, [word(0), word(1)]);
+    let (lo, hi) = if k % 2 == 0 { (y[0], y[1]) } else { (y[2], y[3]) };
+    let mantissa = (u64::from(hi) << 32 | u64::from(lo)) >> 12;
+    f64::from_bits(0x4000_0000_0000_0000 | mantissa) - 3.0
+}
+
+/// One leaf's message: "Product" and "Leaves".
+fn leaf_message(dim: u32, state: &Digest, place: LeafPlace) -> Vec<u8> {
+    let (wm, wn) = (place.leaf >> 7, place.leaf >> 5 & 3);
+    let (gamma, tau) = (place.leaf >> 2 & 7, place.leaf & 3);
+    let mut message = Vec::new();
+    for a in 0..8 {
+        let row = place.tile_row * 128 + wm * 64 + gamma + 8 * a;
+        for (b, e) in (0..4).flat_map(|b| [(b, 0), (b, 1)]) {
+            let column = place.tile_column * 128 + wn * 32 + 2 * tau + 8 * b + e;
+            let output = (0..dim).fold(0.0, |sum, k| {
+                let left = element(state, place.product, 0, row, k);
+                f64::mul_add(left, element(state, place.product, 1, column, k), sum)
+            });
+            message.extend(output.to_bits().to_be_bytes());
+        }
+    }
+    message
+}
+
+#[test]
+fn leaves_equal_the_scalar_definition() {
+    // 128: one chunk of k; 1152: nine tiles a side; 1024 with the last tile
+    // and product: the largest vector numbers, and columns that end a panel.
+    for (dim, products) in [(128u32, 2), (384, 3), (1024, 1), (1152, 2)] {
+        let state = sha256(&[b"leaves", &dim.to_be_bytes()]);
+        let shape = Shape { dim, products };
+        let last = shape.tiles_per_side() - 1;
+        let tiles = [
+            TileRequest { state, product: 0, tile_row: 0, tile_column: 0 },
+            TileRequest { state, product: products - 1, tile_row: last, tile_column: 0 },
+            TileRequest { state, product: products - 1, tile_row: last / 2, tile_column: last },
+        ];
+        // First, last, and one whose four fields, 1, 1, 6 and 3, don't look alike.
+        let leaves = [0, 255, 1 << 7 | 1 << 5 | 6 << 2 | 3];
+        let expected: Vec<Digest> = tiles
+            .iter()
+            .flat_map(|tile| leaves.map(|leaf| (tile, leaf)))
+            .map(|(tile, leaf)| {
+                let &TileRequest { product, tile_row, tile_column, .. } = tile;
+                let place = LeafPlace { product, tile_row, tile_column, leaf };
+                sha256(&[&[0], &leaf_message(dim, &state, place)])
+            })
+            .collect();
+        for (simd, mut executor) in executors() {
+            let hashes = executor.tile_leaf_hashes(dim, &tiles).unwrap();
+            let got: Vec<Digest> =
+                hashes.iter().flat_map(|tile| leaves.map(|leaf| tile[leaf as usize])).collect();
+            assert_eq!(got, expected, "{simd}, n = {dim}");
+        }
+    }
+}
+
+#[test]
+fn instruction_sets_agree_on_every_tile() {
+    // 1152 is cut into blocks of unequal sizes, 256 in blocks of one tile.
+    for (dim, products) in [(128, 1), (256, 3), (1152, 1)] {
+        let segment = segment(Shape { dim, products }, 1, sha256(&[b"agree"]));
+        let outputs: Vec<_> = executors()
+            .into_iter()
+            // Without vectors the large shape would take minutes.
+            .filter(|(simd, _)| dim < 1000 || *simd != Simd::Scalar)
+            .map(|(_, mut executor)| {
+                let mut roots = Vec::new();
+                executor
+                    .run(&segment, &mut |output| {
+                        roots = output.tile_roots.to_vec();
+                        ControlFlow::Continue(())
+                    })
+                    .unwrap();
+                roots
+            })
+            .collect();
+        assert_eq!(outputs[0].len() as u64, segment.shape.tiles());
+        for pair in outputs.windows(2) {
+            assert!(pair[0] == pair[1], "tile roots differ at n = {dim}");
+        }
+    }
+}
+
+#[test]
+fn tile_roots_are_the_trees_of_the_leaf_hashes() {
+    let shape = Shape { dim: 640, products: 2 };
+    let state = sha256(&[b"trees"]);
+    for (simd, mut executor) in executors() {
+        let mut roots = Vec::new();
+        let mut keep = |output: attest::executor::IterationOutput<'_>| {
+            roots = output.tile_roots.to_vec();
+            ControlFlow::Continue(())
+        };
+        executor.run(&segment(shape, 1, state), &mut keep).unwrap();
+        let tile = TileRequest { state, product: 1, tile_row: 3, tile_column: 4 };
+        let hashes = executor.tile_leaf_hashes(640, &[tile]).unwrap().remove(0);
+        let root = attest::protocol::merkle::root(&hashes).unwrap();
+        assert_eq!(root, roots[25 + 3 * 5 + 4], "{simd}");
+    }
+}
+
+fn segment(shape: Shape, iterations: u32, start: Digest) -> Segment {
+    Segment { shape, first_iteration: 1, iterations, start, solo_sync: None }
+}
+
+/// Every verifier that this CPU can run.
+fn verifiers() -> Vec<(Simd, CpuVerifier)> {
+    [Simd::Scalar, Simd::Avx2, Simd::Avx512]
+        .into_iter()
+        .filter_map(|simd| Some((simd, CpuVerifier::with_simd(simd)?)))
+        .collect()
+}
+
+#[test]
+fn sampled_leaves_equal_the_tiles_they_lie_in() {
+    let mut executor = CpuExecutor::new(CpuOptions::default());
+    // (n, m, states, leaves): many of one product, so that rows and columns are
+    // shared, chunks of k are shortest and cores split the product; few of many
+    // products; the same leaf twice.
+    for (dim, products, states, leaves) in
+        [(128, 1, 1, 900), (256, 3, 5, 40), (1152, 1, 1, 700), (640, 2, 2, 2)]
+    {
+        let shape = Shape { dim, products };
+        let mut requests: Vec<LeafRequest> = (0..leaves)
+            .map(|i: u32| {
+                let random = sha256(&[b"sample", &dim.to_be_bytes(), &i.to_be_bytes()]).0;
+                let index = u64::from_be_bytes(random[..8].try_into().unwrap());
+                LeafRequest {
+                    state: sha256(&[&[(i % states) as u8]]),
+                    place: LeafPlace::of(shape, index % shape.leaves()),
+                }
+            })
+            .collect();
+        requests.push(requests[0]);
+        let mut tiles: Vec<TileRequest> = requests.iter().map(tile_of).collect();
+        tiles.sort_by_key(|tile| (tile.state, tile.product, tile.tile_row, tile.tile_column));
+        tiles.dedup();
+        let hashes = executor.tile_leaf_hashes(dim, &tiles).unwrap();
+        let expected: Vec<Digest> = requests
+            .iter()
+            .map(|request| {
+                let at = tiles.iter().position(|tile| *tile == tile_of(request)).unwrap();
+                hashes[at][request.place.leaf as usize]
+            })
+            .collect();
+        for (simd, verifier) in verifiers() {
+            if simd == Simd::Scalar && dim > 1000 {
+                continue; // minutes
+            }
+            for threads in [1, 3] {
+                let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+                let got = pool.install(|| verifier.leaf_hashes(dim, &requests).unwrap());
+                assert!(got == expected, "{simd}, n = {dim}, {threads} threads");
+            }
+        }
+    }
+}
+
+fn tile_of(request: &LeafRequest) -> TileRequest {
+    let LeafPlace { product, tile_row, tile_column, .. } = request.place;
+    TileRequest { state: request.state, product, tile_row, tile_column }
+}
+
+#[test]
+fn no_leaves_are_no_hashes() {
+    for (_, verifier) in verifiers() {
+        assert_eq!(verifier.leaf_hashes(128, &[]).unwrap(), []);
+    }
+}
+
+#[test]
+fn whole_iterations_verify() {
+    let vector = &vectors()[0].1;
+    let (states, roots) = &vector.lanes[0];
+    for (simd, mut verifier) in verifiers() {
+        for (i, root) in roots.iter().enumerate() {
+            let got = verifier.iteration_root(vector.shape, i as u32 + 1, &states[i]).unwrap();
+            assert_eq!(got, *root, "{simd}, iteration {}", i + 1);
+        }
+    }
+}
+
+#[test]
+fn the_best_instruction_set_is_one_that_runs() {
+    assert!(CpuExecutor::with_simd(detect_simd(), CpuOptions::default()).is_some());
+    assert!(CpuVerifier::with_simd(Simd::Scalar).is_some());
+}
+
+#[test]
+fn a_break_stops_the_run() {
+    for (simd, mut executor) in executors() {
+        let segment = segment(Shape { dim: 128, products: 1 }, 5, Digest([7; 32]));
+        let mut seen = 0;
+        let result = executor.run(&segment, &mut |output| {
+            seen = output.iteration;
+            if seen == 2 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        });
+        assert!(matches!(result, Err(ExecError::Stopped)), "{simd}");
+        assert_eq!(seen, 2, "{simd}");
+        assert_eq!(executor.sm_tiles().unwrap(), SmTiles::NotApplicable);
+    }
+}
+
+#[test]
+fn uuids_are_the_given_one_or_differ() {
+    let given = Uuid([9; 16]);
+    let uuid = |uuid| CpuExecutor::new(CpuOptions { uuid }).facts().uuid;
+    assert_eq!(uuid(Some(given)), given);
+    assert_ne!(uuid(None), uuid(None));
+}
+
+/// The parts of a vector file that an executor alone must reproduce.
+struct Vector {
+    challenge: Digest,
+    shape: Shape,
+    sync_interval: u32,
+    /// Per lane: s(g,0) … s(g,T) and D(g,1) … D(g,T).
+    lanes: Vec<(Vec<Digest>, Vec<Digest>)>,
+    leaf_5: Digest,
+}
+
+fn digests(value: &Value) -> Vec<Digest> {
+    value.as_array().unwrap().iter().map(digest).collect()
+}
+
+fn digest(value: &Value) -> Digest {
+    value.as_str().unwrap().parse().unwrap()
+}
+
+fn vectors() -> Vec<(String, Vector)> {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/vectors");
+    let mut vectors = Vec::new();
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        let file: Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
+        let Some(token) = file["challenge"].as_str() else { continue };
+        let decoded = base64::engine::general_purpose::STANDARD.decode(token).unwrap();
+        let spec: Value = serde_json::from_slice(&decoded).unwrap();
+        let number = |field: &str| spec[field].as_u64().unwrap() as u32;
+        let lanes = file["result"]["lanes"].as_array().unwrap();
+        let lanes = lanes.iter().enumerate().map(|(lane, entry)| {
+            let mut states = vec![digest(&file["lane_seeds"][lane])];
+            states.extend(digests(&file["states"][lane]));
+            (states, digests(&entry["iteration_roots"]))
+        });
+        let vector = Vector {
+            challenge: sha256(&[&decoded]),
+            shape: Shape { dim: number("matrix_dim"), products: number("num_matrices") },
+            sync_interval: number("sync_interval"),
+            lanes: lanes.collect(),
+            leaf_5: digest(&file["lane0_iteration1_leaf5"]["hash"]),
+        };
+        vectors.push((path.file_stem().unwrap().to_string_lossy().into_owned(), vector));
+    }
+    assert!(vectors.len() >= 6, "vector files are missing from {folder}");
+    vectors
+}
+
+#[test]
+fn vectors_reproduce() {
+    for (name, vector) in vectors() {
+        for (simd, mut executor) in executors() {
+            for (lane, (states, roots)) in vector.lanes.iter().enumerate() {
+                // Each iteration by itself, from the state that the file gives.
+                let mut got = Vec::new();
+                for (i, state) in states[..roots.len()].iter().enumerate() {
+                    let mut segment = segment(vector.shape, 1, *state);
+                    segment.first_iteration = i as u32 + 1;
+                    executor
+                        .run(&segment, &mut |output| {
+                            assert_eq!(output.iteration, i as u32 + 1);
+                            got.push(output.root);
+                            ControlFlow::Continue(())
+                        })
+                        .unwrap();
+                }
+                assert_eq!(&got, roots, "{name}, lane {lane}, {simd}");
+            }
+            // A single lane takes its sync steps by itself.
+            if let [(states, roots)] = vector.lanes.as_slice() {
+                let solo = SoloSync { challenge: vector.challenge, interval: vector.sync_interval };
+                let mut segment = segment(vector.shape, roots.len() as u32, states[0]);
+                segment.solo_sync = Some(solo);
+                let mut got = Vec::new();
+                executor
+                    .run(&segment, &mut |output| {
+                        got.push(output.root);
+                        ControlFlow::Continue(())
+                    })
+                    .unwrap();
+                assert_eq!(&got, roots, "{name}, in one segment, {simd}");
+            }
+            let state = vector.lanes[0].0[0];
+            let tile = TileRequest { state, product: 0, tile_row: 0, tile_column: 0 };
+            let hashes = executor.tile_leaf_hashes(vector.shape.dim, &[tile]).unwrap();
+            assert_eq!(hashes[0][5], vector.leaf_5, "{name}, leaf 5, {simd}");
+        }
+    }
+}

@@ -1,0 +1,346 @@
+//! Rust-CUDA as a compiler: what it needs, and how it is called.
+//!
+//! Its pieces come from a revision of its repository and a nightly compiler
+//! that xtask/rust-cuda pins; that folder is a workspace of its own, and
+//! nothing here is compiled, resolved or fetched for anything but
+//! `--backend rust-cuda`. Nothing is downloaded but crates.
+
+use std::env;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result, bail, ensure};
+
+use super::rustc::{identity, installed_toolchain, rustup};
+use super::table::Target;
+use crate::parts::{Part, State, find_in, folders_in, missing, show};
+
+/// Its workspace.
+const FOLDER: &str = "xtask/rust-cuda";
+
+/// What the digest of the sources covers of it.
+pub const FILES: [&str; 6] = [
+    "xtask/rust-cuda/Cargo.lock",
+    "xtask/rust-cuda/Cargo.toml",
+    "xtask/rust-cuda/kernels/Cargo.toml",
+    "xtask/rust-cuda/kernels/build.rs",
+    "xtask/rust-cuda/rust-toolchain.toml",
+    "xtask/rust-cuda/src/main.rs",
+];
+
+/// Environment: a toolchain's folder (the one with bin/ and lib/) to use
+/// instead of rustup's.
+const TOOLCHAIN_VARIABLE: &str = "ATTEST_RUST_CUDA_TOOLCHAIN";
+
+/// The compiler backend, as a library that rustc loads.
+const BACKEND_LIBRARY: &str = "librustc_codegen_nvvm.so";
+
+/// Containers that have all of it but the toolchain, which rustup in them gets.
+pub const CONTAINERS: &str = "ghcr.io/rust-gpu/rust-cuda-ubuntu24-cuda13:main (or …-ubuntu24-cuda12, \
+     …-rockylinux9-cuda13, …-rockylinux9-cuda12)";
+
+/// All that it takes, found.
+#[derive(Clone, Debug)]
+pub struct RustCuda {
+    /// Revision, compiler, CUDA.
+    pub version: String,
+    toolchain: PathBuf,
+    cuda: PathBuf,
+    backend: Option<PathBuf>,
+}
+
+/// What was found; `parts` explains it and `locate` uses it.
+struct Found {
+    channel: String,
+    toolchain: Option<PathBuf>,
+    cuda: Option<PathBuf>,
+    backend: Option<PathBuf>,
+    llvm_config: Option<PathBuf>,
+    libclang: Option<PathBuf>,
+}
+
+/// What the recipe is, for the digest of the sources.
+pub fn recipe() -> String {
+    "rust-cuda".to_owned()
+}
+
+/// What it needs on this machine.
+///
+/// # Errors
+/// If the pinned toolchain can't be read.
+pub fn parts(root: &Path) -> Result<Vec<Part>> {
+    let found = look(root)?;
+    let channel = &found.channel;
+    let in_toolchain = |relative: &str| {
+        let path = found.toolchain.as_ref()?.join(relative);
+        path.exists().then(|| show(&path))
+    };
+    // What only the building of the compiler backend takes.
+    let to_build = if found.backend.is_some() { State::Optional } else { State::Missing };
+    let components = format!(
+        "rustup toolchain install {channel} --profile minimal --component rust-src --component \
+         rustc-dev --component llvm-tools-preview"
+    );
+    let rustc_dev = found.toolchain.as_deref().and_then(rustc_dev);
+    Ok(vec![
+        Part::new("toolchain", found.toolchain.as_deref().map(show), State::Missing, &components),
+        Part::new(
+            "library source",
+            in_toolchain("lib/rustlib/src/rust/library/core/src/lib.rs"),
+            State::Missing,
+            &format!("rustup component add rust-src --toolchain {channel}"),
+        ),
+        Part::new(
+            "rustc-dev",
+            rustc_dev,
+            to_build,
+            &format!("rustup component add rustc-dev llvm-tools-preview --toolchain {channel}"),
+        ),
+        Part::new(
+            "CUDA with libNVVM",
+            found.cuda.as_ref().map(|cuda| format!("{} ({})", show(cuda), cuda_version(cuda))),
+            State::Missing,
+            "install the CUDA toolkit, 12.x or 13.x, and set CUDA_PATH to its folder",
+        ),
+        Part::new(
+            "libclang",
+            found.libclang.as_deref().map(show),
+            // The loader may know of places that are not looked at here.
+            State::Optional,
+            "apt-get install libclang-dev, or set LIBCLANG_PATH to its folder",
+        ),
+        Part::new(
+            "compiler backend",
+            found.backend.as_deref().map(show),
+            State::Optional,
+            &format!(
+                "built from source if LLVM 7 is there; or put {BACKEND_LIBRARY} on LD_LIBRARY_PATH"
+            ),
+        ),
+        Part::new(
+            "LLVM 7",
+            found.llvm_config.as_deref().map(show),
+            to_build,
+            "build llvm-7.1.0 (targets X86;NVPTX) from llvm.org's source, and set LLVM_CONFIG to its \
+             llvm-config",
+        ),
+        Part::new(
+            "container",
+            None,
+            State::Alternative,
+            &format!("with CUDA, LLVM 7 and rustup in it: {CONTAINERS}"),
+        ),
+    ])
+}
+
+/// Finds it.
+///
+/// # Errors
+/// If something is missing, with all that is and how to get it.
+pub fn locate(root: &Path) -> Result<RustCuda> {
+    let missing = missing(&parts(root)?);
+    let found = look(root)?;
+    let (Some(toolchain), Some(cuda), true) = (found.toolchain, found.cuda, missing.is_empty())
+    else {
+        bail!(
+            "Rust-CUDA is not complete on this machine\n  missing {}\n  try: those, or a container \
+             that has them: {CONTAINERS}",
+            missing.join("\n  missing ")
+        );
+    };
+    let output = Command::new(toolchain.join("bin/rustc")).arg("-vV").output();
+    let output = output.with_context(|| format!("can't start {}/bin/rustc", show(&toolchain)))?;
+    let Some(rustc) = identity(&String::from_utf8_lossy(&output.stdout)) else {
+        bail!("{}/bin/rustc does not say its version", show(&toolchain));
+    };
+    let manifest = fs::read_to_string(root.join(FOLDER).join("Cargo.toml"))?;
+    let Some(revision) = pinned_revision(&manifest) else {
+        bail!("{FOLDER}/Cargo.toml does not pin Rust-CUDA's revision");
+    };
+    let version = format!("rust-cuda {revision}, {rustc}, {}", cuda_version(&cuda));
+    Ok(RustCuda { version, toolchain, cuda, backend: found.backend })
+}
+
+fn look(root: &Path) -> Result<Found> {
+    let channel = super::rustc::pinned_release(&root.join(FOLDER))?;
+    let toolchain = env::var_os(TOOLCHAIN_VARIABLE).map(PathBuf::from).or_else(|| {
+        let list = rustup(&["toolchain", "list"])?;
+        let toolchain = installed_toolchain(&list, &channel)?;
+        let rustc = PathBuf::from(rustup(&["which", "--toolchain", toolchain, "rustc"])?.trim());
+        Some(rustc.parent()?.parent()?.to_path_buf())
+    });
+    let toolchain = toolchain.filter(|folder| folder.join("bin/cargo").is_file());
+    let library_path = folders_in("LD_LIBRARY_PATH");
+    Ok(Found {
+        channel,
+        toolchain,
+        cuda: cuda_folders().find(|folder| folder.join("nvvm/libdevice/libdevice.10.bc").is_file()),
+        backend: find_in(library_path, BACKEND_LIBRARY),
+        llvm_config: llvm_config(),
+        libclang: libclang(),
+    })
+}
+
+/// The folders in which the backend's own build looks for CUDA, in its order.
+fn cuda_folders() -> impl Iterator<Item = PathBuf> {
+    let named = ["CUDA_PATH", "CUDA_ROOT", "CUDA_TOOLKIT_ROOT_DIR"];
+    let named = named.into_iter().filter_map(env::var_os).map(PathBuf::from);
+    named.chain(["/usr/lib/cuda", "/usr/local/cuda", "/opt/cuda"].map(PathBuf::from))
+}
+
+/// `CUDA 13.0`, from `#define CUDA_VERSION 13000`.
+fn cuda_version(cuda: &Path) -> String {
+    let header = fs::read_to_string(cuda.join("include/cuda.h")).unwrap_or_default();
+    parse_cuda_version(&header).unwrap_or_else(|| "CUDA of unknown version".to_owned())
+}
+
+fn parse_cuda_version(header: &str) -> Option<String> {
+    let line = header.lines().find_map(|line| line.strip_prefix("#define CUDA_VERSION "))?;
+    let number: u32 = line.trim().parse().ok()?;
+    Some(format!("CUDA {}.{}", number / 1000, number / 10 % 100))
+}
+
+/// An llvm-config that says 7.x.
+fn llvm_config() -> Option<PathBuf> {
+    let named = env::var_os("LLVM_CONFIG").map(PathBuf::from);
+    let path = named.or_else(|| find_in(folders_in("PATH"), "llvm-config"))?;
+    let output = Command::new(&path).arg("--version").output().ok()?;
+    String::from_utf8_lossy(&output.stdout).starts_with("7.").then_some(path)
+}
+
+fn libclang() -> Option<PathBuf> {
+    let mut folders = folders_in("LIBCLANG_PATH");
+    let usual =
+        ["/usr/lib64", "/usr/lib", "/usr/lib/x86_64-linux-gnu", "/usr/lib/aarch64-linux-gnu"];
+    folders.extend(usual.map(PathBuf::from));
+    folders.extend((7..=22).rev().map(|version| format!("/usr/lib/llvm-{version}/lib").into()));
+    ["libclang.so", "libclang.so.1"].iter().find_map(|name| find_in(folders.clone(), name))
+}
+
+/// The compiler's own libraries in a toolchain, if rustc-dev is installed.
+fn rustc_dev(toolchain: &Path) -> Option<String> {
+    let targets = fs::read_dir(toolchain.join("lib/rustlib")).ok()?;
+    targets.filter_map(|entry| fs::read_dir(entry.ok()?.path().join("lib")).ok()).find_map(
+        |files| {
+            let mut files = files.filter_map(|file| Some(file.ok()?.path()));
+            files.find(|file| show(file).contains("librustc_driver")).map(|file| show(&file))
+        },
+    )
+}
+
+/// The first nine digits of `rev = "…"`.
+fn pinned_revision(manifest: &str) -> Option<String> {
+    let (_, rest) = manifest.split_once("rev = \"")?;
+    let revision = rest.split('"').next()?;
+    Some(revision.chars().take(9).collect())
+}
+
+impl RustCuda {
+    /// Compiles the kernels for one target; the PTX as libNVVM wrote it.
+    ///
+    /// # Errors
+    /// If the driver, the backend or the kernels don't build; their messages
+    /// are on stderr by then.
+    pub fn compile(&self, root: &Path, target: Target, scratch: &Path) -> Result<String> {
+        let folder = root.join(FOLDER);
+        let mut build = self.command(&self.toolchain.join("bin/cargo"), &folder, scratch)?;
+        build.args(["build", "--release", "--locked"]);
+        if self.backend.is_none() {
+            build.args(["--features", "build-backend"]);
+        }
+        run(&mut build, "building Rust-CUDA's driver")?;
+        let out = scratch.join(format!("{}.raw.ptx", target.name()));
+        let mut compile =
+            self.command(&scratch.join("release/xtask-rust-cuda"), &folder, scratch)?;
+        compile.env("ATTEST_TARGET", target.name());
+        compile.arg(target.name()).arg(folder.join("kernels")).arg(&out);
+        run(&mut compile, &format!("compiling for {}", target.name()))?;
+        fs::read_to_string(&out).with_context(|| format!("reading {}", out.display()))
+    }
+
+    /// A command that sees the pinned toolchain and libNVVM, and nothing of
+    /// the cargo that started us. rustup's proxies (bindgen calls rustfmt, in
+    /// the folder of Rust-CUDA's own rust-toolchain.toml) get that toolchain
+    /// too, and may install none.
+    fn command(&self, program: &Path, folder: &Path, scratch: &Path) -> Result<Command> {
+        let mut command = Command::new(program);
+        command.current_dir(folder);
+        for (name, _) in env::vars_os() {
+            let text = name.to_string_lossy();
+            let inherited = ["CARGO_HOME", "CARGO_HTTP", "CARGO_NET", "RUST_LOG", "RUSTUP_HOME"];
+            let ours = text.starts_with("CARGO") || text.starts_with("RUST") || text == "OUT_DIR";
+            if ours && !inherited.iter().any(|kept| text.starts_with(kept)) {
+                command.env_remove(&name);
+            }
+        }
+        let first = |folders: [PathBuf; 2], variable| {
+            env::join_paths(folders.into_iter().chain(folders_in(variable)))
+        };
+        let bin = self.toolchain.join("bin");
+        let nvvm = [self.cuda.join("nvvm/lib64"), self.toolchain.join("lib")];
+        command
+            .env("PATH", first([bin.clone(), bin], "PATH")?)
+            .env("LD_LIBRARY_PATH", first(nvvm, "LD_LIBRARY_PATH")?)
+            .env("CUDA_PATH", &self.cuda)
+            .env("RUSTUP_AUTO_INSTALL", "0")
+            .env("RUSTUP_TOOLCHAIN", &self.toolchain)
+            .env("CARGO_TARGET_DIR", scratch);
+        Ok(command)
+    }
+}
+
+fn run(command: &mut Command, what: &str) -> Result<()> {
+    let name = command.get_program().to_string_lossy().into_owned();
+    let status = command.status().with_context(|| format!("can't start {name}"))?;
+    ensure!(status.success(), "{what} with Rust-CUDA failed ({status}); its messages are above");
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cuda_says_its_version_in_its_header() {
+        assert_eq!(parse_cuda_version("x\n#define CUDA_VERSION 12080\n").unwrap(), "CUDA 12.8");
+        assert_eq!(parse_cuda_version("#define CUDA_VERSION 13000").unwrap(), "CUDA 13.0");
+        assert_eq!(parse_cuda_version("#define CUDA_VERSION_X 1"), None);
+    }
+
+    #[test]
+    fn the_digest_covers_files_that_exist_and_the_pin_is_one() {
+        let root = crate::workspace::root();
+        for file in FILES {
+            assert!(root.join(file).is_file(), "{file}");
+        }
+        let manifest = fs::read_to_string(root.join(FOLDER).join("Cargo.toml")).unwrap();
+        assert_eq!(pinned_revision(&manifest).as_deref(), Some("946c91f08"));
+        assert_eq!(
+            manifest.matches("rev = \"946c91f08").count(),
+            manifest.matches("rev =").count()
+        );
+    }
+
+    #[test]
+    fn nothing_that_a_build_calls_may_install_a_toolchain() {
+        let found = RustCuda {
+            version: String::new(),
+            toolchain: "/toolchain".into(),
+            cuda: "/cuda".into(),
+            backend: None,
+        };
+        let here = Path::new("/");
+        let command = found.command(Path::new("cargo"), here, here).unwrap();
+        let set = |name: &str, value: &str| {
+            command.get_envs().any(|(n, v)| n == name && v.is_some_and(|v| v == value))
+        };
+        assert!(set("RUSTUP_AUTO_INSTALL", "0") && set("RUSTUP_TOOLCHAIN", "/toolchain"));
+    }
+
+    #[test]
+    fn our_own_lock_file_has_nothing_of_it() {
+        let lock = fs::read_to_string(crate::workspace::root().join("Cargo.lock")).unwrap();
+        assert!(!lock.contains("\"cuda_std\"") && !lock.contains("\"cuda_builder\""));
+    }
+}
