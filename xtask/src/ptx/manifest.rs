@@ -4,7 +4,7 @@
 use std::fs;
 use std::path::Path;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, anyhow};
 use serde::{Deserialize, Serialize};
 
 use super::table::Target;
@@ -64,8 +64,8 @@ impl Manifest {
     /// If there is none, or it can't be understood.
     pub fn read(folder: &Path) -> Result<Manifest> {
         let path = folder.join(FILE);
-        let text = fs::read_to_string(&path).with_context(|| {
-            format!("can't read {}\n  try: cargo xtask ptx generates it", path.display())
+        let text = fs::read_to_string(&path).map_err(|error| {
+            anyhow!("can't read {}: {error}\n  try: cargo xtask ptx writes it", path.display())
         })?;
         serde_json::from_str(&text).with_context(|| {
             format!("can't understand {}\n  try: cargo xtask ptx writes it anew", path.display())

@@ -12,7 +12,8 @@ mod hash;
 mod multiply;
 
 use crate::abi::{
-    GEMM_M16N8K8, GEMM_PART_BYTES, GEMM_SCRATCH_BYTES_PER_BLOCK, GEMM_SPLIT_MAX, GemmParams, TileSchedule,
+    GEMM_M16N8K8, GEMM_PART_BYTES, GEMM_SCRATCH_BYTES_PER_BLOCK, GEMM_SPLIT_MAX, GemmParams,
+    TileSchedule,
 };
 use crate::device::async_copy::{
     barrier_init, fence_barrier_init, registers_lower, registers_raise,
@@ -57,8 +58,7 @@ const _: () = assert!(
     MULTIPLIER_WARPS * 32 * MULTIPLIER_REGISTERS + HASHER_THREADS * HASHER_REGISTERS <= 65536,
     "the register file has 65,536"
 );
-const _: () =
-    assert!(
+const _: () = assert!(
     GEMM_SCRATCH_BYTES_PER_BLOCK == SLOTS as u64 * TILE_BYTES + GEMM_PART_BYTES,
     "the scratch must fit"
 );
@@ -190,9 +190,7 @@ fn scratch_slot(params: &GemmParams, turn: u32) -> u64 {
 /// What block `block` keeps of its part: the root, then the count of parts.
 #[inline(always)]
 fn part_record(params: &GemmParams, block: u32) -> u64 {
-    params.scratch
-        + (block + 1) as u64 * GEMM_SCRATCH_BYTES_PER_BLOCK
-        - GEMM_PART_BYTES
+    params.scratch + (block + 1) as u64 * GEMM_SCRATCH_BYTES_PER_BLOCK - GEMM_PART_BYTES
 }
 
 /// Where leaf `l` lies in a slot: 16-byte word w at (256·w + place)·16, odd

@@ -82,10 +82,11 @@ impl Bench {
         let chain = DeviceMemory::new(gpu, 4 * CHAIN_WORDS as u64)?;
         Upload::new(gpu, CHAIN_WORDS as u64)?.send(gpu, &chain, &words::of_chain(state, 1))?;
         Ok(Self {
-            space: Workspace {
-                operands: DeviceMemory::new(gpu, SHAPE.operand_bytes_per_product())?,
-                scratch: DeviceMemory::new(gpu, scratch_bytes(&product.shape, sm_count))?,
-            },
+            space: Workspace::new(
+                gpu,
+                SHAPE.operand_bytes_per_product(),
+                scratch_bytes(&product.shape, sm_count),
+            )?,
             chain,
             tile_roots: DeviceMemory::new(gpu, tiles * tile_bytes)?,
             leaf_hashes: DeviceMemory::new(gpu, leaf_bytes)?,

@@ -27,6 +27,16 @@ pub(super) struct Workspace {
     pub scratch: DeviceMemory,
 }
 
+impl Workspace {
+    /// Allocates; the scratch starts zeroed, as the product kernels ask.
+    pub(super) fn new(gpu: &Gpu, operand_bytes: u64, scratch_bytes: u64) -> Result<Self, Failure> {
+        let operands = DeviceMemory::new(gpu, operand_bytes)?;
+        let scratch = DeviceMemory::new(gpu, scratch_bytes)?;
+        gpu.clear(&scratch)?;
+        Ok(Self { operands, scratch })
+    }
+}
+
 /// Everything that one shape needs.
 #[derive(Debug)]
 pub(super) struct Lane {
@@ -103,10 +113,7 @@ impl Lane {
         let readback_words = (bytes.tile_roots + bytes.roots) / 4;
         let counter_words = bytes.counters / 4;
         Ok(Self {
-            workspace: Workspace {
-                operands: memory(bytes.operands)?,
-                scratch: memory(bytes.scratch)?,
-            },
+            workspace: Workspace::new(gpu, bytes.operands, bytes.scratch)?,
             chain: memory(4 * CHAIN_WORDS as u64)?,
             tile_roots: memory(bytes.tile_roots)?,
             roots: memory(bytes.roots)?,

@@ -72,10 +72,7 @@ impl Openings {
                     });
                 }
                 let bytes = tiles.clamp(1, fitting) * operand_bytes_per_tile(dim);
-                Some(Workspace {
-                    operands: DeviceMemory::new(gpu, bytes).map_err(wrap)?,
-                    scratch: DeviceMemory::new(gpu, scratch).map_err(wrap)?,
-                })
+                Some(Workspace::new(gpu, bytes, scratch).map_err(wrap)?)
             }
         };
         Self::with(gpu, own, tiles.clamp(1, BATCH_TILES_MAX)).map_err(wrap)

@@ -9,7 +9,8 @@
 
 use crate::protocol::plan::Shape;
 use gpu_kernels::abi::{
-    FILL_THREADS, GEMM_SCRATCH_BYTES_PER_BLOCK, GEMM_SPLIT_MAX, GemmGrid, GemmKernel, MERKLE_GROUP, SmCounter,
+    FILL_THREADS, GEMM_SCRATCH_BYTES_PER_BLOCK, GEMM_SPLIT_MAX, GemmGrid, GemmKernel, MERKLE_GROUP,
+    SmCounter,
 };
 use std::fmt;
 
