@@ -30,7 +30,7 @@ fn element(state: &Digest, product: u32, operand: u32, x: u32, k: u32) -> f64 {
     let word = |at: usize| u32::from_be_bytes(state.0[4 * at..4 * at + 4].try_into().unwrap());
     let counter = [k / 2, x, 2 * product + operand, word(2)];
     let y = rand_philox::philox4x32_10(counter, [word(0), word(1)]);
-    let (lo, hi) = if k % 2 == 0 { (y[0], y[1]) } else { (y[2], y[3]) };
+    let (lo, hi) = if k.is_multiple_of(2) { (y[0], y[1]) } else { (y[2], y[3]) };
     let mantissa = (u64::from(hi) << 32 | u64::from(lo)) >> 12;
     f64::from_bits(0x4000_0000_0000_0000 | mantissa) - 3.0
 }

@@ -13,4 +13,4 @@ pub mod tree;
 
 pub use executor::OracleExecutor;
 pub use miner::{Run, execute};
-pub use oracle::{Operand, Oracle};
+pub use oracle::Oracle;

@@ -42,7 +42,7 @@ pub enum RunError {
         /// What happened and what to try.
         source: Box<ExecError>,
     },
-    /// A lane gave no sign of life for longer than [`Patience`] allows.
+    /// A lane gave no sign of life for longer than [`Patience`](super::Patience) allows.
     #[error(
         "lane {lane} ({device}) hung in iteration {iteration}: silent for {silent_ms} ms\n\
          Look at the device (its driver's log, its temperature), or run without it."
@@ -57,7 +57,7 @@ pub enum RunError {
         /// How long it was silent.
         silent_ms: u64,
     },
-    /// An executor panicked or broke the contract of [`Executor::run`].
+    /// An executor panicked or broke the contract of [`Executor::run`](crate::executor::Executor::run).
     #[error(
         "lane {lane} ({device}) broke down in iteration {iteration}: {cause}\n\
          This is a defect of the executor; please report it."
