@@ -317,7 +317,7 @@ pub const GEMM_M8N8K4: GemmKernel = GemmKernel {
 /// Tensor cores of compute capability 9.0 (`mma.m16n8k8`), hashing overlapped.
 pub const GEMM_M16N8K8: GemmKernel = GemmKernel {
     name: "gemm_m16n8k8",
-    threads: 384,
+    threads: 416,
     shared_bytes: 6 * 2 * 16384 + 512 * 32 + 256,
     grid: GemmGrid::Persistent,
     unit: Unit::TensorCore,

@@ -1,13 +1,14 @@
 //! `gemm_m16n8k8`: the product on Hopper's FP64 tensor cores, with
 //! hashing beside it. One block per SM, persistent over tiles: eight warps
-//! multiply (each 64×32), four hash. Slabs of both panels arrive by bulk copies
-//! six stages deep; a finished tile goes through a scratch of the block's own,
+//! multiply (each 64×32), four hash, one feeds: slabs of both panels arrive by
+//! bulk copies six stages deep; a finished tile goes through a scratch of the block's own,
 //! which stays in L2, to the hashing warps, so that C is never written out.
 //!
 //! [`TileSchedule`] cuts the tiles that would leave most blocks idle at the
 //! end into parts; the block that finishes a tile's last part joins their
 //! roots.
 
+mod feed;
 mod hash;
 mod multiply;
 
@@ -30,8 +31,10 @@ const SLAB_BYTES: u32 = SLAB_DOUBLES * 8;
 const STAGE_BYTES: u32 = 2 * SLAB_BYTES;
 const MULTIPLIER_WARPS: u32 = 8;
 const HASHER_THREADS: u32 = 128;
+const FEEDER_WARP: u32 = MULTIPLIER_WARPS + HASHER_THREADS / 32;
 const MULTIPLIER_REGISTERS: u32 = 216;
 const HASHER_REGISTERS: u32 = 72;
+const FEEDER_REGISTERS: u32 = 32;
 /// Tiles in the scratch.
 const SLOTS: u32 = 2;
 const TILE_BYTES: u64 = TILE as u64 * TILE as u64 * 8;
@@ -45,17 +48,19 @@ const TILE_FULL_AT: u32 = EMPTY_AT + STAGES * 8;
 const TILE_EMPTY_AT: u32 = TILE_FULL_AT + SLOTS * 8;
 const MESSAGE_AT: u32 = TILE_EMPTY_AT + SLOTS * 8;
 const SHARE_AT: u32 = MESSAGE_AT + 8;
-const FEED_AT: u32 = SHARE_AT + 16;
-const PROGRESS_AT: u32 = FEED_AT + 24;
+const PROGRESS_AT: u32 = SHARE_AT + 16;
 const SHARED_END: u32 = PROGRESS_AT + 16;
 
 const _: () = assert!(
-    GEMM_M16N8K8.threads == MULTIPLIER_WARPS * 32 + HASHER_THREADS,
-    "two multiplying warpgroups and one hashing"
+    GEMM_M16N8K8.threads == (FEEDER_WARP + 1) * 32,
+    "two multiplying warpgroups, one hashing, and the feeding warp"
 );
 const _: () = assert!(GEMM_M16N8K8.shared_bytes >= SHARED_END, "the shared-memory map must fit");
 const _: () = assert!(
-    MULTIPLIER_WARPS * 32 * MULTIPLIER_REGISTERS + HASHER_THREADS * HASHER_REGISTERS <= 65536,
+    MULTIPLIER_WARPS * 32 * MULTIPLIER_REGISTERS
+        + HASHER_THREADS * HASHER_REGISTERS
+        + 32 * FEEDER_REGISTERS
+        <= 65536,
     "the register file has 65,536"
 );
 const _: () = assert!(
@@ -170,10 +175,15 @@ crate::kernel! {
         unsafe {
             if warp < MULTIPLIER_WARPS {
                 registers_raise::<MULTIPLIER_REGISTERS>();
-                multiply::run(&params, share, shared, thread);
-            } else {
+                multiply::run(&params, share, shared);
+            } else if warp < FEEDER_WARP {
                 registers_lower::<HASHER_REGISTERS>();
                 hash::run(&params, share, shared, thread - MULTIPLIER_WARPS * 32);
+            } else {
+                registers_lower::<FEEDER_REGISTERS>();
+                if thread == FEEDER_WARP * 32 {
+                    feed::run(&params, share, shared);
+                }
             }
         }
     }

@@ -1,107 +1,15 @@
-//! The multiplying warps, and the one lane among them that feeds the stages.
+//! The multiplying warps.
 
 use super::{
-    EMPTY_AT, FEED_AT, FULL_AT, SLAB_BYTES, SLOTS, STAGE_BYTES, STAGES, Share, TILE_EMPTY_AT,
+    EMPTY_AT, FULL_AT, SLAB_BYTES, SLOTS, STAGE_BYTES, STAGES, Share, TILE_EMPTY_AT,
     TILE_FULL_AT, leaf_place, scratch_slot,
 };
 use crate::abi::GemmParams;
-use crate::device::async_copy::{barrier_arrive, barrier_arrive_expect, barrier_wait, copy_bulk};
-use crate::device::memory::{
-    load_shared_f64x2, load_shared_u32, load_shared_u64, store_global_f64x2, store_shared_u32,
-    store_shared_u64,
-};
+use crate::device::async_copy::{barrier_arrive, barrier_wait};
+use crate::device::memory::{load_shared_f64x2, store_global_f64x2};
 use crate::device::mma::mma_m16n8k8;
-use crate::device::thread::{block_id, grid_size, thread_id, warp_barrier};
-use crate::kernels::parts::Panels;
-use crate::tile::{SLAB_K, TILE, word_in_chunk};
-
-/// How many slabs the copies run ahead of the products: less than all stages,
-/// so that the refilled stage was left by every warp some time ago.
-const LEAD: u32 = 4;
-const _: () = assert!(LEAD < STAGES, "a stage in use would be overwritten");
-const _: () = assert!(LEAD <= TILE / SLAB_K, "the copies run ahead by less than a tile");
-
-/// Half of a slab's run of eight inner indices: 64 vectors.
-const HALF_RUN_BYTES: u32 = 4096;
-
-/// What the feeding lane copies: the panels of one tile, whole or in part. Its
-/// state is in shared memory, where it costs the other lanes no registers.
-#[derive(Clone, Copy)]
-struct Feed {
-    shared: u32,
-}
-
-impl Feed {
-    /// Turns to a tile.
-    ///
-    /// # Safety
-    /// - One thread of the block calls it; parameters as documented.
-    #[inline(always)]
-    unsafe fn turn_to(self, params: &GemmParams, tile: u32, split: u32, part: u32) {
-        // SAFETY: the caller's; the words of shared memory are the feed's.
-        unsafe {
-            let panels = Panels::of(params, tile);
-            let state = self.shared + FEED_AT;
-            store_shared_u64(state, panels.a);
-            store_shared_u64(state + 8, panels.b);
-            store_shared_u32(state + 16, split);
-            store_shared_u32(state + 20, part);
-        }
-    }
-
-    /// Copies the next slab into a stage, once the stage is free.
-    ///
-    /// # Safety
-    /// - One thread of the block calls it, for every slab in turn; `parity` is
-    ///   that of the stage's use before the last: the wait ends when that use
-    ///   was read by every warp.
-    #[inline(always)]
-    unsafe fn next(self, stage: u32, parity: u32) {
-        let full = self.shared + FULL_AT + stage * 8;
-        let to = self.shared + stage * STAGE_BYTES;
-        let state = self.shared + FEED_AT;
-        // SAFETY: the stage is free once its readers have arrived; the panels
-        // have the slab.
-        unsafe {
-            let (a, b) = (load_shared_u64(state), load_shared_u64(state + 8));
-            let (split, part) = (load_shared_u32(state + 16), load_shared_u32(state + 20));
-            barrier_wait(self.shared + EMPTY_AT + stage * 8, parity);
-            if split == 1 {
-                barrier_arrive_expect(full, STAGE_BYTES);
-                copy_bulk(to, a, SLAB_BYTES, full);
-                copy_bulk(to + SLAB_BYTES, b, SLAB_BYTES, full);
-            } else {
-                // 64 rows, and all or 64 columns: half of each run of eight
-                // inner indices, to the place that it has in the whole slab.
-                let columns = if split == 2 { SLAB_BYTES } else { 2 * HALF_RUN_BYTES };
-                barrier_arrive_expect(full, 2 * HALF_RUN_BYTES + columns);
-                let rows_at = if split == 2 { part } else { part >> 1 } * HALF_RUN_BYTES;
-                copy_half_runs(to + rows_at, a + rows_at as u64, full);
-                if split == 2 {
-                    copy_bulk(to + SLAB_BYTES, b, SLAB_BYTES, full);
-                } else {
-                    let columns_at = (part & 1) * HALF_RUN_BYTES;
-                    copy_half_runs(to + SLAB_BYTES + columns_at, b + columns_at as u64, full);
-                }
-            }
-            store_shared_u64(state, a + SLAB_BYTES as u64);
-            store_shared_u64(state + 8, b + SLAB_BYTES as u64);
-        }
-    }
-}
-
-/// Copies 64 vectors of a slab: half of each of its two runs.
-///
-/// # Safety
-/// - As for [`copy_bulk`].
-#[inline(always)]
-unsafe fn copy_half_runs(to: u32, from: u64, full: u32) {
-    // SAFETY: the caller's.
-    unsafe {
-        copy_bulk(to, from, HALF_RUN_BYTES, full);
-        copy_bulk(to + 2 * HALF_RUN_BYTES, from + 2 * HALF_RUN_BYTES as u64, HALF_RUN_BYTES, full);
-    }
-}
+use crate::device::thread::{thread_id, warp_barrier};
+use crate::tile::{SLAB_K, word_in_chunk};
 
 /// Stage and parity of the pipeline, the same in all warps.
 #[derive(Clone, Copy)]
@@ -143,40 +51,23 @@ impl Place {
 /// # Safety
 /// - Threads 0 … 255 of the block call it; parameters as documented.
 #[inline(always)]
-pub unsafe fn run(params: &GemmParams, share: Share, shared: u32, thread: u32) {
-    let warp = thread >> 5;
-    if share.whole() == 0 && !share.has_part() {
-        return;
-    }
+pub unsafe fn run(params: &GemmParams, share: Share, shared: u32) {
     // SAFETY: parameters as documented; barriers as the map in `super` says.
     unsafe {
-        if thread == 0 {
-            let feed = Feed { shared };
-            if share.whole() > 0 {
-                feed.turn_to(params, block_id(), 1, 0);
-            } else {
-                feed.turn_to(params, share.part_tile(), share.split(), share.part());
-            }
-            // A barrier nobody has arrived at counts as past parity 1.
-            let mut stage = 0;
-            while stage < LEAD {
-                feed.next(stage, 1);
-                stage += 1;
-            }
-        }
         let mut position = Position { stage: 0, parity: 0 };
         let mut turn = 0;
         while turn < share.whole() {
             let warp = thread_id() >> 5;
             let whole = Place::of(shared, warp >> 2, warp & 3, 0);
-            let c = item::<4>(params, share, shared, turn, whole, &mut position);
+            let c = item::<4>(params, shared, whole, &mut position);
             hand_over::<4>(params, shared, turn, whole, &c);
             turn += 1;
         }
         // A part: the same eight warps, each on fewer rows of a leaf.
+        let warp = thread_id() >> 5;
         if share.split() == 2 {
             let part = Place::of(shared, share.part(), warp & 3, (warp >> 2) * 2);
-            let c = item::<2>(params, share, shared, turn, part, &mut position);
+            let c = item::<2>(params, shared, part, &mut position);
             hand_over::<2>(params, shared, turn, part, &c);
         } else if share.split() == 4 {
             let part = Place::of(
@@ -185,7 +76,7 @@ pub unsafe fn run(params: &GemmParams, share: Share, shared: u32, thread: u32) {
                 (share.part() & 1) * 2 + (warp & 1),
                 warp >> 1,
             );
-            let c = item::<1>(params, share, shared, turn, part, &mut position);
+            let c = item::<1>(params, shared, part, &mut position);
             hand_over::<1>(params, shared, turn, part, &c);
         }
     }
@@ -196,18 +87,16 @@ pub unsafe fn run(params: &GemmParams, share: Share, shared: u32, thread: u32) {
 /// before them are multiplied.
 ///
 /// # Safety
-/// - As for [`run`]; `turn` counts the block's tiles.
+/// - As for [`run`].
 #[inline(always)]
 unsafe fn item<const BLOCKS: usize>(
     params: &GemmParams,
-    share: Share,
     shared: u32,
-    turn: u32,
     place: Place,
     position: &mut Position,
 ) -> [f64; 64] {
     let slabs = params.dim / SLAB_K;
-    let thread = thread_id();
+    let lane = thread_id() & 31;
     let Position { mut stage, mut parity } = *position;
     let mut c = [0.0f64; 64];
     // SAFETY: the caller's.
@@ -217,10 +106,6 @@ unsafe fn item<const BLOCKS: usize>(
         let mut first = Fragments::load(place.a_at + here, place.b_at + here);
         let mut slab = 0;
         while slab < slabs {
-            if thread == 0 {
-                feed_ahead(params, share, shared, turn, slab, stage, parity);
-            }
-            warp_barrier();
             let here = stage * STAGE_BYTES;
             let second = Fragments::load(place.a_at + here + 8192, place.b_at + here + 8192);
             multiply_eight::<BLOCKS>(&mut c, first, place.a_at + here);
@@ -238,52 +123,13 @@ unsafe fn item<const BLOCKS: usize>(
             }
             multiply_eight::<BLOCKS>(&mut c, second, place.a_at + here + 8192);
             warp_barrier();
-            if thread & 31 == 0 {
+            if lane == 0 {
                 barrier_arrive(empty);
             }
         }
     }
     *position = Position { stage, parity };
     c
-}
-
-/// Copies the slab that is [`LEAD`] ahead of slab `slab` of the block's
-/// `turn`-th tile, if there is one.
-///
-/// # Safety
-/// - As for [`Feed::next`].
-#[inline(always)]
-unsafe fn feed_ahead(
-    params: &GemmParams,
-    share: Share,
-    shared: u32,
-    turn: u32,
-    slab: u32,
-    stage: u32,
-    parity: u32,
-) {
-    let slabs = params.dim / SLAB_K;
-    let feed = Feed { shared };
-    // SAFETY: the caller's.
-    unsafe {
-        if slab + LEAD >= slabs {
-            let (next, whole) = (turn + 1, share.whole());
-            if next >= whole && (next > whole || !share.has_part()) {
-                return;
-            }
-            if slab + LEAD == slabs {
-                if next < whole {
-                    feed.turn_to(params, block_id() + next * grid_size(), 1, 0);
-                } else {
-                    feed.turn_to(params, share.part_tile(), share.split(), share.part());
-                }
-            }
-        }
-        let ahead = stage + LEAD;
-        let (to, use_parity) =
-            if ahead >= STAGES { (ahead - STAGES, parity) } else { (ahead, parity ^ 1) };
-        feed.next(to, use_parity);
-    }
 }
 
 /// What eight inner indices start with: all of B's fragments, and A's of the
