@@ -7,7 +7,7 @@ use serde_json::Value;
 fn help_has_examples_and_exit_codes() {
     let help = run(["--help"]).expect(OK).stdout;
     assert!(help.contains("Exit codes:"), "{help}");
-    for command in ["challenge", "run", "verify", "inspect", "selftest"] {
+    for command in ["challenge", "run", "verify", "inspect", "selftest", "bench"] {
         let help = run([command, "--help"]).expect(OK).stdout;
         assert!(help.contains("Examples:"), "{command}: {help}");
     }
@@ -29,6 +29,7 @@ fn asking_for_a_gpu_where_there_is_none_is_a_clear_error() {
         eprintln!("skipped: this machine has a GPU");
         return;
     }
+    run(["bench"]).expect(COULD_NOT_RUN).says("GPU").printed_nothing();
     let token = run(["challenge", "--dim", "128"]).expect(OK).stdout;
     for args in [&["--executor", "gpu"][..], &["--devices", "0"]] {
         let all = ["run", "--challenge", token.trim_end()];

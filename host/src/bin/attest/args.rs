@@ -1,10 +1,13 @@
 //! What can be typed. Types only: nothing is opened, resolved or computed here.
 
+use attest::executor::gpu::Variant;
 use attest::protocol::bound::OmittedShare;
 use attest::protocol::digest::Digest;
+use attest::protocol::plan::Shape;
 use clap::builder::PossibleValue;
 use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
 use std::path::PathBuf;
+use std::time::Duration;
 
 const EXIT_CODES: &str = "\
 Exit codes:
@@ -65,6 +68,8 @@ pub enum Command {
     Selftest(Selftest),
     /// Issue, execute and verify a challenge on this machine, then tamper with the result
     Demo,
+    /// Measure the attested loop on a GPU, beside cuBLAS where it can be loaded
+    Bench(Bench),
     /// Print a completion script for a shell
     #[command(after_help = "Example:\n  attest completions bash > /etc/bash_completion.d/attest")]
     Completions {
@@ -310,10 +315,59 @@ pub struct Selftest {
     pub json: bool,
 }
 
-fn parse_duration(text: &str) -> Result<std::time::Duration, String> {
+/// `attest bench`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  attest bench
+  attest bench --shape 4096x8 --shape 1024x1 --json
+  attest bench --variant sm_80/gemm_m8n8k4
+
+All sides take turns in one process, so that they work under the same load;
+the median of the turns counts.")]
+pub struct Bench {
+    /// CUDA device index
+    #[arg(long, value_name = "INDEX", default_value_t = 0)]
+    pub device: u32,
+    /// Dimension and products of an iteration, as 4096x8; may be given again
+    #[arg(long, value_name = "NxM", value_parser = parse_shape, default_value = "4096x8")]
+    pub shape: Vec<Shape>,
+    /// Only this kernel variant, as sm_90a/gemm_m16n8k8 [default: the fastest that loads]
+    #[arg(long, value_name = "VARIANT")]
+    pub variant: Option<Variant>,
+    /// Turns of each side
+    #[arg(long, value_name = "COUNT", default_value_t = 3)]
+    pub turns: u32,
+    /// Least length of a turn, as 1500ms
+    #[arg(long, value_name = "DURATION", value_parser = parse_duration, default_value = "1500ms")]
+    pub turn: Duration,
+    /// Where cuBLAS is [default: where the dynamic loader finds it]
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub cublas: Option<PathBuf>,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// NxM within the protocol's bounds.
+fn parse_shape(text: &str) -> Result<Shape, String> {
+    let shape = text.split_once('x').and_then(|(dim, products)| {
+        Some(Shape { dim: dim.parse().ok()?, products: products.parse().ok()? })
+    });
+    let valid = |shape: &Shape| {
+        shape.dim.is_multiple_of(128)
+            && (128..=32_768).contains(&shape.dim)
+            && (1..=4096).contains(&shape.products)
+    };
+    shape.filter(valid).ok_or_else(|| {
+        "expected a multiple of 128 up to 32768 and 1 to 4096 products, as 4096x8".to_owned()
+    })
+}
+
+fn parse_duration(text: &str) -> Result<Duration, String> {
     let hint = "expected a positive duration such as 500ms, 90s, 10m or 1h30m";
     let span: jiff::SignedDuration = text.parse().map_err(|_| hint.to_owned())?;
-    match std::time::Duration::try_from(span) {
+    match Duration::try_from(span) {
         Ok(duration) if !duration.is_zero() => Ok(duration),
         _ => Err(hint.to_owned()),
     }

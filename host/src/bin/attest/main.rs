@@ -26,6 +26,7 @@ fn main() -> ExitCode {
         Command::Inspect(args) => commands::inspect::run(&args),
         Command::Selftest(args) => commands::selftest::run(&args, color),
         Command::Demo => commands::demo::run(color),
+        Command::Bench(args) => commands::bench::run(&args),
         Command::Completions { shell } => commands::completions::run(shell),
     };
     outcome::exit_code(result, color)
