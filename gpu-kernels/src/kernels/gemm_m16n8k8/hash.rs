@@ -8,7 +8,10 @@
 //! out [`HEAP_DELAY`] tiles late. A part's tree has nobody behind it and is
 //! reduced level by level.
 
-use super::{HASHER_THREADS, HEAP_AT, HEAP_NODES, MESSAGE_AT, PROGRESS_AT, SLOTS, Share, TILE_EMPTY_AT, TILE_FULL_AT, leaf_place, part_record, scratch_slot, Tile};
+use super::{
+    HASHER_THREADS, HEAP_AT, HEAP_NODES, MESSAGE_AT, PROGRESS_AT, SLOTS, Share, TILE_EMPTY_AT,
+    TILE_FULL_AT, Tile, leaf_place, part_record, scratch_slot,
+};
 use crate::abi::{DigestWords, GemmParams};
 use crate::device::async_copy::{barrier_arrive, barrier_wait};
 use crate::device::memory::{

@@ -12,7 +12,10 @@ mod feed;
 mod hash;
 mod multiply;
 
-use crate::abi::{GEMM_M16N8K8, GEMM_PART_BYTES, GEMM_SCRATCH_BYTES_PER_BLOCK, GEMM_SPLIT_MAX, GemmParams, TileSchedule, raster};
+use crate::abi::{
+    GEMM_M16N8K8, GEMM_PART_BYTES, GEMM_SCRATCH_BYTES_PER_BLOCK, GEMM_SPLIT_MAX, GemmParams,
+    TileSchedule, raster,
+};
 use crate::device::async_copy::{
     barrier_init, fence_barrier_init, registers_lower, registers_raise,
 };
