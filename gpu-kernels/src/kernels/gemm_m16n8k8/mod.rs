@@ -154,7 +154,7 @@ crate::kernel! {
                 let mut i = 0;
                 while i < STAGES {
                     barrier_init(shared + FULL_AT + i * 8, 1);
-                    barrier_init(shared + EMPTY_AT + i * 8, MULTIPLIER_WARPS);
+                    barrier_init(shared + EMPTY_AT + i * 8, MULTIPLIER_WARPS * 32);
                     i += 1;
                 }
                 let mut i = 0;

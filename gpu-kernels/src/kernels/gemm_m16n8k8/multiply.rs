@@ -8,7 +8,7 @@ use crate::abi::GemmParams;
 use crate::device::async_copy::{barrier_arrive, barrier_wait};
 use crate::device::memory::{load_shared_f64x2, store_global_f64x2};
 use crate::device::mma::mma_m16n8k8;
-use crate::device::thread::{thread_id, warp_barrier};
+use crate::device::thread::thread_id;
 use crate::tile::{SLAB_K, word_in_chunk};
 
 /// Stage and parity of the pipeline, the same in all warps.
@@ -96,7 +96,6 @@ unsafe fn item<const BLOCKS: usize>(
     position: &mut Position,
 ) -> [f64; 64] {
     let slabs = params.dim / SLAB_K;
-    let lane = thread_id() & 31;
     let Position { mut stage, mut parity } = *position;
     let mut c = [0.0f64; 64];
     // SAFETY: the caller's.
@@ -122,10 +121,7 @@ unsafe fn item<const BLOCKS: usize>(
                 first = Fragments::load(place.b_at + next);
             }
             multiply_eight::<BLOCKS>(&mut c, second, place.a_at + here + 8192);
-            warp_barrier();
-            if lane == 0 {
-                barrier_arrive(empty);
-            }
+            barrier_arrive(empty);
         }
     }
     *position = Position { stage, parity };
