@@ -302,7 +302,7 @@ pub enum Unit {
 pub const GEMM_FMA: GemmKernel = GemmKernel {
     name: "gemm_fma",
     threads: 256,
-    shared_bytes: 2 * 2 * 8192,
+    shared_bytes: 3 * 2 * 8192,
     grid: GemmGrid::PerTile,
     unit: Unit::FmaPipe,
 };
