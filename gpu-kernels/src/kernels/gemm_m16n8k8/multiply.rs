@@ -1,8 +1,8 @@
 //! The multiplying warps.
 
 use super::{
-    EMPTY_AT, FULL_AT, SLAB_BYTES, SLOTS, STAGE_BYTES, STAGES, Share, TILE_EMPTY_AT,
-    TILE_FULL_AT, leaf_place, scratch_slot,
+    EMPTY_AT, FULL_AT, SLAB_BYTES, SLOTS, STAGE_BYTES, STAGES, Share, TILE_EMPTY_AT, TILE_FULL_AT,
+    leaf_place, scratch_slot,
 };
 use crate::abi::GemmParams;
 use crate::device::async_copy::{barrier_arrive, barrier_wait};
