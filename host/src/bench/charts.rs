@@ -106,3 +106,130 @@ fn leaves(cpu: &CpuReport) -> Chart {
         limits: Vec::new(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::{DeviceFacts, Full, LeafTimes, TargetCeilings};
+    use super::*;
+    use crate::executor::gpu::bench::{BenchReport, Ceiling, Phases, Side};
+
+    fn report(gpu: GpuReport) -> Report {
+        let times = LeafTimes {
+            dim: 4096,
+            leaves: 1000,
+            of_one_iteration_ms: 41.0,
+            of_as_many_iterations_ms: 90.0,
+        };
+        let cpu = CpuReport {
+            model: "a CPU".to_owned(),
+            threads: 2,
+            simd: "avx512".to_owned(),
+            leaves: vec![times],
+            full: Full { dim: 2048, gflops: 88.0, gflops_per_thread: 44.0 },
+        };
+        Report { schema: 1, attest_version: "0", gpu, cpu }
+    }
+
+    fn row(variant: &str, products: u32, cublas: Result<Side, String>) -> Row {
+        let side =
+            |tflops| Side { turns_tflops: vec![tflops], median_tflops: tflops, conditions: None };
+        let phases = Phases {
+            fill_ms: 0.5,
+            product_ms: 19.0,
+            bare_product_ms: 18.5,
+            tree_and_step_ms: 0.1,
+            iteration_ms: 20.0,
+            fill_tb_s: 4.2,
+        };
+        let report = BenchReport {
+            device: "GPU 0 (H200)".to_owned(),
+            variant: variant.to_owned(),
+            dim: 4096,
+            products,
+            device_bytes: 1,
+            attested: side(54.3),
+            bare: side(56.2),
+            attested_to_cublas: cublas.as_ref().ok().map(|_| 1.002),
+            bare_to_cublas: cublas.as_ref().ok().map(|_| 1.037),
+            cublas,
+            cublas_version: 130_000,
+            phases,
+            host_cores: Some(0.01),
+        };
+        let (sigma, tail_share) = (1.23, 0.005);
+        Row { report, sigma, attested_to_ceiling: None, bare_to_ceiling: None, tail_share }
+    }
+
+    fn device() -> DeviceReport {
+        let ceiling = |kernel: &str, unit, median| Ceiling {
+            kernel: kernel.to_owned(),
+            unit,
+            turns: vec![median],
+            median,
+            conditions: None,
+        };
+        let ceilings =
+            vec![ceiling("peak_fma", "TFLOP/s", 31.4), ceiling("peak_sha256", "Gblock/s", 12.5)];
+        let cublas = Side { turns_tflops: vec![54.2], median_tflops: 54.2, conditions: None };
+        DeviceReport {
+            device: DeviceFacts {
+                index: 0,
+                name: "H200".to_owned(),
+                compute_capability: "9.0".to_owned(),
+                sm_count: 132,
+                clock_khz: 1_980_000,
+                memory_bytes: 1,
+                driver_version: "580".to_owned(),
+                floor_tflops: 66.9,
+            },
+            turns: 3,
+            turn_s: 1.5,
+            no_telemetry: None,
+            ceilings: vec![TargetCeilings { target: "sm_90a".to_owned(), ceilings }],
+            rows: vec![
+                row("sm_90a/gemm_m16n8k8", 8, Ok(cublas)),
+                row("portable/gemm_fma", 8, Err("not here".to_owned())),
+                row("sm_90a/gemm_m16n8k8", 16, Err("not here".to_owned())),
+            ],
+            totals: Vec::new(),
+            failed: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn bars_of_a_shape_stand_together_under_the_ceilings() {
+        let chart = products(&device()).unwrap();
+        let groups: Vec<_> =
+            chart.groups.iter().map(|g| (g.label.as_str(), g.bars.len())).collect();
+        assert_eq!(groups, [("n = 4096, m = 8", 3 + 2), ("n = 4096, m = 16", 2)]);
+        let limits: Vec<_> = chart.limits.iter().map(|limit| limit.label.as_str()).collect();
+        assert_eq!(limits, ["floor of σ", "peak_fma"], "no blocks among TFLOP/s");
+        assert_eq!(chart.groups[0].bars[0].note, "1.002 x cuBLAS  σ 1.23");
+        assert_eq!(chart.groups[1].bars[0].note, "σ 1.23");
+    }
+
+    #[test]
+    fn a_plot_needs_no_gpu() {
+        let without = plot(&report(GpuReport::NoGpu { reason: "no GPU".to_owned() }));
+        assert!(without.contains("a CPU, no GPU") && without.contains("41.0"), "{without}");
+        assert!(!without.contains("TFLOP/s"), "{without}");
+        let with = plot(&report(GpuReport::Measured(Box::new(device()))));
+        assert!(with.contains("H200") && with.contains("TFLOP/s"), "{with}");
+    }
+
+    #[test]
+    fn json_says_what_was_measured_or_why_not() {
+        let json = serde_json::to_value(report(GpuReport::Measured(Box::new(device())))).unwrap();
+        assert_eq!(
+            (json["schema"].as_u64(), json["gpu"]["status"].as_str()),
+            (Some(1), Some("measured"))
+        );
+        let rows = &json["gpu"]["rows"];
+        assert_eq!(rows[0]["cublas"]["median_tflops"], 54.2);
+        assert_eq!(rows[1]["cublas"]["unavailable"], "not here");
+        assert_eq!(
+            (&rows[0]["sigma"], &rows[0]["variant"]),
+            (&1.23.into(), &"sm_90a/gemm_m16n8k8".into())
+        );
+    }
+}

@@ -1,10 +1,13 @@
 //! What can be typed. Types only: nothing is opened, resolved or computed here.
 
+use attest::bench::Work;
+use attest::executor::gpu::Variant;
 use attest::protocol::bound::OmittedShare;
 use attest::protocol::digest::Digest;
 use clap::builder::PossibleValue;
 use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
 use std::path::PathBuf;
+use std::time::Duration;
 
 const EXIT_CODES: &str = "\
 Exit codes:
@@ -63,6 +66,8 @@ pub enum Command {
     Inspect(Inspect),
     /// Check every executor and kernel variant present against the oracle
     Selftest(Selftest),
+    /// Measure the GPU's kernels beside its ceilings and cuBLAS, and verification on the CPU
+    Bench(Bench),
     /// Issue, execute and verify a challenge on this machine, then tamper with the result
     Demo,
     /// Print a completion script for a shell
@@ -296,12 +301,17 @@ Examples:
   attest selftest
   attest selftest --vectors tests/vectors/*.json
   attest selftest --only sm_90a
+  attest selftest --ptx gpu-kernels/ptx-rust-cuda/sm_90a.ptx
 
-With --vectors the files are checked as well, each field of each.")]
+With --vectors the files are checked as well, each field of each; with --ptx every
+product kernel of each file, with the file's other kernels, on every GPU.")]
 pub struct Selftest {
     /// Also check these vector files
     #[arg(long, value_name = "FILE", num_args = 1.., value_hint = ValueHint::FilePath)]
     pub vectors: Vec<PathBuf>,
+    /// Also check the kernels of these PTX files, whatever compiled them
+    #[arg(long, value_name = "FILE", num_args = 1.., value_hint = ValueHint::FilePath)]
+    pub ptx: Vec<PathBuf>,
     /// Check only subjects whose name contains this text
     #[arg(long, value_name = "TEXT")]
     pub only: Option<String>,
@@ -310,10 +320,65 @@ pub struct Selftest {
     pub json: bool,
 }
 
-fn parse_duration(text: &str) -> Result<std::time::Duration, String> {
+const BENCH_EXAMPLES: &str = "\
+Examples:
+  attest bench
+  attest bench --shape 4096x8 --variant sm_90a/gemm_m16n8k8
+  attest bench --shape 1024x1x1000 --json
+  attest bench --ptx gpu-kernels/ptx-rust-cuda/sm_90a.ptx --plot speed.svg
+
+A shape NxM is M products of N x N matrices an iteration, run for as long as a turn
+lasts: the attested loop, cuBLAS and the bare product by turns. NxMxT is T iterations
+from first to last, in seconds. Without a GPU only verification on the CPU is
+measured. Nothing else should use the GPU meanwhile.";
+
+/// `attest bench`.
+#[derive(Debug, Args)]
+#[command(after_help = BENCH_EXAMPLES)]
+pub struct Bench {
+    /// Which GPU
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub device: u32,
+    /// Shapes [default: 8192x2 4096x8 2048x16 1024x64 1024x1x1000]
+    #[arg(long = "shape", value_name = "NxM[xT]", num_args = 1..)]
+    pub shapes: Vec<Work>,
+    /// Least length of a turn, seconds [default: 1.5; with --quick 0.2]
+    #[arg(long, value_name = "SECONDS", value_parser = parse_turn)]
+    pub turn: Option<Duration>,
+    /// Turns of each side, of which the median counts [default: 3; with --quick 1]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1000))]
+    pub turns: Option<u32>,
+    /// Embedded kernels, as sm_90a/gemm_m16n8k8 [default: the fastest of each target]
+    #[arg(long = "variant", value_name = "TARGET/KERNEL", num_args = 1..)]
+    pub variants: Vec<Variant>,
+    /// Also measure the kernels of these PTX files, whatever compiled them
+    #[arg(long, value_name = "FILE", num_args = 1.., value_hint = ValueHint::FilePath)]
+    pub ptx: Vec<PathBuf>,
+    /// The cuBLAS library to compare with [default: where the dynamic loader finds one]
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub cublas: Option<PathBuf>,
+    /// Measure briefly: enough to see that all works, not to compare speeds
+    #[arg(long)]
+    pub quick: bool,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+    /// Also write the figures as bars to this SVG file
+    #[arg(long, value_name = "FILE.svg", value_hint = ValueHint::FilePath)]
+    pub plot: Option<PathBuf>,
+}
+
+fn parse_turn(text: &str) -> Result<Duration, String> {
+    match text.parse::<f64>() {
+        Ok(seconds) if (0.01..=60.0).contains(&seconds) => Ok(Duration::from_secs_f64(seconds)),
+        _ => Err("expected seconds from 0.01 to 60, such as 1.5".to_owned()),
+    }
+}
+
+fn parse_duration(text: &str) -> Result<Duration, String> {
     let hint = "expected a positive duration such as 500ms, 90s, 10m or 1h30m";
     let span: jiff::SignedDuration = text.parse().map_err(|_| hint.to_owned())?;
-    match std::time::Duration::try_from(span) {
+    match Duration::try_from(span) {
         Ok(duration) if !duration.is_zero() => Ok(duration),
         _ => Err(hint.to_owned()),
     }
@@ -376,5 +441,13 @@ mod tests {
             assert!(parse_duration_ms(bad).is_err(), "{bad:?}");
         }
         assert!(parse_duration_s("500ms").is_err());
+    }
+
+    #[test]
+    fn a_turn_is_some_seconds() {
+        assert_eq!(parse_turn("1.5"), Ok(Duration::from_millis(1500)));
+        for bad in ["", "0", "-1", "61", "nan", "inf", "1s"] {
+            assert!(parse_turn(bad).is_err(), "{bad:?}");
+        }
     }
 }

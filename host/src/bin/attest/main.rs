@@ -25,6 +25,7 @@ fn main() -> ExitCode {
         Command::Verify(args) => commands::verify::run(&args, color),
         Command::Inspect(args) => commands::inspect::run(&args),
         Command::Selftest(args) => commands::selftest::run(&args, color),
+        Command::Bench(args) => commands::bench::run(&args, color),
         Command::Demo => commands::demo::run(color),
         Command::Completions { shell } => commands::completions::run(shell),
     };

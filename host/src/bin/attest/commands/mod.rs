@@ -1,6 +1,8 @@
 //! The commands, one file each: resolve what was typed, call the library,
 //! render what came back.
 
+pub mod bench;
+mod bench_tables;
 pub mod challenge;
 pub mod completions;
 pub mod demo;
