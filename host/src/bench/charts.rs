@@ -127,7 +127,8 @@ mod tests {
             leaves: vec![times],
             full: Full { dim: 2048, gflops: 88.0, gflops_per_thread: 44.0 },
         };
-        Report { schema: 1, attest_version: "0", gpu, cpu }
+        let measured_at = "2026-01-31T12:00:00Z".to_owned();
+        Report { schema: 1, attest_version: "0", measured_at, gpu, cpu }
     }
 
     fn row(variant: &str, products: u32, cublas: Result<Side, String>) -> Row {

@@ -231,7 +231,7 @@ fn row(report: BenchReport, floor_tflops: f64) -> Row {
         sigma: floor_tflops / report.attested.median_tflops,
         attested_to_ceiling: None,
         bare_to_ceiling: None,
-        tail_share: report.phases.tree_and_step_ms / report.phases.iteration_ms,
+        tail_share: report.phases.tail_share(),
         report,
     }
 }

@@ -37,6 +37,8 @@ pub struct Report {
     pub schema: u32,
     /// Version of this program.
     pub attest_version: &'static str,
+    /// When it was done, such as "2026-01-31T12:00:00Z".
+    pub measured_at: String,
     /// The GPU.
     pub gpu: GpuReport,
     /// Verification on the CPU.
@@ -80,5 +82,7 @@ pub fn run(
         Err(no_gpu) => GpuReport::NoGpu { reason: no_gpu.to_string() },
     };
     let cpu = cpu::measure(effort, on_step);
-    Ok(Report { schema: SCHEMA, attest_version: env!("CARGO_PKG_VERSION"), gpu, cpu })
+    let measured_at = jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
+    let attest_version = env!("CARGO_PKG_VERSION");
+    Ok(Report { schema: SCHEMA, attest_version, measured_at, gpu, cpu })
 }

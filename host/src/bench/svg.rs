@@ -63,6 +63,10 @@ const BAR_WIDTH: f64 = 540.0;
 const BAR_HEIGHT: f64 = 16.0;
 const LINE: f64 = 20.0;
 const MARGIN: f64 = 24.0;
+/// Characters that surely fit left of a bar.
+const LABEL_CHARS: usize = 32;
+/// Keeps lines out of the words.
+const HALO: &str = "paint-order=\"stroke\" stroke=\"#ffffff\" stroke-width=\"4\"";
 const FONT: &str = "font-family=\"system-ui, sans-serif\" font-size=\"12\"";
 
 impl Ink {
@@ -110,22 +114,25 @@ fn draw_chart(out: &mut String, mut y: f64, chart: &Chart) -> f64 {
         tops.push((x, y + 3.0));
     }
     y += 8.0;
+    // Words above lines above bars, so that all can be seen.
+    let mut words = String::new();
     for group in &chart.groups {
         y += LINE;
-        text(out, MARGIN, y, "font-weight=\"bold\"", &group.label);
+        text(&mut words, MARGIN, y, "font-weight=\"bold\"", &group.label);
         y += 6.0;
         for bar in &group.bars {
             let length = scale.length(bar.value);
             let (baseline, ink) = (y + 12.0, bar.ink.colour());
             let label_x = BAR_LEFT - 8.0;
-            text(out, label_x, baseline, "text-anchor=\"end\"", &bar.label);
+            let label = shortened(&bar.label);
+            text(&mut words, label_x, baseline, "text-anchor=\"end\"", &label);
             let _ = writeln!(
                 out,
                 "<rect x=\"{BAR_LEFT}\" y=\"{y:.1}\" width=\"{length:.1}\" \
                  height=\"{BAR_HEIGHT}\" fill=\"{ink}\"/>"
             );
             let value = format!("{} {}", number(bar.value), bar.note);
-            text(out, BAR_LEFT + length + 6.0, baseline, "", value.trim_end());
+            text(&mut words, BAR_LEFT + length + 6.0, baseline, HALO, value.trim_end());
             y += LINE;
         }
     }
@@ -136,7 +143,17 @@ fn draw_chart(out: &mut String, mut y: f64, chart: &Chart) -> f64 {
              stroke=\"#b3402a\" stroke-dasharray=\"4 3\"/>"
         );
     }
+    out.push_str(&words);
     y + LINE / 2.0
+}
+
+/// The end of a label that is too long for its place: of a path, the file.
+fn shortened(label: &str) -> String {
+    let length = label.chars().count();
+    if length <= LABEL_CHARS {
+        return label.to_owned();
+    }
+    "…".chars().chain(label.chars().skip(length - LABEL_CHARS + 1)).collect()
 }
 
 /// From values to lengths.
@@ -240,6 +257,14 @@ mod tests {
         let empty = Chart { limits: Vec::new(), ..chart(&[]) };
         assert_eq!(Scale::of(&empty).length(1.0), 0.0, "no scale, no length");
         assert_well_formed(&draw("", &[chart(&[f64::INFINITY, f64::NAN, 0.0])]));
+    }
+
+    #[test]
+    fn long_labels_keep_their_end() {
+        assert_eq!(shortened("sm_90a/gemm_m16n8k8"), "sm_90a/gemm_m16n8k8");
+        let long = shortened("/a/long/way/to/ptx-rust-cuda/sm_90a.ptx/gemm_fma");
+        assert_eq!(long, "…t-rust-cuda/sm_90a.ptx/gemm_fma");
+        assert_eq!(long.chars().count(), LABEL_CHARS);
     }
 
     #[test]

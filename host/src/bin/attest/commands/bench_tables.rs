@@ -3,7 +3,7 @@
 
 use crate::paint::{Paint, table};
 use attest::bench::{CpuReport, DeviceReport, Row, TargetCeilings};
-use attest::executor::gpu::bench::{Ceiling, Conditions, Side, Total};
+use attest::executor::gpu::bench::{Ceiling, Conditions, Phases, Side, Total};
 use std::fmt::Write as _;
 
 /// Bytes of a GiB.
@@ -42,7 +42,7 @@ pub fn render_device(report: &DeviceReport, paint: Paint) -> String {
     part(
         "An iteration by phases, ms",
         &["shape", "variant", "fill", "product", "(bare)", "tail", "all", "tail/all", "fill TB/s"],
-        report.rows.iter().map(phases).collect(),
+        all_phases(report),
     );
     part(
         "While each side ran",
@@ -130,18 +130,28 @@ fn product(row: &Row) -> Vec<String> {
     ]
 }
 
-fn phases(row: &Row) -> Vec<String> {
-    let phases = &row.report.phases;
+/// The phases of every row and every total.
+fn all_phases(report: &DeviceReport) -> Vec<Vec<String>> {
+    let rows = report.rows.iter().map(|row| {
+        let of = &row.report;
+        phases(of.dim, of.products, &of.variant, &of.phases)
+    });
+    let totals = report.totals.iter();
+    let totals = totals.map(|of| phases(of.dim, of.products, &of.variant, &of.phases));
+    rows.chain(totals).collect()
+}
+
+fn phases(dim: u32, products: u32, variant: &str, phases: &Phases) -> Vec<String> {
     let ms = |ms: f64| format!("{ms:>9.4}");
     vec![
-        shape(row.report.dim, row.report.products),
-        row.report.variant.clone(),
+        shape(dim, products),
+        variant.to_owned(),
         ms(phases.fill_ms),
         ms(phases.product_ms),
         ms(phases.bare_product_ms),
         ms(phases.tree_and_step_ms),
         ms(phases.iteration_ms),
-        format!("{:>6.2} %", 100.0 * row.tail_share),
+        format!("{:>6.2} %", 100.0 * phases.tail_share()),
         format!("{:.2}", phases.fill_tb_s),
     ]
 }
@@ -231,4 +241,149 @@ pub fn render_cpu(report: &CpuReport, paint: Paint) -> String {
         full.gflops,
         full.gflops_per_thread,
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use attest::bench::{DeviceFacts, Failed, Full, LeafTimes};
+    use attest::executor::gpu::bench::BenchReport;
+
+    const PHASES: Phases = Phases {
+        fill_ms: 0.512,
+        product_ms: 19.0,
+        bare_product_ms: 18.5,
+        tree_and_step_ms: 0.1,
+        iteration_ms: 20.0,
+        fill_tb_s: 4.19,
+    };
+
+    fn device() -> DeviceReport {
+        let conditions = Some(Conditions {
+            power_w: Some(698.7),
+            sm_clock_mhz: Some(1605.0),
+            sm_clock_min_mhz: Some(1590),
+            temperature_c: None,
+            throttle_reasons: vec!["SW_POWER_CAP".to_owned()],
+            samples: 90,
+        });
+        let turns = vec![54.1, 54.3, 54.4];
+        let side = |median_tflops| Side {
+            turns_tflops: turns.clone(),
+            median_tflops,
+            conditions: conditions.clone(),
+        };
+        let report = BenchReport {
+            device: "GPU 0 (NVIDIA H200)".to_owned(),
+            variant: "sm_90a/gemm_m16n8k8".to_owned(),
+            dim: 4096,
+            products: 8,
+            device_bytes: 1,
+            attested: side(54.3),
+            bare: side(56.2),
+            cublas: Err("cuBLAS cannot be loaded: not here".to_owned()),
+            cublas_version: 0,
+            attested_to_cublas: None,
+            bare_to_cublas: None,
+            phases: PHASES,
+            host_cores: Some(0.012),
+        };
+        let row = Row {
+            report,
+            sigma: 1.232,
+            attested_to_ceiling: Some(0.82),
+            bare_to_ceiling: Some(0.849),
+            tail_share: 0.005,
+        };
+        let ceiling = Ceiling {
+            kernel: "peak_m16n8k8".to_owned(),
+            unit: "TFLOP/s",
+            turns: vec![66.2],
+            median: 66.2,
+            conditions: None,
+        };
+        let total = Total {
+            variant: "sm_90a/gemm_m16n8k8".to_owned(),
+            dim: 1024,
+            products: 1,
+            iterations: 1000,
+            first_s: 0.21,
+            runs_s: vec![0.121, 0.12],
+            median_s: 0.1205,
+            tflops: 17.8,
+            phases: PHASES,
+            host_cores: None,
+        };
+        DeviceReport {
+            device: DeviceFacts {
+                index: 0,
+                name: "NVIDIA H200".to_owned(),
+                compute_capability: "9.0".to_owned(),
+                sm_count: 132,
+                clock_khz: 1_980_000,
+                memory_bytes: 150 << 30,
+                driver_version: "580.82.07".to_owned(),
+                floor_tflops: 66.9,
+            },
+            turns: 3,
+            turn_s: 1.5,
+            no_telemetry: None,
+            ceilings: vec![TargetCeilings { target: "sm_90a".to_owned(), ceilings: vec![ceiling] }],
+            rows: vec![row],
+            totals: vec![total],
+            failed: vec![Failed {
+                what: "x.ptx/gemm_fma".to_owned(),
+                reason: "refused\ntry another".to_owned(),
+            }],
+        }
+    }
+
+    #[test]
+    fn every_figure_is_in_a_table() {
+        let text = render_device(&device(), Paint::Plain);
+        for part in [
+            "132 SMs at up to 1980 MHz, 150.0 GiB, driver 580.82.07",
+            "132 SMs x 128 FMA x 1980 MHz = 66.9 TFLOP/s",
+            "peak_m16n8k8",
+            "54.30",
+            "56.20",
+            "0.820",
+            "1.23",
+            "1.2 %",
+            "0.50 %",
+            "4.19",
+            "54.10, 54.30, 54.40",
+            "699",
+            "1605",
+            "SW_POWER_CAP",
+            "1024x1x1000",
+            "0.1205 s",
+            "cuBLAS cannot be loaded: not here",
+            "not measured: x.ptx/gemm_fma\n  refused\n  try another",
+        ] {
+            assert!(text.contains(part), "{part:?} is missing in:\n{text}");
+        }
+        assert!(text.lines().all(|line| line.chars().count() <= 140), "too wide:\n{text}");
+    }
+
+    #[test]
+    fn verification_has_both_ways_of_sampling() {
+        let times = LeafTimes {
+            dim: 8192,
+            leaves: 1000,
+            of_one_iteration_ms: 88.04,
+            of_as_many_iterations_ms: 119.5,
+        };
+        let report = CpuReport {
+            model: "a CPU".to_owned(),
+            threads: 2,
+            simd: "avx512".to_owned(),
+            leaves: vec![times],
+            full: Full { dim: 2048, gflops: 88.0, gflops_per_thread: 44.0 },
+        };
+        let text = render_cpu(&report, Paint::Plain);
+        for part in ["a CPU, 2 threads, avx512", "88.0 ms", "119.5 ms", "44.0 per thread"] {
+            assert!(text.contains(part), "{part:?} is missing in:\n{text}");
+        }
+    }
 }

@@ -28,6 +28,13 @@ pub struct Phases {
     pub fill_tb_s: f64,
 }
 
+impl Phases {
+    /// Share of an iteration that the tree and the chain's step take.
+    pub fn tail_share(&self) -> f64 {
+        self.tree_and_step_ms / self.iteration_ms
+    }
+}
+
 /// Bytes of an iteration's operands.
 pub(super) fn operand_bytes(shape: Shape) -> u64 {
     u64::from(shape.products) * shape.operand_bytes_per_product()

@@ -173,7 +173,8 @@ fn power_by_energy(windows: &[Vec<Sample>]) -> Option<f64> {
     let (mut energy_mj, mut span) = (0_u64, Duration::ZERO);
     for samples in windows {
         let known = || samples.iter().filter_map(|sample| Some((sample.at, sample.energy_mj?)));
-        let (Some((from, before)), Some((to, after))) = (known().next(), known().last()) else {
+        let (Some((from, before)), Some((to, after))) = (known().next(), known().next_back())
+        else {
             continue;
         };
         // The counter starts anew when the driver is reloaded.
