@@ -263,7 +263,7 @@ mod tests {
     fn long_labels_keep_their_end() {
         assert_eq!(shortened("sm_90a/gemm_m16n8k8"), "sm_90a/gemm_m16n8k8");
         let long = shortened("/a/long/way/to/ptx-rust-cuda/sm_90a.ptx/gemm_fma");
-        assert_eq!(long, "…t-rust-cuda/sm_90a.ptx/gemm_fma");
+        assert!(long.starts_with('…') && long.ends_with("/sm_90a.ptx/gemm_fma"), "{long}");
         assert_eq!(long.chars().count(), LABEL_CHARS);
     }
 
