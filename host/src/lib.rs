@@ -1,6 +1,7 @@
 //! attest: proves by computation which GPUs did how much work.
 #![deny(unsafe_code)]
 
+pub mod bench;
 pub mod evidence;
 pub mod executor;
 pub mod protocol;
