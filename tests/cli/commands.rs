@@ -29,7 +29,6 @@ fn asking_for_a_gpu_where_there_is_none_is_a_clear_error() {
         eprintln!("skipped: this machine has a GPU");
         return;
     }
-    run(["bench"]).expect(COULD_NOT_RUN).says("GPU").printed_nothing();
     let token = run(["challenge", "--dim", "128"]).expect(OK).stdout;
     for args in [&["--executor", "gpu"][..], &["--devices", "0"]] {
         let all = ["run", "--challenge", token.trim_end()];
