@@ -302,7 +302,7 @@ pub enum Unit {
 pub const GEMM_FMA: GemmKernel = GemmKernel {
     name: "gemm_fma",
     threads: 256,
-    shared_bytes: 2 * 2 * 8192,
+    shared_bytes: 3 * 2 * 8192,
     grid: GemmGrid::PerTile,
     unit: Unit::FmaPipe,
 };
@@ -317,15 +317,51 @@ pub const GEMM_M8N8K4: GemmKernel = GemmKernel {
 /// Tensor cores of compute capability 9.0 (`mma.m16n8k8`), hashing overlapped.
 pub const GEMM_M16N8K8: GemmKernel = GemmKernel {
     name: "gemm_m16n8k8",
-    threads: 416,
-    shared_bytes: 6 * 2 * 16384 + 512 * 32 + 256,
+    threads: 512,
+    shared_bytes: 3 * 2 * 32768 + 512 * 32 + 256,
     grid: GemmGrid::Persistent,
     unit: Unit::TensorCore,
 };
 
+/// Tile rows that `gemm_m16n8k8` takes together: it goes through them column
+/// by column, so that the tiles multiplied at the same time, one per SM, form
+/// about a square and share as many panels as they can.
+pub const RASTER_ROWS: u32 = 12;
+
+/// Row and column of the `turn`-th tile of a product of `tiles_m` × `tiles_n`
+/// tiles, in the order in which `gemm_m16n8k8` takes them;
+/// `turn` is below their product.
+#[inline(always)]
+pub const fn raster(turn: u32, tiles_m: u32, tiles_n: u32) -> (u32, u32) {
+    let band = match turn.checked_div(RASTER_ROWS * tiles_n) {
+        Some(band) => band,
+        None => 0,
+    };
+    let first = band * RASTER_ROWS;
+    let left = tiles_m - first;
+    let rows = if left < RASTER_ROWS { left } else { RASTER_ROWS };
+    let in_band = turn - first * tiles_n;
+    match (in_band.checked_div(rows), in_band.checked_rem(rows)) {
+        (Some(column), Some(row)) => (first + row, column),
+        _ => (0, 0),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_raster_visits_every_tile_once() {
+        for (m, n) in [(1, 1), (1, 9), (3, 3), (8, 8), (12, 12), (13, 13), (32, 32), (25, 64)] {
+            let mut seen = vec![false; (m * n) as usize];
+            for turn in 0..m * n {
+                let (row, column) = raster(turn, m, n);
+                assert!(!std::mem::replace(&mut seen[(row * n + column) as usize], true));
+            }
+            assert!(seen.iter().all(|&s| s), "{m} by {n}");
+        }
+    }
 
     #[test]
     fn every_tile_is_dealt_once() {

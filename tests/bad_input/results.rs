@@ -14,7 +14,16 @@ pub(super) fn challenge() -> Challenge {
 }
 
 pub(super) fn read(text: impl AsRef<[u8]>) -> Result<ResultDoc, ReadError> {
-    ResultDoc::read(text.as_ref(), &challenge())
+    let stream = ResultDoc::read(text.as_ref(), &challenge());
+    let memory = ResultDoc::from_bytes(text.as_ref(), &challenge());
+    match (&memory, &stream) {
+        (Ok(memory), Ok(stream)) => assert_eq!(memory, stream),
+        (Err(memory), Err(ReadError::Form(stream))) => {
+            assert_eq!(std::mem::discriminant(memory), std::mem::discriminant(stream));
+        }
+        _ => panic!("from memory {memory:?}, from a stream {stream:?}"),
+    }
+    stream
 }
 
 pub(super) fn result_json() -> Value {

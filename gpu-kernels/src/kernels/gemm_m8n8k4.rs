@@ -32,7 +32,7 @@ crate::kernel! {
         let (wm, wn, gamma, tau) = (warp >> 2, warp & 3, lane >> 2, lane & 3);
         let fragment = word_in_chunk(gamma, tau) * 16;
         // SAFETY: parameters as documented; one block per tile.
-        let panels = unsafe { Panels::of(&params, block_id()) };
+        let panels = unsafe { Panels::of_tile(&params, block_id()) };
 
         // Shared memory: stages of A's slab, then B's.
         let shared = shared_base();

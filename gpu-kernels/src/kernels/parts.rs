@@ -249,23 +249,30 @@ pub struct Panels {
 }
 
 impl Panels {
-    /// Of tile `tile` of the launch: products in turn, tiles row by row.
-    ///
-    /// # Safety
-    /// - `params` has at least one tile row and column.
+    /// Of tile (`row`, `column`) of product `product` of the launch.
     #[inline(always)]
-    pub unsafe fn of(params: &GemmParams, tile: u32) -> Self {
-        // SAFETY: the caller's: neither divisor is zero.
-        let (product, (row, column)) = unsafe {
-            let (product, in_product) = div_rem(tile, params.tiles_m * params.tiles_n);
-            (product, div_rem(in_product, params.tiles_n))
-        };
+    pub fn of(params: &GemmParams, product: u32, row: u32, column: u32) -> Self {
         let panel_bytes = params.dim as u64 * crate::tile::TILE as u64 * 8;
         let first = product as u64 * (params.tiles_m + params.tiles_n) as u64;
         Self {
             a: params.operands + (first + row as u64) * panel_bytes,
             b: params.operands + (first + (params.tiles_m + column) as u64) * panel_bytes,
         }
+    }
+
+    /// Of the tile with index `tile` in the launch: products in turn, tiles row
+    /// by row.
+    ///
+    /// # Safety
+    /// - `params` has at least one tile row and column.
+    #[inline(always)]
+    pub unsafe fn of_tile(params: &GemmParams, tile: u32) -> Self {
+        // SAFETY: the caller's: neither divisor is zero.
+        let (product, (row, column)) = unsafe {
+            let (product, in_product) = div_rem(tile, params.tiles_m * params.tiles_n);
+            (product, div_rem(in_product, params.tiles_n))
+        };
+        Self::of(params, product, row, column)
     }
 }
 

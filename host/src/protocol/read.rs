@@ -42,6 +42,10 @@ impl Limits {
             path: path_len(0, challenge.shape().leaves()),
         }
     }
+
+    fn too_large(&self) -> FormError {
+        FormError::TooLarge { limit_bytes: self.bytes }
+    }
 }
 
 /// The fields of a result as they were written.
@@ -56,6 +60,7 @@ pub(super) struct Fields {
     pub(super) miner_signature: Option<[u8; 64]>,
 }
 
+/// Reads the fields from a stream.
 pub(super) fn read_fields(reader: impl Read, limits: &Limits) -> Result<Fields, ReadError> {
     let limited = Limited { inner: reader, left_bytes: limits.bytes, is_over: false };
     let mut deserializer = serde_json::Deserializer::from_reader(BufReader::new(limited));
@@ -68,10 +73,22 @@ pub(super) fn read_fields(reader: impl Read, limits: &Limits) -> Result<Fields, 
         }
         let error = io::Error::from(error);
         match error.get_ref().is_some_and(|inner| inner.is::<OverLimit>()) {
-            true => FormError::TooLarge { limit_bytes: limits.bytes }.into(),
+            true => limits.too_large().into(),
             false => ReadError::Io(error),
         }
     })
+}
+
+/// Reads the fields from memory, which is faster.
+pub(super) fn fields_of(bytes: &[u8], limits: &Limits) -> Result<Fields, FormError> {
+    if bytes.len() as u64 > limits.bytes {
+        return Err(limits.too_large());
+    }
+    let mut deserializer = serde_json::Deserializer::from_slice(bytes);
+    ResultSeed(limits)
+        .deserialize(&mut deserializer)
+        .and_then(|fields| deserializer.end().map(|()| fields))
+        .map_err(|error| FormError::Malformed { cause: printable(&error) })
 }
 
 /// A reader that fails, rather than ends, when there is more than the limit.

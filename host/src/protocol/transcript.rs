@@ -11,7 +11,7 @@ use super::chain;
 use super::challenge::{Challenge, VERSION};
 use super::digest::{Digest, Uuid};
 use super::evidence::{Evidence, EvidenceError};
-use super::read::{Limits, read_fields};
+use super::read::{Fields, Limits, fields_of, read_fields};
 use super::sample::SamplePoint;
 use serde::Serialize;
 use serde::ser::{SerializeStruct, Serializer};
@@ -134,15 +134,27 @@ impl ResultDoc {
     /// [`ReadError::Io`] where the reader fails.
     pub fn read(reader: impl Read, challenge: &Challenge) -> Result<Self, ReadError> {
         let fields = read_fields(reader, &Limits::of(challenge))?;
+        Ok(Self::from_fields(fields, challenge)?)
+    }
+
+    /// The same for a result that is in memory already.
+    ///
+    /// # Errors
+    /// A result that must be rejected.
+    pub fn from_bytes(bytes: &[u8], challenge: &Challenge) -> Result<Self, FormError> {
+        Self::from_fields(fields_of(bytes, &Limits::of(challenge))?, challenge)
+    }
+
+    fn from_fields(fields: Fields, challenge: &Challenge) -> Result<Self, FormError> {
         if fields.version != VERSION {
-            return Err(FormError::Version { got: fields.version }.into());
+            return Err(FormError::Version { got: fields.version });
         }
         let result = Self {
             challenge_digest: fields.challenge_digest,
             commitment: fields.commitment,
             coin: fields.coin,
             lanes: fields.lanes,
-            evidence: Evidence::from_value(fields.evidence).map_err(FormError::Evidence)?,
+            evidence: Evidence::from_value(fields.evidence)?,
             openings: fields.openings,
             miner_signature: fields.miner_signature,
         };

@@ -138,7 +138,7 @@ pub const KERNELS: [Kernel; 10] = [
     },
     Kernel {
         name: "gemm_m16n8k8",
-        threads: 384,
+        threads: 512,
         blocks_per_sm_min: Some(1),
         heat: Heat::Hot,
         since: Target::Sm90a,

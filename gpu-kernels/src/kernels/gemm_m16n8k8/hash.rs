@@ -10,7 +10,7 @@
 
 use super::{
     HASHER_THREADS, HEAP_AT, HEAP_NODES, MESSAGE_AT, PROGRESS_AT, SLOTS, Share, TILE_EMPTY_AT,
-    TILE_FULL_AT, leaf_place, part_record, scratch_slot,
+    TILE_FULL_AT, Tile, leaf_place, part_record, scratch_slot,
 };
 use crate::abi::{DigestWords, GemmParams};
 use crate::device::async_copy::{barrier_arrive, barrier_wait};
@@ -175,14 +175,15 @@ pub unsafe fn run(params: &GemmParams, share: Share, shared: u32, thread: u32) {
                 let number = progress.number();
                 if thread == 1 && number >= HEAP_DELAY {
                     let turn = number - HEAP_DELAY;
-                    record_tile(params, block_id() + turn * grid_size(), root);
+                    let tile = Tile::of(params, block_id() + turn * grid_size());
+                    record_tile(params, tile.index(params), root);
                 }
                 progress.advance();
             } else if step == Step::Part {
                 joining = part_done(params, share, heap, shared, thread, root);
                 progress.advance();
             } else if thread == 0 {
-                record_tile(params, share.part_tile(), root);
+                record_tile(params, Tile::of(params, share.part_tile()).index(params), root);
             }
         }
     }
@@ -204,7 +205,7 @@ unsafe fn hash_leaves(
     let is_part = turn == share.whole();
     let leaves = if is_part { share.part_leaves() } else { LEAVES_PER_TILE };
     let first = if is_part { share.part() * leaves } else { 0 };
-    let tile = if is_part { share.part_tile() } else { block_id() + turn * grid_size() };
+    let number = if is_part { share.part_tile() } else { block_id() + turn * grid_size() };
     let from = scratch_slot(params, turn);
     let passes = if is_part { 1 } else { 2 };
     let mut pass = 0;
@@ -218,6 +219,7 @@ unsafe fn hash_leaves(
                 let digest = hash_stored_leaf(from + leaf_place(leaf) as u64 * 16);
                 heap.store(leaves + own, digest);
                 if params.leaf_hashes != 0 {
+                    let tile = Tile::of(params, number).index(params);
                     let index = tile as u64 * LEAVES_PER_TILE as u64 + leaf as u64;
                     store_digest(params.leaf_hashes + index * 32, digest);
                 }

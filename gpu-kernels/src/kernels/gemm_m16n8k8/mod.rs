@@ -1,7 +1,7 @@
 //! `gemm_m16n8k8`: the product on Hopper's FP64 tensor cores, with
 //! hashing beside it. One block per SM, persistent over tiles: eight warps
-//! multiply (each 64×32), four hash, one feeds: slabs of both panels arrive by
-//! bulk copies six stages deep; a finished tile goes through a scratch of the block's own,
+//! multiply (each 64×32), four hash, one feeds: both panels arrive by bulk
+//! copies, three stages of 32 inner indices deep; a finished tile goes through a scratch of the block's own,
 //! which stays in L2, to the hashing warps, so that C is never written out.
 //!
 //! [`TileSchedule`] cuts the tiles that would leave most blocks idle at the
@@ -14,7 +14,7 @@ mod multiply;
 
 use crate::abi::{
     GEMM_M16N8K8, GEMM_PART_BYTES, GEMM_SCRATCH_BYTES_PER_BLOCK, GEMM_SPLIT_MAX, GemmParams,
-    TileSchedule,
+    TileSchedule, raster,
 };
 use crate::device::async_copy::{
     barrier_init, fence_barrier_init, registers_lower, registers_raise,
@@ -23,18 +23,23 @@ use crate::device::backend::shared_base;
 use crate::device::memory::{load_shared_u32, store_shared_u32};
 use crate::device::thread::{block_barrier, block_id, grid_size, thread_id};
 use crate::kernels::parts::div_rem;
-use crate::tile::{LEAVES_PER_TILE, SLAB_DOUBLES, TILE};
+use crate::tile::{LEAVES_PER_TILE, TILE};
 
-const STAGES: u32 = 6;
-/// One operand's slab.
-const SLAB_BYTES: u32 = SLAB_DOUBLES * 8;
-const STAGE_BYTES: u32 = 2 * SLAB_BYTES;
+const STAGES: u32 = 3;
+/// Inner indices in a stage.
+const STAGE_K: u32 = 32;
+/// A run: eight inner indices of one operand's panel.
+const RUN_BYTES: u32 = TILE * 8 * 8;
+/// One operand's part of a stage.
+const OPERAND_BYTES: u32 = STAGE_K / 8 * RUN_BYTES;
+const STAGE_BYTES: u32 = 2 * OPERAND_BYTES;
+const _: () = assert!(TILE % STAGE_K == 0, "stages must divide every legal n");
 const MULTIPLIER_WARPS: u32 = 8;
 const HASHER_THREADS: u32 = 128;
 const FEEDER_WARP: u32 = MULTIPLIER_WARPS + HASHER_THREADS / 32;
-const MULTIPLIER_REGISTERS: u32 = 216;
+const MULTIPLIER_REGISTERS: u32 = 208;
 const HASHER_REGISTERS: u32 = 72;
-const FEEDER_REGISTERS: u32 = 32;
+const FEEDER_REGISTERS: u32 = 24;
 /// Tiles in the scratch.
 const SLOTS: u32 = 2;
 const TILE_BYTES: u64 = TILE as u64 * TILE as u64 * 8;
@@ -52,14 +57,14 @@ const PROGRESS_AT: u32 = SHARE_AT + 16;
 const SHARED_END: u32 = PROGRESS_AT + 16;
 
 const _: () = assert!(
-    GEMM_M16N8K8.threads == (FEEDER_WARP + 1) * 32,
-    "two multiplying warpgroups, one hashing, and the feeding warp"
+    GEMM_M16N8K8.threads == (FEEDER_WARP + 4) * 32,
+    "two multiplying warpgroups, one hashing, and the feeding warp's"
 );
 const _: () = assert!(GEMM_M16N8K8.shared_bytes >= SHARED_END, "the shared-memory map must fit");
 const _: () = assert!(
     MULTIPLIER_WARPS * 32 * MULTIPLIER_REGISTERS
         + HASHER_THREADS * HASHER_REGISTERS
-        + 32 * FEEDER_REGISTERS
+        + 128 * FEEDER_REGISTERS
         <= 65536,
     "the register file has 65,536"
 );
@@ -88,11 +93,11 @@ macro_rules! share_field {
 }
 
 impl Share {
-    share_field!(/// Whole tiles of this block: `block_id()` + i·`grid_size()`, i below this.
+    share_field!(/// Whole tiles of this block: numbers `block_id()` + i·`grid_size()`, i below this.
         whole, 0);
     share_field!(/// Parts that the block's split tile is cut into; 1 where it has none.
         split, 1);
-    share_field!(/// Tile of this block's part.
+    share_field!(/// Number of the tile of this block's part.
         part_tile, 2);
     share_field!(/// Which part of it.
         part, 3);
@@ -154,7 +159,7 @@ crate::kernel! {
                 let mut i = 0;
                 while i < STAGES {
                     barrier_init(shared + FULL_AT + i * 8, 1);
-                    barrier_init(shared + EMPTY_AT + i * 8, MULTIPLIER_WARPS);
+                    barrier_init(shared + EMPTY_AT + i * 8, MULTIPLIER_WARPS * 32);
                     i += 1;
                 }
                 let mut i = 0;
@@ -195,6 +200,32 @@ fn scratch_slot(params: &GemmParams, turn: u32) -> u64 {
     params.scratch
         + block_id() as u64 * GEMM_SCRATCH_BYTES_PER_BLOCK
         + (turn % SLOTS) as u64 * TILE_BYTES
+}
+
+/// The `number`-th tile of the launch in the order of [`raster`].
+#[derive(Clone, Copy)]
+struct Tile {
+    product: u32,
+    row: u32,
+    column: u32,
+}
+
+impl Tile {
+    /// # Safety
+    /// - `params` has at least one tile row and column.
+    #[inline(always)]
+    unsafe fn of(params: &GemmParams, number: u32) -> Self {
+        // SAFETY: the caller's.
+        let (product, turn) = unsafe { div_rem(number, params.tiles_m * params.tiles_n) };
+        let (row, column) = raster(turn, params.tiles_m, params.tiles_n);
+        Self { product, row, column }
+    }
+
+    /// Its index in the launch, row by row.
+    #[inline(always)]
+    fn index(self, params: &GemmParams) -> u32 {
+        (self.product * params.tiles_m + self.row) * params.tiles_n + self.column
+    }
 }
 
 /// What block `block` keeps of its part: the root, then the count of parts.

@@ -6,11 +6,13 @@
 //! between iterations: chain state, iteration number and ring slot live in
 //! device memory.
 
+mod iteration;
+
 use super::counters;
 use super::driver::{DeviceMemory, Gpu, Graph, Readback, Upload};
 use super::error::OUT_OF_MEMORY;
 use super::kernels::Kernels;
-use super::launch::{self, Fill, Gemm, Hashing, Nodes, Step, StepRule};
+use super::launch::StepRule;
 use super::plan::{LaunchPlan, PlanInput};
 use super::words::{self, CHAIN_WORDS, DIGEST_WORDS};
 use crate::executor::{ExecError, IterationOutput, Segment, Sink, SmTiles};
@@ -210,6 +212,12 @@ impl Lane {
     ) -> Result<(), ExecError> {
         let per_graph = self.plan.graph_iterations;
         let mut left = batch.iterations;
+        if per_graph > 1 && self.graph.is_none() {
+            // Kernels may be loaded at their first launch, which a recording
+            // does not allow.
+            self.iteration(gpu, kernels, rule)?;
+            left -= 1;
+        }
         if per_graph > 1 && left >= per_graph {
             if self.graph.as_ref().is_none_or(|(known, _)| *known != rule) {
                 let record = || (0..per_graph).try_for_each(|_| self.iteration(gpu, kernels, rule));
@@ -271,98 +279,6 @@ impl Lane {
         Ok(())
     }
 
-    /// Enqueues one iteration of the chain.
-    pub(super) fn iteration(
-        &self,
-        gpu: &Gpu,
-        kernels: &Kernels,
-        rule: StepRule,
-    ) -> Result<(), ExecError> {
-        for chunk in self.plan.chunks() {
-            self.fill(gpu, kernels, chunk)?;
-            self.gemm(gpu, kernels, chunk, Hashing::Hashed)?;
-        }
-        self.tree_and_step(gpu, kernels, rule)
-    }
-
-    /// Enqueues the operands of a chunk: its first product, and how many.
-    pub(super) fn fill(
-        &self,
-        gpu: &Gpu,
-        kernels: &Kernels,
-        (first_product, products): (u32, u32),
-    ) -> Result<(), ExecError> {
-        let side = self.plan.shape.tiles_per_side();
-        let work = Fill {
-            operands: &self.workspace.operands,
-            chain: &self.chain,
-            sources: None,
-            dim: self.plan.shape.dim,
-            panels: [side, side],
-            products,
-            first_product,
-        };
-        launch::fill(gpu, &kernels.fill, self.plan.sm_count, &work)
-    }
-
-    /// Enqueues the product of a chunk.
-    pub(super) fn gemm(
-        &self,
-        gpu: &Gpu,
-        kernels: &Kernels,
-        (first_product, products): (u32, u32),
-        hashing: Hashing,
-    ) -> Result<(), ExecError> {
-        let shape = self.plan.shape;
-        let side = shape.tiles_per_side();
-        let counted = self.counting == Counting::PerSm && hashing == Hashing::Hashed;
-        let work = Gemm {
-            operands: &self.workspace.operands,
-            chain: &self.chain,
-            tile_roots: &self.tile_roots,
-            ring_slots: self.plan.ring_slots,
-            slot_tiles: shape.tiles(),
-            first_tile: u64::from(first_product) * shape.tiles_per_product(),
-            leaf_hashes: None,
-            counters: counted.then_some(&self.counters),
-            scratch: &self.workspace.scratch,
-            dim: shape.dim,
-            tiles: [side, side],
-            products,
-            hashing,
-        };
-        let product = &kernels.product;
-        launch::gemm(gpu, &product.kernel, &product.shape, self.plan.sm_count, &work)
-    }
-
-    /// Enqueues the Merkle tree over the tile roots, and the chain's step.
-    pub(super) fn tree_and_step(
-        &self,
-        gpu: &Gpu,
-        kernels: &Kernels,
-        rule: StepRule,
-    ) -> Result<(), ExecError> {
-        let mut nodes = Nodes::Ring {
-            memory: &self.tile_roots,
-            slots: self.plan.ring_slots,
-            slot_nodes: self.plan.shape.tiles(),
-        };
-        for (level, step) in self.plan.merkle.iter().enumerate() {
-            let out = &self.nodes[level % 2];
-            launch::merkle(gpu, &kernels.merkle, &self.chain, nodes, step.count, out)?;
-            nodes = Nodes::Array(out);
-        }
-        let work = Step {
-            chain: &self.chain,
-            nodes,
-            count: self.plan.step_nodes,
-            roots: &self.roots,
-            ring_slots: self.plan.ring_slots,
-            rule,
-        };
-        launch::step(gpu, &kernels.chain_step, &work)
-    }
-
     /// Reads the SM counters; waits for the stream.
     pub(super) fn sm_tiles(&mut self, gpu: &Gpu) -> Result<SmTiles, ExecError> {
         if self.counting == Counting::Off {
@@ -378,17 +294,5 @@ impl Lane {
         let read = read.map_err(|failure| gpu.error("reading the SM counters", failure))?;
         let counters = counters::from_words(read);
         Ok(counters::checked(&counters, self.iterations * self.plan.shape.tiles()))
-    }
-}
-
-impl StepRule {
-    /// How the steps of `segment` are taken.
-    fn of(segment: &Segment) -> Self {
-        match segment.solo_sync {
-            Some(solo) => {
-                Self { challenge: words::of_digest(&solo.challenge), solo_interval: solo.interval }
-            }
-            None => Self { challenge: [0; DIGEST_WORDS], solo_interval: 0 },
-        }
     }
 }

@@ -71,7 +71,7 @@ fn only_persistent_kernels_have_scratch() {
     let plan = |gemm| LaunchPlan::new(&PlanInput { gemm, ..input(1024, 1, GIB) }).unwrap();
     assert_eq!(plan(GEMM_FMA).bytes.scratch, 0);
     assert_eq!(plan(GEMM_M16N8K8).bytes.scratch, 132 * GEMM_SCRATCH_BYTES_PER_BLOCK);
-    // 64 tiles for 132 SMs: one block a tile, not a block an SM.
+    // 16 tiles for 132 SMs: at most four blocks a tile, not a block an SM.
     assert_eq!((gemm_grid(&GEMM_M16N8K8, 132, 16), gemm_grid(&GEMM_M16N8K8, 132, 64)), (64, 132));
     assert_eq!(gemm_grid(&GEMM_FMA, 132, 1024), 1024);
 }

@@ -1,0 +1,114 @@
+//! The launches of one iteration, phase by phase, over a lane's buffers.
+
+use super::{Counting, Lane};
+use crate::executor::gpu::driver::Gpu;
+use crate::executor::gpu::kernels::Kernels;
+use crate::executor::gpu::launch::{self, Fill, Gemm, Hashing, Nodes, Step, StepRule};
+use crate::executor::gpu::words::{self, DIGEST_WORDS};
+use crate::executor::{ExecError, Segment};
+
+impl Lane {
+    /// Enqueues one iteration of the chain.
+    pub(in crate::executor::gpu) fn iteration(
+        &self,
+        gpu: &Gpu,
+        kernels: &Kernels,
+        rule: StepRule,
+    ) -> Result<(), ExecError> {
+        for chunk in self.plan.chunks() {
+            self.fill(gpu, kernels, chunk)?;
+            self.gemm(gpu, kernels, chunk, Hashing::Hashed)?;
+        }
+        self.tree_and_step(gpu, kernels, rule)
+    }
+
+    /// Enqueues the operands of a chunk: its first product, and how many.
+    pub(in crate::executor::gpu) fn fill(
+        &self,
+        gpu: &Gpu,
+        kernels: &Kernels,
+        (first_product, products): (u32, u32),
+    ) -> Result<(), ExecError> {
+        let side = self.plan.shape.tiles_per_side();
+        let work = Fill {
+            operands: &self.workspace.operands,
+            chain: &self.chain,
+            sources: None,
+            dim: self.plan.shape.dim,
+            panels: [side, side],
+            products,
+            first_product,
+        };
+        launch::fill(gpu, &kernels.fill, self.plan.sm_count, &work)
+    }
+
+    /// Enqueues the product of a chunk.
+    pub(in crate::executor::gpu) fn gemm(
+        &self,
+        gpu: &Gpu,
+        kernels: &Kernels,
+        (first_product, products): (u32, u32),
+        hashing: Hashing,
+    ) -> Result<(), ExecError> {
+        let shape = self.plan.shape;
+        let side = shape.tiles_per_side();
+        let counted = self.counting == Counting::PerSm && hashing == Hashing::Hashed;
+        let work = Gemm {
+            operands: &self.workspace.operands,
+            chain: &self.chain,
+            tile_roots: &self.tile_roots,
+            ring_slots: self.plan.ring_slots,
+            slot_tiles: shape.tiles(),
+            first_tile: u64::from(first_product) * shape.tiles_per_product(),
+            leaf_hashes: None,
+            counters: counted.then_some(&self.counters),
+            scratch: &self.workspace.scratch,
+            dim: shape.dim,
+            tiles: [side, side],
+            products,
+            hashing,
+        };
+        let product = &kernels.product;
+        launch::gemm(gpu, &product.kernel, &product.shape, self.plan.sm_count, &work)
+    }
+
+    /// Enqueues the Merkle tree over the tile roots, and the chain's step.
+    pub(in crate::executor::gpu) fn tree_and_step(
+        &self,
+        gpu: &Gpu,
+        kernels: &Kernels,
+        rule: StepRule,
+    ) -> Result<(), ExecError> {
+        let mut nodes = Nodes::Ring {
+            memory: &self.tile_roots,
+            slots: self.plan.ring_slots,
+            slot_nodes: self.plan.shape.tiles(),
+        };
+        for (level, step) in self.plan.merkle.iter().enumerate() {
+            let out = &self.nodes[level % 2];
+            launch::merkle(gpu, &kernels.merkle, &self.chain, nodes, step.count, out)?;
+            nodes = Nodes::Array(out);
+        }
+        let work = Step {
+            chain: &self.chain,
+            nodes,
+            count: self.plan.step_nodes,
+            roots: &self.roots,
+            ring_slots: self.plan.ring_slots,
+            rule,
+        };
+        launch::step(gpu, &kernels.chain_step, &work)
+    }
+}
+
+impl StepRule {
+    /// How the steps of `segment` are taken.
+    pub(super) fn of(segment: &Segment) -> Self {
+        match segment.solo_sync {
+            Some(solo) => {
+                Self { challenge: words::of_digest(&solo.challenge), solo_interval: solo.interval }
+            }
+            None => Self { challenge: [0; DIGEST_WORDS], solo_interval: 0 },
+        }
+    }
+}
