@@ -369,9 +369,10 @@ pub struct Bench {
 }
 
 fn parse_turn(text: &str) -> Result<Duration, String> {
-    match text.parse::<f64>() {
+    let seconds = text.parse().or_else(|_| parse_duration(text).map(|d| d.as_secs_f64()));
+    match seconds {
         Ok(seconds) if (0.01..=60.0).contains(&seconds) => Ok(Duration::from_secs_f64(seconds)),
-        _ => Err("expected seconds from 0.01 to 60, such as 1.5".to_owned()),
+        _ => Err("expected seconds from 0.01 to 60, such as 1.5 or 1500ms".to_owned()),
     }
 }
 
@@ -446,7 +447,8 @@ mod tests {
     #[test]
     fn a_turn_is_some_seconds() {
         assert_eq!(parse_turn("1.5"), Ok(Duration::from_millis(1500)));
-        for bad in ["", "0", "-1", "61", "nan", "inf", "1s"] {
+        assert_eq!(parse_turn("200ms"), Ok(Duration::from_millis(200)));
+        for bad in ["", "0", "-1", "61", "nan", "inf", "2m", "1ms"] {
             assert!(parse_turn(bad).is_err(), "{bad:?}");
         }
     }
