@@ -58,6 +58,7 @@ fn inspect_shows_tokens_and_results() {
         serde_json::from_str::<Value>(&shown).expect("JSON");
     }
     run(["inspect", "neither"]).expect(COULD_NOT_RUN).printed_nothing();
+    run(["inspect", "no/such.json"]).expect(COULD_NOT_RUN).says("neither a file nor a token");
     run_with_input(["inspect", "-"], b"{\"version\":").expect(COULD_NOT_RUN).printed_nothing();
 }
 
