@@ -5,7 +5,7 @@
 //! ```
 //!
 //! [`protocol`] has the rules of every stage, [`executor`] executes and opens,
-//! [`evidence`] says on what, [`session`] issues and mines, [`reference`] is the
+//! [`evidence`] says on what, [`session`] issues and mines, [`mod@reference`] is the
 //! oracle that [`selftest`] holds all of it against.
 //!
 //! Guarantees: each stage takes the previous stage's type and returns the next,
