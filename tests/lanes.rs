@@ -325,8 +325,9 @@ fn an_unstable_tile_is_not_opened() {
 fn the_stop_flag_ends_the_run() {
     let stop = Arc::new(AtomicBool::new(false));
     let options = RunOptions { stop: stop.clone(), ..RunOptions::default() };
-    // Seconds of work; the first look around comes after a tenth of one.
-    let challenge = challenge(256, 5000, 1000);
+    // Many seconds of work even on a large machine; the first look around comes
+    // after a tenth of one.
+    let challenge = challenge(512, 5000, 1000);
     let report = |done: &[u32]| stop.store(done.iter().all(|&n| n > 0), Ordering::Relaxed);
     match execute(&challenge, honest(2), &options, &report).err().unwrap() {
         RunError::Stopped { iterations } => assert!((1..5000).contains(&iterations)),

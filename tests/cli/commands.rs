@@ -112,7 +112,7 @@ fn selftest_finds_a_vector_with_one_wrong_digit() {
 #[test]
 fn the_demo_proves_and_then_catches_a_flipped_bit() {
     let shown = run(["demo"]).expect(OK).stdout;
-    for text in ["verified", "rejected"] {
-        assert!(shown.to_lowercase().contains(text), "{text:?} is missing in:\n{shown}");
+    for text in ["VERIFIED: the work is proven", "REJECTED: leaf-mismatch (step 7)"] {
+        assert!(shown.contains(text), "{text:?} is missing in:\n{shown}");
     }
 }
