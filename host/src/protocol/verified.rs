@@ -62,27 +62,28 @@ pub struct Verified {
     floor_s: Option<f64>,
 }
 
+/// What the steps found out, beside that they passed.
+pub(super) struct Shown {
+    /// Step 2.
+    pub(super) coin: CoinStanding,
+    /// Step 7: which iterations were recomputed whole.
+    pub(super) extent: Option<Extent>,
+    /// Step 5: the largest floor of the claimed models, s.
+    pub(super) floor_s: Option<f64>,
+}
+
 impl Verified {
     /// Called after every check has passed.
     pub(super) fn new(
         challenge: &Challenge,
         result: &ResultDoc,
         circumstances: &Circumstances<'_>,
-        coin: CoinStanding,
-        extent: Option<Extent>,
+        Shown { coin, extent, floor_s }: Shown,
     ) -> Self {
         let receipt_s = match coin {
             CoinStanding::Receipt { arrived_unix_ms } => Some((arrived_unix_ms / 1000) as i64),
             _ => None,
         };
-        let table = circumstances.floor_flops.filter(|_| circumstances.elapsed.is_some());
-        let operations =
-            2.0 * challenge.shape().multiply_adds() as f64 * f64::from(challenge.iterations());
-        let floors = result
-            .evidence
-            .lanes()
-            .iter()
-            .filter_map(|lane| Some(operations / table.and_then(|table| table(&lane.model))?));
         Self {
             challenge: challenge.clone(),
             commitment: result.commitment,
@@ -94,7 +95,7 @@ impl Verified {
             from_issuer: matches!(circumstances.issuer, Issuer::Record(_)),
             arrival_unix_s: circumstances.arrival_unix_s.or(receipt_s),
             elapsed: circumstances.elapsed,
-            floor_s: floors.reduce(f64::max),
+            floor_s,
         }
     }
 

@@ -16,7 +16,7 @@ use super::rejection::{Reason, Rejection};
 use super::sample::derive;
 use super::signature::{is_valid, miner_message};
 use super::transcript::{Opening, ReadError, ResultDoc, chain_states, commit_states};
-use super::verified::{CoinStanding, Extent, Verified};
+use super::verified::{CoinStanding, Extent, Shown, Verified};
 use std::collections::HashMap;
 
 /// A leaf whose hash is wanted.
@@ -159,14 +159,14 @@ pub fn verify_with(
     let coin = check_record(challenge, result, circumstances)?;
     let states = check_chain(challenge, result)?;
     check_openings(challenge, result)?;
-    check_time(challenge, result, circumstances)?;
+    let floor_s = check_time(challenge, result, circumstances)?;
     result.evidence.agrees_with(challenge, &result.uuids()).map_err(Rejection::from)?;
     check_leaves(challenge, result, &states, &mut means)?;
     let extent = means.whole.as_ref().map(|(extent, _)| *extent);
     if let Some((extent, iterations)) = means.whole {
         check_iterations(challenge, result, &states, (extent, iterations), means.progress)?;
     }
-    Ok(Verified::new(challenge, result, circumstances, coin, extent))
+    Ok(Verified::new(challenge, result, circumstances, Shown { coin, extent, floor_s }))
 }
 
 /// Step 2: challenge, record, arrival, nonce, signature, session.
@@ -314,15 +314,17 @@ fn check_openings(challenge: &Challenge, result: &ResultDoc) -> Result<(), Rejec
     Ok(())
 }
 
-/// Step 5: the floor of the claimed models, then the limit.
+/// Step 5: the floor of the claimed models, then the limit. Gives the largest
+/// floor, s, where a clock ran and a model has one.
 fn check_time(
     challenge: &Challenge,
     result: &ResultDoc,
     circumstances: &Circumstances<'_>,
-) -> Result<(), Rejection> {
-    let Some(elapsed) = circumstances.elapsed else { return Ok(()) };
+) -> Result<Option<f64>, Rejection> {
+    let Some(elapsed) = circumstances.elapsed else { return Ok(None) };
     let multiply_adds =
         challenge.shape().multiply_adds() as f64 * f64::from(challenge.iterations());
+    let mut largest_s: Option<f64> = None;
     for (g, lane) in result.evidence.lanes().iter().enumerate() {
         let flops = circumstances.floor_flops.and_then(|table| table(&lane.model));
         let Some(flops) = flops else { continue };
@@ -334,6 +336,7 @@ fn check_time(
             );
             return reject(Reason::TooFast, detail);
         }
+        largest_s = Some(largest_s.map_or(floor_s, |largest_s| largest_s.max(floor_s)));
     }
     let limit_ms = challenge.limit_ms();
     if elapsed > std::time::Duration::from_millis(limit_ms) {
@@ -341,7 +344,7 @@ fn check_time(
             format!("the limit is {limit_ms} ms, {:.3} ms passed", elapsed.as_secs_f64() * 1e3);
         return reject(Reason::Late, detail);
     }
-    Ok(())
+    Ok(largest_s)
 }
 
 /// Leaves asked for at a time, unless one iteration has more: enough for

@@ -238,7 +238,7 @@ pub struct Verify {
     pub executor: Recomputer,
     /// When the result arrived, as 2026-01-31T12:00:00Z, `now`, or `unknown`:
     /// an unknown time is not checked against the challenge's expiry
-    /// [default: now; with --receipt what that says]
+    /// [default: now; with a valid --receipt what that says]
     #[arg(long, value_name = "TIME", value_parser = parse_arrival)]
     pub arrived_at: Option<Arrival>,
     /// The validator's receipt of a live session, a JSON file

@@ -41,5 +41,7 @@ fn init_log() {
         .with_writer(std::io::stderr)
         .with_ansi(false)
         .with_target(false)
+        // It would report a closed standard error on standard error, and panic.
+        .log_internal_errors(false)
         .init();
 }
