@@ -7,7 +7,7 @@
 use super::challenge::Challenge;
 use super::circumstances::{Circumstances, Issuer};
 use super::digest::{Digest, Uuid};
-use super::evidence::{Evidence, EvidenceExecutor};
+use super::evidence::{Evidence, EvidenceExecutor, EvidenceLane};
 use super::transcript::ResultDoc;
 use std::time::Duration;
 
@@ -59,7 +59,7 @@ pub struct Verified {
     from_issuer: bool,
     arrival_unix_s: Option<i64>,
     elapsed: Option<Duration>,
-    floor_s: Option<f64>,
+    floors_s: Vec<Option<f64>>,
 }
 
 impl Verified {
@@ -75,14 +75,7 @@ impl Verified {
             CoinStanding::Receipt { arrived_unix_ms } => Some((arrived_unix_ms / 1000) as i64),
             _ => None,
         };
-        let table = circumstances.floor_flops.filter(|_| circumstances.elapsed.is_some());
-        let operations =
-            2.0 * challenge.shape().multiply_adds() as f64 * f64::from(challenge.iterations());
-        let floors = result
-            .evidence
-            .lanes()
-            .iter()
-            .filter_map(|lane| Some(operations / table.and_then(|table| table(&lane.model))?));
+        let floor_s = |lane: &EvidenceLane| circumstances.floor_s(challenge, &lane.model);
         Self {
             challenge: challenge.clone(),
             commitment: result.commitment,
@@ -94,7 +87,7 @@ impl Verified {
             from_issuer: matches!(circumstances.issuer, Issuer::Record(_)),
             arrival_unix_s: circumstances.arrival_unix_s.or(receipt_s),
             elapsed: circumstances.elapsed,
-            floor_s: floors.reduce(f64::max),
+            floors_s: result.evidence.lanes().iter().map(floor_s).collect(),
         }
     }
 
@@ -146,9 +139,13 @@ impl Verified {
     pub fn elapsed(&self) -> Option<Duration> {
         self.elapsed
     }
-    /// The time floor that was kept, s, where a claimed model has one.
+    /// The largest time floor, s, where a claimed model has one: it was kept.
     pub fn floor_s(&self) -> Option<f64> {
-        self.floor_s
+        self.floors_s.iter().copied().flatten().reduce(f64::max)
+    }
+    /// The time floor of each lane's claimed model, s; all were kept.
+    pub fn floors_s(&self) -> &[Option<f64>] {
+        &self.floors_s
     }
     /// Fused multiply-adds of the whole run: G·T·m·n³.
     pub fn multiply_adds(&self) -> u128 {

@@ -321,15 +321,12 @@ fn check_time(
     circumstances: &Circumstances<'_>,
 ) -> Result<(), Rejection> {
     let Some(elapsed) = circumstances.elapsed else { return Ok(()) };
-    let multiply_adds =
-        challenge.shape().multiply_adds() as f64 * f64::from(challenge.iterations());
     for (g, lane) in result.evidence.lanes().iter().enumerate() {
-        let flops = circumstances.floor_flops.and_then(|table| table(&lane.model));
-        let Some(flops) = flops else { continue };
-        let (floor_s, elapsed_s) = (2.0 * multiply_adds / flops, elapsed.as_secs_f64());
+        let Some(floor_s) = circumstances.floor_s(challenge, &lane.model) else { continue };
+        let elapsed_s = elapsed.as_secs_f64();
         if elapsed_s < floor_s {
             let detail = format!(
-                "lane {g}: {:?} needs at least {floor_s:.6} s for this, {elapsed_s:.6} s passed",
+                "lane {g}: {:?} needs at least {floor_s:.9} s for this, {elapsed_s:.9} s passed",
                 lane.model
             );
             return reject(Reason::TooFast, detail);
