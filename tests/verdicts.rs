@@ -6,6 +6,7 @@ use attest::protocol::bound::{Bound, Grinding, OmittedShare};
 use attest::protocol::challenge::{Challenge, ChallengeSpec};
 use attest::protocol::circumstances::{Circumstances, Issuer, IssuerRecord, SessionRecord};
 use attest::protocol::digest::{Digest, Uuid};
+use attest::protocol::models;
 use attest::protocol::receipt::Receipt;
 use attest::protocol::signature::receipt_message;
 use attest::protocol::transcript::ResultDoc;
@@ -13,7 +14,7 @@ use attest::protocol::verdict::{Grade, Outcome, Verdict, Work};
 use attest::protocol::verified::Extent;
 use attest::protocol::verify::{Failure, RecomputeError, verify, verify_full};
 use attest::reference::{Oracle, Run};
-use common::{cpu_evidence, spec};
+use common::{cpu_evidence, evidence_of_models, spec};
 use ed25519_dalek::{Signer, SigningKey};
 use std::time::Duration;
 
@@ -200,6 +201,30 @@ fn the_bound_is_rounded_to_the_weaker_side() {
     assert!(of(199).contains("at most 10^-12.3,"), "{}", of(199));
     // 2^80 · 0.9^788 is 10^-11.974: to the nearest tenth it would be 10^-12.0.
     assert!(of(197).contains("at most 10^-11.9,"), "{}", of(197));
+}
+
+#[test]
+fn a_model_without_a_floor_is_said_to_have_none() {
+    let challenge = Challenge::issue(spec()).unwrap();
+    let of = |names: [&str; 2]| {
+        let evidence = evidence_of_models(&UUIDS, &names);
+        let result = Run::of(&challenge, &UUIDS).result(evidence, None, None);
+        let circumstances = Circumstances {
+            elapsed: Some(Duration::from_secs(1)),
+            floor_flops: Some(&models::floor_flops),
+            ..Default::default()
+        };
+        verdict(&(challenge.clone(), result), &circumstances)
+    };
+    let says = |verdict: &Verdict, what: &str| verdict.not_checked.iter().any(|n| n == what);
+    let neither = of(["NVIDIA H300", "a CPU"]);
+    assert_eq!(graded(&neither, "floor"), None);
+    assert!(says(&neither, "a time floor: none is known for the claimed models"));
+    let one = of(["NVIDIA H200", "NVIDIA H300"]);
+    assert_eq!(graded(&one, "floor"), Some(Grade::Measured));
+    assert!(says(&one, "a time floor of lane 1: none is known for the claimed model"));
+    let both = of(["NVIDIA H200", "NVIDIA L4"]);
+    assert!(!both.not_checked.iter().any(|what| what.contains("floor")), "{both:?}");
 }
 
 #[test]

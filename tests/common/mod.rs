@@ -75,16 +75,21 @@ pub fn spec() -> ChallengeSpec {
 
 /// Evidence of the CPU executor for these lanes.
 pub fn cpu_evidence(uuids: &[Uuid]) -> Evidence {
-    let lane = |uuid: &Uuid| {
+    evidence_of_models(uuids, &vec!["reference"; uuids.len()])
+}
+
+/// Evidence of lanes without counters that claim these models.
+pub fn evidence_of_models(uuids: &[Uuid], models: &[&str]) -> Evidence {
+    let lane = |(uuid, model): (&Uuid, &&str)| {
         json!({
             "uuid": uuid.to_string(),
-            "model": "reference",
+            "model": model,
             "memory_bytes": 1024,
             "sm_count": 0,
             "sm_tiles": [],
         })
     };
-    let lanes: Vec<Value> = uuids.iter().map(lane).collect();
+    let lanes: Vec<Value> = uuids.iter().zip(models).map(lane).collect();
     Evidence::from_value(json!({"schema": 1, "executor": "cpu", "lanes": lanes})).unwrap()
 }
 

@@ -1,9 +1,10 @@
 //! Steps 3 to 5: chain, openings, time.
 
-use super::common::cpu_evidence;
+use super::common::{cpu_evidence, evidence_of_models};
 use super::{UUIDS, accept, challenge, honest, plain, rejected, rejected_by_itself, unreadable};
 use attest::protocol::circumstances::Circumstances;
 use attest::protocol::digest::Digest;
+use attest::protocol::models;
 use attest::protocol::rejection::Reason;
 use attest::protocol::transcript::Opening;
 use attest::reference::Run;
@@ -114,6 +115,29 @@ fn too_fast() {
     let unknown = |_: &str| None;
     let no_floor = Circumstances { floor_flops: Some(&unknown), ..within(Duration::ZERO) };
     accept(&challenge, &result, &no_floor);
+}
+
+#[test]
+fn too_fast_by_the_table_of_models() {
+    let challenge = plain();
+    let within = |elapsed_ns| Circumstances {
+        elapsed: Some(Duration::from_nanos(elapsed_ns)),
+        floor_flops: Some(&models::floor_flops),
+        ..Default::default()
+    };
+    // 2·128³·2 operations, 1.1 · 2·10⁶ · 40 · 1590 · 8 a second: 7494.4 ns.
+    let of = |names: &[&str]| {
+        let uuids = &UUIDS[..names.len()];
+        Run::of(&challenge, uuids).result(evidence_of_models(uuids, names), None, None)
+    };
+    let t4 = of(&["Tesla T4"]);
+    accept(&challenge, &t4, &within(7495));
+    rejected(Reason::TooFast, &challenge, &t4, &within(7494));
+    // The slowest lane decides, wherever it is; unknown models decide nothing.
+    let mixed = of(&["NVIDIA H200", "NVIDIA H300", "Tesla T4"]);
+    accept(&challenge, &mixed, &within(7495));
+    rejected(Reason::TooFast, &challenge, &mixed, &within(7494));
+    accept(&challenge, &of(&["NVIDIA H300"]), &within(0));
 }
 
 #[test]

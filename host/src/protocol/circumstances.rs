@@ -5,13 +5,14 @@
 //! Deliberately lacks: reading any of it. Clock, ledger and table are the
 //! caller's.
 
+use super::challenge::Challenge;
 use super::digest::Digest;
 use super::receipt::Receipt;
 use std::time::Duration;
 
 /// The validator's own table: for a model's name, how many floating-point
 /// operations a second its fastest way to these bits can do at maximum clock,
-/// plus 10 %. `None` for an unknown model.
+/// plus 10 %. `None` for an unknown model. [`super::models`] has one.
 pub type FloorTable<'a> = &'a dyn Fn(&str) -> Option<f64>;
 
 /// What is known of how a result came about.
@@ -29,6 +30,18 @@ pub struct Circumstances<'a> {
     pub receipt: Option<&'a Receipt>,
     /// For the time floor.
     pub floor_flops: Option<FloorTable<'a>>,
+}
+
+impl Circumstances<'_> {
+    /// 2·n³·m·T / F, s: the shortest time in which a lane of this model can
+    /// have done its part. `None` where no clock ran or the model is unknown.
+    pub(super) fn floor_s(&self, challenge: &Challenge, model: &str) -> Option<f64> {
+        self.elapsed?;
+        let flops = self.floor_flops?(model)?;
+        let multiply_adds =
+            challenge.shape().multiply_adds() as f64 * f64::from(challenge.iterations());
+        Some(2.0 * multiply_adds / flops)
+    }
 }
 
 /// Who verifies.

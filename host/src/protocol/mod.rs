@@ -15,6 +15,7 @@ pub mod digest;
 pub mod evidence;
 pub mod json;
 pub mod merkle;
+pub mod models;
 pub mod plan;
 mod read;
 pub mod receipt;

@@ -101,7 +101,7 @@ pub struct Verdict {
     /// Graded, the best founded first.
     pub facts: Vec<Fact>,
     /// Checks that the circumstances did not allow.
-    pub not_checked: Vec<&'static str>,
+    pub not_checked: Vec<String>,
 }
 
 impl Verdict {
@@ -318,7 +318,7 @@ fn time_facts(verified: &Verified, bound: Bound) -> Vec<Fact> {
     }
     if let Some(floor_s) = verified.floor_s() {
         let text = format!(
-            "the claimed model is not refuted: it needs at least {floor_s:.3} s (a faster one could have waited)"
+            "the claimed model is not refuted: it needs at least {floor_s:.3e} s (a faster one could have waited)"
         );
         facts.push(fact(grade, "floor", text));
     }
@@ -352,18 +352,35 @@ fn claims(verified: &Verified) -> Vec<Fact> {
     verified.evidence().lanes().iter().enumerate().map(lane).collect()
 }
 
-fn not_checked(verified: &Verified) -> Vec<&'static str> {
+fn not_checked(verified: &Verified) -> Vec<String> {
     let mut absent = Vec::new();
     if !verified.is_from_issuer() {
-        absent.push("whether this challenge was issued, and answered only once: the issuer's record is not at hand");
+        absent.push("whether this challenge was issued, and answered only once: the issuer's record is not at hand".to_owned());
     }
     if verified.arrival_unix_s().is_none() {
-        absent.push("arrival before the challenge expired: no time of arrival is known");
+        absent.push("arrival before the challenge expired: no time of arrival is known".to_owned());
     }
     if verified.elapsed().is_none() {
-        absent.push("the time limit and the claimed model's time floor: no clock ran; all durations are claimed");
-    } else if verified.floor_s().is_none() {
-        absent.push("a time floor: none is known for the claimed models");
+        absent.push("the time limit and the claimed model's time floor: no clock ran; all durations are claimed".to_owned());
+    } else {
+        absent.extend(without_floor(verified));
     }
     absent
+}
+
+/// The lanes whose claimed models have no time floor.
+fn without_floor(verified: &Verified) -> Option<String> {
+    let floors_s = verified.floors_s();
+    let lanes: Vec<usize> = (0..floors_s.len()).filter(|&g| floors_s[g].is_none()).collect();
+    match lanes.len() {
+        0 => None,
+        count if count == floors_s.len() => {
+            Some("a time floor: none is known for the claimed models".to_owned())
+        }
+        _ => {
+            let lanes: Vec<String> = lanes.iter().map(usize::to_string).collect();
+            let lanes = lanes.join(", ");
+            Some(format!("a time floor of lane {lanes}: none is known for the claimed model"))
+        }
+    }
 }

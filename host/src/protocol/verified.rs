@@ -7,7 +7,7 @@
 use super::challenge::Challenge;
 use super::circumstances::{Circumstances, Issuer};
 use super::digest::{Digest, Uuid};
-use super::evidence::{Evidence, EvidenceExecutor};
+use super::evidence::{Evidence, EvidenceExecutor, EvidenceLane};
 use super::transcript::ResultDoc;
 use std::time::Duration;
 
@@ -59,7 +59,7 @@ pub struct Verified {
     from_issuer: bool,
     arrival_unix_s: Option<i64>,
     elapsed: Option<Duration>,
-    floor_s: Option<f64>,
+    floors_s: Vec<Option<f64>>,
 }
 
 /// What the steps found out, beside that they passed.
@@ -68,8 +68,6 @@ pub(super) struct Shown {
     pub(super) coin: CoinStanding,
     /// Step 7: which iterations were recomputed whole.
     pub(super) extent: Option<Extent>,
-    /// Step 5: the largest floor of the claimed models, s.
-    pub(super) floor_s: Option<f64>,
 }
 
 impl Verified {
@@ -78,12 +76,13 @@ impl Verified {
         challenge: &Challenge,
         result: &ResultDoc,
         circumstances: &Circumstances<'_>,
-        Shown { coin, extent, floor_s }: Shown,
+        Shown { coin, extent }: Shown,
     ) -> Self {
         let receipt_s = match coin {
             CoinStanding::Receipt { arrived_unix_ms } => Some((arrived_unix_ms / 1000) as i64),
             _ => None,
         };
+        let floor_s = |lane: &EvidenceLane| circumstances.floor_s(challenge, &lane.model);
         Self {
             challenge: challenge.clone(),
             commitment: result.commitment,
@@ -95,7 +94,7 @@ impl Verified {
             from_issuer: matches!(circumstances.issuer, Issuer::Record(_)),
             arrival_unix_s: circumstances.arrival_unix_s.or(receipt_s),
             elapsed: circumstances.elapsed,
-            floor_s,
+            floors_s: result.evidence.lanes().iter().map(floor_s).collect(),
         }
     }
 
@@ -147,9 +146,13 @@ impl Verified {
     pub fn elapsed(&self) -> Option<Duration> {
         self.elapsed
     }
-    /// The time floor that was kept, s, where a claimed model has one.
+    /// The largest time floor, s, where a claimed model has one: it was kept.
     pub fn floor_s(&self) -> Option<f64> {
-        self.floor_s
+        self.floors_s.iter().copied().flatten().reduce(f64::max)
+    }
+    /// The time floor of each lane's claimed model, s; all were kept.
+    pub fn floors_s(&self) -> &[Option<f64>] {
+        &self.floors_s
     }
     /// Fused multiply-adds of the whole run: G·T·m·n³.
     pub fn multiply_adds(&self) -> u128 {

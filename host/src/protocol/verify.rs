@@ -159,14 +159,14 @@ pub fn verify_with(
     let coin = check_record(challenge, result, circumstances)?;
     let states = check_chain(challenge, result)?;
     check_openings(challenge, result)?;
-    let floor_s = check_time(challenge, result, circumstances)?;
+    check_time(challenge, result, circumstances)?;
     result.evidence.agrees_with(challenge, &result.uuids()).map_err(Rejection::from)?;
     check_leaves(challenge, result, &states, &mut means)?;
     let extent = means.whole.as_ref().map(|(extent, _)| *extent);
     if let Some((extent, iterations)) = means.whole {
         check_iterations(challenge, result, &states, (extent, iterations), means.progress)?;
     }
-    Ok(Verified::new(challenge, result, circumstances, Shown { coin, extent, floor_s }))
+    Ok(Verified::new(challenge, result, circumstances, Shown { coin, extent }))
 }
 
 /// Step 2: challenge, record, arrival, nonce, signature, session.
@@ -320,23 +320,18 @@ fn check_time(
     challenge: &Challenge,
     result: &ResultDoc,
     circumstances: &Circumstances<'_>,
-) -> Result<Option<f64>, Rejection> {
-    let Some(elapsed) = circumstances.elapsed else { return Ok(None) };
-    let multiply_adds =
-        challenge.shape().multiply_adds() as f64 * f64::from(challenge.iterations());
-    let mut largest_s: Option<f64> = None;
+) -> Result<(), Rejection> {
+    let Some(elapsed) = circumstances.elapsed else { return Ok(()) };
     for (g, lane) in result.evidence.lanes().iter().enumerate() {
-        let flops = circumstances.floor_flops.and_then(|table| table(&lane.model));
-        let Some(flops) = flops else { continue };
-        let (floor_s, elapsed_s) = (2.0 * multiply_adds / flops, elapsed.as_secs_f64());
+        let Some(floor_s) = circumstances.floor_s(challenge, &lane.model) else { continue };
+        let elapsed_s = elapsed.as_secs_f64();
         if elapsed_s < floor_s {
             let detail = format!(
-                "lane {g}: {:?} needs at least {floor_s:.6} s for this, {elapsed_s:.6} s passed",
+                "lane {g}: {:?} needs at least {floor_s:.9} s for this, {elapsed_s:.9} s passed",
                 lane.model
             );
             return reject(Reason::TooFast, detail);
         }
-        largest_s = Some(largest_s.map_or(floor_s, |largest_s| largest_s.max(floor_s)));
     }
     let limit_ms = challenge.limit_ms();
     if elapsed > std::time::Duration::from_millis(limit_ms) {
@@ -344,7 +339,7 @@ fn check_time(
             format!("the limit is {limit_ms} ms, {:.3} ms passed", elapsed.as_secs_f64() * 1e3);
         return reject(Reason::Late, detail);
     }
-    Ok(largest_s)
+    Ok(())
 }
 
 /// Leaves asked for at a time, unless one iteration has more: enough for

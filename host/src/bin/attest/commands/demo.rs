@@ -14,6 +14,7 @@ use attest::executor::lanes::RunOptions;
 use attest::protocol::bound::OmittedShare;
 use attest::protocol::challenge::Challenge;
 use attest::protocol::circumstances::{Circumstances, Issuer, IssuerRecord};
+use attest::protocol::models;
 use attest::protocol::transcript::ResultDoc;
 use attest::protocol::verdict::Verdict;
 use attest::protocol::verified::Verified;
@@ -122,6 +123,7 @@ fn judge(
     let circumstances = Circumstances {
         arrival_unix_s: Some(jiff::Timestamp::now().as_second()),
         elapsed: Some(elapsed),
+        floor_flops: Some(&models::floor_flops),
         issuer: Issuer::Record(IssuerRecord::default()),
         ..Circumstances::default()
     };

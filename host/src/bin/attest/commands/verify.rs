@@ -12,6 +12,7 @@ use attest::executor::cpu::CpuVerifier;
 use attest::executor::gpu::{self, GpuExecutor, GpuOptions, GpuVerifier};
 use attest::protocol::challenge::Challenge;
 use attest::protocol::circumstances::Circumstances;
+use attest::protocol::models;
 use attest::protocol::receipt::Receipt;
 use attest::protocol::transcript::{ReadError, ResultDoc};
 use attest::protocol::verdict::Verdict;
@@ -88,6 +89,7 @@ fn check(
         },
         receipt: receipt.as_ref(),
         elapsed: args.elapsed.map(Duration::from_millis),
+        floor_flops: Some(&models::floor_flops),
         ..Circumstances::default()
     };
     let extent = match (args.full, args.executor) {
