@@ -65,8 +65,9 @@ const LINE: f64 = 20.0;
 const MARGIN: f64 = 24.0;
 /// Characters that surely fit left of a bar.
 const LABEL_CHARS: usize = 32;
-/// Keeps lines out of the words.
-const HALO: &str = "paint-order=\"stroke\" stroke=\"#ffffff\" stroke-width=\"4\"";
+/// Keeps lines out of the words: drawn under them, since not every viewer knows
+/// `paint-order`.
+const HALO: &str = "stroke=\"#ffffff\" stroke-width=\"4\" aria-hidden=\"true\"";
 const FONT: &str = "font-family=\"system-ui, sans-serif\" font-size=\"12\"";
 
 impl Ink {
@@ -132,7 +133,9 @@ fn draw_chart(out: &mut String, mut y: f64, chart: &Chart) -> f64 {
                  height=\"{BAR_HEIGHT}\" fill=\"{ink}\"/>"
             );
             let value = format!("{} {}", number(bar.value), bar.note);
-            text(&mut words, BAR_LEFT + length + 6.0, baseline, HALO, value.trim_end());
+            for attributes in [HALO, ""] {
+                text(&mut words, BAR_LEFT + length + 6.0, baseline, attributes, value.trim_end());
+            }
             y += LINE;
         }
     }
