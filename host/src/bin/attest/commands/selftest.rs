@@ -3,7 +3,7 @@
 use crate::args;
 use crate::outcome::{Done, Result, print, print_json};
 use crate::paint::{Paint, duration, table};
-use anyhow::bail;
+use anyhow::{anyhow, bail, ensure};
 use attest::selftest::{self, Health, Options, Outcome, Row};
 use indicatif::ProgressBar;
 use serde_json::{Value, json};
@@ -11,8 +11,14 @@ use serde_json::{Value, json};
 /// Runs every check and prints the table.
 ///
 /// # Errors
-/// Standard output can't be written.
+/// A vector file can't be read, or standard output can't be written.
 pub fn run(args: &args::Selftest, color: args::Color) -> Result {
+    // A file that isn't there says nothing of this machine's health.
+    for path in &args.vectors {
+        let meta = path.metadata();
+        let meta = meta.map_err(|cause| anyhow!("{}: {cause}\nCheck the path.", path.display()))?;
+        ensure!(!meta.is_dir(), "{} is a folder\nGive the files in it.", path.display());
+    }
     let spinner = ProgressBar::new_spinner();
     spinner.enable_steady_tick(std::time::Duration::from_millis(200));
     let mut rows = Vec::new();
