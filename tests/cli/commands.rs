@@ -105,6 +105,9 @@ fn selftest_finds_a_vector_with_one_wrong_digit() {
     assert!(table.contains("states"), "{table}");
     std::fs::write(&path, "{}").unwrap();
     assert_ne!(run(args).code, Some(OK));
+    for path in ["/no/such/vector.json", "/"] {
+        run(["selftest", "--vectors", path]).expect(COULD_NOT_RUN).says(path).printed_nothing();
+    }
     run(["selftest", "--only", "no such subject"]).expect(COULD_NOT_RUN).printed_nothing();
 }
 

@@ -171,8 +171,10 @@ fn target(path: &Path) -> io::Result<Target> {
     if path.metadata().is_ok_and(|meta| !meta.is_file()) {
         return Ok(Target::Special);
     }
-    // A link keeps pointing where it points: the file behind it is replaced.
-    let path = path.canonicalize().unwrap_or_else(|_| path.to_owned());
+    // A link keeps pointing where it points: the file behind it is replaced, or
+    // made where there is none yet.
+    let behind_link = || Some(path.parent()?.join(path.read_link().ok()?));
+    let path = path.canonicalize().ok().or_else(behind_link).unwrap_or_else(|| path.to_owned());
     let folder = match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent.to_owned(),
         _ => PathBuf::from("."),
@@ -254,9 +256,23 @@ mod tests {
         assert!(write_atomically(folder.path(), "new").is_err());
         assert!(check_writable(&missing).is_err() && check_writable(folder.path()).is_err());
         check_writable(&path).unwrap();
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
         assert_eq!(std::fs::read_to_string(&path).unwrap(), "old\n");
         write_atomically(&path, "new").unwrap();
         assert_eq!(std::fs::read_to_string(&path).unwrap(), "new\n");
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn links_stay_links() {
+        let folder = tempfile::tempdir().unwrap();
+        let (file, link) = (folder.path().join("file"), folder.path().join("link"));
+        std::os::unix::fs::symlink("file", &link).unwrap();
+        for text in ["made", "replaced"] {
+            write_atomically(&link, text).unwrap();
+            assert!(link.is_symlink());
+            assert_eq!(std::fs::read_to_string(&file).unwrap(), format!("{text}\n"));
+        }
     }
 }

@@ -4,15 +4,22 @@ use crate::args;
 use crate::outcome::{Done, Result, print, print_json};
 use crate::paint::{Paint, duration, table};
 use crate::{input, progress};
-use anyhow::bail;
+use anyhow::{anyhow, bail, ensure};
 use attest::selftest::{self, Health, Options, Outcome, Row};
 use serde_json::{Value, json};
 
 /// Runs every check and prints the table.
 ///
 /// # Errors
-/// A PTX file that cannot be used; standard output can't be written.
+/// A vector or PTX file that can't be read or used; standard output can't be
+/// written.
 pub fn run(args: &args::Selftest, color: args::Color) -> Result {
+    // A file that isn't there says nothing of this machine's health.
+    for path in &args.vectors {
+        let meta = path.metadata();
+        let meta = meta.map_err(|cause| anyhow!("{}: {cause}\nCheck the path.", path.display()))?;
+        ensure!(!meta.is_dir(), "{} is a folder\nGive the files in it.", path.display());
+    }
     let mut rows = Vec::new();
     let options = Options {
         vector_files: args.vectors.clone(),
