@@ -4,7 +4,10 @@
 //! The first part shows that each kind of cheating is seen for what it is. The
 //! second counts, over many commitments and coins, how often a miner that
 //! leaves out a share of the work escapes, and compares that with what
-//! docs/protocol.md promises under "What a verdict may say".
+//! docs/protocol.md promises under "What a verdict may say". (The same over many
+//! challenges, with stand-ins for the arithmetic, is in omissions.)
+
+mod common;
 
 use attest::executor::cpu::{CpuExecutor, CpuOptions, CpuVerifier};
 use attest::executor::lanes::{Execution, RunOptions, execute};
@@ -22,6 +25,7 @@ use attest::protocol::verify::{Failure, verify};
 use attest::protocol::{chain, merkle};
 use attest::reference::Oracle;
 use attest::reference::oracle::Operand;
+use common::{cpu_evidence, spec};
 use std::collections::HashMap;
 
 /// What a miner hands in for the leaves of one tile.
@@ -120,25 +124,13 @@ struct Run {
 /// m products of n = 128, T iterations, sample rate q/T.
 fn challenge(products: u64, iterations: u64, rate: f64, samples: u64) -> Challenge {
     Challenge::issue(ChallengeSpec {
-        version: 1,
-        challenge_type: "matrix_multiplication_pow".into(),
-        gpu_pow_seed: Digest([5; 32]),
-        validator_nonce: Digest([6; 32]),
         matrix_dim: DIM.into(),
         num_matrices: products,
         num_iterations: iterations,
         sync_interval: iterations,
         verification_sample_rate: rate,
         samples_per_iteration: samples,
-        issued_at: "2026-11-22T00:00:00Z".into(),
-        expires_at: "2026-11-22T01:00:00Z".into(),
-        gpu_count: None,
-        gpu_model: None,
-        min_memory_bytes: None,
-        max_duration_ms: None,
-        min_sm_utilization: None,
-        miner_id: None,
-        validator_id: None,
+        ..spec()
     })
     .unwrap()
 }
@@ -158,18 +150,10 @@ impl Run {
         let lanes: Vec<LaneRoots> = (self.execution.lanes.iter())
             .map(|lane| LaneRoots { uuid: lane.facts.uuid, iteration_roots: lane.roots.clone() })
             .collect();
-        let claims: Vec<_> = (lanes.iter())
-            .map(|lane| {
-                serde_json::json!({
-                    "uuid": lane.uuid, "model": "a CPU", "memory_bytes": 0, "sm_count": 0,
-                    "sm_tiles": [],
-                })
-            })
-            .collect();
-        let evidence = Evidence::from_value(serde_json::json!({
-            "schema": 1, "executor": "cpu", "lanes": claims, "attempt": attempt,
-        }))
-        .unwrap();
+        let uuids: Vec<Uuid> = lanes.iter().map(|lane| lane.uuid).collect();
+        let mut evidence = cpu_evidence(&uuids).value().clone();
+        evidence["attempt"] = attempt.into();
+        let evidence = Evidence::from_value(evidence).unwrap();
         let commitment = commit(&self.challenge, &lanes, &evidence);
         let points =
             derive(&self.challenge, lanes.len() as u32, &commitment, &coin.unwrap_or_default());
@@ -230,6 +214,13 @@ fn random_bytes_for_a_whole_iteration_are_rejected() {
 
 /// A miner that does all the work with its own way to add up products.
 fn with_dot(dot: fn(&[f64], &[f64]) -> f64) -> Method {
+    with_output(move |a, b, row, column| dot(&a[row], &b[column]))
+}
+
+/// A miner with its own way to an output: of A's rows, B's columns, row, column.
+fn with_output(
+    output: impl Fn(&[Vec<f64>], &[Vec<f64>], usize, usize) -> f64 + Send + 'static,
+) -> Method {
     Box::new(move |_, tile, _| {
         let vectors = |operand| -> Vec<Vec<f64>> {
             let element = |x, k| Oracle.element(&tile.state, tile.product, operand, x, k);
@@ -239,7 +230,7 @@ fn with_dot(dot: fn(&[f64], &[f64]) -> f64) -> Method {
         let leaf_hash = |leaf| {
             let place = LeafPlace { product: tile.product, tile_row: 0, tile_column: 0, leaf };
             let outputs = place.rows().map(|row| {
-                place.columns().map(|column| dot(&a[row as usize], &b[column as usize]))
+                place.columns().map(|column| output(&a, &b, row as usize, column as usize))
             });
             let bytes = outputs.as_flattened().iter().flat_map(|x| x.to_bits().to_be_bytes());
             merkle::leaf_hash(&bytes.collect::<Vec<u8>>())
@@ -271,6 +262,13 @@ fn another_order_is_rejected() {
     assert_eq!(verdict_on(with_dot(descending)), "leaf-mismatch");
     assert_eq!(verdict_on(with_dot(halves)), "leaf-mismatch");
     assert_eq!(verdict_on(with_dot(unfused)), "leaf-mismatch");
+}
+
+#[test]
+fn swapped_layouts_are_rejected() {
+    let transposed =
+        |a: &[Vec<f64>], b: &[Vec<f64>], row: usize, column: usize| ascending(&a[column], &b[row]);
+    assert_eq!(verdict_on(with_output(transposed)), "leaf-mismatch");
 }
 
 #[test]

@@ -1,6 +1,8 @@
 //! Several lanes: the chain across sync points, openings, and what happens when
 //! a lane fails, hangs, panics or lies.
 
+mod common;
+
 use attest::executor::cpu::{CpuExecutor, CpuOptions};
 use attest::executor::lanes::{Execution, Patience, RunError, RunOptions, execute};
 use attest::executor::{
@@ -10,6 +12,7 @@ use attest::protocol::challenge::{Challenge, ChallengeSpec};
 use attest::protocol::digest::{Digest, Uuid};
 use attest::protocol::plan::Shape;
 use attest::protocol::sample::{SamplePoint, derive};
+use common::spec;
 use serde_json::Value;
 use std::cell::RefCell;
 use std::ops::ControlFlow;
@@ -134,25 +137,12 @@ fn with_fault(lanes: u8, lane: u8, fault: Fault) -> Vec<Box<dyn Executor>> {
 
 fn challenge(matrix_dim: u64, num_iterations: u64, sync_interval: u64) -> Challenge {
     Challenge::issue(ChallengeSpec {
-        version: 1,
-        challenge_type: "matrix_multiplication_pow".into(),
-        gpu_pow_seed: Digest([1; 32]),
-        validator_nonce: Digest([2; 32]),
         matrix_dim,
         num_matrices: 2,
         num_iterations,
         sync_interval,
-        verification_sample_rate: 1.0,
         samples_per_iteration: 6,
-        issued_at: "2026-11-22T00:00:00Z".into(),
-        expires_at: "2026-11-22T01:00:00Z".into(),
-        gpu_count: None,
-        gpu_model: None,
-        min_memory_bytes: None,
-        max_duration_ms: None,
-        min_sm_utilization: None,
-        miner_id: None,
-        validator_id: None,
+        ..spec()
     })
     .unwrap()
 }
@@ -335,8 +325,9 @@ fn an_unstable_tile_is_not_opened() {
 fn the_stop_flag_ends_the_run() {
     let stop = Arc::new(AtomicBool::new(false));
     let options = RunOptions { stop: stop.clone(), ..RunOptions::default() };
-    // Seconds of work; the first look around comes after a tenth of one.
-    let challenge = challenge(256, 5000, 1000);
+    // Many seconds of work even on a large machine; the first look around comes
+    // after a tenth of one.
+    let challenge = challenge(512, 5000, 1000);
     let report = |done: &[u32]| stop.store(done.iter().all(|&n| n > 0), Ordering::Relaxed);
     match execute(&challenge, honest(2), &options, &report).err().unwrap() {
         RunError::Stopped { iterations } => assert!((1..5000).contains(&iterations)),

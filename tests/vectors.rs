@@ -1,7 +1,8 @@
-//! Every vector file reproduces on the oracle, field by field; and the checker
-//! that says so notices any field that doesn't fit.
+//! Every vector file reproduces on the oracle and on the CPU executor, field by
+//! field; and the checker that says so notices any field that doesn't fit.
 
 use attest::executor::Executor;
+use attest::executor::cpu::{CpuExecutor, CpuOptions};
 use attest::protocol::challenge::Challenge;
 use attest::protocol::circumstances::Circumstances;
 use attest::protocol::digest::{Digest, Uuid};
@@ -41,9 +42,18 @@ fn oracle() -> Box<dyn Executor> {
 
 #[test]
 fn every_file_reproduces_on_the_oracle() {
+    reproduce_on(oracle().as_mut());
+}
+
+#[test]
+fn every_file_reproduces_on_the_cpu_executor() {
+    reproduce_on(&mut CpuExecutor::new(CpuOptions::default()));
+}
+
+fn reproduce_on(executor: &mut dyn Executor) {
     let mut draws = 0;
     for path in files() {
-        let report = check_file(&path, oracle().as_mut());
+        let report = check_file(&path, executor);
         match report.unwrap_or_else(|error| panic!("{}: {error}", path.display())) {
             Report::Run { openings, .. } => assert!(openings > 0, "{}", path.display()),
             Report::Draws { .. } => draws += 1,

@@ -166,12 +166,43 @@ fn a_clock_shows_a_rate_and_a_floor_that_does_not_prove_the_model() {
             ..session(&run.1, coin)
         },
     );
-    for subject in ["elapsed", "rate", "floor"] {
+    for subject in ["limit", "elapsed", "rate", "floor"] {
         assert_eq!(graded(&verdict, subject), Some(Grade::Measured), "{subject}");
     }
     assert_eq!(graded(&verdict, "lane"), Some(Grade::Claimed));
-    // 0.9 of 2 · 8388608 operations in 0.1 s.
-    assert!(verdict.render_text().contains("1.510e-4 TFLOP/s"), "{}", verdict.render_text());
+    // 0.9 of 2 · 8388608 operations in 0.1 s are 1.5099e-4 TFLOP/s: rounded down.
+    assert!(verdict.render_text().contains("1.509e-4 TFLOP/s"), "{}", verdict.render_text());
+}
+
+#[test]
+fn outside_a_session_a_clock_shows_the_limit_and_all_else_is_claimed() {
+    let table = |model: &str| (model == "reference").then_some(1e9);
+    let verdict = verdict(
+        &run(|spec| spec.samples_per_iteration = 200, None),
+        &Circumstances {
+            elapsed: Some(Duration::from_millis(100)),
+            floor_flops: Some(&table),
+            ..Default::default()
+        },
+    );
+    assert_eq!(verdict.work, Work::Proven);
+    assert_eq!(graded(&verdict, "limit"), Some(Grade::Measured));
+    for subject in ["elapsed", "rate", "floor"] {
+        assert_eq!(graded(&verdict, subject), Some(Grade::Claimed), "{subject}");
+    }
+}
+
+#[test]
+fn the_bound_is_rounded_to_the_weaker_side() {
+    let of = |samples| {
+        let run = run(|spec| spec.samples_per_iteration = samples, None);
+        verdict(&run, &Circumstances::default()).render_text()
+    };
+    // 2^80 · 0.9^800 is 10^-12.523, and 2^80 · 0.9^796 is 10^-12.340.
+    assert!(of(200).contains("at most 10^-12.5,"), "{}", of(200));
+    assert!(of(199).contains("at most 10^-12.3,"), "{}", of(199));
+    // 2^80 · 0.9^788 is 10^-11.974: to the nearest tenth it would be 10^-12.0.
+    assert!(of(197).contains("at most 10^-11.9,"), "{}", of(197));
 }
 
 #[test]

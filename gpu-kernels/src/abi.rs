@@ -302,7 +302,7 @@ pub enum Unit {
 pub const GEMM_FMA: GemmKernel = GemmKernel {
     name: "gemm_fma",
     threads: 256,
-    shared_bytes: 2 * 2 * 8192,
+    shared_bytes: 3 * 2 * 8192,
     grid: GemmGrid::PerTile,
     unit: Unit::FmaPipe,
 };
@@ -318,7 +318,7 @@ pub const GEMM_M8N8K4: GemmKernel = GemmKernel {
 pub const GEMM_M16N8K8: GemmKernel = GemmKernel {
     name: "gemm_m16n8k8",
     threads: 512,
-    shared_bytes: 6 * 2 * 16384 + 512 * 32 + 256,
+    shared_bytes: 3 * 2 * 32768 + 512 * 32 + 256,
     grid: GemmGrid::Persistent,
     unit: Unit::TensorCore,
 };

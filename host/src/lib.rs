@@ -1,6 +1,55 @@
 //! attest: proves by computation which GPUs did how much work.
+//!
+//! ```text
+//! challenge ─▶ plan ─▶ execute ─▶ commit ─▶ sample ─▶ open ─▶ verify ─▶ report
+//! ```
+//!
+//! [`protocol`] has the rules of every stage, [`executor`] executes and opens,
+//! [`evidence`] says on what, [`session`] issues and mines, [`mod@reference`] is the
+//! oracle that [`selftest`] holds all of it against.
+//!
+//! Guarantees: each stage takes the previous stage's type and returns the next,
+//! and only verification makes a [`protocol::verified::Verified`]. Dependencies
+//! point one way: `bin → session → executor → protocol`.
+//! Deliberately lacks: tolerance. A result is right to the last bit or it is
+//! rejected.
+//!
+//! A whole run, on the CPU:
+//!
+//! ```
+//! use attest::executor::cpu::CpuVerifier;
+//! use attest::executor::lanes::RunOptions;
+//! use attest::protocol::bound::OmittedShare;
+//! use attest::protocol::circumstances::Circumstances;
+//! use attest::protocol::verdict::{Outcome, Verdict};
+//! use attest::protocol::verify::verify;
+//! use attest::session::executors::{Choice, choose};
+//! use attest::session::issue::{Request, issue};
+//! use attest::session::mine::mine;
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! // The validator. In earnest n is 1024 or more: below, the hash outweighs the product.
+//! let challenge = issue(&Request {
+//!     matrix_dim: Some(128),
+//!     num_iterations: Some(3),
+//!     ..Request::default()
+//! })?;
+//!
+//! // The miner, who has the token only.
+//! let executors = choose(&Choice::Cpu, &challenge)?.executors;
+//! let mined = mine(&challenge, executors, &RunOptions::default(), &|_| ())?;
+//!
+//! // The validator again.
+//! let end = verify(&challenge, &mined.result, &Circumstances::default(), &CpuVerifier::new());
+//! let verdict = Verdict::of(&end, OmittedShare::default());
+//! assert_eq!(verdict.outcome, Outcome::Verified);
+//! println!("{}", verdict.render_text());
+//! # Ok(())
+//! # }
+//! ```
 #![deny(unsafe_code)]
 
+pub mod bench;
 pub mod evidence;
 pub mod executor;
 pub mod protocol;

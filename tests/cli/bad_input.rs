@@ -1,9 +1,12 @@
 //! Input that is wrong in one way each: a clear error, the right exit code,
 //! nothing half-written.
 
-use crate::{COULD_NOT_RUN, Example, REJECTED, names_in, run, run_with_input};
+use crate::{
+    COULD_NOT_RUN, Example, OK, REJECTED, attest, names_in, run, run_with_input, wait_or_kill,
+};
 use base64::Engine as _;
 use serde_json::{Value, json};
+use std::process::Stdio;
 
 fn encoded(fields: &Value) -> String {
     base64::engine::general_purpose::STANDARD.encode(fields.to_string())
@@ -228,4 +231,38 @@ fn usage_errors() {
     ] {
         run(args).expect(COULD_NOT_RUN).printed_nothing();
     }
+}
+
+/// Nobody may have to wait for hours to learn that the result can't be kept.
+#[test]
+fn an_output_that_cannot_be_written_is_refused_before_the_work() {
+    let long = ["challenge", "--dim", "4096", "--matrices", "64", "--iterations", "1000"];
+    let token = run(long).expect(OK).stdout;
+    for out in ["/no/such/folder/result.json", "/"] {
+        let mut child = attest()
+            .args(["run", "--executor", "cpu", "--challenge", token.trim_end(), "--out", out])
+            .stderr(Stdio::null())
+            .stdout(Stdio::null())
+            .spawn()
+            .expect("attest starts");
+        assert_eq!(wait_or_kill(&mut child).code(), Some(COULD_NOT_RUN), "{out}");
+    }
+}
+
+/// Whoever reads standard error may have gone (`2>&1 | head`): the exit code
+/// still says what happened, and a result still comes.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_standard_error_that_takes_nothing_changes_nothing() {
+    let example = Example::new(&[]);
+    let full = || std::fs::File::options().write(true).open("/dev/full").expect("Linux has it");
+    let on_full = |args: &[&str]| {
+        let output = attest().env("RUST_LOG", "debug").args(args).stderr(full()).output();
+        output.expect("attest starts")
+    };
+    let refused = on_full(&["verify", "/no/such/file", "--challenge", &example.token]);
+    assert_eq!(refused.status.code(), Some(COULD_NOT_RUN));
+    let result = on_full(&["run", "--challenge", &example.token]);
+    assert_eq!(result.status.code(), Some(OK));
+    example.verify(std::str::from_utf8(&result.stdout).unwrap()).expect(OK);
 }

@@ -64,6 +64,7 @@ fn a_file_with_errors_is_refused() {
         (br#"{"version": 2}"#, "version"),
         (br#"{"challenge_type": "other"}"#, "type"),
         (br#"{"matrix_dim": 128"#, "EOF"),
+        (b"[]", "not a JSON object"),
         (b"\xff\xfe", "UTF-8"),
         (&[b' '; 70_000], "more than"),
     ] {

@@ -4,6 +4,7 @@
 //! the library; here it matters what is said, where, and with which exit code.
 
 mod bad_input;
+mod bench;
 mod challenge;
 mod commands;
 mod floods;

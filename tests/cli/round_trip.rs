@@ -7,7 +7,7 @@ use serde_json::Value;
 fn an_honest_result_is_verified() {
     let example = Example::new(&[]);
     let verdict = example.verify(&example.result).expect(OK);
-    assert!(verdict.stdout.to_lowercase().contains("verified"), "{}", verdict.stdout);
+    assert!(verdict.stdout.starts_with("VERIFIED: the work is proven\n"), "{}", verdict.stdout);
 }
 
 #[test]
@@ -72,6 +72,24 @@ fn results_of_independent_programs_are_verified() {
         checked += 1;
     }
     assert!(checked >= 6);
+}
+
+/// A receipt that does not hold has no say in when the commitment arrived.
+#[test]
+fn a_receipt_that_does_not_hold_leaves_the_expiry_in_force() {
+    let live = vectors().into_iter().find(|path| path.ends_with("ragged-sync-live-signed.json"));
+    let vector: Value = serde_json::from_slice(&std::fs::read(live.unwrap()).unwrap()).unwrap();
+    let result = vector["result"].to_string();
+    let receipt = serde_json::json!({
+        "arrived_unix_ms": 1, "coin": vector["coin"], "signature": "00".repeat(64),
+    });
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("receipt.json");
+    std::fs::write(&path, receipt.to_string()).unwrap();
+    let token = vector["challenge"].as_str().unwrap();
+    let args = ["verify", "-", "--challenge", token, "--receipt", path.to_str().unwrap()];
+    let verdict = run_with_input(args, result.as_bytes()).expect(crate::REJECTED).stdout;
+    assert!(verdict.contains("expired"), "{verdict}");
 }
 
 #[test]

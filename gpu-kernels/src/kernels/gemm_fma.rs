@@ -2,8 +2,11 @@
 //! tile; each thread computes the 64 outputs of one leaf and hashes them from
 //! its registers.
 //!
-//! Eight inner indices of both panels are in shared memory at a time, in two
-//! buffers: while one is multiplied, the next is on its way through registers.
+//! Runs of eight inner indices of both panels go through three buffers in
+//! shared memory: one is multiplied, the next is complete, and the one after
+//! it is on its way through registers. So the operands of every inner index,
+//! the first of a run included, are read while the one before is multiplied,
+//! and the pipe does not drain at the barriers.
 
 use crate::abi::{GEMM_FMA, GemmParams};
 use crate::device::backend::shared_base;
@@ -15,15 +18,20 @@ use crate::device::thread::{block_barrier, block_id, thread_id};
 use crate::kernels::parts::{Panels, finish_tile};
 use crate::tile::word_in_chunk;
 
-/// Inner indices in a buffer.
-const STEP_K: u32 = 8;
-/// Bytes of one operand in a buffer.
-const HALF_BYTES: u32 = 128 * STEP_K * 8;
-/// Bytes that one thread moves per operand and buffer.
-const THREAD_BYTES: u32 = HALF_BYTES / 256;
+/// Inner indices in a run.
+const RUN_K: u32 = 8;
+/// Bytes of one operand's run.
+const HALF_BYTES: u32 = 128 * RUN_K * 8;
+const BUFFER_BYTES: u32 = 2 * HALF_BYTES;
+const BUFFERS: u32 = 3;
+/// Distance of the two 16-byte words that a thread moves per operand and run.
+const WORD_STRIDE: u32 = HALF_BYTES / 2;
 const _: () = assert!(GEMM_FMA.threads == 256, "one thread per leaf");
-const _: () = assert!(GEMM_FMA.shared_bytes == 4 * HALF_BYTES, "two buffers of two operands");
-const _: () = assert!(THREAD_BYTES == 32, "a thread moves two 16-byte words per operand");
+const _: () = assert!(GEMM_FMA.shared_bytes == BUFFERS * BUFFER_BYTES, "the buffers must fit");
+const _: () = assert!(
+    GEMM_FMA.threads * 16 == WORD_STRIDE,
+    "a thread moves two 16-byte words per operand and run"
+);
 
 crate::kernel! {
     /// Entry point; parameters and launch in [`GemmParams`].
@@ -35,47 +43,55 @@ crate::kernel! {
         // SAFETY: parameters as documented; one block per tile.
         let panels = unsafe { Panels::of_tile(&params, block_id()) };
 
-        // Shared memory: A then B, twice.
+        // Shared memory: buffers of A's run, then B's.
         let shared = shared_base();
         let mine = thread * 16;
+        let lanes = Lanes { a_at: wm * 4096, b_at: HALF_BYTES + wn * 2048, gamma, tau };
 
-        let mut c = [0.0f64; 64];
-        let steps = params.dim / STEP_K;
-        let (mut from_a, mut from_b) = (panels.a + mine as u64, panels.b + mine as u64);
-        // SAFETY: each panel has `steps` runs of HALF_BYTES, of which this
-        // thread moves the 16-byte words `thread` and `thread + 256`; barriers
-        // separate every store to a buffer from the loads of it.
+        // SAFETY: each panel has `runs` runs, of which this thread moves two
+        // words; barriers separate every store to a buffer from the reads of
+        // it before and after.
         unsafe {
-            let (a0, a1) = (load_global_f64x2(from_a), load_global_f64x2(from_a + 4096));
-            let (b0, b1) = (load_global_f64x2(from_b), load_global_f64x2(from_b + 4096));
-            store_shared_f64x2(shared + mine, a0.0, a0.1);
-            store_shared_f64x2(shared + mine + 4096, a1.0, a1.1);
-            store_shared_f64x2(shared + HALF_BYTES + mine, b0.0, b0.1);
-            store_shared_f64x2(shared + HALF_BYTES + mine + 4096, b1.0, b1.1);
+            let runs = params.dim / RUN_K;
+            let mut from = Panels { a: panels.a + mine as u64, b: panels.b + mine as u64 };
+            Words::load(&mut from).store(shared + mine);
+            Words::load(&mut from).store(shared + BUFFER_BYTES + mine);
             block_barrier();
 
             // Main loop.
-            let mut step = 0;
-            while step < steps {
-                let buffer = shared + (step & 1) * 2 * HALF_BYTES;
-                let other = shared + ((step & 1) ^ 1) * 2 * HALF_BYTES;
-                let more = step + 1 < steps;
-                let (mut a0, mut a1, mut b0, mut b1) = ((0.0, 0.0), (0.0, 0.0), (0.0, 0.0), (0.0, 0.0));
+            let mut c = [0.0f64; 64];
+            let mut here = shared;
+            let mut operands = lanes.read::<0>(here);
+            let mut run = 0;
+            while run < runs {
+                let next = following(here, shared);
+                let more = run + 2 < runs;
+                let mut words = Words::default();
                 if more {
-                    from_a += HALF_BYTES as u64;
-                    from_b += HALF_BYTES as u64;
-                    (a0, a1) = (load_global_f64x2(from_a), load_global_f64x2(from_a + 4096));
-                    (b0, b1) = (load_global_f64x2(from_b), load_global_f64x2(from_b + 4096));
+                    words = Words::load(&mut from);
                 }
-                multiply_step(&mut c, buffer, wm, wn, gamma, tau);
+                // At the very end the last read finds an older run and is not used.
+                macro_rules! inner_index {
+                    ($next:literal, $buffer:expr) => {
+                        let ahead = lanes.read::<$next>($buffer);
+                        multiply(&mut c, &operands);
+                        operands = ahead;
+                    };
+                }
+                inner_index!(1, here);
+                inner_index!(2, here);
+                inner_index!(3, here);
+                inner_index!(4, here);
+                inner_index!(5, here);
+                inner_index!(6, here);
+                inner_index!(7, here);
+                inner_index!(0, next);
                 if more {
-                    store_shared_f64x2(other + mine, a0.0, a0.1);
-                    store_shared_f64x2(other + mine + 4096, a1.0, a1.1);
-                    store_shared_f64x2(other + HALF_BYTES + mine, b0.0, b0.1);
-                    store_shared_f64x2(other + HALF_BYTES + mine + 4096, b1.0, b1.1);
+                    words.store(following(next, shared) + mine);
                 }
                 block_barrier();
-                step += 1;
+                here = next;
+                run += 1;
             }
 
             // Epilogue.
@@ -84,71 +100,129 @@ crate::kernel! {
     }
 }
 
-/// Eight inner indices, ascending.
-///
-/// # Safety
-/// - `buffer` holds eight packed inner indices of A's panel, then of B's.
+/// The buffer after `buffer`.
 #[inline(always)]
-unsafe fn multiply_step(c: &mut [f64; 64], buffer: u32, wm: u32, wn: u32, gamma: u32, tau: u32) {
-    // 1 KiB per sixteen vectors and eight inner indices.
-    let a_base = buffer + wm * 4096;
-    let b_base = buffer + HALF_BYTES + wn * 2048;
-    macro_rules! inner_index {
-        ($k:literal) => {{
-            const HALF: u32 = $k >> 2;
-            const TAU: u32 = $k & 3;
-            let a_at = a_base + HALF * 512 + word_in_chunk(gamma, TAU) * 16;
-            let b_at = b_base + HALF * 8 + word_in_chunk(2 * tau, TAU) * 16;
-            let b_next = b_base + HALF * 8 + word_in_chunk(2 * tau + 1, TAU) * 16;
-            // SAFETY: the caller's; offsets stay inside the buffer.
-            let (a, b) = unsafe {
-                let (a0, a1) = load_shared_f64x2(a_at);
-                let (a2, a3) = load_shared_f64x2(a_at + 1024);
-                let (a4, a5) = load_shared_f64x2(a_at + 2048);
-                let (a6, a7) = load_shared_f64x2(a_at + 3072);
-                // Columns 2τ and 2τ+1 of each n8 block.
-                (
-                    [a0, a1, a2, a3, a4, a5, a6, a7],
-                    [
-                        load_shared_f64(b_at),
-                        load_shared_f64(b_next),
-                        load_shared_f64(b_at + 512),
-                        load_shared_f64(b_next + 512),
-                        load_shared_f64(b_at + 1024),
-                        load_shared_f64(b_next + 1024),
-                        load_shared_f64(b_at + 1536),
-                        load_shared_f64(b_next + 1536),
-                    ],
-                )
-            };
-            macro_rules! row {
-                ($r:literal) => {
-                    c[$r * 8] = fma(a[$r], b[0], c[$r * 8]);
-                    c[$r * 8 + 1] = fma(a[$r], b[1], c[$r * 8 + 1]);
-                    c[$r * 8 + 2] = fma(a[$r], b[2], c[$r * 8 + 2]);
-                    c[$r * 8 + 3] = fma(a[$r], b[3], c[$r * 8 + 3]);
-                    c[$r * 8 + 4] = fma(a[$r], b[4], c[$r * 8 + 4]);
-                    c[$r * 8 + 5] = fma(a[$r], b[5], c[$r * 8 + 5]);
-                    c[$r * 8 + 6] = fma(a[$r], b[6], c[$r * 8 + 6]);
-                    c[$r * 8 + 7] = fma(a[$r], b[7], c[$r * 8 + 7]);
-                };
+fn following(buffer: u32, first: u32) -> u32 {
+    let next = buffer + BUFFER_BYTES;
+    if next == first + BUFFERS * BUFFER_BYTES { first } else { next }
+}
+
+/// What a thread moves of one run: two words of each operand.
+#[derive(Clone, Copy, Default)]
+struct Words {
+    a: [(f64, f64); 2],
+    b: [(f64, f64); 2],
+}
+
+impl Words {
+    /// Loads this thread's words of the next run.
+    ///
+    /// # Safety
+    /// - `from` points at them, and the panels have the run.
+    #[inline(always)]
+    unsafe fn load(from: &mut Panels) -> Self {
+        let stride = WORD_STRIDE as u64;
+        // SAFETY: the caller's.
+        let words = unsafe {
+            Self {
+                a: [load_global_f64x2(from.a), load_global_f64x2(from.a + stride)],
+                b: [load_global_f64x2(from.b), load_global_f64x2(from.b + stride)],
             }
-            row!(0);
-            row!(1);
-            row!(2);
-            row!(3);
-            row!(4);
-            row!(5);
-            row!(6);
-            row!(7);
-        }};
+        };
+        from.a += HALF_BYTES as u64;
+        from.b += HALF_BYTES as u64;
+        words
     }
-    inner_index!(0);
-    inner_index!(1);
-    inner_index!(2);
-    inner_index!(3);
-    inner_index!(4);
-    inner_index!(5);
-    inner_index!(6);
-    inner_index!(7);
+
+    /// Stores them in a buffer.
+    ///
+    /// # Safety
+    /// - `to` is this thread's first word of a buffer that nobody reads.
+    #[inline(always)]
+    unsafe fn store(self, to: u32) {
+        // SAFETY: the caller's.
+        unsafe {
+            store_shared_f64x2(to, self.a[0].0, self.a[0].1);
+            store_shared_f64x2(to + WORD_STRIDE, self.a[1].0, self.a[1].1);
+            store_shared_f64x2(to + HALF_BYTES, self.b[0].0, self.b[0].1);
+            store_shared_f64x2(to + HALF_BYTES + WORD_STRIDE, self.b[1].0, self.b[1].1);
+        }
+    }
+}
+
+/// Eight elements of A and of B at one inner index.
+#[derive(Clone, Copy)]
+struct Operands {
+    a: [f64; 8],
+    b: [f64; 8],
+}
+
+/// Where a lane's rows and columns lie in a buffer.
+#[derive(Clone, Copy)]
+struct Lanes {
+    a_at: u32,
+    b_at: u32,
+    gamma: u32,
+    tau: u32,
+}
+
+impl Lanes {
+    /// Reads inner index `K` of a run.
+    ///
+    /// # Safety
+    /// - `buffer` is one of the block's.
+    #[inline(always)]
+    unsafe fn read<const K: u32>(self, buffer: u32) -> Operands {
+        let (half, tau) = (K >> 2, K & 3);
+        let a_at = buffer + self.a_at + half * 512 + word_in_chunk(self.gamma, tau) * 16;
+        let b_at = buffer + self.b_at + half * 8 + word_in_chunk(2 * self.tau, tau) * 16;
+        let b_next = buffer + self.b_at + half * 8 + word_in_chunk(2 * self.tau + 1, tau) * 16;
+        // SAFETY: the caller's; offsets stay inside the buffer.
+        unsafe {
+            let (a0, a1) = load_shared_f64x2(a_at);
+            let (a2, a3) = load_shared_f64x2(a_at + 1024);
+            let (a4, a5) = load_shared_f64x2(a_at + 2048);
+            let (a6, a7) = load_shared_f64x2(a_at + 3072);
+            Operands {
+                a: [a0, a1, a2, a3, a4, a5, a6, a7],
+                // Columns 2τ and 2τ+1 of each n8 block.
+                b: [
+                    load_shared_f64(b_at),
+                    load_shared_f64(b_next),
+                    load_shared_f64(b_at + 512),
+                    load_shared_f64(b_next + 512),
+                    load_shared_f64(b_at + 1024),
+                    load_shared_f64(b_next + 1024),
+                    load_shared_f64(b_at + 1536),
+                    load_shared_f64(b_next + 1536),
+                ],
+            }
+        }
+    }
+}
+
+/// One inner index: the outer product of eight rows and eight columns.
+#[inline(always)]
+fn multiply(c: &mut [f64; 64], operands: &Operands) {
+    let Operands { a, b } = operands;
+    macro_rules! row {
+        ($r:literal) => {
+            c[$r * 8] = fma(a[$r], b[0], c[$r * 8]);
+            c[$r * 8 + 1] = fma(a[$r], b[1], c[$r * 8 + 1]);
+            c[$r * 8 + 2] = fma(a[$r], b[2], c[$r * 8 + 2]);
+            c[$r * 8 + 3] = fma(a[$r], b[3], c[$r * 8 + 3]);
+            c[$r * 8 + 4] = fma(a[$r], b[4], c[$r * 8 + 4]);
+            c[$r * 8 + 5] = fma(a[$r], b[5], c[$r * 8 + 5]);
+            c[$r * 8 + 6] = fma(a[$r], b[6], c[$r * 8 + 6]);
+            c[$r * 8 + 7] = fma(a[$r], b[7], c[$r * 8 + 7]);
+        };
+    }
+    row!(0);
+    row!(1);
+    row!(2);
+    row!(3);
+    row!(4);
+    row!(5);
+    row!(6);
+    row!(7);
 }

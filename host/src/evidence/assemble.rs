@@ -8,11 +8,9 @@ use super::kernel::KernelView;
 use super::nvml::NvmlView;
 use crate::executor::lanes::{Execution, LaneExecution};
 use crate::executor::{Kind, SmTiles};
+use crate::protocol::challenge::INTEGER_MAX;
 use crate::protocol::evidence::{Evidence, EvidenceError, SCHEMA, UNAVAILABLE};
 use serde_json::{Map, Value, json};
-
-/// Largest integer that evidence may hold as a number.
-const INTEGER_MAX: u64 = (1 << 53) - 1;
 
 /// The evidence of a finished run, with what the machine it ran on says of
 /// itself and what of that does not fit together.

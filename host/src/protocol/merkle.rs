@@ -3,7 +3,7 @@
 //! Guarantees: leaf and node hashes are kept apart by their first byte; an odd
 //! node moves up unhashed; the length and the sides of a path follow from index
 //! and count alone, never from the path.
-//! Deliberately lacks: consistency proofs, and holding a whole tree.
+//! Deliberately lacks: consistency proofs.
 
 use super::digest::Digest;
 
@@ -38,21 +38,45 @@ pub fn root(leaves: &[Digest]) -> Option<Digest> {
     level.first().copied()
 }
 
-/// The audit path of leaf `index`, from its sibling upwards.
+/// A whole tree, for whoever takes many paths from it.
+pub struct Tree {
+    /// From the leaves up; the last has one node, or none.
+    levels: Vec<Vec<Digest>>,
+}
+
+impl Tree {
+    /// The tree over leaf hashes, or over the roots of complete subtrees.
+    pub fn over(leaves: &[Digest]) -> Self {
+        let mut levels = vec![leaves.to_vec()];
+        while let Some(level) = levels.last().filter(|level| level.len() > 1) {
+            levels.push(level_above(level));
+        }
+        Self { levels }
+    }
+
+    /// The root; `None` where there are no leaves.
+    pub fn root(&self) -> Option<Digest> {
+        self.levels.last()?.first().copied()
+    }
+
+    /// The audit path of leaf `index`, from its sibling upwards.
+    ///
+    /// # Panics
+    /// Where `index` is not below the number of leaves.
+    pub fn path(&self, index: usize) -> Vec<Digest> {
+        let count = self.levels[0].len();
+        assert!(index < count, "leaf {index} of {count}");
+        let sibling = |(up, level): (usize, &Vec<Digest>)| level.get((index >> up) ^ 1).copied();
+        self.levels.iter().enumerate().filter_map(sibling).collect()
+    }
+}
+
+/// The audit path of one leaf, from its sibling upwards.
 ///
 /// # Panics
 /// Where `index` is not below the number of leaves.
 pub fn path(leaves: &[Digest], index: usize) -> Vec<Digest> {
-    assert!(index < leaves.len(), "leaf {index} of {}", leaves.len());
-    let mut path = Vec::new();
-    let mut at = index;
-    let mut level = leaves.to_vec();
-    while level.len() > 1 {
-        path.extend(level.get(at ^ 1));
-        level = level_above(&level);
-        at /= 2;
-    }
-    path
+    Tree::over(leaves).path(index)
 }
 
 /// How many digests the path of leaf `index` of `count` has. 0 where the index
@@ -88,27 +112,9 @@ pub fn root_from_path(leaf: &Digest, index: u64, count: u64, path: &[Digest]) ->
     Some(node)
 }
 
-/// The path of leaf `leaf` of tile `tile`, in the tree over all leaves of all
-/// tiles, from the tile roots and that one tile's leaf hashes. A tile's 256
-/// leaves are a complete subtree, so its path is followed by the tile's own.
-///
-/// # Panics
-/// Where `leaf` or `tile` is out of range.
-pub fn leaf_path_from_tiles(
-    tile_roots: &[Digest],
-    tile: u64,
-    tile_leaves: &[Digest],
-    leaf: u32,
-) -> Vec<Digest> {
-    assert!(tile_leaves.len().is_power_of_two(), "a tile is a complete subtree");
-    let mut whole = path(tile_leaves, leaf as usize);
-    whole.extend(path(tile_roots, usize::try_from(tile).expect("tile index fits memory")));
-    whole
-}
-
 #[cfg(test)]
 mod tests {
-    use super::{leaf_hash, leaf_path_from_tiles, path, path_len, root, root_from_path};
+    use super::{Tree, leaf_hash, path, path_len, root, root_from_path};
     use crate::protocol::digest::Digest;
 
     fn leaves(count: usize) -> Vec<Digest> {
@@ -134,6 +140,7 @@ mod tests {
             }
         }
         assert_eq!(root(&[]), None);
+        assert_eq!(Tree::over(&[]).root(), None);
     }
 
     #[test]
@@ -145,8 +152,9 @@ mod tests {
             for index in [0, 1, 255, tiles * 256 - 1, tiles * 128] {
                 let (tile, leaf) = (index / 256, index % 256);
                 let of_tile = &leaves[tile * 256..][..256];
-                let path_by_tile = leaf_path_from_tiles(&roots, tile as u64, of_tile, leaf as u32);
-                assert_eq!(path_by_tile, path(&leaves, index));
+                // A tile's path is followed by the path of its root.
+                let by_tile = [path(of_tile, leaf), Tree::over(&roots).path(tile)].concat();
+                assert_eq!(by_tile, path(&leaves, index));
             }
         }
     }

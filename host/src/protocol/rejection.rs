@@ -41,7 +41,7 @@ macro_rules! reasons {
 
 reasons! {
     TooLarge 1 "too-large" "Send the result as the miner wrote it.";
-    Malformed 1 "malformed" "Send the result whole and unchanged.";
+    Malformed 1 "malformed" "Send the result of this very challenge, whole and unchanged.";
     Version 1 "version" "Use a miner of this protocol version.";
     EvidenceMalformed 1 "evidence-malformed" "Use a miner of this protocol version.";
     ZeroCoin 1 "zero-coin" "Leave the coin out where there was no live session.";

@@ -1,8 +1,9 @@
 //! Verdicts: what a verification has shown, graded, for people and machines.
 //!
 //! Guarantees: "proven" is said only of what the checks and the bound carry;
-//! device names, counters and durations are "claimed" unless a validator's own
-//! clock measured them; what was not checked is listed.
+//! device names and counters are "claimed", and so are durations outside a live
+//! session; numbers are rounded to the weaker side; what was not checked is
+//! listed.
 //! Deliberately lacks: policy. Whether a verdict earns anything is the
 //! caller's business.
 
@@ -238,12 +239,16 @@ fn work_fact(verified: &Verified, bound: Bound) -> Fact {
         Grinding::ExcludedByCoin => "",
         Grinding::Possible => ", even after trying 2^80 commitments",
     };
-    let (opened, percent) = (verified.openings(), 100.0 * f);
+    let opened = verified.openings();
+    // Twelve decimals: 100 · 0.07 in binary64 is not 7.
+    let percent = (1e14 * f).round() / 1e12;
     if bound.is_below_one() {
+        // Rounded up: a bound that reads smaller than it is would say too much.
+        let exponent = (10.0 * log10_escape).ceil() / 10.0;
         let text = format!(
             "someone who saw the challenge did {run} {since}, less than {percent} % left out: \
              leaving out more escapes {opened} openings ({draws} counted draws) with probability \
-             at most 10^{log10_escape:.1}{tries}"
+             at most 10^{exponent:.1}{tries}"
         );
         fact(Grade::Proven, "work", text)
     } else {
@@ -289,32 +294,44 @@ fn time_facts(verified: &Verified, bound: Bound) -> Vec<Fact> {
     let Some(elapsed_s) = verified.elapsed().map(|elapsed| elapsed.as_secs_f64()) else {
         return Vec::new();
     };
-    let until = match verified.coin().is_live() {
-        true => "commitment",
-        false => "result",
+    // Outside a live session a clock shows that the limit was kept, and no more:
+    // every other duration counts as claimed.
+    let (grade, until) = match verified.coin().is_live() {
+        true => (Grade::Measured, "commitment"),
+        false => (Grade::Claimed, "result"),
     };
     let limit_ms = verified.challenge().limit_ms();
-    let mut facts = vec![fact(
-        Grade::Measured,
-        "elapsed",
-        format!("{elapsed_s:.3} s from challenge to {until}, within the limit of {limit_ms} ms"),
-    )];
+    let mut facts = vec![
+        fact(
+            Grade::Measured,
+            "limit",
+            format!("the {until} came within the limit of {limit_ms} ms"),
+        ),
+        fact(grade, "elapsed", format!("{elapsed_s:.3} s from challenge to {until}")),
+    ];
     if bound.is_below_one() && elapsed_s > 0.0 {
         let shown = match bound {
             Bound::Everything => 1.0,
             Bound::Sampled { omitted_share, .. } => 1.0 - omitted_share.get(),
         };
         let rate = 2e-12 * shown * verified.multiply_adds() as f64 / elapsed_s;
+        let rate = rounded_down(rate);
         let text = format!("at least {rate:.3e} TFLOP/s of this work, all lanes together");
-        facts.push(fact(Grade::Measured, "rate", text));
+        facts.push(fact(grade, "rate", text));
     }
     if let Some(floor_s) = verified.floor_s() {
         let text = format!(
             "the claimed model is not refuted: it needs at least {floor_s:.3e} s (a faster one could have waited)"
         );
-        facts.push(fact(Grade::Measured, "floor", text));
+        facts.push(fact(grade, "floor", text));
     }
     facts
+}
+
+/// Four significant digits, towards zero.
+fn rounded_down(number: f64) -> f64 {
+    let unit = 10_f64.powi(number.log10().floor() as i32 - 3);
+    (number / unit).floor() * unit
 }
 
 fn claims(verified: &Verified) -> Vec<Fact> {

@@ -62,14 +62,21 @@ pub struct Verified {
     floors_s: Vec<Option<f64>>,
 }
 
+/// What the steps found out, beside that they passed.
+pub(super) struct Shown {
+    /// Step 2.
+    pub(super) coin: CoinStanding,
+    /// Step 7: which iterations were recomputed whole.
+    pub(super) extent: Option<Extent>,
+}
+
 impl Verified {
     /// Called after every check has passed.
     pub(super) fn new(
         challenge: &Challenge,
         result: &ResultDoc,
         circumstances: &Circumstances<'_>,
-        coin: CoinStanding,
-        extent: Option<Extent>,
+        Shown { coin, extent }: Shown,
     ) -> Self {
         let receipt_s = match coin {
             CoinStanding::Receipt { arrived_unix_ms } => Some((arrived_unix_ms / 1000) as i64),

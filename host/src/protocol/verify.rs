@@ -16,7 +16,7 @@ use super::rejection::{Reason, Rejection};
 use super::sample::derive;
 use super::signature::{is_valid, miner_message};
 use super::transcript::{Opening, ReadError, ResultDoc, chain_states, commit_states};
-use super::verified::{CoinStanding, Extent, Verified};
+use super::verified::{CoinStanding, Extent, Shown, Verified};
 use std::collections::HashMap;
 
 /// A leaf whose hash is wanted.
@@ -166,7 +166,7 @@ pub fn verify_with(
     if let Some((extent, iterations)) = means.whole {
         check_iterations(challenge, result, &states, (extent, iterations), means.progress)?;
     }
-    Ok(Verified::new(challenge, result, circumstances, coin, extent))
+    Ok(Verified::new(challenge, result, circumstances, Shown { coin, extent }))
 }
 
 /// Step 2: challenge, record, arrival, nonce, signature, session.
@@ -314,7 +314,8 @@ fn check_openings(challenge: &Challenge, result: &ResultDoc) -> Result<(), Rejec
     Ok(())
 }
 
-/// Step 5: the floor of the claimed models, then the limit.
+/// Step 5: the floor of the claimed models, then the limit. Gives the largest
+/// floor, s, where a clock ran and a model has one.
 fn check_time(
     challenge: &Challenge,
     result: &ResultDoc,

@@ -11,12 +11,15 @@ pub mod vectors;
 
 use crate::executor::Executor;
 use crate::executor::cpu::{CpuExecutor, CpuOptions, CpuVerifier, Simd};
-use crate::executor::gpu::{self, GpuExecutor, GpuOptions, Variant};
+use crate::executor::gpu::{
+    self, ExactnessCheck, GpuDevice, GpuExecutor, GpuOptions, PtxFile, Target, Variant,
+};
 use crate::protocol::digest::Uuid;
 use crate::protocol::plan::Shape;
 use crate::protocol::verify::{Recompute, RecomputeError, RecomputeIteration};
 use crate::reference::{Oracle, OracleExecutor};
 use check::{Case, CheckError, Expected};
+use gpu_kernels::abi::GEMM_FMA;
 use rayon::prelude::*;
 use std::cell::OnceCell;
 use std::convert::Infallible;
@@ -79,9 +82,10 @@ const ORACLE_CASES: [Case; 6] = [
 ];
 
 /// For GPUs, against the CPU executor, once that agrees with the oracle.
-const GPU_CASES: [Case; 10] = [
+const GPU_CASES: [Case; 11] = [
     case(128, 1, 1, 1),
     case(128, 5, 9, 4),
+    case(128, 513, 2, 1), // more tiles than chain_step takes: a merkle launch
     case(256, 3, 7, 3),
     case(384, 2, 5, 5),
     case(512, 4, 4, 1),
@@ -109,6 +113,8 @@ const fn case(dim: u32, products: u32, iterations: u32, sync: u32) -> Case {
 pub struct Options {
     /// Vector files to check besides executors and variants.
     pub vector_files: Vec<PathBuf>,
+    /// PTX files whose kernels are checked like the embedded ones, on every GPU.
+    pub ptx_files: Vec<PtxFile>,
     /// Only subjects whose name contains this text.
     pub only: Option<String>,
 }
@@ -141,7 +147,7 @@ pub fn run(options: &Options, on_row: &mut dyn FnMut(&Row)) -> Health {
         on_row(&Row { subject, cases, outcome, elapsed: start.elapsed() });
     };
     check_cpu(&mut row);
-    check_gpus(&mut row);
+    check_gpus(&options.ptx_files, &mut row);
     for path in &options.vector_files {
         let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned();
         row(&name, "every field", &mut || vectors_outcome(path));
@@ -216,12 +222,15 @@ fn check_cpu(row: OnCheck<'_>) {
     });
 }
 
-fn check_gpus(row: OnCheck<'_>) {
+fn check_gpus(ptx_files: &[PtxFile], row: OnCheck<'_>) {
     let devices = match gpu::devices() {
         Ok(devices) => devices,
         Err(no_gpu) => {
             let why = no_gpu.to_string().lines().next().unwrap_or_default().to_owned();
             row("gpu", "", &mut || Outcome::Absent(why.clone()));
+            for file in ptx_files {
+                row(file.name(), "", &mut || Outcome::Absent("there is no GPU".to_owned()));
+            }
             return;
         }
     };
@@ -229,20 +238,37 @@ fn check_gpus(row: OnCheck<'_>) {
     let expected = || expected.get_or_init(walk_by_cpu).as_ref();
     let verifier = CpuVerifier::new();
     for device in devices {
-        for variant in Variant::all_for(device.capability) {
+        let files = ptx_files.iter().flat_map(|&file| Variant::all_of(Target::File(file)));
+        for variant in Variant::all_for(device.capability).into_iter().chain(files) {
             let subject = format!("{} {variant}", device.label());
             row(&subject, &summary(&GPU_CASES), &mut || {
-                let options = GpuOptions { variant: Some(variant), ..GpuOptions::default() };
-                match (expected(), GpuExecutor::open(device.index, options)) {
-                    (Ok(expected), Ok(mut gpu)) => {
-                        check_cases(&mut gpu, &GPU_CASES, expected, &verifier)
-                    }
-                    (Err(RecomputeError(cause)), _) => Outcome::Failed(cause.clone()),
-                    (_, Err(error)) => Outcome::Failed(error.to_string().replace('\n', "; ")),
+                let expected = match expected() {
+                    Ok(expected) => expected,
+                    Err(RecomputeError(cause)) => return Outcome::Failed(cause.clone()),
+                };
+                match open(&device, variant) {
+                    Ok(mut gpu) => check_cases(&mut gpu, &GPU_CASES, expected, &verifier),
+                    Err(outcome) => outcome,
                 }
             });
         }
     }
+}
+
+/// The device with exactly this variant, its tensor cores compared with its
+/// FMA pipe now, where the target has a kernel for both.
+fn open(device: &GpuDevice, variant: Variant) -> Result<GpuExecutor, Outcome> {
+    let both = variant.target.gemms().contains(&GEMM_FMA);
+    let exactness = if both { ExactnessCheck::Always } else { ExactnessCheck::Never };
+    let options = GpuOptions { variant: Some(variant), exactness, ..GpuOptions::default() };
+    let gpu = GpuExecutor::open(device.index, options)
+        .map_err(|error| Outcome::Failed(error.to_string().replace('\n', "; ")))?;
+    // A run goes on with the FMA pipe then; here that would hide the fault.
+    if gpu.variant() != variant {
+        let check = gpu.facts().more.get("exactness_check").and_then(|text| text.as_str());
+        return Err(Outcome::Differs(check.unwrap_or("another kernel runs").to_owned()));
+    }
+    Ok(gpu)
 }
 
 fn walk_by_cpu() -> Result<Vec<Expected>, RecomputeError> {

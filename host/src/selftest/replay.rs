@@ -5,7 +5,7 @@ use crate::executor::{ExecError, Executor, Segment, SoloSync, TileRequest};
 use crate::protocol::chain::{lane_seed, step, sync_digest};
 use crate::protocol::challenge::Challenge;
 use crate::protocol::digest::{Digest, Uuid};
-use crate::protocol::merkle::leaf_path_from_tiles;
+use crate::protocol::merkle;
 use crate::protocol::plan::LeafPlace;
 use crate::protocol::sample::SamplePoint;
 use crate::protocol::transcript::Opening;
@@ -107,7 +107,9 @@ impl Replay {
             self.tile_leaves(challenge, (lane, iteration, tile), executor)?;
             let leaves = &self.tile_leaves[&(lane, iteration, tile)];
             let tile_roots = &self.tile_roots[lane as usize][iteration as usize - 1];
-            let path = leaf_path_from_tiles(tile_roots, tile, leaves, (leaf % 256) as u32);
+            // A tile is a complete subtree: its path is followed by its root's.
+            let in_tile = merkle::path(leaves, (leaf % 256) as usize);
+            let path = [in_tile, merkle::path(tile_roots, tile as usize)].concat();
             openings.push(Opening { lane, iteration, leaf, path });
         }
         Ok(openings)

@@ -140,6 +140,46 @@ pub fn no_write_under_way() -> MutexGuard<'static, ()> {
     WRITING.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// Whether [`write_atomically`] could write `path` now, for whoever has hours of
+/// work to do first. Leaves nothing behind.
+///
+/// # Errors
+/// [`WriteError`], as it would be then.
+pub fn check_writable(path: &Path) -> Result<(), WriteError> {
+    let failed = |cause| WriteError { path: path.to_owned(), cause };
+    match target(path).map_err(failed)? {
+        Target::Special => Ok(()),
+        Target::File { folder, .. } => {
+            let _guard = no_write_under_way();
+            new_file(&folder).map(drop).map_err(failed)
+        }
+    }
+}
+
+/// What a path that is to be written names.
+enum Target {
+    /// It exists and is not a file (/dev/null, a FIFO): no file can replace it.
+    Special,
+    /// A file, there or not, behind all links, and the folder that it is in.
+    File { path: PathBuf, folder: PathBuf },
+}
+
+fn target(path: &Path) -> io::Result<Target> {
+    if path.is_dir() {
+        return Err(io::ErrorKind::IsADirectory.into());
+    }
+    if path.metadata().is_ok_and(|meta| !meta.is_file()) {
+        return Ok(Target::Special);
+    }
+    // A link keeps pointing where it points: the file behind it is replaced.
+    let path = path.canonicalize().unwrap_or_else(|_| path.to_owned());
+    let folder = match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent.to_owned(),
+        _ => PathBuf::from("."),
+    };
+    Ok(Target::File { path, folder })
+}
+
 /// Writes `text` and a newline to `path`: into a new file in the same folder,
 /// flushed to the disk, then renamed. A reader sees the old file or the new
 /// one, and a failure leaves the old one. The new file has mode 0666 less the
@@ -149,24 +189,14 @@ pub fn no_write_under_way() -> MutexGuard<'static, ()> {
 /// [`WriteError`] with the file system's words.
 pub fn write_atomically(path: &Path, text: &str) -> Result<(), WriteError> {
     let failed = |cause| WriteError { path: path.to_owned(), cause };
-    if path.is_dir() {
-        return Err(failed(io::ErrorKind::IsADirectory.into()));
-    }
-    // What exists and is not a file (/dev/null, a FIFO) can't be replaced by one.
-    if path.metadata().is_ok_and(|meta| !meta.is_file()) {
+    let Target::File { path: file_path, folder } = target(path).map_err(failed)? else {
         let mut special = File::options().write(true).open(path).map_err(failed)?;
         return writeln!(special, "{text}").map_err(failed);
-    }
-    // A link keeps pointing where it points: the file behind it is replaced.
-    let path = &path.canonicalize().unwrap_or_else(|_| path.to_owned());
-    let folder = match path.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => parent,
-        _ => Path::new("."),
     };
     let _guard = no_write_under_way();
-    let mut file = new_file(folder).map_err(failed)?;
+    let mut file = new_file(&folder).map_err(failed)?;
     writeln!(file, "{text}").and_then(|()| file.as_file().sync_all()).map_err(failed)?;
-    file.persist(path).map_err(|error| failed(error.error))?;
+    file.persist(file_path).map_err(|error| failed(error.error))?;
     Ok(())
 }
 
@@ -222,6 +252,8 @@ mod tests {
         let error = write_atomically(&missing, "new").unwrap_err();
         assert!(error.to_string().starts_with("cannot write "), "{error}");
         assert!(write_atomically(folder.path(), "new").is_err());
+        assert!(check_writable(&missing).is_err() && check_writable(folder.path()).is_err());
+        check_writable(&path).unwrap();
         assert_eq!(std::fs::read_to_string(&path).unwrap(), "old\n");
         write_atomically(&path, "new").unwrap();
         assert_eq!(std::fs::read_to_string(&path).unwrap(), "new\n");

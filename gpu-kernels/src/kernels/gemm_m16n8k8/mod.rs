@@ -1,7 +1,7 @@
 //! `gemm_m16n8k8`: the product on Hopper's FP64 tensor cores, with
 //! hashing beside it. One block per SM, persistent over tiles: eight warps
-//! multiply (each 64×32), four hash, one feeds: slabs of both panels arrive by
-//! bulk copies six stages deep; a finished tile goes through a scratch of the block's own,
+//! multiply (each 64×32), four hash, one feeds: both panels arrive by bulk
+//! copies, three stages of 32 inner indices deep; a finished tile goes through a scratch of the block's own,
 //! which stays in L2, to the hashing warps, so that C is never written out.
 //!
 //! [`TileSchedule`] cuts the tiles that would leave most blocks idle at the
@@ -23,12 +23,17 @@ use crate::device::backend::shared_base;
 use crate::device::memory::{load_shared_u32, store_shared_u32};
 use crate::device::thread::{block_barrier, block_id, grid_size, thread_id};
 use crate::kernels::parts::div_rem;
-use crate::tile::{LEAVES_PER_TILE, SLAB_DOUBLES, TILE};
+use crate::tile::{LEAVES_PER_TILE, TILE};
 
-const STAGES: u32 = 6;
-/// One operand's slab.
-const SLAB_BYTES: u32 = SLAB_DOUBLES * 8;
-const STAGE_BYTES: u32 = 2 * SLAB_BYTES;
+const STAGES: u32 = 3;
+/// Inner indices in a stage.
+const STAGE_K: u32 = 32;
+/// A run: eight inner indices of one operand's panel.
+const RUN_BYTES: u32 = TILE * 8 * 8;
+/// One operand's part of a stage.
+const OPERAND_BYTES: u32 = STAGE_K / 8 * RUN_BYTES;
+const STAGE_BYTES: u32 = 2 * OPERAND_BYTES;
+const _: () = assert!(TILE % STAGE_K == 0, "stages must divide every legal n");
 const MULTIPLIER_WARPS: u32 = 8;
 const HASHER_THREADS: u32 = 128;
 const FEEDER_WARP: u32 = MULTIPLIER_WARPS + HASHER_THREADS / 32;

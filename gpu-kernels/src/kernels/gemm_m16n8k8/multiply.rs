@@ -1,15 +1,15 @@
 //! The multiplying warps.
 
 use super::{
-    EMPTY_AT, FULL_AT, SLAB_BYTES, SLOTS, STAGE_BYTES, STAGES, Share, TILE_EMPTY_AT, TILE_FULL_AT,
-    leaf_place, scratch_slot,
+    EMPTY_AT, FULL_AT, OPERAND_BYTES, RUN_BYTES, SLOTS, STAGE_BYTES, STAGE_K, STAGES, Share,
+    TILE_EMPTY_AT, TILE_FULL_AT, leaf_place, scratch_slot,
 };
 use crate::abi::GemmParams;
 use crate::device::async_copy::{barrier_arrive, barrier_wait};
 use crate::device::memory::{load_shared_f64x2, store_global_f64x2};
 use crate::device::mma::mma_m16n8k8;
 use crate::device::thread::thread_id;
-use crate::tile::{SLAB_K, word_in_chunk};
+use crate::tile::word_in_chunk;
 
 /// Stage and parity of the pipeline, the same in all warps.
 #[derive(Clone, Copy)]
@@ -39,7 +39,7 @@ impl Place {
         let fragment = word_in_chunk(lane >> 2, lane & 3) * 16;
         Self {
             a_at: shared + wm * 4096 + block * 1024 + fragment,
-            b_at: shared + SLAB_BYTES + wn * 2048 + fragment,
+            b_at: shared + OPERAND_BYTES + wn * 2048 + fragment,
             first_block: block,
             leaf: wm * 128 + wn * 32 + lane,
         }
@@ -83,8 +83,8 @@ pub unsafe fn run(params: &GemmParams, share: Share, shared: u32) {
 }
 
 /// Multiplies one tile or part: `BLOCKS` blocks of sixteen rows by 32 columns a
-/// warp. The fragments of eight inner indices start to be read while the eight
-/// before them are multiplied.
+/// warp. B's fragments of eight inner indices are read while the eight before
+/// them are multiplied.
 ///
 /// # Safety
 /// - As for [`run`].
@@ -95,32 +95,40 @@ unsafe fn item<const BLOCKS: usize>(
     place: Place,
     position: &mut Position,
 ) -> [f64; 64] {
-    let slabs = params.dim / SLAB_K;
+    let mut left = params.dim / STAGE_K;
     let Position { mut stage, mut parity } = *position;
     let mut c = [0.0f64; 64];
     // SAFETY: the caller's.
     unsafe {
         barrier_wait(shared + FULL_AT + stage * 8, parity);
-        let here = stage * STAGE_BYTES;
-        let mut first = Fragments::load(place.b_at + here);
-        let mut slab = 0;
-        while slab < slabs {
-            let here = stage * STAGE_BYTES;
-            let second = Fragments::load(place.b_at + here + 8192);
-            multiply_eight::<BLOCKS>(&mut c, first, place.a_at + here);
+        let mut fragments = load_columns(place.b_at + stage * STAGE_BYTES);
+        while left > 0 {
+            let (a_at, b_at) = (place.a_at + stage * STAGE_BYTES, place.b_at + stage * STAGE_BYTES);
             let empty = shared + EMPTY_AT + stage * 8;
+            macro_rules! run {
+                ($run:literal, $ahead:expr) => {
+                    let ahead = $ahead;
+                    multiply_eight::<BLOCKS>(&mut c, fragments, a_at + $run * RUN_BYTES);
+                    fragments = ahead;
+                };
+            }
+            run!(0, load_columns(b_at + RUN_BYTES));
+            run!(1, load_columns(b_at + 2 * RUN_BYTES));
+            run!(2, load_columns(b_at + 3 * RUN_BYTES));
             stage += 1;
             if stage == STAGES {
                 stage = 0;
                 parity ^= 1;
             }
-            slab += 1;
-            if slab < slabs {
-                barrier_wait(shared + FULL_AT + stage * 8, parity);
-                let next = stage * STAGE_BYTES;
-                first = Fragments::load(place.b_at + next);
-            }
-            multiply_eight::<BLOCKS>(&mut c, second, place.a_at + here + 8192);
+            left -= 1;
+            run!(3, {
+                let mut ahead = fragments;
+                if left > 0 {
+                    barrier_wait(shared + FULL_AT + stage * 8, parity);
+                    ahead = load_columns(place.b_at + stage * STAGE_BYTES);
+                }
+                ahead
+            });
             barrier_arrive(empty);
         }
     }
@@ -128,27 +136,20 @@ unsafe fn item<const BLOCKS: usize>(
     c
 }
 
-/// What eight inner indices start with: all of B's fragments, and A's of the
-/// warp's first sixteen rows.
-#[derive(Clone, Copy)]
-struct Fragments {
-    b: [[f64; 2]; 4],
-}
-
-impl Fragments {
-    /// # Safety
-    /// - The addresses are this lane's words of the warp's first chunks.
-    #[inline(always)]
-    unsafe fn load(b_at: u32) -> Self {
-        // SAFETY: the caller's; the next eight columns follow 512 bytes later.
-        unsafe {
-            let (b00, b01) = load_shared_f64x2(b_at);
-            let (b10, b11) = load_shared_f64x2(b_at + 512);
-            let (b20, b21) = load_shared_f64x2(b_at + 1024);
-            let (b30, b31) = load_shared_f64x2(b_at + 1536);
-            let b = [[b00, b01], [b10, b11], [b20, b21], [b30, b31]];
-            Self { b }
-        }
+/// B's fragments of 32 columns and eight inner indices.
+///
+/// # Safety
+/// - `at` is this lane's word of the warp's first chunk; the next eight columns
+///   follow 512 bytes later.
+#[inline(always)]
+unsafe fn load_columns(at: u32) -> [[f64; 2]; 4] {
+    // SAFETY: the caller's.
+    unsafe {
+        let (b00, b01) = load_shared_f64x2(at);
+        let (b10, b11) = load_shared_f64x2(at + 512);
+        let (b20, b21) = load_shared_f64x2(at + 1024);
+        let (b30, b31) = load_shared_f64x2(at + 1536);
+        [[b00, b01], [b10, b11], [b20, b21], [b30, b31]]
     }
 }
 
@@ -166,9 +167,10 @@ unsafe fn load_rows(at: u32) -> [f64; 4] {
 /// Eight inner indices: 4·`BLOCKS` products of 16×8 by 8×8.
 ///
 /// # Safety
-/// - `first` was loaded from `a_at`; the next sixteen rows follow 1 KiB later.
+/// - `b` are the warp's columns; `a_at` is this lane's word of its first rows,
+///   and the next sixteen rows follow 1 KiB later.
 #[inline(always)]
-unsafe fn multiply_eight<const BLOCKS: usize>(c: &mut [f64; 64], first: Fragments, a_at: u32) {
+unsafe fn multiply_eight<const BLOCKS: usize>(c: &mut [f64; 64], b: [[f64; 2]; 4], a_at: u32) {
     // Rows γ of an m16 block are rows a = 2r of the leaf, rows γ+8 a = 2r+1.
     macro_rules! block {
         ($r:literal, $n:literal, $a:ident) => {
@@ -185,7 +187,7 @@ unsafe fn multiply_eight<const BLOCKS: usize>(c: &mut [f64; 64], first: Fragment
                     c[$r * 16 + 8 + $n * 2 + 1],
                 ],
                 $a,
-                first.b[$n],
+                b[$n],
             );
         };
     }

@@ -1,9 +1,9 @@
 //! What can be typed. Types only: nothing is opened, resolved or computed here.
 
+use attest::bench::Work;
 use attest::executor::gpu::Variant;
 use attest::protocol::bound::OmittedShare;
 use attest::protocol::digest::Digest;
-use attest::protocol::plan::Shape;
 use clap::builder::PossibleValue;
 use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
 use std::path::PathBuf;
@@ -66,10 +66,10 @@ pub enum Command {
     Inspect(Inspect),
     /// Check every executor and kernel variant present against the oracle
     Selftest(Selftest),
+    /// Measure the GPU's kernels beside its ceilings and cuBLAS, and verification on the CPU
+    Bench(Bench),
     /// Issue, execute and verify a challenge on this machine, then tamper with the result
     Demo,
-    /// Measure the attested loop on a GPU, beside cuBLAS where it can be loaded
-    Bench(Bench),
     /// Print a completion script for a shell
     #[command(after_help = "Example:\n  attest completions bash > /etc/bash_completion.d/attest")]
     Completions {
@@ -238,7 +238,7 @@ pub struct Verify {
     pub executor: Recomputer,
     /// When the result arrived, as 2026-01-31T12:00:00Z, `now`, or `unknown`:
     /// an unknown time is not checked against the challenge's expiry
-    /// [default: now; with --receipt what that says]
+    /// [default: now; with a valid --receipt what that says]
     #[arg(long, value_name = "TIME", value_parser = parse_arrival)]
     pub arrived_at: Option<Arrival>,
     /// The validator's receipt of a live session, a JSON file
@@ -301,12 +301,17 @@ Examples:
   attest selftest
   attest selftest --vectors tests/vectors/*.json
   attest selftest --only sm_90a
+  attest selftest --ptx gpu-kernels/ptx-rust-cuda/sm_90a.ptx
 
-With --vectors the files are checked as well, each field of each.")]
+With --vectors the files are checked as well, each field of each; with --ptx every
+product kernel of each file, with the file's other kernels, on every GPU.")]
 pub struct Selftest {
     /// Also check these vector files
     #[arg(long, value_name = "FILE", num_args = 1.., value_hint = ValueHint::FilePath)]
     pub vectors: Vec<PathBuf>,
+    /// Also check the kernels of these PTX files, whatever compiled them
+    #[arg(long, value_name = "FILE", num_args = 1.., value_hint = ValueHint::FilePath)]
+    pub ptx: Vec<PathBuf>,
     /// Check only subjects whose name contains this text
     #[arg(long, value_name = "TEXT")]
     pub only: Option<String>,
@@ -315,53 +320,60 @@ pub struct Selftest {
     pub json: bool,
 }
 
-/// `attest bench`.
-#[derive(Debug, Args)]
-#[command(after_help = "\
+const BENCH_EXAMPLES: &str = "\
 Examples:
   attest bench
-  attest bench --shape 4096x8 --shape 1024x1 --json
-  attest bench --variant sm_80/gemm_m8n8k4
+  attest bench --shape 4096x8 --variant sm_90a/gemm_m16n8k8
+  attest bench --shape 1024x1x1000 --json
+  attest bench --ptx gpu-kernels/ptx-rust-cuda/sm_90a.ptx --plot speed.svg
 
-All sides take turns in one process, so that they work under the same load;
-the median of the turns counts.")]
+A shape NxM is M products of N x N matrices an iteration, run for as long as a turn
+lasts: the attested loop, cuBLAS and the bare product by turns. NxMxT is T iterations
+from first to last, in seconds. Without a GPU only verification on the CPU is
+measured. Nothing else should use the GPU meanwhile.";
+
+/// `attest bench`.
+#[derive(Debug, Args)]
+#[command(after_help = BENCH_EXAMPLES)]
 pub struct Bench {
-    /// CUDA device index
-    #[arg(long, value_name = "INDEX", default_value_t = 0)]
+    /// Which GPU
+    #[arg(long, value_name = "N", default_value_t = 0)]
     pub device: u32,
-    /// Dimension and products of an iteration, as 4096x8; may be given again
-    #[arg(long, value_name = "NxM", value_parser = parse_shape, default_value = "4096x8")]
-    pub shape: Vec<Shape>,
-    /// Only this kernel variant, as sm_90a/gemm_m16n8k8 [default: the fastest that loads]
-    #[arg(long, value_name = "VARIANT")]
-    pub variant: Option<Variant>,
-    /// Turns of each side
-    #[arg(long, value_name = "COUNT", default_value_t = 3)]
-    pub turns: u32,
-    /// Least length of a turn, as 1500ms
-    #[arg(long, value_name = "DURATION", value_parser = parse_duration, default_value = "1500ms")]
-    pub turn: Duration,
-    /// Where cuBLAS is [default: where the dynamic loader finds it]
+    /// Shapes [default: 8192x2 4096x8 2048x16 1024x64 1024x1x1000]
+    #[arg(long = "shape", value_name = "NxM[xT]", num_args = 1..)]
+    pub shapes: Vec<Work>,
+    /// Least length of a turn, seconds [default: 1.5; with --quick 0.2]
+    #[arg(long, value_name = "SECONDS", value_parser = parse_turn)]
+    pub turn: Option<Duration>,
+    /// Turns of each side, of which the median counts [default: 3; with --quick 1]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1000))]
+    pub turns: Option<u32>,
+    /// Embedded kernels, as sm_90a/gemm_m16n8k8 [default: the fastest of each target]
+    #[arg(long = "variant", value_name = "TARGET/KERNEL", num_args = 1..)]
+    pub variants: Vec<Variant>,
+    /// Also measure the kernels of these PTX files, whatever compiled them
+    #[arg(long, value_name = "FILE", num_args = 1.., value_hint = ValueHint::FilePath)]
+    pub ptx: Vec<PathBuf>,
+    /// The cuBLAS library to compare with [default: where the dynamic loader finds one]
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub cublas: Option<PathBuf>,
+    /// Measure briefly: enough to see that all works, not to compare speeds
+    #[arg(long)]
+    pub quick: bool,
     /// Print JSON
     #[arg(long)]
     pub json: bool,
+    /// Also write the figures as bars to this SVG file
+    #[arg(long, value_name = "FILE.svg", value_hint = ValueHint::FilePath)]
+    pub plot: Option<PathBuf>,
 }
 
-/// NxM within the protocol's bounds.
-fn parse_shape(text: &str) -> Result<Shape, String> {
-    let shape = text.split_once('x').and_then(|(dim, products)| {
-        Some(Shape { dim: dim.parse().ok()?, products: products.parse().ok()? })
-    });
-    let valid = |shape: &Shape| {
-        shape.dim.is_multiple_of(128)
-            && (128..=32_768).contains(&shape.dim)
-            && (1..=4096).contains(&shape.products)
-    };
-    shape.filter(valid).ok_or_else(|| {
-        "expected a multiple of 128 up to 32768 and 1 to 4096 products, as 4096x8".to_owned()
-    })
+fn parse_turn(text: &str) -> Result<Duration, String> {
+    let seconds = text.parse().or_else(|_| parse_duration(text).map(|d| d.as_secs_f64()));
+    match seconds {
+        Ok(seconds) if (0.01..=60.0).contains(&seconds) => Ok(Duration::from_secs_f64(seconds)),
+        _ => Err("expected seconds from 0.01 to 60, such as 1.5 or 1500ms".to_owned()),
+    }
 }
 
 fn parse_duration(text: &str) -> Result<Duration, String> {
@@ -430,5 +442,14 @@ mod tests {
             assert!(parse_duration_ms(bad).is_err(), "{bad:?}");
         }
         assert!(parse_duration_s("500ms").is_err());
+    }
+
+    #[test]
+    fn a_turn_is_some_seconds() {
+        assert_eq!(parse_turn("1.5"), Ok(Duration::from_millis(1500)));
+        assert_eq!(parse_turn("200ms"), Ok(Duration::from_millis(200)));
+        for bad in ["", "0", "-1", "61", "nan", "inf", "2m", "1ms"] {
+            assert!(parse_turn(bad).is_err(), "{bad:?}");
+        }
     }
 }

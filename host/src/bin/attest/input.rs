@@ -2,8 +2,10 @@
 
 use crate::outcome::Result;
 use anyhow::bail;
+use attest::executor::gpu::{PtxFile, PtxFileError};
 use attest::protocol::challenge::{Challenge, TOKEN_BYTES_MAX};
 use attest::session::files::Source;
+use std::path::PathBuf;
 
 /// Reads and checks the challenge that `--challenge` names.
 ///
@@ -17,4 +19,12 @@ pub fn challenge(typed: &str) -> Result<Challenge> {
         bail!("{} holds no token\nIssue one with `attest challenge`.", source.name());
     }
     Ok(Challenge::from_token(&token)?)
+}
+
+/// Reads the files that `--ptx` names.
+///
+/// # Errors
+/// The first that is unreadable or cannot run an iteration.
+pub fn ptx_files(paths: &[PathBuf]) -> Result<Vec<PtxFile>, PtxFileError> {
+    paths.iter().map(|path| PtxFile::read(path)).collect()
 }

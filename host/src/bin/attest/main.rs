@@ -25,8 +25,8 @@ fn main() -> ExitCode {
         Command::Verify(args) => commands::verify::run(&args, color),
         Command::Inspect(args) => commands::inspect::run(&args),
         Command::Selftest(args) => commands::selftest::run(&args, color),
+        Command::Bench(args) => commands::bench::run(&args, color),
         Command::Demo => commands::demo::run(color),
-        Command::Bench(args) => commands::bench::run(&args),
         Command::Completions { shell } => commands::completions::run(shell),
     };
     outcome::exit_code(result, color)
@@ -41,5 +41,7 @@ fn init_log() {
         .with_writer(std::io::stderr)
         .with_ansi(false)
         .with_target(false)
+        // It would report a closed standard error on standard error, and panic.
+        .log_internal_errors(false)
         .init();
 }

@@ -28,19 +28,25 @@ pub fn exit_code(result: Result, color: Color) -> ExitCode {
         Ok(Done::Rejected) => ExitCode::from(1),
         Ok(Done::CouldNotRun) => ExitCode::from(2),
         Ok(Done::Stopped(code)) => {
-            eprintln!("stopped; nothing was written");
+            note("stopped; nothing was written");
             ExitCode::from(code)
         }
         Err(error) => {
             let text = error.to_string();
             let (what, advice) = text.split_once('\n').unwrap_or((&text, ""));
-            eprintln!("{} {what}", paint::for_errors(color).bad("error:"));
+            note(&format!("{} {what}", paint::for_errors(color).bad("error:")));
             for line in advice.lines() {
-                eprintln!("  help: {line}");
+                note(&format!("  help: {line}"));
             }
             ExitCode::from(2)
         }
     }
+}
+
+/// Prints a line to standard error. Where nobody takes it the run goes on:
+/// `eprintln!` would panic, and the exit code says the same.
+pub fn note(text: &str) {
+    let _ = writeln!(io::stderr(), "{text}");
 }
 
 /// Prints to standard output. A reader that went away (`| head`) is no error.

@@ -1,4 +1,4 @@
-//! A progress bar with the time left, on a terminal; nothing in a pipe.
+//! What is being done, and how far it is, on a terminal; nothing in a pipe.
 
 use indicatif::{ProgressBar, ProgressStyle};
 use std::time::Duration;
@@ -11,4 +11,11 @@ pub fn bar(what: &str, total: u64) -> ProgressBar {
     let bar = ProgressBar::new(total).with_style(style).with_prefix(what.to_owned());
     bar.enable_steady_tick(Duration::from_millis(200));
     bar
+}
+
+/// A spinner with a message, on standard error.
+pub fn spinner() -> ProgressBar {
+    let spinner = ProgressBar::new_spinner();
+    spinner.enable_steady_tick(Duration::from_millis(200));
+    spinner
 }

@@ -2,10 +2,11 @@
 //! device runs to the portable one.
 
 use super::driver::{Gpu, Kernel, Module};
+use super::ptx_file::entries;
 use super::variant::Variant;
 use crate::executor::ExecError;
 use crate::protocol::digest::Digest;
-use gpu_kernels::abi::{GEMM_FMA, GemmKernel, MERKLE_SHARED_BYTES, Unit};
+use gpu_kernels::abi::{GEMM_FMA, GemmKernel, MERKLE_SHARED_BYTES, PeakKernel, Unit};
 use std::sync::Arc;
 
 /// A product kernel and how it is launched.
@@ -104,6 +105,17 @@ impl Kernels {
         let kernel = self.module.kernel(GEMM_FMA.name, GEMM_FMA.shared_bytes);
         let kernel = kernel.map_err(|failure| gpu.error("finding gemm_fma", failure))?;
         Ok(Some(Product { shape: GEMM_FMA, kernel }))
+    }
+
+    /// A ceiling kernel of the same module; `None` where the text has none of
+    /// that name, as a target without its unit has not.
+    pub(super) fn peak(&self, gpu: &Gpu, peak: &PeakKernel) -> Result<Option<Kernel>, ExecError> {
+        let entries = entries(self.variant.target.ptx());
+        if !entries.iter().any(|entry| entry.name == peak.name) {
+            return Ok(None);
+        }
+        let kernel = self.module.kernel(peak.name, 0);
+        kernel.map(Some).map_err(|failure| gpu.error(&format!("finding {}", peak.name), failure))
     }
 
     /// Uses `product` from here on.

@@ -9,8 +9,8 @@ use super::plan::{fill_grid, gemm_grid};
 use crate::executor::ExecError;
 use gpu_kernels::abi::{
     ChainState, DigestWords, FILL_THREADS, FillParams, GEMM_SCRATCH_BYTES_PER_BLOCK, GemmGrid,
-    GemmKernel, GemmParams, MERKLE_GROUP, MERKLE_THREADS, MerkleParams, ProductSource, SmCounter,
-    StepParams,
+    GemmKernel, GemmParams, MERKLE_GROUP, MERKLE_THREADS, MerkleParams, PEAK_THREADS, PeakParams,
+    ProductSource, SmCounter, StepParams,
 };
 use gpu_kernels::tile::{LEAVES_PER_TILE, TILE};
 
@@ -254,6 +254,20 @@ pub(super) fn step(gpu: &Gpu, kernel: &Kernel, work: &Step<'_>) -> Result<(), Ex
     };
     // SAFETY: `chain_step` takes StepParams; the lengths were checked above.
     unsafe { gpu.launch(kernel, 1, MERKLE_THREADS, &params) }
+}
+
+/// Launches a ceiling kernel: `grid` blocks, each thread `rounds` rounds.
+pub(super) fn peak(
+    gpu: &Gpu,
+    kernel: &Kernel,
+    grid: u32,
+    rounds: u32,
+    out: &DeviceMemory,
+) -> Result<(), ExecError> {
+    require(out, 4, "out");
+    let params = PeakParams { out: out.address(), rounds, reserved: 0 };
+    // SAFETY: ceiling kernels take PeakParams; the length was checked above.
+    unsafe { gpu.launch(kernel, grid, PEAK_THREADS, &params) }
 }
 
 /// # Panics

@@ -8,6 +8,7 @@
 //! bench     speeds and phases                           cublas    what to compare with
 //! verifier  leaves and iterations, for a validator      memory    which checks were passed
 //! launch    kernels as functions over buffers           driver    the typed wall: all unsafe code
+//! ptx_file  PTX from elsewhere, as a further target
 //! ```
 //!
 //! Guarantees: between the first iteration of a segment and its last the
@@ -32,6 +33,7 @@ mod launch;
 mod memory;
 mod openings;
 pub mod plan;
+mod ptx_file;
 mod variant;
 mod verifier;
 mod words;
@@ -40,5 +42,6 @@ pub use device::{GpuDevice, NoGpu, devices, driver_cuda_version, driver_version}
 pub use executor::{ExactnessCheck, GpuExecutor, GpuOptions};
 pub use lane::Counting;
 pub use memory::{CheckedPair, ExactnessMemory};
+pub use ptx_file::{PTX_BYTES_MAX, PtxFile, PtxFileError};
 pub use variant::{Capability, Target, UnknownVariant, Variant};
 pub use verifier::GpuVerifier;

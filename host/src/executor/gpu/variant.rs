@@ -1,13 +1,14 @@
 //! Which compiled kernels a device may use, and in which order they are tried.
 //! Pure.
 
+use super::ptx_file::PtxFile;
 use gpu_kernels::abi::{GEMM_FMA, GEMM_M8N8K4, GEMM_M16N8K8, GemmKernel};
 use gpu_kernels::ptx;
 use std::fmt;
 use std::str::FromStr;
 
 /// A target that the kernels are compiled for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Target {
     /// Any device of compute capability 7.0 or later.
     Portable,
@@ -15,18 +16,21 @@ pub enum Target {
     Sm80,
     /// Compute capability 9.0, and no other.
     Sm90a,
+    /// Whatever a file was compiled for; the driver decides.
+    File(PtxFile),
 }
 
 impl Target {
-    /// Every target, the most particular one first.
+    /// Every embedded target, the most particular one first.
     pub const ALL: [Self; 3] = [Self::Sm90a, Self::Sm80, Self::Portable];
 
-    /// "portable", "sm_80", "sm_90a".
+    /// "portable", "sm_80", "sm_90a", or the file's name.
     pub fn name(self) -> &'static str {
         match self {
             Self::Portable => "portable",
             Self::Sm80 => "sm_80",
             Self::Sm90a => "sm_90a",
+            Self::File(file) => file.name(),
         }
     }
 
@@ -36,6 +40,7 @@ impl Target {
             Self::Portable => ptx::PORTABLE,
             Self::Sm80 => ptx::SM_80,
             Self::Sm90a => ptx::SM_90A,
+            Self::File(file) => file.text(),
         }
     }
 
@@ -45,6 +50,7 @@ impl Target {
             Self::Portable => &[GEMM_FMA],
             Self::Sm80 => &[GEMM_M8N8K4, GEMM_FMA],
             Self::Sm90a => &[GEMM_M16N8K8, GEMM_M8N8K4, GEMM_FMA],
+            Self::File(file) => file.gemms(),
         }
     }
 
@@ -54,6 +60,7 @@ impl Target {
             Self::Portable => capability >= Capability { major: 7, minor: 0 },
             Self::Sm80 => capability >= Capability { major: 8, minor: 0 },
             Self::Sm90a => capability == Capability { major: 9, minor: 0 },
+            Self::File(_) => true,
         }
     }
 }
@@ -84,12 +91,15 @@ pub struct Variant {
 }
 
 impl Variant {
-    /// Every variant of every target that runs on a device, fastest first.
+    /// Every variant of every embedded target that runs on a device, fastest first.
     pub fn all_for(capability: Capability) -> Vec<Self> {
         let targets = Target::ALL.into_iter().filter(|target| target.runs_on(capability));
-        targets
-            .flat_map(|target| target.gemms().iter().map(move |&gemm| Self { target, gemm }))
-            .collect()
+        targets.flat_map(Self::all_of).collect()
+    }
+
+    /// Every variant of one target, fastest first.
+    pub fn all_of(target: Target) -> impl Iterator<Item = Self> {
+        target.gemms().iter().map(move |&gemm| Self { target, gemm })
     }
 
     /// What a device tries, in order: the fastest product kernel of each

@@ -4,7 +4,7 @@
 use super::{Execution, LaneExecution, RunError};
 use crate::executor::{Executor, TileRequest};
 use crate::protocol::digest::Digest;
-use crate::protocol::merkle;
+use crate::protocol::merkle::{self, Tree};
 use crate::protocol::plan::{LeafPlace, Shape};
 use crate::protocol::sample::SamplePoint;
 use crate::protocol::transcript::Opening;
@@ -104,23 +104,21 @@ fn open_lane(
                 return Err(RunError::Unstable { lane, device, iteration, tile, first, second });
             }
             let upper = match &tree {
-                Some((of, levels)) if *of == iteration => levels,
+                Some((of, upper)) if *of == iteration => upper,
                 _ => {
-                    let levels = levels(kept);
-                    if levels.last().map(Vec::as_slice)
-                        != Some(&execution.roots[iteration as usize - 1..][..1])
-                    {
+                    let upper = Tree::over(kept);
+                    if upper.root() != Some(execution.roots[iteration as usize - 1]) {
                         let (lane, device) = (points[0].1.lane, device());
                         let cause = "its tile roots don't lead to its iteration root".to_owned();
                         return Err(RunError::Broken { lane, device, iteration, cause });
                     }
-                    &tree.insert((iteration, levels)).1
+                    &tree.insert((iteration, upper)).1
                 }
             };
             for &(order, point) in *points {
                 let leaf = (point.leaf % u64::from(LEAVES_PER_TILE)) as usize;
                 let mut path = merkle::path(leaves, leaf);
-                path.extend(siblings(upper, tile as usize));
+                path.extend(upper.path(tile as usize));
                 let SamplePoint { lane, iteration, leaf } = point;
                 opened.push((order, Opening { lane, iteration, leaf, path }));
             }
@@ -132,24 +130,4 @@ fn open_lane(
 fn iteration_tiles(shape: Shape, execution: &LaneExecution, iteration: u32) -> &[Digest] {
     let tiles = shape.tiles() as usize;
     &execution.tile_roots[(iteration as usize - 1) * tiles..][..tiles]
-}
-
-/// The tree over an iteration's tile roots, from those up: many paths are taken
-/// from one iteration, and large ones have thousands of tiles.
-fn levels(tile_roots: &[Digest]) -> Vec<Vec<Digest>> {
-    let mut levels = vec![tile_roots.to_vec()];
-    while levels[levels.len() - 1].len() > 1 {
-        let above = levels[levels.len() - 1].chunks(2).map(|pair| match pair {
-            [left, right] => merkle::node_hash(left, right),
-            odd => odd[0],
-        });
-        levels.push(above.collect());
-    }
-    levels
-}
-
-/// The path of entry `index`; a promoted node has no sibling.
-fn siblings(levels: &[Vec<Digest>], index: usize) -> impl Iterator<Item = Digest> {
-    let at = levels.iter().enumerate().map(move |(up, level)| level.get((index >> up) ^ 1));
-    at.flatten().copied()
 }

@@ -1,33 +1,59 @@
-//! `attest bench`: speeds on a GPU, shape by shape.
+//! `attest bench`: how fast this machine is, beside its ceilings and cuBLAS.
 
 use crate::args;
+use crate::commands::bench_tables::{render_cpu, render_device};
 use crate::outcome::{Done, Result, print, print_json};
-use attest::executor::gpu;
-use attest::executor::gpu::bench::{BenchOptions, bench};
+use crate::paint::Paint;
+use crate::{input, progress};
+use attest::bench::{self, Effort, GpuReport, Options, Work};
+use attest::executor::gpu::Target;
+use attest::executor::gpu::bench::Turns;
+use attest::session::files;
+use std::time::Duration;
 
-/// Measures each shape in turn.
+/// Measures, prints the tables, writes the plot.
 ///
 /// # Errors
-/// No GPU, a device fault, or a shape that does not fit.
-pub fn run(args: &args::Bench) -> Result {
-    gpu::devices()?;
-    let mut reports = Vec::new();
-    for &shape in &args.shape {
-        let options = BenchOptions {
-            variant: args.variant,
-            turns: args.turns,
-            turn: args.turn,
-            cublas: args.cublas.clone(),
-            ..BenchOptions::new(args.device, shape)
-        };
-        let report = bench(&options)?;
-        if !args.json {
-            print(&format!("{report}\n\n"))?;
-        }
-        reports.push(report);
-    }
+/// A PTX file or a device that cannot be used; nowhere to print or write.
+pub fn run(args: &args::Bench, color: args::Color) -> Result {
+    let effort = if args.quick { Effort::Quick } else { Effort::Full };
+    let (count, length_ms) = match effort {
+        Effort::Full => (3, 1500),
+        Effort::Quick => (1, 200),
+    };
+    let files = input::ptx_files(&args.ptx)?;
+    let options = Options {
+        device: args.device,
+        work: if args.shapes.is_empty() { Work::DEFAULT.to_vec() } else { args.shapes.clone() },
+        turns: Turns {
+            count: args.turns.unwrap_or(count),
+            length: args.turn.unwrap_or(Duration::from_millis(length_ms)),
+        },
+        variants: args.variants.clone(),
+        files: files.into_iter().map(Target::File).collect(),
+        cublas: args.cublas.clone(),
+    };
+    let spinner = progress::spinner();
+    let report = bench::run(&options, effort, &mut |step| spinner.set_message(step.to_owned()));
+    spinner.finish_and_clear();
+    let report = report?;
     if args.json {
-        print_json(&reports)?;
+        print_json(&report)?;
+    } else {
+        let paint = Paint::of(color, &std::io::stdout());
+        let gpu = match &report.gpu {
+            GpuReport::NoGpu { reason } => {
+                format!("{}\n", reason.lines().next().unwrap_or_default())
+            }
+            GpuReport::Measured(gpu) => render_device(gpu, paint),
+        };
+        print(&format!("{gpu}\n{}", render_cpu(&report.cpu, paint)))?;
     }
-    Ok(Done::Ok)
+    if let Some(path) = &args.plot {
+        files::write_atomically(path, &bench::plot(&report))?;
+    }
+    Ok(match report.gpu {
+        GpuReport::Measured(gpu) if !gpu.failed.is_empty() => Done::CouldNotRun,
+        _ => Done::Ok,
+    })
 }

@@ -3,8 +3,10 @@
 use crate::args;
 use crate::outcome::{Done, Result, print};
 use anyhow::anyhow;
+use attest::protocol::json::read_value;
 use attest::session::files::{self, Source};
 use attest::session::issue::{self, Request};
+use std::fmt::Display;
 
 /// Longest specification file in bytes; a challenge has a fraction of it.
 const SPEC_BYTES_MAX: u64 = 64 << 10;
@@ -52,11 +54,17 @@ fn request_of(args: args::Challenge) -> Request {
 
 fn read_request(source: &Source) -> Result<Request> {
     let text = source.read_text(SPEC_BYTES_MAX)?;
-    serde_json::from_str(&text).map_err(|error| {
+    let wrong = |what: &dyn Display| {
         anyhow!(
-            "{} is no challenge specification: {error}\n\
+            "{} is no challenge specification: {what}\n\
              It is a JSON object with any of the challenge's fields, such as {{\"matrix_dim\": 4096}}.",
             source.name()
         )
-    })
+    };
+    let value = read_value(text.as_bytes()).map_err(|error| wrong(&error))?;
+    // `serde` would take an array for the fields in their order, too.
+    if !value.is_object() {
+        return Err(wrong(&"not a JSON object"));
+    }
+    serde_json::from_value(value).map_err(|error| wrong(&error))
 }

@@ -30,6 +30,11 @@ pub fn run(args: &args::Inspect) -> Result {
         path if Path::new(path).exists() => Source::of_path(path),
         typed => Source::of_text(typed),
     };
+    if let Source::Inline(typed) = &source
+        && typed.contains(['.', '\\'])
+    {
+        bail!("{typed:?} is neither a file nor a token\nCheck the path.");
+    }
     let name = source.name();
     let mut reader = BufReader::new(source.open()?.take(RESULT_BYTES_MAX));
     let head = reader.fill_buf().with_context(|| unreadable(&name))?;

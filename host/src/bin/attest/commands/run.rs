@@ -2,7 +2,7 @@
 //! file, everything else to standard error.
 
 use crate::args;
-use crate::outcome::{Done, Result, print};
+use crate::outcome::{Done, Result, note, print};
 use crate::paint::{duration, flops};
 use crate::signals::Stop;
 use crate::{input, progress};
@@ -21,10 +21,12 @@ use std::io::IsTerminal as _;
 pub fn run(args: &args::Run) -> Result {
     let stop = Stop::listen()?;
     let challenge = input::challenge(&args.challenge)?;
+    // Hours of work are not to end at a folder that isn't there.
+    args.out.as_deref().map(files::check_writable).transpose()?;
     let Chosen { executors, no_gpu } = choose(&choice(args)?, &challenge)?;
     if let Some(no_gpu) = no_gpu {
         let text = no_gpu.to_string();
-        eprintln!("note: {}: executing on the CPU", text.lines().next().unwrap_or_default());
+        note(&format!("note: {}: executing on the CPU", text.lines().next().unwrap_or_default()));
     }
     let options = RunOptions { stop: stop.flag().clone(), ..RunOptions::default() };
     let bar = progress::bar("executing", total(&challenge, executors.len()));
@@ -51,7 +53,8 @@ fn summarise(challenge: &Challenge, mined: &Mined) {
         let operations = 2.0 * challenge.shape().multiply_adds() as f64 * iterations as f64;
         let (elapsed, lanes) = (mined.executed_in, mined.lanes.len());
         let (rate, elapsed) = (flops(operations, elapsed), duration(elapsed));
-        eprintln!("executed on {lanes} lane(s) in {elapsed} ({rate}): {}", mined.result.commitment);
+        let commitment = mined.result.commitment;
+        note(&format!("executed on {lanes} lane(s) in {elapsed} ({rate}): {commitment}"));
     }
 }
 

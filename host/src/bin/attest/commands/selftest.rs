@@ -3,20 +3,23 @@
 use crate::args;
 use crate::outcome::{Done, Result, print, print_json};
 use crate::paint::{Paint, duration, table};
+use crate::{input, progress};
 use anyhow::bail;
 use attest::selftest::{self, Health, Options, Outcome, Row};
-use indicatif::ProgressBar;
 use serde_json::{Value, json};
 
 /// Runs every check and prints the table.
 ///
 /// # Errors
-/// Standard output can't be written.
+/// A PTX file that cannot be used; standard output can't be written.
 pub fn run(args: &args::Selftest, color: args::Color) -> Result {
-    let spinner = ProgressBar::new_spinner();
-    spinner.enable_steady_tick(std::time::Duration::from_millis(200));
     let mut rows = Vec::new();
-    let options = Options { vector_files: args.vectors.clone(), only: args.only.clone() };
+    let options = Options {
+        vector_files: args.vectors.clone(),
+        ptx_files: input::ptx_files(&args.ptx)?,
+        only: args.only.clone(),
+    };
+    let spinner = progress::spinner();
     let health = selftest::run(&options, &mut |row| {
         spinner.set_message(format!("{}: {}", row.subject, word(&row.outcome)));
         rows.push(row.clone());

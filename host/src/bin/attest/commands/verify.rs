@@ -74,12 +74,18 @@ fn check(
     result: &ResultDoc,
 ) -> Result<Result<Verified, Failure>> {
     let receipt = args.receipt.as_deref().map(read_receipt).transpose()?;
+    // A receipt has the commitment's own time of arrival. One that does not hold
+    // must not switch the check of the arrival off.
+    let receipt_holds = receipt
+        .as_ref()
+        .zip(result.coin)
+        .is_some_and(|(receipt, coin)| receipt.check(challenge, &result.commitment, &coin).is_ok());
     let circumstances = Circumstances {
-        arrival_unix_s: match (args.arrived_at, &receipt) {
-            (Some(Arrival::UnixS(unix_s)), _) => Some(unix_s),
-            (Some(Arrival::Now), _) | (None, None) => Some(jiff::Timestamp::now().as_second()),
-            // A receipt has the commitment's own time of arrival.
-            (Some(Arrival::Unknown), _) | (None, Some(_)) => None,
+        arrival_unix_s: match args.arrived_at {
+            Some(Arrival::UnixS(unix_s)) => Some(unix_s),
+            Some(Arrival::Unknown) => None,
+            None if receipt_holds => None,
+            Some(Arrival::Now) | None => Some(jiff::Timestamp::now().as_second()),
         },
         receipt: receipt.as_ref(),
         elapsed: args.elapsed.map(Duration::from_millis),

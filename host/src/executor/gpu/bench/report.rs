@@ -1,6 +1,7 @@
 //! What a measurement found, for people and for machines.
 
-use serde::Serialize;
+use super::{Conditions, Phases};
+use serde::{Serialize, Serializer};
 use std::fmt;
 
 /// One side's turns.
@@ -10,23 +11,8 @@ pub struct Side {
     pub turns_tflops: Vec<f64>,
     /// Their median.
     pub median_tflops: f64,
-}
-
-/// Time of each phase in one iteration, by events.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
-pub struct Phases {
-    /// Operands.
-    pub fill_ms: f64,
-    /// Product with hashing.
-    pub product_ms: f64,
-    /// Product without.
-    pub bare_product_ms: f64,
-    /// Merkle tree and chain step.
-    pub tree_and_step_ms: f64,
-    /// A whole iteration, kernels launched one by one.
-    pub iteration_ms: f64,
-    /// Bytes that fill writes a second, in 10¹².
-    pub fill_tb_s: f64,
+    /// The device meanwhile; absent without NVML.
+    pub conditions: Option<Conditions>,
 }
 
 /// What came out.
@@ -47,6 +33,7 @@ pub struct BenchReport {
     /// The product alone.
     pub bare: Side,
     /// cuBLAS's batched DGEMM, or why there is none.
+    #[serde(serialize_with = "side_or_reason")]
     pub cublas: Result<Side, String>,
     /// cuBLAS's version, 0 without one.
     pub cublas_version: i32,
@@ -60,15 +47,19 @@ pub struct BenchReport {
     pub host_cores: Option<f64>,
 }
 
-impl Side {
-    pub(super) fn of(turns_tflops: Vec<f64>) -> Self {
-        let median_tflops = median(turns_tflops.clone()).unwrap_or(0.0);
-        Self { turns_tflops, median_tflops }
+/// A side, or `{"unavailable": reason}`.
+fn side_or_reason<S: Serializer>(
+    cublas: &Result<Side, String>,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    match cublas {
+        Ok(side) => side.serialize(serializer),
+        Err(reason) => serde_json::json!({ "unavailable": reason }).serialize(serializer),
     }
 }
 
 /// The middle value, or the mean of the two middle ones.
-pub(super) fn median(mut values: Vec<f64>) -> Option<f64> {
+pub fn median(mut values: Vec<f64>) -> Option<f64> {
     values.sort_by(f64::total_cmp);
     let middle = values.len() / 2;
     match values.len() {
@@ -125,7 +116,8 @@ mod tests {
 
     #[test]
     fn a_report_without_cublas_says_why() {
-        let side = Side::of(vec![50.0, 52.0, 51.0]);
+        let side =
+            Side { turns_tflops: vec![50.0, 52.0, 51.0], median_tflops: 51.0, conditions: None };
         let report = BenchReport {
             device: "GPU 0 (NVIDIA H200)".into(),
             variant: "sm_90a/gemm_m16n8k8".into(),
@@ -152,5 +144,8 @@ mod tests {
         for part in ["51.00 TFLOP/s", "not here", "4.10 TB/s", "1.2 % of a core"] {
             assert!(text.contains(part), "{part} in\n{text}");
         }
+        let json = serde_json::to_value(&report).unwrap();
+        assert_eq!(json["cublas"]["unavailable"], "cuBLAS cannot be loaded: not here");
+        assert_eq!(json["attested"]["median_tflops"], 51.0);
     }
 }

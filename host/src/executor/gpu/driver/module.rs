@@ -129,6 +129,15 @@ impl Kernel {
         let registers = get(calls::FUNC_ATTRIBUTE_NUM_REGS)?;
         Ok((registers, get(calls::FUNC_ATTRIBUTE_LOCAL_SIZE_BYTES)?))
     }
+
+    /// Blocks of `threads` threads that an SM holds at a time.
+    pub(in crate::executor::gpu) fn blocks_per_sm(&self, threads: u32) -> Result<u32, Failure> {
+        use calls::cuOccupancyMaxActiveBlocksPerMultiprocessor as occupancy;
+        let (mut blocks, shared) = (0_i32, self.shared_bytes as usize);
+        // SAFETY: a live kernel; writes one int to a local.
+        unsafe { occupancy(&raw mut blocks, self.function, threads as i32, shared) }?;
+        Ok(blocks.max(0) as u32)
+    }
 }
 
 // SAFETY: as for `Module`: handles belong to a context, not to a thread.

@@ -1,0 +1,236 @@
+//! A report as bars: products under the ceilings of their units, totals, and
+//! verification on the CPU.
+
+use super::device::{DeviceReport, Row};
+use super::svg::{Bar, Chart, Group, Ink, Limit, draw};
+use super::{CpuReport, GpuReport, Report};
+
+/// The report as one SVG file.
+pub fn plot(report: &Report) -> String {
+    let mut charts = Vec::new();
+    let heading = match &report.gpu {
+        GpuReport::NoGpu { .. } => format!("attest bench: {}, no GPU", report.cpu.model),
+        GpuReport::Measured(gpu) => {
+            charts.extend([products(gpu), totals(gpu)].into_iter().flatten());
+            format!("attest bench: {}", gpu.device.name)
+        }
+    };
+    charts.push(leaves(&report.cpu));
+    draw(&heading, &charts)
+}
+
+/// A group per shape, in the order of the report.
+fn products(gpu: &DeviceReport) -> Option<Chart> {
+    let mut groups: Vec<Group> = Vec::new();
+    for row in &gpu.rows {
+        let label = format!("n = {}, m = {}", row.report.dim, row.report.products);
+        let at = groups.iter().position(|group| group.label == label).unwrap_or_else(|| {
+            groups.push(Group { label, bars: Vec::new() });
+            groups.len() - 1
+        });
+        groups[at].bars.extend(bars(row));
+    }
+    let mut limits =
+        vec![Limit { label: "floor of σ".to_owned(), value: gpu.device.floor_tflops }];
+    let first = gpu.ceilings.iter().take(1).flat_map(|of| &of.ceilings);
+    limits.extend(
+        first
+            .filter(|ceiling| ceiling.unit == "TFLOP/s")
+            .map(|ceiling| Limit { label: ceiling.kernel.clone(), value: ceiling.median }),
+    );
+    let title = "products: attested, bare, cuBLAS".to_owned();
+    (!groups.is_empty()).then_some(Chart { title, unit: "TFLOP/s", groups, limits })
+}
+
+fn bars(row: &Row) -> Vec<Bar> {
+    let report = &row.report;
+    let ratio = |ratio: Option<f64>| ratio.map_or(String::new(), |r| format!("{r:.3} x cuBLAS"));
+    let attested = format!("{}  σ {:.2}", ratio(report.attested_to_cublas), row.sigma);
+    let mut bars = vec![
+        Bar {
+            label: report.variant.clone(),
+            value: report.attested.median_tflops,
+            note: attested.trim_start().to_owned(),
+            ink: Ink::Main,
+        },
+        Bar {
+            label: "bare".to_owned(),
+            value: report.bare.median_tflops,
+            note: ratio(report.bare_to_cublas),
+            ink: Ink::Light,
+        },
+    ];
+    if let Ok(cublas) = &report.cublas {
+        bars.push(Bar {
+            label: "cuBLAS beside it".to_owned(),
+            value: cublas.median_tflops,
+            note: String::new(),
+            ink: Ink::Grey,
+        });
+    }
+    bars
+}
+
+fn totals(gpu: &DeviceReport) -> Option<Chart> {
+    let group = |total: &crate::executor::gpu::bench::Total| Group {
+        label: format!(
+            "n = {}, m = {}, {} iterations",
+            total.dim, total.products, total.iterations
+        ),
+        bars: vec![Bar {
+            label: total.variant.clone(),
+            value: total.median_s,
+            note: format!("{:.1} TFLOP/s", total.tflops),
+            ink: Ink::Main,
+        }],
+    };
+    let groups: Vec<Group> = gpu.totals.iter().map(group).collect();
+    let title = "a challenge from first to last".to_owned();
+    (!groups.is_empty()).then_some(Chart { title, unit: "s", groups, limits: Vec::new() })
+}
+
+fn leaves(cpu: &CpuReport) -> Chart {
+    let bar =
+        |label: &str, value, ink| Bar { label: label.to_owned(), value, note: String::new(), ink };
+    let group = |times: &super::LeafTimes| Group {
+        label: format!("{} leaves, n = {}", times.leaves, times.dim),
+        bars: vec![
+            bar("of one iteration", times.of_one_iteration_ms, Ink::Main),
+            bar("of as many iterations", times.of_as_many_iterations_ms, Ink::Light),
+        ],
+    };
+    Chart {
+        title: format!("verification on the CPU: {}, {} threads", cpu.simd, cpu.threads),
+        unit: "ms",
+        groups: cpu.leaves.iter().map(group).collect(),
+        limits: Vec::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{DeviceFacts, Full, LeafTimes, TargetCeilings};
+    use super::*;
+    use crate::executor::gpu::bench::{BenchReport, Ceiling, Phases, Side};
+
+    fn report(gpu: GpuReport) -> Report {
+        let times = LeafTimes {
+            dim: 4096,
+            leaves: 1000,
+            of_one_iteration_ms: 41.0,
+            of_as_many_iterations_ms: 90.0,
+        };
+        let cpu = CpuReport {
+            model: "a CPU".to_owned(),
+            threads: 2,
+            simd: "avx512".to_owned(),
+            leaves: vec![times],
+            full: Full { dim: 2048, gflops: 88.0, gflops_per_thread: 44.0 },
+        };
+        let measured_at = "2026-01-31T12:00:00Z".to_owned();
+        Report { schema: 1, attest_version: "0", measured_at, gpu, cpu }
+    }
+
+    fn row(variant: &str, products: u32, cublas: Result<Side, String>) -> Row {
+        let side =
+            |tflops| Side { turns_tflops: vec![tflops], median_tflops: tflops, conditions: None };
+        let phases = Phases {
+            fill_ms: 0.5,
+            product_ms: 19.0,
+            bare_product_ms: 18.5,
+            tree_and_step_ms: 0.1,
+            iteration_ms: 20.0,
+            fill_tb_s: 4.2,
+        };
+        let report = BenchReport {
+            device: "GPU 0 (H200)".to_owned(),
+            variant: variant.to_owned(),
+            dim: 4096,
+            products,
+            device_bytes: 1,
+            attested: side(54.3),
+            bare: side(56.2),
+            attested_to_cublas: cublas.as_ref().ok().map(|_| 1.002),
+            bare_to_cublas: cublas.as_ref().ok().map(|_| 1.037),
+            cublas,
+            cublas_version: 130_000,
+            phases,
+            host_cores: Some(0.01),
+        };
+        let (sigma, tail_share) = (1.23, 0.005);
+        Row { report, sigma, attested_to_ceiling: None, bare_to_ceiling: None, tail_share }
+    }
+
+    fn device() -> DeviceReport {
+        let ceiling = |kernel: &str, unit, median| Ceiling {
+            kernel: kernel.to_owned(),
+            unit,
+            turns: vec![median],
+            median,
+            conditions: None,
+        };
+        let ceilings =
+            vec![ceiling("peak_fma", "TFLOP/s", 31.4), ceiling("peak_sha256", "Gblock/s", 12.5)];
+        let cublas = Side { turns_tflops: vec![54.2], median_tflops: 54.2, conditions: None };
+        DeviceReport {
+            device: DeviceFacts {
+                index: 0,
+                name: "H200".to_owned(),
+                compute_capability: "9.0".to_owned(),
+                sm_count: 132,
+                clock_khz: 1_980_000,
+                memory_bytes: 1,
+                driver_version: "580".to_owned(),
+                floor_tflops: 66.9,
+            },
+            turns: 3,
+            turn_s: 1.5,
+            no_telemetry: None,
+            ceilings: vec![TargetCeilings { target: "sm_90a".to_owned(), ceilings }],
+            rows: vec![
+                row("sm_90a/gemm_m16n8k8", 8, Ok(cublas)),
+                row("portable/gemm_fma", 8, Err("not here".to_owned())),
+                row("sm_90a/gemm_m16n8k8", 16, Err("not here".to_owned())),
+            ],
+            totals: Vec::new(),
+            failed: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn bars_of_a_shape_stand_together_under_the_ceilings() {
+        let chart = products(&device()).unwrap();
+        let groups: Vec<_> =
+            chart.groups.iter().map(|g| (g.label.as_str(), g.bars.len())).collect();
+        assert_eq!(groups, [("n = 4096, m = 8", 3 + 2), ("n = 4096, m = 16", 2)]);
+        let limits: Vec<_> = chart.limits.iter().map(|limit| limit.label.as_str()).collect();
+        assert_eq!(limits, ["floor of σ", "peak_fma"], "no blocks among TFLOP/s");
+        assert_eq!(chart.groups[0].bars[0].note, "1.002 x cuBLAS  σ 1.23");
+        assert_eq!(chart.groups[1].bars[0].note, "σ 1.23");
+    }
+
+    #[test]
+    fn a_plot_needs_no_gpu() {
+        let without = plot(&report(GpuReport::NoGpu { reason: "no GPU".to_owned() }));
+        assert!(without.contains("a CPU, no GPU") && without.contains("41.0"), "{without}");
+        assert!(!without.contains("TFLOP/s"), "{without}");
+        let with = plot(&report(GpuReport::Measured(Box::new(device()))));
+        assert!(with.contains("H200") && with.contains("TFLOP/s"), "{with}");
+    }
+
+    #[test]
+    fn json_says_what_was_measured_or_why_not() {
+        let json = serde_json::to_value(report(GpuReport::Measured(Box::new(device())))).unwrap();
+        assert_eq!(
+            (json["schema"].as_u64(), json["gpu"]["status"].as_str()),
+            (Some(1), Some("measured"))
+        );
+        let rows = &json["gpu"]["rows"];
+        assert_eq!(rows[0]["cublas"]["median_tflops"], 54.2);
+        assert_eq!(rows[1]["cublas"]["unavailable"], "not here");
+        assert_eq!(
+            (&rows[0]["sigma"], &rows[0]["variant"]),
+            (&1.23.into(), &"sm_90a/gemm_m16n8k8".into())
+        );
+    }
+}

@@ -1,0 +1,159 @@
+//! What verification costs on this machine's cores.
+//!
+//! Leaves are drawn as a verifier meets them: at random places, all in one
+//! iteration or each in another. A full verification recomputes a product and
+//! hashes all of it.
+
+use super::Effort;
+use crate::executor::Executor as _;
+use crate::executor::cpu::{CpuExecutor, CpuOptions, CpuVerifier, detect_simd};
+use crate::executor::gpu::bench::median;
+use crate::protocol::digest::{Digest, Uuid};
+use crate::protocol::plan::{LeafPlace, Shape};
+use crate::protocol::verify::{LeafRequest, Recompute, RecomputeIteration};
+use serde::Serialize;
+use std::time::Instant;
+
+/// n of the leaves that are timed.
+const DIMS: [u32; 3] = [1024, 4096, 8192];
+/// Leaves recomputed at a time.
+const LEAVES: u32 = 1000;
+/// A product slower than this shows all that a larger one would.
+const SLOW_S: f64 = 0.25;
+
+/// Verification on the CPU.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct CpuReport {
+    /// Name of the CPU.
+    pub model: String,
+    /// Threads that compute.
+    pub threads: usize,
+    /// Instruction set that is used.
+    pub simd: String,
+    /// Sampled verification.
+    pub leaves: Vec<LeafTimes>,
+    /// Full verification.
+    pub full: Full,
+}
+
+/// Time to recompute so many leaves.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct LeafTimes {
+    /// n.
+    pub dim: u32,
+    /// How many.
+    pub leaves: u32,
+    /// All in one iteration.
+    pub of_one_iteration_ms: f64,
+    /// Each in an iteration of its own.
+    pub of_as_many_iterations_ms: f64,
+}
+
+/// Speed of a full verification.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct Full {
+    /// n of the product.
+    pub dim: u32,
+    /// 10⁹ FLOP a second, two a multiply-add; everything hashed.
+    pub gflops: f64,
+    /// The same per thread.
+    pub gflops_per_thread: f64,
+}
+
+/// Measures all of it: medians of five, or once where it must be quick.
+pub(super) fn measure(effort: Effort, on_step: &mut dyn FnMut(&str)) -> CpuReport {
+    let runs = match effort {
+        Effort::Full => 5,
+        Effort::Quick => 1,
+    };
+    let mut verifier = CpuVerifier::new();
+    let mut leaves = Vec::new();
+    for dim in DIMS {
+        on_step(&format!("CPU: {LEAVES} leaves, n = {dim}"));
+        let ms = |iterations: u32| {
+            let requests = requests(dim, iterations);
+            let recompute = || verifier.leaf_hashes(dim, &requests).map(|hashes| hashes.len());
+            1e3 * median_s(runs, || assert_eq!(recompute().ok(), Some(requests.len())))
+        };
+        let (of_one_iteration_ms, of_as_many_iterations_ms) = (ms(1), ms(LEAVES));
+        leaves.push(LeafTimes {
+            dim,
+            leaves: LEAVES,
+            of_one_iteration_ms,
+            of_as_many_iterations_ms,
+        });
+    }
+    on_step("CPU: full verification");
+    let full = full(&mut verifier, runs);
+    // A fixed UUID: nothing is executed in its name.
+    let executor = CpuExecutor::new(CpuOptions { uuid: Some(Uuid::default()) });
+    let model = executor.facts().model.clone();
+    let (threads, simd) = (rayon::current_num_threads(), detect_simd().to_string());
+    CpuReport { model, threads, simd, leaves, full }
+}
+
+fn full(verifier: &mut CpuVerifier, runs: u32) -> Full {
+    let mut seconds = |dim: u32| {
+        let shape = Shape { dim, products: 1 };
+        median_s(runs, || assert!(verifier.iteration_root(shape, 1, &digest(0)).is_ok()))
+    };
+    let (mut dim, mut elapsed_s) = (1024, seconds(1024));
+    if elapsed_s < SLOW_S {
+        (dim, elapsed_s) = (2048, seconds(2048));
+    }
+    let flop = 2.0 * Shape { dim, products: 1 }.multiply_adds() as f64;
+    let gflops = flop / elapsed_s / 1e9;
+    Full { dim, gflops, gflops_per_thread: gflops / rayon::current_num_threads() as f64 }
+}
+
+/// A value that differs from number to number.
+fn digest(number: u32) -> Digest {
+    Digest::of(&[b"bench", &number.to_be_bytes()])
+}
+
+/// Leaves at random places of so many iterations, in turn.
+fn requests(dim: u32, iterations: u32) -> Vec<LeafRequest> {
+    let shape = Shape { dim, products: 1 };
+    let request = |number: u32| {
+        let word = digest(number).0.first_chunk().map_or(0, |word| u64::from_be_bytes(*word));
+        let place = LeafPlace::of(shape, word % shape.leaves());
+        LeafRequest { state: digest(number % iterations), place }
+    };
+    (0..LEAVES).map(request).collect()
+}
+
+/// Median of `runs` runs after one to warm up, seconds.
+fn median_s(runs: u32, mut work: impl FnMut()) -> f64 {
+    work();
+    let mut time = || {
+        let start = Instant::now();
+        work();
+        start.elapsed().as_secs_f64()
+    };
+    median((0..runs.max(1)).map(|_| time()).collect()).unwrap_or(0.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::HashSet;
+
+    #[test]
+    fn leaves_lie_in_as_many_iterations_as_asked_and_differ() {
+        for (iterations, states) in [(1, 1), (LEAVES, LEAVES as usize)] {
+            let requests = requests(1024, iterations);
+            assert_eq!(requests.len(), LEAVES as usize);
+            let distinct: HashSet<_> = requests.iter().map(|request| request.state).collect();
+            assert_eq!(distinct.len(), states);
+            let places: HashSet<_> = requests.iter().map(|request| request.place).collect();
+            assert!(places.len() > 900, "only {} places", places.len());
+        }
+    }
+
+    #[test]
+    fn the_median_leaves_the_first_run_out() {
+        let mut runs = 0;
+        assert!(median_s(3, || runs += 1) >= 0.0);
+        assert_eq!(runs, 4);
+    }
+}

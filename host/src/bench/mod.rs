@@ -1,0 +1,88 @@
+//! How fast is this machine: `attest bench`.
+//!
+//! ```text
+//! work     what is measured: "4096x8", "1024x1x1000"
+//! device   ceilings, attested and bare products, cuBLAS, totals: a GPU
+//! cpu      what verification costs
+//! charts   the report as bars          svg   bars as a file
+//! ```
+//!
+//! Guarantees: every figure of a report was measured in this process, or is
+//! absent with the reason; a machine without a GPU has a report too.
+//! Deliberately lacks: any judgement of a figure, and figures of bits that are
+//! wrong (those are selftest's business).
+
+mod charts;
+mod cpu;
+mod device;
+mod svg;
+mod work;
+
+pub use charts::plot;
+pub use cpu::{CpuReport, Full, LeafTimes};
+pub use device::{DeviceFacts, DeviceReport, Failed, Options, Row, TargetCeilings, floor_tflops};
+pub use work::{UnknownWork, Work};
+
+use crate::executor::ExecError;
+use crate::executor::gpu;
+use serde::Serialize;
+
+/// Version of the report's form.
+pub const SCHEMA: u32 = 1;
+
+/// Everything that was measured.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Report {
+    /// [`SCHEMA`].
+    pub schema: u32,
+    /// Version of this program.
+    pub attest_version: &'static str,
+    /// When it was done, such as "2026-01-31T12:00:00Z".
+    pub measured_at: String,
+    /// The GPU.
+    pub gpu: GpuReport,
+    /// Verification on the CPU.
+    pub cpu: CpuReport,
+}
+
+/// The GPU's part.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(tag = "status", rename_all = "kebab-case")]
+pub enum GpuReport {
+    /// There is none.
+    NoGpu {
+        /// Why, in two lines.
+        reason: String,
+    },
+    /// What it can do.
+    Measured(Box<DeviceReport>),
+}
+
+/// Whether everything is measured, or only enough to see that it works.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Effort {
+    /// Medians of several.
+    Full,
+    /// Once.
+    Quick,
+}
+
+/// Measures, and tells `on_step` what is measured next.
+///
+/// # Errors
+/// A device that is there and cannot be opened. What fails later is in the
+/// report.
+pub fn run(
+    options: &Options,
+    effort: Effort,
+    on_step: &mut dyn FnMut(&str),
+) -> Result<Report, ExecError> {
+    let gpu = match gpu::devices() {
+        Ok(_) => GpuReport::Measured(Box::new(device::measure(options, on_step)?)),
+        Err(no_gpu) => GpuReport::NoGpu { reason: no_gpu.to_string() },
+    };
+    let cpu = cpu::measure(effort, on_step);
+    let measured_at = jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
+    let attest_version = env!("CARGO_PKG_VERSION");
+    Ok(Report { schema: SCHEMA, attest_version, measured_at, gpu, cpu })
+}

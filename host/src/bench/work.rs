@@ -1,0 +1,114 @@
+//! What is measured: a shape under sustained load, or a number of iterations
+//! from first to last.
+
+use crate::protocol::plan::Shape;
+use gpu_kernels::tile::TILE;
+use std::fmt;
+use std::str::FromStr;
+
+/// Largest n, m and T, as a challenge has them.
+const DIM_MAX: u32 = 32768;
+const PRODUCTS_MAX: u32 = 4096;
+const ITERATIONS_MAX: u32 = 1_000_000;
+
+/// A shape, and how it is run. Prints and parses as "4096x8" or "1024x1x1000".
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Work {
+    /// n x m, for as long as a turn lasts.
+    Sustained(Shape),
+    /// n x m x T: so many iterations, in seconds.
+    Total(Shape, u32),
+}
+
+impl Work {
+    /// What is measured unless something else is asked for: large products,
+    /// few; small ones, many; and one small product a thousand times over.
+    pub const DEFAULT: [Self; 5] = [
+        Self::Sustained(Shape { dim: 8192, products: 2 }),
+        Self::Sustained(Shape { dim: 4096, products: 8 }),
+        Self::Sustained(Shape { dim: 2048, products: 16 }),
+        Self::Sustained(Shape { dim: 1024, products: 64 }),
+        Self::Total(Shape { dim: 1024, products: 1 }, 1000),
+    ];
+}
+
+impl fmt::Display for Work {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Sustained(Shape { dim, products }) => write!(f, "{dim}x{products}"),
+            Self::Total(Shape { dim, products }, iterations) => {
+                write!(f, "{dim}x{products}x{iterations}")
+            }
+        }
+    }
+}
+
+/// Text that names no work.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "\"{text}\" is no shape: expected NxM, or NxMxT for T iterations, with N a multiple of {TILE} \
+     up to {DIM_MAX}, M up to {PRODUCTS_MAX} and T up to {ITERATIONS_MAX}"
+)]
+pub struct UnknownWork {
+    /// What was given.
+    pub text: String,
+}
+
+impl FromStr for Work {
+    type Err = UnknownWork;
+    fn from_str(text: &str) -> Result<Self, UnknownWork> {
+        let unknown = || UnknownWork { text: text.to_owned() };
+        let number = |part: &str| part.parse::<u32>().map_err(|_| unknown());
+        let numbers: Vec<u32> = text.split('x').map(number).collect::<Result<_, _>>()?;
+        let (&[dim, products], rest) = numbers.split_first_chunk().ok_or_else(unknown)?;
+        let fits = (1..=DIM_MAX).contains(&dim)
+            && dim.is_multiple_of(TILE)
+            && (1..=PRODUCTS_MAX).contains(&products);
+        let shape = Shape { dim, products };
+        match *rest {
+            [] if fits => Ok(Self::Sustained(shape)),
+            [iterations @ 1..=ITERATIONS_MAX] if fits => Ok(Self::Total(shape, iterations)),
+            _ => Err(unknown()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn work_parses_as_it_prints() {
+        for work in Work::DEFAULT {
+            assert_eq!(work.to_string().parse(), Ok(work));
+        }
+        let most = Work::Total(Shape { dim: 32768, products: 4096 }, 1_000_000);
+        assert_eq!("32768x4096x1000000".parse(), Ok(most));
+    }
+
+    #[test]
+    fn what_no_challenge_could_have_is_refused() {
+        let bad = [
+            "",
+            "4096",
+            "4096x",
+            "x8",
+            "4096x8x",
+            "4096x8x10x1",
+            "4096 x 8",
+            "-128x1",
+            "0x1",
+            "128x0",
+            "128x1x0",
+            "100x1",
+            "32896x1",
+            "128x4097",
+            "128x1x1000001",
+            "4294967424x1",
+        ];
+        for text in bad {
+            let error = text.parse::<Work>().unwrap_err().to_string();
+            assert!(error.contains(text) && error.contains("NxM"), "{error}");
+        }
+    }
+}

@@ -1,0 +1,86 @@
+//! `attest bench` and `--ptx`: what is said with and without a GPU.
+
+use crate::{COULD_NOT_RUN, OK, names_in, run};
+use serde_json::Value;
+
+fn has_gpu() -> bool {
+    let json: Value = serde_json::from_str(&run(["detect", "--json"]).expect(OK).stdout).unwrap();
+    json["cuda"]["devices"].as_array().is_some_and(|devices| !devices.is_empty())
+}
+
+/// A shape so small that a GPU takes no time over it.
+const SMALL: [&str; 4] = ["bench", "--quick", "--shape", "256x2"];
+
+#[test]
+fn bench_measures_the_cpu_and_the_gpu_if_there_is_one() {
+    let shown = run(SMALL).expect(OK).stdout;
+    assert!(shown.contains("Verification on the CPU") && shown.contains("GFLOP/s"), "{shown}");
+    if has_gpu() {
+        assert!(shown.contains("peak_fma") && shown.contains("256x2"), "{shown}");
+    } else {
+        assert!(shown.starts_with("no GPU is used: "), "{shown}");
+        assert_eq!(shown.lines().nth(1), Some(""), "one line about it:\n{shown}");
+    }
+}
+
+#[test]
+fn bench_writes_json_and_a_plot() {
+    let folder = tempfile::tempdir().unwrap();
+    let plot = folder.path().join("speed.svg");
+    let args = SMALL.into_iter().chain(["--json", "--plot", plot.to_str().unwrap()]);
+    let json: Value = serde_json::from_str(&run(args).expect(OK).stdout).unwrap();
+    assert_eq!(json["schema"], 1);
+    let status = if has_gpu() { "measured" } else { "no-gpu" };
+    assert_eq!(json["gpu"]["status"], status);
+    let leaves = json["cpu"]["leaves"].as_array().unwrap();
+    assert_eq!(leaves.len(), 3);
+    for times in leaves {
+        assert!(times["of_one_iteration_ms"].as_f64().unwrap() > 0.0, "{json}");
+        assert!(times["of_as_many_iterations_ms"].as_f64().unwrap() > 0.0, "{json}");
+    }
+    let svg = std::fs::read_to_string(&plot).unwrap();
+    assert!(svg.starts_with("<svg ") && svg.trim_end().ends_with("</svg>"), "{svg}");
+    assert_eq!(names_in(folder.path()), ["speed.svg"]);
+}
+
+#[test]
+fn bench_refuses_what_it_cannot_measure() {
+    for (args, text) in [
+        (["--shape", "100x1"], "multiple of 128"),
+        (["--shape", "4096"], "NxM"),
+        (["--turn", "0"], "seconds from 0.01"),
+        (["--turns", "0"], "--turns"),
+        (["--variant", "sm_90a"], "portable/gemm_fma"),
+        (["--ptx", "/nowhere/x.ptx"], "/nowhere/x.ptx"),
+    ] {
+        run(["bench", "--quick"].into_iter().chain(args))
+            .expect(COULD_NOT_RUN)
+            .says(text)
+            .printed_nothing();
+    }
+}
+
+#[test]
+fn a_ptx_file_is_read_before_anything_is_checked() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("kernels.ptx");
+    for (bytes, text) in [
+        (&b"\xff\xfe"[..], "not UTF-8"),
+        (b"no kernels here", ".visible .entry"),
+        (b".visible .entry gemm_fma(\n)\n{}", "lacks fill"),
+    ] {
+        std::fs::write(&path, bytes).unwrap();
+        for command in ["selftest", "bench"] {
+            let refused = run([command, "--ptx", path.to_str().unwrap()]).expect(COULD_NOT_RUN);
+            refused.says(text).says("help:").printed_nothing();
+        }
+    }
+}
+
+#[test]
+fn a_committed_ptx_file_is_checked_where_there_is_a_gpu() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../gpu-kernels/ptx/portable.ptx");
+    let shown = run(["selftest", "--only", "portable.ptx", "--ptx", path]).expect(OK).stdout;
+    let outcome = if has_gpu() { "same bits" } else { "absent: there is no GPU" };
+    assert!(shown.contains(outcome), "{shown}");
+}
