@@ -6,6 +6,7 @@ use attest::protocol::bound::{Bound, Grinding, OmittedShare};
 use attest::protocol::challenge::{Challenge, ChallengeSpec};
 use attest::protocol::circumstances::{Circumstances, Issuer, IssuerRecord, SessionRecord};
 use attest::protocol::digest::{Digest, Uuid};
+use attest::protocol::evidence::Evidence;
 use attest::protocol::models;
 use attest::protocol::receipt::Receipt;
 use attest::protocol::signature::receipt_message;
@@ -16,6 +17,7 @@ use attest::protocol::verify::{Failure, RecomputeError, verify, verify_full};
 use attest::reference::{Oracle, Run};
 use common::{cpu_evidence, evidence_of_models, spec};
 use ed25519_dalek::{Signer, SigningKey};
+use serde_json::json;
 use std::time::Duration;
 
 const UUIDS: [Uuid; 2] = [Uuid([1; 16]), Uuid([2; 16])];
@@ -225,6 +227,21 @@ fn a_model_without_a_floor_is_said_to_have_none() {
     assert!(says(&one, "a time floor of lane 1: none is known for the claimed model"));
     let both = of(["NVIDIA H200", "NVIDIA L4"]);
     assert!(!both.not_checked.iter().any(|what| what.contains("floor")), "{both:?}");
+}
+
+#[test]
+fn findings_that_the_miner_reports_are_claimed_with_a_warning() {
+    let challenge = Challenge::issue(spec()).unwrap();
+    let mut document = cpu_evidence(&UUIDS).value().clone();
+    let text = "NVML lists 8 devices, the CUDA driver 1";
+    document["findings"] = json!([{"code": "device-count", "text": text}]);
+    let evidence = Evidence::from_value(document).unwrap();
+    let result = Run::of(&challenge, &UUIDS).result(evidence, None, None);
+    let verdict = verdict(&(challenge, result), &Circumstances::default());
+    assert_eq!(verdict.outcome, Outcome::Verified);
+    assert_eq!(graded(&verdict, "finding"), Some(Grade::Claimed));
+    let expected = format!("WARNING: the miner's machine reports device-count: {text}");
+    assert!(verdict.render_text().contains(&expected), "{}", verdict.render_text());
 }
 
 #[test]

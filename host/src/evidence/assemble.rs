@@ -3,21 +3,25 @@
 //! Numbers are integers below 2⁵³ only: 64-bit counts and anything with a
 //! fraction go in as strings.
 
+use super::inventory::{CudaView, Inventory};
+use super::kernel::KernelView;
+use super::nvml::NvmlView;
 use crate::executor::lanes::{Execution, LaneExecution};
 use crate::executor::{Kind, SmTiles};
 use crate::protocol::challenge::INTEGER_MAX;
 use crate::protocol::evidence::{Evidence, EvidenceError, SCHEMA, UNAVAILABLE};
 use serde_json::{Map, Value, json};
 
-/// The evidence of a finished run.
+/// The evidence of a finished run, with what the machine it ran on says of
+/// itself and what of that does not fit together.
 ///
 /// # Errors
 /// An executor reports something that evidence may not hold, or too much.
-pub fn assemble(execution: &Execution) -> Result<Evidence, EvidenceError> {
-    Evidence::from_value(document(&execution.lanes, execution.elapsed.as_nanos()))
+pub fn assemble(execution: &Execution, machine: &Inventory) -> Result<Evidence, EvidenceError> {
+    Evidence::from_value(document(&execution.lanes, execution.elapsed.as_nanos(), machine))
 }
 
-fn document(lanes: &[LaneExecution], elapsed_ns: u128) -> Value {
+fn document(lanes: &[LaneExecution], elapsed_ns: u128, found: &Inventory) -> Value {
     let any_gpu = lanes.iter().any(|lane| lane.facts.kind == Kind::Gpu);
     json!({
         "schema": SCHEMA,
@@ -25,7 +29,28 @@ fn document(lanes: &[LaneExecution], elapsed_ns: u128) -> Value {
         "lanes": lanes.iter().map(|done| lane(done, any_gpu)).collect::<Vec<_>>(),
         "program": concat!("attest ", env!("CARGO_PKG_VERSION")),
         "elapsed_ns": elapsed_ns.to_string(),
+        "machine": machine(found),
+        "findings": found.findings,
     })
+}
+
+/// What the sources say of the machine; a source that says nothing is absent.
+fn machine(found: &Inventory) -> Value {
+    let mut counts = Map::new();
+    let mut machine = Map::new();
+    if let CudaView::Loaded { devices, .. } = &found.cuda {
+        counts.insert("cuda".to_owned(), json!(devices.len()));
+    }
+    if let NvmlView::Loaded { device_count, .. } = &found.nvml {
+        counts.insert("nvml".to_owned(), json!(device_count));
+    }
+    if let KernelView::Loaded { version, devices } = &found.kernel {
+        counts.insert("kernel".to_owned(), json!(devices.len()));
+        machine.extend(version.iter().map(|v| ("kernel_driver_version".to_owned(), json!(v))));
+    }
+    machine.insert("device_counts".to_owned(), Value::Object(counts));
+    machine.insert("process".to_owned(), json!(found.process));
+    Value::Object(machine)
 }
 
 fn lane(lane: &LaneExecution, any_gpu: bool) -> Value {
@@ -60,9 +85,24 @@ fn lane(lane: &LaneExecution, any_gpu: bool) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::evidence::examples::{cuda, device, managed, nvml};
+    use crate::evidence::finding::{Code, Finding};
+    use crate::evidence::process::{FileState, MappedLibrary, ProcessView};
     use crate::executor::LaneFacts;
     use crate::protocol::digest::Uuid;
     use std::time::Duration;
+
+    /// A machine of which nothing is known.
+    fn unknown() -> Inventory {
+        Inventory {
+            schema: 1,
+            cuda: CudaView::NoGpu { reason: String::new() },
+            nvml: NvmlView::Unavailable { reason: String::new() },
+            kernel: KernelView::Unavailable { reason: String::new() },
+            process: ProcessView::default(),
+            findings: Vec::new(),
+        }
+    }
 
     fn done(kind: Kind, sm_tiles: SmTiles) -> LaneExecution {
         let mut more = Map::new();
@@ -90,7 +130,7 @@ mod tests {
     #[test]
     fn counters_are_strings_and_further_fields_replace_nothing() {
         let lanes = [done(Kind::Gpu, SmTiles::Counted(vec![u64::MAX, 0]))];
-        let evidence = Evidence::from_value(document(&lanes, 7)).unwrap();
+        let evidence = Evidence::from_value(document(&lanes, 7, &unknown())).unwrap();
         let lane = &evidence.lanes()[0];
         assert_eq!((lane.uuid, lane.sm_count), (Uuid([5; 16]), 2));
         assert_eq!(lane.sm_tiles, [u64::MAX, 0]);
@@ -106,7 +146,7 @@ mod tests {
     fn missing_counters_are_said_to_be_missing() {
         let reason = "the counters of 2 SMs add up to 0 tiles of 4".to_owned();
         let lanes = [done(Kind::Gpu, SmTiles::Unavailable(reason.clone()))];
-        let evidence = Evidence::from_value(document(&lanes, 7)).unwrap();
+        let evidence = Evidence::from_value(document(&lanes, 7, &unknown())).unwrap();
         let lane = &evidence.lanes()[0];
         assert!(lane.sm_tiles.is_empty());
         assert_eq!(lane.sm_monitoring.as_deref(), Some(&*format!("unavailable: {reason}")));
@@ -115,11 +155,41 @@ mod tests {
     #[test]
     fn a_cpu_has_no_counters_to_miss() {
         let lanes = [done(Kind::Cpu, SmTiles::NotApplicable)];
-        let evidence = Evidence::from_value(document(&lanes, 7)).unwrap();
+        let evidence = Evidence::from_value(document(&lanes, 7, &unknown())).unwrap();
         assert_eq!(evidence.value()["executor"], "cpu");
         assert!(evidence.value()["lanes"][0].get("sm_monitoring").is_none());
         let mixed = [done(Kind::Gpu, SmTiles::Counted(vec![1, 2])), lanes[0].clone()];
-        let evidence = Evidence::from_value(document(&mixed, 7)).unwrap();
+        let evidence = Evidence::from_value(document(&mixed, 7, &unknown())).unwrap();
         assert!(evidence.lanes()[1].sm_monitoring.as_ref().unwrap().starts_with(UNAVAILABLE));
+    }
+
+    #[test]
+    fn the_machine_and_its_findings_are_evidence() {
+        let devices = [device(1), device(2)];
+        let library = MappedLibrary {
+            path: "/usr/lib/libcuda.so.1".to_owned(),
+            file: FileState::Present,
+            sha256: Some("00".repeat(32)),
+        };
+        let found = Inventory {
+            nvml: nvml(devices.iter().map(managed).collect()),
+            cuda: cuda(devices.to_vec()),
+            kernel: KernelView::Loaded { version: Some("580.82.07".into()), devices: Vec::new() },
+            process: ProcessView { libraries: vec![library], ..ProcessView::default() },
+            findings: vec![Finding::new(Code::DeviceUnlisted, "two devices"); 64],
+            ..unknown()
+        };
+        let lanes = [done(Kind::Gpu, SmTiles::Counted(vec![1, 2]))];
+        // Evidence takes no null and no number but integers below 2^53.
+        let evidence = Evidence::from_value(document(&lanes, 7, &found)).unwrap();
+        let machine = &evidence.value()["machine"];
+        assert_eq!(machine["device_counts"], json!({"cuda": 2, "nvml": 2, "kernel": 0}));
+        assert_eq!(machine["kernel_driver_version"], "580.82.07");
+        assert_eq!(machine["process"]["libraries"][0]["file"], "present");
+        assert_eq!(evidence.value()["findings"][63]["code"], "device-unlisted");
+        // What is not known is absent, not zero.
+        let plain = document(&lanes, 7, &unknown());
+        assert_eq!(plain["machine"]["device_counts"], json!({}));
+        assert_eq!(plain["findings"], json!([]));
     }
 }

@@ -1,9 +1,13 @@
 //! What is measured of a machine and reported of a run.
 //!
 //! ```text
-//! inventory   the CUDA devices and NVML's view of them, for `attest detect`
-//! nvml        facts that only the management library has
-//! assemble    an execution's evidence document
+//! inventory    the CUDA devices and what the others say of them, for `attest detect`
+//! nvml         the management library's view
+//! kernel       the kernel driver's files
+//! process      libraries put into this process, the driver's libraries in it
+//! mounts       mounts over such files
+//! cross_check  the four compared: plain data in, findings out
+//! assemble     an execution's evidence document
 //! ```
 //!
 //! Guarantees: a machine without a GPU, a driver or NVML is a value, not an
@@ -11,9 +15,21 @@
 //! Deliberately absent: any judgement. All of this is claimed by the miner.
 
 mod assemble;
+mod cross_check;
+#[cfg(test)]
+mod examples;
+mod finding;
 mod inventory;
+mod inventory_text;
+mod kernel;
+mod mounts;
 mod nvml;
+mod process;
 
 pub use assemble::assemble;
-pub use inventory::{CudaView, DeviceEntry, Inventory, inventory};
+pub use finding::{Code, Finding};
+pub use inventory::{CudaView, DeviceEntry, Inventory, inventory, inventory_for};
+pub use kernel::{KernelDevice, KernelView};
+pub use mounts::Mount;
 pub use nvml::{NvmlDevice, NvmlView};
+pub use process::{FileState, MappedLibrary, ProcessView};

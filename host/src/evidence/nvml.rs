@@ -1,5 +1,6 @@
 //! The management library's view: NVML, loaded at run time where it is there.
 
+use super::kernel::DEVICES_MAX;
 use nvml_wrapper::Nvml;
 use nvml_wrapper::enum_wrappers::device::{Clock, TemperatureSensor};
 use nvml_wrapper::error::NvmlError;
@@ -15,7 +16,9 @@ pub enum NvmlView {
         driver_version: Option<String>,
         /// Version of the library.
         nvml_version: Option<String>,
-        /// Its devices, in its own order.
+        /// How many devices it claims.
+        device_count: u32,
+        /// The first 256 of them, in its own order.
         devices: Vec<NvmlDevice>,
     },
     /// It could not be loaded or initialised.
@@ -82,11 +85,15 @@ pub struct NvmlDevice {
 }
 
 impl NvmlView {
-    /// Asks NVML for everything.
-    pub fn read() -> Self {
+    /// Asks NVML for everything, then calls `meanwhile` with the library still
+    /// mapped.
+    pub fn read<T>(meanwhile: impl FnOnce() -> T) -> (Self, T) {
         match Nvml::init() {
-            Ok(nvml) => Self::of(&nvml).unwrap_or_else(|error| Self::failed(&error)),
-            Err(error) => Self::failed(&error),
+            Ok(nvml) => {
+                let view = Self::of(&nvml).unwrap_or_else(|error| Self::failed(&error));
+                (view, meanwhile())
+            }
+            Err(error) => (Self::failed(&error), meanwhile()),
         }
     }
 
@@ -116,15 +123,18 @@ impl NvmlView {
     }
 
     fn of(nvml: &Nvml) -> Result<Self, NvmlError> {
-        let count = nvml.device_count()?;
-        let devices = (0..count).map(|index| match nvml.device_by_index(index) {
-            Ok(device) => describe(&device),
-            // Listed but not accessible: counted, with nothing known of it.
-            Err(_) => NvmlDevice::default(),
-        });
+        let device_count = nvml.device_count()?;
+        // A library that lies may claim four billion.
+        let devices =
+            (0..device_count).take(DEVICES_MAX).map(|index| match nvml.device_by_index(index) {
+                Ok(device) => describe(&device),
+                // Listed but not accessible: counted, with nothing known of it.
+                Err(_) => NvmlDevice::default(),
+            });
         Ok(Self::Loaded {
             driver_version: nvml.sys_driver_version().ok(),
             nvml_version: nvml.sys_nvml_version().ok(),
+            device_count,
             devices: devices.collect(),
         })
     }
@@ -155,7 +165,7 @@ fn describe(device: &nvml_wrapper::Device<'_>) -> NvmlDevice {
 
 /// Domain, bus, device and function as numbers: CUDA writes the domain with
 /// four digits, NVML with eight.
-fn normal_pci_id(text: &str) -> Option<[u32; 4]> {
+pub(super) fn normal_pci_id(text: &str) -> Option<[u32; 4]> {
     let (place, function) = text.rsplit_once('.')?;
     let mut parts = place.split(':').map(|part| u32::from_str_radix(part, 16));
     let numbers = [parts.next()?.ok()?, parts.next()?.ok()?, parts.next()?.ok()?];
@@ -179,7 +189,7 @@ mod tests {
 
     #[test]
     fn a_machine_without_nvml_says_why() {
-        if let NvmlView::Unavailable { reason } = NvmlView::read() {
+        if let (NvmlView::Unavailable { reason }, ()) = NvmlView::read(|| ()) {
             assert!(reason.contains("libnvidia-ml"), "{reason}");
         }
     }

@@ -20,6 +20,7 @@ pub mod plan;
 mod read;
 pub mod receipt;
 pub mod rejection;
+mod reported;
 pub mod sample;
 pub mod signature;
 pub mod time;

@@ -25,7 +25,7 @@ const ISSUE_PER_SM_CLOCK: u32 = 128;
 /// them, and a shift, an addition and a rounding of two words each with the
 /// carry between them make 16; what is known takes several times as many. With
 /// tensor cores for the products, joining their digits takes as long.
-const EMULATION_INSTRUCTIONS: u32 = 16;
+pub const EMULATION_INSTRUCTIONS: u32 = 16;
 
 /// A GPU model, as its vendor describes it.
 #[derive(Clone, Copy, Debug, PartialEq)]

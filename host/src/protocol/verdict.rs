@@ -11,6 +11,7 @@ use super::bound::{Bound, Grinding, OmittedShare};
 use super::digest::Digest;
 use super::evidence::EvidenceExecutor;
 use super::json::printable;
+use super::reported;
 use super::time;
 use super::verified::{CoinStanding, Verified};
 use super::verify::Failure;
@@ -147,6 +148,8 @@ impl Verdict {
         facts.extend(signature_fact(verified));
         facts.extend(time_facts(verified, bound));
         facts.extend(claims(verified));
+        let warnings = reported::warnings(verified.evidence());
+        facts.extend(warnings.into_iter().map(|text| fact(Grade::Claimed, "finding", text)));
         facts.sort_by_key(|fact| fact.grade);
         Self {
             work,

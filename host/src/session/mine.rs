@@ -6,7 +6,7 @@
 //! Deliberately lacks: live sessions and signing, so a challenge that names its
 //! miner is refused.
 
-use crate::evidence;
+use crate::evidence::{self, Inventory};
 use crate::executor::lanes::{self, Execution, Progress, RunError, RunOptions};
 use crate::executor::{Executor, Kind, LaneFacts};
 use crate::protocol::challenge::Challenge;
@@ -93,14 +93,25 @@ pub fn mine(
     }
     check_memory(challenge, facts.len(), free_bytes())?;
     tracing::debug!(lanes = facts.len(), "executing");
+    // The machine is looked at beside the run: a validator's clock is running.
+    let looked_at = facts.clone();
+    let looking = std::thread::spawn(move || evidence::inventory_for(&looked_at));
     let mut execution = lanes::execute(challenge, executors, options, progress)?;
+    let machine = looking.join().expect("looking at the machine does not panic");
     tracing::debug!(elapsed = ?execution.elapsed, "executed; opening the samples");
-    let result = result_of(challenge, &mut execution)?;
+    for finding in &machine.findings {
+        tracing::warn!("finding: {finding}");
+    }
+    let result = result_of(challenge, &mut execution, &machine)?;
     Ok(Mined { result, executed_in: execution.elapsed, lanes: facts })
 }
 
-fn result_of(challenge: &Challenge, execution: &mut Execution) -> Result<ResultDoc, MineError> {
-    let evidence = evidence::assemble(execution)?;
+fn result_of(
+    challenge: &Challenge,
+    execution: &mut Execution,
+    machine: &Inventory,
+) -> Result<ResultDoc, MineError> {
+    let evidence = evidence::assemble(execution, machine)?;
     let lane = |lane: &lanes::LaneExecution| LaneRoots {
         uuid: lane.facts.uuid,
         iteration_roots: lane.roots.clone(),
