@@ -2,6 +2,7 @@
 //! runs, against the CPU executor and the vectors. Without a GPU the tests say
 //! that they are skipped; under ATTEST_REQUIRE_GPU=1 they fail instead.
 
+use attest::evidence::Code;
 use attest::executor::cpu::{CpuExecutor, CpuOptions};
 use attest::executor::gpu::bench::{BenchOptions, bench};
 use attest::executor::gpu::{
@@ -472,7 +473,11 @@ fn the_inventory_lists_the_devices() {
     if !devices.is_empty() {
         say(&format!("{found}"));
         say(&serde_json::to_string(&found).unwrap());
-        assert_eq!(found.findings, []);
+        // The sources must agree on the devices. That something is mounted over
+        // the driver's files is for the finding to say: virtual machines do it.
+        let disagreements: Vec<_> =
+            found.findings.iter().filter(|f| f.code != Code::DriverFilesMountedOver).collect();
+        assert!(disagreements.is_empty(), "{disagreements:?}");
     }
 }
 

@@ -223,6 +223,7 @@ fn a_model_without_a_floor_is_said_to_have_none() {
     assert_eq!(graded(&neither, "floor"), None);
     assert!(says(&neither, "a time floor: none is known for the claimed models"));
     let one = of(["NVIDIA H200", "NVIDIA H300"]);
+    // Outside a session the time that the floor was compared with is claimed.
     assert_eq!(graded(&one, "floor"), Some(Grade::Claimed));
     assert!(says(&one, "a time floor of lane 1: none is known for the claimed model"));
     let both = of(["NVIDIA H200", "NVIDIA L4"]);

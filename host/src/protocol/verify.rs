@@ -314,8 +314,7 @@ fn check_openings(challenge: &Challenge, result: &ResultDoc) -> Result<(), Rejec
     Ok(())
 }
 
-/// Step 5: the floor of the claimed models, then the limit. Gives the largest
-/// floor, s, where a clock ran and a model has one.
+/// Step 5: the floor of the claimed models, then the limit.
 fn check_time(
     challenge: &Challenge,
     result: &ResultDoc,
