@@ -8,7 +8,7 @@ pub const TILE: u32 = 128;
 pub const LEAVES_PER_TILE: u32 = 256;
 /// Outputs in a leaf (8 rows × 8 columns).
 pub const OUTPUTS_PER_LEAF: u32 = 64;
-/// Inner indices in a slab: what one pipeline stage of a product kernel holds.
+/// Inner indices in a slab: what one pipeline stage of `gemm_m8n8k4` holds.
 pub const SLAB_K: u32 = 16;
 /// Doubles in a slab: 128 vectors × 16 inner indices, 16 KiB.
 pub const SLAB_DOUBLES: u32 = TILE * SLAB_K;

@@ -1,8 +1,9 @@
-//! `gemm_m16n8k8`: the product on Hopper's FP64 tensor cores, with
-//! hashing beside it. One block per SM, persistent over tiles: eight warps
-//! multiply (each 64×32), four hash, one feeds: both panels arrive by bulk
-//! copies, three stages of 32 inner indices deep; a finished tile goes through a scratch of the block's own,
-//! which stays in L2, to the hashing warps, so that C is never written out.
+//! `gemm_m16n8k8`: the product on Hopper's FP64 tensor cores, with hashing
+//! beside it. One block per SM, persistent over tiles: eight warps multiply
+//! (each 64×32), four hash, one feeds. Both panels arrive by bulk copies, three
+//! stages of 32 inner indices deep; a finished tile goes through a scratch of
+//! the block's own, which stays in L2, to the hashing warps, so that C is never
+//! written out.
 //!
 //! [`TileSchedule`] cuts the tiles that would leave most blocks idle at the
 //! end into parts; the block that finishes a tile's last part joins their
@@ -33,7 +34,8 @@ const RUN_BYTES: u32 = TILE * 8 * 8;
 /// One operand's part of a stage.
 const OPERAND_BYTES: u32 = STAGE_K / 8 * RUN_BYTES;
 const STAGE_BYTES: u32 = 2 * OPERAND_BYTES;
-const _: () = assert!(TILE % STAGE_K == 0, "stages must divide every legal n");
+const _: () = assert!(TILE.is_multiple_of(STAGE_K), "stages must divide every legal n");
+const _: () = assert!(OPERAND_BYTES == 4 * RUN_BYTES, "the main loop is written for four runs");
 const MULTIPLIER_WARPS: u32 = 8;
 const HASHER_THREADS: u32 = 128;
 const FEEDER_WARP: u32 = MULTIPLIER_WARPS + HASHER_THREADS / 32;
@@ -149,7 +151,6 @@ crate::kernel! {
         let thread = thread_id();
         let warp = thread >> 5;
         let shared = shared_base();
-
         let share = Share { at: shared + SHARE_AT };
 
         // Barriers.
