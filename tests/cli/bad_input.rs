@@ -113,6 +113,10 @@ fn expired() {
     let late = run(verify.into_iter().chain(["--arrived-at", &expires_at])).expect(REJECTED);
     assert!(late.stdout.contains("expired"), "{}", late.stdout);
     run(verify.into_iter().chain(["--arrived-at", "unknown"])).expect(0);
+    run(verify.into_iter().chain(["--arrived-at", "2020-01-01T00:00:00Z"]))
+        .expect(COULD_NOT_RUN)
+        .says("before the challenge was issued")
+        .printed_nothing();
 }
 
 #[test]

@@ -7,7 +7,7 @@ use crate::args::{self, Arrival, Color, Recomputer};
 use crate::outcome::{Done, Result, print, print_json};
 use crate::paint::{Paint, wrapped};
 use crate::{input, progress};
-use anyhow::bail;
+use anyhow::{bail, ensure};
 use attest::executor::cpu::CpuVerifier;
 use attest::executor::gpu::{self, GpuExecutor, GpuOptions, GpuVerifier};
 use attest::protocol::challenge::Challenge;
@@ -73,6 +73,14 @@ fn check(
     challenge: &Challenge,
     result: &ResultDoc,
 ) -> Result<Result<Verified, Failure>> {
+    if let Some(Arrival::UnixS(unix_s)) = args.arrived_at {
+        ensure!(
+            unix_s >= challenge.issued_at_unix_s(),
+            "--arrived-at is before the challenge was issued, at {}\nGive the time at which the \
+             result was held, or `unknown`.",
+            challenge.spec().issued_at
+        );
+    }
     let receipt = args.receipt.as_deref().map(read_receipt).transpose()?;
     // A receipt has the commitment's own time of arrival. One that does not hold
     // must not switch the check of the arrival off.
