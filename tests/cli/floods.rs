@@ -1,9 +1,8 @@
 //! A gigabyte where a result is expected: refused after the result's bound,
 //! in little memory.
 
-use crate::{Example, Finished, REJECTED, attest};
+use crate::{Example, Finished, REJECTED, spawn};
 use std::io::{Read as _, Write as _};
-use std::process::Stdio;
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::Duration;
 
@@ -14,14 +13,7 @@ const MEMORY_BYTES_MAX: u64 = 200 << 20;
 /// ends. Returns how the reader ended, how many bytes it took, and the most
 /// memory that it had.
 fn flood(example: &Example, head: &str, repeated: &str) -> (Finished, usize, u64) {
-    let mut child = attest()
-        .args(["verify", "-", "--challenge", &example.token])
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .expect("attest starts");
-    let mut stdin = child.stdin.take().expect("piped");
+    let (child, mut stdin) = spawn(["verify", "-", "--challenge", &example.token]);
     let head = head.to_owned();
     let chunk = repeated.repeat((1 << 20) / repeated.len());
     let writer = std::thread::spawn(move || {

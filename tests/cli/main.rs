@@ -14,7 +14,7 @@ mod signals;
 use std::ffi::OsStr;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Child, ChildStdin, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 /// Verified, healthy or done.
@@ -80,8 +80,8 @@ fn run<S: AsRef<OsStr>>(args: impl IntoIterator<Item = S>) -> Finished {
     Finished::of(attest().args(args).output().expect("attest starts"))
 }
 
-/// Runs `attest ARGS` with `input` on its standard input.
-fn run_with_input<S: AsRef<OsStr>>(args: impl IntoIterator<Item = S>, input: &[u8]) -> Finished {
+/// Starts `attest ARGS` with its streams piped.
+fn spawn<S: AsRef<OsStr>>(args: impl IntoIterator<Item = S>) -> (Child, ChildStdin) {
     let mut child = attest()
         .args(args)
         .stdin(Stdio::piped())
@@ -89,7 +89,13 @@ fn run_with_input<S: AsRef<OsStr>>(args: impl IntoIterator<Item = S>, input: &[u
         .stderr(Stdio::piped())
         .spawn()
         .expect("attest starts");
-    let mut stdin = child.stdin.take().expect("piped");
+    let stdin = child.stdin.take().expect("piped");
+    (child, stdin)
+}
+
+/// Runs `attest ARGS` with `input` on its standard input.
+fn run_with_input<S: AsRef<OsStr>>(args: impl IntoIterator<Item = S>, input: &[u8]) -> Finished {
+    let (child, mut stdin) = spawn(args);
     let input = input.to_vec();
     // A command may end without having read all of its input.
     let writer = std::thread::spawn(move || drop(stdin.write_all(&input)));

@@ -80,30 +80,6 @@ pub unsafe fn store_shared_u32(address: u32, value: u32) {
     unsafe { asm!("st.shared.u32 [{}], {};", in(reg32) address, in(reg32) value, options(nostack)) }
 }
 
-/// `ld.shared.u64`.
-///
-/// # Safety
-/// - `address` is 8-byte aligned and inside the block's shared memory.
-#[inline(always)]
-pub unsafe fn load_shared_u64(address: u32) -> u64 {
-    let value: u64;
-    // SAFETY: the caller's.
-    unsafe {
-        asm!("ld.shared.u64 {}, [{}];", out(reg64) value, in(reg32) address, options(nostack))
-    }
-    value
-}
-
-/// `st.shared.u64`.
-///
-/// # Safety
-/// - As for [`load_shared_u64`].
-#[inline(always)]
-pub unsafe fn store_shared_u64(address: u32, value: u64) {
-    // SAFETY: the caller's.
-    unsafe { asm!("st.shared.u64 [{}], {};", in(reg32) address, in(reg64) value, options(nostack)) }
-}
-
 /// `ld.global.v2.f64`.
 ///
 /// # Safety

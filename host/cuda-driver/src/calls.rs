@@ -5,8 +5,7 @@
 //! numbers in cuda.h; the few that are needed have constants here.
 #![allow(non_snake_case)] // the names are the driver API's
 
-use crate::code::{self, Failure, NOT_INITIALIZED, SUCCESS, SYMBOL_NOT_FOUND};
-use crate::library::{Missing, Symbol};
+use crate::code::{Failure, SUCCESS};
 use std::ffi::{c_char, c_void};
 
 /// Any of the driver's opaque pointers: context, module, function, stream,
@@ -84,21 +83,10 @@ macro_rules! calls {
         /// context, pointers valid for the bytes that it reads or writes.
         #[allow(clippy::too_many_arguments)] // the driver's own
         pub unsafe fn $function($($arg: $kind),*) -> Result<(), Failure> {
-            static SYMBOL: Symbol = Symbol::new(concat!(stringify!($function), "\0"));
-            let code = match SYMBOL.resolve() {
-                Ok(address) => {
-                    type Call = unsafe extern "C" fn($($kind),*) -> u32;
-                    // SAFETY: the address is the driver's function of this
-                    // name, and cuda.h declares it with this signature.
-                    let call = unsafe { std::mem::transmute::<*mut c_void, Call>(address) };
-                    // SAFETY: the caller keeps the contract of the driver API.
-                    unsafe { call($($arg),*) }
-                }
-                Err(Missing::Driver) => NOT_INITIALIZED,
-                Err(Missing::Function) => SYMBOL_NOT_FOUND,
-            };
+            // SAFETY: cuda.h declares the function with this signature; the
+            // caller keeps the contract of the driver API.
+            let code = unsafe { call_driver!($function($($arg: $kind),*)) };
             let function = stringify!($function);
-            code::note(function, code);
             if code == SUCCESS { Ok(()) } else { Err(Failure { function, code }) }
         }
     )*};

@@ -17,6 +17,31 @@
 //! caller) and any search for the library beyond the dynamic loader's own.
 #![warn(missing_docs)]
 
+/// Calls the driver's function of this name and notes its result code; without
+/// the function, the code that says what is missing.
+///
+/// # Safety
+/// cuda.h declares the function with this signature; the caller keeps the
+/// contract that the driver API states for it.
+macro_rules! call_driver {
+    ($function:ident($($arg:ident: $kind:ty),*)) => {{
+        static SYMBOL: $crate::library::Symbol =
+            $crate::library::Symbol::new(concat!(stringify!($function), "\0"));
+        let code = match SYMBOL.resolve() {
+            Ok(address) => {
+                type Call = unsafe extern "C" fn($($kind),*) -> u32;
+                // The address is the driver's function of this name; the rest
+                // is the caller's promise.
+                std::mem::transmute::<*mut std::ffi::c_void, Call>(address)($($arg),*)
+            }
+            Err($crate::library::Missing::Driver) => $crate::code::NOT_INITIALIZED,
+            Err($crate::library::Missing::Function) => $crate::code::SYMBOL_NOT_FOUND,
+        };
+        $crate::code::note(stringify!($function), code);
+        code
+    }};
+}
+
 pub mod calls;
 mod code;
 mod library;

@@ -6,8 +6,7 @@
 //! the linker binds cust's declarations to them.
 #![allow(non_snake_case)] // the names are the driver API's
 
-use crate::code::{self, INVALID_VALUE, NOT_INITIALIZED, SUCCESS, SYMBOL_NOT_FOUND};
-use crate::library::{Missing, Symbol};
+use crate::code::{self, INVALID_VALUE, SUCCESS};
 use std::ffi::{CStr, c_char, c_void};
 
 /// Any of the driver's opaque pointers.
@@ -23,21 +22,10 @@ macro_rules! forward {
         // this symbol; the in-tree find_cuda_helper links no libcuda.
         #[unsafe(no_mangle)]
         unsafe extern "C" fn $function($($arg: $kind),*) -> u32 {
-            static SYMBOL: Symbol = Symbol::new(concat!(stringify!($function), "\0"));
-            let result = match SYMBOL.resolve() {
-                Ok(address) => {
-                    type Call = unsafe extern "C" fn($($kind),*) -> u32;
-                    // SAFETY: the address is the driver's function of this
-                    // name, and cuda.h declares it with this signature.
-                    let call = unsafe { std::mem::transmute::<*mut c_void, Call>(address) };
-                    // SAFETY: the arguments are the caller's, unchanged; the
-                    // caller keeps the contract of the driver API.
-                    unsafe { call($($arg),*) }
-                }
-                Err(Missing::Driver) => NOT_INITIALIZED,
-                Err(Missing::Function) => SYMBOL_NOT_FOUND,
-            };
-            code::note(stringify!($function), result);
+            // SAFETY: cuda.h declares the function with this signature; the
+            // arguments are the caller's, unchanged, and the caller keeps the
+            // contract of the driver API.
+            let result = unsafe { call_driver!($function($($arg: $kind),*)) };
             code::for_cust(result)
         }
     )*};

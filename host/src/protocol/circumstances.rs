@@ -7,6 +7,7 @@
 
 use super::challenge::Challenge;
 use super::digest::Digest;
+use super::evidence::{Evidence, EvidenceLane};
 use super::receipt::Receipt;
 use std::time::Duration;
 
@@ -33,14 +34,18 @@ pub struct Circumstances<'a> {
 }
 
 impl Circumstances<'_> {
-    /// 2·n³·m·T / F, s: the shortest time in which a lane of this model can
-    /// have done its part. `None` where no clock ran or the model is unknown.
-    pub(super) fn floor_s(&self, challenge: &Challenge, model: &str) -> Option<f64> {
-        self.elapsed?;
-        let flops = self.floor_flops?(model)?;
+    /// 2·n³·m·T / F, s, for each lane: the shortest time in which its claimed
+    /// model can have done its part. `None` where no clock ran or the model is
+    /// unknown.
+    pub(super) fn floors_s(&self, challenge: &Challenge, evidence: &Evidence) -> Vec<Option<f64>> {
         let multiply_adds =
             challenge.shape().multiply_adds() as f64 * f64::from(challenge.iterations());
-        Some(2.0 * multiply_adds / flops)
+        let floor_s = |lane: &EvidenceLane| {
+            self.elapsed?;
+            let flops = self.floor_flops?(&lane.model)?;
+            Some(2.0 * multiply_adds / flops)
+        };
+        evidence.lanes().iter().map(floor_s).collect()
     }
 }
 

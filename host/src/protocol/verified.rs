@@ -7,7 +7,7 @@
 use super::challenge::Challenge;
 use super::circumstances::{Circumstances, Issuer};
 use super::digest::{Digest, Uuid};
-use super::evidence::{Evidence, EvidenceExecutor, EvidenceLane};
+use super::evidence::{Evidence, EvidenceExecutor};
 use super::transcript::ResultDoc;
 use std::time::Duration;
 
@@ -68,6 +68,8 @@ pub(super) struct Shown {
     pub(super) coin: CoinStanding,
     /// Step 7: which iterations were recomputed whole.
     pub(super) extent: Option<Extent>,
+    /// Step 5: the time floor of each lane's claimed model, s.
+    pub(super) floors_s: Vec<Option<f64>>,
 }
 
 impl Verified {
@@ -76,13 +78,12 @@ impl Verified {
         challenge: &Challenge,
         result: &ResultDoc,
         circumstances: &Circumstances<'_>,
-        Shown { coin, extent }: Shown,
+        Shown { coin, extent, floors_s }: Shown,
     ) -> Self {
         let receipt_s = match coin {
             CoinStanding::Receipt { arrived_unix_ms } => Some((arrived_unix_ms / 1000) as i64),
             _ => None,
         };
-        let floor_s = |lane: &EvidenceLane| circumstances.floor_s(challenge, &lane.model);
         Self {
             challenge: challenge.clone(),
             commitment: result.commitment,
@@ -94,7 +95,7 @@ impl Verified {
             from_issuer: matches!(circumstances.issuer, Issuer::Record(_)),
             arrival_unix_s: circumstances.arrival_unix_s.or(receipt_s),
             elapsed: circumstances.elapsed,
-            floors_s: result.evidence.lanes().iter().map(floor_s).collect(),
+            floors_s,
         }
     }
 

@@ -159,14 +159,15 @@ pub fn verify_with(
     let coin = check_record(challenge, result, circumstances)?;
     let states = check_chain(challenge, result)?;
     check_openings(challenge, result)?;
-    check_time(challenge, result, circumstances)?;
+    let floors_s = circumstances.floors_s(challenge, &result.evidence);
+    check_time(challenge, result, circumstances, &floors_s)?;
     result.evidence.agrees_with(challenge, &result.uuids()).map_err(Rejection::from)?;
     check_leaves(challenge, result, &states, &mut means)?;
     let extent = means.whole.as_ref().map(|(extent, _)| *extent);
     if let Some((extent, iterations)) = means.whole {
         check_iterations(challenge, result, &states, (extent, iterations), means.progress)?;
     }
-    Ok(Verified::new(challenge, result, circumstances, Shown { coin, extent }))
+    Ok(Verified::new(challenge, result, circumstances, Shown { coin, extent, floors_s }))
 }
 
 /// Step 2: challenge, record, arrival, nonce, signature, session.
@@ -319,10 +320,11 @@ fn check_time(
     challenge: &Challenge,
     result: &ResultDoc,
     circumstances: &Circumstances<'_>,
+    floors_s: &[Option<f64>],
 ) -> Result<(), Rejection> {
     let Some(elapsed) = circumstances.elapsed else { return Ok(()) };
-    for (g, lane) in result.evidence.lanes().iter().enumerate() {
-        let Some(floor_s) = circumstances.floor_s(challenge, &lane.model) else { continue };
+    for (g, (lane, floor_s)) in result.evidence.lanes().iter().zip(floors_s).enumerate() {
+        let &Some(floor_s) = floor_s else { continue };
         let elapsed_s = elapsed.as_secs_f64();
         if elapsed_s < floor_s {
             let detail = format!(
