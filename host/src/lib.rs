@@ -52,6 +52,7 @@
 pub mod bench;
 pub mod evidence;
 pub mod executor;
+pub mod ledger;
 pub mod protocol;
 pub mod reference;
 pub mod selftest;

@@ -1,0 +1,56 @@
+//! Arguments of `attest bench`.
+
+use super::parse;
+use attest::bench::Work;
+use attest::executor::gpu::Variant;
+use clap::{Args, ValueHint};
+use std::path::PathBuf;
+use std::time::Duration;
+
+const BENCH_EXAMPLES: &str = "\
+Examples:
+  attest bench
+  attest bench --shape 4096x8 --variant sm_90a/gemm_m16n8k8
+  attest bench --shape 1024x1x1000 --json
+  attest bench --ptx gpu-kernels/ptx-rust-cuda/sm_90a.ptx --plot speed.svg
+
+A shape NxM is M products of N x N matrices an iteration, run for as long as a turn
+lasts: the attested loop, cuBLAS and the bare product by turns. NxMxT is T iterations
+from first to last, in seconds. Without a GPU only verification on the CPU is
+measured. Nothing else should use the GPU meanwhile.";
+
+/// `attest bench`.
+#[derive(Debug, Args)]
+#[command(after_help = BENCH_EXAMPLES)]
+pub struct Bench {
+    /// Which GPU
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub device: u32,
+    /// Shapes [default: 8192x2 4096x8 2048x16 1024x64 1024x1x1000]
+    #[arg(long = "shape", value_name = "NxM[xT]", num_args = 1..)]
+    pub shapes: Vec<Work>,
+    /// Least length of a turn, seconds [default: 1.5; with --quick 0.2]
+    #[arg(long, value_name = "SECONDS", value_parser = parse::parse_turn)]
+    pub turn: Option<Duration>,
+    /// Turns of each side, of which the median counts [default: 3; with --quick 1]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1000))]
+    pub turns: Option<u32>,
+    /// Embedded kernels, as sm_90a/gemm_m16n8k8 [default: the fastest of each target]
+    #[arg(long = "variant", value_name = "TARGET/KERNEL", num_args = 1..)]
+    pub variants: Vec<Variant>,
+    /// Also measure the kernels of these PTX files, whatever compiled them
+    #[arg(long, value_name = "FILE", num_args = 1.., value_hint = ValueHint::FilePath)]
+    pub ptx: Vec<PathBuf>,
+    /// The cuBLAS library to compare with [default: where the dynamic loader finds one]
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub cublas: Option<PathBuf>,
+    /// Measure briefly: enough to see that all works, not to compare speeds
+    #[arg(long)]
+    pub quick: bool,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+    /// Also write the figures as bars to this SVG file
+    #[arg(long, value_name = "FILE.svg", value_hint = ValueHint::FilePath)]
+    pub plot: Option<PathBuf>,
+}

@@ -1,0 +1,21 @@
+//! Arguments of `attest inspect`.
+
+use clap::{Args, ValueHint};
+
+/// `attest inspect`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  attest inspect @token.txt
+  attest inspect result.json
+  attest challenge | attest inspect -
+
+Nothing is verified here: use `attest verify` for that.")]
+pub struct Inspect {
+    /// A token, @FILE, a file, or - for standard input
+    #[arg(value_name = "TOKEN|RESULT", value_hint = ValueHint::FilePath)]
+    pub subject: String,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}

@@ -1,0 +1,85 @@
+//! Values with a notation of their own: durations, shares, times.
+
+use super::Arrival;
+use attest::protocol::bound::OmittedShare;
+use std::time::Duration;
+
+pub(super) fn parse_turn(text: &str) -> Result<Duration, String> {
+    let seconds = text.parse().or_else(|_| parse_duration(text).map(|d| d.as_secs_f64()));
+    match seconds {
+        Ok(seconds) if (0.01..=60.0).contains(&seconds) => Ok(Duration::from_secs_f64(seconds)),
+        _ => Err("expected seconds from 0.01 to 60, such as 1.5 or 1500ms".to_owned()),
+    }
+}
+
+pub(super) fn parse_duration(text: &str) -> Result<Duration, String> {
+    let hint = "expected a positive duration such as 500ms, 90s, 10m or 1h30m";
+    let span: jiff::SignedDuration = text.parse().map_err(|_| hint.to_owned())?;
+    match Duration::try_from(span) {
+        Ok(duration) if !duration.is_zero() => Ok(duration),
+        _ => Err(hint.to_owned()),
+    }
+}
+
+pub(super) fn parse_duration_s(text: &str) -> Result<u64, String> {
+    let duration = parse_duration(text)?;
+    if duration.subsec_nanos() != 0 {
+        return Err("expected whole seconds, such as 90s, 10m or 1h30m".to_owned());
+    }
+    Ok(duration.as_secs())
+}
+
+pub(super) fn parse_duration_ms(text: &str) -> Result<u64, String> {
+    let duration = parse_duration(text)?;
+    if duration.subsec_nanos() % 1_000_000 != 0 {
+        return Err("expected whole milliseconds, such as 500ms, 45s or 10m".to_owned());
+    }
+    u64::try_from(duration.as_millis()).map_err(|_| "too long".to_owned())
+}
+
+pub(super) fn parse_share(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(share) if share.is_finite() => Ok(share),
+        _ => Err("expected a decimal number from 0 to 1".to_owned()),
+    }
+}
+
+pub(super) fn parse_omitted_share(text: &str) -> Result<OmittedShare, String> {
+    let error = || "expected a decimal number above 0 and below 1".to_owned();
+    OmittedShare::new(text.parse().map_err(|_| error())?).map_err(|_| error())
+}
+
+pub(super) fn parse_arrival(text: &str) -> Result<Arrival, String> {
+    match text {
+        "now" => Ok(Arrival::Now),
+        "unknown" => Ok(Arrival::Unknown),
+        _ => text
+            .parse::<jiff::Timestamp>()
+            .map(|time| Arrival::UnixS(time.as_second()))
+            .map_err(|_| "expected now, unknown, or a time such as 2026-01-31T12:00:00Z".into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_have_units_and_are_positive() {
+        assert_eq!(parse_duration_s("1h30m"), Ok(5400));
+        assert_eq!(parse_duration_ms("500ms"), Ok(500));
+        for bad in ["", "5", "0s", "-1s", "1.5ms", "1y", "ms"] {
+            assert!(parse_duration_ms(bad).is_err(), "{bad:?}");
+        }
+        assert!(parse_duration_s("500ms").is_err());
+    }
+
+    #[test]
+    fn a_turn_is_some_seconds() {
+        assert_eq!(parse_turn("1.5"), Ok(Duration::from_millis(1500)));
+        assert_eq!(parse_turn("200ms"), Ok(Duration::from_millis(200)));
+        for bad in ["", "0", "-1", "61", "nan", "inf", "2m", "1ms"] {
+            assert!(parse_turn(bad).is_err(), "{bad:?}");
+        }
+    }
+}

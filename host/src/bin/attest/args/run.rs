@@ -1,0 +1,57 @@
+//! Arguments of `attest run`.
+
+use clap::builder::PossibleValue;
+use clap::{Args, ValueEnum, ValueHint};
+use std::path::PathBuf;
+
+/// What executes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Executor {
+    /// The GPUs, or the CPU where there is none.
+    #[default]
+    Auto,
+    /// GPUs only.
+    Gpu,
+    /// The CPU.
+    Cpu,
+}
+
+impl ValueEnum for Executor {
+    fn value_variants<'a>() -> &'a [Self] {
+        &[Self::Auto, Self::Gpu, Self::Cpu]
+    }
+    fn to_possible_value(&self) -> Option<PossibleValue> {
+        Some(match self {
+            Self::Auto => PossibleValue::new("auto").help("GPUs, or the CPU where there is none"),
+            Self::Gpu => PossibleValue::new("gpu").help("GPUs only"),
+            Self::Cpu => PossibleValue::new("cpu").help("the CPU"),
+        })
+    }
+}
+
+const RUN_EXAMPLES: &str = "\
+Examples:
+  attest run --challenge @token.txt --out result.json
+  attest challenge --dim 512 | attest run --challenge - --executor cpu > result.json
+  attest run --challenge eyJ2ZXJ... --devices 0,2
+
+The result goes to standard output (or --out), all else to standard error.
+Nothing is written where the run fails or is stopped.";
+
+/// `attest run`.
+#[derive(Debug, Args)]
+#[command(after_help = RUN_EXAMPLES)]
+pub struct Run {
+    /// The challenge: a token, @FILE, or - for standard input
+    #[arg(long, value_name = "TOKEN|@FILE|-")]
+    pub challenge: String,
+    /// What executes it
+    #[arg(long, value_enum, default_value_t)]
+    pub executor: Executor,
+    /// CUDA device indices, one lane each, in this order [default: all]
+    #[arg(long, value_name = "LIST", value_delimiter = ',')]
+    pub devices: Option<Vec<u32>>,
+    /// Write the result to this file instead of standard output
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub out: Option<PathBuf>,
+}

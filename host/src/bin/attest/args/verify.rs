@@ -1,0 +1,75 @@
+//! Arguments of `attest verify`.
+
+use super::parse;
+use attest::protocol::bound::OmittedShare;
+use clap::{Args, ValueEnum, ValueHint};
+
+const VERIFY_EXAMPLES: &str = "\
+Examples:
+  attest verify result.json --challenge @token.txt
+  attest verify --full result.json --challenge @token.txt
+  ssh miner attest run --challenge $TOKEN | attest verify - --challenge $TOKEN --json
+
+The verdict says what was proven, what was only claimed, and how likely a miner
+that left out a tenth of the work (or --omitted-share) would have been to escape.
+A result that passes every check is verified (exit code 0) even where its samples
+are too few to prove the work; the verdict says so in its first line.";
+
+/// `attest verify`.
+#[derive(Debug, Args)]
+#[command(after_help = VERIFY_EXAMPLES)]
+pub struct Verify {
+    /// The result: a file, or - for standard input
+    #[arg(value_name = "RESULT", value_hint = ValueHint::FilePath)]
+    pub result: String,
+    /// The challenge: a token, @FILE, or - for standard input
+    #[arg(long, value_name = "TOKEN|@FILE|-")]
+    pub challenge: String,
+    /// Recompute the sampled leaves (this is the default)
+    #[arg(long, conflicts_with = "full")]
+    pub sampled: bool,
+    /// Recompute the sampled leaves, then every iteration of every lane
+    #[arg(long)]
+    pub full: bool,
+    /// What recomputes
+    #[arg(long, value_enum, default_value = "cpu", value_name = "EXECUTOR")]
+    pub executor: Recomputer,
+    /// When the result arrived, as 2026-01-31T12:00:00Z, `now`, or `unknown`:
+    /// an unknown time is not checked against the challenge's expiry
+    /// [default: now; with a valid --receipt what that says]
+    #[arg(long, value_name = "TIME", value_parser = parse::parse_arrival)]
+    pub arrived_at: Option<Arrival>,
+    /// The validator's receipt of a live session, a JSON file
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub receipt: Option<String>,
+    /// Time from sending the challenge to holding the result, by your own
+    /// clock, as 950ms, 45s [default: not checked]
+    #[arg(long, value_name = "DURATION", value_parser = parse::parse_duration_ms)]
+    pub elapsed: Option<u64>,
+    /// Share of the work whose omission the verdict's bound is about
+    #[arg(long, value_name = "SHARE", default_value = "0.1", value_parser = parse::parse_omitted_share)]
+    pub omitted_share: OmittedShare,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// What recomputes in a verification.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Recomputer {
+    /// The CPU
+    Cpu,
+    /// The first GPU
+    Gpu,
+}
+
+/// When a result arrived.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Arrival {
+    /// By the clock of this machine, when it was read.
+    Now,
+    /// Seconds since 1970.
+    UnixS(i64),
+    /// Nobody knows.
+    Unknown,
+}
