@@ -5,6 +5,7 @@ mod bench;
 mod challenge;
 mod detect;
 mod inspect;
+mod ledger;
 mod parse;
 mod run;
 mod selftest;
@@ -14,11 +15,12 @@ pub use bench::Bench;
 pub use challenge::Challenge;
 pub use detect::Detect;
 pub use inspect::Inspect;
+pub use ledger::{Action as LedgerAction, Ledger, State as LedgerState};
 pub use run::{Executor, Run};
 pub use selftest::Selftest;
 pub use verify::{Arrival, Recomputer, Verify};
 
-use clap::{Parser, Subcommand, ValueEnum};
+use clap::{Parser, Subcommand, ValueEnum, ValueHint};
 
 const EXIT_CODES: &str = "\
 Exit codes:
@@ -45,6 +47,17 @@ pub struct Cli {
         hide_possible_values = true
     )]
     pub color: Color,
+    /// The validator's ledger: a file, postgres://USER@HOST/DATABASE, `default`, `none`
+    // Neither its value nor that of the variable is shown: it may hold a password.
+    #[arg(
+        long,
+        global = true,
+        value_name = "LOCATION",
+        env = "ATTEST_LEDGER",
+        hide_env_values = true,
+        value_hint = ValueHint::FilePath
+    )]
+    pub ledger: Option<String>,
     /// What to do
     #[command(subcommand)]
     pub command: Command,
@@ -73,6 +86,8 @@ pub enum Command {
     Run(Run),
     /// Check a result against its challenge
     Verify(Verify),
+    /// Show what a validator has on record, and forget what is old
+    Ledger(Ledger),
     /// Show a token or a result in plain words
     Inspect(Inspect),
     /// Check every executor and kernel variant present against the oracle
