@@ -82,6 +82,10 @@ fn a_folder_without_permission_is_a_clear_error() {
     }
     let error = refused(&closed.join("ledger.sqlite"));
     assert!(error.to_string().contains("ermission"), "{error}");
+    let file = folder.path().join("ledger.sqlite");
+    drop(open(&Location::File(file.clone())).unwrap());
+    std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o400)).unwrap();
+    assert!(matches!(refused(&file), LedgerError::Open { .. }));
 }
 
 #[test]

@@ -38,23 +38,23 @@ pub fn run(args: &args::Verify, ledger: Option<&str>, color: Color) -> Result {
     }
     let challenge = input::challenge(&args.challenge)?;
     let ledger = crate::ledger::chosen(ledger)?;
-    let outcome = match ResultDoc::read(source.open()?, &challenge) {
+    let conclude = |outcome: Result<Verified, Failure>| {
+        let verdict = Verdict::of(&outcome, args.omitted_share);
+        (outcome, verdict)
+    };
+    let (outcome, verdict) = match ResultDoc::read(source.open()?, &challenge) {
         Err(ReadError::Io(error)) => {
             bail!("cannot read {}: {error}\nCheck the file or the connection.", source.name())
         }
-        Err(form) => Err(Failure::from(form)),
+        Err(form) => conclude(Err(Failure::from(form))),
         Ok(result) => {
-            let judge = |issuer| check(args, &challenge, &result, issuer);
+            let judge = |issuer| check(args, &challenge, &result, issuer).map(conclude);
             match ledger {
                 None => judge(Issuer::Other)?,
-                Some(ledger) => {
-                    let share = args.omitted_share;
-                    verify_as_issuer::verify(&*ledger, &challenge, &result, share, judge)?
-                }
+                Some(ledger) => verify_as_issuer::verify(&*ledger, &challenge, &result, judge)?,
             }
         }
     };
-    let verdict = Verdict::of(&outcome, args.omitted_share);
     if args.json {
         print_json(&verdict)?;
     } else {
@@ -111,7 +111,6 @@ fn check(
         receipt: receipt.as_ref(),
         elapsed: args.elapsed.map(Duration::from_millis),
         floor_flops: Some(&models::floor_flops),
-        ..Circumstances::default()
     };
     let extent = match (args.full, args.executor) {
         (true, _) => Some(Extent::EveryIteration),

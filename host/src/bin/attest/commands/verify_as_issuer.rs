@@ -7,16 +7,15 @@
 use super::ledger::now_unix_ms;
 use crate::outcome::{Result, note};
 use attest::ledger::{Acceptance, Ledger, Settlement, Sighting};
-use attest::protocol::bound::OmittedShare;
 use attest::protocol::challenge::Challenge;
 use attest::protocol::circumstances::Issuer;
 use attest::protocol::transcript::ResultDoc;
-use attest::protocol::verdict::Verdict;
+use attest::protocol::verdict::{Outcome, Verdict};
 use attest::protocol::verified::{CoinStanding, Verified};
 use attest::protocol::verify::Failure;
 
-/// How a verification ended.
-type Outcome = Result<Verified, Failure>;
+/// How a verification ended, and what is said of it.
+pub type Judged = (Result<Verified, Failure>, Verdict);
 
 /// Verifies with `judge` by what the ledger has on record of the challenge, and
 /// records the verdict where it counts.
@@ -27,16 +26,18 @@ pub fn verify(
     ledger: &dyn Ledger,
     challenge: &Challenge,
     result: &ResultDoc,
-    share: OmittedShare,
-    judge: impl Fn(Issuer) -> Result<Outcome>,
-) -> Result<Outcome> {
+    judge: impl Fn(Issuer) -> Result<Judged>,
+) -> Result<Judged> {
     let c = challenge.digest();
     let judged = || judge(ledger.record(&c)?.map_or(Issuer::Unknown, Issuer::Record));
-    let outcome = judged()?;
-    let Ok(verified) = &outcome else { return Ok(outcome) };
+    let (outcome, verdict) = judged()?;
+    let verified = match &outcome {
+        Ok(verified) if verdict.outcome == Outcome::Verified => verified,
+        _ => return Ok((outcome, verdict)),
+    };
     if *verified.coin() != CoinStanding::NoSession {
         note_session(ledger, challenge)?;
-        return Ok(outcome);
+        return Ok((outcome, verdict));
     }
     let now_unix_ms = now_unix_ms();
     let arrived_unix_ms = match verified.arrival_unix_s() {
@@ -46,7 +47,7 @@ pub fn verify(
     let settlement = Settlement {
         outcome: "verified".to_owned(),
         code: None,
-        verdict_json: serde_json::to_string(&Verdict::of(&outcome, share))?,
+        verdict_json: serde_json::to_string(&verdict)?,
         miner: challenge.spec().miner_id,
         settled_unix_ms: now_unix_ms,
     };
@@ -58,7 +59,7 @@ pub fn verify(
         note(&format!("note: {}: {}", finding.code.name(), finding.text));
     }
     match acceptance {
-        Acceptance::Accepted => Ok(outcome),
+        Acceptance::Accepted => Ok((outcome, verdict)),
         // Somebody was faster since the record was read: it says so now.
         Acceptance::Spent(_) | Acceptance::NotIssued => judged(),
     }
