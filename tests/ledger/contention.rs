@@ -14,6 +14,7 @@ on_both![
     of_two_processes_one_is_accepted,
     a_nonce_that_many_issue_is_issued_once,
     a_new_ledger_can_be_opened_by_many_at_once,
+    asynchronous_code_may_block_on_it_and_drop_it_anywhere,
 ];
 
 /// 64 threads over four connections answer at the same moment.
@@ -115,6 +116,21 @@ fn a_new_ledger_can_be_opened_by_many_at_once(place: &Place) {
         }
     });
     assert_eq!(everything(&*place.open()).len(), 16);
+}
+
+fn asynchronous_code_may_block_on_it_and_drop_it_anywhere(place: &Place) {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).build().unwrap();
+    runtime.block_on(async {
+        let location = place.location();
+        let open = move || attest::ledger::open(&location).unwrap();
+        let ledger = tokio::task::spawn_blocking(open).await.unwrap();
+        let shared = ledger.clone();
+        let c = tokio::task::spawn_blocking(move || issued(&*shared)).await.unwrap();
+        let shared = ledger.clone();
+        let record = tokio::task::spawn_blocking(move || shared.record(&c)).await.unwrap();
+        assert!(record.unwrap().is_some());
+        drop(ledger);
+    });
 }
 
 fn impatient() -> Options {

@@ -1,6 +1,6 @@
 //! What does not fit a device's history.
 
-use crate::places::{Place, on_both};
+use crate::places::{self, Place, on_both};
 use crate::{EXPIRES_MS, ISSUED_MS, accept, device, digest, issued, verified};
 use attest::ledger::HistoryCode::{
     UuidChangedHost, UuidChangedSerial, UuidInTwoSessions, UuidUnderTwoIdentities,
@@ -108,13 +108,16 @@ fn two_live_sessions_with_one_device_are_a_finding(place: &Place) {
 
 fn of_sessions_that_claim_at_the_same_moment_one_has_no_finding(place: &Place) {
     let ledger = place.open();
+    // Known devices: whoever names one first has nothing to make.
+    let known = [device(1), device(2), device(3)];
+    ledger.claim(&issued(&*ledger), &known, ISSUED_MS - 2, ISSUED_MS - 1).unwrap();
     let challenges: Vec<_> = (0..16).map(|_| issued(&*ledger)).collect();
     let other = place.open();
     let alone: usize = std::thread::scope(|scope| {
         let claim = |(at, c): (usize, _)| {
             let ledger = if at % 2 == 0 { &ledger } else { &other };
             // Named in both orders, for those who wait for each other.
-            let mut devices = vec![device(1), device(2), device(3)];
+            let mut devices = known.clone();
             devices.rotate_left(at % 3);
             scope.spawn(move || ledger.claim(c, &devices, ISSUED_MS, EXPIRES_MS).unwrap())
         };
@@ -140,4 +143,31 @@ fn what_a_miner_says_is_bounded(place: &Place) {
     assert_eq!(device.pci, hostile.pci);
     // What was cut is the same when it comes again.
     assert_eq!(codes(&see(&*ledger, &hostile, EXPIRES_MS)), []);
+}
+
+/// The same on PostgreSQL with the moment made certain: all of them have begun, and
+/// wait, before the first one can go on.
+#[test]
+fn of_sessions_that_wait_for_a_device_one_has_no_finding() {
+    let Some(place) = places::on_server() else { return };
+    let ledger = place.open();
+    ledger.claim(&issued(&*ledger), &[device(1)], ISSUED_MS - 2, ISSUED_MS - 1).unwrap();
+    let challenges = [0; 4].map(|_| issued(&*ledger));
+    let (mut holder, mut watcher) = (place.client(), place.client());
+    holder.batch_execute("BEGIN; SELECT * FROM attest.devices FOR UPDATE").unwrap();
+    let alone: usize = std::thread::scope(|scope| {
+        let claim = |c| {
+            let ledger = &ledger;
+            scope.spawn(move || ledger.claim(c, &[device(1)], ISSUED_MS, EXPIRES_MS).unwrap())
+        };
+        let claims: Vec<_> = challenges.iter().map(claim).collect();
+        let waiting = "SELECT COUNT(*) FROM pg_stat_activity \
+                       WHERE datname = current_database() AND wait_event_type = 'Lock'";
+        while watcher.query_one(waiting, &[]).unwrap().get::<_, i64>(0) < 4 {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        holder.batch_execute("COMMIT").unwrap();
+        claims.into_iter().map(|claim| usize::from(claim.join().unwrap().is_empty())).sum()
+    });
+    assert_eq!(alone, 1);
 }

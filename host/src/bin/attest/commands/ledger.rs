@@ -151,7 +151,7 @@ fn prune(ledger: &dyn Ledger, older_than: Duration, dry_run: bool) -> Result<()>
         false => (Pruning::Forget, "forgotten; their nonces stay spent"),
     };
     let count = ledger.prune(now_unix_ms.saturating_sub(age_ms), now_unix_ms, pruning)?;
-    print(&format!("{} challenges {done}\n", grouped(count)))
+    print(&format!("{} challenge(s) {done}\n", grouped(count)))
 }
 
 /// One word for how far a challenge has come.
