@@ -4,7 +4,9 @@
 mod bench;
 mod challenge;
 mod detect;
+mod export;
 mod inspect;
+mod key;
 mod ledger;
 mod parse;
 mod run;
@@ -14,7 +16,9 @@ mod verify;
 pub use bench::Bench;
 pub use challenge::Challenge;
 pub use detect::Detect;
+pub use export::Export;
 pub use inspect::Inspect;
+pub use key::{Key, KeyAction};
 pub use ledger::{Action as LedgerAction, Ledger, State as LedgerState};
 pub use run::{Executor, Run};
 pub use selftest::Selftest;
@@ -90,6 +94,10 @@ pub enum Command {
     Ledger(Ledger),
     /// Show a token or a result in plain words
     Inspect(Inspect),
+    /// Make a signing key, or show its public half
+    Key(Key),
+    /// Wrap a result as a signed in-toto attestation, or check one
+    Export(Box<Export>),
     /// Check every executor and kernel variant present against the oracle
     Selftest(Selftest),
     /// Measure the GPU's kernels beside its ceilings and cuBLAS, and verification on the CPU

@@ -27,6 +27,8 @@ fn main() -> ExitCode {
         Command::Verify(args) => commands::verify::run(&args, ledger, color),
         Command::Ledger(args) => commands::ledger::run(&args, ledger),
         Command::Inspect(args) => commands::inspect::run(&args),
+        Command::Key(args) => commands::key::run(&args),
+        Command::Export(args) => commands::export::run(&args, color),
         Command::Selftest(args) => commands::selftest::run(&args, color),
         Command::Bench(args) => commands::bench::run(&args, color),
         Command::Demo => commands::demo::run(color),
