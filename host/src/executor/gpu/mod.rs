@@ -8,7 +8,7 @@
 //! bench     speeds and phases                           cublas    what to compare with
 //! verifier  leaves and iterations, for a validator      memory    which checks were passed
 //! launch    kernels as functions over buffers           driver    the typed wall: all unsafe code
-//! ptx_file  PTX from elsewhere, as a further target
+//! ptx_file  PTX from elsewhere, as a further target     telemetry NVML beside a run
 //! ```
 //!
 //! Guarantees: between the first iteration of a segment and its last the
@@ -21,6 +21,7 @@
 
 pub mod bench;
 mod counters;
+mod cpu_time;
 mod cublas;
 mod device;
 mod driver;
@@ -34,6 +35,7 @@ mod memory;
 mod openings;
 pub mod plan;
 mod ptx_file;
+pub mod telemetry;
 mod variant;
 mod verifier;
 mod words;
