@@ -8,7 +8,8 @@
 //! bench     speeds and phases                           cublas    what to compare with
 //! verifier  leaves and iterations, for a validator      memory    which checks were passed
 //! launch    kernels as functions over buffers           driver    the typed wall: all unsafe code
-//! ptx_file  PTX from elsewhere, as a further target     telemetry NVML beside a run
+//! ptx_file  PTX from elsewhere, as a further target
+//! telemetry clocks, power and error counts of a run     bandwidth of memory and links
 //! ```
 //!
 //! Guarantees: between the first iteration of a segment and its last the
@@ -16,9 +17,10 @@
 //! come in order; device memory follows the plan. Every failure names the
 //! kernel or operation, the device, and the driver's code.
 //!
-//! Deliberately absent: managed memory, peer access (lanes meet on the host),
-//! and any choice of geometry outside `plan`.
+//! Deliberately absent: managed memory, peer access but for measuring it (lanes
+//! meet on the host), and any choice of geometry outside `plan`.
 
+pub mod bandwidth;
 pub mod bench;
 mod counters;
 mod cpu_time;
@@ -40,7 +42,9 @@ mod variant;
 mod verifier;
 mod words;
 
-pub use device::{GpuDevice, NoGpu, devices, driver_cuda_version, driver_version};
+pub use device::{
+    GpuDevice, NoGpu, devices, driver_cuda_version, driver_version, names_mig_instance, peer_access,
+};
 pub use executor::{ExactnessCheck, GpuExecutor, GpuOptions};
 pub use lane::Counting;
 pub use memory::{CheckedPair, ExactnessMemory};

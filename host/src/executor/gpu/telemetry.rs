@@ -182,7 +182,7 @@ fn pause(period: Duration, cost: Duration) -> Duration {
 }
 
 /// The innermost cause: the loader's own words.
-pub(crate) fn innermost(error: &dyn std::error::Error) -> String {
+pub fn innermost(error: &dyn std::error::Error) -> String {
     let mut reason = error;
     while let Some(cause) = reason.source() {
         reason = cause;
