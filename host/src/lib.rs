@@ -53,6 +53,7 @@ pub mod evidence;
 pub mod executor;
 pub mod identity;
 pub mod ledger;
+pub mod live;
 pub mod protocol;
 pub mod reference;
 pub mod selftest;

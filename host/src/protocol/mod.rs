@@ -16,6 +16,7 @@ pub mod evidence;
 pub mod json;
 pub mod merkle;
 pub mod models;
+pub mod parts;
 pub mod plan;
 mod read;
 pub mod receipt;

@@ -122,6 +122,12 @@ impl Verdict {
         }
     }
 
+    /// The rejection of a live session that brought no complete result, or of a
+    /// miner that cannot be reached: `code` is stable, and no step found it.
+    pub fn rejected_session(code: &'static str, detail: String) -> Self {
+        Self { code: Some(code), detail: Some(detail), ..Self::empty(Outcome::Rejected) }
+    }
+
     fn empty(outcome: Outcome) -> Self {
         Self {
             schema: VERDICT_SCHEMA,
@@ -173,8 +179,11 @@ impl Verdict {
                     .to_owned()
             }
             (Outcome::Rejected, _) => {
-                let (code, step) = (self.code.unwrap_or_default(), self.step.unwrap_or_default());
-                format!("REJECTED: {code} (step {step})\n")
+                let place = match self.step {
+                    Some(step) => format!("step {step}"),
+                    None => "session".to_owned(),
+                };
+                format!("REJECTED: {} ({place})\n", self.code.unwrap_or_default())
             }
             (Outcome::CouldNotRun, _) => "COULD NOT RUN: no verdict on the result\n".to_owned(),
         };
