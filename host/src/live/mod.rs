@@ -29,9 +29,12 @@
 //! with a session whose connection is gone.
 
 pub mod clock;
+pub mod drive;
 pub mod fault;
 pub mod limits;
+mod link;
 pub mod message;
 pub mod miner;
+pub mod respond;
 pub mod validator;
 pub mod wire;

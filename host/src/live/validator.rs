@@ -31,7 +31,7 @@ use crate::protocol::digest::Digest;
 use crate::protocol::parts::CommitmentPart;
 use crate::protocol::receipt::Receipt;
 use crate::protocol::rejection::{Reason, Rejection};
-use crate::protocol::signature::{is_valid, miner_message};
+use crate::protocol::signature::{decode_key, is_valid, miner_message};
 use crate::protocol::verdict::{Outcome, Verdict};
 use crate::protocol::verify::{Failure, RecomputeError};
 use std::time::Duration;
@@ -148,6 +148,13 @@ impl ValidatorSession {
         if let Err(cause) = self.step(now, event, &mut actions) {
             self.fail(cause, &mut actions);
         }
+        actions
+    }
+
+    /// Ends the session by a fault of this side that belongs to no action.
+    pub fn abandon(&mut self, own: OwnFault) -> Vec<Action> {
+        let mut actions = Vec::new();
+        self.fail(own.into(), &mut actions);
         actions
     }
 
@@ -328,6 +335,10 @@ impl ValidatorSession {
             let detail = format!("the miner speaks {:?}, this side {VERSIONS:?}", hello.versions);
             return Err(Fault::new(FaultCode::VersionMismatch, detail).into());
         };
+        if hello.miner_id.is_some_and(|key| decode_key(&key.0).is_none()) {
+            let detail = "miner_id is not an Ed25519 public key";
+            return Err(Fault::new(FaultCode::MalformedMessage, detail).into());
+        }
         if let (Some(expected), Some(got)) = (self.miner_id, hello.miner_id)
             && expected != got
         {
