@@ -24,7 +24,6 @@ use crate::protocol::circumstances::{Circumstances, Issuer};
 use crate::protocol::digest::Digest;
 use crate::protocol::evidence::Evidence;
 use crate::protocol::models;
-use crate::protocol::receipt::Receipt;
 use crate::protocol::verdict::{Outcome, Verdict};
 use crate::protocol::verify::verify;
 use crate::session::issue::{Request, issue};
@@ -166,9 +165,7 @@ impl Validator {
                     Done::Judged(Box::new(judged.expect("verification does not panic")))
                 })
             }
-            Action::Settle(settle) => {
-                spawn_blocking(move || Done::Settled(own.settle(&settle)))
-            }
+            Action::Settle(settle) => spawn_blocking(move || Done::Settled(own.settle(&settle))),
             Action::Send(_) | Action::End(_) => unreachable!("done by the caller"),
         }
     }
@@ -191,10 +188,8 @@ impl Validator {
     fn accept(&self, commitment: &Commitment) -> Result<Accepted, OwnFault> {
         let own = |error| OwnFault::of(&error);
         let Commitment { challenge, arrived_unix_ms, over_unix_ms, .. } = *commitment;
-        let acceptance = self
-            .ledger
-            .accept(&challenge, &commitment.commitment, arrived_unix_ms)
-            .map_err(own)?;
+        let acceptance =
+            self.ledger.accept(&challenge, &commitment.commitment, arrived_unix_ms).map_err(own)?;
         let history = match acceptance {
             Acceptance::Accepted => {
                 let devices = sightings(&commitment.evidence, commitment.miner_id);
@@ -211,7 +206,9 @@ impl Validator {
         let mut coin = Digest::default();
         while coin == Digest::default() {
             getrandom::fill(&mut coin.0).map_err(|error| {
-                OwnFault(format!("no random bytes for a coin: {error}\nCheck the system's random generator."))
+                OwnFault(format!(
+                    "no random bytes for a coin: {error}\nCheck the system's random generator."
+                ))
             })?;
         }
         self.ledger.record_coin(challenge, &coin).map_err(|error| OwnFault::of(&error))?;
@@ -230,9 +227,11 @@ impl Validator {
         let end = verify(challenge, result, &circumstances, &CpuVerifier::new());
         let verdict = Verdict::of(&end, self.omitted_share);
         let signer = self.identity.as_ref().filter(|_| verdict.outcome == Outcome::Verified);
-        let receipt = signer.map(|identity| {
-            let c = challenge.digest();
-            Receipt::sign(identity, &c, &session.commitment, &session.coin, *arrived_unix_ms)
+        let receipt = signer.and_then(|identity| {
+            identity
+                .sign_receipt(challenge, &session.commitment, session.coin, *arrived_unix_ms)
+                .inspect_err(|error| tracing::warn!("no receipt: {error}"))
+                .ok()
         });
         Judged { verdict, receipt, result: case.result }
     }

@@ -40,15 +40,7 @@ pub(super) struct Link<R, W> {
 impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Link<R, W> {
     pub(super) fn new(reader: R, writer: W) -> Self {
         let piece = vec![0; PIECE_BYTES].into_boxed_slice();
-        Self {
-            reader,
-            writer,
-            piece,
-            out: Vec::new(),
-            sent: 0,
-            is_flushed: true,
-            is_closed: false,
-        }
+        Self { reader, writer, piece, out: Vec::new(), sent: 0, is_flushed: true, is_closed: false }
     }
 
     /// The first `length` bytes of what was read last.
@@ -117,7 +109,10 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Link<R, W> {
 }
 
 /// Writes some bytes; of none, flushes.
-async fn write_some(writer: &mut (impl AsyncWrite + Unpin), bytes: &[u8]) -> std::io::Result<usize> {
+async fn write_some(
+    writer: &mut (impl AsyncWrite + Unpin),
+    bytes: &[u8],
+) -> std::io::Result<usize> {
     if bytes.is_empty() {
         return writer.flush().await.map(|()| 0);
     }

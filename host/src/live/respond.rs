@@ -25,8 +25,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::task::{JoinHandle, spawn_blocking};
 
 /// Opens the executors for a challenge, one a lane.
-pub type Executors =
-    dyn Fn(&Challenge) -> Result<Vec<Box<dyn Executor>>, OwnFault> + Send + Sync;
+pub type Executors = dyn Fn(&Challenge) -> Result<Vec<Box<dyn Executor>>, OwnFault> + Send + Sync;
 
 /// How a miner answers.
 pub struct Miner {
@@ -106,7 +105,9 @@ impl Miner {
                         }
                         Ok(Done::Committed(Err(error))) => Event::Committed(Err(error)),
                         Ok(Done::Opened(opened)) => Event::Opened(opened),
-                        Err(panic) if committed.is_none() => Event::Committed(Err(panicked(&panic))),
+                        Err(panic) if committed.is_none() => {
+                            Event::Committed(Err(panicked(&panic)))
+                        }
                         Err(panic) => Event::Opened(Err(panicked(&panic))),
                     };
                     session.handle(now, event)

@@ -9,15 +9,11 @@
 
 mod io;
 
-pub use io::{
-    Accepted, Action, Case, Commitment, Ended, Event, Judged, Legs, Settle, Wanted,
-};
+pub use io::{Accepted, Action, Case, Commitment, Ended, Event, Judged, Legs, Settle, Wanted};
 
 use super::clock::Now;
 use super::fault::{Fault, FaultCode, OwnFault};
-use super::limits::{
-    Patience, SMALL_BYTES_MAX, UNAWAITED_BYTES_MAX, lateness_heard,
-};
+use super::limits::{Patience, SMALL_BYTES_MAX, UNAWAITED_BYTES_MAX, lateness_heard};
 use super::message::{
     FromMiner, FromValidator, MinerHello, VERSIONS, VerdictMessage, kind_of, line_of, software,
     text_for_message,
@@ -375,20 +371,14 @@ impl ValidatorSession {
         Ok(())
     }
 
-    fn on_commitment(
-        &mut self,
-        now: Now,
-        line: &[u8],
-        out: &mut Vec<Action>,
-    ) -> Result<(), Cause> {
+    fn on_commitment(&mut self, now: Now, line: &[u8], out: &mut Vec<Action>) -> Result<(), Cause> {
         let State::Commitment { sent, .. } = self.state else { return Ok(()) };
         self.legs.commitment = Some(now.since_start - sent);
         let challenge = self.challenge();
         let part = CommitmentPart::read(line, challenge).map_err(Rejection::from)?;
         let expires_unix_ms = challenge.expires_at_unix_s().saturating_mul(1000);
         if i128::from(now.unix_ms) >= i128::from(expires_unix_ms) {
-            let detail =
-                format!("the commitment came after {}", challenge.spec().expires_at);
+            let detail = format!("the commitment came after {}", challenge.spec().expires_at);
             return Err(Rejection::new(Reason::Expired, detail).into());
         }
         let (c, commitment) = (challenge.digest(), part.commitment());
@@ -407,8 +397,7 @@ impl ValidatorSession {
             arrived_unix_ms: now.unix_ms,
             over_unix_ms: now.unix_ms.saturating_add(over.as_millis() as u64),
         })));
-        self.state =
-            State::Accepting(Box::new(Held { part, arrived: now, history: Vec::new() }));
+        self.state = State::Accepting(Box::new(Held { part, arrived: now, history: Vec::new() }));
         Ok(())
     }
 
@@ -546,14 +535,14 @@ impl ValidatorSession {
         let challenge = self.challenge.take();
         verdict.challenge_digest = challenge.as_ref().map(|challenge| challenge.digest());
         verdict.commitment = self.accepted.or(verdict.commitment);
-        let settle = challenge.as_ref().filter(|_| self.accepted.is_some()).map(|challenge| Settle {
-            challenge: challenge.digest(),
-            miner_id: challenge.spec().miner_id,
-            verdict: verdict.clone(),
-        });
+        let settle =
+            challenge.as_ref().filter(|_| self.accepted.is_some()).map(|challenge| Settle {
+                challenge: challenge.digest(),
+                miner_id: challenge.spec().miner_id,
+                verdict: verdict.clone(),
+            });
         let hello = self.hello.take();
-        let ended =
-            Box::new(Ended { verdict, legs: self.legs, hello, challenge, result, receipt });
+        let ended = Box::new(Ended { verdict, legs: self.legs, hello, challenge, result, receipt });
         match settle {
             Some(settle) if settle.verdict.outcome != Outcome::CouldNotRun => {
                 out.push(Action::Settle(Box::new(settle)));
