@@ -51,6 +51,7 @@
 pub mod bench;
 pub mod evidence;
 pub mod executor;
+pub mod export;
 pub mod identity;
 pub mod ledger;
 pub mod live;

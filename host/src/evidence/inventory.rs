@@ -156,9 +156,7 @@ impl DeviceEntry {
 
 /// A UUID as nvidia-smi writes it.
 pub(super) fn uuid_text(uuid: &Uuid) -> String {
-    let hex = uuid.to_string();
-    let (a, b, c, d, e) = (&hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..]);
-    format!("GPU-{a}-{b}-{c}-{d}-{e}")
+    format!("GPU-{}", uuid.hyphenated())
 }
 
 #[cfg(test)]

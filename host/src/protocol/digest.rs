@@ -23,6 +23,15 @@ impl Digest {
     }
 }
 
+impl Uuid {
+    /// With the hyphens of RFC 9562, as in "GPU-xxxxxxxx-…".
+    pub fn hyphenated(&self) -> String {
+        let hex = self.to_string();
+        let (a, b, c, d, e) = (&hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..]);
+        format!("{a}-{b}-{c}-{d}-{e}")
+    }
+}
+
 /// Text that is not exactly the right number of lower-case hex digits.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("expected {expected} lower-case hex digits")]

@@ -369,6 +369,12 @@ fn not_checked(verified: &Verified) -> Vec<String> {
     if !verified.is_from_issuer() {
         absent.push("whether this challenge was issued, and answered only once: the issuer's record is not at hand".to_owned());
     }
+    if verified.challenge().spec().miner_id.is_none() {
+        absent.push(
+            "whose result this is: the challenge names no miner, so it is not bound to a miner"
+                .to_owned(),
+        );
+    }
     if verified.arrival_unix_s().is_none() {
         absent.push("arrival before the challenge expired: no time of arrival is known".to_owned());
     }

@@ -4,7 +4,9 @@
 mod bench;
 mod challenge;
 mod detect;
+mod export;
 mod inspect;
+mod key;
 mod parse;
 mod run;
 mod selftest;
@@ -13,7 +15,9 @@ mod verify;
 pub use bench::Bench;
 pub use challenge::Challenge;
 pub use detect::Detect;
+pub use export::Export;
 pub use inspect::Inspect;
+pub use key::{Key, KeyAction};
 pub use run::{Executor, Run};
 pub use selftest::Selftest;
 pub use verify::{Arrival, Recomputer, Verify};
@@ -75,6 +79,10 @@ pub enum Command {
     Verify(Verify),
     /// Show a token or a result in plain words
     Inspect(Inspect),
+    /// Make a signing key, or show its public half
+    Key(Key),
+    /// Wrap a result as a signed in-toto attestation, or check one
+    Export(Box<Export>),
     /// Check every executor and kernel variant present against the oracle
     Selftest(Selftest),
     /// Measure the GPU's kernels beside its ceilings and cuBLAS, and verification on the CPU

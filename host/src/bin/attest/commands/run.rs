@@ -8,10 +8,11 @@ use crate::signals::Stop;
 use crate::{input, progress};
 use anyhow::bail;
 use attest::executor::lanes::{RunError, RunOptions};
+use attest::identity::SigningIdentity;
 use attest::protocol::challenge::Challenge;
 use attest::session::executors::{Choice, Chosen, choose};
 use attest::session::files;
-use attest::session::mine::{MineError, MineOptions, Mined, mine};
+use attest::session::mine::{MineError, MineOptions, Mined, mine, signer};
 use std::io::IsTerminal as _;
 
 /// Executes the challenge.
@@ -20,7 +21,13 @@ use std::io::IsTerminal as _;
 /// Everything that keeps a result from being made or written.
 pub fn run(args: &args::Run) -> Result {
     let stop = Stop::listen()?;
+    let identity = args.key.as_deref().map(SigningIdentity::read).transpose()?;
     let challenge = input::challenge(&args.challenge)?;
+    // Known before any device is looked for.
+    let signs = signer(&challenge, identity.as_ref())?.is_some();
+    if identity.is_some() && !signs {
+        note("note: the challenge names no miner, so the result is not signed");
+    }
     // Hours of work are not to end at a folder that isn't there.
     args.out.as_deref().map(files::check_writable).transpose()?;
     let Chosen { executors, no_gpu } = choose(&choice(args)?, &challenge)?;
@@ -30,7 +37,7 @@ pub fn run(args: &args::Run) -> Result {
     }
     let options = MineOptions {
         run: RunOptions { stop: stop.flag().clone(), ..RunOptions::default() },
-        identity: None,
+        identity: identity.as_ref(),
     };
     let bar = progress::bar("executing", total(&challenge, executors.len()));
     let mined = mine(&challenge, executors, &options, &|done| bar.set_position(sum(done)));

@@ -13,7 +13,6 @@ use attest::executor::gpu::{self, GpuExecutor, GpuOptions, GpuVerifier};
 use attest::protocol::challenge::Challenge;
 use attest::protocol::circumstances::Circumstances;
 use attest::protocol::models;
-use attest::protocol::receipt::Receipt;
 use attest::protocol::transcript::{ReadError, ResultDoc};
 use attest::protocol::verdict::Verdict;
 use attest::protocol::verified::{Extent, Verified};
@@ -22,9 +21,6 @@ use attest::protocol::verify::{
 };
 use attest::session::files::Source;
 use std::time::Duration;
-
-/// Longest receipt file in bytes; a receipt has a fraction of it.
-const RECEIPT_BYTES_MAX: u64 = 4096;
 
 /// Verifies the result; the exit code is the verdict.
 ///
@@ -81,7 +77,7 @@ fn check(
             challenge.spec().issued_at
         );
     }
-    let receipt = args.receipt.as_deref().map(read_receipt).transpose()?;
+    let receipt = args.receipt.as_deref().map(input::receipt).transpose()?;
     // A receipt has the commitment's own time of arrival. One that does not hold
     // must not switch the check of the arrival off.
     let receipt_holds = receipt
@@ -137,9 +133,4 @@ fn with_means(
     let outcome = verify_with(challenge, result, circumstances, means);
     bar.finish_and_clear();
     outcome
-}
-
-fn read_receipt(path: &str) -> Result<Receipt> {
-    let text = Source::of_path(path).read_text(RECEIPT_BYTES_MAX)?;
-    Ok(Receipt::from_json(text.as_bytes())?)
 }
