@@ -53,6 +53,7 @@ pub mod bench;
 pub mod evidence;
 pub mod executor;
 pub mod ledger;
+pub mod policy;
 pub mod protocol;
 pub mod reference;
 pub mod selftest;
