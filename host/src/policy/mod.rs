@@ -12,13 +12,16 @@
 //! [`Facts`]; and any way to turn a failed verification into a passed one.
 
 pub mod codes;
+mod driver_version;
 mod facts;
 mod findings;
 mod judge;
+mod read;
 
 pub use crate::protocol::judgement::{Judgement, Reason, Weight};
 pub use facts::Facts;
 pub use findings::Findings;
+pub use read::{POLICY_BYTES_MAX, PolicyError};
 
 use crate::protocol::digest::Digest;
 use serde::{Deserialize, Serialize};
