@@ -81,12 +81,11 @@ codes! {
     Throttled "throttled" Warn "a lane reports that heat or hardware slowed it down";
     EccUncorrectedChanged "ecc-uncorrected-changed" Reject "uncorrected ECC errors were counted during the run";
     RemappedRowsChanged "remapped-rows-changed" Reject "memory rows were remapped during the run";
-    SmCountImplausible "sm-count-implausible" Reject "a lane reports another number of SMs than its model has";
+    SmCountImplausible "sm-count-implausible" Reject "a lane reports more SMs than its model has";
     MemoryImplausible "memory-implausible" Reject "a lane reports memory that its model does not have";
     ClockImplausible "clock-implausible" Reject "a lane reports an SM clock above its model's highest";
     PowerImplausible "power-implausible" Warn "a lane reports more power than its own limit";
     RateImplausible "rate-implausible" Reject "a lane reports a time that its model's floor refutes";
-    BandwidthImplausible "bandwidth-implausible" Reject "a lane reports more memory bandwidth than its model has";
     DurationContradicted "duration-contradicted" Reject "the evidence reports a longer run than the validator's clock saw";
     FindingsMalformed "findings-malformed" Reject "the evidence's findings are no list of codes and texts";
     FindingUnknown "finding-unknown" Warn "the evidence has a finding of a code that this program does not know";

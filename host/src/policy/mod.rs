@@ -11,11 +11,13 @@
 //! Deliberately lacks: clocks, records and sessions. What they know comes as
 //! [`Facts`]; and any way to turn a failed verification into a passed one.
 
+mod claims;
 pub mod codes;
 mod driver_version;
 mod facts;
 mod findings;
 mod judge;
+mod lane_rules;
 mod read;
 
 pub use crate::protocol::judgement::{Judgement, Reason, Weight};
