@@ -3,7 +3,7 @@
 //! Guarantees: every sequence of events ends in one [`Action::End`]; nothing is
 //! accepted twice; a coin leaves only after [`Event::Accepted`] and
 //! [`Event::CoinRecorded`] said that nonce and coin are on record; once a
-//! commitment is accepted whatever the miner does wrong is a settled rejection.
+//! challenge is out whatever the miner does wrong is a settled rejection.
 //! Deliberately lacks: clocks, streams, ledger, randomness and verification. The
 //! caller does what the actions say and tells how it went.
 
@@ -44,6 +44,9 @@ pub struct ValidatorSession {
     legs: Legs,
     hello: Option<MinerHello>,
     challenge: Option<Box<Challenge>>,
+    /// Whether the ledger has the challenge, and nobody else's answer to it.
+    is_on_record: bool,
+    /// The commitment that the nonce is spent on.
     accepted: Option<Digest>,
 }
 
@@ -111,6 +114,7 @@ impl ValidatorSession {
             legs: Legs::default(),
             hello: None,
             challenge: None,
+            is_on_record: false,
             accepted: None,
         }
     }
@@ -361,6 +365,7 @@ impl ValidatorSession {
         let token = challenge.token().to_owned();
         let limit = Duration::from_millis(challenge.limit_ms());
         self.challenge = Some(challenge);
+        self.is_on_record = true;
         if !self.input.is_empty() {
             return Err(Fault::new(FaultCode::Flooded, "bytes came before the challenge").into());
         }
@@ -414,10 +419,12 @@ impl ValidatorSession {
         match accepted.acceptance {
             Acceptance::Accepted => {}
             Acceptance::Spent(on) => {
+                self.is_on_record = false;
                 let detail = format!("spent on commitment {on}");
                 return Err(Rejection::new(Reason::NonceSpent, detail).into());
             }
             Acceptance::NotIssued => {
+                self.is_on_record = false;
                 let detail = format!("no record of challenge {}", self.challenge().digest());
                 return Err(Rejection::new(Reason::NotIssued, detail).into());
             }
@@ -522,7 +529,7 @@ impl ValidatorSession {
         self.conclude(verdict, None, None, out);
     }
 
-    /// Settles what was accepted, or ends.
+    /// Settles a challenge that is on record, or ends.
     fn conclude(
         &mut self,
         mut verdict: Verdict,

@@ -14,6 +14,7 @@ pub mod circumstances;
 pub mod digest;
 pub mod evidence;
 pub mod json;
+pub mod judgement;
 pub mod merkle;
 pub mod models;
 pub mod parts;

@@ -1,0 +1,228 @@
+//! What a policy asks of each lane: the device it claims to be, and whether its
+//! claims are possible for that device.
+//!
+//! Guarantees: numbers are compared with the validator's own table, never with
+//! another claim alone where the table has one.
+//! Deliberately lacks: rules for models that are not in the table, but for what
+//! the policy demands of every lane.
+
+use super::codes::{Observation, Requirement};
+use super::judge::Judge;
+use crate::protocol::evidence::{EvidenceExecutor, EvidenceLane};
+use crate::protocol::models::{self, Model};
+
+/// Clocks and power are samples, and rounded: this much over a limit is none.
+const SAMPLE_TOLERANCE: f64 = 1.02;
+/// Power swings around its limit between samples.
+const POWER_TOLERANCE: f64 = 1.10;
+/// A miner's clock may run this much faster than the validator's.
+const CLOCK_DRIFT: f64 = 1.01;
+/// Least share of a model's printed memory that drivers report: ECC on GDDR
+/// takes a sixteenth, the driver its own part.
+const MEMORY_SHARE_MIN: f64 = 0.85;
+/// Bytes that a driver may report for each printed GB, and 1 %.
+const MEMORY_BYTES_PER_GB_MAX: f64 = 1.01 * (1_u64 << 30) as f64;
+
+/// The rules for one lane.
+pub(super) struct LaneRules<'j, 'f> {
+    judge: &'j mut Judge<'f>,
+    g: usize,
+    lane: &'f EvidenceLane,
+    model: Option<&'static Model>,
+    is_gpu: bool,
+}
+
+impl<'j, 'f> LaneRules<'j, 'f> {
+    /// Those of lane `g`.
+    pub(super) fn of(judge: &'j mut Judge<'f>, g: usize) -> Self {
+        let evidence = judge.facts.evidence;
+        let lane = &evidence.lanes()[g];
+        // Beside GPUs a CPU may be a lane, too: one without SMs is taken for that.
+        let is_gpu = evidence.executor() == EvidenceExecutor::Gpu && lane.sm_count > 0;
+        Self { judge, g, lane, model: models::find(&lane.model), is_gpu }
+    }
+
+    /// Applies them all.
+    pub(super) fn apply(&mut self) {
+        self.identity();
+        self.counters();
+        self.time();
+        if self.is_gpu {
+            self.telemetry();
+            self.health();
+        }
+        if let Some(model) = self.model {
+            self.plausibility(model);
+        }
+    }
+
+    fn reject(&mut self, code: Requirement, text: &str) {
+        self.judge.reject(code, format!("lane {}: {text}", self.g));
+    }
+
+    fn observe(&mut self, code: Observation, text: &str) {
+        self.judge.observe(code, format!("lane {}: {text}", self.g));
+    }
+
+    fn claim(&self, name: &str) -> Option<f64> {
+        self.judge.claims(self.g).telemetry(name)
+    }
+
+    fn identity(&mut self) {
+        let (devices, lane) = (&self.judge.policy.devices, self.lane);
+        let allowed = |name: &String| models::is_same_name(name, &lane.model);
+        if !devices.models.is_empty() && !devices.models.iter().any(allowed) {
+            let expected = devices.models.join(", ");
+            let text = format!("expected one of {expected}, got {:?}", lane.model);
+            self.reject(Requirement::ModelNotAllowed, &text);
+        }
+        let among_gpus = self.judge.facts.evidence.executor() == EvidenceExecutor::Gpu;
+        if among_gpus && !self.is_gpu && !devices.cpu_allowed {
+            self.reject(Requirement::CpuExecutor, "expected a GPU, got a lane without SMs");
+        }
+        let is_mig = self.judge.claims(self.g).is_mig();
+        if is_mig && !devices.mig_allowed {
+            let text = format!("expected a whole GPU, got the MIG instance {:?}", lane.model);
+            self.reject(Requirement::MigInstance, &text);
+        }
+        // An instance's name is in no table; that it may answer is said above.
+        if self.is_gpu && self.model.is_none() && !is_mig && !devices.unknown_models_allowed {
+            let text = format!("expected a model of the table, got {:?}", lane.model);
+            self.reject(Requirement::ModelUnknown, &text);
+        }
+        let (expected, got) = (devices.memory_min_bytes, lane.memory_bytes);
+        if got < expected {
+            let text = format!("expected at least {expected} bytes of memory, got {got}");
+            self.reject(Requirement::MemoryTooSmall, &text);
+        }
+    }
+
+    fn counters(&mut self) {
+        if !self.is_gpu {
+            return;
+        }
+        if self.lane.sm_tiles.is_empty() {
+            let why = self.lane.sm_monitoring.as_deref().unwrap_or("no reason given");
+            let text = format!("expected counters of {} SMs, got {why:?}", self.lane.sm_count);
+            return self.observe(Observation::SmCountersMissing, &text);
+        }
+        let (expected, got) = (self.judge.policy.devices.sm_share_min, self.lane.sm_utilization());
+        if got < expected {
+            let (expected, got) = (100.0 * expected, 100.0 * got);
+            let text = format!("expected work on {expected:.1} % of the SMs, got {got:.1} %");
+            self.reject(Requirement::SmShareLow, &text);
+        }
+    }
+
+    fn time(&mut self) {
+        let Some(claimed_s) = self.judge.claims(self.g).elapsed_s() else { return };
+        if let Some(elapsed) = self.judge.facts.elapsed {
+            let elapsed_s = elapsed.as_secs_f64();
+            if claimed_s > CLOCK_DRIFT * elapsed_s {
+                let text = format!("reports a run of {claimed_s:.3} s, {elapsed_s:.3} s passed");
+                self.observe(Observation::DurationContradicted, &text);
+            }
+        }
+        if let Some(model) = self.model {
+            let (rate, most) = (self.judge.operations_per_lane() / claimed_s, model.floor_flops());
+            if rate > most {
+                let (most, rate) = (1e-12 * most, 1e-12 * rate);
+                let text = format!(
+                    "expected at most {most:.2} TFLOP/s of a {}, got {rate:.2}",
+                    model.name
+                );
+                self.observe(Observation::RateImplausible, &text);
+            }
+        }
+    }
+
+    /// What the policy demands of the samples over the run.
+    fn telemetry(&mut self) {
+        if !self.judge.claims(self.g).has_telemetry() {
+            self.observe(Observation::TelemetryMissing, "expected clocks and power, got none");
+        }
+        let said = |got: Option<f64>| got.map_or("none".to_owned(), |got| format!("{got:.0}"));
+        let share = self.judge.policy.telemetry.clock_share_min;
+        if let Some(model) = self.model.filter(|_| share > 0.0) {
+            let least = share * f64::from(model.max_clock_mhz);
+            let got = self.claim("clock_mhz_median");
+            if got.is_none_or(|got| got < least) {
+                let got = said(got);
+                let text = format!("expected a median of at least {least:.0} MHz, got {got}");
+                self.reject(Requirement::ClockLow, &text);
+            }
+        }
+        let least = self.judge.policy.telemetry.power_median_min_w;
+        let got = self.claim("power_w_median");
+        if least > 0.0 && got.is_none_or(|got| got < least) {
+            let got = said(got);
+            let text = format!("expected a median of at least {least:.0} W, got {got}");
+            self.reject(Requirement::PowerLow, &text);
+        }
+    }
+
+    /// What changed during the run that should not.
+    fn health(&mut self) {
+        for (before, after, code, what) in [
+            (
+                "ecc_uncorrected_before",
+                "ecc_uncorrected_after",
+                Observation::EccUncorrectedChanged,
+                "uncorrected ECC errors",
+            ),
+            (
+                "remapped_rows_before",
+                "remapped_rows_after",
+                Observation::RemappedRowsChanged,
+                "remapped rows",
+            ),
+        ] {
+            let (before, after) = (self.claim(before), self.claim(after));
+            if let (Some(before), Some(after)) = (before, after)
+                && before != after
+            {
+                let text = format!("{what}: expected {before} as before the run, got {after}");
+                self.observe(code, &text);
+            }
+        }
+        let bad = |reason: &&str| {
+            ["thermal", "hw", "hardware", "brake"].iter().any(|word| {
+                reason.split(|c: char| !c.is_ascii_alphanumeric()).any(|part| part == *word)
+            })
+        };
+        let reasons: Vec<&str> = self.judge.claims(self.g).throttle_reasons().collect();
+        if let Some(reason) = reasons.into_iter().find(bad) {
+            let text = format!("expected no slowdown by heat or hardware, got {reason:?}");
+            self.observe(Observation::Throttled, &text);
+        }
+    }
+
+    /// What the claimed model cannot have.
+    fn plausibility(&mut self, model: &Model) {
+        let (most, got) = (u64::from(model.sm_count), self.lane.sm_count);
+        if got > most {
+            let text = format!("expected at most {most} SMs of a {}, got {got}", model.name);
+            self.observe(Observation::SmCountImplausible, &text);
+        }
+        let (gb, got) = (f64::from(model.memory_gb), self.lane.memory_bytes);
+        let (least, most) = (1e9 * MEMORY_SHARE_MIN * gb, MEMORY_BYTES_PER_GB_MAX * gb);
+        if !(least..=most).contains(&(got as f64)) {
+            let text =
+                format!("expected {least:.3e} to {most:.3e} bytes of a {}, got {got}", model.name);
+            self.observe(Observation::MemoryImplausible, &text);
+        }
+        let most = f64::from(model.max_clock_mhz);
+        if let Some(got) = self.claim("clock_mhz_max")
+            && got > SAMPLE_TOLERANCE * most
+        {
+            let text = format!("expected at most {most:.0} MHz of a {}, got {got:.0}", model.name);
+            self.observe(Observation::ClockImplausible, &text);
+        }
+        if let (Some(got), Some(most)) = (self.claim("power_w_max"), self.claim("power_limit_w"))
+            && got > POWER_TOLERANCE * most
+        {
+            let text = format!("expected at most its limit of {most:.0} W, got {got:.0}");
+            self.observe(Observation::PowerImplausible, &text);
+        }
+    }
+}
