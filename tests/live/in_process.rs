@@ -1,6 +1,6 @@
 //! Whole sessions between a validator and a miner in one process.
 
-use super::memory::Memory;
+use super::recording::Recording;
 use super::{identity, miner, small};
 use attest::executor::cpu::CpuVerifier;
 use attest::live::drive::Validator;
@@ -28,7 +28,7 @@ pub async fn session(validator: &Arc<Validator>, miner: &Miner) -> (Ended, End) 
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_honest_miner_is_verified_live() {
-    let ledger = Arc::new(Memory::default());
+    let ledger = Recording::new();
     let validator = Arc::new(Validator::new(ledger.clone(), small()));
     let (ended, end) = session(&validator, &miner(None)).await;
     let verdict = &ended.verdict;
@@ -36,9 +36,8 @@ async fn an_honest_miner_is_verified_live() {
     let End::Verdict(told) = end else { panic!("{end:?}") };
     assert_eq!(told.outcome, VerdictOutcome::Verified);
     assert_eq!(told.receipt, None);
-    let entry = ledger.only();
-    assert_eq!(entry.steps, ["issue", "accept", "claim", "coin", "settle"]);
-    assert_eq!(entry.settlement.unwrap().outcome, "verified");
+    assert_eq!(ledger.steps(), ["issue", "accept", "claim", "coin", "settle"]);
+    assert_eq!(ledger.only().outcome.as_deref(), Some("verified"));
     let legs = ended.legs;
     assert!(legs.round_trip.unwrap() <= legs.hello.unwrap() + legs.commitment.unwrap());
     assert!(legs.judging.is_some());
@@ -46,7 +45,7 @@ async fn an_honest_miner_is_verified_live() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn keys_sign_the_commitment_and_the_receipt() {
-    let ledger = Arc::new(Memory::default());
+    let ledger = Recording::new();
     let mut validator = Validator::new(ledger, small());
     validator.identity = Some(Arc::new(identity(1)));
     let (ended, end) = session(&Arc::new(validator), &miner(Some(identity(2)))).await;

@@ -2,7 +2,7 @@
 //! with honest and hostile peers.
 
 mod in_process;
-mod memory;
+mod recording;
 
 use attest::executor::Executor;
 use attest::executor::cpu::{CpuExecutor, CpuOptions};

@@ -29,6 +29,7 @@
 //! with a session whose connection is gone.
 
 pub mod clock;
+pub mod command;
 pub mod drive;
 pub mod fault;
 pub mod limits;

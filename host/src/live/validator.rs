@@ -542,12 +542,11 @@ impl ValidatorSession {
         let challenge = self.challenge.take();
         verdict.challenge_digest = challenge.as_ref().map(|challenge| challenge.digest());
         verdict.commitment = self.accepted.or(verdict.commitment);
-        let settle =
-            challenge.as_ref().filter(|_| self.accepted.is_some()).map(|challenge| Settle {
-                challenge: challenge.digest(),
-                miner_id: challenge.spec().miner_id,
-                verdict: verdict.clone(),
-            });
+        let settle = challenge.as_ref().filter(|_| self.is_on_record).map(|challenge| Settle {
+            challenge: challenge.digest(),
+            miner_id: challenge.spec().miner_id,
+            verdict: verdict.clone(),
+        });
         let hello = self.hello.take();
         let ended = Box::new(Ended { verdict, legs: self.legs, hello, challenge, result, receipt });
         match settle {

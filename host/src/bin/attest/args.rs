@@ -1,6 +1,7 @@
 //! What can be typed, one file a command. Types only: nothing is opened, resolved
 //! or computed here.
 
+mod ask;
 mod bench;
 mod challenge;
 mod detect;
@@ -8,18 +9,23 @@ mod export;
 mod inspect;
 mod key;
 mod parse;
+mod respond;
 mod run;
 mod selftest;
+mod validate;
 mod verify;
 
+pub use ask::Ask;
 pub use bench::Bench;
 pub use challenge::Challenge;
 pub use detect::Detect;
 pub use export::Export;
 pub use inspect::Inspect;
 pub use key::{Key, KeyAction};
+pub use respond::Respond;
 pub use run::{Executor, Run};
 pub use selftest::Selftest;
+pub use validate::Validate;
 pub use verify::{Arrival, Recomputer, Verify};
 
 use clap::{Parser, Subcommand, ValueEnum};
@@ -77,6 +83,10 @@ pub enum Command {
     Run(Run),
     /// Check a result against its challenge
     Verify(Verify),
+    /// Hold a live session with a miner: challenge, commitment, coin, verdict
+    Validate(Box<Validate>),
+    /// Answer live sessions of validators
+    Respond(Respond),
     /// Show a token or a result in plain words
     Inspect(Inspect),
     /// Make a signing key, or show its public half

@@ -23,6 +23,8 @@ fn main() -> ExitCode {
         Command::Challenge(args) => commands::challenge::run(*args),
         Command::Run(args) => commands::run::run(&args),
         Command::Verify(args) => commands::verify::run(&args, color),
+        Command::Validate(args) => commands::validate::run(&args, color),
+        Command::Respond(args) => commands::respond::run(&args),
         Command::Inspect(args) => commands::inspect::run(&args),
         Command::Key(args) => commands::key::run(&args),
         Command::Export(args) => commands::export::run(&args, color),

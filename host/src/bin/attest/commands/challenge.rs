@@ -24,32 +24,12 @@ pub fn run(args: args::Challenge) -> Result {
         tracing::warn!("the nonce comes from the file: a nonce must serve one challenge only");
     }
     let out = args.out.clone();
-    let challenge = issue::issue(&request_of(args).or(from_file))?;
+    let challenge = issue::issue(&args.ask.request().or(from_file))?;
     match out {
         Some(path) => files::write_atomically(&path, challenge.token())?,
         None => print(&format!("{}\n", challenge.token()))?,
     }
     Ok(Done::Ok)
-}
-
-fn request_of(args: args::Challenge) -> Request {
-    Request {
-        matrix_dim: args.dim,
-        num_matrices: args.matrices,
-        num_iterations: args.iterations,
-        sync_interval: args.sync,
-        verification_sample_rate: args.sample_rate,
-        samples_per_iteration: args.samples,
-        valid_for_s: args.expires_in,
-        gpu_count: args.gpu_count,
-        gpu_model: args.gpu_model,
-        min_memory_bytes: args.min_memory,
-        max_duration_ms: args.max_duration,
-        min_sm_utilization: args.min_sm_utilization,
-        miner_id: args.miner_id,
-        validator_id: args.validator_id,
-        ..Request::default()
-    }
 }
 
 fn read_request(source: &Source) -> Result<Request> {

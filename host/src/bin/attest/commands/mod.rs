@@ -10,7 +10,17 @@ pub mod detect;
 pub mod export;
 pub mod inspect;
 pub mod key;
+pub mod respond;
 pub mod run;
 pub mod selftest;
 mod summary;
+pub mod validate;
 pub mod verify;
+
+/// What live sessions run on.
+///
+/// # Errors
+/// The system gives no threads.
+fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
+    Ok(tokio::runtime::Builder::new_multi_thread().enable_all().build()?)
+}

@@ -1,0 +1,53 @@
+//! Arguments of `attest validate`.
+
+use super::{Ask, parse};
+use attest::protocol::bound::OmittedShare;
+use clap::{Args, ValueHint};
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+const VALIDATE_EXAMPLES: &str = "\
+Examples:
+  attest validate
+  attest validate -- ssh miner attest respond
+  attest validate --dim 4096 --iterations 100 --max-duration 45s -- docker exec gpu0 attest respond
+  attest validate --key validator.pem --receipt-out receipt.json --result-out result.json -- ssh miner attest respond --key miner.pem
+
+The command is started with its standard input and output on this program's, and
+ended with its process group when the session is over. Without a command the session
+is held with the program that GPU_ATTESTOR_PATH names, on this machine (by default
+with this program). Whatever the miner does wrong is the verdict rejected, with a
+stable code; docs/sessions.md lists them.
+
+Exit codes: 0 verified, 1 rejected, 2 no verdict, by this side's own fault.";
+
+/// `attest validate`.
+#[derive(Debug, Args)]
+#[command(after_help = VALIDATE_EXAMPLES)]
+pub struct Validate {
+    /// The command that reaches a miner, after --
+    #[arg(last = true, value_name = "COMMAND", value_hint = ValueHint::CommandWithArguments)]
+    pub command: Vec<OsString>,
+    /// The validator's key file: challenges name it, and receipts are signed
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub key: Option<PathBuf>,
+    /// Where challenges, nonces, coins and verdicts are kept: a file, or postgres://…
+    /// [default: attest/ledger.sqlite in the folder for state]
+    #[arg(long, value_name = "FILE|URL")]
+    pub ledger: Option<String>,
+    /// What the challenge asks for
+    #[command(flatten)]
+    pub ask: Ask,
+    /// Share of the work whose omission the verdict's bound is about
+    #[arg(long, value_name = "SHARE", default_value = "0.1", value_parser = parse::parse_omitted_share)]
+    pub omitted_share: OmittedShare,
+    /// Write the complete result to this file
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub result_out: Option<PathBuf>,
+    /// Write the receipt to this file
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub receipt_out: Option<PathBuf>,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}

@@ -1,0 +1,223 @@
+//! `attest validate`: holds a live session with a miner. Progress goes to standard
+//! error, the verdict to standard output.
+
+use crate::args::{self, Color};
+use crate::outcome::{Done, Result, note, print, print_json};
+use crate::paint::{Paint, duration, grouped, wrapped};
+use crate::signals::Stop;
+use anyhow::{Context as _, bail};
+use attest::identity::SigningIdentity;
+use attest::ledger::{self, Location};
+use attest::live::command::Reached;
+use attest::live::drive::{Stage, Validator};
+use attest::live::message::{Device, MinerHello};
+use attest::live::validator::{Ended, Legs};
+use attest::protocol::verdict::{Outcome, Verdict};
+use attest::session::files;
+use serde_json::json;
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+/// Holds the session; the exit code is the verdict.
+///
+/// # Errors
+/// No ledger, no key, a command that does not start.
+pub fn run(args: &args::Validate, color: Color) -> Result {
+    let stop = Stop::listen()?;
+    for path in [&args.result_out, &args.receipt_out].into_iter().flatten() {
+        files::check_writable(path)?;
+    }
+    let validator = Arc::new(validator(args)?);
+    let runtime = super::runtime()?;
+    let ended = runtime.block_on(async {
+        tokio::select! {
+            ended = over_command(&validator, args) => Some(ended),
+            () = stopped(&stop) => None,
+        }
+    });
+    runtime.shutdown_background();
+    match (ended, stop.exit_code()) {
+        (_, Some(code)) => Ok(Done::Stopped(code)),
+        (Some(ended), None) => report(args, &ended?, color),
+        (None, None) => Ok(Done::CouldNotRun),
+    }
+}
+
+fn validator(args: &args::Validate) -> Result<Validator> {
+    let identity = args.key.as_deref().map(SigningIdentity::read).transpose()?;
+    let request = args.ask.request();
+    if request.validator_id.is_some() {
+        bail!("--validator-id comes with the key of this validator\nGive the key file: --key.");
+    }
+    if args.receipt_out.is_some() && identity.is_none() {
+        bail!("--receipt-out needs a key to sign with\nGive the key file: --key.");
+    }
+    let ledger = ledger::open(&ledger_location(args.ledger.as_deref())?)?;
+    let mut validator = Validator::new(ledger, request);
+    validator.identity = identity.map(Arc::new);
+    validator.omitted_share = args.omitted_share;
+    Ok(validator)
+}
+
+/// Where the XDG Base Directory Specification puts it; a relative XDG_STATE_HOME
+/// does not count there.
+fn ledger_location(typed: Option<&str>) -> Result<Location> {
+    if let Some(typed) = typed {
+        return Ok(Location::parse(typed)?);
+    }
+    let absolute =
+        |name| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
+    let state = absolute("XDG_STATE_HOME").or_else(|| Some(absolute("HOME")?.join(".local/state")));
+    match state {
+        Some(state) => Ok(Location::default_path(&state)),
+        None => bail!(
+            "neither XDG_STATE_HOME nor HOME says where the ledger is\nName it with --ledger."
+        ),
+    }
+}
+
+/// A session with the miner that the command reaches.
+async fn over_command(validator: &Arc<Validator>, args: &args::Validate) -> Result<Ended> {
+    let (program, arguments) = match args.command.split_first() {
+        Some((program, arguments)) => (program.clone(), arguments.to_vec()),
+        None => (local_program()?, vec!["respond".into()]),
+    };
+    let mut reached = Reached::start(&program, &arguments)?;
+    let (stdout, stdin) = reached.streams();
+    let ended = validator.session(stdout, stdin, None, &show).await;
+    reached.finish().await;
+    Ok(ended)
+}
+
+/// The program of a local session.
+fn local_program() -> Result<OsString> {
+    match std::env::var_os("GPU_ATTESTOR_PATH") {
+        Some(path) if !path.is_empty() => Ok(path),
+        _ => {
+            let own = std::env::current_exe();
+            let own =
+                own.context("this program cannot find itself\nName it: GPU_ATTESTOR_PATH.")?;
+            Ok(own.into_os_string())
+        }
+    }
+}
+
+async fn stopped(stop: &Stop) {
+    while !stop.flag().load(Ordering::SeqCst) {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+/// What happens, on standard error.
+fn show(stage: Stage<'_>) {
+    note(&match stage {
+        Stage::Met(hello, round_trip) => format!(
+            "miner       {}, {}, round trip {}",
+            hello.software.escape_debug(),
+            devices(hello),
+            duration(round_trip)
+        ),
+        Stage::Challenged(challenge) => {
+            let shape = challenge.shape();
+            format!(
+                "challenge   {} iterations of {} products of {n} x {n}, limit {}",
+                grouped(u64::from(challenge.iterations())),
+                shape.products,
+                duration(Duration::from_millis(challenge.limit_ms())),
+                n = shape.dim,
+            )
+        }
+        Stage::Committed(commitment) => format!("commitment  {commitment}"),
+        Stage::CoinSent => "coin        drawn after the nonce was spent".to_owned(),
+        Stage::Complete(openings) => format!("result      {} openings", grouped(openings as u64)),
+    });
+}
+
+/// "2 x NVIDIA H200", as the miner says.
+fn devices(hello: &MinerHello) -> String {
+    let mut groups: Vec<(&Device, usize)> = Vec::new();
+    for device in &hello.devices {
+        match groups.iter_mut().find(|(first, _)| first.model == device.model) {
+            Some((_, count)) => *count += 1,
+            None => groups.push((device, 1)),
+        }
+    }
+    let group =
+        |(device, count): &(&Device, usize)| format!("{count} x {}", device.model.escape_debug());
+    match groups.len() {
+        0 => "no devices named".to_owned(),
+        _ => groups.iter().map(group).collect::<Vec<String>>().join(", "),
+    }
+}
+
+fn report(args: &args::Validate, ended: &Ended, color: Color) -> Result {
+    let verdict = &ended.verdict;
+    if let (Some(path), Some(result)) = (&args.result_out, &ended.result) {
+        files::write_atomically(path, &result.to_json())?;
+    }
+    if let (Some(path), Some(receipt)) = (&args.receipt_out, &ended.receipt) {
+        files::write_atomically(path, &serde_json::to_string(receipt)?)?;
+    }
+    if args.json {
+        print_json(&as_json(ended))?;
+    } else {
+        note(&format!("times       {}", legs_text(&ended.legs)));
+        print(&painted(verdict, Paint::of(color, &std::io::stdout())))?;
+    }
+    Ok(match verdict.outcome {
+        Outcome::Verified => Done::Ok,
+        Outcome::Rejected => Done::Rejected,
+        Outcome::CouldNotRun => Done::CouldNotRun,
+    })
+}
+
+fn painted(verdict: &Verdict, paint: Paint) -> String {
+    let text = verdict.render_text();
+    let (headline, rest) = text.split_once('\n').unwrap_or((&text, ""));
+    let headline = match verdict.outcome {
+        Outcome::Verified => paint.good(headline),
+        Outcome::Rejected | Outcome::CouldNotRun => paint.bad(headline),
+    };
+    format!("{headline}\n{}", wrapped(rest, 15))
+}
+
+fn legs_of(legs: &Legs) -> [(&'static str, Option<Duration>); 6] {
+    [
+        ("hello", legs.hello),
+        ("round_trip", legs.round_trip),
+        ("commitment", legs.commitment),
+        ("coin", legs.coin),
+        ("openings", legs.openings),
+        ("judging", legs.judging),
+    ]
+}
+
+fn legs_text(legs: &Legs) -> String {
+    let known = legs_of(legs).into_iter().filter_map(|(name, took)| Some((name, took?)));
+    let texts: Vec<String> = known
+        .map(|(name, took)| format!("{} {}", name.replace('_', " "), duration(took)))
+        .collect();
+    texts.join(", ")
+}
+
+/// One session for machines.
+fn as_json(ended: &Ended) -> serde_json::Value {
+    let took = |(name, took): (&str, Option<Duration>)| {
+        Some((format!("{name}_us"), json!(took?.as_micros() as u64)))
+    };
+    let times: serde_json::Map<_, _> = legs_of(&ended.legs).into_iter().filter_map(took).collect();
+    let mut value = json!({"schema": 1, "verdict": ended.verdict, "times": times});
+    if let Some(hello) = &ended.hello {
+        value["miner"] = json!(hello);
+    }
+    if let Some(challenge) = &ended.challenge {
+        value["challenge"] = json!(challenge.token());
+    }
+    if let Some(receipt) = &ended.receipt {
+        value["receipt"] = json!(receipt);
+    }
+    value
+}
