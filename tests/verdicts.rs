@@ -56,7 +56,7 @@ fn few_samples_without_a_coin_prove_nothing() {
     assert!(verdict.facts.iter().all(|fact| fact.grade == Grade::Claimed));
     assert!(verdict.render_text().starts_with("VERIFIED, BUT WORK NOT PROVEN"));
     assert!(!verdict.render_text().contains("proven "), "{}", verdict.render_text());
-    assert_eq!(verdict.not_checked.len(), 3);
+    assert_eq!(verdict.not_checked.len(), 4);
 }
 
 #[test]
