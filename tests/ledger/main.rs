@@ -2,6 +2,7 @@
 //! real PostgreSQL server.
 
 mod places;
+mod server;
 mod steps;
 
 use attest::ledger::{Acceptance, Filter, Ledger, Settlement, Sighting};

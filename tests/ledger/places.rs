@@ -1,5 +1,6 @@
 //! Where the tests' ledgers are: fresh files, and fresh databases of one server.
 
+use crate::server;
 use attest::ledger::{Ledger, Location, Options, open, open_with};
 use std::sync::Arc;
 
@@ -32,12 +33,25 @@ pub fn sqlite() -> Option<Place> {
     Some(Place { address, _folder: Some(folder) })
 }
 
+/// An empty database of the tests' server; `None` where there can be no server.
+pub fn postgres() -> Option<Place> {
+    let address = server::shared()?.new_database();
+    Some(Place { address, _folder: None })
+}
+
 /// Makes each function a test on both databases.
 macro_rules! on_both {
     ($($test:ident),+ $(,)?) => {
         mod sqlite {
             $(#[test] fn $test() {
                 super::$test(&crate::places::sqlite().expect("SQLite is always there"));
+            })+
+        }
+        mod postgres {
+            $(#[test] fn $test() {
+                if let Some(place) = crate::places::postgres() {
+                    super::$test(&place);
+                }
             })+
         }
     };

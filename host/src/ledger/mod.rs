@@ -17,6 +17,7 @@ mod error;
 mod history;
 mod location;
 mod pool;
+mod postgres;
 mod query;
 mod record;
 mod schema;
@@ -176,9 +177,9 @@ pub fn open_with(location: &Location, options: Options) -> Result<Arc<dyn Ledger
         Location::File(path) => {
             Arc::new(steps::Records::new(sqlite::Sqlite::open(path, options.patience)?, options))
         }
-        Location::Postgres(_) => {
-            let cause = "only files are known".to_owned();
-            return Err(LedgerError::Location { text: location.to_string(), cause });
-        }
+        Location::Postgres(server) => Arc::new(steps::Records::new(
+            postgres::Postgres::open(server, options.patience)?,
+            options,
+        )),
     })
 }
