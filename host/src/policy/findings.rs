@@ -27,6 +27,10 @@ impl Findings {
     pub fn action(&self, code: &str) -> Option<Action> {
         self.0.get(code).copied()
     }
+    /// Whether the finding of this code rejects.
+    pub fn rejects(&self, code: &str) -> bool {
+        self.action(code) == Some(Action::Reject)
+    }
     /// Changes what a known code does; says whether it is known.
     pub fn set(&mut self, code: &str, action: Action) -> bool {
         self.0.get_mut(code).map(|of_code| *of_code = action).is_some()

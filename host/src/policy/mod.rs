@@ -19,11 +19,15 @@ mod findings;
 mod judge;
 mod lane_rules;
 mod read;
+mod schema;
+mod size;
 
 pub use crate::protocol::judgement::{Judgement, Reason, Weight};
 pub use facts::Facts;
 pub use findings::Findings;
 pub use read::{POLICY_BYTES_MAX, PolicyError};
+pub use schema::verdict_schema;
+pub use size::{SizeError, Target};
 
 use crate::protocol::digest::Digest;
 use serde::{Deserialize, Serialize};
@@ -69,7 +73,8 @@ pub struct Session {
     /// Only results whose coin the validator's own record or a receipt vouches
     /// for are accepted, and challenges are sized for that: fewer samples.
     pub live_required: bool,
-    /// How long a challenge can be answered, s; 1 … 604,800.
+    /// How long a challenge can wait before it is taken up, beside the run's own
+    /// limit, s; 1 … 604,800.
     pub valid_for_s: u64,
 }
 

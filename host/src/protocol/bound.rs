@@ -5,6 +5,7 @@
 //! Deliberately lacks: anything about time, devices or who did the work.
 
 use super::verified::{Extent, Verified};
+use schemars::JsonSchema;
 use serde::Serialize;
 
 /// How many commitments a miner may have tried before it settled on one,
@@ -13,7 +14,7 @@ pub const GRINDING_LOG2: f64 = 80.0;
 
 /// f: the smallest share of all leaves whose omission the validator wants to
 /// rule out. Above 0 and below 1.
-#[derive(Clone, Copy, Debug, PartialEq, PartialOrd, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, PartialOrd, Serialize, JsonSchema)]
 #[serde(transparent)]
 pub struct OmittedShare(f64);
 
@@ -46,7 +47,7 @@ impl Default for OmittedShare {
 }
 
 /// How likely a miner escaped that left out a share f of all leaves.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, JsonSchema)]
 #[serde(tag = "kind", rename_all = "kebab-case")]
 pub enum Bound {
     /// Every iteration was recomputed whole: nothing can be missing.
@@ -66,7 +67,7 @@ pub enum Bound {
 }
 
 /// Whether the miner could choose among commitments.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Grinding {
     /// A coin came after the commitment.
