@@ -11,13 +11,15 @@ use super::clock::Clock;
 use super::fault::OwnFault;
 use super::limits::{Patience, ROUND_TRIP_CREDIT_MAX};
 use super::link::{Heard, Link};
-use super::message::MinerHello;
+use super::message::{DeviceKind, MinerHello};
 use super::validator::{
-    Accepted, Action, Case, Commitment, Ended, Event, Judged, Settle, ValidatorSession, Wanted,
+    Accepted, Action, Case, Commitment, Ended, Event, Judged, NotIssued, Settle, ValidatorSession,
+    Wanted,
 };
 use crate::executor::cpu::CpuVerifier;
 use crate::identity::SigningIdentity;
 use crate::ledger::{Acceptance, Ledger, Settlement, Sighting};
+use crate::policy::{Facts, Policy, Target};
 use crate::protocol::bound::OmittedShare;
 use crate::protocol::challenge::Challenge;
 use crate::protocol::circumstances::{Circumstances, Issuer};
@@ -42,6 +44,8 @@ pub struct Validator {
     pub identity: Option<Arc<SigningIdentity>>,
     /// What challenges ask for.
     pub request: Request,
+    /// Sizes challenges and judges what verified.
+    pub policy: Option<Policy>,
     /// How long it waits.
     pub patience: Patience,
     /// f of the bound in verdicts.
@@ -67,7 +71,7 @@ pub enum Stage<'a> {
 
 /// What work under way comes to.
 enum Done {
-    Issued(Result<Box<Challenge>, OwnFault>),
+    Issued(Result<Box<Challenge>, NotIssued>),
     Accepted(Result<Accepted, OwnFault>),
     CoinRecorded(Result<Digest, OwnFault>),
     Judged(Box<Judged>),
@@ -82,6 +86,7 @@ impl Validator {
             ledger,
             identity: None,
             request,
+            policy: None,
             patience: Patience::default(),
             omitted_share: OmittedShare::default(),
             judging: Semaphore::new(cores),
@@ -170,18 +175,24 @@ impl Validator {
         }
     }
 
-    fn issue(&self, wanted: &Wanted) -> Result<Challenge, OwnFault> {
-        let credit_ms = wanted.round_trip.min(ROUND_TRIP_CREDIT_MAX).as_millis() as u64;
-        let request = Request {
+    fn issue(&self, wanted: &Wanted) -> Result<Challenge, NotIssued> {
+        let round_trip = wanted.round_trip.min(ROUND_TRIP_CREDIT_MAX);
+        let typed = Request {
             miner_id: wanted.miner_id,
             validator_id: self.identity.as_ref().map(|identity| identity.public()),
-            max_duration_ms: self.request.max_duration_ms.map(|ms| ms.saturating_add(credit_ms)),
+            max_duration_ms: self
+                .request
+                .max_duration_ms
+                .map(|ms| ms.saturating_add(round_trip.as_millis() as u64)),
             ..self.request.clone()
         };
-        let challenge = issue(&request).map_err(|error| OwnFault::of(&error))?;
-        self.ledger
-            .issue(&challenge, challenge.token(), unix_ms())
-            .map_err(|error| OwnFault::of(&error))?;
+        let request = match &self.policy {
+            None => typed,
+            Some(policy) => sized(policy, typed, &wanted.hello, round_trip)?,
+        };
+        let own = |error: &dyn std::fmt::Display| NotIssued::Own(OwnFault(error.to_string()));
+        let challenge = issue(&request).map_err(|error| own(&error))?;
+        self.ledger.issue(&challenge, challenge.token(), unix_ms()).map_err(|error| own(&error))?;
         Ok(challenge)
     }
 
@@ -225,7 +236,12 @@ impl Validator {
         };
         let Case { challenge, result, session, arrived_unix_ms, .. } = &case;
         let end = verify(challenge, result, &circumstances, &CpuVerifier::new());
-        let verdict = Verdict::of(&end, self.omitted_share);
+        let mut verdict = Verdict::of(&end, self.omitted_share);
+        if let (Some(policy), Ok(verified)) = (&self.policy, &end) {
+            let round_trip = Some(case.round_trip.min(ROUND_TRIP_CREDIT_MAX));
+            let facts = Facts { round_trip, history: &case.history, ..Facts::of(verified) };
+            verdict = verdict.judged(policy.judge(&facts));
+        }
         let signer = self.identity.as_ref().filter(|_| verdict.outcome == Outcome::Verified);
         let receipt = signer.and_then(|identity| {
             identity
@@ -263,6 +279,32 @@ fn event_of<'a>(done: Done) -> Event<'a> {
         Done::Judged(judged) => Event::Judged(judged),
         Done::Settled(settled) => Event::Settled(settled),
     }
+}
+
+/// What the policy asks of the GPUs that the miner says it has. What was typed
+/// stays. A miner without GPUs is asked for what was typed: there is no table of
+/// CPUs, and the policy says whether a CPU will do.
+fn sized(
+    policy: &Policy,
+    typed: Request,
+    hello: &MinerHello,
+    round_trip: Duration,
+) -> Result<Request, NotIssued> {
+    let mut gpus = hello.devices.iter().filter(|device| device.kind == DeviceKind::Gpu);
+    let Some(gpu) = gpus.next() else {
+        return match policy.devices.cpu_allowed {
+            true => Ok(typed),
+            false => {
+                Err(NotIssued::Unfit("the policy asks for GPUs, the miner names none".to_owned()))
+            }
+        };
+    };
+    let round_trip = Some(round_trip);
+    let model = typed.gpu_model.clone().unwrap_or_else(|| gpu.model.clone());
+    let base = Request { gpu_count: typed.gpu_count.or(Some(1 + gpus.count() as u64)), ..typed };
+    policy
+        .request(&Target { model: &model, seconds: None, round_trip }, base)
+        .map_err(|error| NotIssued::Unfit(error.to_string()))
 }
 
 fn unix_ms() -> u64 {

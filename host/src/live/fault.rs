@@ -44,7 +44,9 @@ faults! {
     Busy "busy" "Try again when the miner is done with the session that it has.";
     MinerFailed "miner-failed" "Read what the miner says, and its log.";
     WrongPeer "wrong-peer" "Name the key that the miner has, or reach the right miner.";
-    RefusedByValidator "refused-by-validator" "Read the reason in the validator's verdict.";
+    UnfitDevices "unfit-devices" "Ask for what the miner has, or take another miner.";
+    Unreachable "unreachable" "Check address, port and firewall, and that the miner listens.";
+    HandshakeFailed "handshake-failed" "Check that each side allows the other's key (`attest key show`).";
 }
 
 /// A session's failure: the other side's doing.

@@ -37,5 +37,7 @@ mod link;
 pub mod message;
 pub mod miner;
 pub mod respond;
+pub mod tcp;
+pub mod tls;
 pub mod validator;
 pub mod wire;

@@ -9,7 +9,9 @@
 
 mod io;
 
-pub use io::{Accepted, Action, Case, Commitment, Ended, Event, Judged, Legs, Settle, Wanted};
+pub use io::{
+    Accepted, Action, Case, Commitment, Ended, Event, Judged, Legs, NotIssued, Settle, Wanted,
+};
 
 use super::clock::Now;
 use super::fault::{Fault, FaultCode, OwnFault};
@@ -355,13 +357,16 @@ impl ValidatorSession {
     fn issued(
         &mut self,
         now: Now,
-        issued: Result<Box<Challenge>, OwnFault>,
+        issued: Result<Box<Challenge>, NotIssued>,
         out: &mut Vec<Action>,
     ) -> Result<(), Cause> {
         if !matches!(self.state, State::Issuing) {
             return Ok(());
         }
-        let challenge = issued?;
+        let challenge = issued.map_err(|error| match error {
+            NotIssued::Own(own) => Cause::Own(own),
+            NotIssued::Unfit(text) => Fault::new(FaultCode::UnfitDevices, text).into(),
+        })?;
         let token = challenge.token().to_owned();
         let limit = Duration::from_millis(challenge.limit_ms());
         self.challenge = Some(challenge);
@@ -517,10 +522,7 @@ impl ValidatorSession {
         // What was to be done for a session that has failed is not done.
         out.retain(|action| matches!(action, Action::Send(_)));
         let verdict = match cause {
-            Cause::Fault(fault) => {
-                let detail = format!("{}\n{}", fault.detail, fault.code.advice());
-                Verdict::rejected_session(fault.code.code(), detail)
-            }
+            Cause::Fault(fault) => io::verdict_of(&fault),
             Cause::Rejection(rejection) => {
                 Verdict::of(&Err(Failure::Rejected(rejection)), OmittedShare::default())
             }

@@ -1,7 +1,7 @@
 //! What goes into a validator's session and what comes out of it.
 
 use crate::ledger::{Acceptance, HistoryFinding};
-use crate::live::fault::OwnFault;
+use crate::live::fault::{Fault, OwnFault};
 use crate::live::message::MinerHello;
 use crate::protocol::challenge::Challenge;
 use crate::protocol::circumstances::{IssuerRecord, SessionRecord};
@@ -24,7 +24,7 @@ pub enum Event<'a> {
     /// Time passed: [`super::ValidatorSession::deadline`] is reached.
     Tick,
     /// [`Action::Issue`] is done: the challenge is issued and on record.
-    Issued(Result<Box<Challenge>, OwnFault>),
+    Issued(Result<Box<Challenge>, NotIssued>),
     /// [`Action::Accept`] is done.
     Accepted(Result<Accepted, OwnFault>),
     /// [`Action::DrawCoin`] is done: the coin is on record.
@@ -33,6 +33,15 @@ pub enum Event<'a> {
     Judged(Box<Judged>),
     /// [`Action::Settle`] is done.
     Settled(Result<(), OwnFault>),
+}
+
+/// Why there is no challenge for this miner.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum NotIssued {
+    /// This side could not issue one.
+    Own(OwnFault),
+    /// What the miner says that it has does not do.
+    Unfit(String),
 }
 
 /// The ledger's answer to a commitment.
@@ -159,6 +168,26 @@ pub struct Legs {
     pub openings: Option<Duration>,
     /// From holding the openings to the verdict.
     pub judging: Option<Duration>,
+}
+
+impl Ended {
+    /// The end of a session that did not begin.
+    pub fn of_fault(fault: &Fault) -> Self {
+        Self {
+            verdict: verdict_of(fault),
+            legs: Legs::default(),
+            hello: None,
+            challenge: None,
+            result: None,
+            receipt: None,
+        }
+    }
+}
+
+/// A fault as the rejection that it is.
+pub(super) fn verdict_of(fault: &Fault) -> Verdict {
+    let detail = format!("{}\n{}", fault.detail, fault.code.advice());
+    Verdict::rejected_session(fault.code.code(), detail)
 }
 
 /// How a session ended.

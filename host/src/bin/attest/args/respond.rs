@@ -1,6 +1,7 @@
 //! Arguments of `attest respond`.
 
 use super::Executor;
+use attest::protocol::digest::Digest;
 use clap::{Args, ValueHint};
 use std::path::PathBuf;
 
@@ -29,4 +30,10 @@ pub struct Respond {
     /// The miner's key file: signs commitments and names the miner
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub key: Option<PathBuf>,
+    /// Listen here instead, over TLS
+    #[arg(long, value_name = "ADDRESS:PORT", requires = "key", requires = "allowed")]
+    pub listen: Option<String>,
+    /// Public key of a validator that may connect (64 hex digits); repeat for more
+    #[arg(long = "allow-validator", value_name = "KEY", id = "allowed", requires = "listen")]
+    pub allowed: Vec<Digest>,
 }

@@ -24,3 +24,10 @@ pub mod verify;
 fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
     Ok(tokio::runtime::Builder::new_multi_thread().enable_all().build()?)
 }
+
+/// Ends when a signal has come.
+async fn stopped(stop: &crate::signals::Stop) {
+    while !stop.flag().load(std::sync::atomic::Ordering::SeqCst) {
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+}

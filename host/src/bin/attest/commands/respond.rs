@@ -5,6 +5,7 @@ use crate::args;
 use crate::commands::run::choice;
 use crate::outcome::{Done, Result, note};
 use crate::signals::Stop;
+use anyhow::{Context as _, anyhow};
 use attest::executor::Executor as _;
 use attest::executor::cpu::{CpuExecutor, CpuOptions};
 use attest::executor::gpu;
@@ -14,23 +15,52 @@ use attest::live::limits::Patience;
 use attest::live::message::{Device, DeviceKind, VerdictOutcome};
 use attest::live::miner::End;
 use attest::live::respond::Miner;
+use attest::live::tcp::{Listener, Met};
+use attest::live::tls;
+use attest::protocol::digest::Digest;
 use attest::session::executors::{Choice, choose};
+use std::net::SocketAddr;
 use std::sync::Arc;
 
-/// Answers one session.
+/// Answers one session, or all that come.
 ///
 /// # Errors
-/// A key that cannot be read, devices that cannot be used.
+/// A key that cannot be read, devices that cannot be used, an address that is taken.
 pub fn run(args: &args::Respond) -> Result {
     let stop = Stop::listen()?;
     let miner = miner(args, &stop)?;
     let runtime = super::runtime()?;
-    let end = runtime.block_on(miner.respond(tokio::io::stdin(), tokio::io::stdout()));
+    let done = match &args.listen {
+        Some(address) => runtime.block_on(listen(Arc::new(miner), address, &args.allowed, &stop)),
+        None => {
+            let end = runtime.block_on(miner.respond(tokio::io::stdin(), tokio::io::stdout()));
+            Ok(told(&end))
+        }
+    };
     // Reading standard input cannot be called off.
     runtime.shutdown_background();
-    match stop.exit_code() {
-        Some(code) => Ok(Done::Stopped(code)),
-        None => Ok(told(&end)),
+    stop.exit_code().map_or(done, |code| Ok(Done::Stopped(code)))
+}
+
+async fn listen(miner: Arc<Miner>, address: &str, allowed: &[Digest], stop: &Stop) -> Result {
+    let identity = miner.identity.as_ref().context("--listen needs a key\nGive --key.")?;
+    let config = tls::server(identity, allowed)?;
+    let listener = Listener::bind(miner, address, config).await.map_err(|error| {
+        anyhow!("cannot listen on {address}: {error}\nChoose another address with --listen.")
+    })?;
+    note(&format!("listening on {}", listener.local_addr()?));
+    let watch = |address: SocketAddr, met: Met| match met {
+        Met::Refused(why) => note(&format!("{address}  refused: {}", why.escape_debug())),
+        Met::Busy(_) => note(&format!("{address}  told: busy")),
+        Met::Began(Some(key)) => note(&format!("{address}  session with {key}")),
+        Met::Began(None) => note(&format!("{address}  session")),
+        Met::Ended(end) => {
+            told(&end);
+        }
+    };
+    tokio::select! {
+        () = listener.serve(Arc::new(watch)) => Ok(Done::CouldNotRun),
+        () = super::stopped(stop) => Ok(Done::Ok),
     }
 }
 

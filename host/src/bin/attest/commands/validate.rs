@@ -5,37 +5,45 @@ use crate::args::{self, Color};
 use crate::outcome::{Done, Result, note, print, print_json};
 use crate::paint::{Paint, duration, grouped, wrapped};
 use crate::signals::Stop;
-use anyhow::{Context as _, bail};
+use anyhow::{Context as _, bail, ensure};
 use attest::identity::SigningIdentity;
 use attest::ledger::{self, Location};
 use attest::live::command::Reached;
 use attest::live::drive::{Stage, Validator};
 use attest::live::message::{Device, MinerHello};
 use attest::live::validator::{Ended, Legs};
+use attest::live::{tcp, tls};
+use attest::policy::POLICY_BYTES_MAX;
+use attest::policy::Policy;
 use attest::protocol::verdict::{Outcome, Verdict};
-use attest::session::files;
+use attest::session::files::{self, Source};
 use serde_json::json;
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
+use tokio::task::JoinSet;
 
-/// Holds the session; the exit code is the verdict.
+/// Holds the sessions; the exit code is the verdict, of several the worst.
 ///
 /// # Errors
 /// No ledger, no key, a command that does not start.
 pub fn run(args: &args::Validate, color: Color) -> Result {
     let stop = Stop::listen()?;
-    for path in [&args.result_out, &args.receipt_out].into_iter().flatten() {
+    let outs = [&args.result_out, &args.receipt_out].into_iter().flatten();
+    for path in outs {
+        ensure!(
+            args.tcp.len() < 2,
+            "--result-out and --receipt-out are for one session\nDial one miner at a time."
+        );
         files::check_writable(path)?;
     }
     let validator = Arc::new(validator(args)?);
     let runtime = super::runtime()?;
     let ended = runtime.block_on(async {
         tokio::select! {
-            ended = over_command(&validator, args) => Some(ended),
-            () = stopped(&stop) => None,
+            ended = sessions(&validator, args) => Some(ended),
+            () = super::stopped(&stop) => None,
         }
     });
     runtime.shutdown_background();
@@ -46,9 +54,37 @@ pub fn run(args: &args::Validate, color: Color) -> Result {
     }
 }
 
+/// The session over a command, or those with all miners that were named.
+async fn sessions(validator: &Arc<Validator>, args: &args::Validate) -> Result<Vec<Ended>> {
+    if args.tcp.is_empty() {
+        return Ok(vec![over_command(validator, args).await?]);
+    }
+    let identity = validator.identity.as_ref().context("--tcp needs a key\nGive --key.")?;
+    let config = tls::client(identity, &args.peers)?;
+    let mut tasks = JoinSet::new();
+    for (index, address) in args.tcp.iter().cloned().enumerate() {
+        let (validator, config) = (Arc::clone(validator), Arc::clone(&config));
+        let several = args.tcp.len() > 1;
+        tasks.spawn(async move {
+            let name = if several { format!("{address}  ") } else { String::new() };
+            let watch = |stage: Stage<'_>| note(&format!("{name}{}", line(&stage)));
+            (index, tcp::validate(&validator, &address, &config, &watch).await)
+        });
+    }
+    let mut ended = tasks.join_all().await;
+    ended.sort_by_key(|(index, _)| *index);
+    Ok(ended.into_iter().map(|(_, ended)| ended).collect())
+}
+
 fn validator(args: &args::Validate) -> Result<Validator> {
     let identity = args.key.as_deref().map(SigningIdentity::read).transpose()?;
-    let request = args.ask.request();
+    let mut request = args.ask.request();
+    match args.peers[..] {
+        [] => {}
+        [peer] => request.miner_id = Some(peer),
+        // Which of them it is, the handshake says.
+        _ => ensure!(!args.tcp.is_empty(), "a command reaches one miner\nName one --peer."),
+    }
     if request.validator_id.is_some() {
         bail!("--validator-id comes with the key of this validator\nGive the key file: --key.");
     }
@@ -57,9 +93,16 @@ fn validator(args: &args::Validate) -> Result<Validator> {
     }
     let ledger = ledger::open(&ledger_location(args.ledger.as_deref())?)?;
     let mut validator = Validator::new(ledger, request);
+    validator.policy = args.policy.as_deref().map(read_policy).transpose()?;
     validator.identity = identity.map(Arc::new);
     validator.omitted_share = args.omitted_share;
     Ok(validator)
+}
+
+fn read_policy(path: &Path) -> Result<Policy> {
+    let source = Source::File(path.to_owned());
+    let text = source.read_text(POLICY_BYTES_MAX as u64)?;
+    Ok(Policy::from_toml(&text, &source.name())?)
 }
 
 /// Where the XDG Base Directory Specification puts it; a relative XDG_STATE_HOME
@@ -87,7 +130,7 @@ async fn over_command(validator: &Arc<Validator>, args: &args::Validate) -> Resu
     };
     let mut reached = Reached::start(&program, &arguments)?;
     let (stdout, stdin) = reached.streams();
-    let ended = validator.session(stdout, stdin, None, &show).await;
+    let ended = validator.session(stdout, stdin, None, &|stage| note(&line(&stage))).await;
     reached.finish().await;
     Ok(ended)
 }
@@ -105,20 +148,14 @@ fn local_program() -> Result<OsString> {
     }
 }
 
-async fn stopped(stop: &Stop) {
-    while !stop.flag().load(Ordering::SeqCst) {
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
-}
-
-/// What happens, on standard error.
-fn show(stage: Stage<'_>) {
-    note(&match stage {
+/// What happens, in a line.
+fn line(stage: &Stage<'_>) -> String {
+    match stage {
         Stage::Met(hello, round_trip) => format!(
             "miner       {}, {}, round trip {}",
             hello.software.escape_debug(),
             devices(hello),
-            duration(round_trip)
+            duration(*round_trip)
         ),
         Stage::Challenged(challenge) => {
             let shape = challenge.shape();
@@ -132,8 +169,8 @@ fn show(stage: Stage<'_>) {
         }
         Stage::Committed(commitment) => format!("commitment  {commitment}"),
         Stage::CoinSent => "coin        drawn after the nonce was spent".to_owned(),
-        Stage::Complete(openings) => format!("result      {} openings", grouped(openings as u64)),
-    });
+        Stage::Complete(openings) => format!("result      {} openings", grouped(*openings as u64)),
+    }
 }
 
 /// "2 x NVIDIA H200", as the miner says.
@@ -153,24 +190,33 @@ fn devices(hello: &MinerHello) -> String {
     }
 }
 
-fn report(args: &args::Validate, ended: &Ended, color: Color) -> Result {
-    let verdict = &ended.verdict;
-    if let (Some(path), Some(result)) = (&args.result_out, &ended.result) {
-        files::write_atomically(path, &result.to_json())?;
+fn report(args: &args::Validate, all: &[Ended], color: Color) -> Result {
+    for ended in all {
+        if let (Some(path), Some(result)) = (&args.result_out, &ended.result) {
+            files::write_atomically(path, &result.to_json())?;
+        }
+        if let (Some(path), Some(receipt)) = (&args.receipt_out, &ended.receipt) {
+            files::write_atomically(path, &serde_json::to_string(receipt)?)?;
+        }
     }
-    if let (Some(path), Some(receipt)) = (&args.receipt_out, &ended.receipt) {
-        files::write_atomically(path, &serde_json::to_string(receipt)?)?;
+    match (args.json, all) {
+        (true, [only]) => print_json(&as_json(only))?,
+        (true, all) => print_json(&all.iter().map(as_json).collect::<Vec<_>>())?,
+        (false, all) => {
+            let paint = Paint::of(color, &std::io::stdout());
+            for (index, ended) in all.iter().enumerate() {
+                let name = args.tcp.get(index).filter(|_| all.len() > 1);
+                let name = name.map(|name| format!("{}  ", paint.strong(name))).unwrap_or_default();
+                note(&format!("times       {}", legs_text(&ended.legs)));
+                print(&format!("{name}{}", painted(&ended.verdict, paint)))?;
+            }
+        }
     }
-    if args.json {
-        print_json(&as_json(ended))?;
-    } else {
-        note(&format!("times       {}", legs_text(&ended.legs)));
-        print(&painted(verdict, Paint::of(color, &std::io::stdout())))?;
-    }
-    Ok(match verdict.outcome {
-        Outcome::Verified => Done::Ok,
-        Outcome::Rejected => Done::Rejected,
-        Outcome::CouldNotRun => Done::CouldNotRun,
+    let is = |outcome| all.iter().any(|ended| ended.verdict.outcome == outcome);
+    Ok(match () {
+        () if is(Outcome::CouldNotRun) => Done::CouldNotRun,
+        () if is(Outcome::Rejected) => Done::Rejected,
+        () => Done::Ok,
     })
 }
 
