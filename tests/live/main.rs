@@ -1,8 +1,16 @@
 //! Live sessions: both sides as machines, over streams, over pipes and over TLS,
 //! with honest and hostile peers.
 
+#[path = "../common/mod.rs"]
+mod common;
+mod hostile;
 mod in_process;
+mod miner_machine;
+mod peer;
+mod pipe;
 mod recording;
+mod tls;
+mod validator_machine;
 
 use attest::executor::Executor;
 use attest::executor::cpu::{CpuExecutor, CpuOptions};

@@ -19,7 +19,7 @@ use super::validator::{
 use crate::executor::cpu::CpuVerifier;
 use crate::identity::SigningIdentity;
 use crate::ledger::{Acceptance, Ledger, Settlement, Sighting};
-use crate::policy::{Facts, Policy, Target};
+use crate::policy::{Facts, Policy, SizeError, Target};
 use crate::protocol::bound::OmittedShare;
 use crate::protocol::challenge::Challenge;
 use crate::protocol::circumstances::{Circumstances, Issuer};
@@ -301,10 +301,17 @@ fn sized(
     };
     let round_trip = Some(round_trip);
     let model = typed.gpu_model.clone().unwrap_or_else(|| gpu.model.clone());
-    let base = Request { gpu_count: typed.gpu_count.or(Some(1 + gpus.count() as u64)), ..typed };
-    policy
-        .request(&Target { model: &model, seconds: None, round_trip }, base)
-        .map_err(|error| NotIssued::Unfit(error.to_string()))
+    let count = (1 + gpus.count() as u64).min(policy.devices.gpu_count_max);
+    let base = Request { gpu_count: typed.gpu_count.or(Some(count)), ..typed };
+    policy.request(&Target { model: &model, seconds: None, round_trip }, base).map_err(|error| {
+        match error {
+            SizeError::UnknownModel { .. }
+            | SizeError::ModelNotAllowed { .. }
+            | SizeError::GpuCount { .. }
+            | SizeError::Memory { .. } => NotIssued::Unfit(error.to_string()),
+            error => NotIssued::Own(OwnFault(error.to_string())),
+        }
+    })
 }
 
 fn unix_ms() -> u64 {

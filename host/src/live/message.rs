@@ -11,10 +11,11 @@
 use super::fault::{Fault, FaultCode};
 use super::limits::{DEVICES_MAX, TEXT_BYTES_MAX};
 use crate::protocol::digest::{Digest, Uuid};
+use crate::protocol::evidence::Evidence;
 use crate::protocol::json::{present, read_value};
 use crate::protocol::parts::{CommitmentOut, OpeningsOut};
 use crate::protocol::receipt::Receipt;
-use crate::protocol::transcript::ResultDoc;
+use crate::protocol::transcript::{LaneRoots, ResultDoc};
 use crate::protocol::verdict::Outcome;
 use crate::session::committed::Committed;
 use serde::de::{DeserializeOwned, IgnoredAny};
@@ -170,13 +171,25 @@ pub fn line_of(message: &impl Serialize) -> Vec<u8> {
 
 /// The line of the message `commitment`.
 pub fn commitment_line(committed: &Committed) -> Vec<u8> {
-    line_of(&CommitmentOut {
-        message: "commitment",
-        commitment: committed.commitment(),
-        lanes: committed.lanes(),
-        evidence: committed.evidence().value(),
-        miner_signature: committed.miner_signature().map(hex::encode),
-    })
+    commitment_line_of(
+        committed.commitment(),
+        committed.lanes(),
+        committed.evidence(),
+        committed.miner_signature(),
+    )
+}
+
+/// The line of the message `commitment`, from its parts.
+pub fn commitment_line_of(
+    commitment: Digest,
+    lanes: &[LaneRoots],
+    evidence: &Evidence,
+    miner_signature: Option<[u8; 64]>,
+) -> Vec<u8> {
+    let miner_signature = miner_signature.map(hex::encode);
+    let evidence = evidence.value();
+    let message = "commitment";
+    line_of(&CommitmentOut { message, commitment, lanes, evidence, miner_signature })
 }
 
 /// The line of the message `openings`: what the commitment lacks of the result.

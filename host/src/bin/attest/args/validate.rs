@@ -6,6 +6,7 @@ use attest::protocol::digest::Digest;
 use clap::{Args, ValueHint};
 use std::ffi::OsString;
 use std::path::PathBuf;
+use std::time::Duration;
 
 const VALIDATE_EXAMPLES: &str = "\
 Examples:
@@ -55,6 +56,9 @@ pub struct Validate {
     /// [default: attest/ledger.sqlite in the folder for state]
     #[arg(long, value_name = "FILE|URL")]
     pub ledger: Option<String>,
+    /// How long a miner may take to say hello: it may have to log in somewhere first
+    #[arg(long, value_name = "DURATION", default_value = "60s", value_parser = parse::parse_duration)]
+    pub hello_within: Duration,
     /// What the challenge asks for
     #[command(flatten)]
     pub ask: Ask,

@@ -95,6 +95,7 @@ fn validator(args: &args::Validate) -> Result<Validator> {
     let mut validator = Validator::new(ledger, request);
     validator.policy = args.policy.as_deref().map(read_policy).transpose()?;
     validator.identity = identity.map(Arc::new);
+    validator.patience.hello = args.hello_within;
     validator.omitted_share = args.omitted_share;
     Ok(validator)
 }
