@@ -1,7 +1,13 @@
 //! A validator's memory, in both databases: the same tests on SQLite files and on a
 //! real PostgreSQL server.
 
+mod child;
+mod contention;
+mod history;
+mod kill;
+mod opening;
 mod places;
+mod prune;
 mod server;
 mod steps;
 

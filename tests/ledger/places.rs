@@ -21,6 +21,11 @@ impl Place {
         open(&self.location()).expect("it opens")
     }
 
+    /// A connection of its own to its PostgreSQL database.
+    pub fn client(&self) -> postgres::Client {
+        postgres::Client::connect(&self.address, postgres::NoTls).expect("the server answers")
+    }
+
     pub fn open_with(&self, options: Options) -> Arc<dyn Ledger> {
         open_with(&self.location(), options).expect("it opens")
     }
@@ -34,7 +39,7 @@ pub fn sqlite() -> Option<Place> {
 }
 
 /// An empty database of the tests' server; `None` where there can be no server.
-pub fn postgres() -> Option<Place> {
+pub fn on_server() -> Option<Place> {
     let address = server::shared()?.new_database();
     Some(Place { address, _folder: None })
 }
@@ -49,7 +54,7 @@ macro_rules! on_both {
         }
         mod postgres {
             $(#[test] fn $test() {
-                if let Some(place) = crate::places::postgres() {
+                if let Some(place) = crate::places::on_server() {
                     super::$test(&place);
                 }
             })+

@@ -4,7 +4,9 @@
 //! Deliberately lacks: rules. Those are in [`super::steps`].
 
 use crate::protocol::digest::{Digest, Uuid};
+use crate::protocol::evidence::{Evidence, EvidenceLane};
 use serde::Serialize;
+use serde_json::Value;
 
 /// What a nonce is spent on where the challenge was settled as rejected before any
 /// commitment came. No SHA-256 value that anyone can find.
@@ -34,6 +36,24 @@ pub struct Sighting {
     pub miner: Option<Digest>,
     /// The host's own name for itself (machine id), where reported.
     pub host: Option<String>,
+}
+
+impl Sighting {
+    /// The devices that `evidence` names, one a lane. Serial number, PCI id and
+    /// host are the optional fields `serial` and `pci_id` of a lane and `machine_id`
+    /// of the machine. `miner` is the key that the challenge or the session is bound
+    /// to, not what the evidence says.
+    pub fn of(evidence: &Evidence, miner: Option<Digest>) -> Vec<Self> {
+        let text = |value: &Value, name: &str| Some(value.get(name)?.as_str()?.to_owned());
+        let document = evidence.value();
+        let host = document.get("machine").and_then(|machine| text(machine, "machine_id"));
+        let lane = |(index, lane): (usize, &EvidenceLane)| {
+            let fields = &document["lanes"][index];
+            let (serial, pci) = (text(fields, "serial"), text(fields, "pci_id"));
+            Self { uuid: lane.uuid, serial, pci, miner, host: host.clone() }
+        };
+        evidence.lanes().iter().enumerate().map(lane).collect()
+    }
 }
 
 /// What does not fit into a device's history.

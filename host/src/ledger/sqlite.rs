@@ -15,6 +15,7 @@ use rusqlite::{Connection, ErrorCode, OpenFlags, ToSql, Transaction, Transaction
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 /// "atst": says of an SQLite file that it is a ledger.
@@ -31,11 +32,7 @@ pub(super) struct Sqlite {
 impl Sqlite {
     /// Opens the file, or makes it and the folders that it is in.
     pub(super) fn open(path: &Path, patience: Duration) -> Result<Self, LedgerError> {
-        make(path).map_err(|cause| LedgerError::Open {
-            location: path.display().to_string(),
-            cause: cause.to_string(),
-            advice: "Check the path, its permissions and free space, or give another --ledger.",
-        })?;
+        make(path).map_err(|error| unusable(&path.display().to_string(), error.to_string()))?;
         let connection = connect(path, patience)?;
         Ok(Self { path: path.to_owned(), patience, pool: Pool::new(connection, 1) })
     }
@@ -87,6 +84,11 @@ impl Backend for Sqlite {
 
 /// Makes an empty file where there is none, for its owner only, and its folders.
 fn make(path: &Path) -> io::Result<()> {
+    // A process that closes a file loses all of its locks on it, also those of
+    // SQLite. So no file that is there is opened here, and nobody of this process
+    // goes on to open the new one before it is closed.
+    static MAKING: Mutex<()> = Mutex::new(());
+    let _guard = MAKING.lock().unwrap_or_else(PoisonError::into_inner);
     let folder = match path.parent() {
         Some(folder) if !folder.as_os_str().is_empty() => folder,
         _ => Path::new("."),
@@ -94,7 +96,7 @@ fn make(path: &Path) -> io::Result<()> {
     let mut folders = DirBuilder::new();
     folders.recursive(true);
     let mut options = OpenOptions::new();
-    options.read(true).write(true).create_new(true);
+    options.write(true).create_new(true);
     #[cfg(unix)]
     {
         use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
@@ -105,10 +107,7 @@ fn make(path: &Path) -> io::Result<()> {
     match options.open(path) {
         // The name must survive, too.
         Ok(file) => file.sync_all().and_then(|()| File::open(folder)?.sync_all()),
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-            // SQLite would open what cannot be written, and fail much later.
-            OpenOptions::new().read(true).write(true).open(path).map(drop)
-        }
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
         Err(error) => Err(error),
     }
 }
@@ -137,14 +136,18 @@ fn connect(path: &Path, patience: Duration) -> Result<Connection, LedgerError> {
             location: location.clone(),
             cause: "it is not an SQLite file".to_owned(),
         },
-        _ => {
-            let what = "open";
-            LedgerError::of(db_error(error), location.clone(), what, patience.as_secs())
+        Some(ErrorCode::CannotOpen | ErrorCode::ReadOnly | ErrorCode::PermissionDenied) => {
+            unusable(&location, error.to_string())
         }
+        _ => LedgerError::of(db_error(error), location.clone(), "open", patience.as_secs()),
     };
     // No URIs: a path is a path.
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let mut connection = Connection::open_with_flags(path, flags).map_err(failed)?;
+    // SQLite opens for reading what it cannot open for writing.
+    if connection.is_readonly("main").map_err(failed)? {
+        return Err(unusable(&location, "it cannot be written".to_owned()));
+    }
     connection.busy_timeout(patience).map_err(failed)?;
     // Before anything is changed in a file that may be another program's.
     if let Kind::Other = kind(&connection).map_err(failed)? {
@@ -193,6 +196,14 @@ fn bring_up(
         statements.0.execute_batch(&versions).map_err(failed)?;
     }
     statements.0.commit().map_err(failed)
+}
+
+fn unusable(location: &str, cause: String) -> LedgerError {
+    LedgerError::Open {
+        location: location.to_owned(),
+        cause,
+        advice: "Check the path, its permissions and free space, or give another --ledger.",
+    }
 }
 
 fn another_program(location: &str) -> LedgerError {

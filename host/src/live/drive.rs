@@ -21,15 +21,13 @@ use crate::identity::SigningIdentity;
 use crate::ledger::{Acceptance, Ledger, Settlement, Sighting};
 use crate::policy::{Facts, Policy, SizeError, Target};
 use crate::protocol::bound::OmittedShare;
-use crate::protocol::challenge::Challenge;
+use crate::protocol::challenge::{Challenge, ChallengeError};
 use crate::protocol::circumstances::{Circumstances, Issuer};
 use crate::protocol::digest::Digest;
-use crate::protocol::evidence::Evidence;
 use crate::protocol::models;
 use crate::protocol::verdict::{Outcome, Verdict};
 use crate::protocol::verify::verify;
-use crate::session::issue::{Request, issue};
-use serde_json::Value;
+use crate::session::issue::{IssueError, Request, issue};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -179,6 +177,11 @@ impl Validator {
         let round_trip = wanted.round_trip.min(ROUND_TRIP_CREDIT_MAX);
         let typed = Request {
             miner_id: wanted.miner_id,
+            // As many lanes as it says it has: that bounds the answer's size.
+            gpu_count: self.request.gpu_count.or(match wanted.hello.devices.len() {
+                0 => None,
+                count => Some(count as u64),
+            }),
             validator_id: self.identity.as_ref().map(|identity| identity.public()),
             max_duration_ms: self
                 .request
@@ -191,7 +194,14 @@ impl Validator {
             Some(policy) => sized(policy, typed, &wanted.hello, round_trip)?,
         };
         let own = |error: &dyn std::fmt::Display| NotIssued::Own(OwnFault(error.to_string()));
-        let challenge = issue(&request).map_err(|error| own(&error))?;
+        let challenge = issue(&request).map_err(|error| match error {
+            IssueError::Invalid(ChallengeError::TooMuch { .. })
+                if self.request.gpu_count.is_none() =>
+            {
+                NotIssued::Unfit(format!("for the devices that the miner names, {error}"))
+            }
+            error => own(&error),
+        })?;
         self.ledger.issue(&challenge, challenge.token(), unix_ms()).map_err(|error| own(&error))?;
         Ok(challenge)
     }
@@ -203,7 +213,7 @@ impl Validator {
             self.ledger.accept(&challenge, &commitment.commitment, arrived_unix_ms).map_err(own)?;
         let history = match acceptance {
             Acceptance::Accepted => {
-                let devices = sightings(&commitment.evidence, commitment.miner_id);
+                let devices = Sighting::of(&commitment.evidence, commitment.miner_id);
                 self.ledger
                     .claim(&challenge, &devices, arrived_unix_ms, over_unix_ms)
                     .map_err(own)?
@@ -302,7 +312,7 @@ fn sized(
     let round_trip = Some(round_trip);
     let model = typed.gpu_model.clone().unwrap_or_else(|| gpu.model.clone());
     let count = (1 + gpus.count() as u64).min(policy.devices.gpu_count_max);
-    let base = Request { gpu_count: typed.gpu_count.or(Some(count)), ..typed };
+    let base = Request { gpu_count: typed.gpu_count.map(|typed| typed.min(count)), ..typed };
     policy.request(&Target { model: &model, seconds: None, round_trip }, base).map_err(|error| {
         match error {
             SizeError::UnknownModel { .. }
@@ -316,29 +326,4 @@ fn sized(
 
 fn unix_ms() -> u64 {
     jiff::Timestamp::now().as_millisecond().try_into().unwrap_or(0)
-}
-
-/// The devices as the evidence names them, for their history.
-fn sightings(evidence: &Evidence, miner: Option<Digest>) -> Vec<Sighting> {
-    let value = evidence.value();
-    let host = value.get("machine").and_then(|machine| text(machine, "machine_id"));
-    let entries = value.get("lanes").and_then(Value::as_array);
-    let of_lane = |g: usize, name: &str| text(entries?.get(g)?, name);
-    let lanes = evidence.lanes().iter().enumerate();
-    lanes
-        .map(|(g, lane)| Sighting {
-            uuid: lane.uuid,
-            serial: of_lane(g, "serial"),
-            pci: of_lane(g, "pci_id"),
-            miner,
-            host: host.clone(),
-        })
-        .collect()
-}
-
-/// A short text of a stranger.
-fn text(object: &Value, name: &str) -> Option<String> {
-    const BYTES_MAX: usize = 256;
-    let text = object.get(name)?.as_str()?;
-    (text.len() <= BYTES_MAX).then(|| text.to_owned())
 }

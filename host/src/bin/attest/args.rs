@@ -8,6 +8,7 @@ mod detect;
 mod export;
 mod inspect;
 mod key;
+mod ledger;
 mod parse;
 mod respond;
 mod run;
@@ -23,12 +24,13 @@ pub use export::Export;
 pub use inspect::Inspect;
 pub use key::{Key, KeyAction};
 pub use respond::Respond;
+pub use ledger::{Action as LedgerAction, Ledger, State as LedgerState};
 pub use run::{Executor, Run};
 pub use selftest::Selftest;
 pub use validate::Validate;
 pub use verify::{Arrival, Recomputer, Verify};
 
-use clap::{Parser, Subcommand, ValueEnum};
+use clap::{Parser, Subcommand, ValueEnum, ValueHint};
 
 const EXIT_CODES: &str = "\
 Exit codes:
@@ -55,6 +57,17 @@ pub struct Cli {
         hide_possible_values = true
     )]
     pub color: Color,
+    /// The validator's ledger: a file, postgres://USER@HOST/DATABASE, `default`, `none`
+    // Neither its value nor that of the variable is shown: it may hold a password.
+    #[arg(
+        long,
+        global = true,
+        value_name = "LOCATION",
+        env = "ATTEST_LEDGER",
+        hide_env_values = true,
+        value_hint = ValueHint::FilePath
+    )]
+    pub ledger: Option<String>,
     /// What to do
     #[command(subcommand)]
     pub command: Command,
@@ -87,6 +100,8 @@ pub enum Command {
     Validate(Box<Validate>),
     /// Answer live sessions of validators
     Respond(Respond),
+    /// Show what a validator has on record, and forget what is old
+    Ledger(Ledger),
     /// Show a token or a result in plain words
     Inspect(Inspect),
     /// Make a signing key, or show its public half

@@ -18,7 +18,8 @@ Examples:
   attest validate --key validator.pem --receipt-out receipt.json --result-out result.json -- ssh miner attest respond --key miner.pem
 
 The command is started with its standard input and output on this program's, and
-ended with its process group when the session is over. Without a command the session
+ended with its process group when the session is over. Challenges, nonces, coins and
+verdicts are kept in the user's own ledger, or where --ledger says. Without a command the session
 is held with the program that GPU_ATTESTOR_PATH names, on this machine (by default
 with this program). With --tcp the miners at all addresses are challenged at the same
 moment, each over TLS 1.3; every one must prove to hold a key named with --peer.
@@ -52,10 +53,6 @@ pub struct Validate {
     /// The validator's key file: challenges name it, and receipts are signed
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub key: Option<PathBuf>,
-    /// Where challenges, nonces, coins and verdicts are kept: a file, or postgres://…
-    /// [default: attest/ledger.sqlite in the folder for state]
-    #[arg(long, value_name = "FILE|URL")]
-    pub ledger: Option<String>,
     /// How long a miner may take to say hello: it may have to log in somewhere first
     #[arg(long, value_name = "DURATION", default_value = "60s", value_parser = parse::parse_duration)]
     pub hello_within: Duration,

@@ -11,11 +11,13 @@ pub mod export;
 pub mod inspect;
 pub mod key;
 pub mod respond;
+pub mod ledger;
 pub mod run;
 pub mod selftest;
 mod summary;
 pub mod validate;
 pub mod verify;
+mod verify_as_issuer;
 
 /// What live sessions run on.
 ///

@@ -7,7 +7,6 @@ use crate::paint::{Paint, duration, grouped, wrapped};
 use crate::signals::Stop;
 use anyhow::{Context as _, bail, ensure};
 use attest::identity::SigningIdentity;
-use attest::ledger::{self, Location};
 use attest::live::command::Reached;
 use attest::live::drive::{Stage, Validator};
 use attest::live::message::{Device, MinerHello};
@@ -28,7 +27,7 @@ use tokio::task::JoinSet;
 ///
 /// # Errors
 /// No ledger, no key, a command that does not start.
-pub fn run(args: &args::Validate, color: Color) -> Result {
+pub fn run(args: &args::Validate, ledger: Option<&str>, color: Color) -> Result {
     let stop = Stop::listen()?;
     let outs = [&args.result_out, &args.receipt_out].into_iter().flatten();
     for path in outs {
@@ -38,7 +37,7 @@ pub fn run(args: &args::Validate, color: Color) -> Result {
         );
         files::check_writable(path)?;
     }
-    let validator = Arc::new(validator(args)?);
+    let validator = Arc::new(validator(args, ledger)?);
     let runtime = super::runtime()?;
     let ended = runtime.block_on(async {
         tokio::select! {
@@ -76,7 +75,7 @@ async fn sessions(validator: &Arc<Validator>, args: &args::Validate) -> Result<V
     Ok(ended.into_iter().map(|(_, ended)| ended).collect())
 }
 
-fn validator(args: &args::Validate) -> Result<Validator> {
+fn validator(args: &args::Validate, ledger: Option<&str>) -> Result<Validator> {
     let identity = args.key.as_deref().map(SigningIdentity::read).transpose()?;
     let mut request = args.ask.request();
     match args.peers[..] {
@@ -91,7 +90,8 @@ fn validator(args: &args::Validate) -> Result<Validator> {
     if args.receipt_out.is_some() && identity.is_none() {
         bail!("--receipt-out needs a key to sign with\nGive the key file: --key.");
     }
-    let ledger = ledger::open(&ledger_location(args.ledger.as_deref())?)?;
+    let ledger = crate::ledger::chosen(ledger.filter(|typed| !typed.is_empty()).or(Some("default")))?
+        .context("a live session needs a ledger: the coin comes after the nonce is spent\nLeave --ledger none out.")?;
     let mut validator = Validator::new(ledger, request);
     validator.policy = args.policy.as_deref().map(read_policy).transpose()?;
     validator.identity = identity.map(Arc::new);
@@ -104,23 +104,6 @@ fn read_policy(path: &Path) -> Result<Policy> {
     let source = Source::File(path.to_owned());
     let text = source.read_text(POLICY_BYTES_MAX as u64)?;
     Ok(Policy::from_toml(&text, &source.name())?)
-}
-
-/// Where the XDG Base Directory Specification puts it; a relative XDG_STATE_HOME
-/// does not count there.
-fn ledger_location(typed: Option<&str>) -> Result<Location> {
-    if let Some(typed) = typed {
-        return Ok(Location::parse(typed)?);
-    }
-    let absolute =
-        |name| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
-    let state = absolute("XDG_STATE_HOME").or_else(|| Some(absolute("HOME")?.join(".local/state")));
-    match state {
-        Some(state) => Ok(Location::default_path(&state)),
-        None => bail!(
-            "neither XDG_STATE_HOME nor HOME says where the ledger is\nName it with --ledger."
-        ),
-    }
 }
 
 /// A session with the miner that the command reaches.

@@ -3,6 +3,7 @@
 //! A result of the wrong form is a verdict, too: rejected in step 1. Only a
 //! fault on this side (no file, no GPU, no token) is none.
 
+use super::verify_as_issuer;
 use crate::args::{self, Arrival, Color, Recomputer};
 use crate::outcome::{Done, Result, print, print_json};
 use crate::paint::{Paint, wrapped};
@@ -11,7 +12,7 @@ use anyhow::{bail, ensure};
 use attest::executor::cpu::CpuVerifier;
 use attest::executor::gpu::{self, GpuExecutor, GpuOptions, GpuVerifier};
 use attest::protocol::challenge::Challenge;
-use attest::protocol::circumstances::Circumstances;
+use attest::protocol::circumstances::{Circumstances, Issuer};
 use attest::protocol::models;
 use attest::protocol::transcript::{ReadError, ResultDoc};
 use attest::protocol::verdict::Verdict;
@@ -26,20 +27,30 @@ use std::time::Duration;
 ///
 /// # Errors
 /// An unreadable source or no means to recompute: no verdict.
-pub fn run(args: &args::Verify, color: Color) -> Result {
+pub fn run(args: &args::Verify, ledger: Option<&str>, color: Color) -> Result {
     let source = Source::of_path(&args.result);
     if source == Source::Stdin && Source::of_text(&args.challenge) == Source::Stdin {
         bail!("result and challenge can't both come from standard input\nPut one into a file.");
     }
     let challenge = input::challenge(&args.challenge)?;
-    let outcome = match ResultDoc::read(source.open()?, &challenge) {
+    let ledger = crate::ledger::chosen(ledger)?;
+    let conclude = |outcome: Result<Verified, Failure>| {
+        let verdict = Verdict::of(&outcome, args.omitted_share);
+        (outcome, verdict)
+    };
+    let (outcome, verdict) = match ResultDoc::read(source.open()?, &challenge) {
         Err(ReadError::Io(error)) => {
             bail!("cannot read {}: {error}\nCheck the file or the connection.", source.name())
         }
-        Err(form) => Err(Failure::from(form)),
-        Ok(result) => check(args, &challenge, &result)?,
+        Err(form) => conclude(Err(Failure::from(form))),
+        Ok(result) => {
+            let judge = |issuer| check(args, &challenge, &result, issuer).map(conclude);
+            match ledger {
+                None => judge(Issuer::Other)?,
+                Some(ledger) => verify_as_issuer::verify(&*ledger, &challenge, &result, judge)?,
+            }
+        }
     };
-    let verdict = Verdict::of(&outcome, args.omitted_share);
     if args.json {
         print_json(&verdict)?;
     } else {
@@ -68,6 +79,7 @@ fn check(
     args: &args::Verify,
     challenge: &Challenge,
     result: &ResultDoc,
+    issuer: Issuer,
 ) -> Result<Result<Verified, Failure>> {
     if let Some(Arrival::UnixS(unix_s)) = args.arrived_at {
         ensure!(
@@ -85,6 +97,7 @@ fn check(
         .zip(result.coin)
         .is_some_and(|(receipt, coin)| receipt.check(challenge, &result.commitment, &coin).is_ok());
     let circumstances = Circumstances {
+        issuer,
         arrival_unix_s: match args.arrived_at {
             Some(Arrival::UnixS(unix_s)) => Some(unix_s),
             Some(Arrival::Unknown) => None,
@@ -94,7 +107,6 @@ fn check(
         receipt: receipt.as_ref(),
         elapsed: args.elapsed.map(Duration::from_millis),
         floor_flops: Some(&models::floor_flops),
-        ..Circumstances::default()
     };
     let extent = match (args.full, args.executor) {
         (true, _) => Some(Extent::EveryIteration),
