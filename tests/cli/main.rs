@@ -8,6 +8,7 @@ mod bench;
 mod challenge;
 mod commands;
 mod floods;
+mod policy;
 mod round_trip;
 mod signals;
 

@@ -109,6 +109,11 @@ const HISTORY: [HistoryCode; 4] = [
     HistoryCode::UuidChangedSerial,
 ];
 
+/// Whether a code is one of [`history_name`]'s.
+pub fn is_history(name: &str) -> bool {
+    HISTORY.iter().any(|&code| history_name(code) == name)
+}
+
 /// A machine rented again may have a new name: the device moved, or the host's
 /// name did.
 fn history_action(code: HistoryCode) -> Action {

@@ -12,7 +12,6 @@ use super::codes::{Action, Observation, Requirement, history_name};
 use super::driver_version::DriverVersion;
 use super::lane_rules::LaneRules;
 use super::{Facts, Judgement, Policy, Reason, Weight};
-use crate::protocol::bound::OmittedShare;
 use crate::protocol::evidence::EvidenceExecutor;
 use crate::protocol::json::printable;
 use crate::protocol::models;
@@ -91,10 +90,7 @@ impl Judge<'_> {
 
     fn soundness(&mut self) {
         let soundness = &self.policy.soundness;
-        let Ok(share) = OmittedShare::new(soundness.omitted_share) else {
-            let text = format!("omitted_share {} is none", soundness.omitted_share);
-            return self.reject(Requirement::SoundnessTooWeak, text);
-        };
+        let share = self.policy.omitted_share();
         let (most, got) =
             (soundness.escape_probability_max.log10(), self.facts.bound.at(share).log10_escape());
         // A NaN is no bound.

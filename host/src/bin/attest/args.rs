@@ -6,7 +6,9 @@ mod challenge;
 mod detect;
 mod inspect;
 mod parse;
+mod policy;
 mod run;
+mod schema;
 mod selftest;
 mod verify;
 
@@ -14,7 +16,9 @@ pub use bench::Bench;
 pub use challenge::Challenge;
 pub use detect::Detect;
 pub use inspect::Inspect;
+pub use policy::{Policy, PolicyAction, PolicyCheck, PolicyInit, Sizing};
 pub use run::{Executor, Run};
+pub use schema::{Schema, SchemaDocument};
 pub use selftest::Selftest;
 pub use verify::{Arrival, Recomputer, Verify};
 
@@ -75,6 +79,10 @@ pub enum Command {
     Verify(Verify),
     /// Show a token or a result in plain words
     Inspect(Inspect),
+    /// Print or check a validator's policy
+    Policy(Policy),
+    /// Print the JSON Schema of what --json prints
+    Schema(Schema),
     /// Check every executor and kernel variant present against the oracle
     Selftest(Selftest),
     /// Measure the GPU's kernels beside its ceilings and cuBLAS, and verification on the CPU

@@ -24,6 +24,8 @@ fn main() -> ExitCode {
         Command::Run(args) => commands::run::run(&args),
         Command::Verify(args) => commands::verify::run(&args, color),
         Command::Inspect(args) => commands::inspect::run(&args),
+        Command::Policy(args) => commands::policy::run(&args),
+        Command::Schema(args) => commands::schema::run(&args),
         Command::Selftest(args) => commands::selftest::run(&args, color),
         Command::Bench(args) => commands::bench::run(&args, color),
         Command::Demo => commands::demo::run(color),

@@ -1,5 +1,6 @@
 //! `attest challenge`: issues a challenge and prints its token.
 
+use super::policy;
 use crate::args;
 use crate::outcome::{Done, Result, print};
 use anyhow::anyhow;
@@ -24,7 +25,8 @@ pub fn run(args: args::Challenge) -> Result {
         tracing::warn!("the nonce comes from the file: a nonce must serve one challenge only");
     }
     let out = args.out.clone();
-    let challenge = issue::issue(&request_of(args).or(from_file))?;
+    let request = policy::sized(&args.sizing, request_of(&args).or(from_file))?;
+    let challenge = issue::issue(&request)?;
     match out {
         Some(path) => files::write_atomically(&path, challenge.token())?,
         None => print(&format!("{}\n", challenge.token()))?,
@@ -32,7 +34,7 @@ pub fn run(args: args::Challenge) -> Result {
     Ok(Done::Ok)
 }
 
-fn request_of(args: args::Challenge) -> Request {
+fn request_of(args: &args::Challenge) -> Request {
     Request {
         matrix_dim: args.dim,
         num_matrices: args.matrices,
@@ -42,7 +44,7 @@ fn request_of(args: args::Challenge) -> Request {
         samples_per_iteration: args.samples,
         valid_for_s: args.expires_in,
         gpu_count: args.gpu_count,
-        gpu_model: args.gpu_model,
+        gpu_model: args.gpu_model.clone(),
         min_memory_bytes: args.min_memory,
         max_duration_ms: args.max_duration,
         min_sm_utilization: args.min_sm_utilization,
