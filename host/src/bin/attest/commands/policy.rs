@@ -61,7 +61,8 @@ fn init(args: &args::PolicyInit) -> Result<()> {
             path.display()
         ));
     }
-    Ok(files::write_atomically(path, &Policy::template())?)
+    // Which ends the text with a line break of its own.
+    Ok(files::write_atomically(path, Policy::template().trim_end())?)
 }
 
 fn check(args: &args::PolicyCheck) -> Result<()> {
