@@ -18,14 +18,13 @@
 //!
 //! ```
 //! use attest::executor::cpu::CpuVerifier;
-//! use attest::executor::lanes::RunOptions;
 //! use attest::protocol::bound::OmittedShare;
 //! use attest::protocol::circumstances::Circumstances;
 //! use attest::protocol::verdict::{Outcome, Verdict};
 //! use attest::protocol::verify::verify;
 //! use attest::session::executors::{Choice, choose};
 //! use attest::session::issue::{Request, issue};
-//! use attest::session::mine::mine;
+//! use attest::session::mine::{MineOptions, mine};
 //!
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! // The validator. In earnest n is 1024 or more: below, the hash outweighs the product.
@@ -37,7 +36,7 @@
 //!
 //! // The miner, who has the token only.
 //! let executors = choose(&Choice::Cpu, &challenge)?.executors;
-//! let mined = mine(&challenge, executors, &RunOptions::default(), &|_| ())?;
+//! let mined = mine(&challenge, executors, &MineOptions::default(), &|_| ())?;
 //!
 //! // The validator again.
 //! let end = verify(&challenge, &mined.result, &Circumstances::default(), &CpuVerifier::new());
@@ -52,6 +51,7 @@
 pub mod bench;
 pub mod evidence;
 pub mod executor;
+pub mod identity;
 pub mod ledger;
 pub mod policy;
 pub mod protocol;

@@ -1,20 +1,33 @@
 //! Answering a challenge: execute, assemble the evidence, commit, derive the
 //! samples, open them.
 //!
-//! Guarantees: what the challenge demands of the lanes is checked before the
-//! work, not after; a result comes whole or not at all.
-//! Deliberately lacks: live sessions and signing, so a challenge that names its
-//! miner is refused.
+//! Guarantees: what the challenge demands of the lanes and of the miner's key is
+//! checked before the work, not after; a result comes whole or not at all.
+//! Deliberately lacks: live sessions: they send [`commit`]'s commitment and open
+//! it with the coin that they get.
 
-use crate::evidence::{self, Inventory};
-use crate::executor::lanes::{self, Execution, Progress, RunError, RunOptions};
+use super::committed::Committed;
+use crate::evidence::{self, MachineOptions, Observing};
+use crate::executor::lanes::{self, Progress, RunError, RunOptions};
 use crate::executor::{Executor, Kind, LaneFacts};
+use crate::identity::SigningIdentity;
 use crate::protocol::challenge::Challenge;
 use crate::protocol::digest::Digest;
 use crate::protocol::evidence::EvidenceError;
-use crate::protocol::sample;
-use crate::protocol::transcript::{LaneRoots, ResultDoc, commit};
+use crate::protocol::signature::miner_message;
+use crate::protocol::transcript::{self, LaneRoots, ResultDoc};
 use std::time::Duration;
+
+/// How to answer.
+#[derive(Clone, Debug, Default)]
+pub struct MineOptions<'a> {
+    /// How to run the lanes.
+    pub run: RunOptions,
+    /// Who signs, where the challenge names its miner.
+    pub identity: Option<&'a SigningIdentity>,
+    /// What is found out of the machine meanwhile.
+    pub machine: MachineOptions,
+}
 
 /// A result, and what the miner saw while making it.
 pub struct Mined {
@@ -35,15 +48,29 @@ pub enum MineError {
         /// As the challenge writes it.
         expires_at: String,
     },
-    /// The challenge names a miner, and nothing here holds its key.
+    /// The challenge names a miner, and no key was given.
     #[error(
         "the challenge may be answered by {miner_id} only\n\
-         Ask for one without a miner_id: this program does not sign results."
+         Give the file with that key (--key), or ask for a challenge without a miner_id."
     )]
     NamedMiner {
         /// The public key.
         miner_id: Digest,
     },
+    /// The challenge names another miner.
+    #[error(
+        "the challenge may be answered by {miner_id} only, and this is the key of {own}\n\
+         Give the file with the right key, or ask for a challenge to your own."
+    )]
+    OtherMiner {
+        /// The public key in the challenge.
+        miner_id: Digest,
+        /// The public key at hand.
+        own: Digest,
+    },
+    /// A coin of zeros: that stands for no coin.
+    #[error("the coin is zero\nAsk the validator for a random one.")]
+    ZeroCoin,
     /// A lane does not meet a demand of the challenge.
     #[error(
         "lane {lane}: the challenge demands {demand}, and it has {got}\nChoose other devices, or ask for another challenge."
@@ -76,17 +103,33 @@ pub enum MineError {
 }
 
 /// Executes `challenge` on `executors`, lane g on executor g, and opens the
-/// samples that its commitment selects.
+/// samples that its commitment selects without a coin.
 ///
 /// # Errors
 /// [`MineError`].
 pub fn mine(
     challenge: &Challenge,
     executors: Vec<Box<dyn Executor>>,
-    options: &RunOptions,
+    options: &MineOptions<'_>,
     progress: &Progress<'_>,
 ) -> Result<Mined, MineError> {
-    check_open(challenge, jiff::Timestamp::now().as_second())?;
+    let committed = commit(challenge, executors, options, progress)?;
+    let (executed_in, lanes) = (committed.executed_in(), committed.lane_facts().cloned().collect());
+    Ok(Mined { result: committed.open(None)?, executed_in, lanes })
+}
+
+/// Executes `challenge` on `executors`, lane g on executor g, and commits to
+/// what came out.
+///
+/// # Errors
+/// [`MineError`].
+pub fn commit(
+    challenge: &Challenge,
+    executors: Vec<Box<dyn Executor>>,
+    options: &MineOptions<'_>,
+    progress: &Progress<'_>,
+) -> Result<Committed, MineError> {
+    let signer = check_open(challenge, jiff::Timestamp::now().as_second(), options.identity)?;
     let facts: Vec<LaneFacts> = executors.iter().map(|lane| lane.facts().clone()).collect();
     for (lane, facts) in facts.iter().enumerate() {
         check_fit(challenge, lane, facts)?;
@@ -94,52 +137,47 @@ pub fn mine(
     check_memory(challenge, facts.len(), free_bytes())?;
     tracing::debug!(lanes = facts.len(), "executing");
     // The machine is looked at beside the run: a validator's clock is running.
-    let looked_at = facts.clone();
-    let looking = std::thread::spawn(move || evidence::inventory_for(&looked_at));
-    let mut execution = lanes::execute(challenge, executors, options, progress)?;
-    let machine = looking.join().expect("looking at the machine does not panic");
-    tracing::debug!(elapsed = ?execution.elapsed, "executed; opening the samples");
-    for finding in &machine.findings {
+    let observing = Observing::start(&facts, &options.machine);
+    let execution = lanes::execute(challenge, executors, &options.run, progress)?;
+    let observed = observing.finish();
+    tracing::debug!(elapsed = ?execution.elapsed, "executed");
+    for finding in &observed.inventory.findings {
         tracing::warn!("finding: {finding}");
     }
-    let result = result_of(challenge, &mut execution, &machine)?;
-    Ok(Mined { result, executed_in: execution.elapsed, lanes: facts })
-}
-
-fn result_of(
-    challenge: &Challenge,
-    execution: &mut Execution,
-    machine: &Inventory,
-) -> Result<ResultDoc, MineError> {
-    let evidence = evidence::assemble(execution, machine)?;
+    for warning in evidence::sm_warnings(&execution) {
+        tracing::warn!("{warning}");
+    }
+    let evidence = evidence::assemble(&execution, &observed)?;
     let lane = |lane: &lanes::LaneExecution| LaneRoots {
         uuid: lane.facts.uuid,
         iteration_roots: lane.roots.clone(),
     };
     let lanes: Vec<LaneRoots> = execution.lanes.iter().map(lane).collect();
-    let commitment = commit(challenge, &lanes, &evidence);
-    let no_coin = Digest::default();
-    let points = sample::derive(challenge, lanes.len() as u32, &commitment, &no_coin);
-    let openings = execution.open(&points)?;
-    Ok(ResultDoc {
-        challenge_digest: challenge.digest(),
-        commitment,
-        coin: None,
-        lanes,
-        evidence,
-        openings,
-        miner_signature: None,
-    })
+    let commitment = transcript::commit(challenge, &lanes, &evidence);
+    let message = miner_message(&challenge.digest(), &commitment);
+    let miner_signature = signer.map(|identity| identity.sign(&message));
+    let challenge = challenge.clone();
+    Ok(Committed { challenge, commitment, lanes, evidence, miner_signature, execution })
 }
 
-fn check_open(challenge: &Challenge, now_unix_s: i64) -> Result<(), MineError> {
+/// Who signs the answer, if anyone must; an error where it cannot be answered
+/// any more, or not by `identity`.
+fn check_open<'a>(
+    challenge: &Challenge,
+    now_unix_s: i64,
+    identity: Option<&'a SigningIdentity>,
+) -> Result<Option<&'a SigningIdentity>, MineError> {
     let spec = challenge.spec();
     if now_unix_s >= challenge.expires_at_unix_s() {
         return Err(MineError::Expired { expires_at: spec.expires_at.clone() });
     }
-    match spec.miner_id {
-        Some(miner_id) => Err(MineError::NamedMiner { miner_id }),
-        None => Ok(()),
+    let Some(miner_id) = spec.miner_id else { return Ok(None) };
+    match identity {
+        None => Err(MineError::NamedMiner { miner_id }),
+        Some(identity) if identity.public() != miner_id => {
+            Err(MineError::OtherMiner { miner_id, own: identity.public() })
+        }
+        signer => Ok(signer),
     }
 }
 
@@ -221,8 +259,20 @@ mod tests {
     fn the_last_second_is_too_late() {
         let challenge = issue(&Request::default()).unwrap();
         let end = challenge.expires_at_unix_s();
-        assert!(check_open(&challenge, end - 1).is_ok());
-        assert!(matches!(check_open(&challenge, end), Err(MineError::Expired { .. })));
+        assert!(check_open(&challenge, end - 1, None).unwrap().is_none());
+        assert!(matches!(check_open(&challenge, end, None), Err(MineError::Expired { .. })));
+    }
+
+    #[test]
+    fn only_the_named_miner_signs() {
+        let [own, other] = [(); 2].map(|()| SigningIdentity::generate().unwrap());
+        let named = Request { miner_id: Some(own.public()), ..Request::default() };
+        let (named, open) = (issue(&named).unwrap(), issue(&Request::default()).unwrap());
+        let signer = |challenge, identity| check_open(challenge, 0, identity);
+        assert!(signer(&named, Some(&own)).unwrap().is_some());
+        assert!(signer(&open, Some(&own)).unwrap().is_none());
+        assert!(matches!(signer(&named, None), Err(MineError::NamedMiner { .. })));
+        assert!(matches!(signer(&named, Some(&other)), Err(MineError::OtherMiner { .. })));
     }
 
     #[test]

@@ -10,7 +10,6 @@ use anyhow::bail;
 use attest::executor::Kind;
 use attest::executor::cpu::CpuVerifier;
 use attest::executor::gpu;
-use attest::executor::lanes::RunOptions;
 use attest::protocol::bound::OmittedShare;
 use attest::protocol::challenge::Challenge;
 use attest::protocol::circumstances::{Circumstances, Issuer, IssuerRecord};
@@ -21,7 +20,7 @@ use attest::protocol::verified::Verified;
 use attest::protocol::verify::{Failure, verify};
 use attest::session::executors::{Choice, Chosen, choose};
 use attest::session::issue::{Request, issue};
-use attest::session::mine::{Mined, mine};
+use attest::session::mine::{MineOptions, Mined, mine};
 use std::time::{Duration, Instant};
 
 /// Runs the demonstration; fails if the honest result is not verified or the
@@ -47,7 +46,7 @@ pub fn run(color: Color) -> Result {
     let Chosen { executors, no_gpu } = choose(&Choice::Auto, &challenge)?;
     let total = u64::from(challenge.iterations()) * executors.len() as u64;
     let bar = progress::bar("executing", total);
-    let mined = mine(&challenge, executors, &RunOptions::default(), &|done| {
+    let mined = mine(&challenge, executors, &MineOptions::default(), &|done| {
         bar.set_position(done.iter().map(|&n| u64::from(n)).sum());
     })?;
     bar.finish_and_clear();

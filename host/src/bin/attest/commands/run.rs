@@ -11,7 +11,7 @@ use attest::executor::lanes::{RunError, RunOptions};
 use attest::protocol::challenge::Challenge;
 use attest::session::executors::{Choice, Chosen, choose};
 use attest::session::files;
-use attest::session::mine::{MineError, Mined, mine};
+use attest::session::mine::{MineError, MineOptions, Mined, mine};
 use std::io::IsTerminal as _;
 
 /// Executes the challenge.
@@ -28,7 +28,10 @@ pub fn run(args: &args::Run) -> Result {
         let text = no_gpu.to_string();
         note(&format!("note: {}: executing on the CPU", text.lines().next().unwrap_or_default()));
     }
-    let options = RunOptions { stop: stop.flag().clone(), ..RunOptions::default() };
+    let options = MineOptions {
+        run: RunOptions { stop: stop.flag().clone(), ..RunOptions::default() },
+        identity: None,
+    };
     let bar = progress::bar("executing", total(&challenge, executors.len()));
     let mined = mine(&challenge, executors, &options, &|done| bar.set_position(sum(done)));
     bar.finish_and_clear();

@@ -1,0 +1,87 @@
+//! A run between its commitment and its openings.
+//!
+//! Guarantees: what is committed to no longer changes; the samples derive from
+//! it and the coin, and it is opened once.
+//! Deliberately lacks: sending anything. A live session sends the commitment,
+//! waits for the coin and opens; without a session both steps follow each other.
+
+use super::mine::MineError;
+use crate::executor::LaneFacts;
+use crate::executor::lanes::Execution;
+use crate::protocol::challenge::Challenge;
+use crate::protocol::digest::Digest;
+use crate::protocol::evidence::Evidence;
+use crate::protocol::sample;
+use crate::protocol::transcript::{LaneRoots, ResultDoc};
+use std::time::Duration;
+
+/// A finished run with its commitment. It keeps the executors, to open samples.
+pub struct Committed {
+    pub(super) challenge: Challenge,
+    pub(super) commitment: Digest,
+    pub(super) lanes: Vec<LaneRoots>,
+    pub(super) evidence: Evidence,
+    pub(super) miner_signature: Option<[u8; 64]>,
+    pub(super) execution: Execution,
+}
+
+impl Committed {
+    /// c.
+    pub fn challenge_digest(&self) -> Digest {
+        self.challenge.digest()
+    }
+
+    /// What identifies the result.
+    pub fn commitment(&self) -> Digest {
+        self.commitment
+    }
+
+    /// UUIDs and iteration roots, in lane order.
+    pub fn lanes(&self) -> &[LaneRoots] {
+        &self.lanes
+    }
+
+    /// What is said of the machine.
+    pub fn evidence(&self) -> &Evidence {
+        &self.evidence
+    }
+
+    /// Over challenge and commitment, exactly where the challenge has a miner_id.
+    pub fn miner_signature(&self) -> Option<[u8; 64]> {
+        self.miner_signature
+    }
+
+    /// What the lanes say of themselves.
+    pub fn lane_facts(&self) -> impl Iterator<Item = &LaneFacts> {
+        self.execution.lanes.iter().map(|lane| &lane.facts)
+    }
+
+    /// From the common start of the lanes to the last root.
+    pub fn executed_in(&self) -> Duration {
+        self.execution.elapsed
+    }
+
+    /// Opens the samples that the commitment selects together with `coin`, the
+    /// validator's in a live session and absent outside one.
+    ///
+    /// # Errors
+    /// [`MineError::ZeroCoin`], and [`MineError::Run`] where an executor fails.
+    pub fn open(mut self, coin: Option<Digest>) -> Result<ResultDoc, MineError> {
+        if coin == Some(Digest::default()) {
+            return Err(MineError::ZeroCoin);
+        }
+        let lanes = self.lanes.len() as u32;
+        let in_force = coin.unwrap_or_default();
+        let points = sample::derive(&self.challenge, lanes, &self.commitment, &in_force);
+        let openings = self.execution.open(&points)?;
+        Ok(ResultDoc {
+            challenge_digest: self.challenge.digest(),
+            commitment: self.commitment,
+            coin,
+            lanes: self.lanes,
+            evidence: self.evidence,
+            openings,
+            miner_signature: self.miner_signature,
+        })
+    }
+}
