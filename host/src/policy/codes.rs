@@ -86,6 +86,7 @@ codes! {
     ClockImplausible "clock-implausible" Reject "a lane reports an SM clock above its model's highest";
     PowerImplausible "power-implausible" Warn "a lane reports more power than its own limit";
     RateImplausible "rate-implausible" Reject "a lane reports a time that its model's floor refutes";
+    BandwidthImplausible "bandwidth-implausible" Reject "a lane reports more memory traffic than its model's bandwidth";
     DurationContradicted "duration-contradicted" Reject "the evidence reports a longer run than the validator's clock saw";
     FindingsMalformed "findings-malformed" Reject "the evidence's findings are no list of codes and texts";
     FindingUnknown "finding-unknown" Warn "the evidence has a finding of a code that this program does not know";
@@ -128,6 +129,7 @@ fn history_action(code: HistoryCode) -> Action {
 fn finding_action(code: FindingCode) -> Action {
     match code {
         FindingCode::DevicesHidden
+        | FindingCode::DeviceShared
         | FindingCode::PreloadVariable
         | FindingCode::PreloadFile
         | FindingCode::DriverFilesMountedOver

@@ -7,7 +7,7 @@
 //! Deliberately lacks: belief. What a lane claims can speak against it and never
 //! for it.
 
-use super::claims::{self, Claims};
+use super::claims;
 use super::codes::{Action, Observation, Requirement, history_name};
 use super::driver_version::DriverVersion;
 use super::lane_rules::LaneRules;
@@ -200,11 +200,6 @@ impl Judge<'_> {
             let said = printable(&text);
             self.finding(code, format!("the miner's machine reports: {said}{more}"));
         }
-    }
-
-    /// Lane `g`'s further claims.
-    pub(super) fn claims(&self, g: usize) -> Claims<'_> {
-        Claims::of(self.facts.evidence.value(), g)
     }
 }
 
