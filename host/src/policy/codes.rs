@@ -92,27 +92,9 @@ codes! {
     FindingUnknown "finding-unknown" Warn "the evidence has a finding of a code that this program does not know";
 }
 
-/// The stable kebab-case name of what does not fit a device's history.
-pub fn history_name(code: HistoryCode) -> &'static str {
-    match code {
-        HistoryCode::UuidUnderTwoIdentities => "uuid-under-two-identities",
-        HistoryCode::UuidChangedHost => "uuid-changed-host",
-        HistoryCode::UuidInTwoSessions => "uuid-in-two-sessions",
-        HistoryCode::UuidChangedSerial => "uuid-changed-serial",
-    }
-}
-
-/// All codes of [`history_name`].
-const HISTORY: [HistoryCode; 4] = [
-    HistoryCode::UuidUnderTwoIdentities,
-    HistoryCode::UuidChangedHost,
-    HistoryCode::UuidInTwoSessions,
-    HistoryCode::UuidChangedSerial,
-];
-
-/// Whether a code is one of [`history_name`]'s.
+/// Whether a code is one of a device's history.
 pub fn is_history(name: &str) -> bool {
-    HISTORY.iter().any(|&code| history_name(code) == name)
+    HistoryCode::ALL.iter().any(|code| code.name() == name)
 }
 
 /// A machine rented again may have a new name: the device moved, or the host's
@@ -151,7 +133,7 @@ pub struct Configurable {
 
 static CONFIGURABLE: LazyLock<Vec<Configurable>> = LazyLock::new(|| {
     let machine = FindingCode::ALL.iter().map(|&code| (code.name(), finding_action(code)));
-    let history = HISTORY.iter().map(|&code| (history_name(code), history_action(code)));
+    let history = HistoryCode::ALL.map(|code| (code.name(), history_action(code)));
     let own = Observation::ALL.iter().map(|&code| (code.name(), code.default_action()));
     machine
         .chain(history)

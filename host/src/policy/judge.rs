@@ -8,7 +8,7 @@
 //! for it.
 
 use super::claims;
-use super::codes::{Action, Observation, Requirement, history_name};
+use super::codes::{Action, Observation, Requirement};
 use super::driver_version::DriverVersion;
 use super::lane_rules::LaneRules;
 use super::{Facts, Judgement, Policy, Reason, Weight};
@@ -32,7 +32,7 @@ impl Policy {
         }
         judge.reported_findings();
         for finding in facts.history {
-            judge.finding(history_name(finding.code), &finding.text);
+            judge.finding(finding.code.name(), &finding.text);
         }
         Judgement::new(&self.name, self.digest(), judge.reasons)
     }

@@ -5,6 +5,7 @@ mod bench;
 mod challenge;
 mod detect;
 mod inspect;
+mod ledger;
 mod parse;
 mod policy;
 mod run;
@@ -16,13 +17,14 @@ pub use bench::Bench;
 pub use challenge::Challenge;
 pub use detect::Detect;
 pub use inspect::Inspect;
+pub use ledger::{Action as LedgerAction, Ledger, State as LedgerState};
 pub use policy::{Policy, PolicyAction, PolicyCheck, PolicyInit, Sizing};
 pub use run::{Executor, Run};
 pub use schema::{Schema, SchemaDocument};
 pub use selftest::Selftest;
 pub use verify::{Arrival, Recomputer, Verify};
 
-use clap::{Parser, Subcommand, ValueEnum};
+use clap::{Parser, Subcommand, ValueEnum, ValueHint};
 
 const EXIT_CODES: &str = "\
 Exit codes:
@@ -49,6 +51,17 @@ pub struct Cli {
         hide_possible_values = true
     )]
     pub color: Color,
+    /// The validator's ledger: a file, postgres://USER@HOST/DATABASE, `default`, `none`
+    // Neither its value nor that of the variable is shown: it may hold a password.
+    #[arg(
+        long,
+        global = true,
+        value_name = "LOCATION",
+        env = "ATTEST_LEDGER",
+        hide_env_values = true,
+        value_hint = ValueHint::FilePath
+    )]
+    pub ledger: Option<String>,
     /// What to do
     #[command(subcommand)]
     pub command: Command,
@@ -77,6 +90,8 @@ pub enum Command {
     Run(Run),
     /// Check a result against its challenge
     Verify(Verify),
+    /// Show what a validator has on record, and forget what is old
+    Ledger(Ledger),
     /// Show a token or a result in plain words
     Inspect(Inspect),
     /// Print or check a validator's policy

@@ -12,6 +12,9 @@ Examples:
   attest challenge --gpu-count 4 --gpu-model 'NVIDIA H200' --max-duration 45s
   attest challenge --policy policy.toml --model 'NVIDIA H200' --seconds 30
   attest challenge --from-file spec.json --expires-in 10m
+  attest challenge --ledger default
+
+With --ledger (or ATTEST_LEDGER) the challenge is on record before it is printed.
 
 SPEC.json is an object with any of the challenge's fields (docs/protocol.md).
 Options that are typed win over the file, the file over what --policy sizes,

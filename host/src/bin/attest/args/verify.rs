@@ -10,6 +10,10 @@ Examples:
   attest verify --full result.json --challenge @token.txt
   attest verify result.json --challenge @token.txt --policy policy.toml
   ssh miner attest run --challenge $TOKEN | attest verify - --challenge $TOKEN --json
+  attest verify result.json --challenge @token.txt --ledger default
+
+With --ledger (or ATTEST_LEDGER) the verifier is the issuer: only a challenge that is
+on record there counts, once. --ledger none verifies somebody else's.
 
 The verdict says what was proven, what was only claimed, and how likely a miner
 that left out a tenth of the work (or --omitted-share) would have been to escape.

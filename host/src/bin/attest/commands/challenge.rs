@@ -1,5 +1,6 @@
 //! `attest challenge`: issues a challenge and prints its token.
 
+use super::ledger::now_unix_ms;
 use super::policy;
 use crate::args;
 use crate::outcome::{Done, Result, print};
@@ -15,8 +16,9 @@ const SPEC_BYTES_MAX: u64 = 64 << 10;
 /// Issues the challenge and prints or writes its token.
 ///
 /// # Errors
-/// An unreadable file, a bound that does not hold, no random bytes.
-pub fn run(args: args::Challenge) -> Result {
+/// An unreadable file, a bound that does not hold, no random bytes, a ledger that
+/// fails.
+pub fn run(args: args::Challenge, ledger: Option<&str>) -> Result {
     let from_file = match &args.from_file {
         Some(path) => read_request(&Source::of_path(path))?,
         None => Request::default(),
@@ -25,8 +27,13 @@ pub fn run(args: args::Challenge) -> Result {
         tracing::warn!("the nonce comes from the file: a nonce must serve one challenge only");
     }
     let out = args.out.clone();
+    let ledger = crate::ledger::chosen(ledger)?;
     let request = policy::sized(&args.sizing, request_of(&args).or(from_file))?;
     let challenge = issue::issue(&request)?;
+    // On record before anybody can answer it.
+    if let Some(ledger) = ledger {
+        ledger.issue(&challenge, challenge.token(), now_unix_ms())?;
+    }
     match out {
         Some(path) => files::write_atomically(&path, challenge.token())?,
         None => print(&format!("{}\n", challenge.token()))?,

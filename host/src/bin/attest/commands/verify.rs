@@ -4,6 +4,7 @@
 //! fault on this side (no file, no GPU, no token) is none.
 
 use super::policy;
+use super::verify_as_issuer;
 use crate::args::{self, Arrival, Color, Recomputer};
 use crate::outcome::{Done, Result, print, print_json};
 use crate::paint::{Paint, wrapped};
@@ -13,7 +14,7 @@ use attest::executor::cpu::CpuVerifier;
 use attest::executor::gpu::{self, GpuExecutor, GpuOptions, GpuVerifier};
 use attest::policy::Policy;
 use attest::protocol::challenge::Challenge;
-use attest::protocol::circumstances::Circumstances;
+use attest::protocol::circumstances::{Circumstances, Issuer};
 use attest::protocol::models;
 use attest::protocol::receipt::Receipt;
 use attest::protocol::transcript::{ReadError, ResultDoc};
@@ -32,24 +33,34 @@ const RECEIPT_BYTES_MAX: u64 = 4096;
 ///
 /// # Errors
 /// An unreadable source or no means to recompute: no verdict.
-pub fn run(args: &args::Verify, color: Color) -> Result {
+pub fn run(args: &args::Verify, ledger: Option<&str>, color: Color) -> Result {
     let source = Source::of_path(&args.result);
     if source == Source::Stdin && Source::of_text(&args.challenge) == Source::Stdin {
         bail!("result and challenge can't both come from standard input\nPut one into a file.");
     }
     let policy = args.policy.as_deref().map(policy::read).transpose()?;
     let challenge = input::challenge(&args.challenge)?;
-    let outcome = match ResultDoc::read(source.open()?, &challenge) {
+    let ledger = crate::ledger::chosen(ledger)?;
+    let of_policy = policy.as_ref().map(Policy::omitted_share);
+    let share = args.omitted_share.or(of_policy).unwrap_or_default();
+    let conclude = |outcome: Result<Verified, Failure>| {
+        let verdict = Verdict::of(&outcome, share);
+        let verdict = policy::judged(policy.as_ref(), outcome.as_ref().ok(), verdict);
+        (outcome, verdict)
+    };
+    let (_, verdict) = match ResultDoc::read(source.open()?, &challenge) {
         Err(ReadError::Io(error)) => {
             bail!("cannot read {}: {error}\nCheck the file or the connection.", source.name())
         }
-        Err(form) => Err(Failure::from(form)),
-        Ok(result) => check(args, &challenge, &result)?,
+        Err(form) => conclude(Err(Failure::from(form))),
+        Ok(result) => {
+            let judge = |issuer| check(args, &challenge, &result, issuer).map(conclude);
+            match ledger {
+                None => judge(Issuer::Other)?,
+                Some(ledger) => verify_as_issuer::verify(&*ledger, &challenge, &result, judge)?,
+            }
+        }
     };
-    let of_policy = policy.as_ref().map(Policy::omitted_share);
-    let share = args.omitted_share.or(of_policy).unwrap_or_default();
-    let verdict = Verdict::of(&outcome, share);
-    let verdict = policy::judged(policy.as_ref(), outcome.as_ref().ok(), verdict);
     if args.json {
         print_json(&verdict)?;
     } else {
@@ -82,6 +93,7 @@ fn check(
     args: &args::Verify,
     challenge: &Challenge,
     result: &ResultDoc,
+    issuer: Issuer,
 ) -> Result<Result<Verified, Failure>> {
     if let Some(Arrival::UnixS(unix_s)) = args.arrived_at {
         ensure!(
@@ -99,6 +111,7 @@ fn check(
         .zip(result.coin)
         .is_some_and(|(receipt, coin)| receipt.check(challenge, &result.commitment, &coin).is_ok());
     let circumstances = Circumstances {
+        issuer,
         arrival_unix_s: match args.arrived_at {
             Some(Arrival::UnixS(unix_s)) => Some(unix_s),
             Some(Arrival::Unknown) => None,
@@ -108,7 +121,6 @@ fn check(
         receipt: receipt.as_ref(),
         elapsed: args.elapsed.map(Duration::from_millis),
         floor_flops: Some(&models::floor_flops),
-        ..Circumstances::default()
     };
     let extent = match (args.full, args.executor) {
         (true, _) => Some(Extent::EveryIteration),
