@@ -18,6 +18,7 @@ pub mod judgement;
 pub mod merkle;
 pub mod models;
 pub mod plan;
+pub mod plausible;
 mod read;
 pub mod receipt;
 pub mod rejection;

@@ -4,6 +4,7 @@
 mod bench;
 mod challenge;
 mod detect;
+mod gpus;
 mod inspect;
 mod ledger;
 mod parse;
@@ -16,6 +17,7 @@ mod verify;
 pub use bench::Bench;
 pub use challenge::Challenge;
 pub use detect::Detect;
+pub use gpus::Gpus;
 pub use inspect::Inspect;
 pub use ledger::{Action as LedgerAction, Ledger, State as LedgerState};
 pub use policy::{Policy, PolicyAction, PolicyCheck, PolicyInit, Sizing};
