@@ -6,18 +6,10 @@
 //! Deliberately lacks: the difference between absent and malformed. To a policy
 //! both mean that nothing was said.
 
-use crate::executor::gpu::names_mig_instance;
 use serde_json::Value;
 
 /// Longest text of a number, bytes.
 const NUMBER_BYTES_MAX: usize = 40;
-
-/// Which figure of a run's samples.
-#[derive(Clone, Copy)]
-pub(super) enum Over {
-    Median,
-    Max,
-}
 
 /// One lane's claims.
 #[derive(Clone, Copy)]
@@ -33,22 +25,17 @@ impl<'a> Claims<'a> {
 
     /// Whether it says anything of the device over the run.
     pub(super) fn has_telemetry(self) -> bool {
-        self.clock_mhz(Over::Median).is_some() || self.power_w(Over::Median).is_some()
+        self.clock_mhz_median().is_some() || self.power_w_median().is_some()
     }
 
-    /// The SM clock over the run, MHz.
-    pub(super) fn clock_mhz(self, over: Over) -> Option<f64> {
-        self.figure("sm_clock_mhz", over)
+    /// The median SM clock over the run, MHz.
+    pub(super) fn clock_mhz_median(self) -> Option<f64> {
+        self.median("sm_clock_mhz")
     }
 
-    /// The power over the run, W.
-    pub(super) fn power_w(self, over: Over) -> Option<f64> {
-        Some(1e-3 * self.figure("power_mw", over)?)
-    }
-
-    /// The limit of its power, W.
-    pub(super) fn power_limit_w(self) -> Option<f64> {
-        Some(1e-3 * number(self.lane.get("power_limit_mw")?)?)
+    /// The median power over the run, W.
+    pub(super) fn power_w_median(self) -> Option<f64> {
+        Some(1e-3 * self.median("power_mw")?)
     }
 
     /// An error count before the run and after it.
@@ -58,22 +45,8 @@ impl<'a> Claims<'a> {
         Some((count("before")?, count("after")?))
     }
 
-    /// The operations a second that it says it reached.
-    pub(super) fn achieved_flops(self) -> Option<f64> {
-        number(self.lane.get("achieved_flops")?)
-    }
-
-    /// The bytes a second of operands that it says it wrote and read.
-    pub(super) fn operand_bytes_per_s(self) -> Option<f64> {
-        number(self.lane.get("operand_bytes_per_s")?)
-    }
-
-    fn figure(self, name: &str, over: Over) -> Option<f64> {
-        let over = match over {
-            Over::Median => "median",
-            Over::Max => "max",
-        };
-        number(self.lane.get("telemetry")?.get(name)?.get(over)?)
+    fn median(self, name: &str) -> Option<f64> {
+        number(self.lane.get("telemetry")?.get(name)?.get("median")?)
     }
 
     /// Why its clocks were held down.
@@ -85,12 +58,6 @@ impl<'a> Claims<'a> {
     /// How long its part took, s.
     pub(super) fn elapsed_s(self) -> Option<f64> {
         Some(1e-9 * number(self.lane.get("elapsed_ns")?)?).filter(|&s| s > 0.0)
-    }
-
-    /// Whether it is a MIG instance: it says so, or its name does.
-    pub(super) fn is_mig(self) -> bool {
-        let model = self.lane.get("model").and_then(Value::as_str).unwrap_or("");
-        self.lane.get("mig").is_some() || names_mig_instance(model)
     }
 }
 
@@ -133,7 +100,7 @@ mod tests {
             {"telemetry": [], "elapsed_ns": "0", "model": 3}]}),
         ] {
             let claims = Claims::of(&document, 0);
-            assert!(!claims.has_telemetry() && !claims.is_mig());
+            assert!(!claims.has_telemetry());
             assert_eq!((claims.elapsed_s(), claims.throttle_reasons().count()), (None, 0));
             assert_eq!(driver_version(&document), None);
         }

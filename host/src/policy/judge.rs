@@ -15,6 +15,7 @@ use super::{Facts, Judgement, Policy, Reason, Weight};
 use crate::protocol::evidence::EvidenceExecutor;
 use crate::protocol::json::printable;
 use crate::protocol::models;
+use crate::protocol::plausible;
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -29,6 +30,11 @@ impl Policy {
         judge.time();
         for g in 0..facts.evidence.lanes().len() {
             LaneRules::of(&mut judge, g).apply();
+        }
+        for lane in plausible::judge(facts.challenge, facts.evidence) {
+            for violation in lane.violations {
+                judge.finding(violation.code, &violation.text);
+            }
         }
         judge.reported_findings();
         for finding in facts.history {

@@ -38,10 +38,10 @@ fn honest() -> Value {
             "sm_count": 132,
             "sm_tiles": (0..132).map(tiles).collect::<Vec<_>>(),
             "elapsed_ns": "2043000000",
-            "achieved_flops": "53800000000000",
-            "operand_bytes_per_s": "210000000000",
+            "achieved_flops": "53818483983162",
             "power_limit_mw": 700_000,
             "telemetry": {
+                "samples": 10,
                 "sm_clock_mhz": {"min": 1700, "median": 1770, "max": 1980, "last": 1770},
                 "power_mw": {"min": 300_000, "median": 695_000, "max": 702_500, "last": 1},
                 "throttle_reasons": ["SW_POWER_CAP"],
@@ -179,17 +179,29 @@ const CASES: &[(&str, Change)] = &[
     ("remapped-rows-changed", |case| {
         lane(case)["telemetry"]["after"]["rows_remapped_corrected"] = json!(1);
     }),
-    ("sm-count-implausible", |case| {
+    ("sms-above-model", |case| {
         lane(case)["sm_count"] = json!(144);
     }),
-    ("memory-implausible", |case| lane(case)["memory_bytes"] = json!(200_000_000_000_u64)),
-    ("memory-implausible", |case| lane(case)["memory_bytes"] = json!(80_000_000_000_u64)),
-    ("clock-implausible", |case| lane(case)["telemetry"]["sm_clock_mhz"]["max"] = json!(2100)),
-    ("power-implausible", |case| lane(case)["telemetry"]["power_mw"]["max"] = json!(900_000)),
-    ("rate-implausible", |case| lane(case)["elapsed_ns"] = json!("1400000000")),
-    ("rate-implausible", |case| lane(case)["achieved_flops"] = json!("90000000000000")),
-    ("bandwidth-implausible", |case| lane(case)["operand_bytes_per_s"] = json!("6e12")),
-    ("duration-contradicted", |case| lane(case)["elapsed_ns"] = json!("2200000000")),
+    ("memory-above-model", |case| lane(case)["memory_bytes"] = json!(200_000_000_000_u64)),
+    ("clock-above-maximum", |case| lane(case)["telemetry"]["sm_clock_mhz"]["max"] = json!(2200)),
+    ("power-above-limit", |case| lane(case)["telemetry"]["power_mw"]["median"] = json!(900_000)),
+    ("rate-above-peak", |case| {
+        lane(case)["elapsed_ns"] = json!("1400000000");
+        lane(case)["achieved_flops"] = json!("78536544841143");
+    }),
+    ("rate-differs", |case| lane(case)["achieved_flops"] = json!("60000000000000")),
+    ("bandwidth-above-model", |case| {
+        let device = json!({"index": 0, "pci_id": "0000:01:00.0"});
+        let memory = json!({"bytes_per_s": 6_000_000_000_000_u64});
+        case.evidence["machine"]["cuda"] = json!({"devices": [device]});
+        case.evidence["machine"]["bandwidth"] =
+            json!({"devices": [{"index": 0, "memory": memory}]});
+        lane(case)["pci_id"] = json!("0000:01:00.0");
+    }),
+    ("duration-contradicted", |case| {
+        lane(case)["elapsed_ns"] = json!("2200000000");
+        lane(case)["achieved_flops"] = json!("49977801262545");
+    }),
     ("findings-malformed", |case| case.evidence["findings"] = json!("none")),
     ("findings-malformed", |case| case.evidence["findings"] = json!([7])),
     ("finding-unknown", |case| reported(case, "green-smoke")),

@@ -1,29 +1,20 @@
-//! What a policy asks of each lane: the device it claims to be, and whether its
-//! claims are possible for that device.
+//! What a policy asks of each lane: the device it claims to be, and how that was
+//! during the run.
 //!
-//! Guarantees: numbers are compared with the validator's own table, never with
-//! another claim alone where the table has one.
-//! Deliberately lacks: rules for models that are not in the table, but for what
-//! the policy demands of every lane.
+//! Guarantees: every demand of `[devices]` and `[telemetry]` is looked at on every
+//! lane, whatever the lanes before it claim.
+//! Deliberately lacks: what cannot be true of a model; that is
+//! [`crate::protocol::plausible`].
 
-use super::claims::{Claims, Over};
+use super::claims::Claims;
 use super::codes::{Observation, Requirement};
 use super::judge::Judge;
 use crate::protocol::evidence::{EvidenceExecutor, EvidenceLane};
 use crate::protocol::models::{self, Model};
+use crate::protocol::plausible;
 
-/// Clocks and power are samples, and rounded: this much over a limit is none.
-const SAMPLE_TOLERANCE: f64 = 1.02;
-/// Power swings around its limit between samples.
-const POWER_TOLERANCE: f64 = 1.10;
 /// A miner's clock may run this much faster than the validator's.
 const CLOCK_DRIFT: f64 = 1.01;
-/// Least share of a model's printed memory that drivers report: ECC on GDDR
-/// takes a sixteenth, the driver its own part.
-const MEMORY_SHARE_MIN: f64 = 0.85;
-/// Bytes that a driver may report for each printed GB, and 1 %.
-const MEMORY_BYTES_PER_GB_MAX: f64 = 1.01 * (1_u64 << 30) as f64;
-
 /// NVML's reasons for lower clocks that are no limit of the card's own: heat,
 /// and a power supply or a board that asks for it.
 const THROTTLE_BAD: [&str; 4] =
@@ -57,9 +48,6 @@ impl<'j, 'f> LaneRules<'j, 'f> {
             self.telemetry();
             self.health();
         }
-        if let Some(model) = self.model {
-            self.plausibility(model);
-        }
     }
 
     fn reject(&mut self, code: Requirement, text: &str) {
@@ -86,7 +74,7 @@ impl<'j, 'f> LaneRules<'j, 'f> {
         if among_gpus && !self.is_gpu && !devices.cpu_allowed {
             self.reject(Requirement::CpuExecutor, "expected a GPU, got a lane without SMs");
         }
-        let is_mig = self.claims().is_mig();
+        let is_mig = plausible::is_mig_instance(self.judge.facts.evidence, self.g);
         if is_mig && !devices.mig_allowed {
             let text = format!("expected a whole GPU, got the MIG instance {:?}", lane.model);
             self.reject(Requirement::MigInstance, &text);
@@ -129,16 +117,6 @@ impl<'j, 'f> LaneRules<'j, 'f> {
                 self.observe(Observation::DurationContradicted, &text);
             }
         }
-        let Some(model) = self.model else { return };
-        let told = self.claims().achieved_flops().unwrap_or(0.0);
-        let (rate, most) =
-            (told.max(self.judge.operations_per_lane() / claimed_s), model.floor_flops());
-        if rate > most {
-            let (most, rate) = (1e-12 * most, 1e-12 * rate);
-            let text =
-                format!("expected at most {most:.2} TFLOP/s of a {}, got {rate:.2}", model.name);
-            self.observe(Observation::RateImplausible, &text);
-        }
     }
 
     /// What the policy demands of the samples over the run.
@@ -150,7 +128,7 @@ impl<'j, 'f> LaneRules<'j, 'f> {
         let share = self.judge.policy.telemetry.clock_share_min;
         if let Some(model) = self.model.filter(|_| share > 0.0) {
             let least = share * f64::from(model.max_clock_mhz);
-            let got = self.claims().clock_mhz(Over::Median);
+            let got = self.claims().clock_mhz_median();
             if got.is_none_or(|got| got < least) {
                 let got = said(got);
                 let text = format!("expected a median of at least {least:.0} MHz, got {got}");
@@ -158,7 +136,7 @@ impl<'j, 'f> LaneRules<'j, 'f> {
             }
         }
         let least = self.judge.policy.telemetry.power_median_min_w;
-        let got = self.claims().power_w(Over::Median);
+        let got = self.claims().power_w_median();
         if least > 0.0 && got.is_none_or(|got| got < least) {
             let got = said(got);
             let text = format!("expected a median of at least {least:.0} W, got {got}");
@@ -185,44 +163,6 @@ impl<'j, 'f> LaneRules<'j, 'f> {
         if let Some(reason) = self.claims().throttle_reasons().find(bad) {
             let text = format!("expected no slowdown by heat or hardware, got {reason}");
             self.observe(Observation::Throttled, &text);
-        }
-    }
-
-    /// What the claimed model cannot have.
-    fn plausibility(&mut self, model: &Model) {
-        let (most, got) = (u64::from(model.sm_count), self.lane.sm_count);
-        if got > most {
-            let text = format!("expected at most {most} SMs of a {}, got {got}", model.name);
-            self.observe(Observation::SmCountImplausible, &text);
-        }
-        let (gb, got) = (f64::from(model.memory_gb), self.lane.memory_bytes);
-        let (least, most) = (1e9 * MEMORY_SHARE_MIN * gb, MEMORY_BYTES_PER_GB_MAX * gb);
-        if !(least..=most).contains(&(got as f64)) {
-            let text =
-                format!("expected {least:.3e} to {most:.3e} bytes of a {}, got {got}", model.name);
-            self.observe(Observation::MemoryImplausible, &text);
-        }
-        let most = f64::from(model.max_clock_mhz);
-        if let Some(got) = self.claims().clock_mhz(Over::Max)
-            && got > SAMPLE_TOLERANCE * most
-        {
-            let text = format!("expected at most {most:.0} MHz of a {}, got {got:.0}", model.name);
-            self.observe(Observation::ClockImplausible, &text);
-        }
-        let most = 1e9 * f64::from(model.bandwidth_gb_s);
-        if let Some(got) = self.claims().operand_bytes_per_s()
-            && got > SAMPLE_TOLERANCE * most
-        {
-            let text =
-                format!("expected at most {most:.3e} bytes/s of a {}, got {got:.3e}", model.name);
-            self.observe(Observation::BandwidthImplausible, &text);
-        }
-        if let (Some(got), Some(most)) =
-            (self.claims().power_w(Over::Max), self.claims().power_limit_w())
-            && got > POWER_TOLERANCE * most
-        {
-            let text = format!("expected at most its limit of {most:.0} W, got {got:.0}");
-            self.observe(Observation::PowerImplausible, &text);
         }
     }
 }

@@ -7,6 +7,7 @@
 
 use super::Policy;
 use super::codes::{self, Action, Configurable, Observation};
+use crate::protocol::plausible;
 use std::fmt::Write as _;
 
 const FIELDS: &str = include_str!("default.toml");
@@ -14,7 +15,7 @@ const FIELDS: &str = include_str!("default.toml");
 impl Policy {
     /// The default policy with comments, TOML.
     pub fn template() -> String {
-        let (mut machine, mut history, mut own) = (String::new(), String::new(), String::new());
+        let [mut machine, mut history, mut claims, mut own] = [const { String::new() }; 4];
         for Configurable { name, default } in codes::configurable() {
             let action = match default {
                 Action::Reject => "reject",
@@ -29,6 +30,7 @@ impl Policy {
                     &mut own
                 }
                 None if codes::is_history(name) => &mut history,
+                None if plausible::CODES.iter().any(|(code, _)| code == name) => &mut claims,
                 None => &mut machine,
             };
             let _ = writeln!(place, "{name} = \"{action}\"");
@@ -37,6 +39,7 @@ impl Policy {
             "{FIELDS}\
              # The miner's machine about itself (docs/findings.md):\n{machine}\n\
              # The ledger about a device's history:\n{history}\n\
+             # What cannot be true of the model that a lane names:\n{claims}\n\
              # The validator about the result:\n{own}"
         )
     }
