@@ -1,5 +1,5 @@
-//! A policy's word on a verified result: its demands first, then what each
-//! lane claims, then what the miner and the ledger report.
+//! A policy's word on a verified result: its demands first, then the lanes, what
+//! cannot be true of them, and what the miner and the ledger report.
 //!
 //! Guarantees: every demand that is broken and every finding that is not ignored
 //! is named, findings once per code with their number; the work is bounded by
@@ -12,7 +12,7 @@ use super::codes::{Action, Observation, Requirement};
 use super::driver_version::DriverVersion;
 use super::lane_rules::LaneRules;
 use super::{Facts, Judgement, Policy, Reason, Weight};
-use crate::protocol::evidence::EvidenceExecutor;
+use crate::protocol::evidence::{EvidenceExecutor, EvidenceLane};
 use crate::protocol::json::printable;
 use crate::protocol::models;
 use crate::protocol::plausible;
@@ -152,7 +152,10 @@ impl Judge<'_> {
 
     fn time(&mut self) {
         let evidence = self.facts.evidence;
-        if let Some(g) = evidence.lanes().iter().position(|l| models::find(&l.model).is_none()) {
+        let unknown = |lane: &EvidenceLane| models::find(&lane.model).is_none();
+        if evidence.executor() == EvidenceExecutor::Gpu
+            && let Some(g) = evidence.lanes().iter().position(unknown)
+        {
             let text = format!("lane {g}: no floor is known for {:?}", evidence.lanes()[g].model);
             self.observe(Observation::FloorUnknown, text);
         }
