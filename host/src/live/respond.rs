@@ -130,7 +130,8 @@ impl Miner {
         spawn_blocking(move || {
             let committed = executors(&challenge).and_then(|executors| {
                 let run = RunOptions { stop, ..RunOptions::default() };
-                let options = MineOptions { run, identity: identity.as_deref() };
+                let options =
+                    MineOptions { run, identity: identity.as_deref(), ..MineOptions::default() };
                 commit(&challenge, executors, &options, &|done| progress(&challenge, done))
                     .map_err(|error| OwnFault::of(&error))
             });

@@ -18,7 +18,7 @@ use attest::protocol::verdict::{Outcome, Verdict};
 use attest::session::files::{self, Source};
 use serde_json::json;
 use std::ffi::OsString;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::task::JoinSet;
