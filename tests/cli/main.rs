@@ -9,6 +9,7 @@ mod challenge;
 mod commands;
 mod floods;
 mod ledger;
+mod policy;
 mod round_trip;
 mod signals;
 
@@ -72,9 +73,8 @@ impl Finished {
 /// The binary, with an environment that doesn't depend on who tests.
 fn attest() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_attest"));
-    let elsewhere = ["RUST_LOG", "NO_COLOR", "ATTEST_LEDGER", "GPU_COUNT"];
-    for variable in elsewhere {
-        command.env_remove(variable);
+    for name in ["RUST_LOG", "NO_COLOR", "ATTEST_LEDGER", "GPU_COUNT"] {
+        command.env_remove(name);
     }
     command.stdin(Stdio::null());
     command

@@ -75,7 +75,7 @@ pub fn hex_array_from<'de, const N: usize, D: Deserializer<'de>>(
 }
 
 macro_rules! hex_text {
-    ($name:ident) => {
+    ($name:ident $digits:literal) => {
         impl fmt::Display for $name {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str(&hex::encode(self.0))
@@ -102,7 +102,21 @@ macro_rules! hex_text {
                 hex_array_from(d).map(Self)
             }
         }
+        impl schemars::JsonSchema for $name {
+            fn inline_schema() -> bool {
+                true
+            }
+            fn schema_name() -> std::borrow::Cow<'static, str> {
+                stringify!($name).into()
+            }
+            fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+                schemars::json_schema!({
+                    "type": "string",
+                    "pattern": concat!("^[0-9a-f]{", $digits, "}$")
+                })
+            }
+        }
     };
 }
-hex_text!(Digest);
-hex_text!(Uuid);
+hex_text!(Digest 64);
+hex_text!(Uuid 32);

@@ -1,6 +1,7 @@
 //! What can be typed, one file a command. Types only: nothing is opened, resolved
 //! or computed here.
 
+mod ask;
 mod bench;
 mod challenge;
 mod detect;
@@ -10,10 +11,15 @@ mod inspect;
 mod key;
 mod ledger;
 mod parse;
+mod policy;
+mod respond;
 mod run;
+mod schema;
 mod selftest;
+mod validate;
 mod verify;
 
+pub use ask::Ask;
 pub use bench::Bench;
 pub use challenge::Challenge;
 pub use detect::Detect;
@@ -22,8 +28,12 @@ pub use gpus::Gpus;
 pub use inspect::Inspect;
 pub use key::{Key, KeyAction};
 pub use ledger::{Action as LedgerAction, Ledger, State as LedgerState};
+pub use policy::{Policy, PolicyAction, PolicyCheck, PolicyInit, Sizing};
+pub use respond::Respond;
 pub use run::{Executor, Run};
+pub use schema::{Schema, SchemaDocument};
 pub use selftest::Selftest;
+pub use validate::Validate;
 pub use verify::{Arrival, Recomputer, Verify};
 
 use clap::{Parser, Subcommand, ValueEnum, ValueHint};
@@ -92,6 +102,10 @@ pub enum Command {
     Run(Run),
     /// Check a result against its challenge
     Verify(Verify),
+    /// Hold a live session with a miner: challenge, commitment, coin, verdict
+    Validate(Box<Validate>),
+    /// Answer live sessions of validators
+    Respond(Respond),
     /// Show what a validator has on record, and forget what is old
     Ledger(Ledger),
     /// Show a token or a result in plain words
@@ -100,6 +114,10 @@ pub enum Command {
     Key(Key),
     /// Wrap a result as a signed in-toto attestation, or check one
     Export(Box<Export>),
+    /// Print or check a validator's policy
+    Policy(Policy),
+    /// Print the JSON Schema of what --json prints
+    Schema(Schema),
     /// Check every executor and kernel variant present against the oracle
     Selftest(Selftest),
     /// Measure the GPU's kernels beside its ceilings and cuBLAS, and verification on the CPU

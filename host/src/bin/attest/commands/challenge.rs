@@ -1,6 +1,7 @@
 //! `attest challenge`: issues a challenge and prints its token.
 
 use super::ledger::now_unix_ms;
+use super::policy;
 use crate::args;
 use crate::outcome::{Done, Result, print};
 use anyhow::anyhow;
@@ -27,7 +28,8 @@ pub fn run(args: args::Challenge, ledger: Option<&str>) -> Result {
     }
     let out = args.out.clone();
     let ledger = crate::ledger::chosen(ledger)?;
-    let challenge = issue::issue(&request_of(args).or(from_file))?;
+    let request = policy::sized(&args.sizing, args.ask.request().or(from_file))?;
+    let challenge = issue::issue(&request)?;
     // On record before anybody can answer it.
     if let Some(ledger) = ledger {
         ledger.issue(&challenge, challenge.token(), now_unix_ms())?;
@@ -37,26 +39,6 @@ pub fn run(args: args::Challenge, ledger: Option<&str>) -> Result {
         None => print(&format!("{}\n", challenge.token()))?,
     }
     Ok(Done::Ok)
-}
-
-fn request_of(args: args::Challenge) -> Request {
-    Request {
-        matrix_dim: args.dim,
-        num_matrices: args.matrices,
-        num_iterations: args.iterations,
-        sync_interval: args.sync,
-        verification_sample_rate: args.sample_rate,
-        samples_per_iteration: args.samples,
-        valid_for_s: args.expires_in,
-        gpu_count: args.gpu_count,
-        gpu_model: args.gpu_model,
-        min_memory_bytes: args.min_memory,
-        max_duration_ms: args.max_duration,
-        min_sm_utilization: args.min_sm_utilization,
-        miner_id: args.miner_id,
-        validator_id: args.validator_id,
-        ..Request::default()
-    }
 }
 
 fn read_request(source: &Source) -> Result<Request> {

@@ -31,7 +31,8 @@ pub fn run(args: &args::Run) -> Result {
     }
     // Hours of work are not to end at a folder that isn't there.
     args.out.as_deref().map(files::check_writable).transpose()?;
-    let Chosen { executors, no_gpu } = choose_with(&choice(args)?, &args.gpus.rules(), &challenge)?;
+    let choice = choice(args.executor, args.devices.as_ref())?;
+    let Chosen { executors, no_gpu } = choose_with(&choice, &args.gpus.rules(), &challenge)?;
     if let Some(no_gpu) = no_gpu {
         let text = no_gpu.to_string();
         note(&format!("note: {}: executing on the CPU", text.lines().next().unwrap_or_default()));
@@ -73,14 +74,18 @@ fn summarise(challenge: &Challenge, mined: &Mined) {
     }
 }
 
-fn choice(args: &args::Run) -> Result<Choice> {
-    Ok(match (args.executor, &args.devices) {
+/// What was asked for with --executor and --devices.
+///
+/// # Errors
+/// Devices for a CPU.
+pub fn choice(executor: args::Executor, devices: Option<&Vec<u32>>) -> Result<Choice> {
+    Ok(match (executor, devices) {
         (args::Executor::Cpu, Some(_)) => {
             bail!("--devices names GPUs and --executor cpu uses none\nLeave one of them out.")
         }
         (args::Executor::Cpu, None) => Choice::Cpu,
         (args::Executor::Auto, None) => Choice::Auto,
-        (_, devices) => Choice::Gpus(devices.clone().unwrap_or_default()),
+        (_, devices) => Choice::Gpus(devices.cloned().unwrap_or_default()),
     })
 }
 
