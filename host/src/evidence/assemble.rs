@@ -6,6 +6,7 @@
 use super::inventory::{CudaView, Inventory};
 use super::kernel::KernelView;
 use super::nvml::NvmlView;
+use super::timing;
 use crate::executor::lanes::{Execution, LaneExecution};
 use crate::executor::{Kind, SmTiles};
 use crate::protocol::challenge::INTEGER_MAX;
@@ -18,7 +19,15 @@ use serde_json::{Map, Value, json};
 /// # Errors
 /// An executor reports something that evidence may not hold, or too much.
 pub fn assemble(execution: &Execution, machine: &Inventory) -> Result<Evidence, EvidenceError> {
-    Evidence::from_value(document(&execution.lanes, execution.elapsed.as_nanos(), machine))
+    let mut value = document(&execution.lanes, execution.elapsed.as_nanos(), machine);
+    timing::describe(&mut value, execution);
+    if let Some(fields) = value.as_object_mut() {
+        for (name, note) in &execution.notes {
+            // They add to the document and replace nothing.
+            fields.entry(name).or_insert_with(|| note.clone());
+        }
+    }
+    Evidence::from_value(value)
 }
 
 fn document(lanes: &[LaneExecution], elapsed_ns: u128, found: &Inventory) -> Value {
@@ -124,6 +133,7 @@ mod tests {
             sm_tiles,
             elapsed: Duration::from_millis(1500),
             barriers: Vec::new(),
+            device: None,
         }
     }
 

@@ -7,6 +7,7 @@
 //! process      libraries put into this process, the driver's libraries in it
 //! mounts       mounts over such files
 //! cross_check  the four compared: plain data in, findings out
+//! timing       sync points, skew, phases
 //! assemble     an execution's evidence document
 //! ```
 //!
@@ -25,6 +26,7 @@ mod kernel;
 mod mounts;
 mod nvml;
 mod process;
+mod timing;
 
 pub use assemble::assemble;
 pub use finding::{Code, Finding};
@@ -33,3 +35,4 @@ pub use kernel::{KernelDevice, KernelView};
 pub use mounts::Mount;
 pub use nvml::{NvmlDevice, NvmlView};
 pub use process::{FileState, MappedLibrary, ProcessView};
+pub use timing::{LaneTiming, RunTiming};

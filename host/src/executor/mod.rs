@@ -49,6 +49,23 @@ pub enum SmTiles {
     NotApplicable,
 }
 
+/// Where a device's time went since [`Executor::begin`], by its own clock, ns.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct DeviceTiming {
+    /// Iterations whose phases were timed, spread over the run.
+    pub sampled_iterations: u32,
+    /// Drawing the operands, the mean of those iterations.
+    pub fill_ns: u64,
+    /// Multiplying and hashing.
+    pub product_ns: u64,
+    /// The Merkle tree above the tiles, and the chain's step.
+    pub tree_and_step_ns: u64,
+    /// From each segment's first kernel to its last, all of them.
+    pub in_segments_ns: u64,
+    /// Between segments, where the device waited for sync points.
+    pub between_segments_ns: u64,
+}
+
 /// A run of iterations on one lane.
 #[derive(Clone, Copy, Debug)]
 pub struct Segment {
@@ -167,4 +184,10 @@ pub trait Executor: Send {
     /// # Errors
     /// Device faults.
     fn sm_tiles(&mut self) -> Result<SmTiles, ExecError>;
+
+    /// Where its time went since [`Executor::begin`]; `None` where nothing
+    /// measures that.
+    fn timing(&self) -> Option<DeviceTiming> {
+        None
+    }
 }

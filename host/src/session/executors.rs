@@ -6,6 +6,8 @@ use crate::executor::cpu::{CpuExecutor, CpuOptions};
 use crate::executor::gpu::{self, GpuExecutor, GpuOptions, NoGpu};
 use crate::executor::{ExecError, Kind};
 use crate::protocol::challenge::Challenge;
+use crate::protocol::digest::Uuid;
+use serde_json::{Map, Value, json};
 
 /// What is asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,6 +26,9 @@ pub struct Chosen {
     pub executors: Vec<Box<dyn Executor>>,
     /// Why the CPU stands in for a GPU, where it does.
     pub no_gpu: Option<NoGpu>,
+    /// What the evidence says of the choice: `executor_chosen`, why a CPU
+    /// executes, and `devices_left_out`, with reasons.
+    pub notes: Map<String, Value>,
 }
 
 /// Why there are no executors. Text in two lines: what happened, what to try.
@@ -68,45 +73,98 @@ pub enum ChooseError {
 /// [`ChooseError`]; a GPU that fails to initialise is an error where the
 /// challenge or the caller counts on it, otherwise it is left out with a warning.
 pub fn choose(choice: &Choice, challenge: &Challenge) -> Result<Chosen, ChooseError> {
+    choose_again(choice, challenge, None)
+}
+
+/// [`choose`], to go on with a run on lanes of these UUIDs: a CPU has none of
+/// its own and takes its old one. Whether the devices are the same is seen when
+/// the checkpoint is opened.
+///
+/// # Errors
+/// As [`choose`].
+pub fn choose_again(
+    choice: &Choice,
+    challenge: &Challenge,
+    before: Option<&[Uuid]>,
+) -> Result<Chosen, ChooseError> {
+    let uuid = before.and_then(|uuids| uuids.first().copied());
+    let mut open = |index| {
+        let gpu = GpuExecutor::open(index, GpuOptions::default())?;
+        Ok(Box::new(gpu) as Box<dyn Executor>)
+    };
+    let devices = gpu::devices().map(|devices| devices.len());
+    choose_from(choice, challenge, CpuOptions { uuid }, devices, &mut open)
+}
+
+/// Opens a GPU by its index.
+type Open<'a> = dyn FnMut(u32) -> Result<Box<dyn Executor>, ExecError> + 'a;
+
+/// [`choose`] on a machine with this CPU and `gpus` GPUs, which `open` opens.
+///
+/// # Errors
+/// As [`choose`].
+pub fn choose_from(
+    choice: &Choice,
+    challenge: &Challenge,
+    cpu: CpuOptions,
+    gpus: Result<usize, NoGpu>,
+    open: &mut Open<'_>,
+) -> Result<Chosen, ChooseError> {
     let (indices, asked) = match choice {
-        Choice::Cpu => return with_cpu(challenge, None),
-        Choice::Auto => match gpu::devices() {
-            Ok(devices) => ((0..devices.len() as u32).collect(), false),
-            Err(no_gpu) => return with_cpu(challenge, Some(no_gpu)),
+        Choice::Cpu => return with_cpu(challenge, cpu, None),
+        Choice::Auto => match gpus {
+            Ok(count) => ((0..count as u32).collect(), false),
+            Err(no_gpu) => return with_cpu(challenge, cpu, Some(no_gpu)),
         },
-        Choice::Gpus(asked) => {
-            let count = gpu::devices()?.len();
-            (check_indices(asked, count)?, !asked.is_empty())
-        }
+        Choice::Gpus(asked) => (check_indices(asked, gpus?)?, !asked.is_empty()),
     };
     let wanted = if asked { indices.len() } else { challenge.max_lanes() as usize };
     let mut executors: Vec<Box<dyn Executor>> = Vec::new();
-    let mut failed = None;
+    let (mut failed, mut left_out) = (None, Vec::new());
     for index in indices {
         if executors.len() == wanted {
             break;
         }
-        match GpuExecutor::open(index, GpuOptions::default()) {
-            Ok(executor) => executors.push(Box::new(executor)),
+        match open(index) {
+            Ok(executor) => executors.push(executor),
             Err(error) if asked => return Err(error.into()),
             Err(error) => {
                 tracing::warn!("left out: {error}");
+                let text = error.to_string();
+                let reason = text.lines().next().unwrap_or_default();
+                left_out.push(json!({"index": index, "reason": reason}));
                 failed = Some(error);
             }
         }
     }
-    match failed {
-        Some(error) if executors.is_empty() => return Err(error.into()),
-        _ => check_lanes(challenge, executors.len())?,
+    if let Some(error) = failed {
+        // Where the others are too few it is this failure that has to be told.
+        if executors.is_empty() || check_lanes(challenge, executors.len()).is_err() {
+            return Err(error.into());
+        }
     }
-    Ok(Chosen { executors, no_gpu: None })
+    check_lanes(challenge, executors.len())?;
+    let mut notes = Map::new();
+    if !left_out.is_empty() {
+        notes.insert("devices_left_out".to_owned(), Value::Array(left_out));
+    }
+    Ok(Chosen { executors, no_gpu: None, notes })
 }
 
-fn with_cpu(challenge: &Challenge, no_gpu: Option<NoGpu>) -> Result<Chosen, ChooseError> {
+fn with_cpu(
+    challenge: &Challenge,
+    cpu: CpuOptions,
+    no_gpu: Option<NoGpu>,
+) -> Result<Chosen, ChooseError> {
     check_lanes(challenge, 1)?;
-    let cpu = CpuExecutor::new(CpuOptions::default());
+    let cpu = CpuExecutor::new(cpu);
     debug_assert_eq!(cpu.facts().kind, Kind::Cpu);
-    Ok(Chosen { executors: vec![Box::new(cpu)], no_gpu })
+    let why = match &no_gpu {
+        None => "asked for".to_owned(),
+        Some(no_gpu) => no_gpu.to_string().lines().next().unwrap_or_default().to_owned(),
+    };
+    let notes = Map::from_iter([("executor_chosen".to_owned(), json!(why))]);
+    Ok(Chosen { executors: vec![Box::new(cpu)], no_gpu, notes })
 }
 
 fn check_indices(asked: &[u32], count: usize) -> Result<Vec<u32>, ChooseError> {

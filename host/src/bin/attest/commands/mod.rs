@@ -9,6 +9,7 @@ pub mod demo;
 pub mod detect;
 pub mod inspect;
 pub mod run;
+mod run_timing;
 pub mod selftest;
 mod summary;
 pub mod verify;
