@@ -120,7 +120,7 @@ pub struct TileRequest {
 /// what to try.
 #[derive(Debug, thiserror::Error)]
 pub enum ExecError {
-    /// The driver, a kernel or a device failed.
+    /// A device or its kernels failed, without a result of the driver's.
     #[error("{what} failed on {device}: {cause}\n{advice}")]
     Device {
         /// Which operation or kernel.
@@ -128,6 +128,20 @@ pub enum ExecError {
         /// Which device.
         device: String,
         /// The driver's words.
+        cause: String,
+        /// What to try.
+        advice: String,
+    },
+    /// A call of the driver failed.
+    #[error("{what} failed on {device}: {cause}\n{advice}")]
+    Driver {
+        /// Which operation or kernel.
+        what: String,
+        /// Which device.
+        device: String,
+        /// The driver's result.
+        code: u32,
+        /// The call, the result's name and meaning.
         cause: String,
         /// What to try.
         advice: String,
