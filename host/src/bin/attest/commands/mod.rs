@@ -11,5 +11,6 @@ pub mod inspect;
 pub mod run;
 mod run_timing;
 pub mod selftest;
+mod stress;
 mod summary;
 pub mod verify;

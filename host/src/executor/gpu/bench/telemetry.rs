@@ -38,7 +38,7 @@ pub struct Conditions {
 }
 
 /// From when to when something ran.
-pub(super) type Window = (Instant, Instant);
+pub type Window = (Instant, Instant);
 
 /// What NVML said at one time.
 #[derive(Clone, Copy, Debug)]
@@ -67,14 +67,14 @@ impl Shared {
 
 /// The sampling thread, or why there is none.
 #[derive(Debug)]
-pub(super) struct Telemetry {
+pub struct Telemetry {
     shared: Arc<Shared>,
     thread: Result<JoinHandle<()>, String>,
 }
 
 impl Telemetry {
     /// Starts sampling the device at a PCI id.
-    pub(super) fn start(pci_id: &str) -> Self {
+    pub fn start(pci_id: &str) -> Self {
         let shared = Arc::new(Shared::default());
         let thread = Nvml::init().map_err(|error| told(&error)).and_then(|nvml| {
             // Asked once here, so that the reason is known if it fails.
@@ -92,17 +92,17 @@ impl Telemetry {
     }
 
     /// Why nothing is sampled.
-    pub(super) fn absent(&self) -> Option<&str> {
+    pub fn absent(&self) -> Option<&str> {
         self.thread.as_ref().err().map(String::as_str)
     }
 
     /// CPU time that sampling has taken.
-    pub(super) fn cpu_time(&self) -> Duration {
+    pub fn cpu_time(&self) -> Duration {
         Duration::from_nanos(self.shared.cpu_ns.load(Ordering::Relaxed))
     }
 
     /// The device over `windows`; `None` without a sample.
-    pub(super) fn over(&self, windows: &[Window]) -> Option<Conditions> {
+    pub fn over(&self, windows: &[Window]) -> Option<Conditions> {
         conditions(&self.shared.samples(), windows)
     }
 }
