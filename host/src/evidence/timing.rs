@@ -82,10 +82,19 @@ impl RunTiming {
     }
 }
 
+/// Whether sync points are listed one by one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum SyncTimes {
+    /// As many as fit.
+    Listed,
+    /// None: the evidence would be too long.
+    Summed,
+}
+
 /// Adds what is known of the time to an evidence document.
-pub(super) fn describe(document: &mut Value, execution: &Execution) {
+pub(super) fn describe(document: &mut Value, execution: &Execution, times: SyncTimes) {
     let timing = RunTiming::of(execution);
-    let listed = listed(execution);
+    let listed = if times == SyncTimes::Listed { listed(execution) } else { Vec::new() };
     let lanes = document["lanes"].as_array_mut().into_iter().flatten();
     for ((value, lane), done) in lanes.zip(&timing.lanes).zip(&execution.lanes) {
         let Some(fields) = value.as_object_mut() else { continue };

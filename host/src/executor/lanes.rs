@@ -23,7 +23,7 @@ mod openings;
 mod resume;
 mod watch;
 
-use super::{DeviceTiming, Executor, LaneFacts, SmTiles};
+use super::{DeviceTiming, Executor, LaneFacts, SmActivity, SmTiles};
 use crate::protocol::challenge::Challenge;
 use crate::protocol::digest::{Digest, Uuid};
 use crate::protocol::plan::Shape;
@@ -82,6 +82,8 @@ pub struct LaneExecution {
     pub states: Vec<Digest>,
     /// Tiles per SM.
     pub sm_tiles: SmTiles,
+    /// When the SMs were at work, where that is known.
+    pub sm_activity: Option<SmActivity>,
     /// From the common start of the lanes to this lane's last root, with the
     /// time that earlier processes spent.
     pub elapsed: Duration,

@@ -66,6 +66,15 @@ pub struct DeviceTiming {
     pub between_segments_ns: u64,
 }
 
+/// How far apart the SMs of a device began and ended, by the device's clock.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SmActivity {
+    /// Between the first tile of the first SM and the first tile of the last, ns.
+    pub first_spread_ns: u64,
+    /// Between the last tile of the first SM and the last tile of the last, ns.
+    pub last_spread_ns: u64,
+}
+
 /// A run of iterations on one lane.
 #[derive(Clone, Copy, Debug)]
 pub struct Segment {
@@ -202,6 +211,12 @@ pub trait Executor: Send {
     /// Where its time went since [`Executor::begin`]; `None` where nothing
     /// measures that.
     fn timing(&self) -> Option<DeviceTiming> {
+        None
+    }
+
+    /// When the SMs were at work, as the counters of the last
+    /// [`Executor::sm_tiles`] have it; `None` where there are none to trust.
+    fn sm_activity(&self) -> Option<SmActivity> {
         None
     }
 }

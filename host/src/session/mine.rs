@@ -8,7 +8,7 @@
 
 use super::checkpoint::{self, CheckpointError, CheckpointOptions};
 use super::committed::Committed;
-use crate::evidence::{self, RunTiming};
+use crate::evidence::{self, MachineOptions, Observing, RunTiming};
 use crate::executor::lanes::{self, Progress, Resumed, RunError, RunOptions};
 use crate::executor::{Executor, Kind, LaneFacts};
 use crate::identity::SigningIdentity;
@@ -32,6 +32,8 @@ pub struct MineOptions<'a> {
     pub checkpoint: Option<CheckpointOptions>,
     /// Further fields of the evidence, of the run as a whole.
     pub notes: Map<String, Value>,
+    /// What is found out of the machine meanwhile.
+    pub machine: MachineOptions,
 }
 
 /// A result, and what the miner saw while making it.
@@ -161,15 +163,18 @@ pub fn commit(
         None => Resumed::nothing(challenge, &uuids),
     };
     // The machine is looked at beside the run: a validator's clock is running.
-    let looking = std::thread::spawn(move || evidence::inventory_for(&facts));
+    let observing = Observing::start(&facts, &options.machine);
     let mut execution = lanes::resume(challenge, executors, before, &run, progress)?;
     execution.notes = options.notes.clone();
-    let machine = looking.join().expect("looking at the machine does not panic");
+    let observed = observing.finish();
     tracing::debug!(elapsed = ?execution.elapsed, "executed");
-    for finding in &machine.findings {
+    for finding in &observed.inventory.findings {
         tracing::warn!("finding: {finding}");
     }
-    let evidence = evidence::assemble(&execution, &machine)?;
+    for warning in evidence::sm_warnings(&execution) {
+        tracing::warn!("{warning}");
+    }
+    let evidence = evidence::assemble(&execution, &observed)?;
     let lane = |lane: &lanes::LaneExecution| LaneRoots {
         uuid: lane.facts.uuid,
         iteration_roots: lane.roots.clone(),

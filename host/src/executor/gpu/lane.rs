@@ -17,7 +17,9 @@ use super::launch::StepRule;
 use super::plan::{LaunchPlan, PlanInput};
 use super::retreat::retreat;
 use super::words::{self, CHAIN_WORDS, DIGEST_WORDS};
-use crate::executor::{DeviceTiming, ExecError, IterationOutput, Segment, Sink, SmTiles};
+use crate::executor::{
+    DeviceTiming, ExecError, IterationOutput, Segment, Sink, SmActivity, SmTiles,
+};
 use crate::protocol::digest::Digest;
 use cuda_driver::Failure;
 use std::collections::VecDeque;
@@ -60,6 +62,8 @@ pub(super) struct Lane {
     stopwatch: Stopwatch,
     /// Iterations enqueued since the counters were cleared.
     iterations: u64,
+    /// Of the counters that were read last, if they are to be trusted.
+    pub activity: Option<SmActivity>,
 }
 
 /// Whether product kernels count their tiles per SM.
@@ -138,6 +142,7 @@ impl Lane {
             graph: None,
             stopwatch: Stopwatch::new(gpu, plan.shape.products.div_ceil(plan.chunk_products))?,
             iterations: 0,
+            activity: None,
             plan,
         })
     }
@@ -166,6 +171,7 @@ impl Lane {
         let cleared = counters::cleared().repeat(self.plan.sm_count as usize);
         self.iterations = 0;
         self.stopwatch.reset();
+        self.activity = None;
         self.counters_upload
             .send(gpu, &self.counters, &cleared)
             .map_err(|failure| gpu.error("clearing the SM counters", failure))
@@ -334,6 +340,9 @@ impl Lane {
             .and_then(|()| readback.wait());
         let read = read.map_err(|failure| gpu.error("reading the SM counters", failure))?;
         let counters = counters::from_words(read);
-        Ok(counters::checked(&counters, self.iterations * self.plan.shape.tiles()))
+        let tiles = counters::checked(&counters, self.iterations * self.plan.shape.tiles());
+        let trusted = matches!(tiles, SmTiles::Counted(_));
+        self.activity = trusted.then(|| counters::activity(&counters)).flatten();
+        Ok(tiles)
     }
 }

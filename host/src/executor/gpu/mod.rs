@@ -10,6 +10,7 @@
 //! launch    kernels as functions over buffers           driver    the typed wall: all unsafe code
 //! run       a segment, through failures of kernels      recovery  which failures end a lane
 //! retreat   smaller plans where memory ran out          ptx_file  PTX from elsewhere, as a target
+//! telemetry clocks, power and error counts of a run     bandwidth of memory and links
 //! ```
 //!
 //! Guarantees: between the first iteration of a segment and its last the
@@ -17,11 +18,13 @@
 //! come in order; device memory follows the plan. Every failure names the
 //! kernel or operation, the device, and the driver's code.
 //!
-//! Deliberately absent: managed memory, peer access (lanes meet on the host),
-//! and any choice of geometry outside `plan`.
+//! Deliberately absent: managed memory, peer access but for measuring it (lanes
+//! meet on the host), and any choice of geometry outside `plan`.
 
+pub mod bandwidth;
 pub mod bench;
 mod counters;
+mod cpu_time;
 mod cublas;
 mod device;
 mod driver;
@@ -38,11 +41,14 @@ mod ptx_file;
 mod recovery;
 mod retreat;
 mod run;
+pub mod telemetry;
 mod variant;
 mod verifier;
 mod words;
 
-pub use device::{GpuDevice, NoGpu, devices, driver_cuda_version, driver_version};
+pub use device::{
+    GpuDevice, NoGpu, devices, driver_cuda_version, driver_version, names_mig_instance, peer_access,
+};
 pub use executor::{ExactnessCheck, GpuExecutor, GpuOptions};
 pub use lane::Counting;
 pub use memory::{CheckedPair, ExactnessMemory};

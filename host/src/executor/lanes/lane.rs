@@ -202,6 +202,7 @@ impl<'a> Lane<'a> {
             tile_roots: before.tile_roots,
             states: before.states,
             sm_tiles: SmTiles::NotApplicable,
+            sm_activity: None,
             elapsed: Duration::ZERO,
             barriers: Vec::new(),
             device: None,
@@ -232,9 +233,12 @@ impl<'a> Lane<'a> {
         }
         self.done.elapsed = self.elapsed();
         self.done.sm_tiles = self.counted(executor, iterations)?;
-        if let SmTiles::Unavailable(why) = &self.done.sm_tiles {
-            let (lane, model) = (self.lane, &self.done.facts.model);
-            tracing::warn!("lane {lane} ({model}): SM monitoring unavailable: {why}");
+        match &self.done.sm_tiles {
+            SmTiles::Unavailable(why) => {
+                let (lane, model) = (self.lane, &self.done.facts.model);
+                tracing::warn!("lane {lane} ({model}): SM monitoring unavailable: {why}");
+            }
+            _ => self.done.sm_activity = executor.sm_activity(),
         }
         self.done.device = executor.timing();
         // Kernels may have been replaced on the way. Who it is stays.
