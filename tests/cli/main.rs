@@ -71,7 +71,11 @@ impl Finished {
 /// The binary, with an environment that doesn't depend on who tests.
 fn attest() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_attest"));
-    command.env_remove("RUST_LOG").env_remove("NO_COLOR").stdin(Stdio::null());
+    command
+        .env_remove("RUST_LOG")
+        .env_remove("NO_COLOR")
+        .env_remove("GPU_COUNT")
+        .stdin(Stdio::null());
     command
 }
 

@@ -14,7 +14,8 @@ const INVENTED: u64 = 8;
 
 fn attest() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_attest"));
-    command.env_remove("RUST_LOG").env_remove("LD_PRELOAD").env_remove("LD_LIBRARY_PATH");
+    command.env_remove("RUST_LOG").env_remove("GPU_COUNT");
+    command.env_remove("LD_PRELOAD").env_remove("LD_LIBRARY_PATH");
     command.stdin(Stdio::null());
     command
 }

@@ -4,9 +4,11 @@
 use crate::challenge;
 use crate::wrapper::{Alive, Fault, Faulty};
 use attest::executor::cpu::CpuOptions;
-use attest::executor::gpu::NoGpu;
+use attest::executor::gpu::{Capability, GpuDevice, NoGpu};
 use attest::executor::{ExecError, Executor, Kind};
-use attest::session::executors::{Choice, ChooseError, Chosen, choose_from};
+use attest::protocol::digest::Uuid;
+use attest::session::devices::DeviceRules;
+use attest::session::executors::{Choice, ChooseError, Chosen, Machine, choose_from};
 use attest::session::mine::{MineOptions, mine};
 
 /// A machine with `gpus` GPUs of which `broken` do not open.
@@ -17,7 +19,7 @@ fn chosen(
     broken: &[u32],
 ) -> Result<Chosen, ChooseError> {
     let alive = Alive::default();
-    choose_from(choice, &challenge(lanes, 4, 2), CpuOptions::default(), gpus, &mut |index| {
+    let mut open = |index: u32| {
         if broken.contains(&index) {
             return Err(ExecError::Device {
                 what: "opening the device".into(),
@@ -28,7 +30,13 @@ fn chosen(
             });
         }
         Ok(Box::new(Faulty::new(index as u8 + 1, Fault::None, &alive)) as Box<dyn Executor>)
-    })
+    };
+    let machine = Machine {
+        cpu: CpuOptions::default(),
+        devices: &|| gpus.clone().map(|count| (0..count as u32).map(device).collect()),
+        open: &mut open,
+    };
+    choose_from(choice, &DeviceRules::default(), &challenge(lanes, 4, 2), machine)
 }
 
 #[test]
@@ -80,4 +88,24 @@ fn a_cpu_executes_only_where_it_was_asked_for_or_nothing_else_is_there() {
     }
     let asked = chosen(&Choice::Gpus(vec![]), None, Err(NoGpu::NoDevice), &[]).map(|_| ());
     assert!(matches!(asked, Err(ChooseError::NoGpu(NoGpu::NoDevice))));
+}
+
+/// A whole H200 at `index`.
+fn device(index: u32) -> GpuDevice {
+    GpuDevice {
+        index,
+        name: "NVIDIA H200".to_owned(),
+        uuid: Uuid([index as u8 + 1; 16]),
+        parent_uuid: None,
+        capability: Capability { major: 9, minor: 0 },
+        sm_count: 132,
+        memory_bytes: 150_000_000_000,
+        clock_khz: 1_980_000,
+        memory_clock_khz: 3_201_000,
+        memory_bus_bits: 6144,
+        l2_bytes: 62_914_560,
+        shared_bytes_per_block: 232_448,
+        pci_id: format!("0000:{index:02x}:00.0"),
+        ecc: true,
+    }
 }

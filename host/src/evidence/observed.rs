@@ -137,35 +137,10 @@ fn during_run(lanes: &[Option<LaneTelemetry>]) -> Vec<Finding> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::executor::gpu::telemetry::{Sampled, Series};
+    use crate::evidence::examples::{self, healthy};
 
     fn sampled(before: Health, after: Health) -> Option<LaneTelemetry> {
-        Some(LaneTelemetry::Sampled(Box::new(Sampled {
-            samples: 1,
-            cpu_ms: None,
-            sm_clock_mhz: None,
-            memory_clock_mhz: None,
-            power_mw: None,
-            temperature_c: None,
-            utilization_percent: None,
-            memory_utilization_percent: None,
-            energy_mj: None,
-            throttle_reasons: None,
-            series: Series::default(),
-            before,
-            after,
-        })))
-    }
-
-    fn healthy() -> Health {
-        Health {
-            ecc_corrected: Some(3),
-            ecc_uncorrected: Some(0),
-            rows_remapped_corrected: Some(0),
-            rows_remapped_uncorrected: Some(1),
-            remap_pending: Some(false),
-            remap_failed: Some(false),
-        }
+        Some(LaneTelemetry::Sampled(Box::new(examples::sampled(before, after))))
     }
 
     #[test]

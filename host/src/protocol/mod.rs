@@ -17,6 +17,7 @@ pub mod json;
 pub mod merkle;
 pub mod models;
 pub mod plan;
+pub mod plausible;
 mod read;
 pub mod receipt;
 pub mod rejection;

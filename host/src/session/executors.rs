@@ -1,9 +1,10 @@
 //! Which executors take part: the GPUs that are asked for or all, the CPU where
 //! it is asked for or there is no GPU at all.
 
+use super::devices::{DeviceError, DeviceRules};
 use crate::executor::Executor;
 use crate::executor::cpu::{CpuExecutor, CpuOptions};
-use crate::executor::gpu::{self, GpuExecutor, GpuOptions, NoGpu};
+use crate::executor::gpu::{self, GpuDevice, GpuExecutor, GpuOptions, NoGpu};
 use crate::executor::{ExecError, Kind};
 use crate::protocol::challenge::Challenge;
 use crate::protocol::digest::Uuid;
@@ -51,6 +52,9 @@ pub enum ChooseError {
         /// Which.
         index: u32,
     },
+    /// Too few devices, or not whole ones.
+    #[error(transparent)]
+    Devices(#[from] DeviceError),
     /// More or fewer lanes than the challenge has.
     #[error(
         "the challenge takes {wanted} and {got} would take part\n\
@@ -67,57 +71,86 @@ pub enum ChooseError {
     Device(#[from] ExecError),
 }
 
-/// Opens the executors for `challenge`.
+/// Opens the executors for `challenge`: whole GPUs, however many there are.
+///
+/// # Errors
+/// As [`choose_with`].
+pub fn choose(choice: &Choice, challenge: &Challenge) -> Result<Chosen, ChooseError> {
+    choose_with(choice, &DeviceRules::default(), challenge)
+}
+
+/// Opens the executors for `challenge`, of devices that `rules` allow.
 ///
 /// # Errors
 /// [`ChooseError`]; a GPU that fails to initialise is an error where the
 /// challenge or the caller counts on it, otherwise it is left out with a warning.
-pub fn choose(choice: &Choice, challenge: &Challenge) -> Result<Chosen, ChooseError> {
-    choose_again(choice, challenge, None)
+pub fn choose_with(
+    choice: &Choice,
+    rules: &DeviceRules,
+    challenge: &Challenge,
+) -> Result<Chosen, ChooseError> {
+    choose_again(choice, rules, challenge, None)
 }
 
-/// [`choose`], to go on with a run on lanes of these UUIDs: a CPU has none of
-/// its own and takes its old one. Whether the devices are the same is seen when
-/// the checkpoint is opened.
+/// [`choose_with`], to go on with a run on lanes of these UUIDs: a CPU has none
+/// of its own and takes its old one. Whether the devices are the same is seen
+/// when the checkpoint is opened.
 ///
 /// # Errors
-/// As [`choose`].
+/// As [`choose_with`].
 pub fn choose_again(
     choice: &Choice,
+    rules: &DeviceRules,
     challenge: &Challenge,
     before: Option<&[Uuid]>,
 ) -> Result<Chosen, ChooseError> {
-    let uuid = before.and_then(|uuids| uuids.first().copied());
-    let mut open = |index| {
-        let gpu = GpuExecutor::open(index, GpuOptions::default())?;
-        Ok(Box::new(gpu) as Box<dyn Executor>)
+    let machine = Machine {
+        cpu: CpuOptions { uuid: before.and_then(|uuids| uuids.first().copied()) },
+        devices: &gpu::devices,
+        open: &mut |index| {
+            let gpu = GpuExecutor::open(index, GpuOptions::default())?;
+            Ok(Box::new(gpu) as Box<dyn Executor>)
+        },
     };
-    let devices = gpu::devices().map(|devices| devices.len());
-    choose_from(choice, challenge, CpuOptions { uuid }, devices, &mut open)
+    choose_from(choice, rules, challenge, machine)
 }
 
-/// Opens a GPU by its index.
-type Open<'a> = dyn FnMut(u32) -> Result<Box<dyn Executor>, ExecError> + 'a;
+/// What there is to choose from.
+pub struct Machine<'a> {
+    /// How the CPU would be used.
+    pub cpu: CpuOptions,
+    /// Lists the GPUs.
+    pub devices: &'a dyn Fn() -> Result<Vec<GpuDevice>, NoGpu>,
+    /// Opens a GPU by its index.
+    pub open: &'a mut dyn FnMut(u32) -> Result<Box<dyn Executor>, ExecError>,
+}
 
-/// [`choose`] on a machine with this CPU and `gpus` GPUs, which `open` opens.
+/// [`choose_with`] on another machine than this.
 ///
 /// # Errors
-/// As [`choose`].
+/// As [`choose_with`].
 pub fn choose_from(
     choice: &Choice,
+    rules: &DeviceRules,
     challenge: &Challenge,
-    cpu: CpuOptions,
-    gpus: Result<usize, NoGpu>,
-    open: &mut Open<'_>,
+    machine: Machine<'_>,
 ) -> Result<Chosen, ChooseError> {
-    let (indices, asked) = match choice {
-        Choice::Cpu => return with_cpu(challenge, cpu, None),
-        Choice::Auto => match gpus {
-            Ok(count) => ((0..count as u32).collect(), false),
-            Err(no_gpu) => return with_cpu(challenge, cpu, Some(no_gpu)),
-        },
-        Choice::Gpus(asked) => (check_indices(asked, gpus?)?, !asked.is_empty()),
+    let Machine { cpu, devices, open } = machine;
+    if *choice == Choice::Cpu {
+        // No driver is asked: it may hang, and that be the reason for the choice.
+        return with_cpu(challenge, cpu, None);
+    }
+    let devices = devices();
+    rules.check_count(devices.as_deref())?;
+    let (devices, asked) = match (choice, devices) {
+        (Choice::Gpus(_), Err(no_gpu)) => return Err(no_gpu.into()),
+        (_, Err(no_gpu)) => return with_cpu(challenge, cpu, Some(no_gpu)),
+        (Choice::Gpus(asked), Ok(devices)) => (devices, &asked[..]),
+        (_, Ok(devices)) => (devices, &[][..]),
     };
+    let (indices, asked) = (check_indices(asked, devices.len())?, !asked.is_empty());
+    let taken = indices.iter().filter_map(|&index| devices.get(index as usize));
+    taken.into_iter().try_for_each(|device| rules.check_mig(device))?;
     let wanted = if asked { indices.len() } else { challenge.max_lanes() as usize };
     let mut executors: Vec<Box<dyn Executor>> = Vec::new();
     let (mut failed, mut left_out) = (None, Vec::new());

@@ -6,6 +6,7 @@
 
 pub mod checkpoint;
 pub mod committed;
+pub mod devices;
 pub mod executors;
 pub mod files;
 pub mod issue;

@@ -4,6 +4,7 @@
 mod bench;
 mod challenge;
 mod detect;
+mod gpus;
 mod inspect;
 mod parse;
 mod run;
@@ -13,6 +14,7 @@ mod verify;
 pub use bench::Bench;
 pub use challenge::Challenge;
 pub use detect::Detect;
+pub use gpus::Gpus;
 pub use inspect::Inspect;
 pub use run::{Executor, Run};
 pub use selftest::Selftest;

@@ -8,6 +8,7 @@ use crate::paint::{duration, flops};
 use crate::signals::Stop;
 use crate::{input, progress};
 use anyhow::bail;
+use attest::evidence::{MachineOptions, MeasureBandwidth};
 use attest::executor::lanes::{RunError, RunOptions};
 use attest::protocol::challenge::Challenge;
 use attest::session::checkpoint::{self, CheckpointOptions};
@@ -28,7 +29,7 @@ pub fn run(args: &args::Run) -> Result {
     args.out.as_deref().map(files::check_writable).transpose()?;
     let before = args.checkpoint.as_deref().map(checkpoint::uuids).transpose()?.flatten();
     let Chosen { executors, no_gpu, notes } =
-        choose_again(&choice(args)?, &challenge, before.as_deref())?;
+        choose_again(&choice(args)?, &args.gpus.rules(), &challenge, before.as_deref())?;
     if let Some(no_gpu) = no_gpu {
         let text = no_gpu.to_string();
         note(&format!("note: {}: executing on the CPU", text.lines().next().unwrap_or_default()));
@@ -41,6 +42,10 @@ pub fn run(args: &args::Run) -> Result {
         run: RunOptions { stop: stop.flag().clone(), ..RunOptions::default() },
         checkpoint,
         notes,
+        machine: MachineOptions {
+            bandwidth: if args.measure { MeasureBandwidth::First } else { MeasureBandwidth::No },
+            ..MachineOptions::default()
+        },
         ..MineOptions::default()
     };
     let bar = progress::bar("executing", total(&challenge, executors.len()));
