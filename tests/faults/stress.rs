@@ -83,3 +83,45 @@ fn lanes_that_fail_or_hang_are_named_and_the_others_go_on() {
     assert!(failure(2).contains("hung"), "{}", failure(2));
     assert!(failure(3).contains("panicked"), "{}", failure(3));
 }
+
+/// `attest selftest ARGS` without a GPU: exit code, standard output and error.
+fn selftest(args: &[&str]) -> (Option<i32>, String, String) {
+    let output = std::process::Command::new(env!("CARGO_BIN_EXE_attest"))
+        .arg("selftest")
+        .args(args)
+        .env("CUDA_VISIBLE_DEVICES", "")
+        .output()
+        .expect("attest starts");
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("UTF-8");
+    (output.status.code(), text(output.stdout), text(output.stderr))
+}
+
+#[test]
+fn on_the_command_line_it_ends_in_time_with_a_verdict() {
+    let (code, stdout, stderr) = selftest(&["--stress", "0.03", "--dim", "128", "--json"]);
+    assert_eq!(code, Some(0), "{stdout}{stderr}");
+    let report: serde_json::Value = serde_json::from_str(&stdout).expect("JSON");
+    assert_eq!((&report["healthy"], &report["matrix_dim"]), (&true.into(), &128.into()));
+    assert!(report["lanes"][0]["iterations"].as_u64() > Some(0), "{report}");
+    assert_eq!(report["faults"], serde_json::json!([]));
+    assert!(stderr.contains("no GPU is used"), "{stderr}");
+    let (code, stdout, _) = selftest(&["--stress", "0.01", "--dim", "128"]);
+    assert_eq!(code, Some(0));
+    assert!(stdout.contains("same bits") && stdout.contains("healthy"), "{stdout}");
+}
+
+#[test]
+fn what_cannot_be_asked_together_is_refused() {
+    for args in [
+        &["--stress", "0"][..],
+        &["--stress", "-1"],
+        &["--stress", "nan"],
+        &["--stress", "1e9"],
+        &["--stress", "1", "--only", "cpu"],
+        &["--stress", "1", "--dim", "100"],
+        &["--stress", "1", "--matrices", "0"],
+        &["--dim", "256"],
+    ] {
+        assert_eq!(selftest(args).0, Some(2), "{args:?}");
+    }
+}

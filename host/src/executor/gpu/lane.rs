@@ -57,6 +57,7 @@ pub(super) struct Lane {
     counting: Counting,
     chain_upload: Upload,
     counters_upload: Upload,
+    counters_readback: Readback,
     readbacks: Vec<Readback>,
     graph: Option<(StepRule, Graph)>,
     stopwatch: Stopwatch,
@@ -136,6 +137,7 @@ impl Lane {
             counting,
             chain_upload: Upload::new(gpu, CHAIN_WORDS as u64)?,
             counters_upload: Upload::new(gpu, counter_words)?,
+            counters_readback: Readback::new(gpu, counter_words)?,
             readbacks: (0..plan.readbacks)
                 .map(|_| Readback::new(gpu, readback_words))
                 .collect::<Result<_, _>>()?,
@@ -332,8 +334,7 @@ impl Lane {
             return Ok(SmTiles::Unavailable("counting was turned off".to_owned()));
         }
         let words = self.plan.bytes.counters / 4;
-        let mut readback = Readback::new(gpu, words)
-            .map_err(|failure| gpu.error("reading the SM counters", failure))?;
+        let readback = &mut self.counters_readback;
         let read = readback
             .copy(gpu, 0, &self.counters, words)
             .and_then(|()| readback.mark(gpu))
