@@ -31,7 +31,7 @@ mod tests {
     #[test]
     fn each_step_is_smaller_and_there_is_a_last_one() {
         let mut input = PlanInput {
-            shape: Shape { dim: 1024, products: 100 },
+            shape: Shape { dim: 1024, products: 10 },
             free_bytes: 16 << 30,
             sm_count: 132,
             gemm: GEMM_M16N8K8,
