@@ -56,7 +56,7 @@ fn few_samples_without_a_coin_prove_nothing() {
     assert!(verdict.facts.iter().all(|fact| fact.grade == Grade::Claimed));
     assert!(verdict.render_text().starts_with("VERIFIED, BUT WORK NOT PROVEN"));
     assert!(!verdict.render_text().contains("proven "), "{}", verdict.render_text());
-    assert_eq!(verdict.not_checked.len(), 3);
+    assert_eq!(verdict.not_checked.len(), 4);
 }
 
 #[test]
@@ -263,7 +263,7 @@ fn rejections_and_faults_are_told_apart() {
 fn the_json_form_is_stable() {
     let verdict = verdict(&run(|_| {}, None), &Circumstances::default());
     let json = serde_json::to_value(&verdict).unwrap();
-    assert_eq!(json["schema"], 1);
+    assert_eq!(json["schema"], 2);
     assert_eq!(json["outcome"], "verified");
     assert_eq!(json["work"], "not-proven");
     assert_eq!(json["bound"]["kind"], "sampled");

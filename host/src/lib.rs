@@ -51,8 +51,11 @@
 pub mod bench;
 pub mod evidence;
 pub mod executor;
+pub mod export;
 pub mod identity;
 pub mod ledger;
+pub mod live;
+pub mod policy;
 pub mod protocol;
 pub mod reference;
 pub mod selftest;

@@ -7,7 +7,7 @@ use serde_json::Value;
 fn help_has_examples_and_exit_codes() {
     let help = run(["--help"]).expect(OK).stdout;
     assert!(help.contains("Exit codes:"), "{help}");
-    for command in ["challenge", "run", "verify", "inspect", "selftest", "bench"] {
+    for command in ["challenge", "run", "verify", "inspect", "key", "export", "selftest", "bench"] {
         let help = run([command, "--help"]).expect(OK).stdout;
         assert!(help.contains("Examples:"), "{command}: {help}");
     }

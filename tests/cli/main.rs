@@ -8,6 +8,8 @@ mod bench;
 mod challenge;
 mod commands;
 mod floods;
+mod ledger;
+mod policy;
 mod round_trip;
 mod signals;
 
@@ -71,11 +73,10 @@ impl Finished {
 /// The binary, with an environment that doesn't depend on who tests.
 fn attest() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_attest"));
-    command
-        .env_remove("RUST_LOG")
-        .env_remove("NO_COLOR")
-        .env_remove("GPU_COUNT")
-        .stdin(Stdio::null());
+    for name in ["RUST_LOG", "NO_COLOR", "ATTEST_LEDGER", "GPU_COUNT"] {
+        command.env_remove(name);
+    }
+    command.stdin(Stdio::null());
     command
 }
 

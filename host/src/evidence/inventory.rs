@@ -210,9 +210,7 @@ impl DeviceEntry {
 
 /// A UUID as nvidia-smi writes it, of a "GPU" or a "MIG".
 pub(super) fn uuid_text(kind: &str, uuid: &Uuid) -> String {
-    let hex = uuid.to_string();
-    let (a, b, c, d, e) = (&hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..]);
-    format!("{kind}-{a}-{b}-{c}-{d}-{e}")
+    format!("{kind}-{}", uuid.hyphenated())
 }
 
 #[cfg(test)]

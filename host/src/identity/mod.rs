@@ -1,13 +1,21 @@
 //! Who signs: the Ed25519 keys of miners and validators.
 //!
+//! ```text
+//! generate ─▶ write_new ─▶ read ─▶ sign, sign_receipt
+//! ```
+//!
 //! Guarantees: the secret is wiped from memory when the identity is dropped, and
-//! no text that this module makes contains it.
+//! no text that this module makes, but for the key file, contains it.
 //! Deliberately lacks: any list of known keys. Whose key it is, is known to who
 //! names it in a challenge.
+
+pub mod key_file;
+pub mod receipt;
 
 use crate::protocol::digest::Digest;
 use ed25519_dalek::{Signer as _, SigningKey};
 use std::fmt;
+use zeroize::Zeroizing;
 
 /// A secret key and what it signs with. `Debug` shows the public half.
 pub struct SigningIdentity {
@@ -25,7 +33,7 @@ impl SigningIdentity {
     /// # Errors
     /// [`GenerateError`].
     pub fn generate() -> Result<Self, GenerateError> {
-        let mut seed = zeroize::Zeroizing::new([0; 32]);
+        let mut seed = Zeroizing::new([0; 32]);
         getrandom::fill(&mut *seed).map_err(GenerateError)?;
         Ok(Self { key: SigningKey::from_bytes(&seed) })
     }
@@ -50,5 +58,24 @@ impl From<SigningKey> for SigningIdentity {
 impl fmt::Debug for SigningIdentity {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "SigningIdentity({})", self.public())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn debug_shows_the_public_half_only() {
+        let identity = SigningIdentity::from(SigningKey::from_bytes(&[0x5a; 32]));
+        let text = format!("{identity:?}");
+        assert_eq!(text, format!("SigningIdentity({})", identity.public()));
+        assert!(!text.contains("5a5a"), "{text}");
+    }
+
+    #[test]
+    fn two_identities_differ() {
+        let [a, b] = [(); 2].map(|()| SigningIdentity::generate().unwrap().public());
+        assert_ne!(a, b);
     }
 }

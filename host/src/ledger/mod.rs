@@ -2,119 +2,53 @@
 //! and which GPU was seen under which identity.
 //!
 //! ```text
-//! issue ─▶ accept ─▶ record_coin ─▶ settle          one challenge, in this order
+//! issue ─▶ accept ─▶ record_coin ─▶ settle          a live session, in this order
+//! issue ─▶ settle_offline                           a result without a session
 //! ```
 //!
 //! Guarantees: every step is atomic and durable before it returns; a nonce is
-//! accepted once, whoever else asks at the same moment; a later step without its
-//! earlier one fails.
+//! accepted once, whoever else asks at the same moment, from whichever process; a
+//! later step without its earlier one fails; no step waits longer than
+//! [`Options::patience`] for others.
 //! Deliberately lacks: judgement of what it finds, and any clock: times come from
 //! the caller.
 
+mod error;
+mod history;
+mod location;
+mod pool;
+mod postgres;
+mod query;
+mod record;
+mod schema;
+mod sql;
+mod sqlite;
+mod steps;
+
+pub use error::LedgerError;
+pub use location::{Location, Server};
+pub use record::{
+    Acceptance, Entry, Filter, HistoryCode, HistoryFinding, NO_COMMITMENT, Order, Pruning, Seen,
+    Settlement, Sighting, Standing,
+};
+
 use crate::protocol::challenge::Challenge;
 use crate::protocol::circumstances::IssuerRecord;
-use crate::protocol::digest::{Digest, Uuid};
-
-/// The answer to a commitment.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Acceptance {
-    /// The nonce is now spent on this commitment, durably.
-    Accepted,
-    /// It was spent before, on this one.
-    Spent(Digest),
-    /// This ledger never issued the challenge.
-    NotIssued,
-}
-
-/// A device as a miner named it, with where it was named.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Sighting {
-    /// `cuDeviceGetUuid_v2`.
-    pub uuid: Uuid,
-    /// The board's serial number, where reported.
-    pub serial: Option<String>,
-    /// PCI id, where reported.
-    pub pci: Option<String>,
-    /// The miner's public key; `None` where the miner is not bound.
-    pub miner: Option<Digest>,
-    /// The host's own name for itself (machine id), where reported.
-    pub host: Option<String>,
-}
-
-/// What does not fit into a device's history. Stable codes are its kebab-case
-/// names.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum HistoryCode {
-    /// The UUID was seen under another miner's key.
-    UuidUnderTwoIdentities,
-    /// The UUID was seen on another host within the window.
-    UuidChangedHost,
-    /// Two live sessions claim the UUID at once.
-    UuidInTwoSessions,
-    /// The UUID was seen with another serial number.
-    UuidChangedSerial,
-}
-
-/// One thing that does not fit.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct HistoryFinding {
-    /// Which.
-    pub code: HistoryCode,
-    /// In words.
-    pub text: String,
-}
-
-/// How a challenge ended.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Settlement {
-    /// "verified" or "rejected" (could-not-run is the validator's own fault and
-    /// settles nothing).
-    pub outcome: String,
-    /// Stable reason of a rejection.
-    pub code: Option<String>,
-    /// The verdict, JSON.
-    pub verdict_json: String,
-    /// Which miner, where one is bound.
-    pub miner: Option<Digest>,
-    /// ms since 1970.
-    pub settled_unix_ms: u64,
-}
-
-/// Why the ledger could not do it. Text in two lines: what happened, what to try.
-#[derive(Debug, thiserror::Error)]
-pub enum LedgerError {
-    /// The database failed.
-    #[error(
-        "the ledger {location} failed to {what}: {cause}\nCheck the file or the server, then try again."
-    )]
-    Database {
-        /// Path or server, without password.
-        location: String,
-        /// Which step.
-        what: &'static str,
-        /// The database's words.
-        cause: String,
-    },
-    /// A step came without its earlier one, or twice.
-    #[error(
-        "challenge {challenge} cannot {what}: {cause}\nEach challenge is issued, accepted, given its coin and settled once, in this order."
-    )]
-    Order {
-        /// c.
-        challenge: Digest,
-        /// Which step.
-        what: &'static str,
-        /// What is missing or done already.
-        cause: String,
-    },
-}
+use crate::protocol::digest::Digest;
+use std::sync::Arc;
+use std::time::Duration;
 
 /// A validator's records. SQLite in one file, or PostgreSQL for several machines.
+///
+/// Every call blocks, for as long as [`Options::patience`] and a disk take; from
+/// asynchronous code call it where blocking is allowed
+/// (`tokio::task::spawn_blocking`).
 pub trait Ledger: Send + Sync {
     /// Records an issued challenge.
     ///
     /// # Errors
-    /// [`LedgerError`]; the same challenge twice is one.
+    /// [`LedgerError`]; the same challenge twice is one, and so is a nonce that was
+    /// ever issued before.
     fn issue(
         &self,
         challenge: &Challenge,
@@ -122,16 +56,17 @@ pub trait Ledger: Send + Sync {
         issued_unix_ms: u64,
     ) -> Result<(), LedgerError>;
 
-    /// What is on record of challenge `c`; `None` where it was not issued here.
+    /// What is on record of challenge `c`; `None` where it was not issued here, or
+    /// was pruned unanswered.
     ///
     /// # Errors
-    /// [`LedgerError::Database`].
+    /// [`LedgerError`].
     fn record(&self, c: &Digest) -> Result<Option<IssuerRecord>, LedgerError>;
 
     /// Spends the nonce of `c` on `commitment`, at most once ever.
     ///
     /// # Errors
-    /// [`LedgerError::Database`].
+    /// [`LedgerError`].
     fn accept(
         &self,
         c: &Digest,
@@ -142,14 +77,17 @@ pub trait Ledger: Send + Sync {
     /// Records the one coin of an accepted commitment.
     ///
     /// # Errors
-    /// [`LedgerError`]; a second coin is one.
+    /// [`LedgerError`]; a second coin is one, and so is a coin of zeros.
     fn record_coin(&self, c: &Digest, coin: &Digest) -> Result<(), LedgerError>;
 
     /// Claims devices for the live session of `c`, until it is settled or
-    /// `until_unix_ms`, and says what does not fit their history.
+    /// `until_unix_ms`, and says what does not fit their history. A claim is never
+    /// refused: two sessions may hold one, and the later one is told. Claiming
+    /// again for the same `c` looks again.
     ///
     /// # Errors
-    /// [`LedgerError::Database`].
+    /// [`LedgerError`]; devices for a challenge that is unknown or settled, or more
+    /// of them than a result can have.
     fn claim(
         &self,
         c: &Digest,
@@ -159,9 +97,89 @@ pub trait Ledger: Send + Sync {
     ) -> Result<Vec<HistoryFinding>, LedgerError>;
 
     /// Records the verdict and releases the devices of `c`. The first settlement
-    /// stays.
+    /// stays: the same again changes nothing. "verified" takes an accepted
+    /// commitment; "rejected" without one spends the nonce on [`NO_COMMITMENT`].
+    ///
+    /// # Errors
+    /// [`LedgerError`]; another settlement than the first is one.
+    fn settle(&self, c: &Digest, settlement: &Settlement) -> Result<(), LedgerError>;
+
+    /// Accepts, records the devices and settles as verified in one step: for a
+    /// result outside a live session. Where the answer is not
+    /// [`Acceptance::Accepted`], nothing is recorded and the findings are empty.
+    ///
+    /// # Errors
+    /// [`LedgerError`]; another outcome than "verified" is one.
+    fn settle_offline(
+        &self,
+        c: &Digest,
+        commitment: &Digest,
+        arrived_unix_ms: u64,
+        devices: &[Sighting],
+        settlement: &Settlement,
+    ) -> Result<(Acceptance, Vec<HistoryFinding>), LedgerError>;
+
+    /// The challenges that `filter` asks for.
     ///
     /// # Errors
     /// [`LedgerError`].
-    fn settle(&self, c: &Digest, settlement: &Settlement) -> Result<(), LedgerError>;
+    fn list(&self, filter: &Filter) -> Result<Vec<Entry>, LedgerError>;
+
+    /// One challenge, with the devices that were named for it.
+    ///
+    /// # Errors
+    /// [`LedgerError`].
+    fn show(&self, c: &Digest) -> Result<Option<(Entry, Vec<Seen>)>, LedgerError>;
+
+    /// Forgets the challenges that were settled, or expired unsettled, before
+    /// `before_unix_ms`, with the devices that were named for them; but for those
+    /// that hold a device at `now_unix_ms`. Their nonces stay spent. Says how many.
+    ///
+    /// # Errors
+    /// [`LedgerError`]; what was forgotten until then stays forgotten.
+    fn prune(
+        &self,
+        before_unix_ms: u64,
+        now_unix_ms: u64,
+        pruning: Pruning,
+    ) -> Result<u64, LedgerError>;
+}
+
+/// How a ledger behaves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Options {
+    /// A step that cannot begin for so long is [`LedgerError::Busy`].
+    pub patience: Duration,
+    /// A UUID that was seen on another host no longer ago than this is a finding.
+    pub host_window: Duration,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { patience: Duration::from_secs(10), host_window: Duration::from_secs(24 * 3600) }
+    }
+}
+
+/// Opens the ledger at `location`, or makes one there.
+///
+/// # Errors
+/// [`LedgerError`].
+pub fn open(location: &Location) -> Result<Arc<dyn Ledger>, LedgerError> {
+    open_with(location, Options::default())
+}
+
+/// Opens the ledger at `location`, or makes one there.
+///
+/// # Errors
+/// [`LedgerError`].
+pub fn open_with(location: &Location, options: Options) -> Result<Arc<dyn Ledger>, LedgerError> {
+    Ok(match location {
+        Location::File(path) => {
+            Arc::new(steps::Records::new(sqlite::Sqlite::open(path, options.patience)?, options))
+        }
+        Location::Postgres(server) => Arc::new(steps::Records::new(
+            postgres::Postgres::open(server, options.patience)?,
+            options,
+        )),
+    })
 }

@@ -5,6 +5,7 @@
 //! Deliberately lacks: anything about time, devices or who did the work.
 
 use super::verified::{Extent, Verified};
+use schemars::JsonSchema;
 use serde::Serialize;
 
 /// How many commitments a miner may have tried before it settled on one,
@@ -13,7 +14,7 @@ pub const GRINDING_LOG2: f64 = 80.0;
 
 /// f: the smallest share of all leaves whose omission the validator wants to
 /// rule out. Above 0 and below 1.
-#[derive(Clone, Copy, Debug, PartialEq, PartialOrd, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, PartialOrd, Serialize, JsonSchema)]
 #[serde(transparent)]
 pub struct OmittedShare(f64);
 
@@ -46,7 +47,7 @@ impl Default for OmittedShare {
 }
 
 /// How likely a miner escaped that left out a share f of all leaves.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, JsonSchema)]
 #[serde(tag = "kind", rename_all = "kebab-case")]
 pub enum Bound {
     /// Every iteration was recomputed whole: nothing can be missing.
@@ -66,7 +67,7 @@ pub enum Bound {
 }
 
 /// Whether the miner could choose among commitments.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Grinding {
     /// A coin came after the commitment.
@@ -101,6 +102,28 @@ impl Bound {
         Self::Sampled { omitted_share: f, draws, grinding, log10_escape }
     }
 
+    /// The bound of the same result for another share.
+    pub fn at(self, f: OmittedShare) -> Self {
+        match self {
+            Self::Everything => self,
+            Self::Sampled { draws, grinding, .. } => Self::Sampled {
+                omitted_share: f,
+                draws,
+                grinding,
+                log10_escape: log10_escape(f, draws, grinding),
+            },
+        }
+    }
+
+    /// log₁₀ of the probability that the share is missing unseen; −∞ where
+    /// nothing can be.
+    pub fn log10_escape(self) -> f64 {
+        match self {
+            Self::Everything => f64::NEG_INFINITY,
+            Self::Sampled { log10_escape, .. } => log10_escape,
+        }
+    }
+
     /// Whether the probability is below 1, so that something is shown.
     pub fn is_below_one(self) -> bool {
         match self {
@@ -121,9 +144,26 @@ pub fn log10_escape(f: OmittedShare, draws: u64, grinding: Grinding) -> f64 {
     (tries_log10 + one_try_log10).min(0.0)
 }
 
+/// The fewest draws whose [`log10_escape`] is at most `log10_escape_max`, which
+/// is negative.
+pub fn draws_needed(f: OmittedShare, log10_escape_max: f64, grinding: Grinding) -> u64 {
+    let enough = |draws| log10_escape(f, draws, grinding) <= log10_escape_max;
+    // Doubled, then halved: the escape falls with every draw.
+    let mut high = 1_u64;
+    while !enough(high) && high < 1 << 62 {
+        high *= 2;
+    }
+    let mut low = high / 2;
+    while low + 1 < high {
+        let middle = low + (high - low) / 2;
+        if enough(middle) { high = middle } else { low = middle }
+    }
+    high
+}
+
 #[cfg(test)]
 mod tests {
-    use super::{Grinding, OmittedShare, log10_escape};
+    use super::{Grinding, OmittedShare, draws_needed, log10_escape};
 
     #[test]
     fn known_values() {
@@ -138,6 +178,22 @@ mod tests {
         // The fewest draws at f = 1/10 that show anything without a coin.
         assert_eq!(log10_escape(tenth, 526, Grinding::Possible), 0.0);
         assert!(log10_escape(tenth, 527, Grinding::Possible) < 0.0);
+    }
+
+    #[test]
+    fn the_fewest_draws_are_the_fewest() {
+        let hundredth = OmittedShare::new(0.01).unwrap();
+        // ln(10⁻⁹) ÷ ln(0.99) = 2061.99; with 2⁸⁰ tries 7579.4.
+        assert_eq!(draws_needed(hundredth, -9.0, Grinding::ExcludedByCoin), 2062);
+        assert_eq!(draws_needed(hundredth, -9.0, Grinding::Possible), 7580);
+        for grinding in [Grinding::ExcludedByCoin, Grinding::Possible] {
+            for (share, log10_escape_max) in [(0.5, -0.001), (0.1, -3.0), (1e-6, -9.0)] {
+                let f = OmittedShare::new(share).unwrap();
+                let draws = draws_needed(f, log10_escape_max, grinding);
+                assert!(log10_escape(f, draws, grinding) <= log10_escape_max);
+                assert!(log10_escape(f, draws - 1, grinding) > log10_escape_max);
+            }
+        }
     }
 
     #[test]

@@ -23,6 +23,15 @@ impl Digest {
     }
 }
 
+impl Uuid {
+    /// With the hyphens of RFC 9562, as in "GPU-xxxxxxxx-…".
+    pub fn hyphenated(&self) -> String {
+        let hex = self.to_string();
+        let (a, b, c, d, e) = (&hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..]);
+        format!("{a}-{b}-{c}-{d}-{e}")
+    }
+}
+
 /// Text that is not exactly the right number of lower-case hex digits.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("expected {expected} lower-case hex digits")]
@@ -66,7 +75,7 @@ pub fn hex_array_from<'de, const N: usize, D: Deserializer<'de>>(
 }
 
 macro_rules! hex_text {
-    ($name:ident) => {
+    ($name:ident $digits:literal) => {
         impl fmt::Display for $name {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str(&hex::encode(self.0))
@@ -93,7 +102,21 @@ macro_rules! hex_text {
                 hex_array_from(d).map(Self)
             }
         }
+        impl schemars::JsonSchema for $name {
+            fn inline_schema() -> bool {
+                true
+            }
+            fn schema_name() -> std::borrow::Cow<'static, str> {
+                stringify!($name).into()
+            }
+            fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+                schemars::json_schema!({
+                    "type": "string",
+                    "pattern": concat!("^[0-9a-f]{", $digits, "}$")
+                })
+            }
+        }
     };
 }
-hex_text!(Digest);
-hex_text!(Uuid);
+hex_text!(Digest 64);
+hex_text!(Uuid 32);

@@ -17,7 +17,7 @@ pub const MARGIN: f64 = 1.1;
 /// Thread instructions of any kind that an SM of these models starts per clock:
 /// four schedulers, one instruction of 32 threads each.
 /// Source: CUDA C++ Programming Guide, "Multiprocessor", compute capability 7.0
-/// to 10.0.
+/// to 12.0.
 const ISSUE_PER_SM_CLOCK: u32 = 128;
 
 /// Fewest instructions, besides FP64 ones, for one ordered multiply-add of
@@ -46,7 +46,8 @@ pub struct Model {
     /// The FP64 rate that the vendor prints for that way, 10¹² operations a
     /// second.
     pub printed_tflops: f64,
-    /// Memory, GB as the vendor counts them.
+    /// Memory, GB as the vendor counts them: drivers report up to 2³⁰ bytes for
+    /// each, and some keep a tenth of it for themselves.
     pub memory_gb: u32,
     /// Memory bandwidth, 10⁹ bytes a second.
     pub bandwidth_gb_s: u32,
@@ -56,6 +57,13 @@ impl Model {
     /// FP64 operations a second at the boost clock, the FP64 units alone.
     pub fn peak_flops(&self) -> f64 {
         flops(self.sm_count, self.boost_clock_mhz, self.fp64_fma_per_sm_clock)
+    }
+
+    /// Operations a second of the FP64 units at the highest clock, and 10 %: as
+    /// [`Self::floor_flops`] where they are the fastest way, less where they are
+    /// few. What an honest run can be held to.
+    pub fn native_floor_flops(&self) -> f64 {
+        MARGIN * flops(self.sm_count, self.max_clock_mhz, self.fp64_fma_per_sm_clock)
     }
 
     /// F of docs/protocol.md: operations a second of the fastest way to these
@@ -75,8 +83,12 @@ fn flops(sm_count: u32, clock_mhz: u32, fma_per_sm_clock: u32) -> f64 {
 
 /// The model of this name; `None` where it is not in the table.
 pub fn find(name: &str) -> Option<&'static Model> {
-    let wanted = without_vendor(name);
-    MODELS.iter().find(|model| without_vendor(model.name) == wanted)
+    MODELS.iter().find(|model| is_same_name(model.name, name))
+}
+
+/// Whether two names are one model's: older drivers leave out the vendor.
+pub fn is_same_name(a: &str, b: &str) -> bool {
+    without_vendor(a) == without_vendor(b)
 }
 
 fn without_vendor(name: &str) -> &str {
@@ -117,8 +129,8 @@ const GH100: u32 = 128;
 const GA100: u32 = 64;
 /// GV100: 32 FP64 cores an SM ("NVIDIA Tesla V100 GPU Architecture", table 1).
 const GV100: u32 = 32;
-/// TU104, GA102, AD102, AD104: two FP64 cores an SM (the whitepapers of Turing,
-/// GA102 and Ada).
+/// TU104, GA102, AD102, AD104, GB202: two FP64 cores an SM (the whitepapers of
+/// Turing, GA102, Ada and RTX Blackwell).
 const FEW_FP64: u32 = 2;
 
 /// The boost clock and the highest, MHz.
@@ -201,6 +213,10 @@ pub const MODELS: &[Model] = &[
     row("NVIDIA A40", FEW_FP64, 84, same(1740), 37.4 / 64.0, (48, 696)),
     // T4 datasheet: 2560 cores (64 an SM), FP32 8.1; product brief: 1590 MHz, 320 GB/s.
     row("Tesla T4", FEW_FP64, 40, same(1590), 8.1 / 32.0, (16, 320)),
+    // RTX Blackwell whitepaper: 170 SMs, 2407 MHz, FP32 104.8, 1792 GB/s; highest clock: driver.
+    row("NVIDIA GeForce RTX 5090", FEW_FP64, 170, (2407, 3090), 104.8 / 64.0, (32, 1792)),
+    // RTX PRO 6000 datasheet: 24064 cores, FP32 125, 96 GB, 1792 GB/s; clocks: driver.
+    row("NVIDIA RTX PRO 6000 Blackwell Workstation Edition", FEW_FP64, 188, (2617, 3090), 125.0 / 64.0, (96, 1792)),
     // Ada whitepaper: 128 SMs, 2520 MHz, FP32 82.6, 1008 GB/s; highest clock: driver.
     row("NVIDIA GeForce RTX 4090", FEW_FP64, 128, (2520, 3105), 82.6 / 64.0, (24, 1008)),
     // GA102 whitepaper: 82 SMs, 1695 MHz, FP32 35.6, 936 GB/s; highest clock: driver.

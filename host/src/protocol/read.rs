@@ -6,6 +6,8 @@
 //! objects are errors.
 //! Deliberately lacks: everything that needs two fields at once.
 
+pub(super) use parts::{commitment_fields_of, opening_fields_of};
+
 use super::challenge::Challenge;
 use super::digest::{Digest, Uuid, hex_array_from};
 use super::evidence::CANONICAL_BYTES_MAX;
@@ -165,6 +167,8 @@ macro_rules! object_seed {
         }
     };
 }
+
+mod parts;
 
 #[derive(Clone, Copy)]
 struct ResultSeed<'a>(&'a Limits);

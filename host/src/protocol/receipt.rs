@@ -3,7 +3,7 @@
 //! Guarantees: [`Receipt::check`] passes only for the challenge's own
 //! validator, this commitment and coin, and an arrival before the challenge
 //! expired.
-//! Deliberately lacks: signing. Sessions do that, with
+//! Deliberately lacks: signing. Identities do that, over
 //! [`super::signature::receipt_message`].
 
 use super::challenge::{Challenge, INTEGER_MAX};
@@ -91,6 +91,11 @@ impl Receipt {
             return Err(malformed(&"arrived_unix_ms is 2^53 or more, or the coin is zero"));
         }
         Ok(receipt)
+    }
+
+    /// The receipt as JSON, without white space.
+    pub fn to_json(&self) -> String {
+        serde_json::to_string(self).expect("a receipt has string keys and no reals")
     }
 
     /// Whether it shows that `commitment` was held before `coin` was drawn.

@@ -87,7 +87,7 @@ pub struct Rejection {
 }
 
 impl Rejection {
-    pub(super) fn new(reason: Reason, detail: impl Into<String>) -> Self {
+    pub(crate) fn new(reason: Reason, detail: impl Into<String>) -> Self {
         Self { reason, detail: printable(&detail.into()) }
     }
     /// The stable kebab-case name.

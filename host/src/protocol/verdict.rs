@@ -3,38 +3,60 @@
 //! Guarantees: "proven" is said only of what the checks and the bound carry;
 //! device names and counters are "claimed", and so are durations outside a live
 //! session; numbers are rounded to the weaker side; what was not checked is
-//! listed.
-//! Deliberately lacks: policy. Whether a verdict earns anything is the
-//! caller's business.
+//! listed; a policy can turn a verified result into a rejected one and never the
+//! other way.
+//! Deliberately lacks: policy of its own. [`Verdict::judged`] takes a
+//! [`Judgement`]; whether a verdict earns anything is the caller's business.
 
 use super::bound::{Bound, Grinding, OmittedShare};
 use super::digest::Digest;
 use super::evidence::EvidenceExecutor;
 use super::json::printable;
+use super::judgement::{Judgement, Weight};
 use super::reported;
 use super::time;
 use super::verified::{CoinStanding, Verified};
 use super::verify::Failure;
+use schemars::JsonSchema;
 use serde::Serialize;
 use std::fmt::Write;
 
-/// Version of the JSON form of a [`Verdict`].
-pub const VERDICT_SCHEMA: u32 = 1;
+/// Version of the JSON form of a [`Verdict`]. 2: a policy's part, rejections
+/// without a step, and `work` that can be proven in a rejected result.
+pub const VERDICT_SCHEMA: u32 = 2;
+
+/// The `code` of a result that verified and that a policy rejected; the policy's
+/// reasons have codes of their own.
+pub const REJECTED_BY_POLICY: &str = "rejected-by-policy";
+
+/// What facts are about: every `subject`.
+pub const SUBJECTS: [&str; 10] = [
+    "work",
+    "session",
+    "signature",
+    "miner",
+    "limit",
+    "elapsed",
+    "rate",
+    "floor",
+    "lane",
+    "finding",
+];
 
 /// How a verification ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Outcome {
     /// Every check passed.
     Verified,
-    /// A check failed.
+    /// A check failed, or the validator's policy rejects what passed.
     Rejected,
     /// The verifier failed: nothing is said of the result.
     CouldNotRun,
 }
 
 /// What the checks say of the work.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Work {
     /// The bound is below 1 for the share asked about.
@@ -44,7 +66,7 @@ pub enum Work {
 }
 
 /// How well a fact is founded.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Grade {
     /// Follows from what was recomputed or from a signature.
@@ -56,7 +78,7 @@ pub enum Grade {
 }
 
 /// One graded statement.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
 pub struct Fact {
     /// How well founded.
     pub grade: Grade,
@@ -67,7 +89,7 @@ pub struct Fact {
 }
 
 /// The verdict on one result.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
 pub struct Verdict {
     /// [`VERDICT_SCHEMA`].
     pub schema: u32,
@@ -78,7 +100,7 @@ pub struct Verdict {
     /// The stable name of the reason for a rejection.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub code: Option<&'static str>,
-    /// The step that rejected, 1 … 7.
+    /// The step that rejected, 1 … 7; none where a policy did.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub step: Option<u8>,
     /// What was expected and found, or why it could not run.
@@ -103,6 +125,9 @@ pub struct Verdict {
     pub facts: Vec<Fact>,
     /// Checks that the circumstances did not allow.
     pub not_checked: Vec<String>,
+    /// What the validator's policy said, where there is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub policy: Option<Judgement>,
 }
 
 impl Verdict {
@@ -122,6 +147,12 @@ impl Verdict {
         }
     }
 
+    /// The rejection of a live session that brought no complete result, or of a
+    /// miner that cannot be reached: `code` is stable, and no step found it.
+    pub fn rejected_session(code: &'static str, detail: String) -> Self {
+        Self { code: Some(code), detail: Some(detail), ..Self::empty(Outcome::Rejected) }
+    }
+
     fn empty(outcome: Outcome) -> Self {
         Self {
             schema: VERDICT_SCHEMA,
@@ -137,7 +168,26 @@ impl Verdict {
             openings: None,
             facts: Vec::new(),
             not_checked: Vec::new(),
+            policy: None,
         }
+    }
+
+    /// The verdict with a policy's word added: a verified result that the policy
+    /// rejects is rejected, with the code [`REJECTED_BY_POLICY`]. What was shown of the
+    /// work stays.
+    pub fn judged(self, judgement: Judgement) -> Self {
+        if self.outcome == Outcome::Verified && judgement.rejects() {
+            let codes: Vec<_> = judgement.rejecting().map(|reason| reason.code).collect();
+            let detail = format!("policy {:?} rejects it for {}", judgement.policy, listed(codes));
+            return Self {
+                outcome: Outcome::Rejected,
+                code: Some(REJECTED_BY_POLICY),
+                detail: Some(detail),
+                policy: Some(judgement),
+                ..self
+            };
+        }
+        Self { policy: Some(judgement), ..self }
     }
 
     fn of_verified(verified: &Verified, share: OmittedShare) -> Self {
@@ -145,7 +195,7 @@ impl Verdict {
         let work = if bound.is_below_one() { Work::Proven } else { Work::NotProven };
         let mut facts = vec![work_fact(verified, bound)];
         facts.extend(live_fact(verified));
-        facts.extend(signature_fact(verified));
+        facts.push(miner_fact(verified));
         facts.extend(time_facts(verified, bound));
         facts.extend(claims(verified));
         let warnings = reported::warnings(verified.evidence());
@@ -172,9 +222,19 @@ impl Verdict {
                 "VERIFIED, BUT WORK NOT PROVEN: every check passed, yet they are too few to show anything\n"
                     .to_owned()
             }
+            (Outcome::Rejected, work) if self.code == Some(REJECTED_BY_POLICY) => {
+                let work = match work {
+                    Work::Proven => "every check passed, the work is proven",
+                    Work::NotProven => "every check passed, the work is not proven",
+                };
+                format!("REJECTED BY POLICY: {work}\n")
+            }
             (Outcome::Rejected, _) => {
-                let (code, step) = (self.code.unwrap_or_default(), self.step.unwrap_or_default());
-                format!("REJECTED: {code} (step {step})\n")
+                let place = match self.step {
+                    Some(step) => format!("step {step}"),
+                    None => "session".to_owned(),
+                };
+                format!("REJECTED: {} ({place})\n", self.code.unwrap_or_default())
             }
             (Outcome::CouldNotRun, _) => "COULD NOT RUN: no verdict on the result\n".to_owned(),
         };
@@ -190,6 +250,20 @@ impl Verdict {
         }
         if let Some(commitment) = &self.commitment {
             line("result", &commitment.to_string());
+        }
+        if let Some(policy) = &self.policy {
+            let said = match policy.reasons.len() {
+                0 => "nothing against it".to_owned(),
+                _ => String::new(),
+            };
+            line("policy", format!("{} ({}) {said}", policy.policy, policy.policy_digest).trim());
+            for reason in &policy.reasons {
+                let weight = match reason.weight {
+                    Weight::Reject => "rejects",
+                    Weight::Warn => "warns",
+                };
+                line(weight, &format!("{}: {}", reason.code, reason.text));
+            }
         }
         for fact in &self.facts {
             let grade = match fact.grade {
@@ -207,6 +281,7 @@ impl Verdict {
 }
 
 fn fact(grade: Grade, subject: &'static str, text: impl Into<String>) -> Fact {
+    debug_assert!(SUBJECTS.contains(&subject), "{subject} is missing in SUBJECTS");
     Fact { grade, subject, text: text.into() }
 }
 
@@ -282,12 +357,15 @@ fn live_fact(verified: &Verified) -> Option<Fact> {
     }
 }
 
-fn signature_fact(verified: &Verified) -> Option<Fact> {
-    let miner = verified.challenge().spec().miner_id?;
+fn miner_fact(verified: &Verified) -> Fact {
+    let Some(miner) = verified.challenge().spec().miner_id else {
+        let text = "who did it: not bound to a miner, as the challenge names no key";
+        return fact(Grade::Claimed, "miner", text);
+    };
     let text = format!(
         "the holder of key {miner} signed this commitment (whose device did the work isn't shown)"
     );
-    Some(fact(Grade::Proven, "signature", text))
+    fact(Grade::Proven, "signature", text)
 }
 
 fn time_facts(verified: &Verified, bound: Bound) -> Vec<Fact> {
@@ -328,6 +406,18 @@ fn time_facts(verified: &Verified, bound: Bound) -> Vec<Fact> {
     facts
 }
 
+/// "a, b and 2 more", each once.
+fn listed(mut names: Vec<&str>) -> String {
+    const SHOWN: usize = 4;
+    names.dedup();
+    let more = names.len().saturating_sub(SHOWN);
+    names.truncate(SHOWN);
+    match more {
+        0 => names.join(", "),
+        _ => format!("{} and {more} more", names.join(", ")),
+    }
+}
+
 /// Four significant digits, towards zero.
 fn rounded_down(number: f64) -> f64 {
     let unit = 10_f64.powi(number.log10().floor() as i32 - 3);
@@ -359,6 +449,12 @@ fn not_checked(verified: &Verified) -> Vec<String> {
     let mut absent = Vec::new();
     if !verified.is_from_issuer() {
         absent.push("whether this challenge was issued, and answered only once: the issuer's record is not at hand".to_owned());
+    }
+    if verified.challenge().spec().miner_id.is_none() {
+        absent.push(
+            "whose result this is: the challenge names no miner, so it is not bound to a miner"
+                .to_owned(),
+        );
     }
     if verified.arrival_unix_s().is_none() {
         absent.push("arrival before the challenge expired: no time of arrival is known".to_owned());

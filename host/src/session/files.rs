@@ -5,7 +5,7 @@
 //! What was read is not interpreted here.
 
 use std::fs::File;
-use std::io::{self, Read, Write};
+use std::io::{self, BufWriter, Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -190,14 +190,28 @@ fn target(path: &Path) -> io::Result<Target> {
 /// # Errors
 /// [`WriteError`] with the file system's words.
 pub fn write_atomically(path: &Path, text: &str) -> Result<(), WriteError> {
+    write_atomically_with(path, |out| writeln!(out, "{text}"))
+}
+
+/// Does the same with whatever `write` writes, for what should not be held in
+/// memory as a whole. An error of `write` leaves the old file.
+///
+/// # Errors
+/// [`WriteError`] with the file system's words, or those of `write`.
+pub fn write_atomically_with(
+    path: &Path,
+    write: impl FnOnce(&mut dyn Write) -> io::Result<()>,
+) -> Result<(), WriteError> {
     let failed = |cause| WriteError { path: path.to_owned(), cause };
     let Target::File { path: file_path, folder } = target(path).map_err(failed)? else {
         let mut special = File::options().write(true).open(path).map_err(failed)?;
-        return writeln!(special, "{text}").map_err(failed);
+        return write(&mut special).map_err(failed);
     };
     let _guard = no_write_under_way();
-    let mut file = new_file(&folder).map_err(failed)?;
-    writeln!(file, "{text}").and_then(|()| file.as_file().sync_all()).map_err(failed)?;
+    let mut file = BufWriter::new(new_file(&folder).map_err(failed)?);
+    write(&mut file).map_err(failed)?;
+    let file = file.into_inner().map_err(|error| failed(error.into_error()))?;
+    file.as_file().sync_all().map_err(failed)?;
     file.persist(file_path).map_err(|error| failed(error.error))?;
     Ok(())
 }

@@ -145,7 +145,8 @@ pub fn commit(
     options: &MineOptions<'_>,
     progress: &Progress<'_>,
 ) -> Result<Committed, MineError> {
-    let signer = check_open(challenge, jiff::Timestamp::now().as_second(), options.identity)?;
+    check_open(challenge, jiff::Timestamp::now().as_second())?;
+    let signer = signer(challenge, options.identity)?;
     let facts: Vec<LaneFacts> = executors.iter().map(|lane| lane.facts().clone()).collect();
     for (lane, facts) in facts.iter().enumerate() {
         check_fit(challenge, lane, facts)?;
@@ -187,24 +188,30 @@ pub fn commit(
     Ok(Committed { challenge, commitment, lanes, evidence, miner_signature, execution })
 }
 
-/// Who signs the answer, if anyone must; an error where it cannot be answered
-/// any more, or not by `identity`.
-fn check_open<'a>(
+/// Who signs the answer: nobody where the challenge names no miner.
+///
+/// # Errors
+/// [`MineError::NamedMiner`] and [`MineError::OtherMiner`]: the challenge is not
+/// `identity`'s to answer.
+pub fn signer<'a>(
     challenge: &Challenge,
-    now_unix_s: i64,
     identity: Option<&'a SigningIdentity>,
 ) -> Result<Option<&'a SigningIdentity>, MineError> {
-    let spec = challenge.spec();
-    if now_unix_s >= challenge.expires_at_unix_s() {
-        return Err(MineError::Expired { expires_at: spec.expires_at.clone() });
-    }
-    let Some(miner_id) = spec.miner_id else { return Ok(None) };
+    let Some(miner_id) = challenge.spec().miner_id else { return Ok(None) };
     match identity {
         None => Err(MineError::NamedMiner { miner_id }),
         Some(identity) if identity.public() != miner_id => {
             Err(MineError::OtherMiner { miner_id, own: identity.public() })
         }
         signer => Ok(signer),
+    }
+}
+
+fn check_open(challenge: &Challenge, now_unix_s: i64) -> Result<(), MineError> {
+    let expires_at = || challenge.spec().expires_at.clone();
+    match now_unix_s >= challenge.expires_at_unix_s() {
+        true => Err(MineError::Expired { expires_at: expires_at() }),
+        false => Ok(()),
     }
 }
 
@@ -285,8 +292,8 @@ mod tests {
     fn the_last_second_is_too_late() {
         let challenge = issue(&Request::default()).unwrap();
         let end = challenge.expires_at_unix_s();
-        assert!(check_open(&challenge, end - 1, None).unwrap().is_none());
-        assert!(matches!(check_open(&challenge, end, None), Err(MineError::Expired { .. })));
+        assert!(check_open(&challenge, end - 1).is_ok());
+        assert!(matches!(check_open(&challenge, end), Err(MineError::Expired { .. })));
     }
 
     #[test]
@@ -294,7 +301,6 @@ mod tests {
         let [own, other] = [(); 2].map(|()| SigningIdentity::generate().unwrap());
         let named = Request { miner_id: Some(own.public()), ..Request::default() };
         let (named, open) = (issue(&named).unwrap(), issue(&Request::default()).unwrap());
-        let signer = |challenge, identity| check_open(challenge, 0, identity);
         assert!(signer(&named, Some(&own)).unwrap().is_some());
         assert!(signer(&open, Some(&own)).unwrap().is_none());
         assert!(matches!(signer(&named, None), Err(MineError::NamedMiner { .. })));

@@ -1,26 +1,42 @@
 //! What can be typed, one file a command. Types only: nothing is opened, resolved
 //! or computed here.
 
+mod ask;
 mod bench;
 mod challenge;
 mod detect;
+mod export;
 mod gpus;
 mod inspect;
+mod key;
+mod ledger;
 mod parse;
+mod policy;
+mod respond;
 mod run;
+mod schema;
 mod selftest;
+mod validate;
 mod verify;
 
+pub use ask::Ask;
 pub use bench::Bench;
 pub use challenge::Challenge;
 pub use detect::Detect;
+pub use export::Export;
 pub use gpus::Gpus;
 pub use inspect::Inspect;
+pub use key::{Key, KeyAction};
+pub use ledger::{Action as LedgerAction, Ledger, State as LedgerState};
+pub use policy::{Policy, PolicyAction, PolicyCheck, PolicyInit, Sizing};
+pub use respond::Respond;
 pub use run::{Executor, Run};
+pub use schema::{Schema, SchemaDocument};
 pub use selftest::Selftest;
+pub use validate::Validate;
 pub use verify::{Arrival, Recomputer, Verify};
 
-use clap::{Parser, Subcommand, ValueEnum};
+use clap::{Parser, Subcommand, ValueEnum, ValueHint};
 
 const EXIT_CODES: &str = "\
 Exit codes:
@@ -47,6 +63,17 @@ pub struct Cli {
         hide_possible_values = true
     )]
     pub color: Color,
+    /// The validator's ledger: a file, postgres://USER@HOST/DATABASE, `default`, `none`
+    // Neither its value nor that of the variable is shown: it may hold a password.
+    #[arg(
+        long,
+        global = true,
+        value_name = "LOCATION",
+        env = "ATTEST_LEDGER",
+        hide_env_values = true,
+        value_hint = ValueHint::FilePath
+    )]
+    pub ledger: Option<String>,
     /// What to do
     #[command(subcommand)]
     pub command: Command,
@@ -75,8 +102,22 @@ pub enum Command {
     Run(Run),
     /// Check a result against its challenge
     Verify(Verify),
+    /// Hold a live session with a miner: challenge, commitment, coin, verdict
+    Validate(Box<Validate>),
+    /// Answer live sessions of validators
+    Respond(Respond),
+    /// Show what a validator has on record, and forget what is old
+    Ledger(Ledger),
     /// Show a token or a result in plain words
     Inspect(Inspect),
+    /// Make a signing key, or show its public half
+    Key(Key),
+    /// Wrap a result as a signed in-toto attestation, or check one
+    Export(Box<Export>),
+    /// Print or check a validator's policy
+    Policy(Policy),
+    /// Print the JSON Schema of what --json prints
+    Schema(Schema),
     /// Check every executor and kernel variant present against the oracle
     Selftest(Selftest),
     /// Measure the GPU's kernels beside its ceilings and cuBLAS, and verification on the CPU

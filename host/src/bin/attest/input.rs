@@ -4,6 +4,7 @@ use crate::outcome::Result;
 use anyhow::bail;
 use attest::executor::gpu::{PtxFile, PtxFileError};
 use attest::protocol::challenge::{Challenge, TOKEN_BYTES_MAX};
+use attest::protocol::receipt::Receipt;
 use attest::session::files::Source;
 use std::path::PathBuf;
 
@@ -19,6 +20,18 @@ pub fn challenge(typed: &str) -> Result<Challenge> {
         bail!("{} holds no token\nIssue one with `attest challenge`.", source.name());
     }
     Ok(Challenge::from_token(&token)?)
+}
+
+/// Longest receipt file in bytes; a receipt has a fraction of it.
+const RECEIPT_BYTES_MAX: u64 = 4096;
+
+/// Reads the receipt that `--receipt` names.
+///
+/// # Errors
+/// An unreadable source, or no receipt.
+pub fn receipt(path: &str) -> Result<Receipt> {
+    let text = Source::of_path(path).read_text(RECEIPT_BYTES_MAX)?;
+    Ok(Receipt::from_json(text.as_bytes())?)
 }
 
 /// Reads the files that `--ptx` names.

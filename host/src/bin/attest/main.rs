@@ -5,6 +5,7 @@
 mod args;
 mod commands;
 mod input;
+mod ledger;
 mod outcome;
 mod paint;
 mod progress;
@@ -18,12 +19,20 @@ fn main() -> ExitCode {
     let cli = Cli::parse();
     init_log();
     let color = cli.color;
+    let ledger = cli.ledger.as_deref();
     let result = match cli.command {
         Command::Detect(args) => commands::detect::run(&args),
-        Command::Challenge(args) => commands::challenge::run(*args),
+        Command::Challenge(args) => commands::challenge::run(*args, ledger),
         Command::Run(args) => commands::run::run(&args),
-        Command::Verify(args) => commands::verify::run(&args, color),
+        Command::Verify(args) => commands::verify::run(&args, ledger, color),
+        Command::Ledger(args) => commands::ledger::run(&args, ledger),
+        Command::Validate(args) => commands::validate::run(&args, ledger, color),
+        Command::Respond(args) => commands::respond::run(&args),
         Command::Inspect(args) => commands::inspect::run(&args),
+        Command::Key(args) => commands::key::run(&args),
+        Command::Export(args) => commands::export::run(&args, color),
+        Command::Policy(args) => commands::policy::run(&args),
+        Command::Schema(args) => commands::schema::run(&args),
         Command::Selftest(args) => commands::selftest::run(&args, color),
         Command::Bench(args) => commands::bench::run(&args, color),
         Command::Demo => commands::demo::run(color),

@@ -26,7 +26,7 @@ pub(super) fn retreat(
 mod tests {
     use super::*;
     use crate::protocol::plan::Shape;
-    use gpu_kernels::abi::GEMM_M16N8K8;
+    use gpu_kernels::abi::GEMM_M16N8K16;
 
     #[test]
     fn each_step_is_smaller_and_there_is_a_last_one() {
@@ -34,7 +34,7 @@ mod tests {
             shape: Shape { dim: 1024, products: 10 },
             free_bytes: 16 << 30,
             sm_count: 132,
-            gemm: GEMM_M16N8K8,
+            gemm: GEMM_M16N8K16,
             chunk_products_max: None,
             ring_slots_max: None,
         };
@@ -59,7 +59,7 @@ mod tests {
             shape: Shape { dim: 1024, products: 64 },
             free_bytes: 16 << 30,
             sm_count: 132,
-            gemm: GEMM_M16N8K8,
+            gemm: GEMM_M16N8K16,
             chunk_products_max: None,
             ring_slots_max: None,
         };

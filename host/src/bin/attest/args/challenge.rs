@@ -1,7 +1,6 @@
 //! Arguments of `attest challenge`.
 
-use super::parse;
-use attest::protocol::digest::Digest;
+use super::{Ask, Sizing};
 use clap::{Args, ValueHint};
 use std::path::PathBuf;
 
@@ -10,58 +9,26 @@ Examples:
   attest challenge
   attest challenge --dim 4096 --matrices 8 --iterations 100 --out token.txt
   attest challenge --gpu-count 4 --gpu-model 'NVIDIA H200' --max-duration 45s
+  attest challenge --policy policy.toml --model 'NVIDIA H200' --seconds 30
   attest challenge --from-file spec.json --expires-in 10m
+  attest challenge --ledger default
+
+With --ledger (or ATTEST_LEDGER) the challenge is on record before it is printed.
 
 SPEC.json is an object with any of the challenge's fields (docs/protocol.md).
-Options that are typed win over the file, and the file over the defaults.";
+Options that are typed win over the file, the file over what --policy sizes,
+and that over the defaults.";
 
 /// `attest challenge`. Absent options are the file's, then the defaults.
 #[derive(Debug, Args)]
 #[command(after_help = CHALLENGE_EXAMPLES)]
 pub struct Challenge {
-    /// Rows and columns of each matrix: a multiple of 128, up to 32768 [default: 1024]
-    #[arg(long, value_name = "N")]
-    pub dim: Option<u64>,
-    /// Products in one iteration, up to 4096 [default: 8]
-    #[arg(long, value_name = "M")]
-    pub matrices: Option<u64>,
-    /// Iterations in the chain, up to 1000000 [default: 100]
-    #[arg(long, value_name = "T")]
-    pub iterations: Option<u64>,
-    /// Iterations between the points where all lanes exchange digests [default: 10, or T if less]
-    #[arg(long, value_name = "S")]
-    pub sync: Option<u64>,
-    /// Share of iterations that is sampled, in steps of 0.000001 [default: 1]
-    #[arg(long, value_name = "RATE", value_parser = parse::parse_share)]
-    pub sample_rate: Option<f64>,
-    /// Leaves drawn in each sampled iteration of each lane
-    /// [default: so many that all lanes and iterations have at least 1000]
-    #[arg(long, value_name = "K")]
-    pub samples: Option<u64>,
-    /// How long the token is valid, as 90s, 10m, 1h30m [default: 1h]
-    #[arg(long, value_name = "DURATION", value_parser = parse::parse_duration_s)]
-    pub expires_in: Option<u64>,
-    /// Exactly so many lanes (GPUs) must take part, up to 64
-    #[arg(long, value_name = "G")]
-    pub gpu_count: Option<u64>,
-    /// The device name that every lane must report
-    #[arg(long, value_name = "NAME")]
-    pub gpu_model: Option<String>,
-    /// Bytes of device memory that every lane must report
-    #[arg(long, value_name = "BYTES")]
-    pub min_memory: Option<u64>,
-    /// Longest time from sending the challenge to holding the result, as 500ms, 45s
-    #[arg(long, value_name = "DURATION", value_parser = parse::parse_duration_ms)]
-    pub max_duration: Option<u64>,
-    /// Share of each lane's SMs that must have done work, 0 to 1
-    #[arg(long, value_name = "SHARE", value_parser = parse::parse_share)]
-    pub min_sm_utilization: Option<f64>,
-    /// Ed25519 public key of the only miner that may answer (64 hex digits)
-    #[arg(long, value_name = "KEY")]
-    pub miner_id: Option<Digest>,
-    /// Ed25519 public key of the validator (64 hex digits)
-    #[arg(long, value_name = "KEY")]
-    pub validator_id: Option<Digest>,
+    /// What it asks for
+    #[command(flatten)]
+    pub ask: Ask,
+    /// By a policy
+    #[command(flatten)]
+    pub sizing: Sizing,
     /// Take fields from this JSON file (- for standard input)
     #[arg(long, value_name = "SPEC.json", value_hint = ValueHint::FilePath)]
     pub from_file: Option<String>,

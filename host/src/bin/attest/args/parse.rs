@@ -2,6 +2,7 @@
 
 use super::Arrival;
 use attest::protocol::bound::OmittedShare;
+use attest::protocol::digest::Uuid;
 use std::time::Duration;
 
 pub(super) fn parse_turn(text: &str) -> Result<Duration, String> {
@@ -35,6 +36,24 @@ pub(super) fn parse_duration_ms(text: &str) -> Result<u64, String> {
         return Err("expected whole milliseconds, such as 500ms, 45s or 10m".to_owned());
     }
     u64::try_from(duration.as_millis()).map_err(|_| "too long".to_owned())
+}
+
+/// A duration that may be given in days, which not every day's length is.
+pub(super) fn parse_age(text: &str) -> Result<Duration, String> {
+    let days = text.strip_suffix('d').and_then(|days| days.parse::<u32>().ok());
+    match days {
+        Some(days @ 1..) => Ok(Duration::from_secs(u64::from(days) * 86_400)),
+        _ => parse_duration(text).map_err(|_| "expected an age such as 90m, 12h or 90d".to_owned()),
+    }
+}
+
+/// A device's UUID as `nvidia-smi -L` prints it, or its 32 hex digits.
+pub(super) fn parse_uuid(text: &str) -> Result<Uuid, String> {
+    let digits = text.strip_prefix("GPU-").or(text.strip_prefix("MIG-")).unwrap_or(text);
+    let digits = digits.replace('-', "").to_ascii_lowercase();
+    digits
+        .parse()
+        .map_err(|_| "expected a UUID such as GPU-6a1f0f0e-1f5c-4d1b-9a64-0c4dcbd8a1d1".into())
 }
 
 pub(super) fn parse_share(text: &str) -> Result<f64, String> {
@@ -72,6 +91,23 @@ mod tests {
             assert!(parse_duration_ms(bad).is_err(), "{bad:?}");
         }
         assert!(parse_duration_s("500ms").is_err());
+    }
+
+    #[test]
+    fn ages_have_days() {
+        assert_eq!(parse_age("90d"), Ok(Duration::from_secs(90 * 86_400)));
+        assert_eq!(parse_age("12h"), Ok(Duration::from_secs(12 * 3600)));
+        for bad in ["", "d", "0d", "-1d", "90", "99999999999d"] {
+            assert!(parse_age(bad).is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn uuids_are_read_as_they_are_printed() {
+        let uuid = Uuid([0xab; 16]);
+        assert_eq!(parse_uuid("GPU-ABababab-abab-abab-abab-abababababab"), Ok(uuid));
+        assert_eq!(parse_uuid(&uuid.to_string()), Ok(uuid));
+        assert!(parse_uuid("GPU-ab").is_err() && parse_uuid("").is_err());
     }
 
     #[test]

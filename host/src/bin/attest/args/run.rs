@@ -36,6 +36,7 @@ Examples:
   attest challenge --dim 512 | attest run --challenge - --executor cpu > result.json
   attest run --challenge eyJ2ZXJ... --devices 0,2
   attest run --challenge @token.txt --out result.json --checkpoint run.ckpt
+  attest run --challenge @token.txt --key miner.pem
   GPU_COUNT=8 attest run --challenge @token.txt --out result.json
 
 The result goes to standard output (or --out), all else to standard error.
@@ -56,6 +57,9 @@ pub struct Run {
     /// CUDA device indices, one lane each, in this order [default: all]
     #[arg(long, value_name = "LIST", value_delimiter = ',')]
     pub devices: Option<Vec<u32>>,
+    /// The miner's key file: signs the result where the challenge names its miner
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub key: Option<PathBuf>,
     #[command(flatten)]
     pub gpus: Gpus,
     /// Measure memory and link bandwidths first and report them: the validator's

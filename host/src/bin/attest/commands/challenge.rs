@@ -1,5 +1,7 @@
 //! `attest challenge`: issues a challenge and prints its token.
 
+use super::ledger::now_unix_ms;
+use super::policy;
 use crate::args;
 use crate::outcome::{Done, Result, print};
 use anyhow::anyhow;
@@ -14,8 +16,9 @@ const SPEC_BYTES_MAX: u64 = 64 << 10;
 /// Issues the challenge and prints or writes its token.
 ///
 /// # Errors
-/// An unreadable file, a bound that does not hold, no random bytes.
-pub fn run(args: args::Challenge) -> Result {
+/// An unreadable file, a bound that does not hold, no random bytes, a ledger that
+/// fails.
+pub fn run(args: args::Challenge, ledger: Option<&str>) -> Result {
     let from_file = match &args.from_file {
         Some(path) => read_request(&Source::of_path(path))?,
         None => Request::default(),
@@ -24,32 +27,18 @@ pub fn run(args: args::Challenge) -> Result {
         tracing::warn!("the nonce comes from the file: a nonce must serve one challenge only");
     }
     let out = args.out.clone();
-    let challenge = issue::issue(&request_of(args).or(from_file))?;
+    let ledger = crate::ledger::chosen(ledger)?;
+    let request = policy::sized(&args.sizing, args.ask.request().or(from_file))?;
+    let challenge = issue::issue(&request)?;
+    // On record before anybody can answer it.
+    if let Some(ledger) = ledger {
+        ledger.issue(&challenge, challenge.token(), now_unix_ms())?;
+    }
     match out {
         Some(path) => files::write_atomically(&path, challenge.token())?,
         None => print(&format!("{}\n", challenge.token()))?,
     }
     Ok(Done::Ok)
-}
-
-fn request_of(args: args::Challenge) -> Request {
-    Request {
-        matrix_dim: args.dim,
-        num_matrices: args.matrices,
-        num_iterations: args.iterations,
-        sync_interval: args.sync,
-        verification_sample_rate: args.sample_rate,
-        samples_per_iteration: args.samples,
-        valid_for_s: args.expires_in,
-        gpu_count: args.gpu_count,
-        gpu_model: args.gpu_model,
-        min_memory_bytes: args.min_memory,
-        max_duration_ms: args.max_duration,
-        min_sm_utilization: args.min_sm_utilization,
-        miner_id: args.miner_id,
-        validator_id: args.validator_id,
-        ..Request::default()
-    }
 }
 
 fn read_request(source: &Source) -> Result<Request> {

@@ -7,10 +7,33 @@ pub mod challenge;
 pub mod completions;
 pub mod demo;
 pub mod detect;
+pub mod export;
 pub mod inspect;
+pub mod key;
+pub mod ledger;
+pub mod policy;
+pub mod respond;
 pub mod run;
 mod run_timing;
+pub mod schema;
 pub mod selftest;
 mod stress;
 mod summary;
+pub mod validate;
 pub mod verify;
+mod verify_as_issuer;
+
+/// What live sessions run on.
+///
+/// # Errors
+/// The system gives no threads.
+fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
+    Ok(tokio::runtime::Builder::new_multi_thread().enable_all().build()?)
+}
+
+/// Ends when a signal has come.
+async fn stopped(stop: &crate::signals::Stop) {
+    while !stop.flag().load(std::sync::atomic::Ordering::SeqCst) {
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+}

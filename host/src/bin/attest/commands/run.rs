@@ -10,11 +10,12 @@ use crate::{input, progress};
 use anyhow::bail;
 use attest::evidence::{MachineOptions, MeasureBandwidth};
 use attest::executor::lanes::{RunError, RunOptions};
+use attest::identity::SigningIdentity;
 use attest::protocol::challenge::Challenge;
 use attest::session::checkpoint::{self, CheckpointOptions};
 use attest::session::executors::{Choice, Chosen, choose_again};
 use attest::session::files;
-use attest::session::mine::{MineError, MineOptions, Mined, mine};
+use attest::session::mine::{MineError, MineOptions, Mined, mine, signer};
 use std::io::IsTerminal as _;
 use std::time::Duration;
 
@@ -24,12 +25,19 @@ use std::time::Duration;
 /// Everything that keeps a result from being made or written.
 pub fn run(args: &args::Run) -> Result {
     let stop = Stop::listen()?;
+    let identity = args.key.as_deref().map(SigningIdentity::read).transpose()?;
     let challenge = input::challenge(&args.challenge)?;
+    // Known before any device is looked for.
+    let signs = signer(&challenge, identity.as_ref())?.is_some();
+    if identity.is_some() && !signs {
+        note("note: the challenge names no miner, so the result is not signed");
+    }
     // Hours of work are not to end at a folder that isn't there.
     args.out.as_deref().map(files::check_writable).transpose()?;
     let before = args.checkpoint.as_deref().map(checkpoint::uuids).transpose()?.flatten();
+    let choice = choice(args.executor, args.devices.as_ref())?;
     let Chosen { executors, no_gpu, notes } =
-        choose_again(&choice(args)?, &args.gpus.rules(), &challenge, before.as_deref())?;
+        choose_again(&choice, &args.gpus.rules(), &challenge, before.as_deref())?;
     if let Some(no_gpu) = no_gpu {
         let text = no_gpu.to_string();
         note(&format!("note: {}: executing on the CPU", text.lines().next().unwrap_or_default()));
@@ -40,6 +48,7 @@ pub fn run(args: &args::Run) -> Result {
     });
     let options = MineOptions {
         run: RunOptions { stop: stop.flag().clone(), ..RunOptions::default() },
+        identity: identity.as_ref(),
         checkpoint,
         notes,
         machine: MachineOptions {
@@ -83,14 +92,18 @@ fn summarise(challenge: &Challenge, mined: &Mined, verbose: bool) {
     }
 }
 
-fn choice(args: &args::Run) -> Result<Choice> {
-    Ok(match (args.executor, &args.devices) {
+/// What was asked for with --executor and --devices.
+///
+/// # Errors
+/// Devices for a CPU.
+pub fn choice(executor: args::Executor, devices: Option<&Vec<u32>>) -> Result<Choice> {
+    Ok(match (executor, devices) {
         (args::Executor::Cpu, Some(_)) => {
             bail!("--devices names GPUs and --executor cpu uses none\nLeave one of them out.")
         }
         (args::Executor::Cpu, None) => Choice::Cpu,
         (args::Executor::Auto, None) => Choice::Auto,
-        (_, devices) => Choice::Gpus(devices.clone().unwrap_or_default()),
+        (_, devices) => Choice::Gpus(devices.cloned().unwrap_or_default()),
     })
 }
 

@@ -3,6 +3,8 @@
 //! A result of the wrong form is a verdict, too: rejected in step 1. Only a
 //! fault on this side (no file, no GPU, no token) is none.
 
+use super::policy;
+use super::verify_as_issuer;
 use crate::args::{self, Arrival, Color, Recomputer};
 use crate::outcome::{Done, Result, print, print_json};
 use crate::paint::{Paint, wrapped};
@@ -10,12 +12,12 @@ use crate::{input, progress};
 use anyhow::{bail, ensure};
 use attest::executor::cpu::CpuVerifier;
 use attest::executor::gpu::{self, GpuExecutor, GpuOptions, GpuVerifier};
+use attest::policy::Policy;
 use attest::protocol::challenge::Challenge;
-use attest::protocol::circumstances::Circumstances;
+use attest::protocol::circumstances::{Circumstances, Issuer};
 use attest::protocol::models;
-use attest::protocol::receipt::Receipt;
 use attest::protocol::transcript::{ReadError, ResultDoc};
-use attest::protocol::verdict::Verdict;
+use attest::protocol::verdict::{Outcome, Verdict};
 use attest::protocol::verified::{Extent, Verified};
 use attest::protocol::verify::{
     Failure, Means, Progress, Recompute, RecomputeIteration, verify_with,
@@ -23,48 +25,63 @@ use attest::protocol::verify::{
 use attest::session::files::Source;
 use std::time::Duration;
 
-/// Longest receipt file in bytes; a receipt has a fraction of it.
-const RECEIPT_BYTES_MAX: u64 = 4096;
-
 /// Verifies the result; the exit code is the verdict.
 ///
 /// # Errors
 /// An unreadable source or no means to recompute: no verdict.
-pub fn run(args: &args::Verify, color: Color) -> Result {
+pub fn run(args: &args::Verify, ledger: Option<&str>, color: Color) -> Result {
     let source = Source::of_path(&args.result);
     if source == Source::Stdin && Source::of_text(&args.challenge) == Source::Stdin {
         bail!("result and challenge can't both come from standard input\nPut one into a file.");
     }
+    let policy = args.policy.as_deref().map(policy::read).transpose()?;
     let challenge = input::challenge(&args.challenge)?;
-    let outcome = match ResultDoc::read(source.open()?, &challenge) {
+    let ledger = crate::ledger::chosen(ledger)?;
+    let of_policy = policy.as_ref().map(Policy::omitted_share);
+    let share = args.omitted_share.or(of_policy).unwrap_or_default();
+    let conclude = |outcome: Result<Verified, Failure>| {
+        let verdict = Verdict::of(&outcome, share);
+        let verdict = policy::judged(policy.as_ref(), outcome.as_ref().ok(), verdict);
+        (outcome, verdict)
+    };
+    let (_, verdict) = match ResultDoc::read(source.open()?, &challenge) {
         Err(ReadError::Io(error)) => {
             bail!("cannot read {}: {error}\nCheck the file or the connection.", source.name())
         }
-        Err(form) => Err(Failure::from(form)),
-        Ok(result) => check(args, &challenge, &result)?,
+        Err(form) => conclude(Err(Failure::from(form))),
+        Ok(result) => {
+            let judge = |issuer| check(args, &challenge, &result, issuer).map(conclude);
+            match ledger {
+                None => judge(Issuer::Other)?,
+                Some(ledger) => verify_as_issuer::verify(&*ledger, &challenge, &result, judge)?,
+            }
+        }
     };
-    let verdict = Verdict::of(&outcome, args.omitted_share);
     if args.json {
         print_json(&verdict)?;
     } else {
-        print(&painted(&verdict.render_text(), &outcome, Paint::of(color, &std::io::stdout())))?;
+        print(&painted(&verdict, Paint::of(color, &std::io::stdout())))?;
     }
-    Ok(done(&outcome))
+    Ok(done(&verdict))
 }
 
 /// The exit code of a verification.
-pub fn done(outcome: &Result<Verified, Failure>) -> Done {
-    match outcome {
-        Ok(_) => Done::Ok,
-        Err(Failure::Rejected(_)) => Done::Rejected,
-        Err(Failure::CouldNotRun(_)) => Done::CouldNotRun,
+pub fn done(verdict: &Verdict) -> Done {
+    match verdict.outcome {
+        Outcome::Verified => Done::Ok,
+        Outcome::Rejected => Done::Rejected,
+        Outcome::CouldNotRun => Done::CouldNotRun,
     }
 }
 
 /// The verdict's text with its first line coloured and long lines wrapped.
-pub fn painted(text: &str, outcome: &Result<Verified, Failure>, paint: Paint) -> String {
-    let (headline, rest) = text.split_once('\n').unwrap_or((text, ""));
-    let headline = if outcome.is_ok() { paint.good(headline) } else { paint.bad(headline) };
+pub fn painted(verdict: &Verdict, paint: Paint) -> String {
+    let text = verdict.render_text();
+    let (headline, rest) = text.split_once('\n').unwrap_or((&text, ""));
+    let headline = match verdict.outcome {
+        Outcome::Verified => paint.good(headline),
+        Outcome::Rejected | Outcome::CouldNotRun => paint.bad(headline),
+    };
     format!("{headline}\n{}", wrapped(rest, 15))
 }
 
@@ -72,6 +89,7 @@ fn check(
     args: &args::Verify,
     challenge: &Challenge,
     result: &ResultDoc,
+    issuer: Issuer,
 ) -> Result<Result<Verified, Failure>> {
     if let Some(Arrival::UnixS(unix_s)) = args.arrived_at {
         ensure!(
@@ -81,7 +99,7 @@ fn check(
             challenge.spec().issued_at
         );
     }
-    let receipt = args.receipt.as_deref().map(read_receipt).transpose()?;
+    let receipt = args.receipt.as_deref().map(input::receipt).transpose()?;
     // A receipt has the commitment's own time of arrival. One that does not hold
     // must not switch the check of the arrival off.
     let receipt_holds = receipt
@@ -89,6 +107,7 @@ fn check(
         .zip(result.coin)
         .is_some_and(|(receipt, coin)| receipt.check(challenge, &result.commitment, &coin).is_ok());
     let circumstances = Circumstances {
+        issuer,
         arrival_unix_s: match args.arrived_at {
             Some(Arrival::UnixS(unix_s)) => Some(unix_s),
             Some(Arrival::Unknown) => None,
@@ -98,7 +117,6 @@ fn check(
         receipt: receipt.as_ref(),
         elapsed: args.elapsed.map(Duration::from_millis),
         floor_flops: Some(&models::floor_flops),
-        ..Circumstances::default()
     };
     let extent = match (args.full, args.executor) {
         (true, _) => Some(Extent::EveryIteration),
@@ -137,9 +155,4 @@ fn with_means(
     let outcome = verify_with(challenge, result, circumstances, means);
     bar.finish_and_clear();
     outcome
-}
-
-fn read_receipt(path: &str) -> Result<Receipt> {
-    let text = Source::of_path(path).read_text(RECEIPT_BYTES_MAX)?;
-    Ok(Receipt::from_json(text.as_bytes())?)
 }

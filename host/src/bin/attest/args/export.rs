@@ -1,0 +1,60 @@
+//! Arguments of `attest export`.
+
+use attest::protocol::digest::Digest;
+use clap::{ArgGroup, Args, ValueHint};
+use std::path::PathBuf;
+
+const EXPORT_EXAMPLES: &str = "\
+Examples:
+  attest export --in-toto result.json --challenge @token.txt --key validator.pem --out att.json
+  attest export --in-toto result.json --challenge @token.txt --receipt receipt.json \\
+    --verdict verdict.json --key validator.pem > att.json
+  attest export --check att.json --signer $(attest key show validator.pem)
+  attest export --check att.json --signer KEY --extract folder
+  attest verify folder/result.json --challenge @folder/token.txt --arrived-at unknown
+
+The attestation is an in-toto Statement v1 about the GPUs, in a DSSE envelope
+(docs/export.md). The check shows who vouches for what; the work itself is
+verified by `attest verify`.";
+
+/// `attest export`.
+#[derive(Debug, Args)]
+#[command(after_help = EXPORT_EXAMPLES)]
+#[command(group(ArgGroup::new("direction").required(true).args(["in_toto", "check"])))]
+pub struct Export {
+    /// Wrap this result (- for standard input) as a signed in-toto attestation
+    #[arg(
+        long,
+        value_name = "RESULT",
+        value_hint = ValueHint::FilePath,
+        requires_all = ["challenge", "key"]
+    )]
+    pub in_toto: Option<String>,
+    /// The result's challenge: a token, @FILE, or - for standard input
+    #[arg(long, value_name = "TOKEN|@FILE|-", conflicts_with = "check")]
+    pub challenge: Option<String>,
+    /// The validator's receipt of a live session, a JSON file
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, conflicts_with = "check")]
+    pub receipt: Option<String>,
+    /// The verdict on the result, as `attest verify --json` printed it
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, conflicts_with = "check")]
+    pub verdict: Option<String>,
+    /// The key file of who vouches for it
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, conflicts_with = "check")]
+    pub key: Option<PathBuf>,
+    /// Write the attestation to this file instead of standard output
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, conflicts_with = "check")]
+    pub out: Option<PathBuf>,
+    /// Check this attestation (- for standard input) and show what it says
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, requires = "signer")]
+    pub check: Option<String>,
+    /// Ed25519 public key of who must have signed it (64 hex digits)
+    #[arg(long, value_name = "KEY", conflicts_with = "in_toto")]
+    pub signer: Option<Digest>,
+    /// Write result.json, token.txt and so on into this folder, which is made
+    #[arg(long, value_name = "FOLDER", value_hint = ValueHint::DirPath, conflicts_with = "in_toto")]
+    pub extract: Option<PathBuf>,
+    /// Print JSON
+    #[arg(long, conflicts_with = "in_toto")]
+    pub json: bool,
+}

@@ -1,0 +1,42 @@
+//! Arguments of `attest respond`.
+
+use super::{Executor, Gpus};
+use attest::protocol::digest::Digest;
+use clap::{Args, ValueHint};
+use std::path::PathBuf;
+
+const RESPOND_EXAMPLES: &str = "\
+Examples:
+  attest validate -- ssh miner attest respond --key miner.pem
+  attest respond --listen 0.0.0.0:7420 --key miner.pem --allow-validator $VALIDATOR
+
+Without --listen one session is held over standard input and output: nothing but
+its messages goes to standard output. With --listen sessions come over TLS 1.3, from
+the validators whose keys are named, one after the other; who comes meanwhile is told
+that the miner is busy. docs/sessions.md has messages, states and limits.
+
+Exit codes: 0 the validator said verified, 1 it said rejected, 2 there was no verdict.";
+
+/// `attest respond`.
+#[derive(Debug, Args)]
+#[command(after_help = RESPOND_EXAMPLES)]
+pub struct Respond {
+    /// What executes the challenges
+    #[arg(long, value_enum, default_value_t)]
+    pub executor: Executor,
+    /// CUDA device indices, one lane each, in this order [default: all]
+    #[arg(long, value_name = "LIST", value_delimiter = ',')]
+    pub devices: Option<Vec<u32>>,
+    /// What is demanded of the GPUs
+    #[command(flatten)]
+    pub gpus: Gpus,
+    /// The miner's key file: signs commitments and names the miner
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub key: Option<PathBuf>,
+    /// Listen here instead, over TLS
+    #[arg(long, value_name = "ADDRESS:PORT", requires = "key", requires = "allowed")]
+    pub listen: Option<String>,
+    /// Public key of a validator that may connect (64 hex digits); repeat for more
+    #[arg(long = "allow-validator", value_name = "KEY", id = "allowed", requires = "listen")]
+    pub allowed: Vec<Digest>,
+}

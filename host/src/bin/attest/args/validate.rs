@@ -1,0 +1,74 @@
+//! Arguments of `attest validate`.
+
+use super::{Ask, parse};
+use attest::protocol::bound::OmittedShare;
+use attest::protocol::digest::Digest;
+use clap::{Args, ValueHint};
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::time::Duration;
+
+const VALIDATE_EXAMPLES: &str = "\
+Examples:
+  attest validate
+  attest validate -- ssh miner attest respond
+  attest validate --dim 4096 --iterations 100 --max-duration 45s -- docker exec gpu0 attest respond
+  attest validate --policy policy.toml -- ssh miner attest respond
+  attest validate --key validator.pem --tcp miner-1:7420 --peer $MINER_1 --tcp miner-2:7420 --peer $MINER_2
+  attest validate --key validator.pem --receipt-out receipt.json --result-out result.json -- ssh miner attest respond --key miner.pem
+
+The command is started with its standard input and output on this program's, and
+ended with its process group when the session is over. Challenges, nonces, coins and
+verdicts are kept in the user's own ledger, or where --ledger says. Without a command the session
+is held with the program that GPU_ATTESTOR_PATH names, on this machine (by default
+with this program). With --tcp the miners at all addresses are challenged at the same
+moment, each over TLS 1.3; every one must prove to hold a key named with --peer.
+Whatever the miner does wrong is the verdict rejected, with a
+stable code; docs/sessions.md lists them.
+
+Exit codes: 0 verified, 1 rejected, 2 no verdict, by this side's own fault.";
+
+/// `attest validate`.
+#[derive(Debug, Args)]
+#[command(after_help = VALIDATE_EXAMPLES)]
+pub struct Validate {
+    /// The command that reaches a miner, after --
+    #[arg(last = true, value_name = "COMMAND", value_hint = ValueHint::CommandWithArguments)]
+    pub command: Vec<OsString>,
+    /// Dial this miner instead (HOST:PORT), over TLS; repeat for more at once
+    #[arg(
+        long,
+        value_name = "HOST:PORT",
+        conflicts_with = "command",
+        requires = "peers",
+        requires = "key"
+    )]
+    pub tcp: Vec<String>,
+    /// Public key that a miner must have (64 hex digits); with --tcp repeat for more
+    #[arg(long = "peer", value_name = "KEY", id = "peers", conflicts_with = "miner_id")]
+    pub peers: Vec<Digest>,
+    /// What is demanded beyond the protocol (`attest policy init` prints one)
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub policy: Option<PathBuf>,
+    /// The validator's key file: challenges name it, and receipts are signed
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub key: Option<PathBuf>,
+    /// How long a miner may take to say hello: it may have to log in somewhere first
+    #[arg(long, value_name = "DURATION", default_value = "60s", value_parser = parse::parse_duration)]
+    pub hello_within: Duration,
+    /// What the challenge asks for
+    #[command(flatten)]
+    pub ask: Ask,
+    /// Share of the work whose omission the verdict's bound is about
+    #[arg(long, value_name = "SHARE", default_value = "0.1", value_parser = parse::parse_omitted_share)]
+    pub omitted_share: OmittedShare,
+    /// Write the complete result to this file
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub result_out: Option<PathBuf>,
+    /// Write the receipt to this file
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub receipt_out: Option<PathBuf>,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}

@@ -1,0 +1,162 @@
+//! `attest export`: a result as a signed in-toto attestation, and back.
+
+use crate::args::{self, Color};
+use crate::input;
+use crate::outcome::{Done, Result, print, print_json};
+use crate::paint::{Paint, wrapped};
+use anyhow::{anyhow, bail};
+use attest::export::{self, Attested, Refusal, VERDICT_BYTES_MAX, dsse};
+use attest::identity::SigningIdentity;
+use attest::protocol::digest::Digest;
+use attest::protocol::signature::decode_key;
+use attest::protocol::transcript::ResultDoc;
+use attest::session::files::{self, Source};
+use serde_json::{Value, json};
+use std::fmt::Write as _;
+use std::path::Path;
+
+/// Exports, or checks an export; the exit code of a check is its outcome.
+///
+/// # Errors
+/// An unreadable source, or, when exporting, parts that don't belong together.
+pub fn run(args: &args::Export, color: Color) -> Result {
+    match (&args.in_toto, &args.challenge, &args.key, &args.check, &args.signer) {
+        (Some(result), Some(challenge), Some(key), ..) => in_toto(args, result, challenge, key),
+        (.., Some(envelope), Some(signer)) => check(args, envelope, signer, color),
+        _ => bail!("nothing to do\nGive --in-toto or --check."),
+    }
+}
+
+fn in_toto(args: &args::Export, result: &str, challenge: &str, key: &Path) -> Result {
+    let source = Source::of_path(result);
+    if source == Source::Stdin && Source::of_text(challenge) == Source::Stdin {
+        bail!("result and challenge can't both come from standard input\nPut one into a file.");
+    }
+    let identity = SigningIdentity::read(key)?;
+    let challenge = input::challenge(challenge)?;
+    let result = ResultDoc::read(source.open()?, &challenge)?;
+    let receipt = args.receipt.as_deref().map(input::receipt).transpose()?;
+    let read_verdict = |path| Source::of_path(path).read_text(VERDICT_BYTES_MAX as u64);
+    let verdict = args.verdict.as_deref().map(read_verdict).transpose()?;
+    let attested = Attested::new(challenge, result, receipt, verdict.as_deref())?;
+    let envelope = export::export(&attested, &identity)?;
+    match &args.out {
+        Some(path) => files::write_atomically(path, &envelope)?,
+        None => print(&format!("{envelope}\n"))?,
+    }
+    Ok(Done::Ok)
+}
+
+fn check(args: &args::Export, envelope: &str, signer: &Digest, color: Color) -> Result {
+    let Some(key) = decode_key(&signer.0) else {
+        bail!("{signer} is no Ed25519 public key\nGive what `attest key show` prints.");
+    };
+    let limit_bytes = dsse::ENVELOPE_BYTES_MAX as u64;
+    let envelope = Source::of_path(envelope).read_text(limit_bytes)?;
+    let checked = export::check(envelope.as_bytes(), &key);
+    let (json, text) = match &checked {
+        Ok(attested) => (checked_json(attested, signer), checked_text(attested, signer)),
+        Err(refusal) => (refused_json(refusal), refused_text(refusal)),
+    };
+    if let (Ok(attested), Some(folder)) = (&checked, &args.extract) {
+        extract(attested, folder)?;
+    }
+    if args.json {
+        print_json(&json)?;
+    } else {
+        let paint = Paint::of(color, &std::io::stdout());
+        let (headline, rest) = text.split_once('\n').unwrap_or((&text, ""));
+        let headline = if checked.is_ok() { paint.good(headline) } else { paint.bad(headline) };
+        print(&format!("{headline}\n{}", wrapped(rest, 15)))?;
+    }
+    Ok(if checked.is_ok() { Done::Ok } else { Done::Rejected })
+}
+
+/// Whose word it is, as the challenge has it.
+fn role(attested: &Attested, signer: &Digest) -> &'static str {
+    let spec = attested.challenge().spec();
+    match Some(signer) {
+        key if key == spec.validator_id.as_ref() => "validator",
+        key if key == spec.miner_id.as_ref() => "miner",
+        _ => "other",
+    }
+}
+
+fn checked_json(attested: &Attested, signer: &Digest) -> Value {
+    let mut json = json!({
+        "outcome": "signed",
+        "signer": signer,
+        "role": role(attested, signer),
+        "predicate_type": export::PREDICATE_TYPE,
+        "subjects": export::subjects(attested.result()),
+        "challenge_digest": attested.challenge().digest(),
+        "commitment": attested.result().commitment,
+        "has_receipt": attested.receipt().is_some(),
+    });
+    if let Some(verdict) = attested.verdict() {
+        json["verdict"] = verdict.clone();
+    }
+    json
+}
+
+fn checked_text(attested: &Attested, signer: &Digest) -> String {
+    let mut text = "SIGNED: the attestation is as its signer made it\n".to_owned();
+    let mut line = |name: &str, value: &str| {
+        // Writing to a String cannot fail.
+        let _ = writeln!(text, "  {name:<12} {value}");
+    };
+    let role = match role(attested, signer) {
+        "validator" => "the challenge's validator",
+        "miner" => "the challenge's miner",
+        _ => "neither the challenge's validator nor its miner",
+    };
+    line("signer", &format!("{signer}, {role}"));
+    for subject in export::subjects(attested.result()) {
+        line("subject", &subject.name);
+    }
+    line("challenge", &attested.challenge().digest().to_string());
+    line("result", &attested.result().commitment.to_string());
+    if attested.receipt().is_some() {
+        line("receipt", "validator_id signed that the session was live");
+    }
+    match attested.verdict().map(|verdict| (&verdict["outcome"], &verdict["work"])) {
+        Some((outcome, work)) => {
+            let word =
+                |value: &Value| value.as_str().unwrap_or("not said").escape_debug().to_string();
+            line("verdict", &format!("{}, work {}: the signer's word", word(outcome), word(work)));
+        }
+        None => line("verdict", "none"),
+    }
+    line("not checked", "the work: recompute it with --extract and `attest verify`");
+    text
+}
+
+fn refused_json(refusal: &Refusal) -> Value {
+    json!({"outcome": "rejected", "code": refusal.code(), "detail": refusal.to_string()})
+}
+
+fn refused_text(refusal: &Refusal) -> String {
+    let mut text = format!("REJECTED: {}\n", refusal.code());
+    for (at, part) in refusal.to_string().lines().enumerate() {
+        let name = if at == 0 { "why" } else { "" };
+        let _ = writeln!(text, "  {name:<12} {part}");
+    }
+    text
+}
+
+/// Into a folder of its own, so that nothing is replaced.
+fn extract(attested: &Attested, folder: &Path) -> Result<()> {
+    std::fs::create_dir(folder).map_err(|error| {
+        anyhow!("cannot make the folder {}: {error}\nName one that isn't there.", folder.display())
+    })?;
+    let write = |name: &str, text: &str| files::write_atomically(&folder.join(name), text);
+    write("token.txt", attested.challenge().token())?;
+    write("result.json", &attested.result().to_json())?;
+    if let Some(receipt) = attested.receipt() {
+        write("receipt.json", &receipt.to_json())?;
+    }
+    if let Some(verdict) = attested.verdict() {
+        write("verdict.json", &verdict.to_string())?;
+    }
+    Ok(())
+}

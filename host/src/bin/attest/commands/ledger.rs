@@ -1,0 +1,193 @@
+//! `attest ledger`: what is on record, for people and for other programs.
+
+use crate::args::{Ledger as Args, LedgerAction as Action, LedgerState as State};
+use crate::outcome::{Done, Result, print, print_json};
+use crate::paint::{grouped, table, wrapped};
+use anyhow::{Context as _, bail};
+use attest::ledger::{Entry, Filter, Ledger, NO_COMMITMENT, Order, Pruning, Seen, Standing};
+use attest::protocol::digest::Digest;
+use attest::protocol::time;
+use attest::session::files;
+use serde_json::{Value, json};
+use std::fmt::Write as _;
+use std::io::{self, Write};
+use std::time::Duration;
+
+/// Does what is asked with the ledger that `--ledger` names.
+///
+/// # Errors
+/// No such ledger, or it fails.
+pub fn run(args: &Args, ledger: Option<&str>) -> Result {
+    let ledger = crate::ledger::existing(ledger)?;
+    match &args.action {
+        &Action::List { state, miner, device, limit, json } => {
+            let standing = state.map(|state| match state {
+                State::Unsettled => Standing::Unsettled,
+                State::Verified => Standing::Verified,
+                State::Rejected => Standing::Rejected,
+            });
+            let filter = Filter { standing, miner, device, limit, ..Filter::default() };
+            list(&ledger.list(&filter)?, json)?;
+        }
+        Action::Show { challenge, json } => show(&*ledger, challenge, *json)?,
+        Action::Export { out: None } => export_to_stdout(&*ledger)?,
+        Action::Export { out: Some(path) } => {
+            let mut failure = None;
+            let written = files::write_atomically_with(path, |out| {
+                export(&*ledger, out).map_err(|error| {
+                    let text = error.to_string();
+                    failure = Some(error);
+                    io::Error::other(text)
+                })
+            });
+            if let Some(error) = failure {
+                return Err(error);
+            }
+            written?;
+        }
+        Action::Prune { older_than, dry_run } => prune(&*ledger, *older_than, *dry_run)?,
+    }
+    Ok(Done::Ok)
+}
+
+fn list(entries: &[Entry], json: bool) -> Result<()> {
+    if json {
+        let entries: Vec<Value> = entries.iter().map(entry_json).collect::<Result<_>>()?;
+        return print_json(&entries);
+    }
+    let row = |entry: &Entry| {
+        vec![
+            entry.challenge.to_string(),
+            time_text(entry.issued_unix_ms),
+            state(entry).to_owned(),
+            entry.code.clone().unwrap_or_default(),
+        ]
+    };
+    let rows: Vec<Vec<String>> = entries.iter().map(row).collect();
+    print(&table(&["challenge", "issued", "state", "reason"], &rows))
+}
+
+fn show(ledger: &dyn Ledger, c: &Digest, json: bool) -> Result<()> {
+    let Some((entry, devices)) = ledger.show(c)? else {
+        bail!("challenge {c} is not on record\nSee what is with `attest ledger list`.");
+    };
+    if json {
+        return print_json(&record_json(&entry, &devices)?);
+    }
+    let mut out = String::new();
+    let mut line = |name: &str, value: Option<String>| {
+        if let Some(value) = value {
+            let _ = writeln!(out, "{name:<12}{value}");
+        }
+    };
+    line("challenge", Some(entry.challenge.to_string()));
+    line("state", Some(state(&entry).to_owned()));
+    line("reason", entry.code.clone());
+    line("nonce", Some(entry.nonce.to_string()));
+    line("issued", Some(time_text(entry.issued_unix_ms)));
+    line("expires", Some(time_text(entry.expires_unix_ms)));
+    line("miner", Some(entry.miner.map_or("not bound".to_owned(), |key| key.to_string())));
+    line("commitment", entry.commitment.filter(|on| *on != NO_COMMITMENT).map(|on| on.to_string()));
+    line("arrived", entry.arrived_unix_ms.map(time_text));
+    line("coin", entry.coin.map(|coin| coin.to_string()));
+    line("settled", entry.settled_unix_ms.map(time_text));
+    for Seen { device, seen_unix_ms } in &devices {
+        let mut text = device.uuid.to_string();
+        let mut add = |name: &str, value: &Option<String>| {
+            if let Some(value) = value {
+                let _ = write!(text, ", {name} {value}");
+            }
+        };
+        add("serial number", &device.serial);
+        add("PCI id", &device.pci);
+        add("host", &device.host);
+        let _ = write!(text, ", named {}", time_text(*seen_unix_ms));
+        line("device", Some(text));
+    }
+    print(&wrapped(&out, 12))
+}
+
+fn export_to_stdout(ledger: &dyn Ledger) -> Result<()> {
+    let mut stdout = io::stdout().lock();
+    match export(ledger, &mut stdout) {
+        // A reader that has enough (`| head`) is no error.
+        Err(error) if is_broken_pipe(&error) => Ok(()),
+        done => done,
+    }
+}
+
+fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    error
+        .root_cause()
+        .downcast_ref::<io::Error>()
+        .is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
+}
+
+/// Writes every challenge, the oldest first, a page at a time.
+fn export(ledger: &dyn Ledger, out: &mut dyn Write) -> Result<()> {
+    const FAILED: &str = "cannot write the export\nCheck where it goes, and free space.";
+    let mut page = Filter { order: Order::OldestFirst, limit: 100, ..Filter::default() };
+    loop {
+        let entries = ledger.list(&page)?;
+        let Some(last) = entries.last() else { break };
+        page.after = Some((last.issued_unix_ms, last.challenge));
+        for entry in &entries {
+            // Another process may have pruned it meanwhile.
+            let Some((entry, devices)) = ledger.show(&entry.challenge)? else { continue };
+            serde_json::to_writer(&mut *out, &record_json(&entry, &devices)?)
+                .map_err(io::Error::from)
+                .and_then(|()| out.write_all(b"\n"))
+                .context(FAILED)?;
+        }
+    }
+    out.flush().context(FAILED)
+}
+
+fn prune(ledger: &dyn Ledger, older_than: Duration, dry_run: bool) -> Result<()> {
+    let now_unix_ms = now_unix_ms();
+    let age_ms = u64::try_from(older_than.as_millis()).unwrap_or(u64::MAX);
+    let (pruning, done) = match dry_run {
+        true => (Pruning::DryRun, "would be forgotten"),
+        false => (Pruning::Forget, "forgotten; their nonces stay spent"),
+    };
+    let count = ledger.prune(now_unix_ms.saturating_sub(age_ms), now_unix_ms, pruning)?;
+    print(&format!("{} challenge(s) {done}\n", grouped(count)))
+}
+
+/// One word for how far a challenge has come.
+fn state(entry: &Entry) -> &str {
+    match (&entry.outcome, entry.commitment) {
+        (Some(outcome), _) => outcome,
+        (None, Some(_)) => "answered",
+        (None, None) if entry.expires_unix_ms <= now_unix_ms() => "expired",
+        (None, None) => "open",
+    }
+}
+
+/// The verdict is part of the document, not text in it.
+fn entry_json(entry: &Entry) -> Result<Value> {
+    let mut value = serde_json::to_value(entry)?;
+    let fields = value.as_object_mut().context("an entry is an object\nReport this.")?;
+    fields.insert("state".to_owned(), json!(state(entry)));
+    if let Some(Value::String(text)) = fields.remove("verdict_json") {
+        let verdict = serde_json::from_str(&text).unwrap_or(Value::String(text));
+        fields.insert("verdict".to_owned(), verdict);
+    }
+    Ok(value)
+}
+
+fn record_json(entry: &Entry, devices: &[Seen]) -> Result<Value> {
+    let mut value = entry_json(entry)?;
+    value["devices"] = json!(devices);
+    Ok(value)
+}
+
+fn time_text(unix_ms: u64) -> String {
+    let unix_s = i64::try_from(unix_ms / 1000).unwrap_or(i64::MAX);
+    time::format(unix_s).unwrap_or_else(|| format!("{unix_ms} ms"))
+}
+
+/// By the clock of this machine.
+pub fn now_unix_ms() -> u64 {
+    u64::try_from(jiff::Timestamp::now().as_millisecond()).unwrap_or(0)
+}

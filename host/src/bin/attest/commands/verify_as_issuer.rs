@@ -1,0 +1,81 @@
+//! `attest verify --ledger`: the verifier is the issuer, and its record decides.
+//!
+//! A result outside a live session spends its challenge's nonce in one step with
+//! its verdict verified, so of two results, or two verifiers, one wins. A rejected
+//! result spends nothing: anyone can send one.
+
+use super::ledger::now_unix_ms;
+use crate::outcome::{Result, note};
+use attest::ledger::{Acceptance, Ledger, Settlement, Sighting};
+use attest::protocol::challenge::Challenge;
+use attest::protocol::circumstances::Issuer;
+use attest::protocol::transcript::ResultDoc;
+use attest::protocol::verdict::{Outcome, Verdict};
+use attest::protocol::verified::{CoinStanding, Verified};
+use attest::protocol::verify::Failure;
+
+/// How a verification ended, and what is said of it.
+pub type Judged = (Result<Verified, Failure>, Verdict);
+
+/// Verifies with `judge` by what the ledger has on record of the challenge, and
+/// records the verdict where it counts.
+///
+/// # Errors
+/// The ledger's, or those of `judge`.
+pub fn verify(
+    ledger: &dyn Ledger,
+    challenge: &Challenge,
+    result: &ResultDoc,
+    judge: impl Fn(Issuer) -> Result<Judged>,
+) -> Result<Judged> {
+    let c = challenge.digest();
+    let judged = || judge(ledger.record(&c)?.map_or(Issuer::Unknown, Issuer::Record));
+    let (outcome, verdict) = judged()?;
+    let verified = match &outcome {
+        Ok(verified) if verdict.outcome == Outcome::Verified => verified,
+        _ => return Ok((outcome, verdict)),
+    };
+    if *verified.coin() != CoinStanding::NoSession {
+        note_session(ledger, challenge)?;
+        return Ok((outcome, verdict));
+    }
+    let now_unix_ms = now_unix_ms();
+    let arrived_unix_ms = match verified.arrival_unix_s() {
+        Some(unix_s) => u64::try_from(unix_s).unwrap_or(0).saturating_mul(1000),
+        None => now_unix_ms,
+    };
+    let settlement = Settlement {
+        outcome: "verified".to_owned(),
+        code: None,
+        verdict_json: serde_json::to_string(&verdict)?,
+        miner: challenge.spec().miner_id,
+        settled_unix_ms: now_unix_ms,
+    };
+    let devices = Sighting::of(&result.evidence, challenge.spec().miner_id);
+    let commitment = verified.commitment();
+    let (acceptance, findings) =
+        ledger.settle_offline(&c, &commitment, arrived_unix_ms, &devices, &settlement)?;
+    for finding in findings {
+        note(&format!("note: {}: {}", finding.code.name(), finding.text));
+    }
+    match acceptance {
+        Acceptance::Accepted => Ok((outcome, verdict)),
+        // Somebody was faster since the record was read: it says so now.
+        Acceptance::Spent(_) | Acceptance::NotIssued => judged(),
+    }
+}
+
+/// A session settles itself. Where it has not, or otherwise, its verdict is not
+/// this one.
+fn note_session(ledger: &dyn Ledger, challenge: &Challenge) -> Result<()> {
+    let Some((entry, _)) = ledger.show(&challenge.digest())? else { return Ok(()) };
+    match entry.outcome.as_deref() {
+        Some("verified") => {}
+        Some(outcome) => {
+            let code = entry.code.unwrap_or_default();
+            note(&format!("note: the ledger has the session as {outcome} ({code}); that stays"));
+        }
+        None => note("note: the ledger has no verdict of the session; this one is not recorded"),
+    }
+    Ok(())
+}

@@ -1,0 +1,55 @@
+//! Which ledger is meant by `--ledger`.
+
+use crate::outcome::Result;
+use anyhow::{anyhow, bail};
+use attest::ledger::{self, Ledger, Location};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+/// Opens the ledger that `typed` names, for commands that may have one: `default`
+/// is the user's own, `none` and an absent option are none.
+///
+/// # Errors
+/// No such ledger, and none can be made.
+pub fn chosen(typed: Option<&str>) -> Result<Option<Arc<dyn Ledger>>> {
+    Ok(match typed {
+        None | Some("" | "none") => None,
+        Some(typed) => Some(ledger::open(&location(typed)?)?),
+    })
+}
+
+/// Opens the ledger that `typed` names, or the user's own, for commands that only
+/// look: none is made.
+///
+/// # Errors
+/// No such ledger.
+pub fn existing(typed: Option<&str>) -> Result<Arc<dyn Ledger>> {
+    if typed == Some("none") {
+        bail!("--ledger none leaves nothing to look at\nName a ledger, or leave the option out.");
+    }
+    let location = location(typed.filter(|typed| !typed.is_empty()).unwrap_or("default"))?;
+    if let Location::File(path) = &location
+        && !path.exists()
+    {
+        bail!(
+            "there is no ledger {location}\n`attest challenge --ledger default` makes the user's \
+             own; name another with --ledger."
+        );
+    }
+    Ok(ledger::open(&location)?)
+}
+
+fn location(typed: &str) -> Result<Location> {
+    match typed {
+        "default" => Ok(Location::default_path(&state_folder()?)),
+        typed => Ok(Location::parse(typed)?),
+    }
+}
+
+/// $XDG_STATE_HOME, by the XDG base directory specification.
+fn state_folder() -> Result<PathBuf> {
+    let folder = |name| std::env::var_os(name).map(PathBuf::from).filter(|p| p.is_absolute());
+    folder("XDG_STATE_HOME")
+        .or_else(|| Some(folder("HOME")?.join(".local/state")))
+        .ok_or_else(|| anyhow!("HOME and XDG_STATE_HOME are not set\nName a file with --ledger."))
+}

@@ -1,0 +1,139 @@
+//! What is known of a device from earlier challenges, and what does not fit it.
+//!
+//! Guarantees: of two sessions that name one device at the same moment the later
+//! one sees the earlier; only the newest earlier sighting of each kind is read, so a
+//! long history costs no more than a short one.
+//! Deliberately lacks: judgement. GPUs are sold, moved and repaired; a policy
+//! decides what a finding is worth.
+
+use super::record::{HistoryCode, HistoryFinding, Sighting};
+use super::sql::{DbError, Sql, Value, bounded, ms};
+use crate::protocol::digest::{Digest, Uuid};
+use crate::protocol::time;
+use std::collections::BTreeMap;
+
+/// Looks up `devices` in the history, adds them to it for challenge `c`, and says
+/// what did not fit, in the order of the devices' UUIDs.
+pub(super) fn see(
+    sql: &mut dyn Sql,
+    c: &Digest,
+    devices: &[Sighting],
+    now_unix_ms: u64,
+    window_ms: u128,
+) -> Result<Vec<HistoryFinding>, DbError> {
+    // In one order for everybody, so that no two callers wait for each other.
+    let sorted: BTreeMap<Uuid, &Sighting> = devices.iter().map(|d| (d.uuid, d)).collect();
+    let since_ms = now_unix_ms.saturating_sub(u64::try_from(window_ms).unwrap_or(u64::MAX));
+    let mut found = Vec::new();
+    for device in sorted.into_values() {
+        take(sql, &device.uuid, now_unix_ms)?;
+        let earlier = Earlier { sql, c, device };
+        found.extend(earlier.findings(now_unix_ms, since_ms)?);
+        sql.execute(
+            "INSERT INTO sightings (uuid, c, seen, serial, pci, miner, host) \
+             VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT (uuid, c) DO UPDATE SET \
+             seen = excluded.seen, serial = excluded.serial, pci = excluded.pci, \
+             miner = excluded.miner, host = excluded.host",
+            &[
+                device.uuid.into(),
+                (*c).into(),
+                ms(now_unix_ms),
+                text(&device.serial),
+                text(&device.pci),
+                device.miner.into(),
+                text(&device.host),
+            ],
+        )?;
+    }
+    Ok(found)
+}
+
+fn text(reported: &Option<String>) -> Value {
+    reported.as_deref().map(bounded).as_deref().into()
+}
+
+/// Makes the device's row and takes it: whoever else names it waits.
+fn take(sql: &mut dyn Sql, uuid: &Uuid, now_unix_ms: u64) -> Result<(), DbError> {
+    sql.execute(
+        "INSERT INTO devices (uuid, first_seen) VALUES ($1, $2) ON CONFLICT DO NOTHING",
+        &[(*uuid).into(), ms(now_unix_ms)],
+    )?;
+    let lock = format!("SELECT first_seen FROM devices WHERE uuid = $1{}", sql.row_lock());
+    sql.query(&lock, &[(*uuid).into()])?;
+    Ok(())
+}
+
+/// The other challenges' sightings of one device.
+struct Earlier<'a> {
+    sql: &'a mut dyn Sql,
+    c: &'a Digest,
+    device: &'a Sighting,
+}
+
+impl Earlier<'_> {
+    fn findings(mut self, now_unix_ms: u64, since_ms: u64) -> Result<Vec<HistoryFinding>, DbError> {
+        let uuid = self.device.uuid;
+        let mut found = Vec::new();
+        let mut add = |code, text: String| found.push(HistoryFinding { code, text });
+        if let Some(miner) = self.device.miner
+            && let Some((other, seen)) = self.newest_other("miner", miner.into(), 0)?
+        {
+            let text = format!("{uuid} is named by {miner} and was by {} {seen}", shown(&other));
+            add(HistoryCode::UuidUnderTwoIdentities, text);
+        }
+        if let Some(host) = self.device.host.as_deref().map(bounded)
+            && let Some((other, seen)) = self.newest_other("host", (*host).into(), since_ms)?
+        {
+            let text = format!("{uuid} is on host {host:?} and was on {} {seen}", shown(&other));
+            add(HistoryCode::UuidChangedHost, text);
+        }
+        let values = [uuid.into(), (*self.c).into(), ms(now_unix_ms)];
+        let claims = self.sql.query(
+            "SELECT c FROM claims WHERE uuid = $1 AND c <> $2 AND until > $3 ORDER BY c LIMIT 1",
+            &values,
+        )?;
+        if let Some(row) = claims.first() {
+            let text = format!("{uuid} is claimed by the live session of {}, too", row.digest(0)?);
+            add(HistoryCode::UuidInTwoSessions, text);
+        }
+        if let Some(serial) = self.device.serial.as_deref().map(bounded)
+            && let Some((other, seen)) = self.newest_other("serial", (*serial).into(), 0)?
+        {
+            let text =
+                format!("{uuid} has serial number {serial:?} and had {} {seen}", shown(&other));
+            add(HistoryCode::UuidChangedSerial, text);
+        }
+        Ok(found)
+    }
+
+    /// The newest sighting since `since_ms` whose `column` is there and is not
+    /// `value`: what it was, and when.
+    fn newest_other(
+        &mut self,
+        column: &'static str,
+        value: Value,
+        since_ms: u64,
+    ) -> Result<Option<(Value, String)>, DbError> {
+        let rows = self.sql.query(
+            &format!(
+                "SELECT seen, {column} FROM sightings WHERE uuid = $1 AND c <> $2 \
+                 AND {column} IS NOT NULL AND {column} <> $3 AND seen >= $4 \
+                 ORDER BY seen DESC LIMIT 1"
+            ),
+            &[self.device.uuid.into(), (*self.c).into(), value, ms(since_ms)],
+        )?;
+        let Some(row) = rows.into_iter().next() else { return Ok(None) };
+        let unix_s = i64::try_from(row.count(0)? / 1000).unwrap_or(i64::MAX);
+        let when = time::format(unix_s).map_or_else(String::new, |text| format!("at {text}"));
+        Ok(row.0.into_iter().nth(1).map(|other| (other, when)))
+    }
+}
+
+fn shown(value: &Value) -> String {
+    match value {
+        Value::Bytes(bytes) => hex::encode(bytes),
+        Value::Text(text) => format!("{text:?}"),
+        Value::Integer(integer) => integer.to_string(),
+        Value::Null => String::new(),
+    }
+}

@@ -1,0 +1,138 @@
+//! Reading a ledger, and forgetting what is old.
+//!
+//! Guarantees: an answer is bounded, whatever is in the ledger.
+//! Deliberately lacks: rendering.
+
+use super::record::{Entry, Filter, Order, Seen, Sighting, Standing};
+use super::sql::{DbError, Row, Sql, Value, ms};
+use super::steps::Bounds;
+use crate::protocol::digest::Digest;
+
+/// How many challenges one transaction forgets.
+const FORGET_AT_ONCE: u32 = 500;
+
+/// Settled or expired before $1, and without a device at $2.
+const OLD: &str = "((settled IS NOT NULL AND settled < $1) OR (settled IS NULL AND expires < $1)) \
+     AND NOT EXISTS (SELECT 1 FROM claims WHERE claims.c = challenges.c AND until > $2)";
+
+const COLUMNS: &str = "challenges.c, validator_nonce, token, issued, expires, miner, spent_on, \
+     arrived, coin, outcome, code, verdict_json, settled";
+
+fn entry(row: &Row) -> Result<Entry, DbError> {
+    Ok(Entry {
+        challenge: row.digest(0)?,
+        nonce: row.digest(1)?,
+        token: row.text(2)?,
+        issued_unix_ms: row.count(3)?,
+        expires_unix_ms: row.count(4)?,
+        miner: row.digest_or_null(5)?,
+        commitment: row.digest_or_null(6)?,
+        arrived_unix_ms: row.count_or_null(7)?,
+        coin: row.digest_or_null(8)?,
+        outcome: row.text_or_null(9)?,
+        code: row.text_or_null(10)?,
+        verdict_json: row.text_or_null(11)?,
+        settled_unix_ms: row.count_or_null(12)?,
+    })
+}
+
+/// Conditions with their values, numbered as they come.
+#[derive(Default)]
+struct Where {
+    conditions: Vec<String>,
+    values: Vec<Value>,
+}
+
+impl Where {
+    /// Adds a condition; each `?` in it becomes the number of one of `values`.
+    fn and<const N: usize>(&mut self, condition: &str, values: [Value; N]) {
+        let mut text = condition.to_owned();
+        for value in values {
+            self.values.push(value);
+            text = text.replacen('?', &format!("${}", self.values.len()), 1);
+        }
+        self.conditions.push(text);
+    }
+
+    fn clause(&self) -> String {
+        match self.conditions.len() {
+            0 => String::new(),
+            _ => format!("WHERE {}", self.conditions.join(" AND ")),
+        }
+    }
+}
+
+pub(super) fn list(sql: &mut dyn Sql, filter: &Filter) -> Result<Vec<Entry>, DbError> {
+    let mut wanted = Where::default();
+    match filter.standing {
+        None => {}
+        Some(Standing::Unsettled) => wanted.and("settled IS NULL", []),
+        Some(Standing::Verified) => wanted.and("outcome = ?", ["verified".into()]),
+        Some(Standing::Rejected) => wanted.and("outcome = ?", ["rejected".into()]),
+    }
+    if let Some(miner) = filter.miner {
+        wanted.and("miner = ?", [miner.into()]);
+    }
+    if let Some(device) = filter.device {
+        let named = "challenges.c IN (SELECT c FROM sightings WHERE uuid = ?)";
+        wanted.and(named, [device.into()]);
+    }
+    let (beyond, direction) = match filter.order {
+        Order::NewestFirst => ("<", "DESC"),
+        Order::OldestFirst => (">", "ASC"),
+    };
+    if let Some((issued_unix_ms, c)) = filter.after {
+        let condition = format!("(issued, challenges.c) {beyond} (?, ?)");
+        wanted.and(&condition, [ms(issued_unix_ms), c.into()]);
+    }
+    let limit = filter.limit.min(Filter::LIMIT_MAX);
+    let statement = format!(
+        "SELECT {COLUMNS} FROM challenges JOIN nonces ON nonces.c = challenges.c {} \
+         ORDER BY issued {direction}, challenges.c {direction} LIMIT {limit}",
+        wanted.clause()
+    );
+    sql.query(&statement, &wanted.values)?.iter().map(entry).collect()
+}
+
+pub(super) fn show(sql: &mut dyn Sql, c: &Digest) -> Result<Option<(Entry, Vec<Seen>)>, DbError> {
+    let statement = format!(
+        "SELECT {COLUMNS} FROM challenges JOIN nonces ON nonces.c = challenges.c \
+         WHERE challenges.c = $1"
+    );
+    let rows = sql.query(&statement, &[(*c).into()])?;
+    let Some(row) = rows.first() else { return Ok(None) };
+    let seen = |row: &Row| {
+        Ok(Seen {
+            device: Sighting {
+                uuid: row.uuid(0)?,
+                serial: row.text_or_null(1)?,
+                pci: row.text_or_null(2)?,
+                miner: row.digest_or_null(3)?,
+                host: row.text_or_null(4)?,
+            },
+            seen_unix_ms: row.count(5)?,
+        })
+    };
+    let devices = sql.query(
+        "SELECT uuid, serial, pci, miner, host, seen FROM sightings WHERE c = $1 ORDER BY uuid",
+        &[(*c).into()],
+    )?;
+    let devices = devices.iter().map(seen).collect::<Result<_, DbError>>()?;
+    Ok(Some((entry(row)?, devices)))
+}
+
+pub(super) fn count_old(sql: &mut dyn Sql, bounds: &Bounds) -> Result<u64, DbError> {
+    let rows = sql.query(&format!("SELECT COUNT(*) FROM challenges WHERE {OLD}"), bounds)?;
+    rows.first().map_or(Ok(0), |row| row.count(0))
+}
+
+/// Forgets some old challenges, with their sightings and claims, and says how many.
+/// Their rows in nonces stay.
+pub(super) fn forget_some(sql: &mut dyn Sql, bounds: &Bounds) -> Result<u64, DbError> {
+    // Asked twice: one may have been settled since the inner query.
+    let statement = format!(
+        "DELETE FROM challenges WHERE {OLD} AND c IN \
+         (SELECT c FROM challenges WHERE {OLD} LIMIT {FORGET_AT_ONCE})"
+    );
+    sql.execute(&statement, bounds)
+}

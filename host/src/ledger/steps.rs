@@ -1,0 +1,390 @@
+//! The steps of a challenge, as rules over what is on record of it.
+//!
+//! Guarantees: each step first takes the row of its nonce, so that of two steps of
+//! one challenge one sees all that the other has done; what a step may do is
+//! decided here, once for both databases.
+//! Deliberately lacks: clocks, and any say in whether a result is right.
+
+use super::error::LedgerError;
+use super::record::{
+    Acceptance, Entry, Filter, HistoryFinding, NO_COMMITMENT, Pruning, Seen, Settlement, Sighting,
+};
+use super::sql::{Access, Backend, DbError, Fault, Sql, Value, ms};
+use super::{Ledger, Options, history, query};
+use crate::protocol::challenge::{Challenge, LANES_MAX};
+use crate::protocol::circumstances::{IssuerRecord, SessionRecord};
+use crate::protocol::digest::Digest;
+
+/// A ledger in a database.
+pub(super) struct Records<B> {
+    backend: B,
+    options: Options,
+}
+
+impl<B: Backend> Records<B> {
+    pub(super) fn new(backend: B, options: Options) -> Self {
+        Self { backend, options }
+    }
+
+    fn write<T>(
+        &self,
+        what: &'static str,
+        mut work: impl FnMut(&mut dyn Sql) -> Result<T, Fault>,
+    ) -> Result<T, LedgerError> {
+        self.backend.transaction(Access::Write, what, &mut work)
+    }
+
+    fn read<T>(
+        &self,
+        what: &'static str,
+        mut work: impl FnMut(&mut dyn Sql) -> Result<T, Fault>,
+    ) -> Result<T, LedgerError> {
+        self.backend.transaction(Access::Read, what, &mut work)
+    }
+}
+
+/// What is on record of an issued challenge.
+struct State {
+    /// On what its nonce is spent, if it is.
+    spent_on: Option<Digest>,
+    /// `None`: pruned.
+    progress: Option<Progress>,
+}
+
+struct Progress {
+    arrived: Option<u64>,
+    coin: Option<Digest>,
+    settled: Option<Settled>,
+}
+
+struct Settled {
+    outcome: String,
+    code: Option<String>,
+    verdict_json: String,
+}
+
+/// Takes the row of `c`'s nonce, then reads what is on record. The order matters:
+/// PostgreSQL's second statement sees what was committed while the first waited.
+fn locked(sql: &mut dyn Sql, c: &Digest) -> Result<Option<State>, DbError> {
+    let lock = format!("SELECT spent_on FROM nonces WHERE c = $1{}", sql.row_lock());
+    let rows = sql.query(&lock, &[(*c).into()])?;
+    let Some(nonce) = rows.first() else { return Ok(None) };
+    let spent_on = nonce.digest_or_null(0)?;
+    let rows = sql.query(
+        "SELECT arrived, coin, outcome, code, verdict_json FROM challenges WHERE c = $1",
+        &[(*c).into()],
+    )?;
+    let Some(row) = rows.first() else { return Ok(Some(State { spent_on, progress: None })) };
+    let settled = match row.text_or_null(2)? {
+        None => None,
+        Some(outcome) => {
+            Some(Settled { outcome, code: row.text_or_null(3)?, verdict_json: row.text(4)? })
+        }
+    };
+    let progress =
+        Some(Progress { arrived: row.count_or_null(0)?, coin: row.digest_or_null(1)?, settled });
+    Ok(Some(State { spent_on, progress }))
+}
+
+fn out_of_order(c: &Digest, what: &'static str, cause: impl Into<String>) -> Fault {
+    Fault::Rule(LedgerError::Order { challenge: *c, what, cause: cause.into() })
+}
+
+/// The progress of a challenge that must be on record.
+fn progress_of(
+    state: Option<State>,
+    c: &Digest,
+    what: &'static str,
+) -> Result<(Option<Digest>, Progress), Fault> {
+    match state {
+        None => Err(out_of_order(c, what, "it was not issued here")),
+        Some(State { progress: None, .. }) => Err(out_of_order(c, what, "it was pruned")),
+        Some(State { spent_on, progress: Some(progress) }) => Ok((spent_on, progress)),
+    }
+}
+
+/// Spends the nonce, where that can be done.
+fn spend(sql: &mut dyn Sql, c: &Digest, commitment: &Digest) -> Result<Acceptance, Fault> {
+    match locked(sql, c)? {
+        None => Ok(Acceptance::NotIssued),
+        Some(State { spent_on: Some(on), .. }) => Ok(Acceptance::Spent(on)),
+        Some(State { progress: None, .. }) => Ok(Acceptance::NotIssued),
+        Some(State { spent_on: None, progress: Some(_) }) => {
+            set_spent(sql, c, commitment)?;
+            Ok(Acceptance::Accepted)
+        }
+    }
+}
+
+fn set_spent(sql: &mut dyn Sql, c: &Digest, commitment: &Digest) -> Result<(), Fault> {
+    let changed = sql.execute(
+        "UPDATE nonces SET spent_on = $2 WHERE c = $1 AND spent_on IS NULL",
+        &[(*c).into(), (*commitment).into()],
+    )?;
+    // The row is locked and was unspent.
+    if changed != 1 {
+        return Err(out_of_order(c, "be accepted", format!("{changed} nonces were unspent")));
+    }
+    Ok(())
+}
+
+fn set_arrived(sql: &mut dyn Sql, c: &Digest, arrived_unix_ms: u64) -> Result<(), DbError> {
+    let values = [(*c).into(), ms(arrived_unix_ms)];
+    sql.execute("UPDATE challenges SET arrived = $2 WHERE c = $1", &values)?;
+    Ok(())
+}
+
+fn set_settled(sql: &mut dyn Sql, c: &Digest, settlement: &Settlement) -> Result<(), DbError> {
+    sql.execute(
+        "UPDATE challenges SET outcome = $2, code = $3, verdict_json = $4, settled = $5, \
+         miner = COALESCE($6, miner) WHERE c = $1",
+        &[
+            (*c).into(),
+            settlement.outcome.as_str().into(),
+            settlement.code.as_deref().into(),
+            settlement.verdict_json.as_str().into(),
+            ms(settlement.settled_unix_ms),
+            settlement.miner.into(),
+        ],
+    )?;
+    sql.execute("DELETE FROM claims WHERE c = $1", &[(*c).into()])?;
+    Ok(())
+}
+
+fn check_commitment(what: &'static str, commitment: &Digest) -> Result<(), LedgerError> {
+    if *commitment == NO_COMMITMENT {
+        return Err(LedgerError::Invalid { what, cause: "a commitment is not zero".to_owned() });
+    }
+    Ok(())
+}
+
+fn check_devices(what: &'static str, devices: &[Sighting]) -> Result<(), LedgerError> {
+    if devices.len() as u64 > u64::from(LANES_MAX) {
+        let cause = format!("{} devices, and a result has {LANES_MAX} at most", devices.len());
+        return Err(LedgerError::Invalid { what, cause });
+    }
+    Ok(())
+}
+
+impl<B: Backend> Ledger for Records<B> {
+    fn issue(
+        &self,
+        challenge: &Challenge,
+        token: &str,
+        issued_unix_ms: u64,
+    ) -> Result<(), LedgerError> {
+        let (c, spec) = (challenge.digest(), challenge.spec());
+        let expires_ms = challenge.expires_at_unix_s().saturating_mul(1000);
+        self.write("record the issue of a challenge", |sql| {
+            let fresh = sql.execute(
+                "INSERT INTO nonces (validator_nonce, c) VALUES ($1, $2) ON CONFLICT DO NOTHING",
+                &[spec.validator_nonce.into(), c.into()],
+            )?;
+            if fresh != 1 {
+                let rows = sql.query(
+                    "SELECT c FROM nonces WHERE validator_nonce = $1",
+                    &[spec.validator_nonce.into()],
+                )?;
+                let cause = match rows.first() {
+                    Some(row) if row.digest(0)? != c => {
+                        format!("its nonce was issued before, with challenge {}", row.digest(0)?)
+                    }
+                    _ => "it was issued before".to_owned(),
+                };
+                return Err(out_of_order(&c, "be issued", cause));
+            }
+            sql.execute(
+                "INSERT INTO challenges (c, token, issued, expires, miner) \
+                 VALUES ($1, $2, $3, $4, $5)",
+                &[
+                    c.into(),
+                    token.into(),
+                    ms(issued_unix_ms),
+                    expires_ms.max(0).into(),
+                    spec.miner_id.into(),
+                ],
+            )?;
+            Ok(())
+        })
+    }
+
+    fn record(&self, c: &Digest) -> Result<Option<IssuerRecord>, LedgerError> {
+        let rows = self.read("look up a challenge", |sql| {
+            Ok(sql
+                .query(
+                    "SELECT nonces.spent_on, challenges.coin, challenges.issued FROM nonces \
+                 LEFT JOIN challenges ON challenges.c = nonces.c WHERE nonces.c = $1",
+                    &[(*c).into()],
+                )?
+                .into_iter()
+                .map(|row| {
+                    Ok((row.digest_or_null(0)?, row.digest_or_null(1)?, row.count_or_null(2)?))
+                })
+                .collect::<Result<Vec<_>, DbError>>()?)
+        })?;
+        Ok(match rows.first() {
+            // Never issued, or pruned unanswered.
+            None | Some((None, _, None)) => None,
+            Some(&(nonce_spent_on, coin, _)) => {
+                let session = nonce_spent_on
+                    .zip(coin)
+                    .map(|(commitment, coin)| SessionRecord { commitment, coin });
+                Some(IssuerRecord { nonce_spent_on, session })
+            }
+        })
+    }
+
+    fn accept(
+        &self,
+        c: &Digest,
+        commitment: &Digest,
+        arrived_unix_ms: u64,
+    ) -> Result<Acceptance, LedgerError> {
+        const WHAT: &str = "record a commitment";
+        check_commitment(WHAT, commitment)?;
+        self.write(WHAT, |sql| {
+            let acceptance = spend(sql, c, commitment)?;
+            if acceptance == Acceptance::Accepted {
+                set_arrived(sql, c, arrived_unix_ms)?;
+            }
+            Ok(acceptance)
+        })
+    }
+
+    fn record_coin(&self, c: &Digest, coin: &Digest) -> Result<(), LedgerError> {
+        const WHAT: &str = "record a coin";
+        if *coin == Digest::default() {
+            return Err(LedgerError::Invalid { what: WHAT, cause: "a coin is not zero".into() });
+        }
+        self.write(WHAT, |sql| {
+            const STEP: &str = "get a coin";
+            let (_, progress) = progress_of(locked(sql, c)?, c, STEP)?;
+            let refusal = match progress {
+                Progress { settled: Some(_), .. } => "it is settled",
+                Progress { coin: Some(_), .. } => "it has one",
+                Progress { arrived: None, .. } => "no commitment was accepted",
+                _ => {
+                    let values = [(*c).into(), (*coin).into()];
+                    sql.execute("UPDATE challenges SET coin = $2 WHERE c = $1", &values)?;
+                    return Ok(());
+                }
+            };
+            Err(out_of_order(c, STEP, refusal))
+        })
+    }
+
+    fn claim(
+        &self,
+        c: &Digest,
+        devices: &[Sighting],
+        now_unix_ms: u64,
+        until_unix_ms: u64,
+    ) -> Result<Vec<HistoryFinding>, LedgerError> {
+        const WHAT: &str = "claim devices";
+        check_devices(WHAT, devices)?;
+        self.write(WHAT, |sql| {
+            const STEP: &str = "claim devices";
+            let (_, progress) = progress_of(locked(sql, c)?, c, STEP)?;
+            if progress.settled.is_some() {
+                return Err(out_of_order(c, STEP, "it is settled"));
+            }
+            let window_ms = self.options.host_window.as_millis();
+            let found = history::see(sql, c, devices, now_unix_ms, window_ms)?;
+            for device in devices {
+                sql.execute(
+                    "INSERT INTO claims (uuid, c, until) VALUES ($1, $2, $3) \
+                     ON CONFLICT (uuid, c) DO UPDATE SET until = excluded.until",
+                    &[device.uuid.into(), (*c).into(), ms(until_unix_ms)],
+                )?;
+            }
+            Ok(found)
+        })
+    }
+
+    fn settle(&self, c: &Digest, settlement: &Settlement) -> Result<(), LedgerError> {
+        const WHAT: &str = "record a verdict";
+        let outcome = settlement.outcome.as_str();
+        if !matches!(outcome, "verified" | "rejected") {
+            let cause = format!("{outcome:?} is neither verified nor rejected");
+            return Err(LedgerError::Invalid { what: WHAT, cause });
+        }
+        self.write(WHAT, |sql| {
+            const STEP: &str = "be settled";
+            let (spent_on, progress) = progress_of(locked(sql, c)?, c, STEP)?;
+            if let Some(before) = progress.settled {
+                let same = before.outcome == settlement.outcome
+                    && before.code == settlement.code
+                    && before.verdict_json == settlement.verdict_json;
+                let cause = format!("it is settled as {}", before.outcome);
+                return if same { Ok(()) } else { Err(out_of_order(c, STEP, cause)) };
+            }
+            if spent_on.is_none() {
+                if outcome == "verified" {
+                    return Err(out_of_order(c, STEP, "no commitment was accepted"));
+                }
+                set_spent(sql, c, &NO_COMMITMENT)?;
+            }
+            Ok(set_settled(sql, c, settlement)?)
+        })
+    }
+
+    fn settle_offline(
+        &self,
+        c: &Digest,
+        commitment: &Digest,
+        arrived_unix_ms: u64,
+        devices: &[Sighting],
+        settlement: &Settlement,
+    ) -> Result<(Acceptance, Vec<HistoryFinding>), LedgerError> {
+        const WHAT: &str = "spend a nonce with its verdict";
+        check_commitment(WHAT, commitment)?;
+        check_devices(WHAT, devices)?;
+        if settlement.outcome != "verified" {
+            let cause = format!("outcome {:?} spends no nonce", settlement.outcome);
+            return Err(LedgerError::Invalid { what: WHAT, cause });
+        }
+        self.write(WHAT, |sql| {
+            let acceptance = spend(sql, c, commitment)?;
+            if acceptance != Acceptance::Accepted {
+                return Ok((acceptance, Vec::new()));
+            }
+            set_arrived(sql, c, arrived_unix_ms)?;
+            let window_ms = self.options.host_window.as_millis();
+            let found = history::see(sql, c, devices, arrived_unix_ms, window_ms)?;
+            set_settled(sql, c, settlement)?;
+            Ok((acceptance, found))
+        })
+    }
+
+    fn list(&self, filter: &Filter) -> Result<Vec<Entry>, LedgerError> {
+        self.read("list challenges", |sql| Ok(query::list(sql, filter)?))
+    }
+
+    fn show(&self, c: &Digest) -> Result<Option<(Entry, Vec<Seen>)>, LedgerError> {
+        self.read("look up a challenge", |sql| Ok(query::show(sql, c)?))
+    }
+
+    fn prune(
+        &self,
+        before_unix_ms: u64,
+        now_unix_ms: u64,
+        pruning: Pruning,
+    ) -> Result<u64, LedgerError> {
+        let bounds = [ms(before_unix_ms), ms(now_unix_ms)];
+        if pruning == Pruning::DryRun {
+            return self.read("count old challenges", |sql| Ok(query::count_old(sql, &bounds)?));
+        }
+        let mut pruned = 0;
+        // In small transactions, so that sessions can go on meanwhile.
+        loop {
+            let step = self.write("prune", |sql| Ok(query::forget_some(sql, &bounds)?))?;
+            pruned += step;
+            if step == 0 {
+                return Ok(pruned);
+            }
+        }
+    }
+}
+
+/// A value list's type, for bounds that several statements share.
+pub(super) type Bounds = [Value; 2];

@@ -1,0 +1,39 @@
+//! The two times of an event, read together.
+
+use std::time::{Duration, Instant};
+
+/// When something happened, as its session sees it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Now {
+    /// Since the session's start, on one monotonic clock: every duration is a
+    /// difference of two of these.
+    pub since_start: Duration,
+    /// By the calendar, ms since 1970: for expiry and receipts.
+    pub unix_ms: u64,
+}
+
+/// The clock of one session.
+#[derive(Clone, Copy, Debug)]
+pub struct Clock {
+    started: Instant,
+}
+
+impl Clock {
+    /// Starts with a session.
+    pub fn start() -> Self {
+        Self { started: Instant::now() }
+    }
+
+    /// Both times, now.
+    pub fn now(&self) -> Now {
+        Now {
+            since_start: self.started.elapsed(),
+            unix_ms: jiff::Timestamp::now().as_millisecond().try_into().unwrap_or(0),
+        }
+    }
+
+    /// A time of this session as the system's monotonic clock has it.
+    pub fn instant(&self, since_start: Duration) -> Instant {
+        self.started + since_start
+    }
+}

@@ -1,0 +1,97 @@
+//! How long and how much: the limits of a session.
+//!
+//! Guarantees: every wait of a session has an end, and every message a size.
+//! Deliberately lacks: policy. The time for the work itself comes with the
+//! challenge.
+
+use crate::protocol::challenge::Challenge;
+use std::time::Duration;
+
+/// Longest message of no other bound (hello, ping, pong, busy, failed), bytes.
+pub const SMALL_BYTES_MAX: u64 = 64 * 1024;
+/// Longest message with a challenge or a verdict, bytes.
+pub const TOKEN_MESSAGE_BYTES_MAX: u64 = 64 * 1024;
+/// Most bytes that may come while none are awaited.
+pub const UNAWAITED_BYTES_MAX: usize = 64 * 1024;
+/// Most devices that a hello lists.
+pub const DEVICES_MAX: usize = 64;
+/// Longest text in a message, bytes.
+pub const TEXT_BYTES_MAX: usize = 1024;
+
+/// How long to wait for the other side.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Patience {
+    /// From starting the session to the other side's hello: it may have to log in
+    /// somewhere and start a driver first.
+    pub hello: Duration,
+    /// From ping to pong.
+    pub pong: Duration,
+    /// Least time from coin to openings; more where the challenge makes them costly.
+    pub openings: Duration,
+    /// Miner: from pong to challenge, and from commitment to coin.
+    pub next: Duration,
+    /// Miner: from openings to verdict.
+    pub verdict: Duration,
+}
+
+impl Default for Patience {
+    fn default() -> Self {
+        Self {
+            hello: Duration::from_secs(60),
+            pong: Duration::from_secs(10),
+            openings: Duration::from_secs(30),
+            next: Duration::from_secs(120),
+            verdict: Duration::from_secs(600),
+        }
+    }
+}
+
+/// Most of a measured round trip that a time limit is raised by: a miner must not
+/// buy time with a slow pong.
+pub const ROUND_TRIP_CREDIT_MAX: Duration = Duration::from_secs(1);
+
+/// Multiply-adds a second at which tiles are opened again at the least.
+const OPENING_RATE: f64 = 2e9;
+/// Bytes a second at which openings travel at the least.
+const OPENING_BYTES_PER_S: f64 = 1e6;
+
+impl Patience {
+    /// From the coin to the complete result: each sampled tile is computed again,
+    /// at a rate that a few cores have, and every path travels.
+    pub fn openings_of(&self, challenge: &Challenge, lanes: usize) -> Duration {
+        let shape = challenge.shape();
+        let draws = lanes as f64 * challenge.draws() as f64;
+        let tile = 128.0 * 128.0 * f64::from(shape.dim);
+        let path_bytes = 67.0 * (shape.leaves() as f64).log2().ceil() + 64.0;
+        let work_s = draws * tile / OPENING_RATE + draws * path_bytes / OPENING_BYTES_PER_S;
+        self.openings + Duration::from_secs_f64(work_s)
+    }
+}
+
+/// How long a validator still listens after the time limit, so that a late
+/// commitment is told from none: an eighth of the limit, from 1 s to 60 s.
+pub fn lateness_heard(limit: Duration) -> Duration {
+    (limit / 8).clamp(Duration::from_secs(1), Duration::from_secs(60))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::session::issue::{Request, issue};
+
+    #[test]
+    fn openings_get_time_for_their_work() {
+        let patience = Patience::default();
+        let small = issue(&Request { matrix_dim: Some(128), ..Request::default() }).unwrap();
+        let large = issue(&Request { matrix_dim: Some(16_384), ..Request::default() }).unwrap();
+        assert!(patience.openings_of(&small, 1) < Duration::from_secs(35));
+        assert!(patience.openings_of(&large, 1) > Duration::from_secs(120));
+    }
+
+    #[test]
+    fn a_late_commitment_is_heard_for_a_while() {
+        assert_eq!(lateness_heard(Duration::from_millis(1)), Duration::from_secs(1));
+        assert_eq!(lateness_heard(Duration::from_secs(80)), Duration::from_secs(10));
+        assert_eq!(lateness_heard(Duration::from_secs(86_400)), Duration::from_secs(60));
+    }
+}

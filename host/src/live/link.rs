@@ -1,0 +1,133 @@
+//! A pair of streams as a session sees it: pieces in, lines out, a deadline, and
+//! work under way elsewhere, whichever comes first.
+//!
+//! Guarantees: a reader that does not read holds up nobody: what is to be sent
+//! waits beside everything else; no piece is larger than [`PIECE_BYTES`].
+//! Deliberately lacks: any knowledge of messages.
+
+use std::time::{Duration, Instant};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+use tokio::task::{JoinError, JoinHandle};
+
+/// Most bytes that are read at once.
+const PIECE_BYTES: usize = 64 * 1024;
+/// How long the last lines may take to leave.
+const FAREWELL: Duration = Duration::from_secs(2);
+
+/// What came first.
+pub(super) enum Heard<T> {
+    /// So many bytes of [`Link::piece`].
+    Bytes(usize),
+    /// The other side will send nothing more, or the stream failed.
+    Closed,
+    /// The deadline.
+    Deadline,
+    /// The work under way is done, or has panicked.
+    Done(Result<T, JoinError>),
+}
+
+/// Two streams, and what is to be sent.
+pub(super) struct Link<R, W> {
+    reader: R,
+    writer: W,
+    piece: Box<[u8]>,
+    out: Vec<u8>,
+    sent: usize,
+    is_flushed: bool,
+    is_closed: bool,
+}
+
+impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Link<R, W> {
+    pub(super) fn new(reader: R, writer: W) -> Self {
+        let piece = vec![0; PIECE_BYTES].into_boxed_slice();
+        Self { reader, writer, piece, out: Vec::new(), sent: 0, is_flushed: true, is_closed: false }
+    }
+
+    /// The first `length` bytes of what was read last.
+    pub(super) fn piece(&self, length: usize) -> &[u8] {
+        &self.piece[..length]
+    }
+
+    /// Adds a line to what is to be sent.
+    pub(super) fn send(&mut self, line: &[u8]) {
+        self.out.extend_from_slice(line);
+        self.is_flushed = false;
+    }
+
+    /// Waits for whatever comes first, sending meanwhile.
+    pub(super) async fn next<T>(
+        &mut self,
+        deadline: Option<Instant>,
+        work: &mut Option<JoinHandle<T>>,
+    ) -> Heard<T> {
+        loop {
+            let Self { reader, writer, piece, out, sent, is_flushed, is_closed } = self;
+            let is_working = work.is_some();
+            tokio::select! {
+                read = reader.read(piece), if !*is_closed => {
+                    return match read {
+                        Ok(0) | Err(_) => {
+                            *is_closed = true;
+                            Heard::Closed
+                        }
+                        Ok(length) => Heard::Bytes(length),
+                    };
+                }
+                wrote = write_some(writer, &out[*sent..]), if !*is_flushed => match wrote {
+                    Ok(0) if *sent == out.len() => {
+                        out.clear();
+                        *sent = 0;
+                        *is_flushed = true;
+                    }
+                    Ok(length) if length > 0 => *sent += length,
+                    // Nobody reads any more; what they still say may be read.
+                    _ => {
+                        out.clear();
+                        *sent = 0;
+                        *is_flushed = true;
+                    }
+                },
+                done = joined(work), if is_working => {
+                    *work = None;
+                    return Heard::Done(done);
+                }
+                () = until(deadline), if deadline.is_some() => return Heard::Deadline,
+                else => return Heard::Deadline,
+            }
+        }
+    }
+
+    /// Sends what is left, within a moment, and closes.
+    pub(super) async fn finish(mut self) {
+        let farewell = async {
+            self.writer.write_all(&self.out[self.sent..]).await?;
+            self.writer.shutdown().await
+        };
+        // The session is over, whether the other side hears of it or not.
+        let _ = tokio::time::timeout(FAREWELL, farewell).await;
+    }
+}
+
+/// Writes some bytes; of none, flushes.
+async fn write_some(
+    writer: &mut (impl AsyncWrite + Unpin),
+    bytes: &[u8],
+) -> std::io::Result<usize> {
+    if bytes.is_empty() {
+        return writer.flush().await.map(|()| 0);
+    }
+    writer.write(bytes).await
+}
+
+async fn joined<T>(work: &mut Option<JoinHandle<T>>) -> Result<T, JoinError> {
+    match work {
+        Some(work) => work.await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn until(deadline: Option<Instant>) {
+    if let Some(deadline) = deadline {
+        tokio::time::sleep_until(deadline.into()).await;
+    }
+}

@@ -1,0 +1,376 @@
+//! The messages of a session: one JSON object a line, its first member
+//! `message`, its kind.
+//!
+//! Guarantees: a message is read under the protocol's JSON rules (no null, no
+//! duplicate key, bounded depth) and has exactly its fields; texts and lists in
+//! it are bounded; what this module writes, it reads.
+//! Deliberately lacks: any order of messages; that is [`super::validator`]'s and
+//! [`super::miner`]'s. Commitment and openings are read by
+//! [`crate::protocol::parts`], within the challenge's bounds.
+
+use super::fault::{Fault, FaultCode};
+use super::limits::{DEVICES_MAX, TEXT_BYTES_MAX};
+use crate::protocol::digest::{Digest, Uuid};
+use crate::protocol::evidence::Evidence;
+use crate::protocol::json::{present, read_value};
+use crate::protocol::parts::{CommitmentOut, OpeningsOut};
+use crate::protocol::receipt::Receipt;
+use crate::protocol::transcript::{LaneRoots, ResultDoc};
+use crate::protocol::verdict::Outcome;
+use crate::session::committed::Committed;
+use serde::de::{DeserializeOwned, IgnoredAny};
+use serde::{Deserialize, Serialize};
+
+/// Versions of the session that this program speaks.
+pub const VERSIONS: &[u32] = &[1];
+
+/// What a validator says.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "message", rename_all = "kebab-case", deny_unknown_fields)]
+pub enum FromValidator {
+    /// First.
+    Hello {
+        /// Versions of the session that it speaks.
+        versions: Vec<u32>,
+        /// Name and version of the program.
+        software: String,
+    },
+    /// To be answered at once: the round trip is measured.
+    Ping {
+        /// The version spoken from here on.
+        version: u32,
+    },
+    /// What to do. The clock runs from here.
+    Challenge {
+        /// The challenge's token.
+        token: String,
+    },
+    /// The commitment is accepted.
+    Coin {
+        /// To be put into the result.
+        coin: Digest,
+        /// How long the result may take from now, ms.
+        openings_within_ms: u64,
+    },
+    /// Last.
+    Verdict(VerdictMessage),
+}
+
+/// How it ended, as the miner is told.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct VerdictMessage {
+    /// Verified, rejected or could-not-run.
+    pub outcome: VerdictOutcome,
+    /// Stable reason of a rejection.
+    #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
+    pub code: Option<String>,
+    /// In words.
+    #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
+    pub detail: Option<String>,
+    /// Shows others that the session was live.
+    #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
+    pub receipt: Option<Receipt>,
+}
+
+/// [`Outcome`] on the wire.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum VerdictOutcome {
+    /// Every check passed.
+    Verified,
+    /// A check failed, or the session did.
+    Rejected,
+    /// The validator failed.
+    CouldNotRun,
+}
+
+impl From<Outcome> for VerdictOutcome {
+    fn from(outcome: Outcome) -> Self {
+        match outcome {
+            Outcome::Verified => Self::Verified,
+            Outcome::Rejected => Self::Rejected,
+            Outcome::CouldNotRun => Self::CouldNotRun,
+        }
+    }
+}
+
+/// What a miner says, but for its commitment and openings.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "message", rename_all = "kebab-case", deny_unknown_fields)]
+pub enum FromMiner {
+    /// The answer to a hello.
+    Hello(MinerHello),
+    /// The answer to a ping.
+    Pong {},
+    /// Instead of a hello: it has a session already.
+    Busy {
+        /// In words.
+        text: String,
+    },
+    /// Instead of a commitment or openings: it can't.
+    Failed {
+        /// In words.
+        text: String,
+    },
+}
+
+/// Who and what the miner says that it is: claims, all of them.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MinerHello {
+    /// Versions of the session that it speaks.
+    pub versions: Vec<u32>,
+    /// Name and version of the program.
+    pub software: String,
+    /// The public key that it would sign with.
+    #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
+    pub miner_id: Option<Digest>,
+    /// Names of what it can do beyond the version; none are defined yet.
+    pub capabilities: Vec<String>,
+    /// What it would compute on.
+    pub devices: Vec<Device>,
+}
+
+/// A device in a hello.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Device {
+    /// "gpu" or "cpu".
+    pub kind: DeviceKind,
+    /// As the evidence will name it.
+    pub model: String,
+    /// Of a GPU.
+    #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
+    pub uuid: Option<Uuid>,
+    /// Device memory, bytes.
+    pub memory_bytes: u64,
+}
+
+/// "gpu" or "cpu".
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum DeviceKind {
+    /// A CUDA device.
+    Gpu,
+    /// The host's cores.
+    Cpu,
+}
+
+/// Name and version of this program.
+pub fn software() -> String {
+    concat!("attest ", env!("CARGO_PKG_VERSION")).to_owned()
+}
+
+/// A message as its line.
+pub fn line_of(message: &impl Serialize) -> Vec<u8> {
+    let mut line = serde_json::to_vec(message).expect("messages have string keys");
+    line.push(b'\n');
+    line
+}
+
+/// The line of the message `commitment`.
+pub fn commitment_line(committed: &Committed) -> Vec<u8> {
+    commitment_line_of(
+        committed.commitment(),
+        committed.lanes(),
+        committed.evidence(),
+        committed.miner_signature(),
+    )
+}
+
+/// The line of the message `commitment`, from its parts.
+pub fn commitment_line_of(
+    commitment: Digest,
+    lanes: &[LaneRoots],
+    evidence: &Evidence,
+    miner_signature: Option<[u8; 64]>,
+) -> Vec<u8> {
+    let miner_signature = miner_signature.map(hex::encode);
+    let evidence = evidence.value();
+    let message = "commitment";
+    line_of(&CommitmentOut { message, commitment, lanes, evidence, miner_signature })
+}
+
+/// The line of the message `openings`: what the commitment lacks of the result.
+pub fn openings_line(result: &ResultDoc) -> Vec<u8> {
+    line_of(&OpeningsOut {
+        message: "openings",
+        commitment: result.commitment,
+        coin: result.coin,
+        openings: &result.openings,
+    })
+}
+
+/// The kind of a message, from its first member.
+///
+/// # Errors
+/// `not-json`, or `malformed-message` for JSON that does not open with
+/// `{"message":"…"`.
+pub fn kind_of(line: &[u8]) -> Result<&str, Fault> {
+    let named = || {
+        let rest = line.strip_prefix(b"{\"message\":\"")?;
+        let end = rest.iter().take(32).position(|&byte| byte == b'"')?;
+        std::str::from_utf8(&rest[..end]).ok()
+    };
+    named().ok_or_else(|| match serde_json::from_slice::<IgnoredAny>(line) {
+        Ok(_) => Fault::new(
+            FaultCode::MalformedMessage,
+            "a line that does not open with {\"message\":\"…\"",
+        ),
+        Err(error) => not_json(line, &error),
+    })
+}
+
+/// Reads a message of bounded size whose kind was recognised.
+///
+/// # Errors
+/// `not-json` where a JSON rule is broken, `malformed-message` where the fields
+/// are not the message's.
+fn read<T: DeserializeOwned>(line: &[u8]) -> Result<T, Fault> {
+    let value = read_value(line).map_err(|error| not_json(line, &error))?;
+    serde_json::from_value(value).map_err(|error| malformed(&error))
+}
+
+impl FromValidator {
+    /// Reads a validator's message.
+    ///
+    /// # Errors
+    /// `not-json` or `malformed-message`.
+    pub fn read(line: &[u8]) -> Result<Self, Fault> {
+        kind_of(line)?;
+        let message: Self = read(line)?;
+        let bounded = match &message {
+            Self::Hello { versions, software } => {
+                versions.len() <= 16 && software.len() <= TEXT_BYTES_MAX
+            }
+            Self::Verdict(verdict) => {
+                verdict.code.as_ref().is_none_or(|code| code.len() <= TEXT_BYTES_MAX)
+            }
+            _ => true,
+        };
+        bounded.then_some(message).ok_or_else(|| malformed(&"a text or list is too long"))
+    }
+}
+
+impl FromMiner {
+    /// Reads a miner's message other than commitment and openings.
+    ///
+    /// # Errors
+    /// `not-json` or `malformed-message`.
+    pub fn read(line: &[u8]) -> Result<Self, Fault> {
+        kind_of(line)?;
+        let message: Self = read(line)?;
+        let short = |text: &String| text.len() <= TEXT_BYTES_MAX;
+        let bounded = match &message {
+            Self::Hello(hello) => {
+                let texts = [&hello.software].into_iter().chain(&hello.capabilities);
+                let models = hello.devices.iter().map(|device| &device.model);
+                hello.versions.len() <= 16
+                    && hello.capabilities.len() <= 16
+                    && hello.devices.len() <= DEVICES_MAX
+                    && texts.chain(models).all(short)
+            }
+            Self::Busy { text } | Self::Failed { text } => short(text),
+            Self::Pong {} => true,
+        };
+        bounded.then_some(message).ok_or_else(|| malformed(&"a text or list is too long"))
+    }
+}
+
+/// A text cut to what a message may hold.
+pub fn text_for_message(text: &str) -> String {
+    let mut end = text.len().min(TEXT_BYTES_MAX);
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    text[..end].to_owned()
+}
+
+fn malformed(what: &impl std::fmt::Display) -> Fault {
+    Fault::new(FaultCode::MalformedMessage, format_args!("not a message of this session: {what}"))
+}
+
+/// Shows how the line begins: a login banner or an error of the transport is
+/// recognised by it.
+fn not_json(line: &[u8], error: &serde_json::Error) -> Fault {
+    let start = String::from_utf8_lossy(&line[..line.len().min(60)]);
+    Fault::new(FaultCode::NotJson, format_args!("a line that begins {start:?}: {error}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_written_is_read() {
+        let hello = MinerHello {
+            versions: vec![1],
+            software: software(),
+            miner_id: Some(Digest([7; 32])),
+            capabilities: Vec::new(),
+            devices: vec![Device {
+                kind: DeviceKind::Gpu,
+                model: "NVIDIA H200".to_owned(),
+                uuid: Some(Uuid([1; 16])),
+                memory_bytes: 1,
+            }],
+        };
+        for message in [
+            FromMiner::Hello(hello),
+            FromMiner::Pong {},
+            FromMiner::Busy { text: "one at a time".to_owned() },
+            FromMiner::Failed { text: "no GPU".to_owned() },
+        ] {
+            let line = line_of(&message);
+            assert_eq!(FromMiner::read(&line).unwrap(), message);
+        }
+        for message in [
+            FromValidator::Hello { versions: vec![1], software: software() },
+            FromValidator::Ping { version: 1 },
+            FromValidator::Challenge { token: "e30=".to_owned() },
+            FromValidator::Coin { coin: Digest([3; 32]), openings_within_ms: 30_000 },
+            FromValidator::Verdict(VerdictMessage {
+                outcome: VerdictOutcome::Rejected,
+                code: Some("stalled".to_owned()),
+                detail: None,
+                receipt: None,
+            }),
+        ] {
+            let line = line_of(&message);
+            assert_eq!(FromValidator::read(&line).unwrap(), message);
+        }
+    }
+
+    #[test]
+    fn what_is_no_message_is_named() {
+        let code = |text: &str| FromMiner::read(text.as_bytes()).unwrap_err().code;
+        let deep = format!("{{\"message\":\"pong\",\"x\":{}{}}}", "[".repeat(40), "]".repeat(40));
+        for text in ["", "Welcome to Ubuntu", "{\"message\":\"pong\"", &deep] {
+            assert_eq!(code(text), FaultCode::NotJson, "{text}");
+        }
+        assert_eq!(code(r#"{"message":"pong","message":"pong"}"#), FaultCode::NotJson);
+        assert_eq!(code(r#"{"message":"busy","text":null}"#), FaultCode::NotJson);
+        let long = format!(r#"{{"message":"busy","text":"{}"}}"#, "x".repeat(1025));
+        for text in [
+            "{}",
+            "[]",
+            "1",
+            r#" {"message":"pong"}"#,
+            r#"{"message":"pong","x":1}"#,
+            r#"{"message":"pang"}"#,
+            r#"{"message":"busy"}"#,
+            &long,
+        ] {
+            assert_eq!(code(text), FaultCode::MalformedMessage, "{text}");
+        }
+    }
+
+    #[test]
+    fn long_texts_are_cut_at_a_character() {
+        assert_eq!(text_for_message("short"), "short");
+        let long = "ä".repeat(600);
+        assert_eq!(text_for_message(&long).len(), 1024);
+        assert_eq!(text_for_message(&format!("x{long}")).len(), 1023);
+    }
+}

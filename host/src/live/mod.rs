@@ -1,0 +1,43 @@
+//! Live sessions: a validator and a miner talk until there is a verdict.
+//!
+//! ```text
+//! validator                                    miner
+//!   hello ───────────────────────────────────▶
+//!         ◀─────────────────────────────────── hello
+//!   ping  ───────────────────────────────────▶
+//!         ◀─────────────────────────────────── pong
+//!   challenge ───────────────────────────────▶
+//!                                              works
+//!         ◀─────────────────────────────────── commitment
+//!   spends the nonce, draws and records the coin
+//!   coin  ───────────────────────────────────▶
+//!         ◀─────────────────────────────────── openings
+//!   verifies, settles
+//!   verdict ─────────────────────────────────▶
+//! ```
+//!
+//! [`validator`] and [`miner`] are the two sides without any input or output:
+//! bytes, times and finished work go in, lines, work and an end come out.
+//! [`drive`] and [`respond`] run them over any pair of streams; [`command`] and
+//! [`tcp`] bring the streams.
+//!
+//! Guarantees: every session ends, with a verdict, within the limits of
+//! [`limits`], whatever the other side does; what is read is bounded before it
+//! is parsed; a coin is sent only after the nonce is spent and the coin recorded,
+//! durably.
+//! Deliberately lacks: more than one challenge a connection, and any way to go on
+//! with a session whose connection is gone.
+
+pub mod clock;
+pub mod command;
+pub mod drive;
+pub mod fault;
+pub mod limits;
+mod link;
+pub mod message;
+pub mod miner;
+pub mod respond;
+pub mod tcp;
+pub mod tls;
+pub mod validator;
+pub mod wire;

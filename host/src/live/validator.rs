@@ -1,0 +1,584 @@
+//! The validator's side of a session, without any input or output.
+//!
+//! Guarantees: every sequence of events ends in one [`Action::End`]; nothing is
+//! accepted twice; a coin leaves only after [`Event::Accepted`] and
+//! [`Event::CoinRecorded`] said that nonce and coin are on record; once a
+//! challenge is out whatever the miner does wrong is a settled rejection.
+//! Deliberately lacks: clocks, streams, ledger, randomness and verification. The
+//! caller does what the actions say and tells how it went.
+
+mod io;
+
+pub use io::{
+    Accepted, Action, Case, Commitment, Ended, Event, Judged, Legs, NotIssued, Settle, Wanted,
+};
+
+use super::clock::Now;
+use super::fault::{Fault, FaultCode, OwnFault};
+use super::limits::{Patience, SMALL_BYTES_MAX, UNAWAITED_BYTES_MAX, lateness_heard};
+use super::message::{
+    FromMiner, FromValidator, MinerHello, VERSIONS, VerdictMessage, kind_of, line_of, software,
+    text_for_message,
+};
+use super::wire::LineBuffer;
+use crate::ledger::{Acceptance, HistoryFinding};
+use crate::protocol::bound::OmittedShare;
+use crate::protocol::challenge::Challenge;
+use crate::protocol::circumstances::SessionRecord;
+use crate::protocol::digest::Digest;
+use crate::protocol::parts::CommitmentPart;
+use crate::protocol::receipt::Receipt;
+use crate::protocol::rejection::{Reason, Rejection};
+use crate::protocol::signature::{decode_key, is_valid, miner_message};
+use crate::protocol::verdict::{Outcome, Verdict};
+use crate::protocol::verify::{Failure, RecomputeError};
+use std::time::Duration;
+
+/// One session with one miner.
+#[derive(Debug)]
+pub struct ValidatorSession {
+    patience: Patience,
+    miner_id: Option<Digest>,
+    input: LineBuffer,
+    state: State,
+    /// A fault that came while the ledger was at work, which is waited for.
+    held_back: Option<Fault>,
+    legs: Legs,
+    hello: Option<MinerHello>,
+    challenge: Option<Box<Challenge>>,
+    /// Whether the ledger has the challenge, and nobody else's answer to it.
+    is_on_record: bool,
+    /// The commitment that the nonce is spent on.
+    accepted: Option<Digest>,
+}
+
+/// What is awaited, and until when (since the start of the session).
+#[derive(Debug)]
+enum State {
+    New,
+    Hello { until: Duration },
+    Pong { sent: Duration, until: Duration },
+    Issuing,
+    Commitment { sent: Duration, until: Duration },
+    Accepting(Box<Held>),
+    DrawingCoin(Box<Held>),
+    Openings { held: Box<Held>, coin: Digest, sent: Duration, until: Duration },
+    Judging { since: Duration },
+    Settling(Box<Ended>),
+    Over,
+}
+
+/// A commitment that came.
+#[derive(Debug)]
+struct Held {
+    part: CommitmentPart,
+    arrived: Now,
+    history: Vec<HistoryFinding>,
+}
+
+/// Why there is no verdict on a complete result.
+enum Cause {
+    /// The miner's session.
+    Fault(Fault),
+    /// The miner's commitment or openings.
+    Rejection(Rejection),
+    /// This side.
+    Own(OwnFault),
+}
+
+impl From<Fault> for Cause {
+    fn from(fault: Fault) -> Self {
+        Self::Fault(fault)
+    }
+}
+impl From<Rejection> for Cause {
+    fn from(rejection: Rejection) -> Self {
+        Self::Rejection(rejection)
+    }
+}
+impl From<OwnFault> for Cause {
+    fn from(fault: OwnFault) -> Self {
+        Self::Own(fault)
+    }
+}
+
+impl ValidatorSession {
+    /// A session that has not begun. `miner_id` is the key that the transport has
+    /// authenticated or the user demands: the challenge will name it. Without one
+    /// it names the key that the miner's hello has, if any.
+    pub fn new(patience: Patience, miner_id: Option<Digest>) -> Self {
+        Self {
+            patience,
+            miner_id,
+            input: LineBuffer::default(),
+            state: State::New,
+            held_back: None,
+            legs: Legs::default(),
+            hello: None,
+            challenge: None,
+            is_on_record: false,
+            accepted: None,
+        }
+    }
+
+    /// When a [`Event::Tick`] is due, since the start of the session; `None` while
+    /// nothing of the other side is awaited.
+    pub fn deadline(&self) -> Option<Duration> {
+        match &self.state {
+            State::Hello { until }
+            | State::Pong { until, .. }
+            | State::Commitment { until, .. }
+            | State::Openings { until, .. } => Some(*until),
+            _ => None,
+        }
+    }
+
+    /// Whether it has ended.
+    pub fn is_over(&self) -> bool {
+        matches!(self.state, State::Over)
+    }
+
+    /// Bytes that are kept of the other side's messages right now.
+    pub fn buffered_bytes(&self) -> usize {
+        self.input.len()
+    }
+
+    /// Takes what happened; says what is to be done, in this order. Events that
+    /// belong to no action under way change nothing.
+    pub fn handle(&mut self, now: Now, event: Event<'_>) -> Vec<Action> {
+        let mut actions = Vec::new();
+        if let Err(cause) = self.step(now, event, &mut actions) {
+            self.fail(cause, &mut actions);
+        }
+        actions
+    }
+
+    /// Ends the session by a fault of this side that belongs to no action.
+    pub fn abandon(&mut self, own: OwnFault) -> Vec<Action> {
+        let mut actions = Vec::new();
+        self.fail(own.into(), &mut actions);
+        actions
+    }
+
+    fn step(&mut self, now: Now, event: Event<'_>, out: &mut Vec<Action>) -> Result<(), Cause> {
+        match event {
+            Event::Start => self.start(now, out),
+            Event::Bytes(bytes) => {
+                self.check_time(now)?;
+                self.hear(bytes)?;
+                self.read_lines(now, out)
+            }
+            Event::Closed => self.close(),
+            Event::Tick => self.check_time(now),
+            Event::Issued(issued) => self.issued(now, issued, out),
+            Event::Accepted(accepted) => self.on_accepted(accepted, out),
+            Event::CoinRecorded(coin) => self.on_coin(now, coin, out),
+            Event::Judged(judged) => self.on_judged(now, *judged, out),
+            Event::Settled(settled) => self.on_settled(settled, out),
+        }
+    }
+
+    fn start(&mut self, now: Now, out: &mut Vec<Action>) -> Result<(), Cause> {
+        if matches!(self.state, State::New) {
+            let hello = FromValidator::Hello { versions: VERSIONS.to_vec(), software: software() };
+            out.push(Action::Send(line_of(&hello)));
+            self.state = State::Hello { until: now.since_start + self.patience.hello };
+        }
+        Ok(())
+    }
+
+    fn check_time(&self, now: Now) -> Result<(), Cause> {
+        let Some(until) = self.deadline().filter(|until| now.since_start >= *until) else {
+            return Ok(());
+        };
+        let awaited = match self.state {
+            State::Hello { .. } => "hello",
+            State::Pong { .. } => "pong",
+            State::Commitment { .. } => "commitment",
+            _ => "complete result",
+        };
+        let detail = format!("no {awaited} by {:.1} s into the session", until.as_secs_f64());
+        Err(Fault::new(FaultCode::Stalled, detail).into())
+    }
+
+    fn close(&mut self) -> Result<(), Cause> {
+        let detail = match &self.state {
+            State::Hello { .. } => "before its hello",
+            State::Pong { .. } | State::Issuing => "before the challenge",
+            State::Commitment { .. } => "before a commitment",
+            State::Accepting(_) | State::DrawingCoin(_) => "before the coin",
+            State::Openings { .. } => "before a complete result",
+            // It need not wait for its verdict.
+            State::New | State::Judging { .. } | State::Settling(_) | State::Over => return Ok(()),
+        };
+        let fault = Fault::new(FaultCode::ClosedEarly, format!("the miner closed {detail}"));
+        self.raise(fault)
+    }
+
+    /// A fault counts at once, but while the ledger is at work: then it waits, so
+    /// that what the ledger did is settled.
+    fn raise(&mut self, fault: Fault) -> Result<(), Cause> {
+        if matches!(self.state, State::Accepting(_) | State::DrawingCoin(_)) {
+            self.held_back.get_or_insert(fault);
+            return Ok(());
+        }
+        Err(fault.into())
+    }
+
+    fn hear(&mut self, bytes: &[u8]) -> Result<(), Cause> {
+        match self.state {
+            State::Settling(_) | State::Over | State::New => return Ok(()),
+            State::Judging { .. } if !bytes.is_empty() => {
+                let detail = "more came after the complete result";
+                return Err(Fault::new(FaultCode::AnsweredTwice, detail).into());
+            }
+            _ => {}
+        }
+        if self.held_back.is_none() {
+            self.input.push(bytes);
+        }
+        let is_awaited = self.deadline().is_some();
+        if !is_awaited && self.input.len() > UNAWAITED_BYTES_MAX {
+            self.input.clear();
+            let detail = format!("more than {UNAWAITED_BYTES_MAX} bytes came unasked");
+            return self.raise(Fault::new(FaultCode::Flooded, detail));
+        }
+        Ok(())
+    }
+
+    /// The longest line in this state; `None` while nothing is awaited.
+    fn line_limit(&self) -> Option<u64> {
+        match &self.state {
+            State::Hello { .. } | State::Pong { .. } => Some(SMALL_BYTES_MAX),
+            State::Commitment { .. } => Some(CommitmentPart::bytes_max(self.challenge())),
+            State::Openings { held, .. } => Some(held.part.openings_bytes_max(self.challenge())),
+            _ => None,
+        }
+    }
+
+    fn challenge(&self) -> &Challenge {
+        self.challenge.as_ref().expect("set before any state that needs it")
+    }
+
+    fn read_lines(&mut self, now: Now, out: &mut Vec<Action>) -> Result<(), Cause> {
+        while let Some(limit_bytes) = self.line_limit() {
+            let too_long = |error| Fault::new(FaultCode::MessageTooLong, error);
+            let Some(line) = self.input.take_line(limit_bytes).map_err(too_long)? else { break };
+            self.on_line(now, &line, out)?;
+        }
+        if matches!(self.state, State::Judging { .. }) && !self.input.is_empty() {
+            let detail = "more came after the complete result";
+            return Err(Fault::new(FaultCode::AnsweredTwice, detail).into());
+        }
+        Ok(())
+    }
+
+    fn on_line(&mut self, now: Now, line: &[u8], out: &mut Vec<Action>) -> Result<(), Cause> {
+        let kind = kind_of(line)?;
+        match (&self.state, kind) {
+            (State::Commitment { .. }, "commitment") => self.on_commitment(now, line, out),
+            (State::Openings { .. }, "openings") => self.on_openings(now, line, out),
+            (State::Openings { .. }, "commitment") => {
+                let detail = "a second commitment came";
+                Err(Fault::new(FaultCode::AnsweredTwice, detail).into())
+            }
+            (_, "commitment" | "openings") => Err(self.unexpected(kind).into()),
+            _ => self.on_small(now, FromMiner::read(line)?, kind, out),
+        }
+    }
+
+    fn unexpected(&self, kind: &str) -> Fault {
+        let awaited = match self.state {
+            State::Hello { .. } => "hello",
+            State::Pong { .. } => "pong",
+            State::Commitment { .. } => "commitment",
+            _ => "openings",
+        };
+        Fault::new(FaultCode::UnexpectedMessage, format!("expected {awaited}, got {kind}"))
+    }
+
+    fn on_small(
+        &mut self,
+        now: Now,
+        message: FromMiner,
+        kind: &str,
+        out: &mut Vec<Action>,
+    ) -> Result<(), Cause> {
+        match (&self.state, message) {
+            (State::Hello { .. }, FromMiner::Hello(hello)) => self.on_hello(now, hello, out),
+            (State::Hello { .. }, FromMiner::Busy { text }) => {
+                Err(Fault::new(FaultCode::Busy, format!("the miner says: {text}")).into())
+            }
+            (State::Pong { sent, .. }, FromMiner::Pong {}) => {
+                let round_trip = now.since_start - *sent;
+                self.legs.round_trip = Some(round_trip);
+                let hello = self.hello.clone().expect("a pong follows a hello");
+                let miner_id = self.miner_id.or(hello.miner_id);
+                out.push(Action::Issue(Box::new(Wanted { hello, miner_id, round_trip })));
+                self.state = State::Issuing;
+                Ok(())
+            }
+            (_, FromMiner::Failed { text }) => {
+                Err(Fault::new(FaultCode::MinerFailed, format!("the miner says: {text}")).into())
+            }
+            _ => Err(self.unexpected(kind).into()),
+        }
+    }
+
+    fn on_hello(
+        &mut self,
+        now: Now,
+        hello: MinerHello,
+        out: &mut Vec<Action>,
+    ) -> Result<(), Cause> {
+        self.legs.hello = Some(now.since_start);
+        let shared = VERSIONS.iter().filter(|version| hello.versions.contains(version)).max();
+        let Some(&version) = shared else {
+            let detail = format!("the miner speaks {:?}, this side {VERSIONS:?}", hello.versions);
+            return Err(Fault::new(FaultCode::VersionMismatch, detail).into());
+        };
+        if hello.miner_id.is_some_and(|key| decode_key(&key.0).is_none()) {
+            let detail = "miner_id is not an Ed25519 public key";
+            return Err(Fault::new(FaultCode::MalformedMessage, detail).into());
+        }
+        if let (Some(expected), Some(got)) = (self.miner_id, hello.miner_id)
+            && expected != got
+        {
+            let detail = format!("expected a miner with key {expected}, it has {got}");
+            return Err(Fault::new(FaultCode::WrongPeer, detail).into());
+        }
+        self.hello = Some(hello);
+        out.push(Action::Send(line_of(&FromValidator::Ping { version })));
+        let sent = now.since_start;
+        self.state = State::Pong { sent, until: sent + self.patience.pong };
+        Ok(())
+    }
+
+    fn issued(
+        &mut self,
+        now: Now,
+        issued: Result<Box<Challenge>, NotIssued>,
+        out: &mut Vec<Action>,
+    ) -> Result<(), Cause> {
+        if !matches!(self.state, State::Issuing) {
+            return Ok(());
+        }
+        let challenge = issued.map_err(|error| match error {
+            NotIssued::Own(own) => Cause::Own(own),
+            NotIssued::Unfit(text) => Fault::new(FaultCode::UnfitDevices, text).into(),
+        })?;
+        let token = challenge.token().to_owned();
+        let limit = Duration::from_millis(challenge.limit_ms());
+        self.challenge = Some(challenge);
+        self.is_on_record = true;
+        if !self.input.is_empty() {
+            return Err(Fault::new(FaultCode::Flooded, "bytes came before the challenge").into());
+        }
+        out.push(Action::Send(line_of(&FromValidator::Challenge { token })));
+        let sent = now.since_start;
+        let until = sent.saturating_add(limit).saturating_add(lateness_heard(limit));
+        self.state = State::Commitment { sent, until };
+        Ok(())
+    }
+
+    fn on_commitment(&mut self, now: Now, line: &[u8], out: &mut Vec<Action>) -> Result<(), Cause> {
+        let State::Commitment { sent, .. } = self.state else { return Ok(()) };
+        self.legs.commitment = Some(now.since_start - sent);
+        let challenge = self.challenge();
+        let part = CommitmentPart::read(line, challenge).map_err(Rejection::from)?;
+        let expires_unix_ms = challenge.expires_at_unix_s().saturating_mul(1000);
+        if i128::from(now.unix_ms) >= i128::from(expires_unix_ms) {
+            let detail = format!("the commitment came after {}", challenge.spec().expires_at);
+            return Err(Rejection::new(Reason::Expired, detail).into());
+        }
+        let (c, commitment) = (challenge.digest(), part.commitment());
+        if let (Some(key), Some(signature)) = (challenge.miner_id(), part.miner_signature())
+            && !is_valid(&key, &miner_message(&c, &commitment), &signature)
+        {
+            let detail = format!("miner_signature does not verify for {commitment}");
+            return Err(Rejection::new(Reason::SignatureInvalid, detail).into());
+        }
+        let over = self.patience.openings_of(challenge, part.lanes().len()) + self.patience.verdict;
+        out.push(Action::Accept(Box::new(Commitment {
+            challenge: c,
+            commitment,
+            miner_id: challenge.spec().miner_id,
+            evidence: part.evidence().clone(),
+            arrived_unix_ms: now.unix_ms,
+            over_unix_ms: now.unix_ms.saturating_add(over.as_millis() as u64),
+        })));
+        self.state = State::Accepting(Box::new(Held { part, arrived: now, history: Vec::new() }));
+        Ok(())
+    }
+
+    fn on_accepted(
+        &mut self,
+        accepted: Result<Accepted, OwnFault>,
+        out: &mut Vec<Action>,
+    ) -> Result<(), Cause> {
+        if !matches!(self.state, State::Accepting(_)) {
+            return Ok(());
+        }
+        let State::Accepting(mut held) = self.take_state() else { return Ok(()) };
+        let accepted = accepted?;
+        match accepted.acceptance {
+            Acceptance::Accepted => {}
+            Acceptance::Spent(on) => {
+                self.is_on_record = false;
+                let detail = format!("spent on commitment {on}");
+                return Err(Rejection::new(Reason::NonceSpent, detail).into());
+            }
+            Acceptance::NotIssued => {
+                self.is_on_record = false;
+                let detail = format!("no record of challenge {}", self.challenge().digest());
+                return Err(Rejection::new(Reason::NotIssued, detail).into());
+            }
+        }
+        self.accepted = Some(held.part.commitment());
+        self.take_held_back()?;
+        held.history = accepted.history;
+        out.push(Action::DrawCoin { challenge: self.challenge().digest() });
+        self.state = State::DrawingCoin(held);
+        Ok(())
+    }
+
+    fn take_state(&mut self) -> State {
+        std::mem::replace(&mut self.state, State::Over)
+    }
+
+    fn take_held_back(&mut self) -> Result<(), Cause> {
+        self.held_back.take().map_or(Ok(()), |fault| Err(fault.into()))
+    }
+
+    fn on_coin(
+        &mut self,
+        now: Now,
+        coin: Result<Digest, OwnFault>,
+        out: &mut Vec<Action>,
+    ) -> Result<(), Cause> {
+        if !matches!(self.state, State::DrawingCoin(_)) {
+            return Ok(());
+        }
+        let State::DrawingCoin(held) = self.take_state() else { return Ok(()) };
+        let coin = coin?;
+        self.take_held_back()?;
+        let sent = now.since_start;
+        self.legs.coin = Some(sent - held.arrived.since_start);
+        let within = self.patience.openings_of(self.challenge(), held.part.lanes().len());
+        let openings_within_ms = within.as_millis() as u64;
+        out.push(Action::Send(line_of(&FromValidator::Coin { coin, openings_within_ms })));
+        self.state = State::Openings { held, coin, sent, until: sent + within };
+        self.read_lines(now, out)
+    }
+
+    fn on_openings(&mut self, now: Now, line: &[u8], out: &mut Vec<Action>) -> Result<(), Cause> {
+        let since = now.since_start;
+        let state = std::mem::replace(&mut self.state, State::Judging { since });
+        let State::Openings { held, coin, sent, .. } = state else { return Ok(()) };
+        self.legs.openings = Some(since - sent);
+        let Held { part, arrived, history } = *held;
+        let session = SessionRecord { commitment: part.commitment(), coin };
+        let challenge = self.challenge().clone();
+        let result = part.complete(line, &challenge).map_err(Rejection::from)?;
+        out.push(Action::Judge(Box::new(Case {
+            challenge,
+            result,
+            session,
+            elapsed: self.legs.commitment.unwrap_or_default(),
+            arrived_unix_ms: arrived.unix_ms,
+            round_trip: self.legs.round_trip.unwrap_or_default(),
+            history,
+        })));
+        Ok(())
+    }
+
+    fn on_judged(&mut self, now: Now, judged: Judged, out: &mut Vec<Action>) -> Result<(), Cause> {
+        let State::Judging { since } = self.state else { return Ok(()) };
+        self.legs.judging = Some(now.since_start - since);
+        let Judged { verdict, receipt, result } = judged;
+        self.conclude(verdict, receipt, Some(Box::new(result)), out);
+        Ok(())
+    }
+
+    fn on_settled(
+        &mut self,
+        settled: Result<(), OwnFault>,
+        out: &mut Vec<Action>,
+    ) -> Result<(), Cause> {
+        if !matches!(self.state, State::Settling(_)) {
+            return Ok(());
+        }
+        let State::Settling(mut ended) = self.take_state() else { return Ok(()) };
+        if let Err(own) = settled {
+            // What is not on record was not decided.
+            ended.verdict = could_not_run(own);
+            ended.receipt = None;
+        }
+        end(ended, out);
+        Ok(())
+    }
+
+    fn fail(&mut self, cause: Cause, out: &mut Vec<Action>) {
+        // What was to be done for a session that has failed is not done.
+        out.retain(|action| matches!(action, Action::Send(_)));
+        let verdict = match cause {
+            Cause::Fault(fault) => io::verdict_of(&fault),
+            Cause::Rejection(rejection) => {
+                Verdict::of(&Err(Failure::Rejected(rejection)), OmittedShare::default())
+            }
+            Cause::Own(own) => could_not_run(own),
+        };
+        self.conclude(verdict, None, None, out);
+    }
+
+    /// Settles a challenge that is on record, or ends.
+    fn conclude(
+        &mut self,
+        mut verdict: Verdict,
+        receipt: Option<Receipt>,
+        result: Option<Box<crate::protocol::transcript::ResultDoc>>,
+        out: &mut Vec<Action>,
+    ) {
+        self.input.clear();
+        self.held_back = None;
+        let challenge = self.challenge.take();
+        verdict.challenge_digest = challenge.as_ref().map(|challenge| challenge.digest());
+        verdict.commitment = self.accepted.or(verdict.commitment);
+        let settle = challenge.as_ref().filter(|_| self.is_on_record).map(|challenge| Settle {
+            challenge: challenge.digest(),
+            miner_id: challenge.spec().miner_id,
+            verdict: verdict.clone(),
+        });
+        let hello = self.hello.take();
+        let ended = Box::new(Ended { verdict, legs: self.legs, hello, challenge, result, receipt });
+        match settle {
+            Some(settle) if settle.verdict.outcome != Outcome::CouldNotRun => {
+                out.push(Action::Settle(Box::new(settle)));
+                self.state = State::Settling(ended);
+            }
+            _ => {
+                self.state = State::Over;
+                end(ended, out);
+            }
+        }
+    }
+}
+
+/// The verdict goes to the miner, then the session is over.
+fn end(ended: Box<Ended>, out: &mut Vec<Action>) {
+    let Verdict { outcome, code, detail, .. } = &ended.verdict;
+    let own = *outcome == Outcome::CouldNotRun;
+    // What went wrong on this side is not the miner's to know.
+    let told = if own { None } else { detail.as_deref().map(text_for_message) };
+    out.push(Action::Send(line_of(&FromValidator::Verdict(VerdictMessage {
+        outcome: (*outcome).into(),
+        code: code.map(str::to_owned),
+        detail: told,
+        receipt: ended.receipt.clone(),
+    }))));
+    out.push(Action::End(ended));
+}
+
+fn could_not_run(own: OwnFault) -> Verdict {
+    Verdict::of(&Err(Failure::CouldNotRun(RecomputeError(own.0))), OmittedShare::default())
+}

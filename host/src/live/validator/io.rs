@@ -1,0 +1,208 @@
+//! What goes into a validator's session and what comes out of it.
+
+use crate::ledger::{Acceptance, HistoryFinding};
+use crate::live::fault::{Fault, OwnFault};
+use crate::live::message::MinerHello;
+use crate::protocol::challenge::Challenge;
+use crate::protocol::circumstances::{IssuerRecord, SessionRecord};
+use crate::protocol::digest::Digest;
+use crate::protocol::evidence::Evidence;
+use crate::protocol::receipt::Receipt;
+use crate::protocol::transcript::ResultDoc;
+use crate::protocol::verdict::Verdict;
+use std::time::Duration;
+
+/// What happened.
+#[derive(Debug)]
+pub enum Event<'a> {
+    /// The streams are there.
+    Start,
+    /// Bytes came.
+    Bytes(&'a [u8]),
+    /// The other side will send nothing more.
+    Closed,
+    /// Time passed: [`super::ValidatorSession::deadline`] is reached.
+    Tick,
+    /// [`Action::Issue`] is done: the challenge is issued and on record.
+    Issued(Result<Box<Challenge>, NotIssued>),
+    /// [`Action::Accept`] is done.
+    Accepted(Result<Accepted, OwnFault>),
+    /// [`Action::DrawCoin`] is done: the coin is on record.
+    CoinRecorded(Result<Digest, OwnFault>),
+    /// [`Action::Judge`] is done.
+    Judged(Box<Judged>),
+    /// [`Action::Settle`] is done.
+    Settled(Result<(), OwnFault>),
+}
+
+/// Why there is no challenge for this miner.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum NotIssued {
+    /// This side could not issue one.
+    Own(OwnFault),
+    /// What the miner says that it has does not do.
+    Unfit(String),
+}
+
+/// The ledger's answer to a commitment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Accepted {
+    /// Whether the nonce is spent on it now.
+    pub acceptance: Acceptance,
+    /// What does not fit the history of the devices that it names.
+    pub history: Vec<HistoryFinding>,
+}
+
+/// A judged case.
+#[derive(Debug)]
+pub struct Judged {
+    /// What it comes to.
+    pub verdict: Verdict,
+    /// For the miner, where the challenge names this validator.
+    pub receipt: Option<Receipt>,
+    /// The result that was judged.
+    pub result: ResultDoc,
+}
+
+/// What is to be done, in this order.
+#[derive(Debug)]
+pub enum Action {
+    /// Send this line.
+    Send(Vec<u8>),
+    /// Issue a challenge and record it, then [`Event::Issued`].
+    Issue(Box<Wanted>),
+    /// Spend the nonce, atomically and durably, then [`Event::Accepted`].
+    Accept(Box<Commitment>),
+    /// Draw a coin from the operating system's random generator and record it,
+    /// durably, then [`Event::CoinRecorded`].
+    DrawCoin {
+        /// c.
+        challenge: Digest,
+    },
+    /// Verify the result, then [`Event::Judged`].
+    Judge(Box<Case>),
+    /// Record the verdict, then [`Event::Settled`].
+    Settle(Box<Settle>),
+    /// Over: close the streams.
+    End(Box<Ended>),
+}
+
+/// For which miner a challenge is wanted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Wanted {
+    /// What it says of itself.
+    pub hello: MinerHello,
+    /// The key that the challenge must name as its miner_id, if any.
+    pub miner_id: Option<Digest>,
+    /// From ping to pong.
+    pub round_trip: Duration,
+}
+
+/// A well-formed, signed commitment that came in time.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Commitment {
+    /// c.
+    pub challenge: Digest,
+    /// What the nonce is to be spent on.
+    pub commitment: Digest,
+    /// Of the challenge.
+    pub miner_id: Option<Digest>,
+    /// Names the devices.
+    pub evidence: Evidence,
+    /// When it came, ms since 1970.
+    pub arrived_unix_ms: u64,
+    /// By when this session is over at the latest, ms since 1970.
+    pub over_unix_ms: u64,
+}
+
+/// A complete result with everything that this validator knows of it.
+#[derive(Debug)]
+pub struct Case {
+    /// The challenge.
+    pub challenge: Challenge,
+    /// The miner's answer.
+    pub result: ResultDoc,
+    /// What is on record.
+    pub session: SessionRecord,
+    /// From sending the challenge to holding the commitment.
+    pub elapsed: Duration,
+    /// When the commitment came, ms since 1970.
+    pub arrived_unix_ms: u64,
+    /// From ping to pong.
+    pub round_trip: Duration,
+    /// What does not fit the devices' history.
+    pub history: Vec<HistoryFinding>,
+}
+
+impl Case {
+    /// The record as verification asks for it.
+    pub fn record(&self) -> IssuerRecord {
+        let session = self.session.clone();
+        IssuerRecord { nonce_spent_on: Some(session.commitment), session: Some(session) }
+    }
+}
+
+/// A verdict that is to be recorded.
+#[derive(Clone, Debug)]
+pub struct Settle {
+    /// c.
+    pub challenge: Digest,
+    /// Of the challenge.
+    pub miner_id: Option<Digest>,
+    /// What is recorded.
+    pub verdict: Verdict,
+}
+
+/// How long the parts of a session took; `None` where it did not come so far.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Legs {
+    /// From the start to the miner's hello.
+    pub hello: Option<Duration>,
+    /// From ping to pong.
+    pub round_trip: Option<Duration>,
+    /// From sending the challenge to holding the commitment.
+    pub commitment: Option<Duration>,
+    /// From holding the commitment to sending the coin.
+    pub coin: Option<Duration>,
+    /// From sending the coin to holding the openings.
+    pub openings: Option<Duration>,
+    /// From holding the openings to the verdict.
+    pub judging: Option<Duration>,
+}
+
+impl Ended {
+    /// The end of a session that did not begin.
+    pub fn of_fault(fault: &Fault) -> Self {
+        Self {
+            verdict: verdict_of(fault),
+            legs: Legs::default(),
+            hello: None,
+            challenge: None,
+            result: None,
+            receipt: None,
+        }
+    }
+}
+
+/// A fault as the rejection that it is.
+pub(super) fn verdict_of(fault: &Fault) -> Verdict {
+    let detail = format!("{}\n{}", fault.detail, fault.code.advice());
+    Verdict::rejected_session(fault.code.code(), detail)
+}
+
+/// How a session ended.
+#[derive(Debug)]
+pub struct Ended {
+    /// The verdict.
+    pub verdict: Verdict,
+    /// How long it took.
+    pub legs: Legs,
+    /// What the miner said of itself.
+    pub hello: Option<MinerHello>,
+    /// What was asked.
+    pub challenge: Option<Box<Challenge>>,
+    /// The complete result, where one came.
+    pub result: Option<Box<ResultDoc>>,
+    /// The receipt that the miner got.
+    pub receipt: Option<Receipt>,
+}

@@ -1,0 +1,357 @@
+//! Sizing a challenge: for a model of the table, so much work that an honest run
+//! lasts as long as asked, and the fewest samples that a policy is content with.
+//!
+//! Guarantees: a challenge issued from the request is valid, keeps the policy's
+//! soundness for every number of lanes that the policy allows, and its limit
+//! leaves room for a run at the expected speed.
+//! Deliberately lacks: measurements of this machine or the miner's. The expected
+//! speed is a share of the model's peak, as measured on one H200
+//! (BENCHMARKS.md): every other model is assumed to reach the same share.
+
+use super::Policy;
+use crate::protocol::bound::{Grinding, draws_needed};
+use crate::protocol::challenge::{OPENINGS_MAX, ROOTS_MAX, sample_rate_ppm};
+use crate::protocol::models::{self, Model};
+use crate::protocol::plan::Shape;
+use crate::session::issue::Request;
+use std::time::Duration;
+
+/// What the challenge is for.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Target<'a> {
+    /// The GPU's model, as its driver names it.
+    pub model: &'a str,
+    /// How long a run should last, s; the policy's `time.duration_target_s`
+    /// where absent.
+    pub seconds: Option<f64>,
+    /// The measured round trip; the policy's allowance where absent.
+    pub round_trip: Option<Duration>,
+}
+
+/// Why no challenge can be sized. Text in two lines: what cannot be, what to try.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+pub enum SizeError {
+    /// Nothing is known of the model's speed.
+    #[error(
+        "no speed is known of GPU model {got:?}\nName it as `attest detect` does; docs/policy.md lists the models that are known."
+    )]
+    UnknownModel {
+        /// What was asked for.
+        got: String,
+    },
+    /// The policy would reject the target's model.
+    #[error("the policy does not allow {got:?}\nAdd it to devices.models, or ask for {allowed}.")]
+    ModelNotAllowed {
+        /// What was asked for.
+        got: String,
+        /// The policy's models.
+        allowed: String,
+    },
+    /// The policy would reject so many lanes.
+    #[error(
+        "the policy allows {low} to {high} lanes, {got} were asked for\nChange --gpu-count or devices.gpu_count_min and gpu_count_max."
+    )]
+    GpuCount {
+        /// Fewest.
+        low: u64,
+        /// Most.
+        high: u64,
+        /// Asked for.
+        got: u64,
+    },
+    /// The target cannot have the memory.
+    #[error(
+        "a {model} has about {got_gb} GB of memory, devices.memory_min_bytes asks for {expected_bytes} bytes\nAsk for less memory, or another model."
+    )]
+    Memory {
+        /// The target.
+        model: &'static str,
+        /// Of the table.
+        got_gb: u32,
+        /// Asked for.
+        expected_bytes: u64,
+    },
+    /// No time, or more than a day.
+    #[error("a run cannot last {got_s} s\nAsk for more than 0 and at most 86400 seconds.")]
+    Seconds {
+        /// Asked for.
+        got_s: f64,
+    },
+    /// Not one iteration fits.
+    #[error(
+        "{seconds} s are too short for a {model}: its shortest iteration here lasts {iteration_s:.3} s\nAsk for at least that, or for a smaller --dim."
+    )]
+    TooShort {
+        /// Asked for.
+        seconds: f64,
+        /// The target.
+        model: &'static str,
+        /// One iteration, s.
+        iteration_s: f64,
+    },
+    /// More iterations than a challenge can have.
+    #[error(
+        "{seconds} s on {lanes} lane(s) take {iterations} iterations; at most {limit} are possible\nAsk for a shorter run, fewer lanes or more --matrices."
+    )]
+    TooLong {
+        /// Asked for.
+        seconds: f64,
+        /// Fewest lanes.
+        lanes: u64,
+        /// Needed.
+        iterations: u64,
+        /// Most.
+        limit: u64,
+    },
+    /// An honest run would be too slow for the policy.
+    #[error(
+        "time.slack {slack} is too tight: an honest {model} is expected to take {needed:.2} times its floor\nUse a slack of at least {needed:.2}."
+    )]
+    Slack {
+        /// The policy's.
+        slack: f64,
+        /// The target.
+        model: &'static str,
+        /// Least slack, rounded up.
+        needed: f64,
+    },
+    /// More openings than a result can have.
+    #[error(
+        "this soundness takes {got} openings; a result has at most {OPENINGS_MAX}\nAsk for a larger omitted_share or escape_probability_max, or require a live session."
+    )]
+    TooManyOpenings {
+        /// Over all lanes.
+        got: u64,
+    },
+    /// The samples that were typed are too few.
+    #[error(
+        "the samples asked for give {got} counted draws, the policy's soundness takes {needed}\nLeave --samples and --sample-rate out, or ask for more."
+    )]
+    TooFewSamples {
+        /// With the fewest lanes.
+        got: u64,
+        /// Of the policy.
+        needed: u64,
+    },
+}
+
+/// Shapes to choose from, the most efficient first: those of BENCHMARKS.md.
+const SHAPES: [Shape; 4] = [
+    Shape { dim: 8192, products: 2 },
+    Shape { dim: 4096, products: 8 },
+    Shape { dim: 2048, products: 16 },
+    Shape { dim: 1024, products: 64 },
+];
+
+/// Iterations that a run should have at least, so that the chain has links and
+/// the duration is met within a few per cent.
+const ITERATIONS_WANTED: f64 = 16.0;
+
+/// FP64 multiply-adds per SM and clock below which hashing costs nothing: it
+/// runs on other units, which then wait for these.
+const FEW_FP64: u32 = 8;
+
+/// The share of the model's peak at its highest clock that attested work
+/// reaches: 1/σ of the H200 in BENCHMARKS.md, rounded down. Below n = 1024 a
+/// guess, as the hash outweighs the product there.
+fn efficiency(model: &Model, dim: u32) -> f64 {
+    match dim {
+        8192.. => 0.83,
+        1024.. if model.fp64_fma_per_sm_clock < FEW_FP64 => 0.83,
+        4096.. => 0.80,
+        2048.. => 0.74,
+        1024.. => 0.64,
+        _ => 0.10,
+    }
+}
+
+/// What an honest run of one model is expected to do.
+#[derive(Clone, Copy)]
+struct Speed {
+    model: &'static Model,
+    shape: Shape,
+}
+
+impl Speed {
+    /// One iteration, s.
+    fn iteration_s(self) -> f64 {
+        let flops = efficiency(self.model, self.shape.dim) * self.model.peak_flops();
+        2.0 * self.shape.multiply_adds() as f64 / flops
+    }
+    /// The floor that slack multiplies, s for `iterations`.
+    fn floor_s(self, iterations: u64) -> f64 {
+        2.0 * self.shape.multiply_adds() as f64 * iterations as f64
+            / self.model.native_floor_flops()
+    }
+    /// The slack that an honest run needs.
+    fn slack_needed(self) -> f64 {
+        self.iteration_s() / self.floor_s(1)
+    }
+}
+
+impl Policy {
+    /// A request for a challenge that this policy is content with; what `base`
+    /// says already stays.
+    ///
+    /// # Errors
+    /// [`SizeError`].
+    pub fn request(&self, target: &Target<'_>, base: Request) -> Result<Request, SizeError> {
+        let model = self.target_model(target)?;
+        let (lanes_min, gpu_count) = self.lanes(&base)?;
+        let seconds = target.seconds.unwrap_or(self.time.duration_target_s);
+        if !(seconds > 0.0 && seconds <= 86_400.0) {
+            return Err(SizeError::Seconds { got_s: seconds });
+        }
+        let (shape, iterations) = self.work(model, seconds, lanes_min, &base)?;
+        let speed = Speed { model, shape };
+        let (sample_rate, samples) = self.samples(lanes_min, iterations, &base)?;
+        let limit_s = self.limit_s(speed.floor_s(iterations), target.round_trip);
+        let counters_required = self.findings.rejects("sm-counters-missing");
+        let devices = &self.devices;
+        let demands_sms = counters_required && !devices.cpu_allowed && devices.sm_share_min > 0.0;
+        let sized = Request {
+            matrix_dim: Some(shape.dim.into()),
+            num_matrices: Some(shape.products.into()),
+            num_iterations: Some(iterations),
+            verification_sample_rate: Some(sample_rate),
+            samples_per_iteration: Some(samples),
+            gpu_count,
+            gpu_model: Some(model.name.to_owned()),
+            min_memory_bytes: (devices.memory_min_bytes > 0).then_some(devices.memory_min_bytes),
+            max_duration_ms: Some(((1e3 * limit_s).ceil() as u64).max(1)),
+            min_sm_utilization: demands_sms.then_some(devices.sm_share_min),
+            valid_for_s: Some(self.session.valid_for_s + limit_s.ceil() as u64),
+            ..Request::default()
+        };
+        Ok(base.or(sized))
+    }
+
+    /// The counted draws that this policy's soundness takes, over all lanes.
+    pub fn draws_needed(&self) -> u64 {
+        let grinding = match self.session.live_required {
+            true => Grinding::ExcludedByCoin,
+            false => Grinding::Possible,
+        };
+        draws_needed(self.omitted_share(), self.soundness.escape_probability_max.log10(), grinding)
+    }
+
+    fn target_model(&self, target: &Target<'_>) -> Result<&'static Model, SizeError> {
+        let got = || target.model.chars().take(100).collect();
+        let Some(model) = models::find(target.model) else {
+            return Err(SizeError::UnknownModel { got: got() });
+        };
+        let allowed = &self.devices.models;
+        if !allowed.is_empty() && !allowed.iter().any(|name| models::is_same_name(name, model.name))
+        {
+            return Err(SizeError::ModelNotAllowed { got: got(), allowed: allowed.join(", ") });
+        }
+        let expected_bytes = self.devices.memory_min_bytes;
+        if expected_bytes > u64::from(model.memory_gb) << 30 {
+            let got_gb = model.memory_gb;
+            return Err(SizeError::Memory { model: model.name, got_gb, expected_bytes });
+        }
+        Ok(model)
+    }
+
+    /// The fewest lanes that may answer, and their number where it is exact.
+    fn lanes(&self, base: &Request) -> Result<(u64, Option<u64>), SizeError> {
+        let (low, high) = (self.devices.gpu_count_min, self.devices.gpu_count_max);
+        match base.gpu_count {
+            Some(got) if !(low..=high).contains(&got) => {
+                Err(SizeError::GpuCount { low, high, got })
+            }
+            Some(exact) => Ok((exact, Some(exact))),
+            None => Ok((low, (low == high).then_some(low))),
+        }
+    }
+
+    /// Shape and iterations.
+    fn work(
+        &self,
+        model: &'static Model,
+        seconds: f64,
+        lanes: u64,
+        base: &Request,
+    ) -> Result<(Shape, u64), SizeError> {
+        let typed = |shape: Shape| Shape {
+            // Out of bounds stays so: issuing says what is wrong with it.
+            dim: base.matrix_dim.map_or(shape.dim, |n| n.clamp(128, 1 << 20) as u32),
+            products: base.num_matrices.map_or(shape.products, |m| m.clamp(1, 1 << 20) as u32),
+        };
+        let speeds = SHAPES.map(|shape| Speed { model, shape: typed(shape) });
+        let slack = self.time.slack;
+        let needed = speeds.map(Speed::slack_needed).into_iter().fold(f64::INFINITY, f64::min);
+        let fitting = speeds.into_iter().filter(|speed| speed.slack_needed() <= slack);
+        let fitting: Vec<Speed> = fitting.collect();
+        let Some(&smallest) = fitting.last() else {
+            let needed = (100.0 * needed).ceil() / 100.0;
+            return Err(SizeError::Slack { slack, model: model.name, needed });
+        };
+        let wanted = |speed: &&Speed| seconds / speed.iteration_s() >= ITERATIONS_WANTED;
+        let mut speed = *fitting.iter().find(wanted).unwrap_or(&smallest);
+        if let Some(iterations) = base.num_iterations {
+            return Ok((speed.shape, iterations));
+        }
+        let limit = (ROOTS_MAX / lanes).min(1_000_000);
+        let iterations_of = |speed: Speed| (seconds / speed.iteration_s()).round() as u64;
+        let half_the_memory = u64::from(model.memory_gb) * 500_000_000;
+        while iterations_of(speed) > limit && base.num_matrices.is_none() {
+            let twice = Shape { products: 2 * speed.shape.products, ..speed.shape };
+            let operands = u64::from(twice.products) * twice.operand_bytes_per_product();
+            if twice.products > 4096 || operands > half_the_memory {
+                break;
+            }
+            speed.shape = twice;
+        }
+        let iterations = iterations_of(speed);
+        if iterations > limit {
+            return Err(SizeError::TooLong { seconds, lanes, iterations, limit });
+        }
+        if iterations == 0 {
+            let iteration_s = speed.iteration_s();
+            return Err(SizeError::TooShort { seconds, model: model.name, iteration_s });
+        }
+        Ok((speed.shape, iterations))
+    }
+
+    /// Sample rate and samples per iteration, for the fewest lanes: the fewest
+    /// openings with enough counted draws.
+    fn samples(
+        &self,
+        lanes: u64,
+        iterations: u64,
+        base: &Request,
+    ) -> Result<(f64, u64), SizeError> {
+        let needed = self.draws_needed();
+        let iterations = iterations.clamp(1, 1_000_000);
+        let (rate, samples) = match (base.verification_sample_rate, base.samples_per_iteration) {
+            (Some(rate), samples) if rate < 1.0 => (rate, samples.unwrap_or(1)),
+            (None, None) if lanes * iterations > needed => {
+                // Iterations count then, not their leaves: one leaf of each of
+                // as few as are needed.
+                let sampled = needed.div_ceil(lanes);
+                let ppm = ((sampled - 1) * 1_000_000) / iterations + 1;
+                (ppm as f64 / 1e6, 1)
+            }
+            (_, samples) => (1.0, samples.unwrap_or(needed.div_ceil(lanes * iterations))),
+        };
+        let ppm = sample_rate_ppm(rate).map_or(1_000_000, u64::from);
+        let sampled = (ppm * iterations).div_ceil(1_000_000).max(1);
+        let openings = lanes.saturating_mul(sampled).saturating_mul(samples);
+        let got = match sampled == iterations {
+            true => openings,
+            false => lanes * sampled,
+        };
+        if got < needed {
+            return Err(SizeError::TooFewSamples { got, needed });
+        }
+        if openings > OPENINGS_MAX {
+            return Err(SizeError::TooManyOpenings { got: openings });
+        }
+        Ok((rate, samples))
+    }
+}
+
+#[cfg(test)]
+#[path = "size_tests.rs"]
+mod tests;

@@ -1,0 +1,161 @@
+//! Sizes fit the model, the seconds and the soundness; impossible asks are told.
+
+use super::*;
+use crate::protocol::challenge::Challenge;
+use crate::protocol::models::MODELS;
+use crate::session::issue::issue;
+
+fn target(model: &str, seconds: f64) -> Target<'_> {
+    Target { model, seconds: Some(seconds), round_trip: None }
+}
+
+/// The issued challenge; requests are only good if it exists.
+fn sized(policy: &Policy, target: &Target<'_>, base: Request) -> Challenge {
+    issue(&policy.request(target, base).unwrap()).unwrap()
+}
+
+/// Counted draws of a result with the fewest lanes.
+fn draws(challenge: &Challenge, lanes: u64) -> u64 {
+    match challenge.sampled_iterations() == challenge.iterations() {
+        true => lanes * challenge.draws(),
+        false => lanes * u64::from(challenge.sampled_iterations()),
+    }
+}
+
+#[test]
+fn an_h200_gets_ten_seconds_and_two_thousand_openings() {
+    let challenge = sized(&Policy::default(), &target("NVIDIA H200", 10.0), Request::default());
+    assert_eq!(challenge.shape(), Shape { dim: 8192, products: 2 });
+    // 2·2·8192³ operations at 0.83 of 66.9 TFLOP/s are 39.6 ms.
+    assert_eq!(challenge.iterations(), 253);
+    assert_eq!(challenge.spec().gpu_model.as_deref(), Some("NVIDIA H200"));
+    // 253 iterations of 9 samples are 2277, of 8 they would be 2024 of 2062.
+    assert_eq!((challenge.samples_per_iteration(), challenge.sampled_iterations()), (9, 253));
+    // 1.35 · 253 · 2.199e12 / 73.6e12 s, 2 s to start, half a second for the way.
+    assert_eq!(challenge.limit_ms(), 12_705);
+    let expires_in = challenge.expires_at_unix_s() - challenge.issued_at_unix_s();
+    assert_eq!(expires_in, 613);
+}
+
+#[test]
+fn every_model_is_sized_close_to_the_seconds_or_told_the_slack_it_needs() {
+    for model in MODELS {
+        for seconds in [1.0, 10.0, 60.0, 3600.0] {
+            let mut policy = Policy::default();
+            let target = target(model.name, seconds);
+            if let Err(error) = policy.request(&target, Request::default()) {
+                let SizeError::Slack { needed, .. } = error else { panic!("{error}") };
+                assert!(needed > 1.35 && needed < 2.0, "{}: {needed}", model.name);
+                policy.time.slack = needed;
+            }
+            let challenge = sized(&policy, &target, Request::default());
+            let speed = Speed { model, shape: challenge.shape() };
+            let expected_s = speed.iteration_s() * f64::from(challenge.iterations());
+            assert!((0.7..1.4).contains(&(expected_s / seconds)), "{}: {expected_s}", model.name);
+            assert!(challenge.limit_ms() as f64 > 1e3 * expected_s);
+            assert!(draws(&challenge, 1) >= policy.draws_needed());
+        }
+    }
+}
+
+#[test]
+fn no_smaller_number_of_openings_would_do() {
+    for (live, seconds, lanes) in [(true, 10.0, 1), (false, 10.0, 1), (true, 600.0, 4)] {
+        let mut policy = Policy::default();
+        policy.session.live_required = live;
+        (policy.devices.gpu_count_min, policy.devices.gpu_count_max) = (lanes, lanes);
+        let challenge = sized(&policy, &target("NVIDIA H200", seconds), Request::default());
+        assert_eq!(challenge.spec().gpu_count, Some(lanes));
+        let needed = policy.draws_needed();
+        assert_eq!(needed, if live { 2062 } else { 7580 });
+        assert!(draws(&challenge, lanes) >= needed);
+        let iterations = u64::from(challenge.iterations());
+        if challenge.sampled_iterations() == challenge.iterations() {
+            let fewer = u64::from(challenge.samples_per_iteration()) - 1;
+            assert!(lanes * iterations * fewer < needed);
+        } else {
+            assert_eq!(challenge.samples_per_iteration(), 1);
+            assert!(lanes * (u64::from(challenge.sampled_iterations()) - 1) < needed);
+        }
+    }
+}
+
+#[test]
+fn what_was_typed_stays() {
+    let base = Request {
+        matrix_dim: Some(2048),
+        num_iterations: Some(50),
+        samples_per_iteration: Some(100),
+        max_duration_ms: Some(1),
+        valid_for_s: Some(5),
+        gpu_count: Some(2),
+        ..Request::default()
+    };
+    let mut policy = Policy::default();
+    policy.time.slack = 1.5;
+    let challenge = sized(&policy, &target("H200", 10.0), base);
+    assert_eq!((challenge.shape().dim, challenge.iterations()), (2048, 50));
+    assert_eq!((challenge.samples_per_iteration(), challenge.limit_ms()), (100, 1));
+    assert_eq!(challenge.spec().gpu_count, Some(2));
+}
+
+#[test]
+fn counters_are_demanded_where_missing_ones_reject() {
+    let mut policy = Policy::default();
+    let request = |policy: &Policy| {
+        policy.request(&target("NVIDIA H200", 1.0), Request::default()).unwrap().min_sm_utilization
+    };
+    assert_eq!(request(&policy), None);
+    policy.findings.set("sm-counters-missing", crate::policy::codes::Action::Reject);
+    assert_eq!(request(&policy), Some(0.85));
+}
+
+#[test]
+fn a_day_takes_larger_iterations() {
+    let challenge = sized(&Policy::default(), &target("NVIDIA H200", 86_400.0), Request::default());
+    assert!(challenge.shape().products > 2);
+    assert!(challenge.iterations() <= 1_000_000);
+}
+
+#[test]
+fn impossible_asks_are_told() {
+    let request = |change: &dyn Fn(&mut Policy, &mut Request), model, seconds| {
+        let (mut policy, mut base) = (Policy::default(), Request::default());
+        change(&mut policy, &mut base);
+        policy.request(&target(model, seconds), base).unwrap_err()
+    };
+    let h200 = "NVIDIA H200";
+    let none = |_: &mut Policy, _: &mut Request| ();
+    assert!(matches!(request(&none, "NVIDIA H300", 1.0), SizeError::UnknownModel { .. }));
+    for seconds in [0.0, -1.0, f64::NAN, 86_401.0] {
+        assert!(matches!(request(&none, h200, seconds), SizeError::Seconds { .. }));
+    }
+    assert!(matches!(request(&none, h200, 0.001), SizeError::TooShort { .. }));
+    let models = |policy: &mut Policy, _: &mut Request| {
+        policy.devices.models = vec!["NVIDIA B200".into()];
+    };
+    assert!(matches!(request(&models, h200, 1.0), SizeError::ModelNotAllowed { .. }));
+    let count = |policy: &mut Policy, base: &mut Request| {
+        (policy.devices.gpu_count_max, base.gpu_count) = (2, Some(3));
+    };
+    assert!(matches!(request(&count, h200, 1.0), SizeError::GpuCount { .. }));
+    let memory = |policy: &mut Policy, _: &mut Request| {
+        policy.devices.memory_min_bytes = 200 << 30;
+    };
+    assert!(matches!(request(&memory, h200, 1.0), SizeError::Memory { .. }));
+    let slack = |policy: &mut Policy, _: &mut Request| policy.time.slack = 1.0;
+    assert!(matches!(request(&slack, h200, 1.0), SizeError::Slack { .. }));
+    let long = |policy: &mut Policy, base: &mut Request| {
+        (policy.time.slack, base.matrix_dim, base.num_matrices) = (20.0, Some(256), Some(1));
+    };
+    assert!(matches!(request(&long, h200, 3600.0), SizeError::TooLong { .. }));
+    let strict = |policy: &mut Policy, _: &mut Request| policy.soundness.omitted_share = 1e-4;
+    assert!(matches!(request(&strict, h200, 10.0), SizeError::TooManyOpenings { .. }));
+    let few = |_: &mut Policy, base: &mut Request| base.samples_per_iteration = Some(1);
+    assert!(matches!(request(&few, h200, 10.0), SizeError::TooFewSamples { got: 253, .. }));
+    let thin = |_: &mut Policy, base: &mut Request| base.verification_sample_rate = Some(0.1);
+    assert!(matches!(request(&thin, h200, 10.0), SizeError::TooFewSamples { got: 26, .. }));
+    for error in [request(&none, h200, 0.001), request(&slack, h200, 1.0)] {
+        assert_eq!(error.to_string().lines().count(), 2, "{error}");
+    }
+}

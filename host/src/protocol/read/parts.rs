@@ -1,0 +1,91 @@
+//! The two halves in which a live session carries a result.
+
+use super::{Limits, List, OpeningSeed, Signature, plain, refuse_second};
+use crate::protocol::challenge::Challenge;
+use crate::protocol::digest::Digest;
+use crate::protocol::evidence::CANONICAL_BYTES_MAX;
+use crate::protocol::json::{NESTING_MAX, StrictValue, printable};
+use crate::protocol::read::LaneSeed;
+use crate::protocol::transcript::{FormError, LaneRoots, Opening};
+use serde::de::{self, DeserializeSeed, Deserializer, IgnoredAny, MapAccess, Visitor};
+use serde_json::Value;
+use std::cell::Cell;
+use std::fmt;
+
+/// What comes first.
+pub(in crate::protocol) struct CommitmentFields {
+    pub(in crate::protocol) commitment: Digest,
+    pub(in crate::protocol) lanes: Vec<LaneRoots>,
+    pub(in crate::protocol) evidence: Value,
+    pub(in crate::protocol) miner_signature: Option<[u8; 64]>,
+}
+
+/// What comes after the coin.
+pub(in crate::protocol) struct OpeningFields {
+    pub(in crate::protocol) commitment: Digest,
+    pub(in crate::protocol) coin: Option<Digest>,
+    pub(in crate::protocol) openings: Vec<Opening>,
+}
+
+/// Reads the first half.
+pub(in crate::protocol) fn commitment_fields_of(
+    bytes: &[u8],
+    challenge: &Challenge,
+) -> Result<CommitmentFields, FormError> {
+    read(bytes, CommitmentSeed(&Limits::of(challenge)))
+}
+
+/// Reads the second half.
+pub(in crate::protocol) fn opening_fields_of(
+    bytes: &[u8],
+    challenge: &Challenge,
+) -> Result<OpeningFields, FormError> {
+    read(bytes, OpeningsSeed(&Limits::of(challenge)))
+}
+
+fn read<'a, S: DeserializeSeed<'a>>(bytes: &'a [u8], seed: S) -> Result<S::Value, FormError> {
+    let mut deserializer = serde_json::Deserializer::from_slice(bytes);
+    seed.deserialize(&mut deserializer)
+        .and_then(|fields| deserializer.end().map(|()| fields))
+        .map_err(|error| FormError::Malformed { cause: printable(&error) })
+}
+
+#[derive(Clone, Copy)]
+struct CommitmentSeed<'a>(&'a Limits);
+
+object_seed!(CommitmentSeed<'_>, CommitmentFields, "a commitment: a JSON object", |self, map| {
+    let evidence_bytes = Cell::new(CANONICAL_BYTES_MAX);
+    read_object!(map,
+        required {
+            message: plain::<IgnoredAny>(),
+            commitment: plain::<Digest>(),
+            lanes: List { seed: LaneSeed(self.0), limit: self.0.lanes, what: "lanes" },
+            evidence: StrictValue::new(NESTING_MAX - 1, &evidence_bytes),
+        }
+        optional {
+            miner_signature: plain::<Signature>(),
+        }
+    );
+    let IgnoredAny = message;
+    let miner_signature = miner_signature.map(|Signature(bytes)| bytes);
+    Ok(CommitmentFields { commitment, lanes, evidence, miner_signature })
+});
+
+#[derive(Clone, Copy)]
+struct OpeningsSeed<'a>(&'a Limits);
+
+object_seed!(OpeningsSeed<'_>, OpeningFields, "openings: a JSON object", |self, map| {
+    let limit = self.0.openings;
+    read_object!(map,
+        required {
+            message: plain::<IgnoredAny>(),
+            commitment: plain::<Digest>(),
+            openings: List { seed: OpeningSeed(self.0), limit, what: "openings" },
+        }
+        optional {
+            coin: plain::<Digest>(),
+        }
+    );
+    let IgnoredAny = message;
+    Ok(OpeningFields { commitment, coin, openings })
+});

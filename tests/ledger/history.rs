@@ -1,0 +1,173 @@
+//! What does not fit a device's history.
+
+use crate::places::{self, Place, on_both};
+use crate::{EXPIRES_MS, ISSUED_MS, accept, device, digest, issued, verified};
+use attest::ledger::HistoryCode::{
+    UuidChangedHost, UuidChangedSerial, UuidInTwoSessions, UuidUnderTwoIdentities,
+};
+use attest::ledger::{HistoryCode, HistoryFinding, Ledger, LedgerError, Options, Sighting};
+use std::time::Duration;
+
+on_both![
+    a_device_that_stays_as_it_is_has_no_findings,
+    another_identity_is_a_finding,
+    another_serial_number_is_a_finding,
+    another_host_is_a_finding_within_the_window,
+    two_live_sessions_with_one_device_are_a_finding,
+    of_sessions_that_claim_at_the_same_moment_one_has_no_finding,
+    what_a_miner_says_is_bounded,
+];
+
+/// Names `device` for a fresh challenge at `now_ms`, for one second.
+fn see(ledger: &dyn Ledger, device: &Sighting, now_ms: u64) -> Vec<HistoryFinding> {
+    let c = issued(ledger);
+    ledger.claim(&c, std::slice::from_ref(device), now_ms, now_ms + 1000).unwrap()
+}
+
+fn codes(findings: &[HistoryFinding]) -> Vec<HistoryCode> {
+    findings.iter().map(|finding| finding.code).collect()
+}
+
+fn known() -> Sighting {
+    Sighting {
+        serial: Some("165".to_owned()),
+        pci: Some("0000:01:00.0".to_owned()),
+        miner: Some(digest(0xaa)),
+        host: Some("host-a".to_owned()),
+        ..device(1)
+    }
+}
+
+fn a_device_that_stays_as_it_is_has_no_findings(place: &Place) {
+    let ledger = place.open();
+    assert_eq!(see(&*ledger, &known(), ISSUED_MS), []);
+    assert_eq!(see(&*ledger, &known(), ISSUED_MS + 2000), []);
+    // What is not reported cannot differ.
+    assert_eq!(see(&*ledger, &device(1), ISSUED_MS + 4000), []);
+    let offline = issued(&*ledger);
+    let settled = ledger.settle_offline(&offline, &digest(1), EXPIRES_MS, &[known()], &verified());
+    assert_eq!(settled.unwrap().1, []);
+}
+
+fn another_identity_is_a_finding(place: &Place) {
+    let ledger = place.open();
+    see(&*ledger, &known(), ISSUED_MS);
+    let other = Sighting { miner: Some(digest(0xbb)), ..known() };
+    let found = see(&*ledger, &other, ISSUED_MS + 2000);
+    assert_eq!(codes(&found), [UuidUnderTwoIdentities]);
+    let names_both =
+        [digest(0xaa), digest(0xbb)].map(|key| found[0].text.contains(&key.to_string()));
+    assert_eq!(names_both, [true; 2], "{}", found[0].text);
+    let unbound = Sighting { miner: None, ..known() };
+    assert_eq!(see(&*ledger, &unbound, ISSUED_MS + 4000), []);
+    let offline = issued(&*ledger);
+    let other = Sighting { miner: Some(digest(0xcc)), ..known() };
+    let settled = ledger.settle_offline(&offline, &digest(1), EXPIRES_MS, &[other], &verified());
+    assert_eq!(codes(&settled.unwrap().1), [UuidUnderTwoIdentities]);
+}
+
+fn another_serial_number_is_a_finding(place: &Place) {
+    let ledger = place.open();
+    see(&*ledger, &known(), ISSUED_MS);
+    let other = Sighting { serial: Some("166".to_owned()), ..known() };
+    let found = see(&*ledger, &other, ISSUED_MS + 2000);
+    assert_eq!(codes(&found), [UuidChangedSerial]);
+    assert!(found[0].text.contains("165") && found[0].text.contains("166"), "{}", found[0].text);
+}
+
+fn another_host_is_a_finding_within_the_window(place: &Place) {
+    let window = Duration::from_secs(3600);
+    let ledger = place.open_with(Options { host_window: window, ..Options::default() });
+    see(&*ledger, &known(), ISSUED_MS);
+    let moved = Sighting { host: Some("host-b".to_owned()), ..known() };
+    let found = see(&*ledger, &moved, ISSUED_MS + 3_600_000);
+    assert_eq!(codes(&found), [UuidChangedHost]);
+    // Both sightings are too old by now.
+    assert_eq!(see(&*ledger, &known(), ISSUED_MS + 2 * 3_600_000 + 1), []);
+}
+
+fn two_live_sessions_with_one_device_are_a_finding(place: &Place) {
+    let ledger = place.open();
+    let [a, b, d] = [0; 3].map(|_| issued(&*ledger));
+    let claim = |c, now_ms| {
+        codes(&ledger.claim(c, &[device(1), device(2)], now_ms, now_ms + 1000).unwrap())
+    };
+    assert_eq!(claim(&a, ISSUED_MS), []);
+    assert_eq!(claim(&b, ISSUED_MS + 1), [UuidInTwoSessions, UuidInTwoSessions]);
+    // The earlier session is told when it looks again.
+    assert_eq!(claim(&a, ISSUED_MS + 2), [UuidInTwoSessions, UuidInTwoSessions]);
+    // Settling releases, and so does time.
+    accept(&*ledger, &b, digest(1));
+    ledger.settle(&b, &verified()).unwrap();
+    assert_eq!(claim(&a, ISSUED_MS + 3), []);
+    assert_eq!(claim(&d, ISSUED_MS + 1003), []);
+    let too_many = vec![device(1); 65];
+    let answer = ledger.claim(&a, &too_many, ISSUED_MS, EXPIRES_MS);
+    assert!(matches!(answer, Err(LedgerError::Invalid { .. })));
+}
+
+fn of_sessions_that_claim_at_the_same_moment_one_has_no_finding(place: &Place) {
+    let ledger = place.open();
+    // Known devices: whoever names one first has nothing to make.
+    let known = [device(1), device(2), device(3)];
+    ledger.claim(&issued(&*ledger), &known, ISSUED_MS - 2, ISSUED_MS - 1).unwrap();
+    let challenges: Vec<_> = (0..16).map(|_| issued(&*ledger)).collect();
+    let other = place.open();
+    let alone: usize = std::thread::scope(|scope| {
+        let claim = |(at, c): (usize, _)| {
+            let ledger = if at % 2 == 0 { &ledger } else { &other };
+            // Named in both orders, for those who wait for each other.
+            let mut devices = known.clone();
+            devices.rotate_left(at % 3);
+            scope.spawn(move || ledger.claim(c, &devices, ISSUED_MS, EXPIRES_MS).unwrap())
+        };
+        let claims: Vec<_> = challenges.iter().enumerate().map(claim).collect();
+        claims.into_iter().map(|claim| usize::from(claim.join().unwrap().is_empty())).sum()
+    });
+    assert_eq!(alone, 1);
+}
+
+fn what_a_miner_says_is_bounded(place: &Place) {
+    let ledger = place.open();
+    let c = issued(&*ledger);
+    let hostile = Sighting {
+        serial: Some("0\0\x1b[2J".to_owned()),
+        host: Some("x".repeat(1 << 20)),
+        pci: Some("\u{202e}'; DROP TABLE nonces; --".to_owned()),
+        ..device(1)
+    };
+    ledger.claim(&c, std::slice::from_ref(&hostile), ISSUED_MS, EXPIRES_MS).unwrap();
+    let device = ledger.show(&c).unwrap().unwrap().1.remove(0).device;
+    assert_eq!(device.serial.as_deref(), Some("0\u{fffd}\u{fffd}[2J"));
+    assert_eq!(device.host.map(|host| host.len()), Some(256));
+    assert_eq!(device.pci, hostile.pci);
+    // What was cut is the same when it comes again.
+    assert_eq!(codes(&see(&*ledger, &hostile, EXPIRES_MS)), []);
+}
+
+/// The same on PostgreSQL with the moment made certain: all of them have begun, and
+/// wait, before the first one can go on.
+#[test]
+fn of_sessions_that_wait_for_a_device_one_has_no_finding() {
+    let Some(place) = places::on_server() else { return };
+    let ledger = place.open();
+    ledger.claim(&issued(&*ledger), &[device(1)], ISSUED_MS - 2, ISSUED_MS - 1).unwrap();
+    let challenges = [0; 4].map(|_| issued(&*ledger));
+    let (mut holder, mut watcher) = (place.client(), place.client());
+    holder.batch_execute("BEGIN; SELECT * FROM attest.devices FOR UPDATE").unwrap();
+    let alone: usize = std::thread::scope(|scope| {
+        let claim = |c| {
+            let ledger = &ledger;
+            scope.spawn(move || ledger.claim(c, &[device(1)], ISSUED_MS, EXPIRES_MS).unwrap())
+        };
+        let claims: Vec<_> = challenges.iter().map(claim).collect();
+        let waiting = "SELECT COUNT(*) FROM pg_stat_activity \
+                       WHERE datname = current_database() AND wait_event_type = 'Lock'";
+        while watcher.query_one(waiting, &[]).unwrap().get::<_, i64>(0) < 4 {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        holder.batch_execute("COMMIT").unwrap();
+        claims.into_iter().map(|claim| usize::from(claim.join().unwrap().is_empty())).sum()
+    });
+    assert_eq!(alone, 1);
+}

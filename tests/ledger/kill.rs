@@ -1,0 +1,124 @@
+//! kill -9, between every two steps and in the middle of them.
+
+use crate::child::{Child, STEPS};
+use crate::places::{self, Place, on_both};
+use crate::server::Server;
+use crate::{EXPIRES_MS, ISSUED_MS, accept, device, digest, everything, issued, verified};
+use attest::ledger::{Acceptance, HistoryCode, Ledger, Location, open};
+use attest::protocol::digest::Digest;
+
+on_both![
+    killed_between_two_steps_it_has_all_steps_before,
+    killed_at_any_moment_it_has_what_it_said,
+];
+
+fn killed_between_two_steps_it_has_all_steps_before(place: &Place) {
+    for steps in 0..=STEPS {
+        let mut child = Child::start(place, "steps", &steps.to_string());
+        let c: Digest = child.line().expect("it got that far").parse().unwrap();
+        child.kill();
+        let ledger = place.open();
+        check_and_finish(&*ledger, &c, steps);
+    }
+}
+
+/// Checks that exactly `steps` steps are on record, that the nonce is not accepted
+/// again, and that the session can go on.
+fn check_and_finish(ledger: &dyn Ledger, c: &Digest, steps: usize) {
+    if steps == 0 {
+        assert_eq!(ledger.record(c).unwrap(), None);
+        assert_eq!(accept(ledger, c, digest(9)), Acceptance::NotIssued);
+        return;
+    }
+    let (entry, devices) = ledger.show(c).unwrap().expect("it is on record");
+    assert_eq!(entry.commitment, (steps >= 2).then_some(digest(1)), "after {steps} steps");
+    assert_eq!(entry.coin, (steps >= 3).then_some(digest(2)), "after {steps} steps");
+    assert_eq!(devices.len(), usize::from(steps >= 4), "after {steps} steps");
+    assert_eq!(entry.outcome.is_some(), steps >= 5, "after {steps} steps");
+    if steps >= 2 {
+        assert_eq!(accept(ledger, c, digest(9)), Acceptance::Spent(digest(1)));
+    } else {
+        assert_eq!(accept(ledger, c, digest(1)), Acceptance::Accepted);
+    }
+    if steps < 3 {
+        ledger.record_coin(c, &digest(2)).unwrap();
+    }
+    // A claim of a killed session holds until its time is over or it is settled.
+    let other = issued(ledger);
+    let found = ledger.claim(&other, &[device(1)], ISSUED_MS, ISSUED_MS + 1).unwrap();
+    let codes: Vec<HistoryCode> = found.into_iter().map(|finding| finding.code).collect();
+    let expected: &[HistoryCode] = if steps == 4 { &[HistoryCode::UuidInTwoSessions] } else { &[] };
+    assert_eq!(codes, expected, "after {steps} steps");
+    ledger.settle(&other, &crate::rejected("late")).unwrap();
+    ledger.settle(c, &verified()).unwrap();
+}
+
+fn killed_at_any_moment_it_has_what_it_said(place: &Place) {
+    for lines in [0, 1, 2, 3, 5, 8, 13, 21] {
+        let mut child = Child::start(place, "sessions", "");
+        let mut said: Vec<String> = (0..lines).map(|_| child.line().expect("a step")).collect();
+        child.kill();
+        said.extend(std::iter::from_fn(|| child.line()));
+        let ledger = place.open();
+        for line in &said {
+            let (step, c) = line.split_once(' ').expect("step and challenge");
+            check_said(&*ledger, step, &c.parse().unwrap());
+        }
+        // What it did not come to say is there as a whole or not at all.
+        for entry in everything(&*ledger) {
+            let spent = ledger.record(&entry.challenge).unwrap().unwrap().nonce_spent_on;
+            assert_eq!(spent.is_some(), entry.arrived_unix_ms.is_some());
+            assert!(entry.coin.is_none() || spent.is_some());
+            assert_eq!(entry.outcome.is_some(), entry.verdict_json.is_some());
+        }
+    }
+}
+
+fn check_said(ledger: &dyn Ledger, step: &str, c: &Digest) {
+    let (entry, devices) = ledger.show(c).unwrap().expect("what was issued is on record");
+    match step {
+        "issued" => {}
+        "accepted" => {
+            assert_eq!(accept(ledger, c, digest(9)), Acceptance::Spent(digest(1)));
+        }
+        "coin" => assert_eq!(entry.coin, Some(digest(2))),
+        "claimed" => assert_eq!(devices.len(), 1),
+        "settled" => assert_eq!(entry.outcome.as_deref(), Some("verified")),
+        other => panic!("no step {other:?}"),
+    }
+}
+
+/// A server that crashed is an error for as long as it is away; then the same
+/// ledger goes on, with everything that it had.
+#[test]
+fn a_server_that_comes_back_is_used_again() {
+    let Some(server) = Server::own() else { return };
+    let address = server.new_database();
+    let ledger = open(&Location::parse(&address).unwrap()).unwrap();
+    let c = issued(&*ledger);
+    assert_eq!(accept(&*ledger, &c, digest(1)), Acceptance::Accepted);
+    server.tell("crash");
+    let error = ledger.accept(&c, &digest(2), ISSUED_MS).unwrap_err();
+    assert_eq!(error.to_string().lines().count(), 2, "{error}");
+    assert!(!error.to_string().contains("hunter2"), "{error}");
+    let away = open(&Location::parse(&address).unwrap()).err().expect("nobody is there");
+    assert!(away.to_string().starts_with("cannot open the ledger postgres://"), "{away}");
+    assert!(!format!("{away} {away:?}").contains("hunter2"), "{away:?}");
+    server.tell("start");
+    assert_eq!(accept(&*ledger, &c, digest(2)), Acceptance::Spent(digest(1)));
+    ledger.record_coin(&c, &digest(2)).unwrap();
+}
+
+/// A connection that the server ended between two steps is made anew.
+#[test]
+fn a_connection_that_ends_between_two_steps_is_no_error() {
+    let Some(place) = places::on_server() else { return };
+    let ledger = place.open();
+    let c = issued(&*ledger);
+    let mut other = place.client();
+    let end = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity \
+               WHERE datname = current_database() AND pid <> pg_backend_pid()";
+    assert_eq!(other.query(end, &[]).unwrap().len(), 1);
+    assert_eq!(accept(&*ledger, &c, digest(1)), Acceptance::Accepted);
+    assert_eq!(ledger.show(&c).unwrap().unwrap().0.expires_unix_ms, EXPIRES_MS);
+}

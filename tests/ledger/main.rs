@@ -1,0 +1,74 @@
+//! A validator's memory, in both databases: the same tests on SQLite files and on a
+//! real PostgreSQL server.
+
+mod child;
+mod contention;
+mod history;
+mod kill;
+mod opening;
+mod places;
+mod prune;
+mod server;
+mod steps;
+
+use attest::ledger::{Acceptance, Filter, Ledger, Settlement, Sighting};
+use attest::protocol::challenge::Challenge;
+use attest::protocol::digest::{Digest, Uuid};
+use attest::session::issue::{Request, issue};
+
+/// When the tests' challenges are issued, ms since 1970.
+const ISSUED_MS: u64 = 1_800_000_000_000;
+/// When they expire, ms since 1970.
+const EXPIRES_MS: u64 = ISSUED_MS + 3_600_000;
+
+/// A challenge with a fresh nonce.
+fn challenge() -> Challenge {
+    issue(&Request {
+        matrix_dim: Some(128),
+        issued_at: Some("2027-01-15T08:00:00Z".to_owned()),
+        valid_for_s: Some(3600),
+        ..Request::default()
+    })
+    .expect("a valid challenge")
+}
+
+/// A challenge on record, and its digest.
+fn issued(ledger: &dyn Ledger) -> Digest {
+    let challenge = challenge();
+    ledger.issue(&challenge, challenge.token(), ISSUED_MS).expect("issued");
+    challenge.digest()
+}
+
+/// 32 bytes that are all `byte`.
+fn digest(byte: u8) -> Digest {
+    Digest([byte; 32])
+}
+
+fn verified() -> Settlement {
+    Settlement {
+        outcome: "verified".to_owned(),
+        code: None,
+        verdict_json: r#"{"outcome":"verified"}"#.to_owned(),
+        miner: None,
+        settled_unix_ms: ISSUED_MS + 9,
+    }
+}
+
+fn rejected(code: &str) -> Settlement {
+    Settlement { outcome: "rejected".to_owned(), code: Some(code.to_owned()), ..verified() }
+}
+
+/// A device of which only the UUID is known.
+fn device(byte: u8) -> Sighting {
+    Sighting { uuid: Uuid([byte; 16]), serial: None, pci: None, miner: None, host: None }
+}
+
+/// Every challenge on record.
+fn everything(ledger: &dyn Ledger) -> Vec<attest::ledger::Entry> {
+    ledger.list(&Filter { limit: Filter::LIMIT_MAX, ..Filter::default() }).expect("a list")
+}
+
+/// Accepts `commitment` for `c`.
+fn accept(ledger: &dyn Ledger, c: &Digest, commitment: Digest) -> Acceptance {
+    ledger.accept(c, &commitment, ISSUED_MS + 5).expect("an answer")
+}

@@ -1,0 +1,84 @@
+//! Forgetting: challenges go, nonces stay.
+
+use crate::places::{Place, on_both};
+use crate::{
+    EXPIRES_MS, ISSUED_MS, accept, challenge, device, digest, everything, issued, rejected,
+    verified,
+};
+use attest::ledger::{Acceptance, Filter, LedgerError, NO_COMMITMENT, Pruning};
+
+on_both![
+    what_is_old_is_forgotten_and_its_nonce_stays_spent,
+    what_was_never_answered_is_not_accepted_any_more,
+    a_dry_run_changes_nothing,
+];
+
+/// Long after.
+const LATER_MS: u64 = EXPIRES_MS + 90 * 86_400_000;
+
+fn what_is_old_is_forgotten_and_its_nonce_stays_spent(place: &Place) {
+    let ledger = place.open();
+    let old = challenge();
+    let c = old.digest();
+    ledger.issue(&old, old.token(), ISSUED_MS).unwrap();
+    ledger.settle_offline(&c, &digest(1), ISSUED_MS, &[device(1)], &verified()).unwrap();
+    let disconnected = issued(&*ledger);
+    ledger.settle(&disconnected, &rejected("disconnected")).unwrap();
+    // Expired as the others did, but settled only now.
+    let young = issued(&*ledger);
+    let mut late = rejected("late");
+    late.settled_unix_ms = LATER_MS;
+    ledger.settle(&young, &late).unwrap();
+    // Neither settled nor free: its session is live.
+    let live = issued(&*ledger);
+    accept(&*ledger, &live, digest(3));
+    ledger.claim(&live, &[device(2)], LATER_MS - 1, LATER_MS + 1).unwrap();
+
+    let prune = || ledger.prune(LATER_MS - 1, LATER_MS, Pruning::Forget).unwrap();
+    assert_eq!(prune(), 2);
+    assert_eq!(prune(), 0);
+    let mut left: Vec<_> = everything(&*ledger).iter().map(|entry| entry.challenge).collect();
+    left.sort();
+    let mut expected = [young, live];
+    expected.sort();
+    assert_eq!(left, expected);
+    assert_eq!(ledger.show(&c).unwrap(), None);
+    let named = Filter { device: Some(device(1).uuid), ..Filter::default() };
+    assert_eq!(ledger.list(&named).unwrap(), []);
+
+    for ledger in [ledger, place.open()] {
+        assert_eq!(accept(&*ledger, &c, digest(1)), Acceptance::Spent(digest(1)));
+        assert_eq!(accept(&*ledger, &c, digest(2)), Acceptance::Spent(digest(1)));
+        let offline = ledger.settle_offline(&c, &digest(2), ISSUED_MS, &[], &verified()).unwrap();
+        assert_eq!(offline.0, Acceptance::Spent(digest(1)));
+        assert_eq!(accept(&*ledger, &disconnected, digest(2)), Acceptance::Spent(NO_COMMITMENT));
+        let record = ledger.record(&c).unwrap().expect("it was issued here");
+        assert_eq!((record.nonce_spent_on, record.session), (Some(digest(1)), None));
+        let again = ledger.issue(&old, old.token(), LATER_MS);
+        assert!(matches!(again, Err(LedgerError::Order { .. })), "{again:?}");
+        let step = ledger.settle(&c, &verified());
+        assert!(matches!(step, Err(LedgerError::Order { .. })), "{step:?}");
+    }
+}
+
+fn what_was_never_answered_is_not_accepted_any_more(place: &Place) {
+    let ledger = place.open();
+    let old = challenge();
+    let c = old.digest();
+    ledger.issue(&old, old.token(), ISSUED_MS).unwrap();
+    assert_eq!(ledger.prune(EXPIRES_MS, LATER_MS, Pruning::Forget).unwrap(), 0);
+    assert_eq!(ledger.prune(EXPIRES_MS + 1, LATER_MS, Pruning::Forget).unwrap(), 1);
+    assert_eq!(ledger.record(&c).unwrap(), None);
+    assert_eq!(accept(&*ledger, &c, digest(1)), Acceptance::NotIssued);
+    let offline = ledger.settle_offline(&c, &digest(1), ISSUED_MS, &[], &verified()).unwrap();
+    assert_eq!(offline.0, Acceptance::NotIssued);
+    assert!(ledger.issue(&old, old.token(), LATER_MS).is_err());
+}
+
+fn a_dry_run_changes_nothing(place: &Place) {
+    let ledger = place.open();
+    issued(&*ledger);
+    let before = everything(&*ledger);
+    assert_eq!(ledger.prune(LATER_MS, LATER_MS, Pruning::DryRun).unwrap(), 1);
+    assert_eq!(everything(&*ledger), before);
+}

@@ -1,0 +1,218 @@
+//! The steps of a challenge, in order and out of order.
+
+use crate::places::{Place, on_both};
+use crate::{
+    EXPIRES_MS, ISSUED_MS, accept, challenge, device, digest, everything, issued, rejected,
+    verified,
+};
+use attest::ledger::{Acceptance, Filter, LedgerError, NO_COMMITMENT, Order, Settlement, Standing};
+use attest::protocol::challenge::Challenge;
+use attest::protocol::circumstances::{IssuerRecord, SessionRecord};
+
+on_both![
+    a_live_session_is_recorded_step_by_step,
+    a_result_without_a_session_is_settled_in_one_step,
+    what_is_on_record_survives_reopening,
+    a_challenge_is_issued_once_and_so_is_its_nonce,
+    a_nonce_is_spent_once,
+    a_step_without_its_earlier_one_fails,
+    a_coin_is_recorded_once_and_is_not_zero,
+    the_first_settlement_stays,
+    a_rejection_without_a_commitment_ends_the_challenge,
+    a_verdict_that_could_not_be_reached_settles_nothing,
+    lists_are_filtered_ordered_and_paged,
+];
+
+fn a_live_session_is_recorded_step_by_step(place: &Place) {
+    let ledger = place.open();
+    let challenge = challenge();
+    let c = challenge.digest();
+    assert_eq!(ledger.record(&c).unwrap(), None);
+    ledger.issue(&challenge, challenge.token(), ISSUED_MS).unwrap();
+    assert_eq!(ledger.record(&c).unwrap(), Some(IssuerRecord::default()));
+    assert_eq!(accept(&*ledger, &c, digest(1)), Acceptance::Accepted);
+    let spent = IssuerRecord { nonce_spent_on: Some(digest(1)), session: None };
+    assert_eq!(ledger.record(&c).unwrap(), Some(spent));
+    ledger.record_coin(&c, &digest(2)).unwrap();
+    let session = SessionRecord { commitment: digest(1), coin: digest(2) };
+    let live = IssuerRecord { nonce_spent_on: Some(digest(1)), session: Some(session) };
+    assert_eq!(ledger.record(&c).unwrap(), Some(live));
+    assert_eq!(ledger.claim(&c, &[device(3)], ISSUED_MS, EXPIRES_MS).unwrap(), []);
+    ledger.settle(&c, &Settlement { miner: Some(digest(4)), ..verified() }).unwrap();
+
+    let (entry, devices) = ledger.show(&c).unwrap().expect("it is on record");
+    assert_eq!(entry.challenge, c);
+    assert_eq!(entry.nonce, challenge.spec().validator_nonce);
+    assert_eq!(Challenge::from_token(&entry.token).unwrap().digest(), c);
+    assert_eq!((entry.issued_unix_ms, entry.expires_unix_ms), (ISSUED_MS, EXPIRES_MS));
+    assert_eq!((entry.commitment, entry.coin), (Some(digest(1)), Some(digest(2))));
+    assert_eq!(entry.arrived_unix_ms, Some(ISSUED_MS + 5));
+    assert_eq!((entry.outcome.as_deref(), entry.code), (Some("verified"), None));
+    assert_eq!(entry.verdict_json, Some(verified().verdict_json));
+    assert_eq!((entry.miner, entry.settled_unix_ms), (Some(digest(4)), Some(ISSUED_MS + 9)));
+    assert_eq!(devices.len(), 1);
+    assert_eq!((&devices[0].device, devices[0].seen_unix_ms), (&device(3), ISSUED_MS));
+}
+
+fn a_result_without_a_session_is_settled_in_one_step(place: &Place) {
+    let ledger = place.open();
+    let c = issued(&*ledger);
+    let settle = |commitment| {
+        ledger.settle_offline(&c, &commitment, ISSUED_MS + 1, &[device(1)], &verified()).unwrap()
+    };
+    assert_eq!(settle(digest(1)), (Acceptance::Accepted, vec![]));
+    assert_eq!(settle(digest(1)), (Acceptance::Spent(digest(1)), vec![]));
+    assert_eq!(settle(digest(2)), (Acceptance::Spent(digest(1)), vec![]));
+    let (entry, devices) = ledger.show(&c).unwrap().unwrap();
+    assert_eq!((entry.outcome.as_deref(), entry.coin), (Some("verified"), None));
+    assert_eq!(devices.len(), 1);
+    let other = digest(9);
+    let unknown = ledger.settle_offline(&other, &digest(1), ISSUED_MS, &[], &verified()).unwrap();
+    assert_eq!(unknown, (Acceptance::NotIssued, vec![]));
+    let wrong = ledger.settle_offline(&c, &digest(1), ISSUED_MS, &[], &rejected("late"));
+    assert!(matches!(wrong, Err(LedgerError::Invalid { .. })));
+}
+
+fn what_is_on_record_survives_reopening(place: &Place) {
+    let ledger = place.open();
+    let c = issued(&*ledger);
+    accept(&*ledger, &c, digest(1));
+    let before = everything(&*ledger);
+    // Open twice at once, then only anew.
+    assert_eq!(everything(&*place.open()), before);
+    drop(ledger);
+    assert_eq!(everything(&*place.open()), before);
+}
+
+fn a_challenge_is_issued_once_and_so_is_its_nonce(place: &Place) {
+    let ledger = place.open();
+    let challenge = challenge();
+    ledger.issue(&challenge, challenge.token(), ISSUED_MS).unwrap();
+    let again = ledger.issue(&challenge, challenge.token(), ISSUED_MS).unwrap_err();
+    assert!(again.to_string().contains("it was issued before"), "{again}");
+    let mut spec = challenge.spec().clone();
+    spec.num_iterations += 1;
+    let other = Challenge::issue(spec).unwrap();
+    let again = ledger.issue(&other, other.token(), ISSUED_MS).unwrap_err();
+    let names_the_first = again.to_string().contains(&challenge.digest().to_string());
+    assert!(names_the_first && matches!(again, LedgerError::Order { .. }), "{again}");
+    assert_eq!(ledger.record(&other.digest()).unwrap(), None);
+    assert_eq!(everything(&*ledger).len(), 1);
+}
+
+fn a_nonce_is_spent_once(place: &Place) {
+    let ledger = place.open();
+    let c = issued(&*ledger);
+    assert_eq!(accept(&*ledger, &c, digest(1)), Acceptance::Accepted);
+    assert_eq!(accept(&*ledger, &c, digest(1)), Acceptance::Spent(digest(1)));
+    assert_eq!(accept(&*ledger, &c, digest(2)), Acceptance::Spent(digest(1)));
+    assert_eq!(accept(&*ledger, &digest(7), digest(2)), Acceptance::NotIssued);
+    let zero = ledger.accept(&issued(&*ledger), &NO_COMMITMENT, ISSUED_MS);
+    assert!(matches!(zero, Err(LedgerError::Invalid { .. })), "{zero:?}");
+}
+
+#[track_caller]
+fn assert_out_of_order<T: std::fmt::Debug>(answer: Result<T, LedgerError>, cause: &str) {
+    let error = answer.unwrap_err();
+    let is_order = matches!(error, LedgerError::Order { .. });
+    assert!(is_order && error.to_string().contains(cause), "{error}");
+}
+
+fn a_step_without_its_earlier_one_fails(place: &Place) {
+    let ledger = place.open();
+    let unknown = digest(5);
+    assert_out_of_order(ledger.record_coin(&unknown, &digest(2)), "not issued");
+    assert_out_of_order(ledger.settle(&unknown, &verified()), "not issued");
+    assert_out_of_order(ledger.claim(&unknown, &[device(1)], 1, 2), "not issued");
+    let c = issued(&*ledger);
+    assert_out_of_order(ledger.record_coin(&c, &digest(2)), "no commitment");
+    assert_out_of_order(ledger.settle(&c, &verified()), "no commitment");
+    let unchanged = ledger.show(&c).unwrap().unwrap().0;
+    assert_eq!((unchanged.commitment, unchanged.coin, unchanged.outcome), (None, None, None));
+    accept(&*ledger, &c, digest(1));
+    ledger.settle(&c, &verified()).unwrap();
+    assert_out_of_order(ledger.record_coin(&c, &digest(2)), "settled");
+    assert_out_of_order(ledger.claim(&c, &[device(1)], 1, 2), "settled");
+}
+
+fn a_coin_is_recorded_once_and_is_not_zero(place: &Place) {
+    let ledger = place.open();
+    let c = issued(&*ledger);
+    accept(&*ledger, &c, digest(1));
+    let zero = ledger.record_coin(&c, &digest(0));
+    assert!(matches!(zero, Err(LedgerError::Invalid { .. })), "{zero:?}");
+    ledger.record_coin(&c, &digest(2)).unwrap();
+    assert_out_of_order(ledger.record_coin(&c, &digest(2)), "it has one");
+    assert_out_of_order(ledger.record_coin(&c, &digest(3)), "it has one");
+    assert_eq!(ledger.show(&c).unwrap().unwrap().0.coin, Some(digest(2)));
+}
+
+fn the_first_settlement_stays(place: &Place) {
+    let ledger = place.open();
+    let c = issued(&*ledger);
+    accept(&*ledger, &c, digest(1));
+    ledger.settle(&c, &rejected("late")).unwrap();
+    ledger.settle(&c, &rejected("late")).unwrap();
+    assert_out_of_order(ledger.settle(&c, &rejected("too-fast")), "settled as rejected");
+    assert_out_of_order(ledger.settle(&c, &verified()), "settled as rejected");
+    let entry = ledger.show(&c).unwrap().unwrap().0;
+    assert_eq!((entry.outcome.as_deref(), entry.code.as_deref()), (Some("rejected"), Some("late")));
+}
+
+fn a_rejection_without_a_commitment_ends_the_challenge(place: &Place) {
+    let ledger = place.open();
+    let c = issued(&*ledger);
+    ledger.settle(&c, &rejected("disconnected")).unwrap();
+    assert_eq!(accept(&*ledger, &c, digest(1)), Acceptance::Spent(NO_COMMITMENT));
+    let record = ledger.record(&c).unwrap().unwrap();
+    assert_eq!(record.nonce_spent_on, Some(NO_COMMITMENT));
+    assert_eq!(record.session, None);
+}
+
+fn a_verdict_that_could_not_be_reached_settles_nothing(place: &Place) {
+    let ledger = place.open();
+    let c = issued(&*ledger);
+    accept(&*ledger, &c, digest(1));
+    let settlement = Settlement { outcome: "could-not-run".to_owned(), ..verified() };
+    let answer = ledger.settle(&c, &settlement);
+    assert!(matches!(answer, Err(LedgerError::Invalid { .. })), "{answer:?}");
+    ledger.settle(&c, &verified()).unwrap();
+}
+
+fn lists_are_filtered_ordered_and_paged(place: &Place) {
+    let ledger = place.open();
+    let issue_at = |issued_ms| {
+        let challenge = challenge();
+        ledger.issue(&challenge, challenge.token(), issued_ms).unwrap();
+        challenge.digest()
+    };
+    let [a, b, d] = [1, 2, 3].map(|step| issue_at(ISSUED_MS + step));
+    let settle_b = Settlement { miner: Some(digest(8)), ..verified() };
+    ledger.settle_offline(&b, &digest(1), ISSUED_MS, &[device(4)], &settle_b).unwrap();
+    ledger.settle(&d, &rejected("late")).unwrap();
+    let wanted = |filter: Filter| -> Vec<_> {
+        ledger.list(&filter).unwrap().into_iter().map(|entry| entry.challenge).collect()
+    };
+    let all = Filter::default();
+    assert_eq!(wanted(all.clone()), [d, b, a]);
+    assert_eq!(wanted(Filter { order: Order::OldestFirst, ..all.clone() }), [a, b, d]);
+    for (standing, expected) in
+        [(Standing::Unsettled, a), (Standing::Verified, b), (Standing::Rejected, d)]
+    {
+        assert_eq!(wanted(Filter { standing: Some(standing), ..all.clone() }), [expected]);
+    }
+    assert_eq!(wanted(Filter { miner: Some(digest(8)), ..all.clone() }), [b]);
+    assert_eq!(wanted(Filter { device: Some(device(4).uuid), ..all.clone() }), [b]);
+    assert_eq!(wanted(Filter { device: Some(device(5).uuid), ..all.clone() }), []);
+    assert_eq!(wanted(Filter { limit: 0, ..all.clone() }), []);
+    for (order, expected) in [(Order::OldestFirst, [a, b, d]), (Order::NewestFirst, [d, b, a])] {
+        let mut after = None;
+        for expected in expected {
+            let page = Filter { order, after, limit: 1, ..all.clone() };
+            let page = ledger.list(&page).unwrap();
+            assert_eq!(page[0].challenge, expected);
+            after = Some((page[0].issued_unix_ms, page[0].challenge));
+        }
+        assert_eq!(wanted(Filter { order, after, ..all.clone() }), []);
+    }
+}

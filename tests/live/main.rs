@@ -1,0 +1,60 @@
+//! Live sessions: both sides as machines, over streams, over pipes and over TLS,
+//! with honest and hostile peers.
+
+#[path = "../common/mod.rs"]
+mod common;
+mod hostile;
+mod in_process;
+mod miner_machine;
+mod peer;
+mod pipe;
+mod recording;
+mod tls;
+mod validator_machine;
+
+use attest::executor::Executor;
+use attest::executor::cpu::{CpuExecutor, CpuOptions};
+use attest::identity::SigningIdentity;
+use attest::live::limits::Patience;
+use attest::live::message::{Device, DeviceKind};
+use attest::live::respond::Miner;
+use attest::session::issue::Request;
+use ed25519_dalek::SigningKey;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+/// A key of its own for each `seed`.
+fn identity(seed: u8) -> SigningIdentity {
+    SigningKey::from_bytes(&[seed; 32]).into()
+}
+
+/// The least work with enough samples to show something.
+fn small() -> Request {
+    Request {
+        matrix_dim: Some(128),
+        num_matrices: Some(1),
+        num_iterations: Some(3),
+        samples_per_iteration: Some(40),
+        gpu_count: Some(1),
+        ..Request::default()
+    }
+}
+
+/// An honest miner on the CPU.
+fn miner(signs_with: Option<SigningIdentity>) -> Miner {
+    Miner {
+        executors: Arc::new(|_| {
+            Ok(vec![Box::new(CpuExecutor::new(CpuOptions::default())) as Box<dyn Executor>])
+        }),
+        identity: signs_with.map(Arc::new),
+        devices: vec![Device {
+            kind: DeviceKind::Cpu,
+            model: "a CPU".to_owned(),
+            uuid: None,
+            memory_bytes: 0,
+        }],
+        patience: Patience::default(),
+        stop: Arc::new(AtomicBool::new(false)),
+        progress: Arc::new(|_, _| ()),
+    }
+}

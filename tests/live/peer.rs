@@ -1,0 +1,166 @@
+//! A miner by hand: says whatever a test wants, and the right thing where asked.
+
+use super::common::cpu_evidence;
+use super::identity;
+use super::recording::Recording;
+use attest::identity::SigningIdentity;
+use attest::live::drive::Validator;
+use attest::live::message::{
+    FromMiner, FromValidator, MinerHello, commitment_line_of, line_of, openings_line,
+};
+use attest::live::validator::Ended;
+use attest::protocol::challenge::Challenge;
+use attest::protocol::digest::{Digest, Uuid};
+use attest::protocol::signature::miner_message;
+use attest::protocol::transcript::ResultDoc;
+use attest::reference::Run;
+use attest::session::issue::Request;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::io::{
+    AsyncBufReadExt as _, AsyncWriteExt as _, BufReader, DuplexStream, ReadHalf, WriteHalf, duplex,
+    split,
+};
+
+/// What every lane of these tests is called.
+pub const UUIDS: [Uuid; 1] = [Uuid([7; 16])];
+
+/// The miner's end of a session.
+pub struct Peer {
+    reader: BufReader<ReadHalf<DuplexStream>>,
+    writer: WriteHalf<DuplexStream>,
+}
+
+/// What there is to say of a challenge: honest work, or made of it.
+pub struct Answer {
+    run: Run,
+    pub signature: Option<[u8; 64]>,
+}
+
+impl Answer {
+    /// The reference's work, signed where `key` is given.
+    pub fn of(challenge: &Challenge, key: Option<&SigningIdentity>) -> Self {
+        let run = Run::of(challenge, &UUIDS);
+        let commitment = run.commitment(&cpu_evidence(&UUIDS));
+        let message = miner_message(&challenge.digest(), &commitment);
+        Self { run, signature: key.map(|key| key.sign(&message)) }
+    }
+
+    pub fn commitment(&self) -> Digest {
+        self.run.commitment(&cpu_evidence(&UUIDS))
+    }
+
+    pub fn commitment_line(&self) -> Vec<u8> {
+        let evidence = cpu_evidence(&UUIDS);
+        commitment_line_of(self.commitment(), &self.run.lanes(), &evidence, self.signature)
+    }
+
+    pub fn result(&self, coin: Option<Digest>) -> ResultDoc {
+        let result = self.run.result(cpu_evidence(&UUIDS), coin, None);
+        ResultDoc { miner_signature: self.signature, ..result }
+    }
+
+    pub fn openings_line(&self, coin: Digest) -> Vec<u8> {
+        openings_line(&self.result(Some(coin)))
+    }
+}
+
+/// The hello of a miner with these keys.
+pub fn hello(miner_id: Option<Digest>) -> MinerHello {
+    MinerHello { versions: vec![1], software: "a test".into(), miner_id, ..MinerHello::default() }
+}
+
+impl Peer {
+    pub async fn send(&mut self, bytes: impl AsRef<[u8]>) {
+        // Whoever was rejected need not be read to the end.
+        let _ = self.writer.write_all(bytes.as_ref()).await;
+    }
+
+    pub async fn line(&mut self, text: &str) {
+        self.send(format!("{text}\n")).await;
+    }
+
+    /// The validator's next message; `None` at the end of the stream.
+    pub async fn next(&mut self) -> Option<FromValidator> {
+        let mut line = Vec::new();
+        let length = self.reader.read_until(b'\n', &mut line).await.expect("readable");
+        (length > 0).then(|| FromValidator::read(&line).expect("a validator's message"))
+    }
+
+    /// Says hello and answers the ping.
+    pub async fn greet(&mut self, miner_id: Option<Digest>) {
+        self.send(line_of(&FromMiner::Hello(hello(miner_id)))).await;
+        assert!(matches!(self.next().await, Some(FromValidator::Hello { .. })));
+        assert!(matches!(self.next().await, Some(FromValidator::Ping { version: 1 })));
+        self.send(line_of(&FromMiner::Pong {})).await;
+    }
+
+    pub async fn challenge(&mut self) -> Challenge {
+        match self.next().await {
+            Some(FromValidator::Challenge { token }) => Challenge::from_token(&token).unwrap(),
+            other => panic!("no challenge but {other:?}"),
+        }
+    }
+
+    pub async fn coin(&mut self) -> Digest {
+        match self.next().await {
+            Some(FromValidator::Coin { coin, .. }) => coin,
+            other => panic!("no coin but {other:?}"),
+        }
+    }
+
+    /// All the way to the coin, honestly.
+    pub async fn to_coin(&mut self) -> (Answer, Digest) {
+        self.greet(None).await;
+        let answer = Answer::of(&self.challenge().await, None);
+        self.send(answer.commitment_line()).await;
+        (answer, self.coin().await)
+    }
+
+    /// Closes the direction to the validator.
+    pub async fn close(&mut self) {
+        self.writer.shutdown().await.expect("closed");
+    }
+
+    /// Keeps everything open until the validator has closed.
+    pub async fn linger(&mut self) {
+        while self.next().await.is_some() {}
+    }
+}
+
+/// A small challenge that the reference answers quickly.
+pub fn tiny() -> Request {
+    Request {
+        matrix_dim: Some(128),
+        num_matrices: Some(1),
+        num_iterations: Some(1),
+        samples_per_iteration: Some(3),
+        gpu_count: Some(1),
+        ..Request::default()
+    }
+}
+
+/// A validator that is quickly tired of waiting.
+pub fn impatient(ledger: &Arc<Recording>) -> Validator {
+    let mut validator = Validator::new(ledger.clone(), tiny());
+    validator.patience.hello = Duration::from_millis(400);
+    validator.patience.pong = Duration::from_millis(400);
+    validator.patience.openings = Duration::from_millis(400);
+    validator.identity = Some(Arc::new(identity(1)));
+    validator
+}
+
+/// A session with the miner that `play` plays.
+pub async fn session_with<F>(validator: Validator, play: impl FnOnce(Peer) -> F) -> Ended
+where
+    F: Future<Output = ()>,
+{
+    let (ours, theirs) = duplex(16 * 1024);
+    let (reader, writer) = split(ours);
+    let (peer_reader, peer_writer) = split(theirs);
+    let peer = Peer { reader: BufReader::new(peer_reader), writer: peer_writer };
+    let validator = Arc::new(validator);
+    let session = validator.session(reader, writer, None, &|_| ());
+    let both = async { tokio::join!(session, play(peer)).0 };
+    tokio::time::timeout(Duration::from_secs(60), both).await.expect("no session hangs")
+}

@@ -1,0 +1,266 @@
+//! The real binary on both ends of a pipe, and commands that are no miner.
+
+use serde_json::Value;
+use std::fs;
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+use tempfile::TempDir;
+
+/// A folder with a ledger, and commands in it.
+struct Place(TempDir);
+
+impl Place {
+    fn new() -> Self {
+        Self(tempfile::tempdir().expect("a folder"))
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    /// `attest` with this place's ledger as the default one.
+    fn attest(&self) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_attest"));
+        command.env_remove("RUST_LOG").env_remove("GPU_ATTESTOR_PATH");
+        command.env("XDG_STATE_HOME", self.0.path()).stdin(Stdio::null());
+        command
+    }
+
+    /// `attest validate` of little work, with `options`, on `sh -c SCRIPT`.
+    fn validate(&self, options: &[&str], script: &str) -> Output {
+        let small = "validate --dim 128 --matrices 1 --iterations 2 --samples 300";
+        let mut command = self.attest();
+        command.args(small.split(' ')).args(options).args(["--", "sh", "-c", script]);
+        command.env("ATTEST", env!("CARGO_BIN_EXE_attest"));
+        command.output().expect("attest starts")
+    }
+
+    fn key(&self, name: &str) -> String {
+        let path = self.path(name);
+        let made = self.attest().args(["key", "new", "--out"]).arg(&path).output().unwrap();
+        assert!(made.status.success());
+        String::from_utf8(made.stdout).unwrap().trim().to_owned()
+    }
+}
+
+#[track_caller]
+fn code_of(output: &Output, exit: i32) -> String {
+    let (out, err) = (text(&output.stdout), text(&output.stderr));
+    assert_eq!(output.status.code(), Some(exit), "--- stdout\n{out}\n--- stderr\n{err}");
+    let verdict: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    verdict["verdict"]["code"].as_str().unwrap_or_default().to_owned()
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+#[test]
+fn a_session_over_a_pipe_is_verified_with_result_and_receipt() {
+    let place = Place::new();
+    let validator = place.key("validator.pem");
+    let miner = place.key("miner.pem");
+    let (result, receipt) = (place.path("result.json"), place.path("receipt.json"));
+    let path = |name: &str| place.path(name).to_str().unwrap().to_owned();
+    let script = format!("$ATTEST respond --executor cpu --key {}", path("miner.pem"));
+    let output = place.validate(
+        &[
+            "--json",
+            "--key",
+            &path("validator.pem"),
+            "--peer",
+            &miner,
+            "--result-out",
+            result.to_str().unwrap(),
+            "--receipt-out",
+            receipt.to_str().unwrap(),
+        ],
+        &script,
+    );
+    assert_eq!(code_of(&output, 0), "");
+    let session: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(session["verdict"]["outcome"], "verified");
+    assert_eq!(session["miner"]["miner_id"], Value::from(miner));
+    assert!(session["times"]["round_trip_us"].is_u64());
+    let err = text(&output.stderr);
+    assert!(err.contains("coin") && err.contains("the validator says: verified"), "{err}");
+    // Whoever has result and receipt can check both, without the ledger.
+    let token = session["challenge"].as_str().unwrap();
+    let checked = place
+        .attest()
+        .args(["verify", "--challenge", token, "--json"])
+        .arg(&result)
+        .arg("--receipt")
+        .arg(&receipt)
+        .output()
+        .unwrap();
+    assert!(checked.status.success(), "{}", text(&checked.stderr));
+    let verdict = text(&checked.stdout);
+    assert!(verdict.contains("excluded-by-coin") && verdict.contains("validator_id signed"));
+    assert_ne!(validator, "");
+}
+
+#[test]
+fn without_a_command_the_program_that_the_environment_names_answers() {
+    let place = Place::new();
+    let small = ["validate", "--dim", "128", "--iterations", "1"];
+    let own = place.attest().args(small).output().unwrap();
+    assert_eq!(own.status.code(), Some(0), "{}", text(&own.stderr));
+    assert!(text(&own.stdout).starts_with("VERIFIED: the work is proven\n"));
+    let named = place.attest().args(small).env("GPU_ATTESTOR_PATH", "/bin/true").output().unwrap();
+    assert_eq!(named.status.code(), Some(1));
+    assert!(text(&named.stdout).starts_with("REJECTED: closed-early (session)\n"));
+    let absent = place.attest().args(small).env("GPU_ATTESTOR_PATH", "/no/such/file").output();
+    assert_eq!(absent.unwrap().status.code(), Some(2));
+}
+
+#[test]
+fn commands_that_are_no_miner_are_rejected_by_name() {
+    let place = Place::new();
+    for (script, code) in [
+        ("true", "closed-early"),
+        ("exec sleep 100", "stalled"),
+        ("yes", "not-json"),
+        ("echo Last login: Sun Nov 22", "not-json"),
+        ("cat", "malformed-message"),
+        ("cat /dev/zero", "message-too-long"),
+        ("yes | tr -d '\\n'", "message-too-long"),
+        ("echo '{\"message\":\"busy\",\"text\":\"later\"}'; cat >/dev/null", "busy"),
+    ] {
+        let output = place.validate(&["--json", "--hello-within", "1s"], script);
+        assert_eq!(code_of(&output, 1), code, "{script}");
+    }
+}
+
+#[test]
+fn the_command_and_what_it_started_are_gone_at_the_end() {
+    let place = Place::new();
+    let pid_file = place.path("pid");
+    let script =
+        format!("trap '' TERM; sleep 1000 & echo $! > {}; sleep 1000", pid_file.to_str().unwrap());
+    let output = place.validate(&["--json", "--hello-within", "1s"], &script);
+    assert_eq!(code_of(&output, 1), "stalled");
+    assert_gone(fs::read_to_string(&pid_file).unwrap().trim());
+}
+
+#[test]
+fn a_signal_ends_the_session_and_the_command() {
+    let place = Place::new();
+    let pid_file = place.path("pid");
+    let script = format!("echo $$ > {}; exec sleep 1000", pid_file.to_str().unwrap());
+    let mut child = place
+        .attest()
+        .args(["validate", "--", "sh", "-c", &script])
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    wait_for(|| fs::read_to_string(&pid_file).is_ok_and(|pid| !pid.trim().is_empty()));
+    let id = child.id().to_string();
+    assert!(Command::new("kill").args(["-TERM", &id]).status().unwrap().success());
+    assert_eq!(wait_or_kill(&mut child), Some(143));
+    assert_gone(fs::read_to_string(&pid_file).unwrap().trim());
+}
+
+#[test]
+fn a_miner_writes_nothing_but_messages() {
+    let place = Place::new();
+    let mut child = place
+        .attest()
+        .args(["respond", "--executor", "cpu"])
+        .env("RUST_LOG", "debug")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    stdin.write_all(b"{\"message\":\"hello\",\"versions\":[1],\"software\":\"x\"}\n").unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    let hello: Value = serde_json::from_str(&lines.next().unwrap().unwrap()).unwrap();
+    assert_eq!(hello["message"], "hello");
+    assert_eq!(hello["devices"][0]["kind"], "cpu");
+    stdin.write_all(b"garbage\n").unwrap();
+    assert!(lines.next().is_none(), "garbage is not answered");
+    assert_eq!(wait_or_kill(&mut child), Some(2));
+}
+
+#[test]
+fn over_tls_the_binary_listens_and_dials() {
+    let place = Place::new();
+    let (validator, miner) = (place.key("validator.pem"), place.key("miner.pem"));
+    let mut listening = place
+        .attest()
+        .args(["respond", "--executor", "cpu", "--listen", "127.0.0.1:0"])
+        .args(["--allow-validator", &validator, "--key"])
+        .arg(place.path("miner.pem"))
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(listening.stderr.take().unwrap()).lines().map_while(Result::ok);
+    let address = lines.find_map(|line| Some(line.strip_prefix("listening on ")?.to_owned()));
+    let address = address.expect("it listens");
+    let dial = |key: &Path, peer: &str| {
+        let small = ["validate", "--dim", "128", "--iterations", "1", "--json", "--tcp", &address];
+        place.attest().args(small).args(["--peer", peer, "--key"]).arg(key).output().unwrap()
+    };
+    assert_eq!(code_of(&dial(&place.path("validator.pem"), &miner), 0), "");
+    // Each side wants the other's key.
+    let code = code_of(&dial(&place.path("validator.pem"), &validator), 1);
+    assert_eq!(code, "handshake-failed");
+    let code = code_of(&dial(&place.path("miner.pem"), &miner), 1);
+    assert!(matches!(&*code, "handshake-failed" | "closed-early"), "{code}");
+    let id = listening.id().to_string();
+    assert!(Command::new("kill").args(["-TERM", &id]).status().unwrap().success());
+    assert_eq!(wait_or_kill(&mut listening), Some(143));
+}
+
+#[test]
+fn a_policy_that_wants_gpus_takes_no_cpu() {
+    let place = Place::new();
+    let policy = place.path("policy.toml");
+    fs::write(&policy, "[devices]\ncpu_allowed = false\n").unwrap();
+    let path = policy.to_str().unwrap();
+    let output = place.validate(&["--json", "--policy", path], "$ATTEST respond --executor cpu");
+    assert_eq!(code_of(&output, 1), "unfit-devices");
+    fs::write(&policy, "[devices]\ncpu_allowed = true\n[soundness]\nomitted_share = 0.1\n")
+        .unwrap();
+    let output = place.validate(&["--json", "--policy", path], "$ATTEST respond --executor cpu");
+    assert_eq!(code_of(&output, 0), "");
+    // Too few samples for this one.
+    fs::write(&policy, "[devices]\ncpu_allowed = true\n[soundness]\nomitted_share = 0.001\n")
+        .unwrap();
+    let output = place.validate(&["--json", "--policy", path], "$ATTEST respond --executor cpu");
+    assert_eq!(code_of(&output, 1), "rejected-by-policy");
+}
+
+fn wait_for(is_so: impl Fn() -> bool) {
+    let start = Instant::now();
+    while !is_so() {
+        assert!(start.elapsed() < Duration::from_secs(60), "it never happened");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// No such process, or one that only its parent has not noticed yet.
+#[track_caller]
+fn assert_gone(pid: &str) {
+    wait_for(|| match fs::read_to_string(format!("/proc/{pid}/stat")) {
+        Ok(stat) => stat.rsplit(')').next().is_some_and(|rest| rest.trim().starts_with('Z')),
+        Err(_) => true,
+    });
+}
+
+fn wait_or_kill(child: &mut Child) -> Option<i32> {
+    let start = Instant::now();
+    loop {
+        if let Some(status) = child.try_wait().unwrap() {
+            return status.code();
+        }
+        if start.elapsed() > Duration::from_secs(60) {
+            let _ = child.kill();
+            panic!("still running after a minute");
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}

@@ -1,0 +1,118 @@
+//! A ledger that writes down what it was asked, in order, and can be made to fail.
+
+use attest::ledger::{
+    self, Acceptance, Entry, Filter, HistoryFinding, Ledger, LedgerError, Location, Pruning, Seen,
+    Settlement, Sighting,
+};
+use attest::protocol::challenge::Challenge;
+use attest::protocol::circumstances::IssuerRecord;
+use attest::protocol::digest::Digest;
+use std::sync::{Arc, Mutex};
+
+/// A real ledger in a folder of its own.
+pub struct Recording {
+    inner: Arc<dyn Ledger>,
+    steps: Mutex<Vec<(Digest, &'static str)>>,
+    fails_at: Option<&'static str>,
+    _folder: tempfile::TempDir,
+}
+
+impl Recording {
+    pub fn new() -> Arc<Self> {
+        Self::failing_at(None)
+    }
+
+    /// One whose step of this name fails.
+    pub fn failing_at(step: impl Into<Option<&'static str>>) -> Arc<Self> {
+        let folder = tempfile::tempdir().expect("a folder");
+        let location = Location::File(folder.path().join("ledger.sqlite"));
+        let inner = ledger::open(&location).expect("a ledger");
+        let steps = Mutex::default();
+        Arc::new(Self { inner, steps, fails_at: step.into(), _folder: folder })
+    }
+
+    /// The steps of all challenges, in the order in which they came.
+    pub fn steps(&self) -> Vec<&'static str> {
+        self.steps.lock().unwrap().iter().map(|(_, step)| *step).collect()
+    }
+
+    /// All challenges on record.
+    pub fn entries(&self) -> Vec<Entry> {
+        self.inner.list(&Filter::default()).expect("a list")
+    }
+
+    /// The only challenge on record.
+    pub fn only(&self) -> Entry {
+        let [entry] = <[Entry; 1]>::try_from(self.entries()).expect("one challenge");
+        entry
+    }
+
+    fn step(&self, c: &Digest, what: &'static str) -> Result<(), LedgerError> {
+        if self.fails_at == Some(what) {
+            let cause = "made to fail".to_owned();
+            return Err(LedgerError::Order { challenge: *c, what, cause });
+        }
+        self.steps.lock().unwrap().push((*c, what));
+        Ok(())
+    }
+}
+
+impl Ledger for Recording {
+    fn issue(&self, challenge: &Challenge, token: &str, at: u64) -> Result<(), LedgerError> {
+        self.step(&challenge.digest(), "issue")?;
+        self.inner.issue(challenge, token, at)
+    }
+
+    fn record(&self, c: &Digest) -> Result<Option<IssuerRecord>, LedgerError> {
+        self.inner.record(c)
+    }
+
+    fn accept(&self, c: &Digest, commitment: &Digest, at: u64) -> Result<Acceptance, LedgerError> {
+        self.step(c, "accept")?;
+        self.inner.accept(c, commitment, at)
+    }
+
+    fn record_coin(&self, c: &Digest, coin: &Digest) -> Result<(), LedgerError> {
+        self.step(c, "coin")?;
+        self.inner.record_coin(c, coin)
+    }
+
+    fn claim(
+        &self,
+        c: &Digest,
+        devices: &[Sighting],
+        now: u64,
+        until: u64,
+    ) -> Result<Vec<HistoryFinding>, LedgerError> {
+        self.step(c, "claim")?;
+        self.inner.claim(c, devices, now, until)
+    }
+
+    fn settle(&self, c: &Digest, settlement: &Settlement) -> Result<(), LedgerError> {
+        self.step(c, "settle")?;
+        self.inner.settle(c, settlement)
+    }
+
+    fn settle_offline(
+        &self,
+        c: &Digest,
+        commitment: &Digest,
+        at: u64,
+        devices: &[Sighting],
+        settlement: &Settlement,
+    ) -> Result<(Acceptance, Vec<HistoryFinding>), LedgerError> {
+        self.inner.settle_offline(c, commitment, at, devices, settlement)
+    }
+
+    fn list(&self, filter: &Filter) -> Result<Vec<Entry>, LedgerError> {
+        self.inner.list(filter)
+    }
+
+    fn show(&self, c: &Digest) -> Result<Option<(Entry, Vec<Seen>)>, LedgerError> {
+        self.inner.show(c)
+    }
+
+    fn prune(&self, before: u64, now: u64, pruning: Pruning) -> Result<u64, LedgerError> {
+        self.inner.prune(before, now, pruning)
+    }
+}
