@@ -3,6 +3,7 @@
 //! that they are skipped; under ATTEST_REQUIRE_GPU=1 they fail instead.
 
 mod machine;
+mod recovery;
 
 use attest::executor::cpu::{CpuExecutor, CpuOptions};
 use attest::executor::gpu::{

@@ -11,6 +11,7 @@ use super::nvml::NvmlView;
 use super::observed::Observed;
 use super::pci::PciView;
 use super::sm::SmShare;
+use super::timing::{self, SyncTimes};
 use crate::executor::gpu::telemetry::{LaneTelemetry, Series};
 use crate::executor::lanes::{Execution, LaneExecution};
 use crate::executor::{Kind, SmTiles};
@@ -42,7 +43,16 @@ pub fn assemble(execution: &Execution, observed: &Observed) -> Result<Evidence, 
     let run = Run { lanes: &execution.lanes, shape: execution.shape(), elapsed: execution.elapsed };
     let mut last = Err(EvidenceError::Null);
     for detail in [Detail::Full, Detail::NoSeries, Detail::Least] {
-        last = Evidence::from_value(run.document(observed, detail));
+        let mut value = run.document(observed, detail);
+        let listing = if detail == Detail::Full { SyncTimes::Listed } else { SyncTimes::Summed };
+        timing::describe(&mut value, execution, listing);
+        if let Some(fields) = value.as_object_mut() {
+            for (name, note) in &execution.notes {
+                // They add to the document and replace nothing.
+                fields.entry(name).or_insert_with(|| note.clone());
+            }
+        }
+        last = Evidence::from_value(value);
         if !matches!(last, Err(EvidenceError::TooLarge { .. })) {
             break;
         }

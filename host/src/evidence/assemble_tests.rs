@@ -44,6 +44,7 @@ fn done(kind: Kind, sm_tiles: SmTiles) -> LaneExecution {
         sm_activity: None,
         elapsed: Duration::from_millis(1500),
         barriers: Vec::new(),
+        device: None,
     }
 }
 

@@ -227,6 +227,7 @@ pub fn full() -> (LaneExecution, Observed) {
         sm_activity: Some(SmActivity { first_spread_ns: 1, last_spread_ns: 2 }),
         elapsed: Duration::from_millis(1),
         barriers: Vec::new(),
+        device: None,
     };
     let mut nvml = nvml(vec![managed]);
     if let NvmlView::Loaded { nvml_version, topology, .. } = &mut nvml {

@@ -10,6 +10,7 @@
 //! cross_check  the five compared: plain data in, findings out
 //! observed     the machine beside a run: inventory, telemetry, findings
 //! sm           how the SMs shared the work
+//! timing       sync points, skew, phases
 //! assemble     an execution's evidence document
 //! legal        anything as evidence may hold it
 //! ```
@@ -34,6 +35,7 @@ mod observed;
 mod pci;
 mod process;
 mod sm;
+mod timing;
 
 pub use assemble::{assemble, sm_warnings};
 pub use finding::{Code, Finding};
@@ -47,3 +49,4 @@ pub use observed::{MachineOptions, MeasureBandwidth, Observed, Observing};
 pub use pci::{PciDevice, PciView};
 pub use process::{FileState, MappedLibrary, ProcessView};
 pub use sm::SmShare;
+pub use timing::{LaneTiming, RunTiming};

@@ -3,6 +3,8 @@
 //! ```text
 //! execute ─ lane threads ─ Meeting     sync points: roots exchanged, X(i)
 //!         └ watchdog                   hung lanes, the stop flag, progress
+//!         └ Keeper                     sync points for a checkpoint
+//! Resumed ─ resume                     goes on from such sync points
 //! Execution ─ open                     sampled tiles again, audit paths
 //! ```
 //!
@@ -10,18 +12,20 @@
 //! that fails, panics or falls silent ends the run with lane, device,
 //! iteration and cause, and nobody waits for it; a stop is heeded within an
 //! iteration.
-//! Deliberately lacks: choosing devices, samples, commitments, and any way to
-//! resume: a run that ended early has no result.
+//! Deliberately lacks: choosing devices, samples, commitments and files.
 
+mod counters;
 mod error;
+mod keep;
 mod lane;
 mod meeting;
 mod openings;
+mod resume;
 mod watch;
 
-use super::{Executor, LaneFacts, SmActivity, SmTiles};
+use super::{DeviceTiming, Executor, LaneFacts, SmActivity, SmTiles};
 use crate::protocol::challenge::Challenge;
-use crate::protocol::digest::Digest;
+use crate::protocol::digest::{Digest, Uuid};
 use crate::protocol::plan::Shape;
 use lane::{Shared, Work};
 use meeting::Meeting;
@@ -32,7 +36,9 @@ use std::time::{Duration, Instant};
 use watch::Watch;
 
 pub use error::RunError;
+pub use keep::{Keeper, Kept, KeptLane};
 pub use meeting::BarrierTimes;
+pub use resume::{Resumed, Unfit};
 
 /// How long a lane may give no sign of life while it computes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
@@ -54,6 +60,8 @@ pub struct RunOptions {
     pub stop: Arc<AtomicBool>,
     /// When a silent lane counts as hung.
     pub patience: Patience,
+    /// Takes sync points to go on from later; `None`: none are kept.
+    pub keeper: Option<Arc<Keeper>>,
 }
 
 /// Called about ten times a second and at the end, with the number of
@@ -76,19 +84,31 @@ pub struct LaneExecution {
     pub sm_tiles: SmTiles,
     /// When the SMs were at work, where that is known.
     pub sm_activity: Option<SmActivity>,
-    /// From the common start of the lanes to this lane's last root.
+    /// From the common start of the lanes to this lane's last root, with the
+    /// time that earlier processes spent.
     pub elapsed: Duration,
     /// When it came to and left each sync point; empty where it was alone.
+    /// Those of earlier processes are gone.
     pub barriers: Vec<BarrierTimes>,
+    /// Where the device's time went, by its own clock, where it has one.
+    pub device: Option<DeviceTiming>,
 }
 
 /// A finished run. It keeps the executors, to open samples.
 pub struct Execution {
     /// In lane order.
     pub lanes: Vec<LaneExecution>,
-    /// From the common start to the last lane's last root.
+    /// From the common start to the last lane's last root, with the time that
+    /// earlier processes spent.
     pub elapsed: Duration,
+    /// The last iteration of earlier processes; 0 where there were none.
+    pub resumed_after: u32,
+    /// The time that they spent.
+    pub elapsed_before: Duration,
+    /// What else the evidence is to say of the run as a whole.
+    pub notes: serde_json::Map<String, serde_json::Value>,
     shape: Shape,
+    patience: Patience,
     executors: Vec<Box<dyn Executor>>,
 }
 
@@ -138,22 +158,50 @@ pub fn execute(
     options: &RunOptions,
     progress: &Progress<'_>,
 ) -> Result<Execution, RunError> {
+    let uuids: Vec<Uuid> = executors.iter().map(|executor| executor.facts().uuid).collect();
+    resume(challenge, executors, Resumed::nothing(challenge, &uuids), options, progress)
+}
+
+/// Goes on with a run of `challenge` that other processes began, on the same
+/// devices in the same order.
+///
+/// # Errors
+/// As [`execute`].
+///
+/// # Panics
+/// If `before` is of other UUIDs: whoever read it has compared them.
+pub fn resume(
+    challenge: &Challenge,
+    executors: Vec<Box<dyn Executor>>,
+    before: Resumed,
+    options: &RunOptions,
+    progress: &Progress<'_>,
+) -> Result<Execution, RunError> {
     check_lanes(challenge, &executors)?;
+    let uuids: Vec<Uuid> = executors.iter().map(|executor| executor.facts().uuid).collect();
+    let seeds = Resumed::nothing(challenge, &uuids).lanes;
+    let starts = before.lanes.iter().map(|lane| lane.states.first());
+    assert!(starts.eq(seeds.iter().map(|lane| lane.states.first())), "a run of other lanes");
     let shape = challenge.shape();
+    let (resumed_after, elapsed_before) = (before.through, before.elapsed);
     let facts: Vec<LaneFacts> = executors.iter().map(|e| e.facts().clone()).collect();
     let shared = Arc::new(Shared::new(
-        Work::of(challenge),
+        Work::of(challenge, before.through, before.elapsed),
         Meeting::new(challenge.digest(), executors.len()),
         executors.len(),
         options.stop.clone(),
+        options.keeper.clone(),
     ));
     let (sender, reports) = mpsc::channel();
-    for (lane, executor) in executors.into_iter().enumerate() {
+    for (lane, (executor, done)) in executors.into_iter().zip(before.lanes).enumerate() {
         let (lane_shared, sender) = (shared.clone(), sender.clone());
         // Not scoped: nothing may wait for a thread that hangs in a driver.
         let thread = std::thread::Builder::new().name(format!("lane {lane}")).spawn(move || {
+            let report = lane::run(lane, executor, done, &lane_shared);
+            // Whoever has the report may count on the keeper's being free.
+            drop(lane_shared);
             // The receiver is gone only if this lane was given up as hung.
-            let _ = sender.send((lane, lane::run(lane, executor, &lane_shared)));
+            let _ = sender.send((lane, report));
         });
         if let Err(error) = thread {
             shared.abort();
@@ -168,7 +216,16 @@ pub fn execute(
     let finished = watch.wait(&reports, progress)?;
     let (executors, lanes): (Vec<_>, Vec<LaneExecution>) = finished.into_iter().unzip();
     let elapsed = lanes.iter().map(|lane| lane.elapsed).max().unwrap_or_default();
-    Ok(Execution { lanes, elapsed, shape, executors })
+    Ok(Execution {
+        lanes,
+        elapsed,
+        resumed_after,
+        elapsed_before,
+        notes: serde_json::Map::new(),
+        shape,
+        patience: options.patience,
+        executors,
+    })
 }
 
 fn check_lanes(challenge: &Challenge, executors: &[Box<dyn Executor>]) -> Result<(), RunError> {

@@ -49,6 +49,23 @@ pub enum SmTiles {
     NotApplicable,
 }
 
+/// Where a device's time went since [`Executor::begin`], by its own clock, ns.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct DeviceTiming {
+    /// Iterations whose phases were timed, spread over the run.
+    pub sampled_iterations: u32,
+    /// Drawing the operands, the mean of those iterations.
+    pub fill_ns: u64,
+    /// Multiplying and hashing.
+    pub product_ns: u64,
+    /// The Merkle tree above the tiles, and the chain's step.
+    pub tree_and_step_ns: u64,
+    /// From each segment's first kernel to its last, all of them.
+    pub in_segments_ns: u64,
+    /// Between segments, where the device waited for sync points.
+    pub between_segments_ns: u64,
+}
+
 /// How far apart the SMs of a device began and ended, by the device's clock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SmActivity {
@@ -112,7 +129,7 @@ pub struct TileRequest {
 /// what to try.
 #[derive(Debug, thiserror::Error)]
 pub enum ExecError {
-    /// The driver, a kernel or a device failed.
+    /// A device or its kernels failed, without a result of the driver's.
     #[error("{what} failed on {device}: {cause}\n{advice}")]
     Device {
         /// Which operation or kernel.
@@ -120,6 +137,20 @@ pub enum ExecError {
         /// Which device.
         device: String,
         /// The driver's words.
+        cause: String,
+        /// What to try.
+        advice: String,
+    },
+    /// A call of the driver failed.
+    #[error("{what} failed on {device}: {cause}\n{advice}")]
+    Driver {
+        /// Which operation or kernel.
+        what: String,
+        /// Which device.
+        device: String,
+        /// The driver's result.
+        code: u32,
+        /// The call, the result's name and meaning.
         cause: String,
         /// What to try.
         advice: String,
@@ -176,6 +207,12 @@ pub trait Executor: Send {
     /// # Errors
     /// Device faults.
     fn sm_tiles(&mut self) -> Result<SmTiles, ExecError>;
+
+    /// Where its time went since [`Executor::begin`]; `None` where nothing
+    /// measures that.
+    fn timing(&self) -> Option<DeviceTiming> {
+        None
+    }
 
     /// When the SMs were at work, as the counters of the last
     /// [`Executor::sm_tiles`] have it; `None` where there are none to trust.

@@ -7,6 +7,7 @@
 
 pub mod check;
 mod replay;
+pub mod stress;
 pub mod vectors;
 
 use crate::executor::Executor;

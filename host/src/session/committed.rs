@@ -6,6 +6,7 @@
 //! waits for the coin and opens; without a session both steps follow each other.
 
 use super::mine::MineError;
+use crate::evidence::RunTiming;
 use crate::executor::LaneFacts;
 use crate::executor::lanes::Execution;
 use crate::protocol::challenge::Challenge;
@@ -59,6 +60,11 @@ impl Committed {
     /// From the common start of the lanes to the last root.
     pub fn executed_in(&self) -> Duration {
         self.execution.elapsed
+    }
+
+    /// Where the time went.
+    pub fn timing(&self) -> RunTiming {
+        RunTiming::of(&self.execution)
     }
 
     /// Opens the samples that the commitment selects together with `coin`, the

@@ -4,9 +4,11 @@
 use super::devices::{DeviceError, DeviceRules};
 use crate::executor::Executor;
 use crate::executor::cpu::{CpuExecutor, CpuOptions};
-use crate::executor::gpu::{self, GpuExecutor, GpuOptions, NoGpu};
+use crate::executor::gpu::{self, GpuDevice, GpuExecutor, GpuOptions, NoGpu};
 use crate::executor::{ExecError, Kind};
 use crate::protocol::challenge::Challenge;
+use crate::protocol::digest::Uuid;
+use serde_json::{Map, Value, json};
 
 /// What is asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,6 +27,9 @@ pub struct Chosen {
     pub executors: Vec<Box<dyn Executor>>,
     /// Why the CPU stands in for a GPU, where it does.
     pub no_gpu: Option<NoGpu>,
+    /// What the evidence says of the choice: `executor_chosen`, why a CPU
+    /// executes, and `devices_left_out`, with reasons.
+    pub notes: Map<String, Value>,
 }
 
 /// Why there are no executors. Text in two lines: what happened, what to try.
@@ -66,7 +71,7 @@ pub enum ChooseError {
     Device(#[from] ExecError),
 }
 
-/// [`choose_with`] no expected number of GPUs, and whole ones only.
+/// Opens the executors for `challenge`: whole GPUs, however many there are.
 ///
 /// # Errors
 /// As [`choose_with`].
@@ -74,7 +79,7 @@ pub fn choose(choice: &Choice, challenge: &Challenge) -> Result<Chosen, ChooseEr
     choose_with(choice, &DeviceRules::default(), challenge)
 }
 
-/// Opens the executors for `challenge`.
+/// Opens the executors for `challenge`, of devices that `rules` allow.
 ///
 /// # Errors
 /// [`ChooseError`]; a GPU that fails to initialise is an error where the
@@ -84,15 +89,62 @@ pub fn choose_with(
     rules: &DeviceRules,
     challenge: &Challenge,
 ) -> Result<Chosen, ChooseError> {
+    choose_again(choice, rules, challenge, None)
+}
+
+/// [`choose_with`], to go on with a run on lanes of these UUIDs: a CPU has none
+/// of its own and takes its old one. Whether the devices are the same is seen
+/// when the checkpoint is opened.
+///
+/// # Errors
+/// As [`choose_with`].
+pub fn choose_again(
+    choice: &Choice,
+    rules: &DeviceRules,
+    challenge: &Challenge,
+    before: Option<&[Uuid]>,
+) -> Result<Chosen, ChooseError> {
+    let machine = Machine {
+        cpu: CpuOptions { uuid: before.and_then(|uuids| uuids.first().copied()) },
+        devices: &gpu::devices,
+        open: &mut |index| {
+            let gpu = GpuExecutor::open(index, GpuOptions::default())?;
+            Ok(Box::new(gpu) as Box<dyn Executor>)
+        },
+    };
+    choose_from(choice, rules, challenge, machine)
+}
+
+/// What there is to choose from.
+pub struct Machine<'a> {
+    /// How the CPU would be used.
+    pub cpu: CpuOptions,
+    /// Lists the GPUs.
+    pub devices: &'a dyn Fn() -> Result<Vec<GpuDevice>, NoGpu>,
+    /// Opens a GPU by its index.
+    pub open: &'a mut dyn FnMut(u32) -> Result<Box<dyn Executor>, ExecError>,
+}
+
+/// [`choose_with`] on another machine than this.
+///
+/// # Errors
+/// As [`choose_with`].
+pub fn choose_from(
+    choice: &Choice,
+    rules: &DeviceRules,
+    challenge: &Challenge,
+    machine: Machine<'_>,
+) -> Result<Chosen, ChooseError> {
+    let Machine { cpu, devices, open } = machine;
     if *choice == Choice::Cpu {
         // No driver is asked: it may hang, and that be the reason for the choice.
-        return with_cpu(challenge, None);
+        return with_cpu(challenge, cpu, None);
     }
-    let devices = gpu::devices();
+    let devices = devices();
     rules.check_count(devices.as_deref())?;
     let (devices, asked) = match (choice, devices) {
         (Choice::Gpus(_), Err(no_gpu)) => return Err(no_gpu.into()),
-        (_, Err(no_gpu)) => return with_cpu(challenge, Some(no_gpu)),
+        (_, Err(no_gpu)) => return with_cpu(challenge, cpu, Some(no_gpu)),
         (Choice::Gpus(asked), Ok(devices)) => (devices, &asked[..]),
         (_, Ok(devices)) => (devices, &[][..]),
     };
@@ -101,32 +153,51 @@ pub fn choose_with(
     taken.into_iter().try_for_each(|device| rules.check_mig(device))?;
     let wanted = if asked { indices.len() } else { challenge.max_lanes() as usize };
     let mut executors: Vec<Box<dyn Executor>> = Vec::new();
-    let mut failed = None;
+    let (mut failed, mut left_out) = (None, Vec::new());
     for index in indices {
         if executors.len() == wanted {
             break;
         }
-        match GpuExecutor::open(index, GpuOptions::default()) {
-            Ok(executor) => executors.push(Box::new(executor)),
+        match open(index) {
+            Ok(executor) => executors.push(executor),
             Err(error) if asked => return Err(error.into()),
             Err(error) => {
                 tracing::warn!("left out: {error}");
+                let text = error.to_string();
+                let reason = text.lines().next().unwrap_or_default();
+                left_out.push(json!({"index": index, "reason": reason}));
                 failed = Some(error);
             }
         }
     }
-    match failed {
-        Some(error) if executors.is_empty() => return Err(error.into()),
-        _ => check_lanes(challenge, executors.len())?,
+    if let Some(error) = failed {
+        // Where the others are too few it is this failure that has to be told.
+        if executors.is_empty() || check_lanes(challenge, executors.len()).is_err() {
+            return Err(error.into());
+        }
     }
-    Ok(Chosen { executors, no_gpu: None })
+    check_lanes(challenge, executors.len())?;
+    let mut notes = Map::new();
+    if !left_out.is_empty() {
+        notes.insert("devices_left_out".to_owned(), Value::Array(left_out));
+    }
+    Ok(Chosen { executors, no_gpu: None, notes })
 }
 
-fn with_cpu(challenge: &Challenge, no_gpu: Option<NoGpu>) -> Result<Chosen, ChooseError> {
+fn with_cpu(
+    challenge: &Challenge,
+    cpu: CpuOptions,
+    no_gpu: Option<NoGpu>,
+) -> Result<Chosen, ChooseError> {
     check_lanes(challenge, 1)?;
-    let cpu = CpuExecutor::new(CpuOptions::default());
+    let cpu = CpuExecutor::new(cpu);
     debug_assert_eq!(cpu.facts().kind, Kind::Cpu);
-    Ok(Chosen { executors: vec![Box::new(cpu)], no_gpu })
+    let why = match &no_gpu {
+        None => "asked for".to_owned(),
+        Some(no_gpu) => no_gpu.to_string().lines().next().unwrap_or_default().to_owned(),
+    };
+    let notes = Map::from_iter([("executor_chosen".to_owned(), json!(why))]);
+    Ok(Chosen { executors: vec![Box::new(cpu)], no_gpu, notes })
 }
 
 fn check_indices(asked: &[u32], count: usize) -> Result<Vec<u32>, ChooseError> {

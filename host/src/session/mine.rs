@@ -6,17 +6,20 @@
 //! Deliberately lacks: live sessions: they send [`commit`]'s commitment and open
 //! it with the coin that they get.
 
+use super::checkpoint::{self, CheckpointError, CheckpointOptions};
 use super::committed::Committed;
-use crate::evidence::{self, MachineOptions, Observing};
-use crate::executor::lanes::{self, Progress, RunError, RunOptions};
+use crate::evidence::{self, MachineOptions, Observing, RunTiming};
+use crate::executor::lanes::{self, Progress, Resumed, RunError, RunOptions};
 use crate::executor::{Executor, Kind, LaneFacts};
 use crate::identity::SigningIdentity;
 use crate::protocol::challenge::Challenge;
-use crate::protocol::digest::Digest;
+use crate::protocol::digest::{Digest, Uuid};
 use crate::protocol::evidence::EvidenceError;
 use crate::protocol::signature::miner_message;
 use crate::protocol::transcript::{self, LaneRoots, ResultDoc};
-use std::time::Duration;
+use serde_json::{Map, Value};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 /// How to answer.
 #[derive(Clone, Debug, Default)]
@@ -25,6 +28,10 @@ pub struct MineOptions<'a> {
     pub run: RunOptions,
     /// Who signs, where the challenge names its miner.
     pub identity: Option<&'a SigningIdentity>,
+    /// Keeps the run in a file, and goes on from it where it exists.
+    pub checkpoint: Option<CheckpointOptions>,
+    /// Further fields of the evidence, of the run as a whole.
+    pub notes: Map<String, Value>,
     /// What is found out of the machine meanwhile.
     pub machine: MachineOptions,
 }
@@ -37,6 +44,10 @@ pub struct Mined {
     pub executed_in: Duration,
     /// What the lanes say of themselves.
     pub lanes: Vec<LaneFacts>,
+    /// Where the time went.
+    pub timing: RunTiming,
+    /// How long the openings took.
+    pub opened_in: Duration,
 }
 
 /// Why there is no result. Text in two lines: what happened, what to try.
@@ -94,6 +105,9 @@ pub enum MineError {
         /// What the system could give.
         free_bytes: u64,
     },
+    /// The checkpoint cannot be used.
+    #[error(transparent)]
+    Checkpoint(#[from] CheckpointError),
     /// The run failed or was stopped.
     #[error(transparent)]
     Run(#[from] RunError),
@@ -115,7 +129,9 @@ pub fn mine(
 ) -> Result<Mined, MineError> {
     let committed = commit(challenge, executors, options, progress)?;
     let (executed_in, lanes) = (committed.executed_in(), committed.lane_facts().cloned().collect());
-    Ok(Mined { result: committed.open(None)?, executed_in, lanes })
+    let (timing, opening) = (committed.timing(), Instant::now());
+    let result = committed.open(None)?;
+    Ok(Mined { result, executed_in, lanes, timing, opened_in: opening.elapsed() })
 }
 
 /// Executes `challenge` on `executors`, lane g on executor g, and commits to
@@ -137,9 +153,20 @@ pub fn commit(
     }
     check_memory(challenge, facts.len(), free_bytes())?;
     tracing::debug!(lanes = facts.len(), "executing");
+    let uuids: Vec<Uuid> = facts.iter().map(|lane| lane.uuid).collect();
+    let mut run = options.run.clone();
+    let before = match &options.checkpoint {
+        Some(file) => {
+            let opened = checkpoint::open(file, challenge, &facts)?;
+            run.keeper = Some(Arc::new(opened.keeper));
+            opened.before
+        }
+        None => Resumed::nothing(challenge, &uuids),
+    };
     // The machine is looked at beside the run: a validator's clock is running.
     let observing = Observing::start(&facts, &options.machine);
-    let execution = lanes::execute(challenge, executors, &options.run, progress)?;
+    let mut execution = lanes::resume(challenge, executors, before, &run, progress)?;
+    execution.notes = options.notes.clone();
     let observed = observing.finish();
     tracing::debug!(elapsed = ?execution.elapsed, "executed");
     for finding in &observed.inventory.findings {
@@ -232,7 +259,6 @@ fn free_bytes() -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::protocol::digest::Uuid;
     use crate::session::issue::{Request, issue};
 
     fn cpu() -> LaneFacts {
@@ -242,7 +268,7 @@ mod tests {
             model: "a CPU".to_owned(),
             memory_bytes: 1000,
             sm_count: 0,
-            more: serde_json::Map::new(),
+            more: Map::new(),
         }
     }
 

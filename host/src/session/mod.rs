@@ -4,6 +4,7 @@
 //! This is where the clock and the operating system's random generator are
 //! read. It has no rules of its own: what is valid is decided in `protocol`.
 
+pub mod checkpoint;
 pub mod committed;
 pub mod devices;
 pub mod executors;

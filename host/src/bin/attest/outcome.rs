@@ -28,7 +28,7 @@ pub fn exit_code(result: Result, color: Color) -> ExitCode {
         Ok(Done::Rejected) => ExitCode::from(1),
         Ok(Done::CouldNotRun) => ExitCode::from(2),
         Ok(Done::Stopped(code)) => {
-            note("stopped; nothing was written");
+            note("stopped; no result was written");
             ExitCode::from(code)
         }
         Err(error) => {

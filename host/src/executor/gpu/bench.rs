@@ -27,7 +27,7 @@ mod turns;
 pub use ceilings::Ceiling;
 pub use phases::Phases;
 pub use report::{BenchReport, Side, median};
-pub use telemetry::Conditions;
+pub use telemetry::{Conditions, Telemetry, Window};
 pub use total::Total;
 
 use super::executor::{ExactnessCheck, GpuExecutor, GpuOptions};
@@ -38,7 +38,6 @@ use gpu_kernels::abi::GEMM_FMA;
 use rival::Rival;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
-use telemetry::Telemetry;
 use turns::{HostLoad, Log, Pace, attested, bare};
 
 /// How often, and how long.

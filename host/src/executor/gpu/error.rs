@@ -10,9 +10,10 @@ pub(super) const OUT_OF_MEMORY: u32 = 2;
 
 /// The error of `what` on `device`.
 pub(super) fn device_error(what: &str, device: &str, failure: Failure) -> ExecError {
-    ExecError::Device {
+    ExecError::Driver {
         what: what.to_owned(),
         device: device.to_owned(),
+        code: failure.code,
         cause: failure.to_string(),
         advice: advice(failure.code).to_owned(),
     }

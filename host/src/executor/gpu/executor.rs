@@ -8,9 +8,11 @@ use super::lane::{Counting, Lane};
 use super::memory::{CheckedPair, ExactnessMemory};
 use super::openings::Openings;
 use super::plan::{LaunchPlan, PlanInput};
+use super::run::{FirstIteration, InjectedFailure};
 use super::variant::Variant;
 use crate::executor::{
-    ExecError, Executor, Kind, LaneFacts, Segment, Sink, SmActivity, SmTiles, TileRequest,
+    DeviceTiming, ExecError, Executor, Kind, LaneFacts, Segment, Sink, SmActivity, SmTiles,
+    TileRequest,
 };
 use crate::protocol::digest::Digest;
 use crate::protocol::plan::Shape;
@@ -21,6 +23,11 @@ use serde_json::{Value, json};
 pub struct GpuOptions {
     /// Only this variant, instead of the fastest that loads.
     pub variant: Option<Variant>,
+    /// Tried in this order where `variant` is `None`; empty: those that fit the
+    /// device, the fastest first.
+    pub candidates: Vec<Variant>,
+    /// A failure that a test wants.
+    pub injected: Option<InjectedFailure>,
     /// Whether tiles are counted per SM.
     pub counting: Counting,
     /// Whether tensor cores are compared with the FMA pipe first.
@@ -46,6 +53,8 @@ impl Default for GpuOptions {
     fn default() -> Self {
         Self {
             variant: None,
+            candidates: Vec::new(),
+            injected: None,
             counting: Counting::PerSm,
             exactness: ExactnessCheck::Remembered(ExactnessMemory::of_user()),
             chunk_products_max: None,
@@ -59,13 +68,17 @@ impl Default for GpuOptions {
 #[derive(Debug)]
 pub struct GpuExecutor {
     // In this order they are dropped: buffers before kernels before context.
-    openings: Option<Openings>,
-    lane: Option<Lane>,
-    kernels: Kernels,
-    gpu: Gpu,
+    pub(super) openings: Option<Openings>,
+    pub(super) lane: Option<Lane>,
+    pub(super) kernels: Kernels,
+    pub(super) gpu: Gpu,
     device: GpuDevice,
-    options: GpuOptions,
+    pub(super) options: GpuOptions,
     facts: LaneFacts,
+    /// Since the last `begin`.
+    pub(super) first: Option<FirstIteration>,
+    /// Why tiles are not counted, since the last `begin`.
+    pub(super) uncounted: Option<String>,
 }
 
 impl GpuExecutor {
@@ -86,11 +99,7 @@ impl GpuExecutor {
             }
         })?;
         let gpu = Gpu::open(index, device.label())?;
-        let candidates = match options.variant {
-            Some(variant) => vec![variant],
-            None => Variant::candidates(device.capability),
-        };
-        let kernels = Kernels::load(&gpu, &candidates)?;
+        let kernels = Kernels::load(&gpu, &candidates(&options, &device))?;
         let facts = LaneFacts {
             kind: Kind::Gpu,
             uuid: device.uuid,
@@ -99,8 +108,17 @@ impl GpuExecutor {
             sm_count: device.sm_count,
             more: serde_json::Map::new(),
         };
-        let mut executor =
-            Self { openings: None, lane: None, kernels, gpu, device, options, facts };
+        let mut executor = Self {
+            openings: None,
+            lane: None,
+            kernels,
+            gpu,
+            device,
+            options,
+            facts,
+            first: None,
+            uncounted: None,
+        };
         let exactness = executor.check_exactness()?;
         executor.describe(&exactness);
         Ok(executor)
@@ -119,6 +137,26 @@ impl GpuExecutor {
     /// The launch plan, after [`Executor::begin`].
     pub fn plan(&self) -> Option<&LaunchPlan> {
         self.lane.as_ref().map(|lane| &lane.plan)
+    }
+
+    /// The variants that are tried, in order.
+    pub(super) fn candidates(&self) -> Vec<Variant> {
+        candidates(&self.options, &self.device)
+    }
+
+    /// Plans for what is free and allocates. There is no lane and nothing for
+    /// openings before: the new plan may use all.
+    pub(super) fn make_lane(&mut self, shape: Shape) -> Result<(), ExecError> {
+        let input = PlanInput {
+            shape,
+            free_bytes: self.free_bytes()?,
+            sm_count: self.device.sm_count,
+            gemm: self.kernels.product.shape,
+            chunk_products_max: self.options.chunk_products_max,
+            ring_slots_max: self.options.ring_slots_max,
+        };
+        self.lane = Some(Lane::new(&self.gpu, input, self.options.counting)?);
+        Ok(())
     }
 
     /// Bytes free on the device now.
@@ -140,7 +178,7 @@ impl GpuExecutor {
 
     /// What the evidence says of the check. One mismatch, and the FMA pipe
     /// computes on this device.
-    fn check_exactness(&mut self) -> Result<String, ExecError> {
+    pub(super) fn check_exactness(&mut self) -> Result<String, ExecError> {
         let Some(reference) = self.kernels.fma_product(&self.gpu)? else {
             return Ok("not needed: the FMA pipe computes".to_owned());
         };
@@ -187,7 +225,7 @@ impl GpuExecutor {
     }
 
     /// Fills in the evidence's further fields.
-    fn describe(&mut self, exactness: &str) {
+    pub(super) fn describe(&mut self, exactness: &str) {
         let device = &self.device;
         let fields = [
             ("kernel_variant", json!(self.kernels.variant.to_string())),
@@ -212,6 +250,14 @@ impl GpuExecutor {
     }
 }
 
+fn candidates(options: &GpuOptions, device: &GpuDevice) -> Vec<Variant> {
+    match options.variant {
+        Some(variant) => vec![variant],
+        None if options.candidates.is_empty() => Variant::candidates(device.capability),
+        None => options.candidates.clone(),
+    }
+}
+
 /// [`NoGpu`] as an executor's error.
 fn opening(index: u32, error: &NoGpu) -> ExecError {
     let text = error.to_string();
@@ -232,29 +278,19 @@ impl Executor for GpuExecutor {
     fn begin(&mut self, shape: Shape) -> Result<(), ExecError> {
         self.gpu.enter()?;
         if self.lane.as_ref().is_none_or(|lane| lane.plan.shape != shape) {
-            // Given back first: the new plan may use all that is free.
             self.openings = None;
             self.lane = None;
-            let free_bytes = self.free_bytes()?;
-            let input = PlanInput {
-                shape,
-                free_bytes,
-                sm_count: self.device.sm_count,
-                gemm: self.kernels.product.shape,
-                chunk_products_max: self.options.chunk_products_max,
-                ring_slots_max: self.options.ring_slots_max,
-            };
-            self.lane = Some(Lane::new(&self.gpu, input, self.options.counting)?);
+            self.make_lane(shape)?;
         }
+        (self.first, self.uncounted) = (None, None);
         let lane = self.lane.as_mut().expect("made above");
+        lane.count(self.options.counting);
         lane.clear_counters(&self.gpu)
     }
 
     fn run(&mut self, segment: &Segment, sink: &mut Sink<'_>) -> Result<(), ExecError> {
         self.gpu.enter()?;
-        let lane = self.lane.as_mut().filter(|lane| lane.plan.shape == segment.shape);
-        let lane = lane.expect("run follows a begin with the same shape");
-        lane.run(&self.gpu, &self.kernels, segment, sink)
+        self.run_through(segment, sink)
     }
 
     fn tile_leaf_hashes(
@@ -279,10 +315,15 @@ impl Executor for GpuExecutor {
 
     fn sm_tiles(&mut self) -> Result<SmTiles, ExecError> {
         self.gpu.enter()?;
-        match &mut self.lane {
-            Some(lane) => lane.sm_tiles(&self.gpu),
-            None => Ok(SmTiles::Unavailable("nothing was run".to_owned())),
+        match (&mut self.lane, &self.uncounted) {
+            (_, Some(why)) => Ok(SmTiles::Unavailable(why.clone())),
+            (Some(lane), None) => lane.sm_tiles(&self.gpu),
+            (None, None) => Ok(SmTiles::Unavailable("nothing was run".to_owned())),
         }
+    }
+
+    fn timing(&self) -> Option<DeviceTiming> {
+        self.lane.as_ref().map(Lane::timing)
     }
 
     fn sm_activity(&self) -> Option<SmActivity> {

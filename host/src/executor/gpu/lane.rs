@@ -7,6 +7,7 @@
 //! device memory.
 
 mod iteration;
+mod stopwatch;
 
 use super::counters;
 use super::driver::{DeviceMemory, Gpu, Graph, Readback, Upload};
@@ -14,11 +15,15 @@ use super::error::OUT_OF_MEMORY;
 use super::kernels::Kernels;
 use super::launch::StepRule;
 use super::plan::{LaunchPlan, PlanInput};
+use super::retreat::retreat;
 use super::words::{self, CHAIN_WORDS, DIGEST_WORDS};
-use crate::executor::{ExecError, IterationOutput, Segment, Sink, SmActivity, SmTiles};
+use crate::executor::{
+    DeviceTiming, ExecError, IterationOutput, Segment, Sink, SmActivity, SmTiles,
+};
 use crate::protocol::digest::Digest;
 use cuda_driver::Failure;
 use std::collections::VecDeque;
+use stopwatch::Stopwatch;
 
 /// Device memory that openings may use between runs.
 #[derive(Debug)]
@@ -52,8 +57,10 @@ pub(super) struct Lane {
     counting: Counting,
     chain_upload: Upload,
     counters_upload: Upload,
+    counters_readback: Readback,
     readbacks: Vec<Readback>,
     graph: Option<(StepRule, Graph)>,
+    stopwatch: Stopwatch,
     /// Iterations enqueued since the counters were cleared.
     iterations: u64,
     /// Of the counters that were read last, if they are to be trusted.
@@ -84,24 +91,28 @@ impl Lane {
     /// [`ExecError::Memory`] where not even one product fits.
     pub(super) fn new(gpu: &Gpu, input: PlanInput, counting: Counting) -> Result<Self, ExecError> {
         let mut input = input;
+        let short = |needed_bytes, free_bytes| ExecError::Memory {
+            device: gpu.label().to_owned(),
+            needed_bytes,
+            free_bytes,
+            advice: "free device memory (see nvidia-smi for other processes), or use a smaller \
+                     matrix_dim"
+                .to_owned(),
+        };
         loop {
-            let plan = LaunchPlan::new(&input).map_err(|short| ExecError::Memory {
-                device: gpu.label().to_owned(),
-                needed_bytes: short.needed_bytes,
-                free_bytes: short.free_bytes,
-                advice: "free device memory (see nvidia-smi for other processes), or use a \
-                         smaller matrix_dim"
-                    .to_owned(),
-            })?;
+            let plan = LaunchPlan::new(&input)
+                .map_err(|least| short(least.needed_bytes, least.free_bytes))?;
             tracing::debug!("{}: launch plan\n{plan}", gpu.label());
-            match Self::allocate(gpu, plan, counting) {
+            match Self::allocate(gpu, plan.clone(), counting) {
                 Err(failure) if failure.code == OUT_OF_MEMORY => {
                     let free = gpu.free_bytes().unwrap_or(0);
-                    input.free_bytes = free.min(input.free_bytes / 2);
+                    let smaller = retreat(&input, &plan, free);
+                    input = smaller.ok_or_else(|| short(plan.bytes.on_device(), free))?;
                     tracing::warn!(
-                        "{}: memory ran out while allocating, trying with {} bytes",
+                        "{}: memory ran out while allocating; {free} bytes are free, trying a \
+                         smaller chunk than {} products",
                         gpu.label(),
-                        input.free_bytes
+                        plan.chunk_products,
                     );
                 }
                 other => {
@@ -126,20 +137,42 @@ impl Lane {
             counting,
             chain_upload: Upload::new(gpu, CHAIN_WORDS as u64)?,
             counters_upload: Upload::new(gpu, counter_words)?,
+            counters_readback: Readback::new(gpu, counter_words)?,
             readbacks: (0..plan.readbacks)
                 .map(|_| Readback::new(gpu, readback_words))
                 .collect::<Result<_, _>>()?,
             graph: None,
+            stopwatch: Stopwatch::new(gpu, plan.shape.products.div_ceil(plan.chunk_products))?,
             iterations: 0,
             activity: None,
             plan,
         })
     }
 
-    /// Clears the SM counters.
+    /// Counts tiles from here on, or does not.
+    pub(super) fn count(&mut self, counting: Counting) {
+        if self.counting != counting {
+            // It has the counters' address in it, or none.
+            self.graph = None;
+            self.counting = counting;
+        }
+    }
+
+    /// Goes on with kernels that count nothing.
+    pub(super) fn stop_counting(&mut self) {
+        self.count(Counting::Off);
+    }
+
+    /// Where the time went since the counters were cleared.
+    pub(super) fn timing(&self) -> DeviceTiming {
+        self.stopwatch.timing()
+    }
+
+    /// Clears the SM counters and the stopwatch.
     pub(super) fn clear_counters(&mut self, gpu: &Gpu) -> Result<(), ExecError> {
         let cleared = counters::cleared().repeat(self.plan.sm_count as usize);
         self.iterations = 0;
+        self.stopwatch.reset();
         self.activity = None;
         self.counters_upload
             .send(gpu, &self.counters, &cleared)
@@ -183,7 +216,9 @@ impl Lane {
         sink: &mut Sink<'_>,
     ) -> Result<(), ExecError> {
         let rule = StepRule::of(segment);
+        let timing = |failure: Failure| gpu.error("timing a segment", failure);
         self.set_chain(gpu, &segment.start, segment.first_iteration)?;
+        self.stopwatch.start_segment(gpu).map_err(timing)?;
         let mut enqueued = 0;
         let mut flying: VecDeque<Batch> = VecDeque::new();
         let mut free: Vec<usize> = (0..self.readbacks.len()).rev().collect();
@@ -198,8 +233,13 @@ impl Lane {
                 self.enqueue(gpu, kernels, rule, &batch)?;
                 enqueued += iterations;
                 flying.push_back(batch);
+                if enqueued == segment.iterations {
+                    self.stopwatch.end_segment(gpu).map_err(timing)?;
+                }
             }
-            let Some(batch) = flying.pop_front() else { return Ok(()) };
+            let Some(batch) = flying.pop_front() else {
+                return self.stopwatch.close_segment().map_err(timing);
+            };
             self.deliver(gpu, kernels, &batch, &mut tile_roots, sink)?;
             free.push(batch.readback);
         }
@@ -216,7 +256,10 @@ impl Lane {
     ) -> Result<(), ExecError> {
         let per_graph = self.plan.graph_iterations;
         let mut left = batch.iterations;
-        if per_graph > 1 && self.graph.is_none() {
+        if self.iterations > 0 && self.stopwatch.is_due() {
+            self.timed_iteration(gpu, kernels, rule, batch.first)?;
+            left -= 1;
+        } else if per_graph > 1 && self.graph.is_none() {
             // Kernels may be loaded at their first launch, which a recording
             // does not allow.
             self.iteration(gpu, kernels, rule)?;
@@ -270,6 +313,8 @@ impl Lane {
             );
             gpu.error(&what, failure)
         })?;
+        let timed = self.stopwatch.collect(batch.first);
+        timed.map_err(|failure| gpu.error("timing an iteration", failure))?;
         let (roots, tiles) = words.split_at(batch.iterations as usize * DIGEST_WORDS);
         let slot_words = self.plan.shape.tiles() as usize * DIGEST_WORDS;
         let outputs = words::to_digests(roots).zip(tiles.chunks_exact(slot_words));
@@ -289,8 +334,7 @@ impl Lane {
             return Ok(SmTiles::Unavailable("counting was turned off".to_owned()));
         }
         let words = self.plan.bytes.counters / 4;
-        let mut readback = Readback::new(gpu, words)
-            .map_err(|failure| gpu.error("reading the SM counters", failure))?;
+        let readback = &mut self.counters_readback;
         let read = readback
             .copy(gpu, 0, &self.counters, words)
             .and_then(|()| readback.mark(gpu))

@@ -8,7 +8,8 @@
 //! bench     speeds and phases                           cublas    what to compare with
 //! verifier  leaves and iterations, for a validator      memory    which checks were passed
 //! launch    kernels as functions over buffers           driver    the typed wall: all unsafe code
-//! ptx_file  PTX from elsewhere, as a further target
+//! run       a segment, through failures of kernels      recovery  which failures end a lane
+//! retreat   smaller plans where memory ran out          ptx_file  PTX from elsewhere, as a target
 //! telemetry clocks, power and error counts of a run     bandwidth of memory and links
 //! ```
 //!
@@ -37,6 +38,9 @@ mod memory;
 mod openings;
 pub mod plan;
 mod ptx_file;
+mod recovery;
+mod retreat;
+mod run;
 pub mod telemetry;
 mod variant;
 mod verifier;
@@ -49,5 +53,6 @@ pub use executor::{ExactnessCheck, GpuExecutor, GpuOptions};
 pub use lane::Counting;
 pub use memory::{CheckedPair, ExactnessMemory};
 pub use ptx_file::{PTX_BYTES_MAX, PtxFile, PtxFileError};
+pub use run::InjectedFailure;
 pub use variant::{Capability, Target, UnknownVariant, Variant};
 pub use verifier::GpuVerifier;

@@ -3,6 +3,7 @@
 //! its iteration. The same kernels as in the run.
 
 use super::driver::{DeviceMemory, Gpu, Readback, Upload};
+use super::error::OUT_OF_MEMORY;
 use super::kernels::Kernels;
 use super::lane::Workspace;
 use super::launch::{self, Fill, Gemm, Hashing};
@@ -26,6 +27,9 @@ const TILE_HASH_WORDS: usize = LEAVES_PER_TILE as usize * DIGEST_WORDS;
 pub(super) struct Openings {
     /// Operands and scratch of its own, where no lane lends them.
     own: Option<Workspace>,
+    /// For how many tiles they were made.
+    asked_tiles: u64,
+    /// How many they take at a time.
     capacity_tiles: u64,
     chain: DeviceMemory,
     sources: DeviceMemory,
@@ -75,16 +79,26 @@ impl Openings {
                 Some(Workspace::new(gpu, bytes, scratch).map_err(wrap)?)
             }
         };
-        Self::with(gpu, own, tiles.clamp(1, BATCH_TILES_MAX)).map_err(wrap)
+        // Fewer at a time where the run has left little memory.
+        let mut capacity_tiles = tiles.clamp(1, BATCH_TILES_MAX);
+        loop {
+            match Self::with(gpu, capacity_tiles) {
+                Err(failure) if failure.code == OUT_OF_MEMORY && capacity_tiles > 1 => {
+                    capacity_tiles /= 2;
+                }
+                made => return Ok(Self { own, asked_tiles: tiles, ..made.map_err(wrap)? }),
+            }
+        }
     }
 
-    fn with(gpu: &Gpu, own: Option<Workspace>, capacity_tiles: u64) -> Result<Self, Failure> {
+    fn with(gpu: &Gpu, capacity_tiles: u64) -> Result<Self, Failure> {
         let memory = |words: usize| DeviceMemory::new(gpu, capacity_tiles * 4 * words as u64);
         let chain = DeviceMemory::new(gpu, 4 * CHAIN_WORDS as u64)?;
         // Slot 0, for the kernels that look for it.
         gpu.clear(&chain)?;
         Ok(Self {
-            own,
+            own: None,
+            asked_tiles: capacity_tiles,
             capacity_tiles,
             chain,
             sources: memory(SOURCE_WORDS)?,
@@ -97,7 +111,7 @@ impl Openings {
 
     /// Whether these buffers serve for `tiles` tiles of `dim`, in batches.
     pub(super) fn serve(&self, lent: Option<&Workspace>, dim: u32, tiles: u64) -> bool {
-        let enough = self.capacity_tiles >= tiles.min(BATCH_TILES_MAX);
+        let enough = self.asked_tiles >= tiles.min(BATCH_TILES_MAX);
         let operands = lent.or(self.own.as_ref());
         enough && operands.is_some_and(|space| tiles_in(space.operands.bytes(), dim) > 0)
     }

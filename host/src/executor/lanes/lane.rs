@@ -1,12 +1,18 @@
 //! One lane's thread: segments, the chain, signs of life.
 
+use super::counters;
+use super::keep::{Keeper, KeptLane};
 use super::meeting::{BarrierTimes, Meeting};
+use super::resume::ResumedLane;
 use super::{Finished, LaneExecution, nanoseconds_since};
-use crate::executor::{ExecError, Executor, IterationOutput, Segment, SoloSync};
+use crate::executor::{
+    ExecError, Executor, IterationOutput, LaneFacts, Segment, SmTiles, SoloSync,
+};
 use crate::protocol::chain;
 use crate::protocol::challenge::Challenge;
 use crate::protocol::digest::Digest;
 use crate::protocol::plan::Shape;
+use std::any::Any;
 use std::ops::ControlFlow;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -20,11 +26,16 @@ pub(super) struct Work {
     shape: Shape,
     iterations: u32,
     sync_interval: u32,
+    /// What earlier processes did, and how long it took them.
+    through: u32,
+    before: Duration,
 }
 
 impl Work {
-    pub(super) fn of(challenge: &Challenge) -> Self {
+    pub(super) fn of(challenge: &Challenge, through: u32, before: Duration) -> Self {
         Self {
+            through,
+            before,
             challenge: challenge.digest(),
             shape: challenge.shape(),
             iterations: challenge.iterations(),
@@ -40,13 +51,22 @@ pub(super) struct Shared {
     pub(super) stop: Arc<AtomicBool>,
     aborted: AtomicBool,
     pub(super) signs: Vec<Signs>,
+    keeper: Option<Arc<Keeper>>,
     start: Instant,
 }
 
 impl Shared {
-    pub(super) fn new(work: Work, meeting: Meeting, lanes: usize, stop: Arc<AtomicBool>) -> Self {
-        let signs = (0..lanes).map(|_| Signs::default()).collect();
-        Self { work, meeting, stop, aborted: AtomicBool::new(false), signs, start: Instant::now() }
+    pub(super) fn new(
+        work: Work,
+        meeting: Meeting,
+        lanes: usize,
+        stop: Arc<AtomicBool>,
+        keeper: Option<Arc<Keeper>>,
+    ) -> Self {
+        let signs = || Signs { done: AtomicU32::new(work.through), ..Signs::default() };
+        let signs = (0..lanes).map(|_| signs()).collect();
+        let (aborted, start) = (AtomicBool::new(false), Instant::now());
+        Self { work, meeting, stop, aborted, signs, keeper, start }
     }
 
     /// Ends the run for every lane, within an iteration.
@@ -132,19 +152,26 @@ pub(super) enum Failure {
 pub(super) fn run(
     lane: usize,
     mut executor: Box<dyn Executor>,
+    before: ResumedLane,
     shared: &Shared,
 ) -> Result<Finished, Failure> {
     // The executor is dropped after a panic, and everything else here is
     // discarded, so no broken invariant is seen.
-    let body = AssertUnwindSafe(|| Lane::new(lane, shared, executor.as_ref()).run(&mut *executor));
+    let body = AssertUnwindSafe(|| {
+        let facts = executor.facts().clone();
+        Lane::new(lane, shared, facts, before).run(&mut *executor)
+    });
     match catch_unwind(body) {
         Ok(result) => result.map(|execution| (executor, execution)),
-        Err(panic) => {
-            let text = panic.downcast_ref::<&str>().map(ToString::to_string);
-            let text = text.or_else(|| panic.downcast_ref::<String>().cloned());
-            Err(Failure::Broken(format!("panicked: {}", text.as_deref().unwrap_or("no message"))))
-        }
+        Err(panic) => Err(Failure::Broken(panicked(&*panic))),
     }
+}
+
+/// A panic in words.
+pub(super) fn panicked(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().copied();
+    let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+    format!("panicked: {}", text.unwrap_or("no message"))
 }
 
 struct Lane<'a> {
@@ -153,6 +180,10 @@ struct Lane<'a> {
     signs: &'a Signs,
     /// Whether other lanes have to be met at sync points.
     company: Company,
+    /// Tiles per SM of earlier processes.
+    counted_before: Option<SmTiles>,
+    /// The last iteration that was kept.
+    kept_through: u32,
     done: LaneExecution,
 }
 
@@ -163,37 +194,31 @@ enum Company {
 }
 
 impl<'a> Lane<'a> {
-    fn new(lane: usize, shared: &'a Shared, executor: &dyn Executor) -> Self {
-        let facts = executor.facts().clone();
-        let seed = chain::lane_seed(&shared.work.challenge, lane as u32, &facts.uuid);
+    fn new(lane: usize, shared: &'a Shared, facts: LaneFacts, before: ResumedLane) -> Self {
         let alone = shared.signs.len() == 1;
         let done = LaneExecution {
             facts,
-            roots: Vec::new(),
-            tile_roots: Vec::new(),
-            states: vec![seed],
-            sm_tiles: crate::executor::SmTiles::NotApplicable,
+            roots: before.roots,
+            tile_roots: before.tile_roots,
+            states: before.states,
+            sm_tiles: SmTiles::NotApplicable,
             sm_activity: None,
             elapsed: Duration::ZERO,
             barriers: Vec::new(),
+            device: None,
         };
         let company = if alone { Company::Alone } else { Company::Others };
-        Self { lane, shared, signs: &shared.signs[lane], company, done }
+        let (signs, kept_through) = (&shared.signs[lane], shared.work.through);
+        Self { lane, shared, signs, company, counted_before: before.sm_tiles, kept_through, done }
     }
 
     fn run(mut self, executor: &mut dyn Executor) -> Result<LaneExecution, Failure> {
-        let Work { shape, iterations, sync_interval, challenge } = self.shared.work;
+        let Work { shape, iterations, sync_interval, challenge, through, .. } = self.shared.work;
         self.signs.begin_iteration(0, self.shared.now());
         executor.begin(shape).map_err(Failure::Executor)?;
-        let mut first = 1;
+        let (mut first, begun) = (through + 1, Instant::now());
         while first <= iterations {
-            // The segment ends with the next sync point or the run.
-            let last = match self.company {
-                Company::Alone => iterations,
-                Company::Others => (first - 1)
-                    .saturating_add(sync_interval - (first - 1) % sync_interval)
-                    .min(iterations),
-            };
+            let last = self.segment_end(first, begun);
             let solo_sync = (self.company == Company::Alone)
                 .then_some(SoloSync { challenge, interval: sync_interval });
             let segment = Segment {
@@ -206,12 +231,54 @@ impl<'a> Lane<'a> {
             self.run_segment(executor, &segment)?;
             first = last + 1;
         }
-        self.done.elapsed = Duration::from_nanos(self.shared.now());
-        self.done.sm_tiles = executor.sm_tiles().map_err(Failure::Executor)?;
-        self.done.sm_activity = executor.sm_activity();
+        self.done.elapsed = self.elapsed();
+        self.done.sm_tiles = self.counted(executor, iterations)?;
+        match &self.done.sm_tiles {
+            SmTiles::Unavailable(why) => {
+                let (lane, model) = (self.lane, &self.done.facts.model);
+                tracing::warn!("lane {lane} ({model}): SM monitoring unavailable: {why}");
+            }
+            _ => self.done.sm_activity = executor.sm_activity(),
+        }
+        self.done.device = executor.timing();
+        // Kernels may have been replaced on the way. Who it is stays.
+        let uuid = self.done.facts.uuid;
+        self.done.facts = LaneFacts { uuid, ..executor.facts().clone() };
         // Whatever the others do, nothing more is expected of this lane.
         self.signs.wait();
         Ok(self.done)
+    }
+
+    /// Where a segment ends that starts with iteration `first`: at the next sync
+    /// point or the run's end; where nobody has to be met, further on.
+    fn segment_end(&self, first: u32, begun: Instant) -> u32 {
+        let Work { iterations, sync_interval, through, .. } = self.shared.work;
+        let next = (first - 1).saturating_add(sync_interval - (first - 1) % sync_interval);
+        let end = match (self.company, &self.shared.keeper) {
+            (Company::Others, _) => next,
+            (Company::Alone, None) => iterations,
+            // As many whole intervals as pass between two sync points kept.
+            (Company::Alone, Some(keeper)) => {
+                let done = u128::from(first - 1 - through);
+                let fit = keeper.interval().as_nanos() * done / begun.elapsed().as_nanos().max(1);
+                let more = u32::try_from(fit).unwrap_or(u32::MAX) / sync_interval;
+                next.saturating_add(more.saturating_sub(1).saturating_mul(sync_interval))
+            }
+        };
+        end.min(iterations)
+    }
+
+    /// How long the run has taken, earlier processes included.
+    fn elapsed(&self) -> Duration {
+        self.shared.work.before + Duration::from_nanos(self.shared.now())
+    }
+
+    /// Tiles per SM of all iterations up to `through`.
+    fn counted(&self, executor: &mut dyn Executor, through: u32) -> Result<SmTiles, Failure> {
+        let now = executor.sm_tiles().map_err(Failure::Executor)?;
+        let counts = counters::together(self.counted_before.as_ref(), now);
+        let tiles = u64::from(through) * self.shared.work.shape.tiles();
+        Ok(counters::believed(counts, &self.done.facts, tiles))
     }
 
     fn run_segment(
@@ -249,7 +316,7 @@ impl<'a> Lane<'a> {
         if next <= last {
             return Err(Failure::Broken(format!("the segment ended before iteration {next}")));
         }
-        self.close_segment(last)
+        self.close_segment(executor, last)
     }
 
     /// Keeps an iteration's output and steps the chain where no other lane's
@@ -276,22 +343,44 @@ impl<'a> Lane<'a> {
         self.signs.end_iteration(i, now);
     }
 
-    /// Meets the others if the segment ended at a sync point.
-    fn close_segment(&mut self, last: u32) -> Result<(), Failure> {
-        let meets =
-            self.company == Company::Others && last.is_multiple_of(self.shared.work.sync_interval);
-        if !meets {
+    /// At a sync point: meets the others, and keeps it where that is due.
+    fn close_segment(&mut self, executor: &mut dyn Executor, last: u32) -> Result<(), Failure> {
+        if !last.is_multiple_of(self.shared.work.sync_interval) {
             return Ok(());
         }
-        self.signs.wait();
-        let root = *self.done.roots.last().expect("a segment has an iteration");
-        let digest = self.shared.meeting.meet(self.lane, last, root).ok_or(Failure::Aborted)?;
-        let now = self.shared.now();
-        self.signs.begin_iteration(last + 1, now);
-        if let Some(times) = self.done.barriers.last_mut() {
-            times.released_ns = now;
-        }
-        self.step(last, Some(&digest));
+        let due = || self.shared.keeper.as_ref().is_some_and(|keeper| keeper.due());
+        let keep = match self.company {
+            Company::Alone => due(),
+            Company::Others => {
+                self.signs.wait();
+                let root = *self.done.roots.last().expect("a segment has an iteration");
+                let met = self.shared.meeting.meet(self.lane, last, root, due);
+                let met = met.ok_or(Failure::Aborted)?;
+                let now = self.shared.now();
+                self.signs.begin_iteration(last + 1, now);
+                if let Some(times) = self.done.barriers.last_mut() {
+                    times.released_ns = now;
+                }
+                self.step(last, Some(&met.digest));
+                met.keep
+            }
+        };
+        if keep { self.keep(executor, last) } else { Ok(()) }
+    }
+
+    /// Hands out everything since the last sync point that was kept.
+    fn keep(&mut self, executor: &mut dyn Executor, last: u32) -> Result<(), Failure> {
+        let Some(keeper) = &self.shared.keeper else { return Ok(()) };
+        let from = self.kept_through as usize;
+        let tiles = self.shared.work.shape.tiles() as usize;
+        let part = KeptLane {
+            state: *self.done.states.last().expect("starts with the seed"),
+            roots: self.done.roots[from..].to_vec(),
+            tile_roots: self.done.tile_roots[from * tiles..].to_vec(),
+            sm_tiles: self.counted(executor, last)?,
+        };
+        keeper.bring(self.lane, (self.kept_through + 1, last), self.elapsed(), part);
+        self.kept_through = last;
         Ok(())
     }
 

@@ -16,6 +16,15 @@ pub struct BarrierTimes {
     pub released_ns: u64,
 }
 
+/// What a meeting comes to.
+#[derive(Clone, Copy)]
+pub(super) struct Outcome {
+    /// X(i).
+    pub(super) digest: Digest,
+    /// Whether this sync point is kept.
+    pub(super) keep: bool,
+}
+
 /// A barrier that computes.
 pub(super) struct Meeting {
     challenge: Digest,
@@ -28,9 +37,9 @@ struct Round {
     number: u64,
     arrived: usize,
     roots: Vec<Digest>,
-    /// X of the last meeting. It stays until every lane has come to the next,
-    /// so until every lane has read it.
-    outcome: Digest,
+    /// Of the last meeting. It stays until every lane has come to the next, so
+    /// until every lane has read it.
+    outcome: Outcome,
     aborted: bool,
 }
 
@@ -40,19 +49,27 @@ impl Meeting {
             number: 0,
             arrived: 0,
             roots: vec![Digest::default(); lanes],
-            outcome: Digest::default(),
+            outcome: Outcome { digest: Digest::default(), keep: false },
             aborted: false,
         };
         Self { challenge, round: Mutex::new(round), changed: Condvar::new() }
     }
 
-    /// Brings D(g,i) and waits for everybody's: X(i), or `None` if the run ends.
-    pub(super) fn meet(&self, lane: usize, iteration: u32, root: Digest) -> Option<Digest> {
+    /// Brings D(g,i) and waits for everybody's; `None` if the run ends. The last
+    /// to come asks `keep` whether this sync point is kept.
+    pub(super) fn meet(
+        &self,
+        lane: usize,
+        iteration: u32,
+        root: Digest,
+        keep: impl FnOnce() -> bool,
+    ) -> Option<Outcome> {
         let mut round = self.lock();
         round.roots[lane] = root;
         round.arrived += 1;
         if round.arrived == round.roots.len() && !round.aborted {
-            round.outcome = chain::sync_digest(&self.challenge, iteration, &round.roots);
+            let digest = chain::sync_digest(&self.challenge, iteration, &round.roots);
+            round.outcome = Outcome { digest, keep: keep() };
             round.arrived = 0;
             round.number += 1;
             self.changed.notify_all();

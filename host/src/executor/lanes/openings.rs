@@ -1,14 +1,19 @@
 //! Openings after a run: only the sampled tiles are computed again, the rest of
 //! each path comes from the tile roots kept.
 
-use super::{Execution, LaneExecution, RunError};
+use super::lane::panicked;
+use super::{Execution, LaneExecution, Patience, RunError};
 use crate::executor::{Executor, TileRequest};
 use crate::protocol::digest::Digest;
 use crate::protocol::merkle::{self, Tree};
 use crate::protocol::plan::{LeafPlace, Shape};
 use crate::protocol::sample::SamplePoint;
 use crate::protocol::transcript::Opening;
-use gpu_kernels::tile::LEAVES_PER_TILE;
+use gpu_kernels::tile::{LEAVES_PER_TILE, TILE};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::mpsc;
+use std::time::{Duration, Instant};
 
 /// Tiles asked of an executor at once: their leaf hashes take 8 KiB each.
 const TILES_PER_BATCH: usize = 1024;
@@ -17,8 +22,9 @@ impl Execution {
     /// The openings of `points`, in their order, each lane by its executor.
     ///
     /// # Errors
-    /// [`RunError::NoSuchLeaf`], [`RunError::Unstable`], and [`RunError::Lane`]
-    /// or [`RunError::Broken`] for an executor's fault.
+    /// [`RunError::NoSuchLeaf`], [`RunError::Unstable`], and [`RunError::Lane`],
+    /// [`RunError::Broken`] or [`RunError::Hung`] for an executor's fault. After
+    /// a fault the executors may be gone; a hung one is left to its thread.
     pub fn open(&mut self, points: &[SamplePoint]) -> Result<Vec<Opening>, RunError> {
         let shape = self.shape;
         let mut of_lane = vec![Vec::new(); self.lanes.len()];
@@ -30,38 +36,91 @@ impl Execution {
             }
             of_lane[point.lane as usize].push((order, point));
         }
-        let lanes = self.lanes.iter().zip(&mut self.executors).zip(of_lane);
-        let mut opened = std::thread::scope(|scope| {
-            let threads: Vec<_> = lanes
-                .map(|((execution, executor), points)| {
-                    scope.spawn(move || open_lane(shape, execution, executor.as_mut(), points))
-                })
-                .collect();
-            let mut opened = Vec::new();
-            for thread in threads {
-                // A panic of an executor goes on in the caller.
-                let lane = thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
-                opened.extend(lane?);
+        let limit = self.opening_limit(of_lane.iter().map(Vec::len).max().unwrap_or(0));
+        let (sender, reports) = mpsc::channel();
+        let lanes = Arc::new(std::mem::take(&mut self.lanes));
+        let mut executors: Vec<Option<Box<dyn Executor>>> = Vec::new();
+        let mut waiting: Vec<Option<u32>> = Vec::new();
+        let all = std::mem::take(&mut self.executors).into_iter().zip(of_lane).enumerate();
+        for (lane, (mut executor, points)) in all {
+            waiting.push(points.iter().map(|(_, point)| point.iteration).min());
+            executors.push(None);
+            if points.is_empty() {
+                executors[lane] = Some(executor);
+                continue;
             }
-            Ok(opened)
-        })?;
-        opened.sort_unstable_by_key(|(order, _)| *order);
+            let (sender, lanes) = (sender.clone(), Arc::clone(&lanes));
+            // Not scoped: nothing may wait for a thread that hangs in a driver.
+            std::thread::spawn(move || {
+                let work = || open_lane(shape, &lanes[lane], executor.as_mut(), points);
+                let opened =
+                    catch_unwind(AssertUnwindSafe(work)).map_err(|panic| panicked(&*panic));
+                drop(lanes);
+                let _ = sender.send((lane, executor, opened));
+            });
+        }
+        drop(sender);
+        let deadline = Instant::now() + limit;
+        let (mut opened, mut failure) = (Vec::new(), None);
+        while executors.iter().any(Option::is_none) {
+            let left = deadline.saturating_duration_since(Instant::now());
+            let Ok((lane, executor, result)) = reports.recv_timeout(left) else { break };
+            executors[lane] = Some(executor);
+            match result {
+                Ok(Ok(openings)) => opened.extend(openings),
+                Ok(Err(error)) => drop(failure.get_or_insert(error)),
+                Err(cause) => {
+                    let (device, iteration) =
+                        (lanes[lane].facts.model.clone(), waiting[lane].unwrap_or(0));
+                    let lane = lane as u32;
+                    failure.get_or_insert(RunError::Broken { lane, device, iteration, cause });
+                }
+            }
+        }
+        if let Some(lane) = executors.iter().position(Option::is_none) {
+            return Err(failure.unwrap_or(RunError::Hung {
+                lane: lane as u32,
+                device: lanes[lane].facts.model.clone(),
+                iteration: waiting[lane].unwrap_or(0),
+                silent_ms: limit.as_millis() as u64,
+            }));
+        }
+        // Every thread has let go of its share before it reported.
+        self.lanes = Arc::try_unwrap(lanes).unwrap_or_else(|shared| shared.as_ref().clone());
+        self.executors = executors.into_iter().flatten().collect();
+        if let Some(error) = failure {
+            return Err(error);
+        }
+        opened.sort_unstable_by_key(|(order, _): &Ordered<Opening>| *order);
         Ok(opened.into_iter().map(|(_, opening)| opening).collect())
+    }
+
+    /// How long a lane may take over so many tiles: the executors give no sign
+    /// of life on the way.
+    fn opening_limit(&self, tiles: usize) -> Duration {
+        match self.patience {
+            Patience::Fixed(limit) => limit,
+            // Ten minutes more than they take at 10⁸ multiply-adds a second.
+            Patience::Observed => {
+                let tile = u64::from(TILE) * u64::from(TILE) * u64::from(self.shape.dim);
+                Duration::from_secs(600 + tile.saturating_mul(tiles as u64) / 100_000_000)
+            }
+        }
     }
 }
 
-/// A sample and its place among the openings.
-type Ordered = (usize, SamplePoint);
+/// A thing and its place among the openings.
+type Ordered<T> = (usize, T);
 
 fn open_lane(
     shape: Shape,
     execution: &LaneExecution,
     executor: &mut dyn Executor,
-    mut points: Vec<Ordered>,
-) -> Result<Vec<(usize, Opening)>, RunError> {
+    mut points: Vec<Ordered<SamplePoint>>,
+) -> Result<Vec<Ordered<Opening>>, RunError> {
     points.sort_unstable_by_key(|(_, point)| (point.iteration, point.leaf));
     let tile_of = |point: &SamplePoint| point.leaf / u64::from(LEAVES_PER_TILE);
-    let tiles: Vec<&[Ordered]> = points
+    let tiles: Vec<&[Ordered<SamplePoint>]> = points
         .chunk_by(|(_, a), (_, b)| (a.iteration, tile_of(a)) == (b.iteration, tile_of(b)))
         .collect();
     let mut opened = Vec::with_capacity(points.len());

@@ -35,11 +35,14 @@ Examples:
   attest run --challenge @token.txt --out result.json
   attest challenge --dim 512 | attest run --challenge - --executor cpu > result.json
   attest run --challenge eyJ2ZXJ... --devices 0,2
+  attest run --challenge @token.txt --out result.json --checkpoint run.ckpt
   attest run --challenge @token.txt --key miner.pem
   GPU_COUNT=8 attest run --challenge @token.txt --out result.json
 
 The result goes to standard output (or --out), all else to standard error.
-Nothing is written where the run fails or is stopped.";
+No result is written where the run fails or is stopped. With --checkpoint the same
+command goes on from the file then, also after a kill -9 or a power cut, and removes
+it once the result is written; the challenge's clock does not stop meanwhile.";
 
 /// `attest run`.
 #[derive(Debug, Args)]
@@ -66,4 +69,13 @@ pub struct Run {
     /// Write the result to this file instead of standard output
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub out: Option<PathBuf>,
+    /// Keep the run in this file, and go on from it where it exists
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub checkpoint: Option<PathBuf>,
+    /// Least time between two sync points kept; 0: every one
+    #[arg(long, value_name = "SECONDS", default_value_t = 5, requires = "checkpoint")]
+    pub checkpoint_every: u32,
+    /// Say where the time went, also where standard error is no terminal
+    #[arg(long, short)]
+    pub verbose: bool,
 }

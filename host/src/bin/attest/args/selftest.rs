@@ -11,9 +11,14 @@ Examples:
   attest selftest --vectors tests/vectors/*.json
   attest selftest --only sm_90a
   attest selftest --ptx gpu-kernels/ptx-rust-cuda/sm_90a.ptx
+  attest selftest --stress 60 --json
 
 With --vectors the files are checked as well, each field of each; with --ptx every
-product kernel of each file, with the file's other kernels, on every GPU.")]
+product kernel of each file, with the file's other kernels, on every GPU.
+
+With --stress every GPU (the CPU where there is none) computes the same chain again
+and again for so many minutes instead. Each iteration's root and tiles are compared
+across the GPUs, with earlier rounds, and from the first iteration on with the CPU.")]
 pub struct Selftest {
     /// Also check these vector files
     #[arg(long, value_name = "FILE", num_args = 1.., value_hint = ValueHint::FilePath)]
@@ -27,4 +32,34 @@ pub struct Selftest {
     /// Print JSON
     #[arg(long)]
     pub json: bool,
+    /// Compute the same chain on all GPUs for so long, and compare every bit
+    #[arg(long, value_name = "MINUTES", value_parser = minutes,
+          conflicts_with_all = ["vectors", "ptx", "only"])]
+    pub stress: Option<std::time::Duration>,
+    /// With --stress: rows and columns [default: 4096, on a CPU 512]
+    #[arg(long, value_name = "N", requires = "stress", value_parser = dim)]
+    pub dim: Option<u32>,
+    /// With --stress: products in one iteration [default: 8, on a CPU 1]
+    #[arg(long, value_name = "M", requires = "stress",
+          value_parser = clap::value_parser!(u32).range(1..=4096))]
+    pub matrices: Option<u32>,
+}
+
+/// Longest stress test, minutes: a month.
+const MINUTES_MAX: f64 = 43_200.0;
+
+fn minutes(text: &str) -> Result<std::time::Duration, String> {
+    match text.parse::<f64>() {
+        Ok(minutes) if minutes > 0.0 && minutes <= MINUTES_MAX => {
+            Ok(std::time::Duration::from_secs_f64(minutes * 60.0))
+        }
+        _ => Err(format!("a number of minutes above 0, at most {MINUTES_MAX}")),
+    }
+}
+
+fn dim(text: &str) -> Result<u32, String> {
+    match text.parse::<u32>() {
+        Ok(dim @ 128..=32768) if dim.is_multiple_of(128) => Ok(dim),
+        _ => Err("a multiple of 128, from 128 to 32768".to_owned()),
+    }
 }

@@ -43,15 +43,16 @@ pub fn run(color: Color) -> Result {
     ))?;
 
     let sent = Instant::now();
-    let Chosen { executors, no_gpu } = choose(&Choice::Auto, &challenge)?;
+    let Chosen { executors, no_gpu, notes } = choose(&Choice::Auto, &challenge)?;
     let total = u64::from(challenge.iterations()) * executors.len() as u64;
     let bar = progress::bar("executing", total);
-    let mined = mine(&challenge, executors, &MineOptions::default(), &|done| {
+    let options = MineOptions { notes, ..MineOptions::default() };
+    let mined = mine(&challenge, executors, &options, &|done| {
         bar.set_position(done.iter().map(|&n| u64::from(n)).sum());
     })?;
     bar.finish_and_clear();
     let elapsed = sent.elapsed();
-    let Mined { result, executed_in, lanes } = mined;
+    let Mined { result, executed_in, lanes, .. } = mined;
     print(&format!("{}\n", paint.strong("2. The miner executes it")))?;
     if let Some(no_gpu) = no_gpu {
         let text = no_gpu.to_string();

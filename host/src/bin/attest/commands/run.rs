@@ -1,6 +1,7 @@
 //! `attest run`: executes a challenge. The result goes to standard output or a
 //! file, everything else to standard error.
 
+use super::run_timing;
 use crate::args;
 use crate::outcome::{Done, Result, note, print};
 use crate::paint::{duration, flops};
@@ -11,10 +12,12 @@ use attest::evidence::{MachineOptions, MeasureBandwidth};
 use attest::executor::lanes::{RunError, RunOptions};
 use attest::identity::SigningIdentity;
 use attest::protocol::challenge::Challenge;
-use attest::session::executors::{Choice, Chosen, choose_with};
+use attest::session::checkpoint::{self, CheckpointOptions};
+use attest::session::executors::{Choice, Chosen, choose_again};
 use attest::session::files;
 use attest::session::mine::{MineError, MineOptions, Mined, mine, signer};
 use std::io::IsTerminal as _;
+use std::time::Duration;
 
 /// Executes the challenge.
 ///
@@ -31,46 +34,61 @@ pub fn run(args: &args::Run) -> Result {
     }
     // Hours of work are not to end at a folder that isn't there.
     args.out.as_deref().map(files::check_writable).transpose()?;
+    let before = args.checkpoint.as_deref().map(checkpoint::uuids).transpose()?.flatten();
     let choice = choice(args.executor, args.devices.as_ref())?;
-    let Chosen { executors, no_gpu } = choose_with(&choice, &args.gpus.rules(), &challenge)?;
+    let Chosen { executors, no_gpu, notes } =
+        choose_again(&choice, &args.gpus.rules(), &challenge, before.as_deref())?;
     if let Some(no_gpu) = no_gpu {
         let text = no_gpu.to_string();
         note(&format!("note: {}: executing on the CPU", text.lines().next().unwrap_or_default()));
     }
+    let checkpoint = args.checkpoint.clone().map(|file| CheckpointOptions {
+        file,
+        interval: Duration::from_secs(args.checkpoint_every.into()),
+    });
     let options = MineOptions {
         run: RunOptions { stop: stop.flag().clone(), ..RunOptions::default() },
         identity: identity.as_ref(),
+        checkpoint,
+        notes,
         machine: MachineOptions {
             bandwidth: if args.measure { MeasureBandwidth::First } else { MeasureBandwidth::No },
             ..MachineOptions::default()
         },
+        ..MineOptions::default()
     };
     let bar = progress::bar("executing", total(&challenge, executors.len()));
     let mined = mine(&challenge, executors, &options, &|done| bar.set_position(sum(done)));
     bar.finish_and_clear();
+    if let (Err(MineError::Run(_)), Some(file)) = (&mined, &args.checkpoint) {
+        note(&format!("{} is kept: the same command goes on from there", file.display()));
+    }
     let mined = match (mined, stop.exit_code()) {
         (_, Some(code)) => return Ok(Done::Stopped(code)),
         (Err(MineError::Run(RunError::Stopped { .. })), None) => return Ok(Done::CouldNotRun),
         (mined, None) => mined?,
     };
-    summarise(&challenge, &mined);
+    summarise(&challenge, &mined, args.verbose);
     let json = mined.result.to_json();
     match &args.out {
         Some(path) => files::write_atomically(path, &json)?,
         None => print(&format!("{json}\n"))?,
     }
+    // Only now: until here a kill costs nothing but the openings.
+    args.checkpoint.as_deref().map(checkpoint::remove).transpose()?;
     Ok(Done::Ok)
 }
 
-/// One line for whoever watches; nothing in a pipe.
-fn summarise(challenge: &Challenge, mined: &Mined) {
-    if std::io::stderr().is_terminal() {
+/// For whoever watches; nothing in a pipe, unless it was asked for.
+fn summarise(challenge: &Challenge, mined: &Mined, verbose: bool) {
+    if verbose || std::io::stderr().is_terminal() {
         let iterations = total(challenge, mined.lanes.len());
         let operations = 2.0 * challenge.shape().multiply_adds() as f64 * iterations as f64;
         let (elapsed, lanes) = (mined.executed_in, mined.lanes.len());
         let (rate, elapsed) = (flops(operations, elapsed), duration(elapsed));
         let commitment = mined.result.commitment;
         note(&format!("executed on {lanes} lane(s) in {elapsed} ({rate}): {commitment}"));
+        note(&run_timing::text(mined));
     }
 }
 

@@ -1,5 +1,6 @@
 //! `attest selftest`: a table of what was checked, and whether all is well.
 
+use super::stress;
 use crate::args;
 use crate::outcome::{Done, Result, print, print_json};
 use crate::paint::{Paint, duration, table};
@@ -14,6 +15,9 @@ use serde_json::{Value, json};
 /// A vector or PTX file that can't be read or used; standard output can't be
 /// written.
 pub fn run(args: &args::Selftest, color: args::Color) -> Result {
+    if let Some(duration) = args.stress {
+        return stress::run(duration, args, color);
+    }
     // A file that isn't there says nothing of this machine's health.
     for path in &args.vectors {
         let meta = path.metadata();

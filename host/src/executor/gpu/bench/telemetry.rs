@@ -31,18 +31,18 @@ pub struct Conditions {
 }
 
 /// From when to when something ran.
-pub(super) type Window = (Instant, Instant);
+pub type Window = (Instant, Instant);
 
 /// Sampling under way, or why there is none.
 #[derive(Debug)]
-pub(super) struct Telemetry {
+pub struct Telemetry {
     readings: Arc<Mutex<Vec<Reading>>>,
     sampler: Sampler,
 }
 
 impl Telemetry {
     /// Starts sampling the device at a PCI id.
-    pub(super) fn start(pci_id: &str) -> Self {
+    pub fn start(pci_id: &str) -> Self {
         let readings = Arc::new(Mutex::new(Vec::new()));
         let kept = Arc::clone(&readings);
         let sampler = Sampler::start(vec![pci_id.to_owned()], PERIOD, move |_, said| {
@@ -55,17 +55,17 @@ impl Telemetry {
     }
 
     /// Why nothing is sampled.
-    pub(super) fn absent(&self) -> Option<&str> {
+    pub fn absent(&self) -> Option<&str> {
         self.sampler.absent()
     }
 
     /// CPU time that sampling has taken.
-    pub(super) fn cpu_time(&self) -> Duration {
+    pub fn cpu_time(&self) -> Duration {
         self.sampler.cpu_time()
     }
 
     /// The device over `windows`; `None` without a sample.
-    pub(super) fn over(&self, windows: &[Window]) -> Option<Conditions> {
+    pub fn over(&self, windows: &[Window]) -> Option<Conditions> {
         conditions(&self.readings.lock().unwrap_or_else(PoisonError::into_inner), windows)
     }
 }

@@ -1,0 +1,213 @@
+//! Hours of the same known chain on every device: is each bit of each iteration
+//! right, all the time?
+//!
+//! ```text
+//! round    every lane computes iterations 1 … N of one fixed chain, again and again
+//! Answers  what the lanes found first; every later root is compared with it
+//! judge    two roots differ: the tile, and which side the CPU says is wrong
+//! ```
+//!
+//! Guarantees: each iteration of each lane is compared, to the bit, with what
+//! the other lanes and earlier rounds found, and a prefix of it with the CPU; a
+//! difference is judged by recomputing its tile on the CPU, never by majority.
+//! A lane that hangs is named and not waited for.
+//! Deliberately lacks: speed figures beyond a rate, and any repair.
+
+mod answers;
+mod lane;
+
+use crate::executor::Executor;
+use crate::protocol::chain;
+use crate::protocol::digest::{Digest, Uuid};
+use crate::protocol::plan::Shape;
+use answers::Answers;
+pub use answers::{FAULTS_MAX, Fault};
+use lane::{LaneState, run_lane};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+/// What to run.
+#[derive(Clone, Debug)]
+pub struct StressOptions {
+    /// How long.
+    pub duration: Duration,
+    /// n and m.
+    pub shape: Shape,
+    /// N: iterations of a round. Their tile roots are kept.
+    pub round_iterations: u32,
+    /// So many of them are recomputed on the CPU, whole, beside the lanes.
+    pub known_iterations: u32,
+    /// A lane that is silent for so long has hung.
+    pub patience: Duration,
+    /// Ends the run early.
+    pub stop: Arc<AtomicBool>,
+}
+
+impl StressOptions {
+    /// Rounds of at most 64 MiB of tile roots.
+    pub fn new(duration: Duration, shape: Shape) -> Self {
+        let fit = (64 << 20) / (32 * shape.tiles());
+        Self {
+            duration,
+            shape,
+            round_iterations: fit.clamp(2, 1000) as u32,
+            known_iterations: 2,
+            patience: Duration::from_secs(120),
+            stop: Arc::default(),
+        }
+    }
+}
+
+/// A lane now or at the end.
+#[derive(Clone, Debug, PartialEq)]
+pub struct StressLane {
+    /// What it is called: "GPU 0 (NVIDIA H200)".
+    pub name: String,
+    /// Its UUID.
+    pub uuid: Uuid,
+    /// Iterations compared.
+    pub iterations: u64,
+    /// 10¹² operations a second since it began.
+    pub tflops: f64,
+    /// What ended it early: the driver's error, a panic, silence.
+    pub failure: Option<String>,
+}
+
+/// How it came out.
+#[derive(Clone, Debug, PartialEq)]
+pub struct StressReport {
+    /// In the order given.
+    pub lanes: Vec<StressLane>,
+    /// The first faults found, at most [`FAULTS_MAX`].
+    pub faults: Vec<Fault>,
+    /// Iterations of the chain that the CPU has recomputed whole.
+    pub known_iterations: u32,
+    /// How long it ran.
+    pub elapsed: Duration,
+}
+
+impl StressReport {
+    /// No wrong bit, no lane that failed, and something was compared.
+    pub fn is_healthy(&self) -> bool {
+        let lane = |lane: &StressLane| lane.failure.is_none() && lane.iterations > 0;
+        self.faults.is_empty() && !self.lanes.is_empty() && self.lanes.iter().all(lane)
+    }
+}
+
+/// Runs the chain on `executors` until the time is over; `reference` makes
+/// another means of computing it, the CPU's. `on_look` is called five times a second.
+pub fn stress(
+    executors: Vec<(String, Box<dyn Executor>)>,
+    reference: &dyn Fn() -> Box<dyn Executor>,
+    options: &StressOptions,
+    on_look: &mut dyn FnMut(&[StressLane]),
+) -> StressReport {
+    let start = Instant::now();
+    let names: Vec<(String, Uuid)> =
+        executors.iter().map(|(name, executor)| (name.clone(), executor.facts().uuid)).collect();
+    let shared = Arc::new(Shared {
+        options: options.clone(),
+        over: AtomicBool::new(false),
+        answers: Mutex::new(Answers::new(options.shape, seed(), names.clone(), reference())),
+        lanes: names.iter().map(|_| LaneState::new(start)).collect(),
+    });
+    let threads: Vec<_> = executors
+        .into_iter()
+        .enumerate()
+        .map(|(lane, (_, executor))| {
+            let shared = Arc::clone(&shared);
+            std::thread::spawn(move || run_lane(lane, executor, &shared))
+        })
+        .collect();
+    let looks = |shared: &Shared| -> Vec<StressLane> {
+        let look = |((name, uuid), state): (&(String, Uuid), &LaneState)| {
+            state.look(name, *uuid, options.shape)
+        };
+        names.iter().zip(&shared.lanes).map(look).collect()
+    };
+    let mut checker = spawn_checker(&shared, reference());
+    loop {
+        let stopped = options.stop.load(Ordering::Relaxed);
+        if stopped || start.elapsed() >= options.duration {
+            shared.over.store(true, Ordering::Relaxed);
+        }
+        for (lane, thread) in threads.iter().enumerate() {
+            let silent = shared.lanes[lane].silent();
+            if !thread.is_finished() && silent > options.patience {
+                // It is left to its thread: nothing can be asked of it any more.
+                shared.lanes[lane].fail(format!("hung: silent for {} s", silent.as_secs()));
+            }
+        }
+        on_look(&looks(&shared));
+        let ended = |lane: usize| threads[lane].is_finished() || shared.lanes[lane].has_failed();
+        if (0..threads.len()).all(ended) {
+            break;
+        }
+        std::thread::park_timeout(Duration::from_millis(200).min(options.duration));
+    }
+    shared.over.store(true, Ordering::Relaxed);
+    // The CPU's part may take long; what it has by now is what is known.
+    if checker.as_ref().is_some_and(JoinHandle::is_finished)
+        && let Some(thread) = checker.take()
+    {
+        let _ = thread.join();
+    }
+    let answers = shared.answers();
+    StressReport {
+        lanes: looks(&shared),
+        faults: answers.faults().to_vec(),
+        known_iterations: answers.known(),
+        elapsed: start.elapsed(),
+    }
+}
+
+/// What lanes, checker and caller see.
+struct Shared {
+    options: StressOptions,
+    over: AtomicBool,
+    answers: Mutex<Answers>,
+    lanes: Vec<LaneState>,
+}
+
+/// Every lane starts here, whatever its UUID is: the chain of lane 0 of no
+/// challenge on no device.
+fn seed() -> Digest {
+    chain::lane_seed(&Digest::of(&[b"attest selftest --stress"]), 0, &Uuid::default())
+}
+
+impl Shared {
+    fn is_over(&self) -> bool {
+        self.over.load(Ordering::Relaxed)
+    }
+
+    fn answers(&self) -> MutexGuard<'_, Answers> {
+        self.answers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Recomputes the first iterations on the CPU, as soon as a lane has them. It
+/// holds nobody up: it computes on copies.
+fn spawn_checker(shared: &Arc<Shared>, mut cpu: Box<dyn Executor>) -> Option<JoinHandle<()>> {
+    let shared = Arc::clone(shared);
+    let check = move || {
+        let most = shared.options.known_iterations.min(shared.options.round_iterations);
+        let mut at = 1;
+        while at <= most && !shared.is_over() {
+            let found = shared.answers().found(at);
+            let Some(found) = found else {
+                std::thread::sleep(Duration::from_millis(20));
+                continue;
+            };
+            let Ok((root, tile_roots)) = found.again(shared.options.shape, cpu.as_mut()) else {
+                return;
+            };
+            // Where it was wrong it is found again, and checked again.
+            if shared.answers().check(&found, root, &tile_roots) {
+                at += 1;
+            }
+        }
+    };
+    std::thread::Builder::new().name("known answers".into()).spawn(check).ok()
+}

@@ -1,0 +1,111 @@
+//! GPUs that do not initialise: the others carry on where the challenge allows
+//! it, and a CPU only where it was asked for or there is no GPU at all.
+
+use crate::challenge;
+use crate::wrapper::{Alive, Fault, Faulty};
+use attest::executor::cpu::CpuOptions;
+use attest::executor::gpu::{Capability, GpuDevice, NoGpu};
+use attest::executor::{ExecError, Executor, Kind};
+use attest::protocol::digest::Uuid;
+use attest::session::devices::DeviceRules;
+use attest::session::executors::{Choice, ChooseError, Chosen, Machine, choose_from};
+use attest::session::mine::{MineOptions, mine};
+
+/// A machine with `gpus` GPUs of which `broken` do not open.
+fn chosen(
+    choice: &Choice,
+    lanes: Option<u64>,
+    gpus: Result<usize, NoGpu>,
+    broken: &[u32],
+) -> Result<Chosen, ChooseError> {
+    let alive = Alive::default();
+    let mut open = |index: u32| {
+        if broken.contains(&index) {
+            return Err(ExecError::Device {
+                what: "opening the device".into(),
+                device: format!("GPU {index}"),
+                cause: "cuDevicePrimaryCtxRetain returned CUDA_ERROR_ECC_UNCORRECTABLE (214)"
+                    .into(),
+                advice: "take the device out of service".into(),
+            });
+        }
+        Ok(Box::new(Faulty::new(index as u8 + 1, Fault::None, &alive)) as Box<dyn Executor>)
+    };
+    let machine = Machine {
+        cpu: CpuOptions::default(),
+        devices: &|| gpus.clone().map(|count| (0..count as u32).map(device).collect()),
+        open: &mut open,
+    };
+    choose_from(choice, &DeviceRules::default(), &challenge(lanes, 4, 2), machine)
+}
+
+#[test]
+fn the_others_carry_on_and_the_evidence_names_who_did_not() {
+    let Chosen { executors, no_gpu, notes } = chosen(&Choice::Auto, None, Ok(4), &[1]).unwrap();
+    assert!(executors.len() == 3 && no_gpu.is_none());
+    let options = MineOptions { notes, ..MineOptions::default() };
+    let mined = mine(&challenge(None, 4, 2), executors, &options, &|_| ()).unwrap();
+    let left_out = &mined.result.evidence.value()["devices_left_out"];
+    assert_eq!(left_out[0]["index"], 1);
+    assert!(left_out[0]["reason"].as_str().unwrap().contains("CUDA_ERROR_ECC_UNCORRECTABLE"));
+}
+
+#[test]
+fn a_spare_takes_the_place_of_one_that_fails() {
+    let chosen = chosen(&Choice::Auto, Some(2), Ok(3), &[0]).unwrap();
+    let models: Vec<&str> = chosen.executors.iter().map(|e| e.facts().model.as_str()).collect();
+    assert_eq!(models, ["device 2", "device 3"]);
+}
+
+#[test]
+fn too_few_are_a_failure_that_names_the_broken_one() {
+    for (choice, lanes) in [
+        (Choice::Auto, Some(3)),
+        (Choice::Gpus(vec![]), Some(3)),
+        (Choice::Gpus(vec![0, 1]), None), // these were asked for by name
+    ] {
+        let error = chosen(&choice, lanes, Ok(3), &[1]).map(|_| ()).unwrap_err();
+        assert!(error.to_string().contains("GPU 1"), "{choice:?}: {error}");
+    }
+    // All broken: never a CPU instead.
+    let error = chosen(&Choice::Auto, None, Ok(2), &[0, 1]).map(|_| ()).unwrap_err();
+    assert!(matches!(error, ChooseError::Device(_)), "{error}");
+}
+
+#[test]
+fn a_cpu_executes_only_where_it_was_asked_for_or_nothing_else_is_there() {
+    for (choice, gpus, why) in [
+        (Choice::Cpu, Ok(2), "asked for"),
+        (Choice::Auto, Err(NoGpu::NoDevice), "the CUDA driver lists no device"),
+    ] {
+        let Chosen { executors, notes, .. } = chosen(&choice, None, gpus, &[]).unwrap();
+        assert_eq!(executors[0].facts().kind, Kind::Cpu);
+        let options = MineOptions { notes, ..MineOptions::default() };
+        let mined = mine(&challenge(None, 4, 2), executors, &options, &|_| ()).unwrap();
+        let evidence = mined.result.evidence.value();
+        assert_eq!(evidence["executor"], "cpu");
+        assert!(evidence["executor_chosen"].as_str().unwrap().contains(why), "{evidence}");
+    }
+    let asked = chosen(&Choice::Gpus(vec![]), None, Err(NoGpu::NoDevice), &[]).map(|_| ());
+    assert!(matches!(asked, Err(ChooseError::NoGpu(NoGpu::NoDevice))));
+}
+
+/// A whole H200 at `index`.
+fn device(index: u32) -> GpuDevice {
+    GpuDevice {
+        index,
+        name: "NVIDIA H200".to_owned(),
+        uuid: Uuid([index as u8 + 1; 16]),
+        parent_uuid: None,
+        capability: Capability { major: 9, minor: 0 },
+        sm_count: 132,
+        memory_bytes: 150_000_000_000,
+        clock_khz: 1_980_000,
+        memory_clock_khz: 3_201_000,
+        memory_bus_bits: 6144,
+        l2_bytes: 62_914_560,
+        shared_bytes_per_block: 232_448,
+        pci_id: format!("0000:{index:02x}:00.0"),
+        ecc: true,
+    }
+}

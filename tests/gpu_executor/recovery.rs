@@ -1,0 +1,193 @@
+//! Failures on a real device: too little memory, kernels that do not launch, a
+//! context that is lost. docs/recovery.md says what should happen.
+
+use crate::{Chain, assert_same, gpus, options, run, say, segment, turn};
+use attest::executor::cpu::{CpuExecutor, CpuOptions};
+use attest::executor::gpu::{
+    ExactnessCheck, GpuExecutor, GpuOptions, InjectedFailure, PtxFile, Target, Variant,
+};
+use attest::executor::{ExecError, Executor, Segment, SmTiles};
+use attest::protocol::plan::Shape;
+use std::ops::ControlFlow;
+use std::process::Command;
+
+fn cpu(segment: &Segment) -> Chain {
+    run(&mut CpuExecutor::new(CpuOptions::default()), segment)
+}
+
+/// Everything that `executor` still gets out of `segment`, and how it ended.
+fn run_until_it_ends(executor: &mut GpuExecutor, segment: &Segment) -> (Chain, Option<ExecError>) {
+    let mut chain = Chain { roots: Vec::new(), tile_roots: Vec::new() };
+    executor.begin(segment.shape).unwrap_or_else(|error| panic!("begin: {error}"));
+    let ended = executor.run(segment, &mut |output| {
+        chain.roots.push(output.root);
+        chain.tile_roots.push(output.tile_roots.to_vec());
+        ControlFlow::Continue(())
+    });
+    (chain, ended.err())
+}
+
+#[test]
+fn a_device_that_another_holds_almost_whole_computes_in_chunks() {
+    let _turn = turn();
+    for device in gpus() {
+        let first = Variant::candidates(device.capability)[0];
+        let mut executor = GpuExecutor::open(device.index, options(first)).unwrap();
+        // Products of 64 MiB, so many that some 300 MiB are left.
+        let large = Shape { dim: 2048, products: 4096 };
+        let left = 300 << 20;
+        let free = executor.free_bytes().unwrap();
+        let holds = (free - left) / large.operand_bytes_per_product();
+        let hog = GpuOptions { chunk_products_max: Some(holds as u32), ..options(first) };
+        let mut hog = GpuExecutor::open(device.index, hog).unwrap();
+        hog.begin(large).unwrap();
+        let free = executor.free_bytes().unwrap();
+        say(&format!("{}: {free} bytes left beside {holds} products", device.label()));
+
+        let tight = segment(1024, 24, 3, Some(2)); // 384 MiB of operands
+        let got = run(&mut executor, &tight);
+        let plan = executor.plan().unwrap();
+        say(&format!("chunks of {} of 24 products", plan.chunk_products));
+        assert!(plan.chunk_products < 24, "{plan}");
+        assert_same(&got, &cpu(&tight), "in chunks");
+        let tile = attest::executor::TileRequest {
+            state: tight.start,
+            product: 23,
+            tile_row: 7,
+            tile_column: 7,
+        };
+        assert_eq!(executor.tile_leaf_hashes(1024, &[tile]).unwrap()[0].len(), 256);
+
+        // Not even one product: needed and free bytes.
+        let none = executor.begin(Shape { dim: 8192, products: 1 }).unwrap_err();
+        let ExecError::Memory { needed_bytes, free_bytes, .. } = none else { panic!("{none}") };
+        assert!(needed_bytes > free_bytes && needed_bytes > 1 << 30, "{none}");
+        say(&none.to_string());
+        drop(hog);
+        executor.begin(Shape { dim: 8192, products: 1 }).unwrap();
+    }
+}
+
+#[test]
+fn the_next_variant_takes_over_and_has_the_same_roots() {
+    let _turn = turn();
+    for device in gpus() {
+        let all = Variant::candidates(device.capability);
+        let [before, after, ..] = all[..] else {
+            say("one variant only: nothing takes over");
+            continue;
+        };
+        let long = segment(256, 2, 40, Some(3));
+        let expected = cpu(&long);
+        for iteration in [1, 2, 17, 40] {
+            let injected = Some(InjectedFailure { iteration, code: 701 });
+            let options = GpuOptions { injected, ..GpuOptions::default() };
+            let mut gpu = GpuExecutor::open(device.index, options).unwrap();
+            assert_eq!(gpu.variant(), before);
+            assert_same(&run(&mut gpu, &long), &expected, &format!("replaced in {iteration}"));
+            assert_eq!(gpu.variant().target, after.target);
+            let notes = gpu.facts().more["kernel_notes"].to_string();
+            for part in [&before.to_string(), "CUDA_ERROR_LAUNCH_OUT_OF_RESOURCES"] {
+                assert!(notes.contains(part), "{part} is missing in {notes}");
+            }
+            match gpu.sm_tiles().unwrap() {
+                // Nothing was counted by the kernels before.
+                SmTiles::Counted(counts) => {
+                    assert_eq!((iteration, counts.iter().sum::<u64>()), (1, 8 * 40));
+                }
+                SmTiles::Unavailable(why) => assert!(iteration > 1 && why.contains("replaced")),
+                SmTiles::NotApplicable => panic!("it is a GPU"),
+            }
+            say(&format!("{}: {notes}", device.label()));
+        }
+        // What no other kernel would mend ends the lane.
+        let injected = Some(InjectedFailure { iteration: 9, code: 700 });
+        let options = GpuOptions { injected, ..GpuOptions::default() };
+        let mut gpu = GpuExecutor::open(device.index, options).unwrap();
+        let (chain, error) = run_until_it_ends(&mut gpu, &long);
+        assert_eq!(chain.roots, expected.roots[..8]);
+        let error = error.expect("it ends").to_string();
+        assert!(error.contains("CUDA_ERROR_ILLEGAL_ADDRESS"), "{error}");
+    }
+}
+
+#[test]
+fn a_kernel_that_the_driver_does_not_launch_gives_way() {
+    let _turn = turn();
+    for device in gpus() {
+        // Compiled for blocks of 32 threads, launched with 256: no launch, and
+        // the context stays whole.
+        let text = Target::Portable.ptx();
+        let narrow = text.replace(".maxntid 256", ".reqntid 32").replace(".minnctapersm", "//");
+        if narrow == text {
+            say("the PTX says nothing of its blocks: nothing to change");
+            continue;
+        }
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("narrow.ptx");
+        std::fs::write(&path, narrow).unwrap();
+        let file = match PtxFile::read(&path) {
+            Ok(file) => file,
+            Err(error) => panic!("{error}"),
+        };
+        let broken = Variant::all_of(Target::File(file)).next().unwrap();
+        let mut candidates = vec![broken];
+        candidates.extend(Variant::candidates(device.capability));
+        let options =
+            GpuOptions { candidates, exactness: ExactnessCheck::Never, ..GpuOptions::default() };
+        let mut gpu = GpuExecutor::open(device.index, options).unwrap();
+        let short = segment(256, 2, 5, None);
+        assert_same(&run(&mut gpu, &short), &cpu(&short), "after a launch that failed");
+        assert_ne!(gpu.variant(), broken);
+        say(&format!("{}: {}", device.label(), gpu.facts().more["kernel_notes"]));
+    }
+}
+
+/// In a process of its own: the context is lost to whoever shares it.
+#[test]
+fn a_trap_on_the_device_is_reported_and_ends_the_process_cleanly() {
+    let _turn = turn();
+    for device in gpus() {
+        let text = Target::Portable.ptx();
+        // The first instruction of `merkle` and of `chain_step` is a trap.
+        let mut trapped = String::new();
+        let mut in_entry = false;
+        for line in text.lines() {
+            trapped += line;
+            trapped.push('\n');
+            in_entry |= line.contains(".entry chain_step");
+            if in_entry && line.trim() == "{" {
+                trapped += "\ttrap;\n";
+                in_entry = false;
+            }
+        }
+        assert_ne!(trapped.lines().count(), text.lines().count(), "no entry was found");
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("trap.ptx");
+        std::fs::write(&path, trapped).unwrap();
+        let output = Command::new(env!("CARGO_BIN_EXE_attest"))
+            .args(["selftest", "--only", "trap.ptx", "--ptx"])
+            .arg(&path)
+            .output()
+            .expect("attest starts");
+        let text = String::from_utf8_lossy(&output.stdout);
+        say(&format!("{}: {}", device.label(), text.trim()));
+        assert_eq!(output.status.code(), Some(1), "{text}");
+        assert!(text.contains("FAILED") && text.contains("CUDA_ERROR_"), "{text}");
+    }
+}
+
+#[test]
+fn phases_are_timed_by_the_device() {
+    let _turn = turn();
+    for device in gpus() {
+        let mut gpu = GpuExecutor::open(device.index, GpuOptions::default()).unwrap();
+        run(&mut gpu, &segment(1024, 4, 60, None));
+        let timing = gpu.timing().expect("a GPU has a clock");
+        say(&format!("{}: {timing:?}", device.label()));
+        assert!(timing.sampled_iterations >= 1);
+        let iteration = timing.fill_ns + timing.product_ns + timing.tree_and_step_ns;
+        assert!(timing.fill_ns > 0 && timing.product_ns > timing.fill_ns);
+        assert!(timing.tree_and_step_ns > 0 && timing.in_segments_ns > iteration);
+    }
+}
