@@ -6,12 +6,13 @@ use crate::evidence::inventory::{DeviceEntry, Inventory};
 use crate::evidence::kernel::KernelDevice;
 use crate::evidence::nvml::{Computing, NvmlDevice, normal_pci_id};
 use crate::evidence::pci::PciDevice;
+use std::collections::BTreeMap;
 
 /// Adds what does not fit.
 pub(super) fn findings(found: &Inventory, findings: &mut Vec<Finding>) {
     let managed = found.nvml.devices();
-    for (at, device) in managed.iter().enumerate() {
-        findings.extend(serial_listed_twice(&managed[..at], device));
+    findings.extend(serials_listed_twice(managed));
+    for device in managed {
         let Some(place) = device.pci_id.as_deref().and_then(normal_pci_id) else { continue };
         let same = |pci_id: &str| normal_pci_id(pci_id) == Some(place);
         let kernel = found.kernel.devices().iter().find(|other| same(&other.pci_id));
@@ -45,20 +46,22 @@ pub(super) fn findings(found: &Inventory, findings: &mut Vec<Finding>) {
     }
 }
 
-/// GPUs of one board share its number; NVML says which do.
-fn serial_listed_twice(before: &[NvmlDevice], device: &NvmlDevice) -> Option<Finding> {
-    let serial = device.serial.as_deref().filter(|serial| is_number(serial))?;
-    if device.multi_gpu_board == Some(true) {
-        return None;
+/// One finding for each number that several devices have. GPUs of one board share
+/// its number, and NVML says which do.
+fn serials_listed_twice(devices: &[NvmlDevice]) -> Vec<Finding> {
+    let mut by_serial: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    for device in devices.iter().filter(|device| device.multi_gpu_board != Some(true)) {
+        if let Some(serial) = device.serial.as_deref().filter(|serial| is_number(serial)) {
+            by_serial.entry(serial).or_default().push(device.pci_id.as_deref().unwrap_or("?"));
+        }
     }
-    let other = before.iter().find(|other| other.serial.as_deref() == Some(serial))?;
-    let place = |device: &NvmlDevice| device.pci_id.clone().unwrap_or_else(|| "?".to_owned());
-    let text = format!(
-        "the devices at {} and {} both have the serial number {serial}",
-        place(other),
-        place(device)
-    );
-    Some(Finding::new(Code::SerialListedTwice, text))
+    let shared = by_serial.iter().filter(|(_, places)| places.len() > 1);
+    let finding = |(serial, places): (&&str, &Vec<&str>)| {
+        let (count, places) = (places.len(), places.join(", "));
+        let text = format!("{count} devices have the serial number {serial}: {places}");
+        Finding::new(Code::SerialListedTwice, text)
+    };
+    shared.map(finding).collect()
 }
 
 /// Cards without a number may say "0" or "N/A".

@@ -190,9 +190,13 @@ fn pair((a, first): (u32, &Gpu), (b, second): (u32, &Gpu)) -> [PeerBandwidth; 2]
             let bytes = copy_bytes(source, HOST_BYTES_MAX)?.min(copy_bytes(peer, HOST_BYTES_MAX)?);
             let there = memory(peer, bytes)?;
             let here = memory(source, bytes)?;
-            // Memory is allocated where the context is current: the source's, last.
             let mut copy = Copy::ToPeer { peer, from: &here, to: &there };
-            rate(source, &mut copy, bytes, bytes)
+            let rate = rate(source, &mut copy, bytes, bytes);
+            // Given back where it came from.
+            drop(here);
+            peer.enter().map_err(first_line)?;
+            drop(there);
+            rate
         };
         PeerBandwidth { from, to, way, copy: Figure::of(copy()) }
     };

@@ -25,11 +25,13 @@ use nvml_wrapper::{Device, Nvml};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{self, Receiver};
 use std::sync::{Arc, OnceLock};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// A round of questions that took this long on the CPU is followed by a pause
 /// [`COST_SHARE`] times as long at least.
 const COST_SHARE: u32 = 100;
+/// Shortest pause.
+const PERIOD_MIN: Duration = Duration::from_millis(1);
 /// Longest wait for the thread to end: a call may hang in the driver.
 const END_PATIENCE: Duration = Duration::from_secs(5);
 
@@ -166,19 +168,24 @@ fn ask_until_stopped(
     shared: &Shared,
     keep: &mut impl FnMut(usize, Said),
 ) {
-    let mut before = cpu_time::of_this_thread().unwrap_or_default();
     while !shared.stop.load(Ordering::Relaxed) {
+        let (start, before) = (Instant::now(), cpu_time::of_this_thread());
         devices.iter().for_each(|(at, device)| keep(*at, Said::Reading(Reading::of(device))));
-        let now = cpu_time::of_this_thread().unwrap_or_default();
-        shared.cpu_ns.store(now.as_nanos() as u64, Ordering::Relaxed);
-        std::thread::park_timeout(pause(period, now.saturating_sub(before)));
-        before = now;
+        let now = cpu_time::of_this_thread();
+        if let Some(now) = now {
+            shared.cpu_ns.store(now.as_nanos() as u64, Ordering::Relaxed);
+        }
+        // Where no CPU time is told, all of the round counts.
+        let cost = now
+            .zip(before)
+            .map_or_else(|| start.elapsed(), |(now, before)| now.saturating_sub(before));
+        std::thread::park_timeout(pause(period, cost));
     }
 }
 
 /// The pause after a round that took `cost` of CPU time.
 fn pause(period: Duration, cost: Duration) -> Duration {
-    period.max(cost.saturating_mul(COST_SHARE))
+    period.max(cost.saturating_mul(COST_SHARE)).max(PERIOD_MIN)
 }
 
 /// The innermost cause: the loader's own words.
@@ -200,6 +207,7 @@ mod tests {
         assert_eq!(pause(period, Duration::ZERO), period);
         assert_eq!(pause(period, ms(1)), period);
         assert_eq!(pause(period, ms(30)), Duration::from_secs(3));
+        assert_eq!(pause(Duration::ZERO, Duration::ZERO), ms(1), "never without a pause");
     }
 
     #[test]
