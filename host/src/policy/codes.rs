@@ -3,7 +3,7 @@
 //!
 //! Guarantees: codes are stable, kebab-case and distinct; every one is listed in
 //! docs/policy.md (tested).
-//! Deliberately lacks: when they fire; that is [`super::judge`].
+//! Deliberately lacks: when they fire; that is [`super::Policy::judge`].
 
 use crate::evidence::Code as FindingCode;
 use crate::ledger::HistoryCode;
