@@ -191,7 +191,9 @@ fn report(args: &args::Validate, all: &[Ended], color: Color) -> Result {
             for (index, ended) in all.iter().enumerate() {
                 let name = args.tcp.get(index).filter(|_| all.len() > 1);
                 let name = name.map(|name| format!("{}  ", paint.strong(name))).unwrap_or_default();
-                note(&format!("times       {}", legs_text(&ended.legs)));
+                if ended.legs != Legs::default() {
+                    note(&format!("times       {}", legs_text(&ended.legs)));
+                }
                 print(&format!("{name}{}", painted(&ended.verdict, paint)))?;
             }
         }
