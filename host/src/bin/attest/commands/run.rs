@@ -55,7 +55,6 @@ pub fn run(args: &args::Run) -> Result {
             bandwidth: if args.measure { MeasureBandwidth::First } else { MeasureBandwidth::No },
             ..MachineOptions::default()
         },
-        ..MineOptions::default()
     };
     let bar = progress::bar("executing", total(&challenge, executors.len()));
     let mined = mine(&challenge, executors, &options, &|done| bar.set_position(sum(done)));
