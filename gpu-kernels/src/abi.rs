@@ -86,7 +86,7 @@ pub struct GemmParams {
     /// In and out, may be 0: one [`SmCounter`] per SM id.
     pub sm_counters: u64,
     /// Scratch of [`GEMM_SCRATCH_BYTES_PER_BLOCK`] per block, all zero before the
-    /// first launch that uses it (`gemm_m16n8k8`).
+    /// first launch that uses it (`gemm_m16n8k16`).
     pub scratch: u64,
     /// Tiles of one ring slot: m·(n/128)².
     pub slot_tiles: u64,
@@ -193,8 +193,9 @@ pub const PEAK_THREADS: u32 = 256;
 pub const PEAK_FMA: PeakKernel = PeakKernel { name: "peak_fma", per_warp_round: 16 * 32 };
 /// `mma.m8n8k4`: 16 chains a warp.
 pub const PEAK_M8N8K4: PeakKernel = PeakKernel { name: "peak_m8n8k4", per_warp_round: 16 * 256 };
-/// `mma.m16n8k8`: 16 chains a warp.
-pub const PEAK_M16N8K8: PeakKernel = PeakKernel { name: "peak_m16n8k8", per_warp_round: 16 * 1024 };
+/// `mma.m16n8k16`: 16 chains a warp.
+pub const PEAK_M16N8K16: PeakKernel =
+    PeakKernel { name: "peak_m16n8k16", per_warp_round: 16 * 2048 };
 /// SHA-256: one block a thread.
 pub const PEAK_SHA256: PeakKernel = PeakKernel { name: "peak_sha256", per_warp_round: 32 };
 
@@ -206,16 +207,17 @@ pub const MERKLE_GROUP: u32 = 512;
 pub const MERKLE_THREADS: u32 = 256;
 /// Dynamic shared memory of a block of `merkle` and `chain_step`, bytes.
 pub const MERKLE_SHARED_BYTES: u32 = MERKLE_GROUP * 32;
-/// Scratch of one block of `gemm_m16n8k8`: two finished tiles, then what the
+/// Scratch of one block of `gemm_m16n8k16`: two finished tiles, then what the
 /// parts of a split tile need to come together, [`GEMM_PART_BYTES`].
 pub const GEMM_SCRATCH_BYTES_PER_BLOCK: u64 = 2 * 128 * 128 * 8 + GEMM_PART_BYTES;
 /// Of a block's part: its root, and the number of finished parts of the tile
-/// (kept with its first part, zero before and after a launch).
-pub const GEMM_PART_BYTES: u64 = 64;
-/// Most parts that `gemm_m16n8k8` cuts a tile into.
+/// (kept with its first part, zero before and after a launch). As long as a cache
+/// line, so that tiles start on one.
+pub const GEMM_PART_BYTES: u64 = 128;
+/// Most parts that `gemm_m16n8k16` cuts a tile into.
 pub const GEMM_SPLIT_MAX: u32 = 4;
 
-/// How `gemm_m16n8k8` deals `tiles` tiles to `blocks` blocks: whole tiles in
+/// How `gemm_m16n8k16` deals `tiles` tiles to `blocks` blocks: whole tiles in
 /// turn, and the remainder, which would leave most blocks idle, in parts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TileSchedule {
@@ -314,22 +316,22 @@ pub const GEMM_M8N8K4: GemmKernel = GemmKernel {
     grid: GemmGrid::PerTile,
     unit: Unit::TensorCore,
 };
-/// Tensor cores of compute capability 9.0 (`mma.m16n8k8`), hashing overlapped.
-pub const GEMM_M16N8K8: GemmKernel = GemmKernel {
-    name: "gemm_m16n8k8",
+/// Tensor cores of compute capability 9.0 (`mma.m16n8k16`), hashing overlapped.
+pub const GEMM_M16N8K16: GemmKernel = GemmKernel {
+    name: "gemm_m16n8k16",
     threads: 512,
     shared_bytes: 3 * 2 * 32768 + 512 * 32 + 256,
     grid: GemmGrid::Persistent,
     unit: Unit::TensorCore,
 };
 
-/// Tile rows that `gemm_m16n8k8` takes together: it goes through them column
+/// Tile rows that `gemm_m16n8k16` takes together: it goes through them column
 /// by column, so that the tiles multiplied at the same time, one per SM, form
 /// about a square and share as many panels as they can.
 pub const RASTER_ROWS: u32 = 12;
 
 /// Row and column of the `turn`-th tile of a product of `tiles_m` × `tiles_n`
-/// tiles, in the order in which `gemm_m16n8k8` takes them;
+/// tiles, in the order in which `gemm_m16n8k16` takes them;
 /// `turn` is below their product.
 #[inline(always)]
 pub const fn raster(turn: u32, tiles_m: u32, tiles_n: u32) -> (u32, u32) {

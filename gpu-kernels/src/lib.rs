@@ -7,7 +7,7 @@
 //! | `fill` | operands of consecutive products from Philox4x32-10 | any × 256 |
 //! | `gemm_fma` | product, leaves and tile roots on the FMA pipe | tiles × 256 |
 //! | `gemm_m8n8k4` | the same on tensor cores, compute capability ≥ 8.0 | tiles × 256 |
-//! | `gemm_m16n8k8` | the same on Hopper's, hashing beside the product | SMs × 512 |
+//! | `gemm_m16n8k16` | the same on Hopper's, hashing beside the product | SMs × 512 |
 //! | `merkle` | groups of 512 nodes to one | ⌈nodes/512⌉ × 256 |
 //! | `chain_step` | the last ≤ 512 nodes to D(g,i); s(g,i) | 1 × 256 |
 //!

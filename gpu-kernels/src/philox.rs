@@ -8,39 +8,89 @@ const MULTIPLIER_1: u32 = 0xCD9E_8D57;
 const WEYL_0: u32 = 0x9E37_79B9;
 const WEYL_1: u32 = 0xBB67_AE85;
 
-/// The ten-round block function (Salmon et al., "Parallel random numbers: as
-/// easy as 1, 2, 3", SC'11).
-///
-/// `multiply` returns the low and the high word of a product.
+/// Low and high word of a product.
+pub trait Multiply: Fn(u32, u32) -> (u32, u32) + Copy {}
+impl<F: Fn(u32, u32) -> (u32, u32) + Copy> Multiply for F {}
+
+/// What three rounds of the ten-round block function (Salmon et al., "Parallel
+/// random numbers: as easy as 1, 2, 3", SC'11) make of counters (pair, ·, operand,
+/// tweak) before the vector's number comes in: three of their six multiplications, which
+/// all vectors have in common.
+#[derive(Clone, Copy, Debug)]
+pub struct PairPart {
+    /// c3 and key that round 2 adds to c2.
+    second: u32,
+    /// What round 3 adds to c0 and c2, and c3 after it.
+    third: [u32; 3],
+}
+
+/// What two rounds make of the vector's number before the pair comes in.
+#[derive(Clone, Copy, Debug)]
+pub struct VectorPart {
+    /// Low and high word of round 2's first product.
+    product: (u32, u32),
+}
+
+/// Key of round `round` (1 … 10).
 #[inline(always)]
-pub fn philox4x32_10(
-    multiply: impl Fn(u32, u32) -> (u32, u32),
-    counter: [u32; 4],
-    key: [u32; 2],
-) -> [u32; 4] {
-    let ([mut c0, mut c1, mut c2, mut c3], [mut k0, mut k1]) = (counter, key);
+fn round_key(key: [u32; 3], round: u32) -> [u32; 2] {
+    let add = |k: u32, weyl: u32| k.wrapping_add(weyl.wrapping_mul(round - 1));
+    [add(key[0], WEYL_0), add(key[1], WEYL_1)]
+}
+
+impl PairPart {
+    /// Of pair `pair` of any vector of an operand (2j for A, 2j+1 for B), under
+    /// key words k0, k1 and tweak w.
+    #[inline(always)]
+    pub fn of(multiply: impl Multiply, key: [u32; 3], operand: u32, pair: u32) -> Self {
+        let (low0, high0) = multiply(MULTIPLIER_0, pair);
+        let (low1, _) = multiply(MULTIPLIER_1, operand);
+        let c2 = high0 ^ key[2] ^ round_key(key, 1)[1];
+        let (c1, c3) = (low1, low0);
+
+        let (low1, high1) = multiply(MULTIPLIER_1, c2);
+        let [k0, k1] = round_key(key, 2);
+        let c0 = high1 ^ c1 ^ k0;
+        let (second, c1) = (c3 ^ k1, low1);
+
+        let (low0, high0) = multiply(MULTIPLIER_0, c0);
+        let [k0, k1] = round_key(key, 3);
+        Self { second, third: [c1 ^ k0, high0 ^ k1, low0] }
+    }
+}
+
+impl VectorPart {
+    /// Of vector `x` of an operand.
+    #[inline(always)]
+    pub fn of(multiply: impl Multiply, key: [u32; 3], operand: u32, x: u32) -> Self {
+        let (_, high1) = multiply(MULTIPLIER_1, operand);
+        let c0 = high1 ^ x ^ round_key(key, 1)[0];
+        Self { product: multiply(MULTIPLIER_0, c0) }
+    }
+}
+
+/// The block function: of the counter that the key and these parts come from.
+#[inline(always)]
+fn finish(multiply: impl Multiply, key: [u32; 3], p: PairPart, x: VectorPart) -> [u32; 4] {
+    let (low0, high0) = x.product;
+    let (low1, high1) = multiply(MULTIPLIER_1, high0 ^ p.second);
+    let [mut c0, mut c1] = [high1 ^ p.third[0], low1];
+    let [mut c2, mut c3] = [low0 ^ p.third[1], p.third[2]];
     macro_rules! round {
-        () => {
+        ($round:literal) => {
             let (low0, high0) = multiply(MULTIPLIER_0, c0);
             let (low1, high1) = multiply(MULTIPLIER_1, c2);
+            let [k0, k1] = round_key(key, $round);
             (c0, c1, c2, c3) = (high1 ^ c1 ^ k0, low1, high0 ^ c3 ^ k1, low0);
         };
-        (next) => {
-            k0 = k0.wrapping_add(WEYL_0);
-            k1 = k1.wrapping_add(WEYL_1);
-            round!();
-        };
     }
-    round!();
-    round!(next);
-    round!(next);
-    round!(next);
-    round!(next);
-    round!(next);
-    round!(next);
-    round!(next);
-    round!(next);
-    round!(next);
+    round!(4);
+    round!(5);
+    round!(6);
+    round!(7);
+    round!(8);
+    round!(9);
+    round!(10);
     [c0, c1, c2, c3]
 }
 
@@ -52,17 +102,16 @@ pub fn unit_double(lo: u32, hi: u32) -> f64 {
     f64::from_bits(0x4000_0000_0000_0000 | mantissa) - 3.0
 }
 
-/// Elements 2·pair and 2·pair+1 of vector `x` of an operand (2j for A, 2j+1
-/// for B), under key words k0, k1 and tweak w.
+/// Elements 2p and 2p+1 of the vector, p the pair, under the key that made the
+/// parts.
 #[inline(always)]
 pub fn element_pair(
-    multiply: impl Fn(u32, u32) -> (u32, u32),
+    multiply: impl Multiply,
     key: [u32; 3],
-    pair: u32,
-    x: u32,
-    operand: u32,
+    pair: PairPart,
+    vector: VectorPart,
 ) -> (f64, f64) {
-    let y = philox4x32_10(multiply, [pair, x, operand, key[2]], [key[0], key[1]]);
+    let y = finish(multiply, key, pair, vector);
     (unit_double(y[0], y[1]), unit_double(y[2], y[3]))
 }
 
@@ -81,7 +130,11 @@ mod tests {
         let mut key = [7, 0xdead_beef];
         for _ in 0..10_000 {
             let expected = rand_philox::philox4x32_10(counter, key);
-            assert_eq!(philox4x32_10(multiply, counter, key), expected);
+            let [pair, x, operand, tweak] = counter;
+            let tweaked = [key[0], key[1], tweak];
+            let pair = PairPart::of(multiply, tweaked, operand, pair);
+            let vector = VectorPart::of(multiply, tweaked, operand, x);
+            assert_eq!(finish(multiply, tweaked, pair, vector), expected);
             (counter, key) = (expected, [expected[1] ^ 5, expected[2]]);
         }
     }

@@ -2,7 +2,7 @@
 //! one and by tensor core.
 //!
 //! Fragment layouts are those of the PTX ISA's "Matrix Fragments for
-//! mma.m8n8k4 / m16n8k8 with .f64": lane = 4·γ + τ.
+//! mma.m8n8k4 / m16n8k16 with .f64": lane = 4·γ + τ.
 
 use core::arch::asm;
 
@@ -46,19 +46,20 @@ pub fn mma_m8n8k4(c: [f64; 2], a: f64, b: f64) -> [f64; 2] {
     [c0, c1]
 }
 
-/// `mma.sync.m16n8k8.f64`: C[γ, γ+8][2τ, 2τ+1] += Σ over k = 0…7; lane holds
-/// a = A[γ][τ], A[γ+8][τ], A[γ][τ+4], A[γ+8][τ+4] and b = B[τ][γ], B[τ+4][γ].
+/// `mma.sync.m16n8k16.f64`: C[γ, γ+8][2τ, 2τ+1] += Σ over k = 0…15, in this order;
+/// lane holds, for each multiple κ of 4, A[γ][τ+κ] and A[γ+8][τ+κ], and B[τ+κ][γ].
 #[cfg(attest_target = "sm_90a")]
 #[inline(always)]
-pub fn mma_m16n8k8(c: [f64; 4], a: [f64; 4], b: [f64; 2]) -> [f64; 4] {
+pub fn mma_m16n8k16(c: [f64; 4], a: [f64; 8], b: [f64; 4]) -> [f64; 4] {
     let [mut c0, mut c1, mut c2, mut c3] = c;
     // SAFETY: arithmetic on registers; all lanes execute it, as its callers'
     // control flow is uniform per warp.
     unsafe {
-        asm!("mma.sync.aligned.m16n8k8.row.col.f64.f64.f64.f64 {{{c0}, {c1}, {c2}, {c3}}}, {{{a0}, {a1}, {a2}, {a3}}}, {{{b0}, {b1}}}, {{{c0}, {c1}, {c2}, {c3}}};",
+        asm!("mma.sync.aligned.m16n8k16.row.col.f64.f64.f64.f64 {{{c0}, {c1}, {c2}, {c3}}}, {{{a0}, {a1}, {a2}, {a3}, {a4}, {a5}, {a6}, {a7}}}, {{{b0}, {b1}, {b2}, {b3}}}, {{{c0}, {c1}, {c2}, {c3}}};",
             c0 = inout(reg64) c0, c1 = inout(reg64) c1, c2 = inout(reg64) c2, c3 = inout(reg64) c3,
             a0 = in(reg64) a[0], a1 = in(reg64) a[1], a2 = in(reg64) a[2], a3 = in(reg64) a[3],
-            b0 = in(reg64) b[0], b1 = in(reg64) b[1],
+            a4 = in(reg64) a[4], a5 = in(reg64) a[5], a6 = in(reg64) a[6], a7 = in(reg64) a[7],
+            b0 = in(reg64) b[0], b1 = in(reg64) b[1], b2 = in(reg64) b[2], b3 = in(reg64) b[3],
             options(pure, nomem, nostack));
     }
     [c0, c1, c2, c3]

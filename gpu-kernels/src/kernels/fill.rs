@@ -1,32 +1,41 @@
 //! `fill`: draws both operands of consecutive products.
 //!
 //! A unit of work is 32 inner indices of one panel; blocks stride over the
-//! units. Warp `b` of a block writes vectors 16b … 16b+15. Each lane draws two
-//! pairs of elements whose first halves are neighbours in the packing, and so
-//! are their second halves: two 16-byte stores.
+//! units. A warp has eight of the inner indices and half of the vectors, and goes
+//! through these sixteen by sixteen, so that what depends on the inner indices
+//! alone is computed once. Each lane draws two pairs of elements whose first halves
+//! are neighbours in the packing, and so are their second halves: two 16-byte
+//! stores.
 
 use crate::abi::{FILL_THREADS, FillParams, ProductSource};
 use crate::device::memory::{load_global_u32, load_global_u32x4, store_global_f64x2};
 use crate::device::mma::multiply_wide;
 use crate::device::thread::{block_id, grid_size, thread_id};
 use crate::kernels::parts::div_rem;
-use crate::philox::element_pair;
+use crate::philox::{PairPart, VectorPart, element_pair};
 use crate::tile::{TILE, packed_column_offset, packed_row_offset, word_in_chunk};
 
 /// Inner indices in a unit of work.
 const UNIT_K: u32 = 32;
-const _: () = assert!(FILL_THREADS == 8 * 32, "one warp per sixteen vectors of a panel");
+/// Inner indices of a warp: a run of the packing.
+const RUN_K: u32 = 8;
+/// Vectors of a warp.
+const WARP_VECTORS: u32 = TILE / 2;
+const _: () = assert!(FILL_THREADS == UNIT_K / RUN_K * (TILE / WARP_VECTORS) * 32);
 const _: () = assert!(TILE % UNIT_K == 0, "units must divide every legal n");
 
 crate::kernel! {
     /// Entry point; parameters and launch in [`FillParams`].
     pub unsafe fn fill(params: FillParams) {
         let thread = thread_id();
-        let (gamma, select, block) = (thread & 7, (thread >> 3) & 3, thread >> 5);
-        let x = block * 16 + gamma;
-        // Where the first of the lane's even elements goes.
-        let rows = packed_row_offset(x, 2 * select) as u64 * 8;
-        let columns = packed_column_offset(x + 8 * (select >> 1), 2 * (select & 1)) as u64 * 8;
+        let (gamma, select, warp) = (thread & 7, (thread >> 3) & 3, thread >> 5);
+        let (run, x) = (warp & (UNIT_K / RUN_K - 1), warp / (UNIT_K / RUN_K) * WARP_VECTORS);
+        // The lane's first vector and its first inner index in the run, of A and
+        // of B, and where that element goes.
+        let (row, row_k) = (x + gamma, 2 * select);
+        let (column, column_k) = (x + gamma + 8 * (select >> 1), 2 * (select & 1));
+        let rows = packed_row_offset(row, run * RUN_K + row_k) as u64 * 8;
+        let columns = packed_column_offset(column, run * RUN_K + column_k) as u64 * 8;
 
         let units_per_panel = params.dim / UNIT_K;
         let panels_per_product = params.panels_a + params.panels_b;
@@ -49,16 +58,14 @@ crate::kernel! {
             let vector = first_vector + panel_in_operand * TILE;
             let at = params.operands
                 + (panel as u64 * params.dim as u64 + k0 as u64) * TILE as u64 * 8;
-            // Two copies of the loop: what a lane's two pairs share, and so
-            // need be computed only once, differs between the operands.
+            let pair = (k0 + run * RUN_K) / 2;
+            let first = Vectors { key, operand, x: vector };
             // SAFETY: the unit's panel is inside `operands`.
             unsafe {
                 if is_b {
-                    let x = x + 8 * (select >> 1);
-                    draw::<true>(key, operand, [vector + x; 2], k0 / 2 + (select & 1), at + columns);
+                    first.from(column).draw_columns(pair + column_k / 2, at + columns);
                 } else {
-                    let x = vector + x;
-                    draw::<false>(key, operand, [x, x + 8], k0 / 2 + select, at + rows);
+                    first.from(row).draw_rows(pair + row_k / 2, at + rows);
                 }
             }
             unit += grid_size();
@@ -66,30 +73,86 @@ crate::kernel! {
     }
 }
 
-/// Draws a lane's share of a unit, run of eight inner indices by run: two pairs
-/// of elements, neighbours in the packing. In A (`IS_B` false) the neighbours
-/// are rows x and x+8 at one pair p, in B pairs p and p+2 of one column.
-///
-/// # Safety
-/// - `at` is the place of the first even element; the unit is writable.
-#[inline(always)]
-unsafe fn draw<const IS_B: bool>(key: [u32; 3], operand: u32, x: [u32; 2], pair: u32, at: u64) {
-    let (mut pair, mut at) = (pair, at);
-    let odd = odd_distance(x[0] & 7, 2 * pair & 3);
-    let end = pair + UNIT_K / 2;
-    while pair < end {
-        let second = if IS_B { pair + 2 } else { pair };
-        let (even0, odd0) = element_pair(multiply_wide, key, pair, x[0], operand);
-        let (even1, odd1) = element_pair(multiply_wide, key, second, x[1], operand);
-        // SAFETY: the caller's.
-        unsafe {
-            store_global_f64x2(at, even0, even1);
-            store_global_f64x2(at.wrapping_add_signed(odd), odd0, odd1);
+/// Vectors of one operand, from `x` on.
+#[derive(Clone, Copy)]
+struct Vectors {
+    key: [u32; 3],
+    operand: u32,
+    x: u32,
+}
+
+impl Vectors {
+    /// From the `first`-th of these vectors on.
+    #[inline(always)]
+    fn from(self, first: u32) -> Self {
+        Self { x: self.x + first, ..self }
+    }
+
+    /// What inner indices 2·`pair` and 2·`pair`+1 have in common.
+    #[inline(always)]
+    fn pair(self, pair: u32) -> PairPart {
+        PairPart::of(multiply_wide, self.key, self.operand, pair)
+    }
+
+    /// What vector x + `ahead` has of its own.
+    #[inline(always)]
+    fn vector(self, ahead: u32) -> VectorPart {
+        VectorPart::of(multiply_wide, self.key, self.operand, self.x + ahead)
+    }
+
+    /// Draws a lane's share of a unit of A: one pair of rows x and x+8 of each
+    /// sixteen, which are neighbours in the packing.
+    ///
+    /// # Safety
+    /// - `at` is the place of the first even element; the unit is writable.
+    #[inline(always)]
+    unsafe fn draw_rows(self, pair: u32, at: u64) {
+        let odd = odd_distance(self.x & 7, 2 * pair & 3);
+        let common = self.pair(pair);
+        let (mut ahead, mut at) = (0, at);
+        while ahead < WARP_VECTORS {
+            let (upper, lower) = (self.vector(ahead), self.vector(ahead + 8));
+            let (even0, odd0) = element_pair(multiply_wide, self.key, common, upper);
+            let (even1, odd1) = element_pair(multiply_wide, self.key, common, lower);
+            // SAFETY: the caller's.
+            unsafe {
+                store_global_f64x2(at, even0, even1);
+                store_global_f64x2(at.wrapping_add_signed(odd), odd0, odd1);
+            }
+            ahead += 16;
+            at += SIXTEEN_VECTORS_BYTES;
         }
-        pair += 4;
-        at += 8 * TILE as u64 * 8;
+    }
+
+    /// Draws a lane's share of a unit of B: pairs p and p+2 of one column of each
+    /// sixteen, which are neighbours in the packing.
+    ///
+    /// # Safety
+    /// - As for [`Vectors::draw_rows`].
+    #[inline(always)]
+    unsafe fn draw_columns(self, pair: u32, at: u64) {
+        let odd = odd_distance(self.x & 7, 2 * pair & 3);
+        let (front, back) = (self.pair(pair), self.pair(pair + 2));
+        let (mut ahead, mut at) = (0, at);
+        while ahead < WARP_VECTORS {
+            let column = self.vector(ahead);
+            let (even0, odd0) = element_pair(multiply_wide, self.key, front, column);
+            let (even1, odd1) = element_pair(multiply_wide, self.key, back, column);
+            // SAFETY: the caller's.
+            unsafe {
+                store_global_f64x2(at, even0, even1);
+                store_global_f64x2(at.wrapping_add_signed(odd), odd0, odd1);
+            }
+            ahead += 16;
+            at += SIXTEEN_VECTORS_BYTES;
+        }
     }
 }
+
+/// From a word of the packing to that of the vector sixteen on.
+const SIXTEEN_VECTORS_BYTES: u64 = 16 * RUN_K as u64 * 8;
+const _: () = assert!(packed_row_offset(16, 0) as u64 * 8 == SIXTEEN_VECTORS_BYTES);
+const _: () = assert!(packed_column_offset(16, 0) as u64 * 8 == SIXTEEN_VECTORS_BYTES);
 
 /// Bytes from the word of vector `gamma` and even inner index `tau` of a chunk
 /// to that of the next inner index.

@@ -5,7 +5,7 @@ pub mod chain_step;
 pub mod fill;
 pub mod gemm_fma;
 #[cfg(attest_target = "sm_90a")]
-pub mod gemm_m16n8k8;
+pub mod gemm_m16n8k16;
 #[cfg(not(attest_target = "portable"))]
 pub mod gemm_m8n8k4;
 pub mod merkle;

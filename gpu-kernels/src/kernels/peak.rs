@@ -6,10 +6,10 @@ use crate::device::memory::store_global_u32;
 #[cfg(not(attest_target = "portable"))]
 use crate::device::mma::mma_m8n8k4;
 #[cfg(attest_target = "sm_90a")]
-use crate::device::mma::mma_m16n8k8;
+use crate::device::mma::mma_m16n8k16;
 use crate::device::mma::{fma, multiply_wide};
 use crate::device::thread::thread_id;
-use crate::philox::{philox4x32_10, unit_double};
+use crate::philox::{PairPart, VectorPart, element_pair};
 use crate::sha256::{INITIAL, compress};
 
 /// Repeats a block for the literal indices 0 … 15.
@@ -25,8 +25,9 @@ macro_rules! sixteen_times {
 /// A double in [−1, 1) with a full mantissa.
 #[inline(always)]
 fn some_double(seed: u32) -> f64 {
-    let y = philox4x32_10(multiply_wide, [seed, thread_id(), 0, 0], [0, 0]);
-    unit_double(y[0], y[1])
+    let pair = PairPart::of(multiply_wide, [0; 3], 0, seed);
+    let vector = VectorPart::of(multiply_wide, [0; 3], 0, thread_id());
+    element_pair(multiply_wide, [0; 3], pair, vector).0
 }
 
 /// Stores where the sum is NaN, which it is not.
@@ -78,14 +79,20 @@ crate::kernel! {
 
 #[cfg(attest_target = "sm_90a")]
 crate::kernel! {
-    /// Sixteen chains of `mma.m16n8k8` a warp.
-    pub unsafe fn peak_m16n8k8(params: PeakParams) {
-        let a = [some_double(1), some_double(2), some_double(3), some_double(4)];
-        let b = [some_double(5), some_double(6)];
+    /// Sixteen chains of `mma.m16n8k16` a warp.
+    pub unsafe fn peak_m16n8k16(params: PeakParams) {
+        let (mut a, mut b) = ([0.0; 8], [0.0; 4]);
+        sixteen_times!(I => {
+            if I < 8 {
+                a[I & 7] = some_double(I as u32);
+            } else if I < 12 {
+                b[I & 3] = some_double(I as u32);
+            }
+        });
         let mut c = [[0.0f64; 4]; 16];
         let mut round = 0;
         while round < params.rounds {
-            sixteen_times!(I => { c[I] = mma_m16n8k8(c[I], a, b); });
+            sixteen_times!(I => { c[I] = mma_m16n8k16(c[I], a, b); });
             round += 1;
         }
         let mut sum = 0.0;

@@ -188,9 +188,9 @@ mod tests {
             no_telemetry: None,
             ceilings: vec![TargetCeilings { target: "sm_90a".to_owned(), ceilings }],
             rows: vec![
-                row("sm_90a/gemm_m16n8k8", 8, Ok(cublas)),
+                row("sm_90a/gemm_m16n8k16", 8, Ok(cublas)),
                 row("portable/gemm_fma", 8, Err("not here".to_owned())),
-                row("sm_90a/gemm_m16n8k8", 16, Err("not here".to_owned())),
+                row("sm_90a/gemm_m16n8k16", 16, Err("not here".to_owned())),
             ],
             totals: Vec::new(),
             failed: Vec::new(),
@@ -230,7 +230,7 @@ mod tests {
         assert_eq!(rows[1]["cublas"]["unavailable"], "not here");
         assert_eq!(
             (&rows[0]["sigma"], &rows[0]["variant"]),
-            (&1.23.into(), &"sm_90a/gemm_m16n8k8".into())
+            (&1.23.into(), &"sm_90a/gemm_m16n8k16".into())
         );
     }
 }

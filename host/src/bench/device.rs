@@ -5,7 +5,7 @@ use super::work::Work;
 use crate::executor::ExecError;
 use crate::executor::gpu::bench::{BenchReport, Ceiling, Subject, Total, Turns};
 use crate::executor::gpu::{GpuDevice, Target, Variant, devices, driver_version};
-use gpu_kernels::abi::{GemmKernel, PEAK_FMA, PEAK_M8N8K4, PEAK_M16N8K8};
+use gpu_kernels::abi::{GemmKernel, PEAK_FMA, PEAK_M8N8K4, PEAK_M16N8K16};
 use serde::Serialize;
 use std::path::PathBuf;
 
@@ -238,11 +238,11 @@ fn row(report: BenchReport, floor_tflops: f64) -> Row {
 
 /// The ceiling kernel of the unit that a product kernel uses.
 fn peak_of(gemm: &str) -> Option<&'static str> {
-    use gpu_kernels::abi::{GEMM_FMA, GEMM_M8N8K4, GEMM_M16N8K8};
+    use gpu_kernels::abi::{GEMM_FMA, GEMM_M8N8K4, GEMM_M16N8K16};
     let pairs: [(GemmKernel, &str); 3] = [
         (GEMM_FMA, PEAK_FMA.name),
         (GEMM_M8N8K4, PEAK_M8N8K4.name),
-        (GEMM_M16N8K8, PEAK_M16N8K8.name),
+        (GEMM_M16N8K16, PEAK_M16N8K16.name),
     ];
     pairs.into_iter().find(|(kernel, _)| kernel.name == gemm).map(|(_, peak)| peak)
 }
@@ -280,10 +280,10 @@ mod tests {
         };
         let of = |target: &str, ceilings| TargetCeilings { target: target.to_owned(), ceilings };
         let all = [
-            of("sm_90a", vec![ceiling("peak_fma", 31.0), ceiling("peak_m16n8k8", 66.0)]),
+            of("sm_90a", vec![ceiling("peak_fma", 31.0), ceiling("peak_m16n8k16", 66.0)]),
             of("a/b.ptx", vec![ceiling("peak_fma", 30.0)]),
         ];
-        assert_eq!(ceiling_of(&all, "sm_90a/gemm_m16n8k8"), Some(66.0));
+        assert_eq!(ceiling_of(&all, "sm_90a/gemm_m16n8k16"), Some(66.0));
         assert_eq!(ceiling_of(&all, "portable/gemm_fma"), Some(31.0), "of another target");
         assert_eq!(ceiling_of(&all, "a/b.ptx/gemm_fma"), Some(30.0), "a path has slashes");
         assert_eq!(ceiling_of(&all, "sm_80/gemm_m8n8k4"), None);

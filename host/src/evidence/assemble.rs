@@ -106,7 +106,7 @@ mod tests {
 
     fn done(kind: Kind, sm_tiles: SmTiles) -> LaneExecution {
         let mut more = Map::new();
-        more.insert("kernel_variant".to_owned(), json!("sm_90a/gemm_m16n8k8"));
+        more.insert("kernel_variant".to_owned(), json!("sm_90a/gemm_m16n8k16"));
         more.insert("sm_tiles".to_owned(), json!("not yours to say"));
         let facts = LaneFacts {
             kind,
@@ -137,7 +137,7 @@ mod tests {
         assert_eq!(lane.sm_monitoring, None);
         assert_eq!(lane.memory_bytes, INTEGER_MAX, "2^53 and more would be no evidence");
         let value = evidence.value();
-        assert_eq!(value["lanes"][0]["kernel_variant"], "sm_90a/gemm_m16n8k8");
+        assert_eq!(value["lanes"][0]["kernel_variant"], "sm_90a/gemm_m16n8k16");
         assert_eq!(value["lanes"][0]["elapsed_ns"], "1500000000");
         assert_eq!((&value["schema"], &value["executor"]), (&json!(1), &json!("gpu")));
     }

@@ -137,7 +137,7 @@ pub const KERNELS: [Kernel; 10] = [
         since: Target::Sm80,
     },
     Kernel {
-        name: "gemm_m16n8k8",
+        name: "gemm_m16n8k16",
         threads: 512,
         blocks_per_sm_min: Some(1),
         heat: Heat::Hot,
@@ -165,7 +165,7 @@ pub const KERNELS: [Kernel; 10] = [
         since: Target::Sm80,
     },
     Kernel {
-        name: "peak_m16n8k8",
+        name: "peak_m16n8k16",
         threads: 256,
         blocks_per_sm_min: Some(1),
         heat: Heat::Hot,
@@ -206,7 +206,7 @@ mod tests {
         assert_eq!(threads("fill"), abi::FILL_THREADS);
         assert_eq!(threads("merkle"), abi::MERKLE_THREADS);
         assert_eq!(threads("chain_step"), abi::MERKLE_THREADS);
-        for gemm in [abi::GEMM_FMA, abi::GEMM_M8N8K4, abi::GEMM_M16N8K8] {
+        for gemm in [abi::GEMM_FMA, abi::GEMM_M8N8K4, abi::GEMM_M16N8K16] {
             assert_eq!(threads(gemm.name), gemm.threads);
         }
         for peak in KERNELS.iter().filter(|kernel| kernel.name.starts_with("peak_")) {

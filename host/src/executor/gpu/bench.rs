@@ -112,7 +112,7 @@ impl Subject {
         Ok(Self { executor, telemetry })
     }
 
-    /// The kernels that run, such as "sm_90a/gemm_m16n8k8".
+    /// The kernels that run, such as "sm_90a/gemm_m16n8k16".
     pub fn variant(&self) -> Variant {
         self.executor.variant()
     }

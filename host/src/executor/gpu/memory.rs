@@ -117,7 +117,7 @@ mod tests {
             uuid: Uuid([7; 16]),
             driver: driver.to_owned(),
             ptx_digest: Digest([9; 32]),
-            kernel: "gemm_m16n8k8".to_owned(),
+            kernel: "gemm_m16n8k16".to_owned(),
         }
     }
 

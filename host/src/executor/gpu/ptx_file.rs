@@ -7,8 +7,8 @@
 //! and the checks compare what they compute.
 
 use gpu_kernels::abi::{
-    FILL_THREADS, GEMM_FMA, GEMM_M8N8K4, GEMM_M16N8K8, GemmKernel, MERKLE_THREADS, PEAK_FMA,
-    PEAK_M8N8K4, PEAK_M16N8K8, PEAK_SHA256, PEAK_THREADS,
+    FILL_THREADS, GEMM_FMA, GEMM_M8N8K4, GEMM_M16N8K16, GemmKernel, MERKLE_THREADS, PEAK_FMA,
+    PEAK_M8N8K4, PEAK_M16N8K16, PEAK_SHA256, PEAK_THREADS,
 };
 use std::fs::File;
 use std::io::{self, Read};
@@ -18,7 +18,7 @@ use std::path::{Path, PathBuf};
 pub const PTX_BYTES_MAX: u64 = 16 << 20;
 
 /// Product kernels that this program can launch, the fastest first.
-const GEMMS: [GemmKernel; 3] = [GEMM_M16N8K8, GEMM_M8N8K4, GEMM_FMA];
+const GEMMS: [GemmKernel; 3] = [GEMM_M16N8K16, GEMM_M8N8K4, GEMM_FMA];
 /// What every iteration needs besides a product kernel, and their threads.
 const SERVANTS: [(&str, u32); 3] =
     [("fill", FILL_THREADS), ("merkle", MERKLE_THREADS), ("chain_step", MERKLE_THREADS)];
@@ -180,7 +180,7 @@ fn usable(path: &Path, text: &str) -> Result<Vec<GemmKernel>, PtxFileError> {
     if gemms.is_empty() {
         return Err(incomplete(format!("any of {}", GEMMS.map(|gemm| gemm.name).join(", "))));
     }
-    let peaks = [PEAK_FMA, PEAK_M8N8K4, PEAK_M16N8K8, PEAK_SHA256];
+    let peaks = [PEAK_FMA, PEAK_M8N8K4, PEAK_M16N8K16, PEAK_SHA256];
     let known = SERVANTS
         .into_iter()
         .chain(GEMMS.map(|gemm| (gemm.name, gemm.threads)))
@@ -262,7 +262,7 @@ mod tests {
             (b"no kernels".to_vec(), "no \".visible .entry\""),
             (vec![b' '; PTX_BYTES_MAX as usize + 1], "more than 16777216 bytes"),
             (text(&WHOLE[1..]).into_bytes(), "lacks fill; it has merkle, chain_step, gemm_fma"),
-            (text(&WHOLE[..3]).into_bytes(), "lacks any of gemm_m16n8k8, gemm_m8n8k4, gemm_fma"),
+            (text(&WHOLE[..3]).into_bytes(), "lacks any of gemm_m16n8k16, gemm_m8n8k4, gemm_fma"),
             (text(&wrong_threads).into_bytes(), "blocks of 128 threads and launched with 256"),
         ];
         for (bytes, expected) in cases {

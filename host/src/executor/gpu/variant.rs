@@ -2,7 +2,7 @@
 //! Pure.
 
 use super::ptx_file::PtxFile;
-use gpu_kernels::abi::{GEMM_FMA, GEMM_M8N8K4, GEMM_M16N8K8, GemmKernel};
+use gpu_kernels::abi::{GEMM_FMA, GEMM_M8N8K4, GEMM_M16N8K16, GemmKernel};
 use gpu_kernels::ptx;
 use std::fmt;
 use std::str::FromStr;
@@ -49,7 +49,7 @@ impl Target {
         match self {
             Self::Portable => &[GEMM_FMA],
             Self::Sm80 => &[GEMM_M8N8K4, GEMM_FMA],
-            Self::Sm90a => &[GEMM_M16N8K8, GEMM_M8N8K4, GEMM_FMA],
+            Self::Sm90a => &[GEMM_M16N8K16, GEMM_M8N8K4, GEMM_FMA],
             Self::File(file) => file.gemms(),
         }
     }
@@ -81,7 +81,7 @@ impl fmt::Display for Capability {
 }
 
 /// A target and one of its product kernels. Prints and parses as
-/// "sm_90a/gemm_m16n8k8".
+/// "sm_90a/gemm_m16n8k16".
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Variant {
     /// Whose compiled kernels.
@@ -149,7 +149,7 @@ mod tests {
     #[test]
     fn hopper_tries_all_three_and_others_never_its_own() {
         // sm_90a is architecture-specific: the driver refuses it on 10.0 and 12.0.
-        let hopper = ["sm_90a/gemm_m16n8k8", "sm_80/gemm_m8n8k4", "portable/gemm_fma"];
+        let hopper = ["sm_90a/gemm_m16n8k16", "sm_80/gemm_m8n8k4", "portable/gemm_fma"];
         assert_eq!(tried(9, 0), hopper);
         for (major, minor) in [(8, 0), (8, 9), (10, 0), (12, 0)] {
             assert_eq!(tried(major, minor), hopper[1..], "{major}.{minor}");

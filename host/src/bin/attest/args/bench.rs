@@ -10,7 +10,7 @@ use std::time::Duration;
 const BENCH_EXAMPLES: &str = "\
 Examples:
   attest bench
-  attest bench --shape 4096x8 --variant sm_90a/gemm_m16n8k8
+  attest bench --shape 4096x8 --variant sm_90a/gemm_m16n8k16
   attest bench --shape 1024x1x1000 --json
   attest bench --ptx gpu-kernels/ptx-rust-cuda/sm_90a.ptx --plot speed.svg
 
@@ -35,7 +35,7 @@ pub struct Bench {
     /// Turns of each side, of which the median counts [default: 3; with --quick 1]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1000))]
     pub turns: Option<u32>,
-    /// Embedded kernels, as sm_90a/gemm_m16n8k8 [default: the fastest of each target]
+    /// Embedded kernels, as sm_90a/gemm_m16n8k16 [default: the fastest of each target]
     #[arg(long = "variant", value_name = "TARGET/KERNEL", num_args = 1..)]
     pub variants: Vec<Variant>,
     /// Also measure the kernels of these PTX files, whatever compiled them

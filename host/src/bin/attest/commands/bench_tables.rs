@@ -275,7 +275,7 @@ mod tests {
         };
         let report = BenchReport {
             device: "GPU 0 (NVIDIA H200)".to_owned(),
-            variant: "sm_90a/gemm_m16n8k8".to_owned(),
+            variant: "sm_90a/gemm_m16n8k16".to_owned(),
             dim: 4096,
             products: 8,
             device_bytes: 1,
@@ -296,14 +296,14 @@ mod tests {
             tail_share: 0.005,
         };
         let ceiling = Ceiling {
-            kernel: "peak_m16n8k8".to_owned(),
+            kernel: "peak_m16n8k16".to_owned(),
             unit: "TFLOP/s",
             turns: vec![66.2],
             median: 66.2,
             conditions: None,
         };
         let total = Total {
-            variant: "sm_90a/gemm_m16n8k8".to_owned(),
+            variant: "sm_90a/gemm_m16n8k16".to_owned(),
             dim: 1024,
             products: 1,
             iterations: 1000,
@@ -344,7 +344,7 @@ mod tests {
         for part in [
             "132 SMs at up to 1980 MHz, 150.0 GiB, driver 580.82.07",
             "132 SMs x 128 FMA x 1980 MHz = 66.9 TFLOP/s",
-            "peak_m16n8k8",
+            "peak_m16n8k16",
             "54.30",
             "56.20",
             "0.820",

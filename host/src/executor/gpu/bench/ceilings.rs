@@ -11,7 +11,7 @@ use crate::executor::gpu::launch;
 use crate::executor::{ExecError, Executor};
 use crate::protocol::plan::Shape;
 use gpu_kernels::abi::{
-    PEAK_FMA, PEAK_M8N8K4, PEAK_M16N8K8, PEAK_SHA256, PEAK_THREADS, PeakKernel,
+    PEAK_FMA, PEAK_M8N8K4, PEAK_M16N8K16, PEAK_SHA256, PEAK_THREADS, PeakKernel,
 };
 use serde::Serialize;
 use std::time::{Duration, Instant};
@@ -64,7 +64,7 @@ pub(super) fn ceilings(
     prepare(gpu, kernels, lane)?;
     let lane = &*lane;
     let mut probes = Vec::new();
-    for peak in [PEAK_FMA, PEAK_M8N8K4, PEAK_M16N8K8, PEAK_SHA256] {
+    for peak in [PEAK_FMA, PEAK_M8N8K4, PEAK_M16N8K16, PEAK_SHA256] {
         if let Some(kernel) = kernels.peak(gpu, &peak)? {
             probes.push(Probe::new(gpu, kernel, peak, sm_count)?);
         }
@@ -148,11 +148,11 @@ mod tests {
 
     #[test]
     fn amounts_over_milliseconds_are_in_their_units() {
-        // A warp's m16n8k8: 1024 multiply-adds, 16 of them a round.
-        let (per_ms, unit) = per_warp_round(&PEAK_M16N8K8);
-        assert_eq!((per_ms, unit), (32_768.0 / 1e9, "TFLOP/s"));
-        // 132 SMs, 8 warps, 2·10⁶ rounds in a second: 69 TFLOP/s.
-        let tflops = per_ms * 132.0 * 8.0 * 2e6 / 1e3;
+        // A warp's m16n8k16: 2048 multiply-adds, 16 of them a round.
+        let (per_ms, unit) = per_warp_round(&PEAK_M16N8K16);
+        assert_eq!((per_ms, unit), (65_536.0 / 1e9, "TFLOP/s"));
+        // 132 SMs, 8 warps, 10⁶ rounds in a second: 69 TFLOP/s.
+        let tflops = per_ms * 132.0 * 8.0 * 1e6 / 1e3;
         assert!((tflops - 69.2).abs() < 0.1, "{tflops}");
         // 32 blocks a warp and round: 10⁶ warp rounds in 1 ms are 32 Gblock/s.
         let (per_ms, unit) = per_warp_round(&PEAK_SHA256);

@@ -20,7 +20,7 @@ pub struct Side {
 pub struct BenchReport {
     /// The device.
     pub device: String,
-    /// The kernels, such as "sm_90a/gemm_m16n8k8".
+    /// The kernels, such as "sm_90a/gemm_m16n8k16".
     pub variant: String,
     /// n.
     pub dim: u32,
@@ -120,7 +120,7 @@ mod tests {
             Side { turns_tflops: vec![50.0, 52.0, 51.0], median_tflops: 51.0, conditions: None };
         let report = BenchReport {
             device: "GPU 0 (NVIDIA H200)".into(),
-            variant: "sm_90a/gemm_m16n8k8".into(),
+            variant: "sm_90a/gemm_m16n8k16".into(),
             dim: 4096,
             products: 8,
             device_bytes: 1,

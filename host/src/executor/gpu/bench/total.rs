@@ -18,7 +18,7 @@ const SYNC_INTERVAL: u32 = 10;
 /// How long so many iterations take.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Total {
-    /// The kernels, such as "sm_90a/gemm_m16n8k8".
+    /// The kernels, such as "sm_90a/gemm_m16n8k16".
     pub variant: String,
     /// n.
     pub dim: u32,

@@ -1,7 +1,7 @@
 //! Plans over the whole range of shapes and memory sizes.
 
 use super::*;
-use gpu_kernels::abi::{GEMM_FMA, GEMM_M16N8K8};
+use gpu_kernels::abi::{GEMM_FMA, GEMM_M16N8K16};
 use proptest::prelude::*;
 
 const GIB: u64 = 1 << 30;
@@ -11,7 +11,7 @@ fn input(dim: u32, products: u32, free_bytes: u64) -> PlanInput {
         shape: Shape { dim, products },
         free_bytes,
         sm_count: 132,
-        gemm: GEMM_M16N8K8,
+        gemm: GEMM_M16N8K16,
         chunk_products_max: None,
         ring_slots_max: None,
     }
@@ -70,9 +70,9 @@ fn what_does_not_fit_is_told_with_numbers() {
 fn only_persistent_kernels_have_scratch() {
     let plan = |gemm| LaunchPlan::new(&PlanInput { gemm, ..input(1024, 1, GIB) }).unwrap();
     assert_eq!(plan(GEMM_FMA).bytes.scratch, 0);
-    assert_eq!(plan(GEMM_M16N8K8).bytes.scratch, 132 * GEMM_SCRATCH_BYTES_PER_BLOCK);
+    assert_eq!(plan(GEMM_M16N8K16).bytes.scratch, 132 * GEMM_SCRATCH_BYTES_PER_BLOCK);
     // 16 tiles for 132 SMs: at most four blocks a tile, not a block an SM.
-    assert_eq!((gemm_grid(&GEMM_M16N8K8, 132, 16), gemm_grid(&GEMM_M16N8K8, 132, 64)), (64, 132));
+    assert_eq!((gemm_grid(&GEMM_M16N8K16, 132, 16), gemm_grid(&GEMM_M16N8K16, 132, 64)), (64, 132));
     assert_eq!(gemm_grid(&GEMM_FMA, 132, 1024), 1024);
 }
 

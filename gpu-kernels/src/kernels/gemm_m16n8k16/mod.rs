@@ -1,4 +1,4 @@
-//! `gemm_m16n8k8`: the product on Hopper's FP64 tensor cores, with hashing
+//! `gemm_m16n8k16`: the product on Hopper's FP64 tensor cores, with hashing
 //! beside it. One block per SM, persistent over tiles: eight warps multiply
 //! (each 64×32), four hash, one feeds. Both panels arrive by bulk copies, three
 //! stages of 32 inner indices deep; a finished tile goes through a scratch of
@@ -14,7 +14,7 @@ mod hash;
 mod multiply;
 
 use crate::abi::{
-    GEMM_M16N8K8, GEMM_PART_BYTES, GEMM_SCRATCH_BYTES_PER_BLOCK, GEMM_SPLIT_MAX, GemmParams,
+    GEMM_M16N8K16, GEMM_PART_BYTES, GEMM_SCRATCH_BYTES_PER_BLOCK, GEMM_SPLIT_MAX, GemmParams,
     TileSchedule, raster,
 };
 use crate::device::async_copy::{
@@ -59,10 +59,10 @@ const PROGRESS_AT: u32 = SHARE_AT + 16;
 const SHARED_END: u32 = PROGRESS_AT + 16;
 
 const _: () = assert!(
-    GEMM_M16N8K8.threads == (FEEDER_WARP + 4) * 32,
+    GEMM_M16N8K16.threads == (FEEDER_WARP + 4) * 32,
     "two multiplying warpgroups, one hashing, and the feeding warp's"
 );
-const _: () = assert!(GEMM_M16N8K8.shared_bytes >= SHARED_END, "the shared-memory map must fit");
+const _: () = assert!(GEMM_M16N8K16.shared_bytes >= SHARED_END, "the shared-memory map must fit");
 const _: () = assert!(
     MULTIPLIER_WARPS * 32 * MULTIPLIER_REGISTERS
         + HASHER_THREADS * HASHER_REGISTERS
@@ -146,7 +146,7 @@ impl Share {
 
 crate::kernel! {
     /// Entry point; parameters and launch in [`GemmParams`].
-    pub unsafe fn gemm_m16n8k8(params: GemmParams) {
+    pub unsafe fn gemm_m16n8k16(params: GemmParams) {
         // Ids.
         let thread = thread_id();
         let warp = thread >> 5;

@@ -7,8 +7,8 @@ use super::{
 use crate::abi::GemmParams;
 use crate::device::async_copy::{barrier_arrive, barrier_wait};
 use crate::device::memory::{load_shared_f64x2, store_global_f64x2};
-use crate::device::mma::mma_m16n8k8;
-use crate::device::thread::thread_id;
+use crate::device::mma::mma_m16n8k16;
+use crate::device::thread::{thread_id, warp_barrier};
 use crate::tile::word_in_chunk;
 
 /// Stage and parity of the pipeline, the same in all warps.
@@ -83,8 +83,7 @@ pub unsafe fn run(params: &GemmParams, share: Share, shared: u32) {
 }
 
 /// Multiplies one tile or part: `BLOCKS` blocks of sixteen rows by 32 columns a
-/// warp. B's fragments of eight inner indices are read while the eight before
-/// them are multiplied.
+/// warp.
 ///
 /// # Safety
 /// - As for [`run`].
@@ -100,86 +99,78 @@ unsafe fn item<const BLOCKS: usize>(
     let mut c = [0.0f64; 64];
     // SAFETY: the caller's.
     unsafe {
-        barrier_wait(shared + FULL_AT + stage * 8, parity);
-        let mut fragments = load_columns(place.b_at + stage * STAGE_BYTES);
         while left > 0 {
+            barrier_wait(shared + FULL_AT + stage * 8, parity);
             let (a_at, b_at) = (place.a_at + stage * STAGE_BYTES, place.b_at + stage * STAGE_BYTES);
-            let empty = shared + EMPTY_AT + stage * 8;
-            macro_rules! run {
-                ($run:literal, $ahead:expr) => {
-                    let ahead = $ahead;
-                    multiply_eight::<BLOCKS>(&mut c, fragments, a_at + $run * RUN_BYTES);
-                    fragments = ahead;
-                };
-            }
-            run!(0, load_columns(b_at + RUN_BYTES));
-            run!(1, load_columns(b_at + 2 * RUN_BYTES));
-            run!(2, load_columns(b_at + 3 * RUN_BYTES));
+            multiply_sixteen::<BLOCKS>(&mut c, a_at, b_at);
+            multiply_sixteen::<BLOCKS>(&mut c, a_at + 2 * RUN_BYTES, b_at + 2 * RUN_BYTES);
+            barrier_arrive(shared + EMPTY_AT + stage * 8);
             stage += 1;
             if stage == STAGES {
                 stage = 0;
                 parity ^= 1;
             }
             left -= 1;
-            run!(3, {
-                let mut ahead = fragments;
-                if left > 0 {
-                    barrier_wait(shared + FULL_AT + stage * 8, parity);
-                    ahead = load_columns(place.b_at + stage * STAGE_BYTES);
-                }
-                ahead
-            });
-            barrier_arrive(empty);
         }
     }
     *position = Position { stage, parity };
     c
 }
 
-/// B's fragments of 32 columns and eight inner indices.
+/// B's fragment of eight columns and sixteen inner indices.
 ///
 /// # Safety
-/// - `at` is this lane's word of the warp's first chunk; the next eight columns
-///   follow 512 bytes later.
+/// - `at` is this lane's word of the columns' chunk; the next eight inner
+///   indices follow a run later.
 #[inline(always)]
-unsafe fn load_columns(at: u32) -> [[f64; 2]; 4] {
+unsafe fn load_columns(at: u32) -> [f64; 4] {
     // SAFETY: the caller's.
-    unsafe {
-        let (b00, b01) = load_shared_f64x2(at);
-        let (b10, b11) = load_shared_f64x2(at + 512);
-        let (b20, b21) = load_shared_f64x2(at + 1024);
-        let (b30, b31) = load_shared_f64x2(at + 1536);
-        [[b00, b01], [b10, b11], [b20, b21], [b30, b31]]
-    }
+    let ((b0, b1), (b2, b3)) =
+        unsafe { (load_shared_f64x2(at), load_shared_f64x2(at + RUN_BYTES)) };
+    [b0, b1, b2, b3]
 }
 
-/// A's fragment of sixteen rows and eight inner indices.
+/// A's fragment of sixteen rows and sixteen inner indices.
 ///
 /// # Safety
-/// - The next four inner indices follow 512 bytes after `at`.
+/// - The next four inner indices follow 512 bytes after `at`, the next eight a
+///   run later.
 #[inline(always)]
-unsafe fn load_rows(at: u32) -> [f64; 4] {
+unsafe fn load_rows(at: u32) -> [f64; 8] {
     // SAFETY: the caller's.
-    let ((a0, a1), (a2, a3)) = unsafe { (load_shared_f64x2(at), load_shared_f64x2(at + 512)) };
-    [a0, a1, a2, a3]
+    let ((a0, a1), (a2, a3), (a4, a5), (a6, a7)) = unsafe {
+        (
+            load_shared_f64x2(at),
+            load_shared_f64x2(at + 512),
+            load_shared_f64x2(at + RUN_BYTES),
+            load_shared_f64x2(at + RUN_BYTES + 512),
+        )
+    };
+    [a0, a1, a2, a3, a4, a5, a6, a7]
 }
 
-/// Eight inner indices: 4·`BLOCKS` products of 16×8 by 8×8.
+/// Sixteen inner indices: 4·`BLOCKS` products of 16×16 by 16×8.
+///
+/// The warp's barriers cost nothing and keep the assembler from reading all of A
+/// at once, for which there are no registers. As it is, a block of A is read while
+/// the one before it is multiplied, and B's columns as soon as those before them
+/// are used up.
 ///
 /// # Safety
-/// - `b` are the warp's columns; `a_at` is this lane's word of its first rows,
-///   and the next sixteen rows follow 1 KiB later.
+/// - `b_at` is this lane's word of the warp's first columns, and the next eight
+///   columns follow 512 bytes later; `a_at` is its word of the first rows, and
+///   the next sixteen rows follow 1 KiB later.
 #[inline(always)]
-unsafe fn multiply_eight<const BLOCKS: usize>(c: &mut [f64; 64], b: [[f64; 2]; 4], a_at: u32) {
+unsafe fn multiply_sixteen<const BLOCKS: usize>(c: &mut [f64; 64], a_at: u32, b_at: u32) {
     // Rows γ of an m16 block are rows a = 2r of the leaf, rows γ+8 a = 2r+1.
     macro_rules! block {
-        ($r:literal, $n:literal, $a:ident) => {
+        ($r:literal, $n:literal, $a:ident, $b:ident) => {
             [
                 c[$r * 16 + $n * 2],
                 c[$r * 16 + $n * 2 + 1],
                 c[$r * 16 + 8 + $n * 2],
                 c[$r * 16 + 8 + $n * 2 + 1],
-            ] = mma_m16n8k8(
+            ] = mma_m16n8k16(
                 [
                     c[$r * 16 + $n * 2],
                     c[$r * 16 + $n * 2 + 1],
@@ -187,36 +178,42 @@ unsafe fn multiply_eight<const BLOCKS: usize>(c: &mut [f64; 64], b: [[f64; 2]; 4
                     c[$r * 16 + 8 + $n * 2 + 1],
                 ],
                 $a,
-                b[$n],
+                $b,
             );
-        };
-    }
-    macro_rules! row {
-        ($r:literal, $a:ident) => {
-            block!($r, 0, $a);
-            block!($r, 1, $a);
-            block!($r, 2, $a);
-            block!($r, 3, $a);
         };
     }
     // SAFETY: the caller's.
     unsafe {
         let a0 = load_rows(a_at);
-        if BLOCKS == 1 {
-            row!(0, a0);
-            return;
+        let b0 = load_columns(b_at);
+        let b1 = load_columns(b_at + 512);
+        let b2 = load_columns(b_at + 1024);
+        let b3 = load_columns(b_at + 1536);
+        macro_rules! row {
+            ($r:literal, $a:ident) => {
+                block!($r, 0, $a, b0);
+                block!($r, 1, $a, b1);
+                block!($r, 2, $a, b2);
+                block!($r, 3, $a, b3);
+            };
         }
-        let a1 = load_rows(a_at + 1024);
         row!(0, a0);
-        if BLOCKS == 2 {
-            row!(1, a1);
+        if BLOCKS == 1 {
             return;
         }
-        let a2 = load_rows(a_at + 2048);
+        warp_barrier();
+        let a1 = load_rows(a_at + 1024);
         row!(1, a1);
-        let a3 = load_rows(a_at + 3072);
+        if BLOCKS == 2 {
+            return;
+        }
+        warp_barrier();
+        let a2 = load_rows(a_at + 2048);
         row!(2, a2);
+        warp_barrier();
+        let a3 = load_rows(a_at + 3072);
         row!(3, a3);
+        warp_barrier();
     }
 }
 
