@@ -1,6 +1,6 @@
 //! The commands that need no prepared input.
 
-use crate::{COULD_NOT_RUN, Example, OK, REJECTED, run, run_with_input, vectors};
+use crate::{COULD_NOT_RUN, Example, Finished, OK, REJECTED, attest, run, run_with_input, vectors};
 use serde_json::Value;
 
 #[test]
@@ -20,6 +20,35 @@ fn detect_succeeds_with_and_without_a_gpu() {
     assert!(!said.trim().is_empty());
     let json = run(["detect", "--json"]).expect(OK).stdout;
     serde_json::from_str::<Value>(&json).expect("JSON");
+}
+
+#[test]
+fn a_missing_gpu_is_an_error_where_it_is_expected() {
+    // The list is printed all the same: it shows which one is missing.
+    let missing = run(["detect", "--json", "--gpu-count", "4096"]).expect(COULD_NOT_RUN);
+    let missing = missing.says("4096 GPUs are expected and there are");
+    serde_json::from_str::<Value>(&missing.stdout).expect("JSON");
+    let token = run(["challenge", "--dim", "128", "--iterations", "2"]).expect(OK).stdout;
+    let execute = ["run", "--challenge", token.trim_end()];
+    let by_flag = run(execute.iter().chain(&["--gpu-count", "4096"])).expect(COULD_NOT_RUN);
+    by_flag.says("--gpu-count, GPU_COUNT").printed_nothing();
+    let with_variable = |value: &str, args: &[&str]| {
+        let mut command = attest();
+        command.args(execute).args(args).env("GPU_COUNT", value);
+        Finished::of(command.output().expect("attest starts"))
+    };
+    with_variable("4096", &[]).expect(COULD_NOT_RUN).says("4096 GPUs").printed_nothing();
+    with_variable("none", &[]).expect(COULD_NOT_RUN).says("--gpu-count").printed_nothing();
+    // The CPU was asked for, and no driver is.
+    with_variable("4096", &["--executor", "cpu"]).expect(OK);
+}
+
+#[test]
+fn bandwidths_are_measured_where_there_is_something_to_measure() {
+    let json = run(["detect", "--json", "--measure"]).expect(OK).stdout;
+    let json: Value = serde_json::from_str(&json).expect("JSON");
+    let devices = json["cuda"]["devices"].as_array().map_or(0, Vec::len);
+    assert_eq!(json["bandwidth"]["devices"].as_array().map_or(0, Vec::len), devices, "{json}");
 }
 
 #[test]

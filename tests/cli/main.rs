@@ -9,6 +9,7 @@ mod challenge;
 mod commands;
 mod floods;
 mod ledger;
+mod policy;
 mod round_trip;
 mod signals;
 
@@ -72,7 +73,9 @@ impl Finished {
 /// The binary, with an environment that doesn't depend on who tests.
 fn attest() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_attest"));
-    command.env_remove("RUST_LOG").env_remove("NO_COLOR").env_remove("ATTEST_LEDGER");
+    for name in ["RUST_LOG", "NO_COLOR", "ATTEST_LEDGER", "GPU_COUNT"] {
+        command.env_remove(name);
+    }
     command.stdin(Stdio::null());
     command
 }

@@ -14,7 +14,8 @@ const INVENTED: u64 = 8;
 
 fn attest() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_attest"));
-    command.env_remove("RUST_LOG").env_remove("LD_PRELOAD").env_remove("LD_LIBRARY_PATH");
+    command.env_remove("RUST_LOG").env_remove("GPU_COUNT");
+    command.env_remove("LD_PRELOAD").env_remove("LD_LIBRARY_PATH");
     command.stdin(Stdio::null());
     command
 }
@@ -70,6 +71,15 @@ fn a_library_in_the_search_path_is_caught() {
     let cuda = cuda_devices(&json);
     let expected = format!("NVML lists {claimed} devices, the CUDA driver {cuda}");
     assert_eq!(findings(&json, "device-count"), [expected.as_str()]);
+    // One card told again and again has one serial number.
+    let serials = findings(&json, "serial-listed-twice");
+    let expected_serials = format!("{claimed} devices have the serial number 1650123456789: ");
+    assert!(serials.len() == 1 && serials[0].starts_with(&expected_serials), "{serials:?}");
+    // Claims without measure and without sense take neither memory nor the program down.
+    let device = &json["nvml"]["devices"][0];
+    assert_eq!(device["computing"]["others"], u32::MAX);
+    assert!(device.get("ecc").is_none() && device["unknown"]["ecc"].is_string(), "{device}");
+    assert!(device["unknown"]["power_mw"].as_str().unwrap().contains("symbol"), "{device}");
     // Where it came from, for everyone to look at.
     let libraries = json["process"]["libraries"].as_array().unwrap();
     let path = path.canonicalize().unwrap();

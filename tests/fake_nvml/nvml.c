@@ -47,3 +47,25 @@ int nvmlDeviceGetPciInfo_v3(void *device, PciInfo *info) {
     snprintf(info->bus_id, sizeof info->bus_id, "00000000:%02X:00.0", info->bus);
     return 0;
 }
+
+/* One board's number for all of them: the same card, told again and again. */
+int nvmlDeviceGetSerial(void *device, char *text, unsigned length) {
+    (void)device;
+    snprintf(text, length, "1650123456789");
+    return 0;
+}
+
+/* Four billion tenants: nobody may reserve memory for them. */
+int nvmlDeviceGetComputeRunningProcesses_v3(void *device, unsigned *count, void *list) {
+    (void)device;
+    (void)list;
+    *count = 0xffffffff;
+    return 7; /* NVML_ERROR_INSUFFICIENT_SIZE */
+}
+
+/* Nonsense where a switch is expected: neither on nor off. */
+int nvmlDeviceGetEccMode(void *device, unsigned *current, unsigned *pending) {
+    (void)device;
+    *current = *pending = 77;
+    return 0;
+}

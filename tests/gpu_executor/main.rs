@@ -452,8 +452,7 @@ fn a_challenge_runs_alike_on_gpu_and_cpu_and_its_evidence_fits() {
             let cpu = on(Box::new(CpuExecutor::new(CpuOptions { uuid: Some(device.uuid) })));
             assert_eq!(gpu.lanes[0].roots, cpu.lanes[0].roots, "{name}");
             assert_eq!(gpu.lanes[0].states, cpu.lanes[0].states, "{name}");
-            let evidence =
-                attest::evidence::assemble(&gpu, &attest::evidence::inventory()).unwrap();
+            let evidence = attest::evidence::assemble(&gpu, &machine::observed()).unwrap();
             let what = String::from_utf8_lossy(evidence.canonical());
             evidence
                 .agrees_with(&challenge, &[device.uuid])

@@ -35,7 +35,7 @@ where
 async fn an_honest_one_passes_beside_them() {
     let ledger = Recording::new();
     let ended = session_with(impatient(&ledger), async |mut peer| {
-        let (answer, coin) = peer.to_coin().await;
+        let (answer, coin) = peer.reach_coin().await;
         peer.send(answer.openings_line(coin)).await;
         let Some(FromValidator::Verdict(verdict)) = peer.next().await else { panic!() };
         assert_eq!(verdict.outcome, VerdictOutcome::Verified);
@@ -65,7 +65,7 @@ async fn stalled() {
     .await;
     // After the coin: accepted, settled, and no second try.
     let (_, ledger) = rejected("stalled", async |mut peer| {
-        peer.to_coin().await;
+        peer.reach_coin().await;
         peer.linger().await;
     })
     .await;
@@ -115,7 +115,7 @@ async fn closed_early() {
     })
     .await;
     let (_, ledger) = rejected("closed-early", async |mut peer| {
-        peer.to_coin().await;
+        peer.reach_coin().await;
         peer.close().await;
         peer.linger().await;
     })
@@ -137,7 +137,7 @@ async fn closed_early() {
 async fn who_has_answered_need_not_wait() {
     let ledger = Recording::new();
     let ended = session_with(impatient(&ledger), async |mut peer| {
-        let (answer, coin) = peer.to_coin().await;
+        let (answer, coin) = peer.reach_coin().await;
         peer.send(answer.openings_line(coin)).await;
         peer.close().await;
     })
@@ -156,14 +156,14 @@ async fn answered_twice() {
     .await;
     assert_eq!(ledger.steps().iter().filter(|step| **step == "accept").count(), 1);
     rejected("answered-twice", async |mut peer| {
-        let (answer, coin) = peer.to_coin().await;
+        let (answer, coin) = peer.reach_coin().await;
         peer.send(answer.commitment_line()).await;
         peer.send(answer.openings_line(coin)).await;
         peer.linger().await;
     })
     .await;
     rejected("answered-twice", async |mut peer| {
-        let (answer, coin) = peer.to_coin().await;
+        let (answer, coin) = peer.reach_coin().await;
         peer.send([answer.openings_line(coin), answer.openings_line(coin)].concat()).await;
         peer.linger().await;
     })
@@ -229,7 +229,7 @@ async fn malformed_commitments_and_openings_are_named_as_results_are() {
         .await;
     }
     let (ended, _) = rejected("malformed", async |mut peer| {
-        peer.to_coin().await;
+        peer.reach_coin().await;
         peer.line(r#"{"message":"openings","openings":[]}"#).await;
         peer.linger().await;
     })
@@ -256,7 +256,7 @@ async fn message_too_long() {
     })
     .await;
     rejected("message-too-long", async |mut peer| {
-        peer.to_coin().await;
+        peer.reach_coin().await;
         peer.send("{\"message\":\"openings\",").await;
         peer.send(vec![b' '; 64 << 10]).await;
         peer.linger().await;
@@ -345,7 +345,7 @@ async fn a_commitment_without_the_miners_signature_is_not_accepted() {
 async fn what_is_swapped_after_the_coin_is_seen() {
     for (code, step) in [("session-mismatch", 2), ("coin-mismatch", 2), ("coin-missing", 2)] {
         let (ended, _) = rejected(code, async |mut peer| {
-            let (answer, coin) = peer.to_coin().await;
+            let (answer, coin) = peer.reach_coin().await;
             let mut result = answer.result(Some(coin));
             match code {
                 "session-mismatch" => result.commitment.0[0] ^= 1,
@@ -386,7 +386,7 @@ async fn a_ledger_that_fails_is_no_verdict_and_no_coin() {
     // A verdict that is not on record is none.
     let ledger = Recording::failing_at("settle");
     let ended = session_with(impatient(&ledger), async |mut peer| {
-        let (answer, coin) = peer.to_coin().await;
+        let (answer, coin) = peer.reach_coin().await;
         peer.send(answer.openings_line(coin)).await;
         let Some(FromValidator::Verdict(verdict)) = peer.next().await else { panic!() };
         assert_eq!(verdict.outcome, VerdictOutcome::CouldNotRun);

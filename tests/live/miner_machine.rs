@@ -77,11 +77,11 @@ proptest! {
         };
         look(session.handle(now, Event::Start));
         // As far as wanted the right way, then anything.
-        for index in 0..right {
+        for (index, line) in lines.iter().take(right).enumerate() {
             if index == 3 {
                 look(session.handle(now, Event::Committed(Ok(b"{}\n".to_vec()))));
             }
-            look(session.handle(now, Event::Bytes(&lines[index])));
+            look(session.handle(now, Event::Bytes(line)));
         }
         let own = || OwnFault("no\nno".into());
         for step in steps {

@@ -110,7 +110,7 @@ impl Peer {
     }
 
     /// All the way to the coin, honestly.
-    pub async fn to_coin(&mut self) -> (Answer, Digest) {
+    pub async fn reach_coin(&mut self) -> (Answer, Digest) {
         self.greet(None).await;
         let answer = Answer::of(&self.challenge().await, None);
         self.send(answer.commitment_line()).await;

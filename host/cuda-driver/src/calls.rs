@@ -103,6 +103,10 @@ calls! {
     cuDeviceGetPCIBusId(text: *mut c_char, length: i32, device: i32);
     /// Whether `device` can address `peer`'s memory.
     cuDeviceCanAccessPeer(able: *mut i32, device: i32, peer: i32);
+    /// Lets the current context address memory of another.
+    cuCtxEnablePeerAccess(peer: Handle, flags: u32);
+    /// Takes back what [`cuCtxEnablePeerAccess`] gave.
+    cuCtxDisablePeerAccess(peer: Handle);
     /// How the primary context of a device waits, for the next who creates it.
     cuDevicePrimaryCtxSetFlags_v2(device: i32, flags: u32);
     /// Bytes free and in all on the current context's device.
@@ -117,6 +121,9 @@ calls! {
     cuMemcpyDtoHAsync_v2(to: *mut c_void, from: DevicePtr, bytes: usize, stream: Handle);
     /// Copies on the device, in stream order.
     cuMemcpyDtoDAsync_v2(to: DevicePtr, from: DevicePtr, bytes: usize, stream: Handle);
+    /// Copies between devices, in stream order: directly where one may address the
+    /// other, through the host otherwise.
+    cuMemcpyPeerAsync(to: DevicePtr, to_context: Handle, from: DevicePtr, from_context: Handle, bytes: usize, stream: Handle);
     /// Fills device memory with one byte, in stream order.
     cuMemsetD8Async(to: DevicePtr, byte: u8, bytes: usize, stream: Handle);
     /// Loads PTX (zero-terminated) or a cubin, with options for the JIT compiler.

@@ -1,16 +1,18 @@
-//! Comparing what the CUDA driver, NVML, the kernel driver's files and this
-//! process say.
+//! Comparing what the CUDA driver, NVML, the kernel driver's files, the PCI bus
+//! and this process say.
 //!
 //! Guarantees: plain data in, findings out; at most [`FINDINGS_MAX`].
 //! Deliberately lacks: findings from what is absent. A sandbox may hide NVML or
 //! /proc/driver/nvidia, and the CUDA driver may see fewer of the kernel's devices.
 
 use super::finding::{Code, Finding};
-use super::inventory::{CudaView, DeviceEntry, Inventory};
+use super::inventory::{CudaView, DeviceEntry, Inventory, uuid_text};
 use super::kernel::{FOLDER, KernelDevice, KernelView};
 use super::mounts;
 use super::nvml::{NvmlDevice, NvmlView, normal_pci_id};
+use super::pci::{PciDevice, PciView};
 use super::process::{CUDA_LIBRARY, FileState, NVML_LIBRARY, ProcessView};
+use crate::executor::gpu::names_mig_instance;
 use crate::executor::{Kind, LaneFacts};
 
 /// Most findings of one machine.
@@ -26,15 +28,12 @@ struct Seen<'a> {
 }
 
 /// Everything that does not fit together.
-pub fn findings(
-    cuda: &CudaView,
-    nvml: &NvmlView,
-    kernel: &KernelView,
-    process: &ProcessView,
-) -> Vec<Finding> {
+pub fn findings(found: &Inventory) -> Vec<Finding> {
+    let Inventory { cuda, nvml, kernel, pci, process, .. } = found;
     let cuda_seen: Vec<_> = cuda.devices().iter().map(Seen::by_cuda).collect();
     let nvml_seen: Vec<_> = nvml.devices().iter().map(Seen::by_nvml).collect();
     let kernel_seen: Vec<_> = kernel.devices().iter().map(Seen::by_kernel).collect();
+    let pci_seen: Vec<_> = pci.devices().iter().map(Seen::by_pci).collect();
     let mut findings = Vec::new();
     findings.extend(device_count(cuda, nvml, process));
     for seen in [&cuda_seen, &nvml_seen, &kernel_seen] {
@@ -43,7 +42,7 @@ pub fn findings(
     // A MIG instance differs from the whole device that the others describe.
     let is_whole = |seen: &&Seen<'_>| {
         let mig = seen.pci_id.and_then(|pci_id| nvml.device_at(pci_id)).and_then(|d| d.mig);
-        mig != Some(true) && !seen.name.is_some_and(|name| name.contains(" MIG "))
+        mig != Some(true) && !seen.name.is_some_and(names_mig_instance)
     };
     if matches!(nvml, NvmlView::Loaded { .. }) {
         compare(&cuda_seen, &nvml_seen, "NVML", is_whole, &mut findings);
@@ -52,7 +51,13 @@ pub fn findings(
         compare(&cuda_seen, &kernel_seen, "the kernel driver", is_whole, &mut findings);
         compare(&nvml_seen, &kernel_seen, "the kernel driver", |_| true, &mut findings);
     }
+    if matches!(pci, PciView::Loaded { .. }) {
+        // A device can only be at a place that the bus has; the bus may have more.
+        compare(&cuda_seen, &pci_seen, BUS, is_whole, &mut findings);
+        compare(&nvml_seen, &pci_seen, BUS, |_| true, &mut findings);
+    }
     findings.extend(driver_version(nvml, kernel));
+    of_devices::findings(found, &mut findings);
     of_process(cuda, nvml, process, &mut findings);
     for device in kernel.devices() {
         let path = format!("{FOLDER}/gpus/{}/information", device.pci_id);
@@ -62,21 +67,21 @@ pub fn findings(
     findings
 }
 
-/// GPU lanes of a run whose device the CUDA driver does not list.
+/// GPU lanes of a run whose device the CUDA driver does not list, and devices
+/// that other processes use; without lanes this process uses none.
 pub fn of_lanes(inventory: &Inventory, lanes: &[LaneFacts]) -> Vec<Finding> {
-    let listed = |lane: &LaneFacts| {
-        let uuid = super::inventory::uuid_text(&lane.uuid);
-        inventory.devices().iter().any(|device| device.uuid == uuid)
+    let is = |lane: &LaneFacts, uuid: &str| {
+        lane.kind == Kind::Gpu
+            && ["GPU", "MIG"].iter().any(|kind| uuid_text(kind, &lane.uuid) == uuid)
     };
+    let listed = |lane| inventory.devices().iter().any(|device| is(lane, &device.uuid));
     let gpus = lanes.iter().enumerate().filter(|(_, lane)| lane.kind == Kind::Gpu);
-    gpus.filter(|(_, lane)| !listed(lane))
-        .map(|(g, lane)| {
-            let text =
-                format!("lane {g} ran on {}, which the CUDA driver does not list", lane.uuid);
-            Finding::new(Code::LaneUnlisted, text)
-        })
-        .take(FINDINGS_MAX)
-        .collect()
+    let unlisted = gpus.filter(|(_, lane)| !listed(lane)).map(|(g, lane)| {
+        let text = format!("lane {g} ran on {}, which the CUDA driver does not list", lane.uuid);
+        Finding::new(Code::LaneUnlisted, text)
+    });
+    let shared = of_devices::shared(inventory, |uuid| lanes.iter().any(|lane| is(lane, uuid)));
+    unlisted.chain(shared).take(FINDINGS_MAX).collect()
 }
 
 fn device_count(cuda: &CudaView, nvml: &NvmlView, process: &ProcessView) -> Option<Finding> {
@@ -208,6 +213,8 @@ fn of_process(
 
 /// The CUDA driver, as a source.
 const CUDA: &str = "the CUDA driver";
+/// The PCI bus, as a source.
+const BUS: &str = "the PCI bus";
 
 impl<'a> Seen<'a> {
     fn by_cuda(device: &'a DeviceEntry) -> Self {
@@ -240,10 +247,17 @@ impl<'a> Seen<'a> {
         }
     }
 
+    fn by_pci(device: &'a PciDevice) -> Self {
+        let pci_id = Some(&*device.pci_id);
+        Self { source: BUS, pci_id, uuid: None, name: None, memory_bytes: None }
+    }
+
     fn place(&self) -> Option<[u32; 4]> {
         self.pci_id.and_then(normal_pci_id)
     }
 }
+
+mod of_devices;
 
 #[cfg(test)]
 #[path = "cross_check_tests.rs"]

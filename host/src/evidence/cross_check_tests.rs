@@ -1,7 +1,9 @@
 //! Every kind of finding, and silence where all is well.
 
 use super::*;
-use crate::evidence::examples::{cuda, device, managed, nvml};
+use crate::evidence::examples::{absent, cuda, device, managed, nvml};
+use crate::evidence::inventory::MigEntry;
+use crate::evidence::nvml::Computing;
 use crate::evidence::process::MappedLibrary;
 use crate::protocol::digest::Uuid;
 use serde_json::Map;
@@ -11,6 +13,7 @@ struct Machine {
     cuda: Vec<DeviceEntry>,
     nvml: Vec<NvmlDevice>,
     kernel: Vec<KernelDevice>,
+    pci: Vec<PciDevice>,
     process: ProcessView,
 }
 
@@ -23,6 +26,12 @@ impl Machine {
             uuid: Some(device.uuid.clone()),
             vbios_version: None,
         };
+        let on_bus = |device: &DeviceEntry| PciDevice {
+            pci_id: device.pci_id.clone(),
+            device_id: "233510de".to_owned(),
+            subsystem_id: Some("18be10de".to_owned()),
+            ..PciDevice::default()
+        };
         let library = |name: &str| MappedLibrary {
             path: format!("/usr/lib/x86_64-linux-gnu/{name}.580.82.07"),
             file: FileState::Present,
@@ -31,6 +40,7 @@ impl Machine {
         Self {
             nvml: devices.iter().map(managed).collect(),
             kernel: devices.iter().map(kernel).collect(),
+            pci: devices.iter().map(on_bus).collect(),
             cuda: devices.to_vec(),
             process: ProcessView {
                 libraries: vec![library("libcuda.so"), library("libnvidia-ml.so")],
@@ -44,7 +54,9 @@ impl Machine {
     fn findings(&self) -> Vec<Finding> {
         let version = Some("580.82.07".to_owned());
         let kernel = KernelView::Loaded { version, devices: self.kernel.clone() };
-        findings(&cuda(self.cuda.clone()), &nvml(self.nvml.clone()), &kernel, &self.process)
+        let pci = PciView::Loaded { devices: self.pci.clone() };
+        let (cuda, nvml) = (cuda(self.cuda.clone()), nvml(self.nvml.clone()));
+        Inventory::of(cuda, nvml, kernel, pci, self.process.clone()).findings
     }
 
     fn codes(&self) -> Vec<Code> {
@@ -70,8 +82,12 @@ fn agreement_and_absence_are_silent() {
     let no_kernel = KernelView::Unavailable { reason: String::new() };
     let plain = ProcessView::default();
     let devices = cuda(vec![device(1)]);
-    assert_eq!(findings(&devices, &no_nvml, &no_kernel, &plain), []);
-    assert_eq!(findings(&no_gpu(), &no_nvml, &no_kernel, &plain), []);
+    let of = |cuda| {
+        let (nvml, kernel) = (no_nvml.clone(), no_kernel.clone());
+        Inventory { cuda, nvml, kernel, process: plain.clone(), ..absent() }
+    };
+    assert_eq!(findings(&of(devices)), []);
+    assert_eq!(findings(&of(no_gpu())), []);
     // A container may see fewer devices than the host's kernel has.
     let fewer = codes(|machine| {
         machine.cuda.truncate(1);
@@ -84,14 +100,12 @@ fn agreement_and_absence_are_silent() {
 
 #[test]
 fn multiplied_devices_are_counted() {
-    let no_kernel = KernelView::Unavailable { reason: String::new() };
     let eight: Vec<_> = (1..=8).map(|index| managed(&device(index))).collect();
-    let plain = ProcessView::default();
     for (view, expected) in [
         (no_gpu(), "NVML lists 8 devices, the CUDA driver 0"),
         (cuda(vec![device(1)]), "NVML lists 8 devices, the CUDA driver 1"),
     ] {
-        let found = findings(&view, &nvml(eight.clone()), &no_kernel, &plain);
+        let found = findings(&Inventory { cuda: view, nvml: nvml(eight.clone()), ..absent() });
         assert_eq!(found, [Finding::new(Code::DeviceCount, expected)]);
     }
     // The same device eight times, to a machine whose kernel has one.
@@ -104,8 +118,9 @@ fn multiplied_devices_are_counted() {
         nvml_version: None,
         device_count: u32::MAX,
         devices: vec![NvmlDevice::default(); 256],
+        topology: Vec::new(),
     };
-    let found = findings(&no_gpu(), &claimed, &no_kernel, &plain);
+    let found = findings(&Inventory { nvml: claimed, ..absent() });
     assert_eq!(found.len(), 1);
     assert!(found[0].text.contains("4294967295"), "{}", found[0]);
 }
@@ -125,7 +140,8 @@ fn devices_hidden_from_cuda_have_a_code_of_their_own() {
     assert_eq!(more, [Code::DeviceCount, Code::DeviceUnlisted]);
     let mig = codes(|machine| {
         machine.cuda.truncate(1);
-        machine.cuda[0].uuid = "GPU-0".to_owned();
+        machine.cuda[0].uuid = "MIG-0".to_owned();
+        machine.cuda[0].mig = Some(MigEntry { parent_uuid: None });
         machine.cuda[0].name = "NVIDIA H200 MIG 1g.18gb".to_owned();
         machine.cuda[0].memory_bytes /= 8;
         machine.nvml.iter_mut().for_each(|device| device.mig = Some(true));
@@ -146,9 +162,110 @@ fn what_two_sources_say_of_one_device_is_compared() {
     machine.nvml[0].pci_id = Some("00000000:77:00.0".to_owned());
     let found = machine.findings();
     let codes: Vec<_> = found.iter().map(|finding| finding.code).collect();
-    assert_eq!(codes, [Code::DeviceUnlisted; 2]);
+    assert_eq!(codes, [Code::DeviceUnlisted; 3]);
     assert_eq!(found[0].text, "the CUDA driver lists a device at 0000:01:00.0, NVML none");
     assert!(found[1].text.ends_with("the kernel driver none"), "{}", found[1]);
+    assert!(found[2].text.ends_with("the PCI bus none"), "{}", found[2]);
+}
+
+#[test]
+fn a_place_that_the_bus_lacks_is_found_and_a_bus_without_gpus_is_not() {
+    let moved = |machine: &mut Machine| machine.pci[0].pci_id = "0000:77:00.0".to_owned();
+    assert_eq!(codes(moved), [Code::DeviceUnlisted; 2], "CUDA and NVML list it");
+    // A container shows the whole host's bus.
+    let more = |machine: &mut Machine| {
+        let other = PciDevice { pci_id: "0000:78:00.0".to_owned(), ..machine.pci[0].clone() };
+        machine.pci.push(other);
+    };
+    assert_eq!(codes(more), []);
+    // WSL and some sandboxes: GPUs are not on the bus at all.
+    let pci = PciView::Unavailable { reason: "no display device".to_owned() };
+    assert_eq!(findings(&Inventory { cuda: cuda(vec![device(1)]), pci, ..absent() }), []);
+}
+
+#[test]
+fn what_two_sources_say_of_a_card_is_compared() {
+    let ids = codes(|m| m.nvml[0].pci_device_id = Some("20b010de".to_owned()));
+    assert_eq!(ids, [Code::PciIdsDiffer]);
+    let ids = codes(|m| m.nvml[1].pci_subsystem_id = Some("00000000".to_owned()));
+    assert_eq!(ids, [Code::PciIdsDiffer]);
+    let firmware = |ours: &str, theirs: &str| {
+        codes(|m| {
+            m.nvml[0].vbios_version = Some(ours.to_owned());
+            m.kernel[0].vbios_version = Some(theirs.to_owned());
+        })
+    };
+    assert_eq!(firmware("96.00.5E.00.01", "96.00.5e.00.01"), []);
+    assert_eq!(firmware("96.00.5E.00.01", "90.00.5e.00.01"), [Code::VbiosDiffers]);
+    assert_eq!(codes(|m| m.nvml[0].ecc = Some(false)), [Code::EccDiffers]);
+    assert_eq!(codes(|m| m.nvml[0].ecc = Some(true)), []);
+}
+
+#[test]
+fn mig_is_one_thing_to_cuda_and_nvml() {
+    let cut = codes(|m| m.nvml[0].mig = Some(true));
+    assert_eq!(cut, [Code::MigModeDiffers], "CUDA has the whole device");
+    let part = codes(|m| {
+        m.cuda[0].mig = Some(MigEntry { parent_uuid: None });
+        m.cuda[0].name = "NVIDIA H200 MIG 1g.18gb".to_owned();
+        m.nvml[0].mig = Some(false);
+    });
+    assert_eq!(part, [Code::MigModeDiffers]);
+    assert_eq!(codes(|m| m.nvml[0].mig = Some(false)), []);
+}
+
+#[test]
+fn a_board_has_one_number() {
+    let serials = |first: &str, second: &str| {
+        let (first, second) = (first.to_owned(), second.to_owned());
+        move |m: &mut Machine| {
+            m.nvml[0].serial = Some(first);
+            m.nvml[1].serial = Some(second);
+        }
+    };
+    assert_eq!(codes(serials("1650123", "1650124")), []);
+    assert_eq!(codes(serials("1650123", "1650123")), [Code::SerialListedTwice]);
+    for none in ["", "0", "N/A"] {
+        assert_eq!(codes(serials(none, none)), [], "{none:?} is no number");
+    }
+    let one_board = codes(|m| {
+        serials("1650123", "1650123")(m);
+        m.nvml[1].multi_gpu_board = Some(true);
+    });
+    assert_eq!(one_board, []);
+}
+
+#[test]
+fn other_processes_are_told_from_this_one() {
+    let tenants = |others, self_listed, lanes: &[LaneFacts]| {
+        let mut machine = Machine::honest();
+        let computing = Computing { others, memory_used_bytes: 1 << 30, self_listed };
+        machine.nvml[0].computing = Some(computing);
+        let inventory = Inventory {
+            cuda: cuda(machine.cuda.clone()),
+            nvml: nvml(machine.nvml.clone()),
+            ..absent()
+        };
+        of_lanes(&inventory, lanes).iter().map(|finding| finding.code).collect::<Vec<_>>()
+    };
+    let shared = [Code::DeviceShared];
+    let lane = [lane(Kind::Gpu, 1)];
+    assert_eq!(tenants(0, false, &[]), []);
+    assert_eq!(tenants(1, false, &[]), shared, "this process computes nothing");
+    assert_eq!(tenants(1, true, &lane), shared);
+    assert_eq!(tenants(1, false, &lane), [], "a container's own process has another number");
+    assert_eq!(tenants(2, false, &lane), shared);
+}
+
+fn lane(kind: Kind, byte: u8) -> LaneFacts {
+    LaneFacts {
+        kind,
+        uuid: Uuid([byte; 16]),
+        model: String::new(),
+        memory_bytes: 0,
+        sm_count: 0,
+        more: Map::new(),
+    }
 }
 
 #[test]
@@ -186,22 +303,7 @@ fn mounts_over_files_and_libraries_are_found() {
 
 #[test]
 fn a_lane_on_a_device_that_cuda_does_not_list_is_found() {
-    let inventory = Inventory {
-        schema: 1,
-        cuda: cuda(vec![device(1)]),
-        nvml: NvmlView::Unavailable { reason: String::new() },
-        kernel: KernelView::Unavailable { reason: String::new() },
-        process: ProcessView::default(),
-        findings: Vec::new(),
-    };
-    let lane = |kind, byte| LaneFacts {
-        kind,
-        uuid: Uuid([byte; 16]),
-        model: String::new(),
-        memory_bytes: 0,
-        sm_count: 0,
-        more: Map::new(),
-    };
+    let inventory = Inventory { cuda: cuda(vec![device(1)]), ..absent() };
     let lanes = [lane(Kind::Gpu, 1), lane(Kind::Cpu, 9), lane(Kind::Gpu, 9)];
     let found = of_lanes(&inventory, &lanes);
     assert_eq!(found.len(), 1);

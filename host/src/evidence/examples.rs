@@ -1,15 +1,31 @@
 //! Devices for the tests of this folder.
 
-use super::inventory::{CudaView, DeviceEntry, uuid_text};
+use super::inventory::{CudaView, DeviceEntry, Inventory, uuid_text};
+use super::kernel::KernelView;
 use super::nvml::{NvmlDevice, NvmlView};
+use super::pci::PciView;
+use super::process::{FileState, MappedLibrary, ProcessView};
+use super::{
+    Ancestor, Code, Computing, Finding, KernelDevice, MigEntry, MigInstance, Mount, NvLink,
+    Observed, PciDevice,
+};
+use crate::executor::gpu::bandwidth::{
+    Bandwidth, DeviceBandwidth, Figure, PeerBandwidth, Rate, Way,
+};
+use crate::executor::gpu::telemetry::{Health, LaneTelemetry, Sampled, Series, Spread};
+use crate::executor::lanes::LaneExecution;
+use crate::executor::{Kind, LaneFacts, SmActivity, SmTiles};
 use crate::protocol::digest::Uuid;
+use serde_json::json;
+use std::time::Duration;
 
 /// A device as the CUDA driver sees it.
 pub fn device(index: u32) -> DeviceEntry {
     DeviceEntry {
         index,
         name: "NVIDIA H200".to_owned(),
-        uuid: uuid_text(&Uuid([index as u8; 16])),
+        uuid: uuid_text("GPU", &Uuid([index as u8; 16])),
+        mig: None,
         compute_capability: "9.0".to_owned(),
         sm_count: 132,
         memory_bytes: 150_000_000_000,
@@ -36,12 +52,197 @@ pub fn managed(device: &DeviceEntry) -> NvmlDevice {
 /// A CUDA driver with these devices.
 pub fn cuda(devices: Vec<DeviceEntry>) -> CudaView {
     let (driver_version, cuda_version) = ("580.82.07".to_owned(), "13.0".to_owned());
-    CudaView::Loaded { driver_version, cuda_version, devices }
+    let places = |at: usize| (0..devices.len()).map(move |to| if at == to { '-' } else { '1' });
+    let peer_access = (0..devices.len()).map(|at| places(at).collect()).collect();
+    CudaView::Loaded { driver_version, cuda_version, devices, peer_access }
 }
 
 /// An NVML with these devices.
 pub fn nvml(devices: Vec<NvmlDevice>) -> NvmlView {
     let device_count = devices.len() as u32;
     let driver_version = Some("580.82.07".to_owned());
-    NvmlView::Loaded { driver_version, nvml_version: None, device_count, devices }
+    let (nvml_version, topology) = (None, Vec::new());
+    NvmlView::Loaded { driver_version, nvml_version, device_count, devices, topology }
+}
+
+/// A machine of which nothing is known.
+pub fn absent() -> Inventory {
+    let reason = String::new;
+    Inventory {
+        schema: 1,
+        cuda: CudaView::NoGpu { reason: reason() },
+        nvml: NvmlView::Unavailable { reason: reason() },
+        kernel: KernelView::Unavailable { reason: reason() },
+        pci: PciView::Unavailable { reason: reason() },
+        process: ProcessView::default(),
+        bandwidth: None,
+        findings: Vec::new(),
+    }
+}
+
+/// Error counts of which all are known.
+pub fn healthy() -> Health {
+    Health {
+        ecc_corrected: Some(3),
+        ecc_uncorrected: Some(0),
+        rows_remapped_corrected: Some(0),
+        rows_remapped_uncorrected: Some(1),
+        remap_pending: Some(false),
+        remap_failed: Some(false),
+    }
+}
+
+/// Readings of which all are known.
+pub fn sampled(before: Health, after: Health) -> Sampled {
+    let spread = Some(Spread { min: 1, median: 2, max: 3, last: 2 });
+    Sampled {
+        samples: 1,
+        cpu_ms: Some(1),
+        sm_clock_mhz: spread,
+        memory_clock_mhz: spread,
+        power_mw: spread,
+        temperature_c: spread,
+        utilization_percent: spread,
+        memory_utilization_percent: spread,
+        energy_mj: Some(1),
+        throttle_reasons: Some(vec!["SW_POWER_CAP".to_owned()]),
+        series: Series {
+            at_ms: vec![0],
+            sm_clock_mhz: vec![1],
+            power_mw: vec![2],
+            temperature_c: vec![3],
+        },
+        before,
+        after,
+    }
+}
+
+/// A lane and a machine of which every fact is known: a MIG instance, for that
+/// has the most.
+pub fn full() -> (LaneExecution, Observed) {
+    let text = |text: &str| Some(text.to_owned());
+    let real = DeviceEntry { mig: Some(MigEntry { parent_uuid: text("GPU-0") }), ..device(1) };
+    let instance = MigInstance {
+        uuid: text("MIG-0"),
+        name: text("NVIDIA H200 MIG 1g.18gb"),
+        memory_bytes: Some(1),
+        sm_count: Some(16),
+    };
+    let link = NvLink {
+        link: 0,
+        active: true,
+        version: text("4.0"),
+        remote_pci_id: text("00000000:05:00.0"),
+    };
+    let managed = NvmlDevice {
+        pci_device_id: text("233510de"),
+        pci_subsystem_id: text("18be10de"),
+        serial: text("1650123"),
+        multi_gpu_board: Some(false),
+        vbios_version: text("96.00"),
+        board_part_number: text("692"),
+        memory_used_bytes: Some(1),
+        sm_clock_mhz: Some(1),
+        sm_clock_max_mhz: Some(1980),
+        memory_clock_mhz: Some(1),
+        memory_clock_max_mhz: Some(3201),
+        power_mw: Some(1),
+        power_limit_mw: Some(700_000),
+        power_limit_default_mw: Some(700_000),
+        temperature_c: Some(1),
+        throttle_reasons: Some(Vec::new()),
+        ecc: Some(true),
+        ecc_corrected_ever: Some(0),
+        ecc_uncorrected_ever: Some(0),
+        mig: Some(true),
+        confidential_computing: Some(false),
+        pcie_generation: Some(5),
+        pcie_width: Some(16),
+        computing: Some(Computing::default()),
+        health: healthy(),
+        mig_instances: vec![instance],
+        nvlinks: vec![link],
+        unknown: [("mig", "no permission".to_owned())].into(),
+        ..managed(&real)
+    };
+    let on_bus = PciDevice {
+        pci_id: real.pci_id.clone(),
+        device_id: "233510de".to_owned(),
+        subsystem_id: text("18be10de"),
+        link_speed: text("32.0 GT/s PCIe"),
+        link_width: Some(16),
+        link_speed_max: text("32.0 GT/s PCIe"),
+        link_width_max: Some(16),
+        numa_node: Some(0),
+    };
+    let known = KernelDevice {
+        pci_id: real.pci_id.clone(),
+        name: text("NVIDIA H200"),
+        uuid: text("GPU-0"),
+        vbios_version: text("96.00"),
+    };
+    let mount = Mount { at: "/a".to_owned(), root: "/".to_owned(), fs_type: "ext4".to_owned() };
+    let (path, file) = ("/usr/lib/libcuda.so.1".to_owned(), FileState::Present);
+    let process = ProcessView {
+        ld_preload: text("/a.so"),
+        ld_audit: text("/a.so"),
+        ld_library_path: text("/a"),
+        cuda_visible_devices: text("0"),
+        preload_file: vec!["/a.so".to_owned()],
+        libraries: vec![MappedLibrary { path, file, sha256: text("00") }],
+        mounts: vec![mount],
+        ..ProcessView::default()
+    };
+    let rate =
+        Rate { bytes_per_s: 2, bytes_per_s_min: 1, bytes_per_s_max: 3, copy_bytes: 1, runs: 7 };
+    let (rate, unknown) = (Figure::Measured(rate), Figure::Unknown { unknown: "no".to_owned() });
+    let bandwidth = Bandwidth {
+        devices: vec![DeviceBandwidth {
+            index: 0,
+            memory: rate.clone(),
+            to_device: rate.clone(),
+            to_host: unknown,
+        }],
+        peers: vec![PeerBandwidth { from: 0, to: 1, way: Way::Direct, copy: rate }],
+    };
+    let mut facts = LaneFacts {
+        kind: Kind::Gpu,
+        uuid: Uuid([1; 16]),
+        model: real.name.clone(),
+        memory_bytes: 1,
+        sm_count: 2,
+        more: serde_json::Map::new(),
+    };
+    for name in ["kernel_variant", "ptx_digest", "exactness_check", "compute_capability"] {
+        facts.more.insert(name.to_owned(), json!("text"));
+    }
+    facts.more.insert("pci_id".to_owned(), json!(real.pci_id));
+    facts.more.insert("mig".to_owned(), json!({"name": "a", "parent_uuid": "b"}));
+    let lane = LaneExecution {
+        facts,
+        roots: vec![crate::protocol::digest::Digest::default()],
+        tile_roots: Vec::new(),
+        states: Vec::new(),
+        sm_tiles: SmTiles::Counted(vec![128, 0]),
+        sm_activity: Some(SmActivity { first_spread_ns: 1, last_spread_ns: 2 }),
+        elapsed: Duration::from_millis(1),
+        barriers: Vec::new(),
+    };
+    let mut nvml = nvml(vec![managed]);
+    if let NvmlView::Loaded { nvml_version, topology, .. } = &mut nvml {
+        *nvml_version = text("13.580");
+        topology.push(Ancestor { devices: [0, 1], ancestor: "system" });
+    }
+    let inventory = Inventory {
+        cuda: cuda(vec![real]),
+        nvml,
+        kernel: KernelView::Loaded { version: text("580.82.07"), devices: vec![known] },
+        pci: PciView::Loaded { devices: vec![on_bus] },
+        process,
+        bandwidth: Some(bandwidth),
+        findings: vec![Finding::new(Code::NameDiffers, "a")],
+        ..absent()
+    };
+    let telemetry = LaneTelemetry::Sampled(Box::new(sampled(healthy(), healthy())));
+    (lane, Observed { inventory, telemetry: vec![Some(telemetry)] })
 }

@@ -40,6 +40,14 @@ codes! {
     NameDiffers "name-differs" "two sources name different models at one PCI id.";
     MemoryDiffers "memory-differs" "NVML's and the CUDA driver's memory are far apart.";
     DriverVersionDiffers "driver-version-differs" "NVML and the kernel driver name different versions.";
+    VbiosDiffers "vbios-differs" "NVML and the kernel driver name different firmware.";
+    EccDiffers "ecc-differs" "NVML and the CUDA driver differ on whether ECC is on.";
+    PciIdsDiffer "pci-ids-differ" "NVML and the PCI bus name different device or subsystem ids.";
+    MigModeDiffers "mig-mode-differs" "CUDA and NVML differ on whether a device is cut up by MIG.";
+    SerialListedTwice "serial-listed-twice" "two devices have one board's serial number.";
+    DeviceShared "device-shared" "other processes compute on a device.";
+    EccErrorsDuringRun "ecc-errors-during-run" "memory errors were counted during the run.";
+    RowsRemappedDuringRun "rows-remapped-during-run" "memory rows were remapped during the run.";
     LaneUnlisted "lane-unlisted" "a lane ran on a device that the CUDA driver does not list.";
     PreloadVariable "preload-variable" "LD_PRELOAD or LD_AUDIT put libraries into this process.";
     PreloadFile "preload-file" "/etc/ld.so.preload puts libraries into every process.";

@@ -1,11 +1,16 @@
 //! The devices of this machine and what does not fit: what `attest detect` shows.
+//! Every field is described in docs/evidence.md.
 
 use super::cross_check;
 use super::finding::Finding;
 use super::kernel::{FOLDER, KernelView};
 use super::nvml::NvmlView;
+use super::pci::{self, PciView};
 use super::process::ProcessView;
-use crate::executor::gpu::{GpuDevice, devices, driver_cuda_version, driver_version};
+use crate::executor::gpu::bandwidth::Bandwidth;
+use crate::executor::gpu::{
+    GpuDevice, NoGpu, devices, driver_cuda_version, driver_version, peer_access,
+};
 use crate::executor::{Kind, LaneFacts};
 use crate::protocol::digest::Uuid;
 use serde::Serialize;
@@ -22,8 +27,13 @@ pub struct Inventory {
     pub nvml: NvmlView,
     /// The kernel driver's files.
     pub kernel: KernelView,
+    /// The PCI bus.
+    pub pci: PciView,
     /// What this process is made of.
     pub process: ProcessView,
+    /// How fast memory and links are, where that was measured.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub bandwidth: Option<Bandwidth>,
     /// What does not fit together.
     pub findings: Vec<Finding>,
 }
@@ -40,6 +50,10 @@ pub enum CudaView {
         cuda_version: String,
         /// In the driver's order.
         devices: Vec<DeviceEntry>,
+        /// For each device a text with a place for each device: "1" where the
+        /// first can address the second's memory, "0" where it can't, "?" where
+        /// that is unknown, "-" for itself.
+        peer_access: Vec<String>,
     },
     /// No GPU can be used.
     NoGpu {
@@ -55,8 +69,11 @@ pub struct DeviceEntry {
     pub index: u32,
     /// Name.
     pub name: String,
-    /// "GPU-xxxxxxxx-…".
+    /// "GPU-xxxxxxxx-…", or of a MIG instance "MIG-xxxxxxxx-…".
     pub uuid: String,
+    /// Whether it is a MIG instance, and of what.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mig: Option<MigEntry>,
     /// Such as "9.0".
     pub compute_capability: String,
     /// Streaming multiprocessors.
@@ -77,10 +94,29 @@ pub struct DeviceEntry {
     pub ecc: bool,
 }
 
-/// Asks the CUDA driver, NVML, the kernel driver's files and this process.
-/// Never fails: what is not there is told.
+/// A part of a device, cut off by MIG.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct MigEntry {
+    /// The device that it is a part of, where the driver tells.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub parent_uuid: Option<String>,
+}
+
+/// Asks the CUDA driver, NVML, the kernel driver's files, the PCI bus and this
+/// process. Never fails: what is not there is told.
 pub fn inventory() -> Inventory {
-    let cuda = match devices() {
+    inventory_of(&devices())
+}
+
+/// The inventory with what the CUDA driver was already asked.
+pub fn inventory_of(devices: &Result<Vec<GpuDevice>, NoGpu>) -> Inventory {
+    let mut inventory = look(devices);
+    inventory.findings.extend(cross_check::of_lanes(&inventory, &[]));
+    inventory
+}
+
+fn look(devices: &Result<Vec<GpuDevice>, NoGpu>) -> Inventory {
+    let cuda = match devices {
         Ok(devices) => CudaView::Loaded {
             driver_version: driver_version(),
             cuda_version: driver_cuda_version().map_or_else(
@@ -88,12 +124,14 @@ pub fn inventory() -> Inventory {
                 |v| format!("{}.{}", v / 1000, v % 1000 / 10),
             ),
             devices: devices.iter().map(DeviceEntry::of).collect(),
+            peer_access: peer_access(devices),
         },
         Err(reason) => CudaView::NoGpu { reason: reason.to_string() },
     };
     let (nvml, process) = NvmlView::read(ProcessView::read);
     let kernel = KernelView::read(Path::new(FOLDER));
-    Inventory::of(cuda, nvml, kernel, process)
+    let pci = PciView::read(Path::new(pci::FOLDER));
+    Inventory::of(cuda, nvml, kernel, pci, process)
 }
 
 /// The inventory that goes into the evidence of a run on these lanes. Where
@@ -101,22 +139,32 @@ pub fn inventory() -> Inventory {
 /// may do so because a driver hangs.
 pub fn inventory_for(lanes: &[LaneFacts]) -> Inventory {
     let mut inventory = if lanes.iter().any(|lane| lane.kind == Kind::Gpu) {
-        inventory()
+        look(&devices())
     } else {
         let reason = "not asked: no lane is a GPU".to_owned();
         let cuda = CudaView::NoGpu { reason: reason.clone() };
         let nvml = NvmlView::Unavailable { reason: reason.clone() };
-        let kernel = KernelView::Unavailable { reason };
-        Inventory::of(cuda, nvml, kernel, ProcessView::read())
+        let kernel = KernelView::Unavailable { reason: reason.clone() };
+        let pci = PciView::Unavailable { reason };
+        Inventory::of(cuda, nvml, kernel, pci, ProcessView::read())
     };
     inventory.findings.extend(cross_check::of_lanes(&inventory, lanes));
     inventory
 }
 
 impl Inventory {
-    fn of(cuda: CudaView, nvml: NvmlView, kernel: KernelView, process: ProcessView) -> Self {
-        let findings = cross_check::findings(&cuda, &nvml, &kernel, &process);
-        Self { schema: 1, cuda, nvml, kernel, process, findings }
+    /// Compares the views.
+    pub(super) fn of(
+        cuda: CudaView,
+        nvml: NvmlView,
+        kernel: KernelView,
+        pci: PciView,
+        process: ProcessView,
+    ) -> Self {
+        let (findings, bandwidth) = (Vec::new(), None);
+        let mut all = Self { schema: 1, cuda, nvml, kernel, pci, process, bandwidth, findings };
+        all.findings = cross_check::findings(&all);
+        all
     }
 
     /// The CUDA driver's devices; none where it is not there.
@@ -140,7 +188,13 @@ impl DeviceEntry {
         Self {
             index: device.index,
             name: device.name.clone(),
-            uuid: uuid_text(&device.uuid),
+            uuid: match device.is_mig_instance() {
+                true => uuid_text("MIG", &device.uuid),
+                false => uuid_text("GPU", &device.uuid),
+            },
+            mig: device.is_mig_instance().then(|| MigEntry {
+                parent_uuid: device.parent_uuid.map(|uuid| uuid_text("GPU", &uuid)),
+            }),
             compute_capability: device.capability.to_string(),
             sm_count: device.sm_count,
             memory_bytes: device.memory_bytes,
@@ -154,9 +208,9 @@ impl DeviceEntry {
     }
 }
 
-/// A UUID as nvidia-smi writes it.
-pub(super) fn uuid_text(uuid: &Uuid) -> String {
-    format!("GPU-{}", uuid.hyphenated())
+/// A UUID as nvidia-smi writes it, of a "GPU" or a "MIG".
+pub(super) fn uuid_text(kind: &str, uuid: &Uuid) -> String {
+    format!("{kind}-{}", uuid.hyphenated())
 }
 
 #[cfg(test)]
@@ -166,7 +220,7 @@ mod tests {
     #[test]
     fn uuids_are_written_as_nvidia_smi_does() {
         let uuid: Uuid = "0123456789abcdef0123456789abcdef".parse().unwrap();
-        assert_eq!(uuid_text(&uuid), "GPU-01234567-89ab-cdef-0123-456789abcdef");
+        assert_eq!(uuid_text("GPU", &uuid), "GPU-01234567-89ab-cdef-0123-456789abcdef");
     }
 
     #[test]

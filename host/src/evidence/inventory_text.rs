@@ -1,9 +1,13 @@
-//! The inventory in words: one block per device, then the driver's libraries,
-//! then the findings.
+//! The inventory in words: a table, how the devices are joined, one block per
+//! device, then the driver's libraries, then the findings.
 
 use super::inventory::{CudaView, DeviceEntry, Inventory};
+use super::inventory_table::{bandwidth, devices_table, joined};
 use super::nvml::{NvmlDevice, NvmlView};
+use super::pci::PciDevice;
 use super::process::MappedLibrary;
+use crate::evidence::nvml::normal_pci_id;
+use std::collections::BTreeMap;
 use std::fmt;
 
 impl fmt::Display for Inventory {
@@ -13,17 +17,26 @@ impl fmt::Display for Inventory {
                 // One line: nothing is wrong with a machine without a GPU.
                 write!(f, "{}", reason.lines().next().unwrap_or("no GPU is used"))?;
             }
-            CudaView::Loaded { driver_version, cuda_version, devices } => {
+            CudaView::Loaded { driver_version, cuda_version, devices, peer_access } => {
                 write!(f, "driver {driver_version}, CUDA {cuda_version}")?;
+                if let NvmlView::Loaded { nvml_version: Some(version), .. } = &self.nvml {
+                    write!(f, ", NVML {}", version.escape_debug())?;
+                }
+                if let Some(visible) = &self.process.cuda_visible_devices {
+                    write!(f, "\nCUDA_VISIBLE_DEVICES is {visible:?}: other devices are hidden")?;
+                }
+                write!(f, "\n{}", devices_table(devices, &self.nvml))?;
+                write!(f, "{}", joined(peer_access, &self.nvml))?;
                 for device in devices {
-                    let managed = self.nvml.device_at(&device.pci_id);
-                    let more = managed.map_or(String::new(), NvmlDevice::to_string);
-                    write!(f, "\n{}", format!("{device}{more}").trim_end())?;
+                    write!(f, "\n{}", self.block(device).trim_end())?;
                 }
                 if let NvmlView::Unavailable { reason } = &self.nvml {
-                    write!(f, "\nNVML is not available: {reason}")?;
+                    write!(f, "\nNVML is not available: {}", reason.escape_debug())?;
                 }
             }
+        }
+        if let Some(measured) = &self.bandwidth {
+            write!(f, "\n{}", bandwidth(measured).trim_end())?;
         }
         for MappedLibrary { path, sha256, .. } in &self.process.libraries {
             let sha256 = sha256.as_deref().unwrap_or("unknown");
@@ -33,121 +46,138 @@ impl fmt::Display for Inventory {
     }
 }
 
+impl Inventory {
+    fn block(&self, device: &DeviceEntry) -> String {
+        let place = normal_pci_id(&device.pci_id);
+        let on_bus = self
+            .pci
+            .devices()
+            .iter()
+            .find(|on_bus| place.is_some() && normal_pci_id(&on_bus.pci_id) == place);
+        let managed = self.nvml.device_at(&device.pci_id);
+        let bus = on_bus.map_or(String::new(), PciDevice::to_string);
+        format!("{device}{bus}{}", managed.map_or(String::new(), NvmlDevice::to_string))
+    }
+}
+
+/// A line of a device's block.
+fn line(f: &mut fmt::Formatter<'_>, name: &str, value: Option<String>) -> fmt::Result {
+    match value {
+        Some(value) => writeln!(f, "  {name:<20}{}", value.escape_debug()),
+        None => Ok(()),
+    }
+}
+
+fn on_or_off(is: bool) -> String {
+    if is { "on" } else { "off" }.to_owned()
+}
+
 impl fmt::Display for DeviceEntry {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "{}: {}", self.index, self.name)?;
-        writeln!(f, "  UUID                {}", self.uuid)?;
-        writeln!(f, "  PCI id              {}", self.pci_id)?;
-        writeln!(f, "  compute capability  {}", self.compute_capability)?;
-        writeln!(f, "  SMs                 {}", self.sm_count)?;
+        writeln!(f, "{}: {}", self.index, self.name.escape_debug())?;
+        line(f, "UUID", Some(self.uuid.clone()))?;
+        let mig = self.mig.as_ref().map(|mig| match &mig.parent_uuid {
+            Some(parent) => format!("an instance of {parent}"),
+            None => "an instance".to_owned(),
+        });
+        line(f, "MIG", mig)?;
+        line(f, "PCI id", Some(self.pci_id.clone()))?;
+        line(f, "compute capability", Some(self.compute_capability.clone()))?;
+        line(f, "SMs", Some(self.sm_count.to_string()))?;
         let gib = self.memory_bytes as f64 / f64::from(1 << 30);
-        writeln!(
-            f,
-            "  memory              {gib:.1} GiB, ECC {}",
-            if self.ecc { "on" } else { "off" }
-        )?;
-        writeln!(
-            f,
-            "  L2 cache            {:.1} MiB",
-            f64::from(self.l2_bytes) / f64::from(1 << 20)
-        )?;
-        writeln!(
-            f,
-            "  highest clocks      SM {} MHz, memory {} MHz × {} bits",
-            { self.clock_khz / 1000 },
+        line(f, "memory", Some(format!("{gib:.1} GiB, ECC {}", on_or_off(self.ecc))))?;
+        let mib = f64::from(self.l2_bytes) / f64::from(1 << 20);
+        line(f, "L2 cache", Some(format!("{mib:.1} MiB")))?;
+        let clocks = format!(
+            "SM {} MHz, memory {} MHz × {} bits",
+            self.clock_khz / 1000,
             self.memory_clock_khz / 1000,
             self.memory_bus_bits
-        )
+        );
+        line(f, "highest clocks", Some(clocks))
+    }
+}
+
+impl fmt::Display for PciDevice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let subsystem = self.subsystem_id.as_ref().map(|id| format!(", subsystem {id}"));
+        let ids = format!("{}{}", self.device_id, subsystem.unwrap_or_default());
+        line(f, "PCI device", Some(ids))?;
+        let link = self.link_speed.as_ref().zip(self.link_width);
+        let most = match (&self.link_speed_max, self.link_width_max) {
+            (Some(speed), Some(width)) => format!(" (at most {speed} × {width})"),
+            _ => String::new(),
+        };
+        line(f, "PCI link", link.map(|(speed, width)| format!("{speed} × {width}{most}")))?;
+        line(f, "NUMA node", self.numa_node.map(|node| node.to_string()))
     }
 }
 
 impl fmt::Display for NvmlDevice {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut line = |name: &str, value: Option<String>| match value {
-            Some(value) => writeln!(f, "  {name:<20}{value}"),
-            None => Ok(()),
-        };
-        line("serial", self.serial.clone())?;
-        line("VBIOS", self.vbios_version.clone())?;
-        line(
-            "clocks now",
-            self.sm_clock_mhz
-                .zip(self.memory_clock_mhz)
-                .map(|(sm, memory)| format!("SM {sm} MHz, memory {memory} MHz")),
-        )?;
-        line(
-            "power",
-            self.power_mw
-                .zip(self.power_limit_mw)
-                .map(|(now, limit)| format!("{} W of {} W", now / 1000, limit / 1000)),
-        )?;
-        line("temperature", self.temperature_c.map(|celsius| format!("{celsius} °C")))?;
-        line("MIG", self.mig.map(|mig| if mig { "on" } else { "off" }.to_owned()))
+        let milli = |value: u32| value / 1000;
+        line(f, "serial", self.serial.clone())?;
+        line(f, "board part", self.board_part_number.clone())?;
+        line(f, "VBIOS", self.vbios_version.clone())?;
+        let clocks = self.sm_clock_mhz.zip(self.memory_clock_mhz);
+        let clocks = clocks.map(|(sm, memory)| format!("SM {sm} MHz, memory {memory} MHz"));
+        line(f, "clocks now", clocks)?;
+        let power = self.power_mw.zip(self.power_limit_mw).map(|(now, limit)| {
+            let made_for = self.power_limit_default_mw.filter(|&default| default != limit);
+            let made_for = made_for.map(|default| format!(" (made for {} W)", milli(default)));
+            format!("{} W of {} W{}", milli(now), milli(limit), made_for.unwrap_or_default())
+        });
+        line(f, "power", power)?;
+        line(f, "temperature", self.temperature_c.map(|celsius| format!("{celsius} °C")))?;
+        let held = self.throttle_reasons.as_ref().filter(|reasons| !reasons.is_empty());
+        line(f, "clocks held down by", held.map(|reasons| reasons.join(", ")))?;
+        let errors = self.health.ecc_corrected.zip(self.health.ecc_uncorrected);
+        let errors = errors.map(|(corrected, not)| {
+            let ever = self.ecc_corrected_ever.zip(self.ecc_uncorrected_ever);
+            let ever = ever.map(|(corrected, not)| format!("; ever {corrected}, {not}"));
+            format!("{corrected} corrected, {not} not{}", ever.unwrap_or_default())
+        });
+        line(f, "memory errors", errors)?;
+        let rows = self.health.rows_remapped_corrected.zip(self.health.rows_remapped_uncorrected);
+        let rows = rows.map(|(corrected, not)| {
+            let flag = |is: Option<bool>, text| if is == Some(true) { text } else { "" };
+            let pending = flag(self.health.remap_pending, ", one is pending");
+            let failed = flag(self.health.remap_failed, ", one FAILED");
+            format!("{}{pending}{failed}", corrected.saturating_add(not))
+        });
+        line(f, "rows remapped", rows)?;
+        line(f, "MIG mode", self.mig.map(on_or_off))?;
+        for instance in &self.mig_instances {
+            let unknown = || "unknown".to_owned();
+            let name = instance.name.clone().unwrap_or_else(unknown);
+            let uuid = instance.uuid.clone().unwrap_or_else(unknown);
+            line(f, "  instance", Some(format!("{name} {uuid}")))?;
+        }
+        let protected = self.confidential_computing.map(|is| match is {
+            true => "on, accepting work".to_owned(),
+            false => "off, or not accepting work".to_owned(),
+        });
+        line(f, "confidential mode", protected)?;
+        let others = self.computing.filter(|computing| computing.others > 0).map(|computing| {
+            let mib = computing.memory_used_bytes >> 20;
+            format!("{} compute here, with {mib} MiB of its memory", computing.others)
+        });
+        line(f, "other processes", others)?;
+        line(f, "unknown", unknown(&self.unknown))
     }
+}
+
+/// "serial, mig (not supported); power_mw (no permission)".
+fn unknown(reasons: &BTreeMap<&'static str, String>) -> Option<String> {
+    let mut by_reason: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    for (fact, reason) in reasons {
+        by_reason.entry(reason).or_default().push(fact);
+    }
+    let told = by_reason.iter().map(|(reason, facts)| format!("{} ({reason})", facts.join(", ")));
+    let told: Vec<String> = told.collect();
+    (!told.is_empty()).then(|| told.join("; "))
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::evidence::examples::{cuda, device, managed, nvml};
-    use crate::evidence::finding::{Code, Finding};
-    use crate::evidence::kernel::KernelView;
-    use crate::evidence::process::{FileState, ProcessView};
-
-    #[test]
-    fn a_machine_without_a_gpu_is_one_line_and_a_value() {
-        let found = Inventory {
-            schema: 1,
-            cuda: CudaView::NoGpu { reason: "no GPU is used: because\ntry this".to_owned() },
-            nvml: NvmlView::Unavailable { reason: "gone".to_owned() },
-            kernel: KernelView::Unavailable { reason: "gone".to_owned() },
-            process: ProcessView::default(),
-            findings: Vec::new(),
-        };
-        assert_eq!(found.to_string(), "no GPU is used: because");
-        let json = serde_json::to_value(&found).unwrap();
-        assert_eq!(json["cuda"]["status"], "no-gpu");
-        assert_eq!(json["cuda"]["reason"], "no GPU is used: because\ntry this");
-    }
-
-    #[test]
-    fn a_device_shows_every_field_that_is_promised() {
-        let real = device(1);
-        let library = MappedLibrary {
-            path: "/usr/lib/libcuda.so.1".to_owned(),
-            file: FileState::Present,
-            sha256: None,
-        };
-        let found = Inventory {
-            schema: 1,
-            kernel: KernelView::Unavailable { reason: "gone".to_owned() },
-            process: ProcessView { libraries: vec![library], ..ProcessView::default() },
-            findings: vec![Finding::new(Code::NameDiffers, "two names")],
-            nvml: nvml(vec![NvmlDevice { temperature_c: Some(41), ..managed(&real) }]),
-            cuda: cuda(vec![real]),
-        };
-        let text = found.to_string();
-        for part in [
-            "580.82.07",
-            "CUDA 13.0",
-            "NVIDIA H200",
-            "GPU-01010101-",
-            "0000:01:00.0",
-            "9.0",
-            "132",
-            "139.7 GiB, ECC on",
-            "50.0 MiB",
-            "SM 1980 MHz",
-            "3201 MHz × 6144 bits",
-            "41 °C",
-            "library /usr/lib/libcuda.so.1",
-            "\nFINDING name-differs: two names",
-        ] {
-            assert!(text.contains(part), "{part} in\n{text}");
-        }
-        let json = serde_json::to_value(&found).unwrap();
-        assert_eq!(json["cuda"]["devices"][0]["memory_bytes"], 150_000_000_000_u64);
-        assert_eq!(json["nvml"]["devices"][0]["temperature_c"], 41);
-        assert!(json["nvml"]["devices"][0].get("serial").is_none(), "unknown facts are absent");
-    }
-}
+#[path = "inventory_text_tests.rs"]
+mod tests;

@@ -4,10 +4,14 @@
 //! inventory    the CUDA devices and what the others say of them, for `attest detect`
 //! nvml         the management library's view
 //! kernel       the kernel driver's files
+//! pci          the PCI bus
 //! process      libraries put into this process, the driver's libraries in it
 //! mounts       mounts over such files
-//! cross_check  the four compared: plain data in, findings out
+//! cross_check  the five compared: plain data in, findings out
+//! observed     the machine beside a run: inventory, telemetry, findings
+//! sm           how the SMs shared the work
 //! assemble     an execution's evidence document
+//! legal        anything as evidence may hold it
 //! ```
 //!
 //! Guarantees: a machine without a GPU, a driver or NVML is a value, not an
@@ -20,16 +24,26 @@ mod cross_check;
 mod examples;
 mod finding;
 mod inventory;
+mod inventory_table;
 mod inventory_text;
 mod kernel;
+mod legal;
 mod mounts;
 mod nvml;
+mod observed;
+mod pci;
 mod process;
+mod sm;
 
-pub use assemble::assemble;
+pub use assemble::{assemble, sm_warnings};
 pub use finding::{Code, Finding};
-pub use inventory::{CudaView, DeviceEntry, Inventory, inventory, inventory_for};
+pub use inventory::{
+    CudaView, DeviceEntry, Inventory, MigEntry, inventory, inventory_for, inventory_of,
+};
 pub use kernel::{KernelDevice, KernelView};
 pub use mounts::Mount;
-pub use nvml::{NvmlDevice, NvmlView};
+pub use nvml::{Ancestor, Computing, MigInstance, NvLink, NvmlDevice, NvmlView};
+pub use observed::{MachineOptions, MeasureBandwidth, Observed, Observing};
+pub use pci::{PciDevice, PciView};
 pub use process::{FileState, MappedLibrary, ProcessView};
+pub use sm::SmShare;

@@ -19,7 +19,7 @@ mod meeting;
 mod openings;
 mod watch;
 
-use super::{Executor, LaneFacts, SmTiles};
+use super::{Executor, LaneFacts, SmActivity, SmTiles};
 use crate::protocol::challenge::Challenge;
 use crate::protocol::digest::Digest;
 use crate::protocol::plan::Shape;
@@ -74,6 +74,8 @@ pub struct LaneExecution {
     pub states: Vec<Digest>,
     /// Tiles per SM.
     pub sm_tiles: SmTiles,
+    /// When the SMs were at work, where that is known.
+    pub sm_activity: Option<SmActivity>,
     /// From the common start of the lanes to this lane's last root.
     pub elapsed: Duration,
     /// When it came to and left each sync point; empty where it was alone.

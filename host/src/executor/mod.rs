@@ -49,6 +49,15 @@ pub enum SmTiles {
     NotApplicable,
 }
 
+/// How far apart the SMs of a device began and ended, by the device's clock.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SmActivity {
+    /// Between the first tile of the first SM and the first tile of the last, ns.
+    pub first_spread_ns: u64,
+    /// Between the last tile of the first SM and the last tile of the last, ns.
+    pub last_spread_ns: u64,
+}
+
 /// A run of iterations on one lane.
 #[derive(Clone, Copy, Debug)]
 pub struct Segment {
@@ -167,4 +176,10 @@ pub trait Executor: Send {
     /// # Errors
     /// Device faults.
     fn sm_tiles(&mut self) -> Result<SmTiles, ExecError>;
+
+    /// When the SMs were at work, as the counters of the last
+    /// [`Executor::sm_tiles`] have it; `None` where there are none to trust.
+    fn sm_activity(&self) -> Option<SmActivity> {
+        None
+    }
 }

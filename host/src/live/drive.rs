@@ -177,11 +177,6 @@ impl Validator {
         let round_trip = wanted.round_trip.min(ROUND_TRIP_CREDIT_MAX);
         let typed = Request {
             miner_id: wanted.miner_id,
-            // As many lanes as it says it has: that bounds the answer's size.
-            gpu_count: self.request.gpu_count.or(match wanted.hello.devices.len() {
-                0 => None,
-                count => Some(count as u64),
-            }),
             validator_id: self.identity.as_ref().map(|identity| identity.public()),
             max_duration_ms: self
                 .request
@@ -190,7 +185,7 @@ impl Validator {
             ..self.request.clone()
         };
         let request = match &self.policy {
-            None => typed,
+            None => with_lanes(typed, wanted.hello.devices.len()),
             Some(policy) => sized(policy, typed, &wanted.hello, round_trip)?,
         };
         let own = |error: &dyn std::fmt::Display| NotIssued::Own(OwnFault(error.to_string()));
@@ -291,6 +286,13 @@ fn event_of<'a>(done: Done) -> Event<'a> {
     }
 }
 
+/// Asks for as many lanes as the miner has devices, where no number was typed: that
+/// bounds the answer's size.
+fn with_lanes(request: Request, devices: usize) -> Request {
+    let gpu_count = request.gpu_count.or(Some(devices.max(1) as u64));
+    Request { gpu_count, ..request }
+}
+
 /// What the policy asks of the GPUs that the miner says it has. What was typed
 /// stays. A miner without GPUs is asked for what was typed: there is no table of
 /// CPUs, and the policy says whether a CPU will do.
@@ -303,7 +305,7 @@ fn sized(
     let mut gpus = hello.devices.iter().filter(|device| device.kind == DeviceKind::Gpu);
     let Some(gpu) = gpus.next() else {
         return match policy.devices.cpu_allowed {
-            true => Ok(typed),
+            true => Ok(with_lanes(typed, hello.devices.len())),
             false => {
                 Err(NotIssued::Unfit("the policy asks for GPUs, the miner names none".to_owned()))
             }
@@ -311,8 +313,8 @@ fn sized(
     };
     let round_trip = Some(round_trip);
     let model = typed.gpu_model.clone().unwrap_or_else(|| gpu.model.clone());
-    let count = (1 + gpus.count() as u64).min(policy.devices.gpu_count_max);
-    let base = Request { gpu_count: typed.gpu_count.map(|typed| typed.min(count)), ..typed };
+    let count = (1 + gpus.count()).min(policy.devices.gpu_count_max as usize);
+    let base = with_lanes(typed, count);
     policy.request(&Target { model: &model, seconds: None, round_trip }, base).map_err(|error| {
         match error {
             SizeError::UnknownModel { .. }

@@ -41,7 +41,7 @@ impl Default for Patience {
             pong: Duration::from_secs(10),
             openings: Duration::from_secs(30),
             next: Duration::from_secs(120),
-            verdict: Duration::from_secs(3600),
+            verdict: Duration::from_secs(600),
         }
     }
 }

@@ -55,7 +55,7 @@ pub enum Action {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum End {
     /// With the validator's verdict.
-    Verdict(VerdictMessage),
+    Verdict(Box<VerdictMessage>),
     /// By the validator's fault.
     Fault(Fault),
     /// This side could not do its part.
@@ -189,7 +189,7 @@ impl MinerSession {
         let next = Some(now.since_start + self.patience.next);
         let kind = kind_of(line).map_err(End::Fault)?;
         match (self.state, FromValidator::read(line).map_err(End::Fault)?) {
-            (_, FromValidator::Verdict(verdict)) => return Err(End::Verdict(verdict)),
+            (_, FromValidator::Verdict(verdict)) => return Err(End::Verdict(Box::new(verdict))),
             (State::Hello, FromValidator::Hello { versions, .. }) => {
                 if !VERSIONS.iter().any(|version| versions.contains(version)) {
                     // The validator can tell from the hello, too.

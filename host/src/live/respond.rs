@@ -27,6 +27,9 @@ use tokio::task::{JoinHandle, spawn_blocking};
 /// Opens the executors for a challenge, one a lane.
 pub type Executors = dyn Fn(&Challenge) -> Result<Vec<Box<dyn Executor>>, OwnFault> + Send + Sync;
 
+/// Told of the iterations that each lane has done.
+pub type Progress = dyn Fn(&Challenge, &[u32]) + Send + Sync;
+
 /// How a miner answers.
 pub struct Miner {
     /// What computes.
@@ -40,7 +43,7 @@ pub struct Miner {
     /// Set it and every run ends.
     pub stop: Arc<AtomicBool>,
     /// Told of each lane's iterations.
-    pub progress: Arc<dyn Fn(&Challenge, &[u32]) + Send + Sync>,
+    pub progress: Arc<Progress>,
 }
 
 /// What work under way comes to.
@@ -130,7 +133,8 @@ impl Miner {
         spawn_blocking(move || {
             let committed = executors(&challenge).and_then(|executors| {
                 let run = RunOptions { stop, ..RunOptions::default() };
-                let options = MineOptions { run, identity: identity.as_deref() };
+                let options =
+                    MineOptions { run, identity: identity.as_deref(), ..MineOptions::default() };
                 commit(&challenge, executors, &options, &|done| progress(&challenge, done))
                     .map_err(|error| OwnFault::of(&error))
             });

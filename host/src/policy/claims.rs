@@ -25,12 +25,28 @@ impl<'a> Claims<'a> {
 
     /// Whether it says anything of the device over the run.
     pub(super) fn has_telemetry(self) -> bool {
-        self.telemetry("clock_mhz_median").is_some() || self.telemetry("power_w_median").is_some()
+        self.clock_mhz_median().is_some() || self.power_w_median().is_some()
     }
 
-    /// A number of its telemetry.
-    pub(super) fn telemetry(self, name: &str) -> Option<f64> {
-        number(self.lane.get("telemetry")?.get(name)?)
+    /// The median SM clock over the run, MHz.
+    pub(super) fn clock_mhz_median(self) -> Option<f64> {
+        self.median("sm_clock_mhz")
+    }
+
+    /// The median power over the run, W.
+    pub(super) fn power_w_median(self) -> Option<f64> {
+        Some(1e-3 * self.median("power_mw")?)
+    }
+
+    /// An error count before the run and after it.
+    pub(super) fn counts(self, name: &str) -> Option<(f64, f64)> {
+        let telemetry = self.lane.get("telemetry")?;
+        let count = |when| number(telemetry.get(when)?.get(name)?);
+        Some((count("before")?, count("after")?))
+    }
+
+    fn median(self, name: &str) -> Option<f64> {
+        number(self.lane.get("telemetry")?.get(name)?.get("median")?)
     }
 
     /// Why its clocks were held down.
@@ -42,12 +58,6 @@ impl<'a> Claims<'a> {
     /// How long its part took, s.
     pub(super) fn elapsed_s(self) -> Option<f64> {
         Some(1e-9 * number(self.lane.get("elapsed_ns")?)?).filter(|&s| s > 0.0)
-    }
-
-    /// Whether it is a MIG instance: their names say so.
-    pub(super) fn is_mig(self) -> bool {
-        let model = self.lane.get("model").and_then(Value::as_str).unwrap_or("");
-        model.split_ascii_whitespace().any(|word| word == "MIG")
     }
 }
 
@@ -90,7 +100,7 @@ mod tests {
             {"telemetry": [], "elapsed_ns": "0", "model": 3}]}),
         ] {
             let claims = Claims::of(&document, 0);
-            assert!(!claims.has_telemetry() && !claims.is_mig());
+            assert!(!claims.has_telemetry());
             assert_eq!((claims.elapsed_s(), claims.throttle_reasons().count()), (None, 0));
             assert_eq!(driver_version(&document), None);
         }

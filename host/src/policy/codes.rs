@@ -3,10 +3,11 @@
 //!
 //! Guarantees: codes are stable, kebab-case and distinct; every one is listed in
 //! docs/policy.md (tested).
-//! Deliberately lacks: when they fire; that is [`super::judge`].
+//! Deliberately lacks: when they fire; that is [`super::Policy::judge`].
 
 use crate::evidence::Code as FindingCode;
 use crate::ledger::HistoryCode;
+use crate::protocol::plausible;
 use serde::{Deserialize, Serialize};
 use std::sync::LazyLock;
 
@@ -81,33 +82,15 @@ codes! {
     Throttled "throttled" Warn "a lane reports that heat or hardware slowed it down";
     EccUncorrectedChanged "ecc-uncorrected-changed" Reject "uncorrected ECC errors were counted during the run";
     RemappedRowsChanged "remapped-rows-changed" Reject "memory rows were remapped during the run";
-    SmCountImplausible "sm-count-implausible" Reject "a lane reports more SMs than its model has";
-    MemoryImplausible "memory-implausible" Reject "a lane reports memory that its model does not have";
-    ClockImplausible "clock-implausible" Reject "a lane reports an SM clock above its model's highest";
-    PowerImplausible "power-implausible" Warn "a lane reports more power than its own limit";
-    RateImplausible "rate-implausible" Reject "a lane reports a time that its model's floor refutes";
     DurationContradicted "duration-contradicted" Reject "the evidence reports a longer run than the validator's clock saw";
     FindingsMalformed "findings-malformed" Reject "the evidence's findings are no list of codes and texts";
     FindingUnknown "finding-unknown" Warn "the evidence has a finding of a code that this program does not know";
 }
 
-/// The stable kebab-case name of what does not fit a device's history.
-pub fn history_name(code: HistoryCode) -> &'static str {
-    match code {
-        HistoryCode::UuidUnderTwoIdentities => "uuid-under-two-identities",
-        HistoryCode::UuidChangedHost => "uuid-changed-host",
-        HistoryCode::UuidInTwoSessions => "uuid-in-two-sessions",
-        HistoryCode::UuidChangedSerial => "uuid-changed-serial",
-    }
+/// Whether a code is one of a device's history.
+pub fn is_history(name: &str) -> bool {
+    HistoryCode::ALL.iter().any(|code| code.name() == name)
 }
-
-/// All codes of [`history_name`].
-const HISTORY: [HistoryCode; 4] = [
-    HistoryCode::UuidUnderTwoIdentities,
-    HistoryCode::UuidChangedHost,
-    HistoryCode::UuidInTwoSessions,
-    HistoryCode::UuidChangedSerial,
-];
 
 /// A machine rented again may have a new name: the device moved, or the host's
 /// name did.
@@ -123,6 +106,7 @@ fn history_action(code: HistoryCode) -> Action {
 fn finding_action(code: FindingCode) -> Action {
     match code {
         FindingCode::DevicesHidden
+        | FindingCode::DeviceShared
         | FindingCode::PreloadVariable
         | FindingCode::PreloadFile
         | FindingCode::DriverFilesMountedOver
@@ -144,10 +128,12 @@ pub struct Configurable {
 
 static CONFIGURABLE: LazyLock<Vec<Configurable>> = LazyLock::new(|| {
     let machine = FindingCode::ALL.iter().map(|&code| (code.name(), finding_action(code)));
-    let history = HISTORY.iter().map(|&code| (history_name(code), history_action(code)));
+    let history = HistoryCode::ALL.map(|code| (code.name(), history_action(code)));
     let own = Observation::ALL.iter().map(|&code| (code.name(), code.default_action()));
+    let claims = plausible::CODES.iter().map(|&(name, _)| (name, Action::Reject));
     machine
         .chain(history)
+        .chain(claims)
         .chain(own)
         .map(|(name, default)| Configurable { name, default })
         .collect()
@@ -157,7 +143,7 @@ static CONFIGURABLE_NAMES: LazyLock<Vec<&'static str>> =
     LazyLock::new(|| CONFIGURABLE.iter().map(|code| code.name).collect());
 
 /// The codes that `[findings]` may name: the machine's findings, the history's,
-/// the validator's own observations.
+/// claims that cannot be true of a model, the validator's other observations.
 pub fn configurable() -> &'static [Configurable] {
     &CONFIGURABLE
 }

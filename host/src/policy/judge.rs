@@ -1,5 +1,5 @@
-//! A policy's word on a verified result: its demands first, then what each
-//! lane claims, then what the miner and the ledger report.
+//! A policy's word on a verified result: its demands first, then the lanes, what
+//! cannot be true of them, and what the miner and the ledger report.
 //!
 //! Guarantees: every demand that is broken and every finding that is not ignored
 //! is named, findings once per code with their number; the work is bounded by
@@ -7,15 +7,15 @@
 //! Deliberately lacks: belief. What a lane claims can speak against it and never
 //! for it.
 
-use super::claims::{self, Claims};
-use super::codes::{Action, Observation, Requirement, history_name};
+use super::claims;
+use super::codes::{Action, Observation, Requirement};
 use super::driver_version::DriverVersion;
 use super::lane_rules::LaneRules;
 use super::{Facts, Judgement, Policy, Reason, Weight};
-use crate::protocol::bound::OmittedShare;
-use crate::protocol::evidence::EvidenceExecutor;
+use crate::protocol::evidence::{EvidenceExecutor, EvidenceLane};
 use crate::protocol::json::printable;
 use crate::protocol::models;
+use crate::protocol::plausible;
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -31,9 +31,14 @@ impl Policy {
         for g in 0..facts.evidence.lanes().len() {
             LaneRules::of(&mut judge, g).apply();
         }
+        for lane in plausible::judge(facts.challenge, facts.evidence) {
+            for violation in lane.violations {
+                judge.finding(violation.code, &violation.text);
+            }
+        }
         judge.reported_findings();
         for finding in facts.history {
-            judge.finding(history_name(finding.code), &finding.text);
+            judge.finding(finding.code.name(), &finding.text);
         }
         Judgement::new(&self.name, self.digest(), judge.reasons)
     }
@@ -91,10 +96,7 @@ impl Judge<'_> {
 
     fn soundness(&mut self) {
         let soundness = &self.policy.soundness;
-        let Ok(share) = OmittedShare::new(soundness.omitted_share) else {
-            let text = format!("omitted_share {} is none", soundness.omitted_share);
-            return self.reject(Requirement::SoundnessTooWeak, text);
-        };
+        let share = self.policy.omitted_share();
         let (most, got) =
             (soundness.escape_probability_max.log10(), self.facts.bound.at(share).log10_escape());
         // A NaN is no bound.
@@ -150,7 +152,10 @@ impl Judge<'_> {
 
     fn time(&mut self) {
         let evidence = self.facts.evidence;
-        if let Some(g) = evidence.lanes().iter().position(|l| models::find(&l.model).is_none()) {
+        let unknown = |lane: &EvidenceLane| models::find(&lane.model).is_none();
+        if evidence.executor() == EvidenceExecutor::Gpu
+            && let Some(g) = evidence.lanes().iter().position(unknown)
+        {
             let text = format!("lane {g}: no floor is known for {:?}", evidence.lanes()[g].model);
             self.observe(Observation::FloorUnknown, text);
         }
@@ -204,11 +209,6 @@ impl Judge<'_> {
             let said = printable(&text);
             self.finding(code, format!("the miner's machine reports: {said}{more}"));
         }
-    }
-
-    /// Lane `g`'s further claims.
-    pub(super) fn claims(&self, g: usize) -> Claims<'_> {
-        Claims::of(self.facts.evidence.value(), g)
     }
 }
 

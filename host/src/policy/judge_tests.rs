@@ -38,12 +38,15 @@ fn honest() -> Value {
             "sm_count": 132,
             "sm_tiles": (0..132).map(tiles).collect::<Vec<_>>(),
             "elapsed_ns": "2043000000",
+            "achieved_flops": "53818483983162",
+            "power_limit_mw": 700_000,
             "telemetry": {
-                "clock_mhz_min": 1700, "clock_mhz_median": 1770, "clock_mhz_max": 1980,
-                "power_w_median": 695, "power_w_max": "702.5", "power_limit_w": 700,
-                "throttle_reasons": ["sw-power-cap"],
-                "ecc_uncorrected_before": 3, "ecc_uncorrected_after": 3,
-                "remapped_rows_before": 0, "remapped_rows_after": 0,
+                "samples": 10,
+                "sm_clock_mhz": {"min": 1700, "median": 1770, "max": 1980, "last": 1770},
+                "power_mw": {"min": 300_000, "median": 695_000, "max": 702_500, "last": 1},
+                "throttle_reasons": ["SW_POWER_CAP"],
+                "before": {"ecc_uncorrected": 3, "rows_remapped_corrected": 0},
+                "after": {"ecc_uncorrected": 3, "rows_remapped_corrected": 0},
             },
         }],
         "machine": {"kernel_driver_version": "580.82.07"},
@@ -132,6 +135,7 @@ const CASES: &[(&str, Change)] = &[
         lane(case)["model"] = json!("NVIDIA H200 MIG 1g.18gb");
         case.policy.findings.set("floor-unknown", Action::Ignore);
     }),
+    ("mig-instance", |case| lane(case)["mig"] = json!({"parent_uuid": "02"})),
     ("gpu-count", |case| case.policy.devices.gpu_count_min = 2),
     ("memory-too-small", |case| case.policy.devices.memory_min_bytes = 160_000_000_000),
     ("driver-version", |case| case.policy.devices.driver_version_min = "580.95".into()),
@@ -152,7 +156,7 @@ const CASES: &[(&str, Change)] = &[
     ("power-low", |case| case.policy.telemetry.power_median_min_w = 696.0),
     ("power-low", |case| {
         case.policy.telemetry.power_median_min_w = 1.0;
-        lane(case)["telemetry"]["power_w_median"] = json!("low");
+        lane(case)["telemetry"]["power_mw"] = json!("low");
     }),
     ("not-bound-to-miner", |case| case.miner = false),
     ("elapsed-unknown", |case| case.elapsed = None),
@@ -167,23 +171,37 @@ const CASES: &[(&str, Change)] = &[
     ("telemetry-missing", |case| lane(case)["telemetry"] = json!({})),
     ("throttled", |case| {
         lane(case)["telemetry"]["throttle_reasons"] =
-            json!(["sw-power-cap", "hw-thermal-slowdown"]);
+            json!(["SW_POWER_CAP", "HW_THERMAL_SLOWDOWN"]);
     }),
     ("ecc-uncorrected-changed", |case| {
-        lane(case)["telemetry"]["ecc_uncorrected_after"] = json!(4);
+        lane(case)["telemetry"]["after"]["ecc_uncorrected"] = json!(4);
     }),
     ("remapped-rows-changed", |case| {
-        lane(case)["telemetry"]["remapped_rows_after"] = json!(1);
+        lane(case)["telemetry"]["after"]["rows_remapped_corrected"] = json!(1);
     }),
-    ("sm-count-implausible", |case| {
+    ("sms-above-model", |case| {
         lane(case)["sm_count"] = json!(144);
     }),
-    ("memory-implausible", |case| lane(case)["memory_bytes"] = json!(200_000_000_000_u64)),
-    ("memory-implausible", |case| lane(case)["memory_bytes"] = json!(80_000_000_000_u64)),
-    ("clock-implausible", |case| lane(case)["telemetry"]["clock_mhz_max"] = json!(2100)),
-    ("power-implausible", |case| lane(case)["telemetry"]["power_w_max"] = json!(900)),
-    ("rate-implausible", |case| lane(case)["elapsed_ns"] = json!("1400000000")),
-    ("duration-contradicted", |case| lane(case)["elapsed_ns"] = json!("2200000000")),
+    ("memory-above-model", |case| lane(case)["memory_bytes"] = json!(200_000_000_000_u64)),
+    ("clock-above-maximum", |case| lane(case)["telemetry"]["sm_clock_mhz"]["max"] = json!(2200)),
+    ("power-above-limit", |case| lane(case)["telemetry"]["power_mw"]["median"] = json!(900_000)),
+    ("rate-above-peak", |case| {
+        lane(case)["elapsed_ns"] = json!("1400000000");
+        lane(case)["achieved_flops"] = json!("78536544841143");
+    }),
+    ("rate-differs", |case| lane(case)["achieved_flops"] = json!("60000000000000")),
+    ("bandwidth-above-model", |case| {
+        let device = json!({"index": 0, "pci_id": "0000:01:00.0"});
+        let memory = json!({"bytes_per_s": 6_000_000_000_000_u64});
+        case.evidence["machine"]["cuda"] = json!({"devices": [device]});
+        case.evidence["machine"]["bandwidth"] =
+            json!({"devices": [{"index": 0, "memory": memory}]});
+        lane(case)["pci_id"] = json!("0000:01:00.0");
+    }),
+    ("duration-contradicted", |case| {
+        lane(case)["elapsed_ns"] = json!("2200000000");
+        lane(case)["achieved_flops"] = json!("49977801262545");
+    }),
     ("findings-malformed", |case| case.evidence["findings"] = json!("none")),
     ("findings-malformed", |case| case.evidence["findings"] = json!([7])),
     ("finding-unknown", |case| reported(case, "green-smoke")),

@@ -1,27 +1,24 @@
-//! What a policy asks of each lane: the device it claims to be, and whether its
-//! claims are possible for that device.
+//! What a policy asks of each lane: the device it claims to be, and how that was
+//! during the run.
 //!
-//! Guarantees: numbers are compared with the validator's own table, never with
-//! another claim alone where the table has one.
-//! Deliberately lacks: rules for models that are not in the table, but for what
-//! the policy demands of every lane.
+//! Guarantees: every demand of `[devices]` and `[telemetry]` is looked at on every
+//! lane, whatever the lanes before it claim.
+//! Deliberately lacks: what cannot be true of a model; that is
+//! [`crate::protocol::plausible`].
 
+use super::claims::Claims;
 use super::codes::{Observation, Requirement};
 use super::judge::Judge;
 use crate::protocol::evidence::{EvidenceExecutor, EvidenceLane};
 use crate::protocol::models::{self, Model};
+use crate::protocol::plausible;
 
-/// Clocks and power are samples, and rounded: this much over a limit is none.
-const SAMPLE_TOLERANCE: f64 = 1.02;
-/// Power swings around its limit between samples.
-const POWER_TOLERANCE: f64 = 1.10;
 /// A miner's clock may run this much faster than the validator's.
 const CLOCK_DRIFT: f64 = 1.01;
-/// Least share of a model's printed memory that drivers report: ECC on GDDR
-/// takes a sixteenth, the driver its own part.
-const MEMORY_SHARE_MIN: f64 = 0.85;
-/// Bytes that a driver may report for each printed GB, and 1 %.
-const MEMORY_BYTES_PER_GB_MAX: f64 = 1.01 * (1_u64 << 30) as f64;
+/// NVML's reasons for lower clocks that are no limit of the card's own: heat,
+/// and a power supply or a board that asks for it.
+const THROTTLE_BAD: [&str; 4] =
+    ["HW_SLOWDOWN", "HW_THERMAL_SLOWDOWN", "HW_POWER_BRAKE_SLOWDOWN", "SW_THERMAL_SLOWDOWN"];
 
 /// The rules for one lane.
 pub(super) struct LaneRules<'j, 'f> {
@@ -51,9 +48,6 @@ impl<'j, 'f> LaneRules<'j, 'f> {
             self.telemetry();
             self.health();
         }
-        if let Some(model) = self.model {
-            self.plausibility(model);
-        }
     }
 
     fn reject(&mut self, code: Requirement, text: &str) {
@@ -64,8 +58,8 @@ impl<'j, 'f> LaneRules<'j, 'f> {
         self.judge.observe(code, format!("lane {}: {text}", self.g));
     }
 
-    fn claim(&self, name: &str) -> Option<f64> {
-        self.judge.claims(self.g).telemetry(name)
+    fn claims(&self) -> Claims<'f> {
+        Claims::of(self.judge.facts.evidence.value(), self.g)
     }
 
     fn identity(&mut self) {
@@ -80,7 +74,7 @@ impl<'j, 'f> LaneRules<'j, 'f> {
         if among_gpus && !self.is_gpu && !devices.cpu_allowed {
             self.reject(Requirement::CpuExecutor, "expected a GPU, got a lane without SMs");
         }
-        let is_mig = self.judge.claims(self.g).is_mig();
+        let is_mig = plausible::is_mig_instance(self.judge.facts.evidence, self.g);
         if is_mig && !devices.mig_allowed {
             let text = format!("expected a whole GPU, got the MIG instance {:?}", lane.model);
             self.reject(Requirement::MigInstance, &text);
@@ -115,7 +109,7 @@ impl<'j, 'f> LaneRules<'j, 'f> {
     }
 
     fn time(&mut self) {
-        let Some(claimed_s) = self.judge.claims(self.g).elapsed_s() else { return };
+        let Some(claimed_s) = self.claims().elapsed_s() else { return };
         if let Some(elapsed) = self.judge.facts.elapsed {
             let elapsed_s = elapsed.as_secs_f64();
             if claimed_s > CLOCK_DRIFT * elapsed_s {
@@ -123,29 +117,18 @@ impl<'j, 'f> LaneRules<'j, 'f> {
                 self.observe(Observation::DurationContradicted, &text);
             }
         }
-        if let Some(model) = self.model {
-            let (rate, most) = (self.judge.operations_per_lane() / claimed_s, model.floor_flops());
-            if rate > most {
-                let (most, rate) = (1e-12 * most, 1e-12 * rate);
-                let text = format!(
-                    "expected at most {most:.2} TFLOP/s of a {}, got {rate:.2}",
-                    model.name
-                );
-                self.observe(Observation::RateImplausible, &text);
-            }
-        }
     }
 
     /// What the policy demands of the samples over the run.
     fn telemetry(&mut self) {
-        if !self.judge.claims(self.g).has_telemetry() {
+        if !self.claims().has_telemetry() {
             self.observe(Observation::TelemetryMissing, "expected clocks and power, got none");
         }
         let said = |got: Option<f64>| got.map_or("none".to_owned(), |got| format!("{got:.0}"));
         let share = self.judge.policy.telemetry.clock_share_min;
         if let Some(model) = self.model.filter(|_| share > 0.0) {
             let least = share * f64::from(model.max_clock_mhz);
-            let got = self.claim("clock_mhz_median");
+            let got = self.claims().clock_mhz_median();
             if got.is_none_or(|got| got < least) {
                 let got = said(got);
                 let text = format!("expected a median of at least {least:.0} MHz, got {got}");
@@ -153,7 +136,7 @@ impl<'j, 'f> LaneRules<'j, 'f> {
             }
         }
         let least = self.judge.policy.telemetry.power_median_min_w;
-        let got = self.claim("power_w_median");
+        let got = self.claims().power_w_median();
         if least > 0.0 && got.is_none_or(|got| got < least) {
             let got = said(got);
             let text = format!("expected a median of at least {least:.0} W, got {got}");
@@ -163,66 +146,23 @@ impl<'j, 'f> LaneRules<'j, 'f> {
 
     /// What changed during the run that should not.
     fn health(&mut self) {
-        for (before, after, code, what) in [
-            (
-                "ecc_uncorrected_before",
-                "ecc_uncorrected_after",
-                Observation::EccUncorrectedChanged,
-                "uncorrected ECC errors",
-            ),
-            (
-                "remapped_rows_before",
-                "remapped_rows_after",
-                Observation::RemappedRowsChanged,
-                "remapped rows",
-            ),
+        use Observation::{EccUncorrectedChanged as Ecc, RemappedRowsChanged as Rows};
+        for (name, code, what) in [
+            ("ecc_uncorrected", Ecc, "uncorrected memory errors"),
+            ("rows_remapped_corrected", Rows, "rows remapped after corrected errors"),
+            ("rows_remapped_uncorrected", Rows, "rows remapped after uncorrected errors"),
         ] {
-            let (before, after) = (self.claim(before), self.claim(after));
-            if let (Some(before), Some(after)) = (before, after)
+            if let Some((before, after)) = self.claims().counts(name)
                 && before != after
             {
                 let text = format!("{what}: expected {before} as before the run, got {after}");
                 self.observe(code, &text);
             }
         }
-        let bad = |reason: &&str| {
-            ["thermal", "hw", "hardware", "brake"].iter().any(|word| {
-                reason.split(|c: char| !c.is_ascii_alphanumeric()).any(|part| part == *word)
-            })
-        };
-        let reasons: Vec<&str> = self.judge.claims(self.g).throttle_reasons().collect();
-        if let Some(reason) = reasons.into_iter().find(bad) {
-            let text = format!("expected no slowdown by heat or hardware, got {reason:?}");
+        let bad = |reason: &&str| THROTTLE_BAD.contains(reason);
+        if let Some(reason) = self.claims().throttle_reasons().find(bad) {
+            let text = format!("expected no slowdown by heat or hardware, got {reason}");
             self.observe(Observation::Throttled, &text);
-        }
-    }
-
-    /// What the claimed model cannot have.
-    fn plausibility(&mut self, model: &Model) {
-        let (most, got) = (u64::from(model.sm_count), self.lane.sm_count);
-        if got > most {
-            let text = format!("expected at most {most} SMs of a {}, got {got}", model.name);
-            self.observe(Observation::SmCountImplausible, &text);
-        }
-        let (gb, got) = (f64::from(model.memory_gb), self.lane.memory_bytes);
-        let (least, most) = (1e9 * MEMORY_SHARE_MIN * gb, MEMORY_BYTES_PER_GB_MAX * gb);
-        if !(least..=most).contains(&(got as f64)) {
-            let text =
-                format!("expected {least:.3e} to {most:.3e} bytes of a {}, got {got}", model.name);
-            self.observe(Observation::MemoryImplausible, &text);
-        }
-        let most = f64::from(model.max_clock_mhz);
-        if let Some(got) = self.claim("clock_mhz_max")
-            && got > SAMPLE_TOLERANCE * most
-        {
-            let text = format!("expected at most {most:.0} MHz of a {}, got {got:.0}", model.name);
-            self.observe(Observation::ClockImplausible, &text);
-        }
-        if let (Some(got), Some(most)) = (self.claim("power_w_max"), self.claim("power_limit_w"))
-            && got > POWER_TOLERANCE * most
-        {
-            let text = format!("expected at most its limit of {most:.0} W, got {got:.0}");
-            self.observe(Observation::PowerImplausible, &text);
         }
     }
 }

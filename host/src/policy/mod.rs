@@ -21,6 +21,7 @@ mod lane_rules;
 mod read;
 mod schema;
 mod size;
+mod template;
 
 pub use crate::protocol::judgement::{Judgement, Reason, Weight};
 pub use facts::Facts;
@@ -29,6 +30,7 @@ pub use read::{POLICY_BYTES_MAX, PolicyError};
 pub use schema::verdict_schema;
 pub use size::{SizeError, Target};
 
+use crate::protocol::bound::OmittedShare;
 use crate::protocol::digest::Digest;
 use serde::{Deserialize, Serialize};
 
@@ -190,6 +192,12 @@ impl Default for Telemetry {
 }
 
 impl Policy {
+    /// f of the soundness; one tenth where the field is outside its bounds, which
+    /// it cannot be in a policy that was read.
+    pub fn omitted_share(&self) -> OmittedShare {
+        OmittedShare::new(self.soundness.omitted_share).unwrap_or_default()
+    }
+
     /// SHA-256 of the RFC 8785 form of all values: two files that demand the
     /// same have the same digest.
     pub fn digest(&self) -> Digest {

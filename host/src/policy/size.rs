@@ -9,7 +9,7 @@
 //! (BENCHMARKS.md): every other model is assumed to reach the same share.
 
 use super::Policy;
-use crate::protocol::bound::{Grinding, OmittedShare, draws_needed};
+use crate::protocol::bound::{Grinding, draws_needed};
 use crate::protocol::challenge::{OPENINGS_MAX, ROOTS_MAX, sample_rate_ppm};
 use crate::protocol::models::{self, Model};
 use crate::protocol::plan::Shape;
@@ -228,12 +228,11 @@ impl Policy {
 
     /// The counted draws that this policy's soundness takes, over all lanes.
     pub fn draws_needed(&self) -> u64 {
-        let share = OmittedShare::new(self.soundness.omitted_share).unwrap_or_default();
         let grinding = match self.session.live_required {
             true => Grinding::ExcludedByCoin,
             false => Grinding::Possible,
         };
-        draws_needed(share, self.soundness.escape_probability_max.log10(), grinding)
+        draws_needed(self.omitted_share(), self.soundness.escape_probability_max.log10(), grinding)
     }
 
     fn target_model(&self, target: &Target<'_>) -> Result<&'static Model, SizeError> {

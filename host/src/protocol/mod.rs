@@ -19,6 +19,7 @@ pub mod merkle;
 pub mod models;
 pub mod parts;
 pub mod plan;
+pub mod plausible;
 mod read;
 pub mod receipt;
 pub mod rejection;

@@ -100,6 +100,23 @@ pub fn floor_flops(name: &str) -> Option<f64> {
     find(name).map(Model::floor_flops)
 }
 
+/// [`Model::floor_flops`] of a model that is not in the table, from what a device
+/// says of itself: SMs, highest clock and compute capability, such as "9.0". It
+/// bounds a claim by other claims, and no more.
+pub fn computed_floor_flops(sm_count: u32, clock_mhz: u32, capability: &str) -> f64 {
+    let emulated = ISSUE_PER_SM_CLOCK / EMULATION_INSTRUCTIONS;
+    let fma_per_sm_clock = match capability {
+        "6.0" | "7.0" | "7.2" => GV100,
+        "8.0" => GA100,
+        "9.0" => GH100,
+        "10.0" => GB100,
+        "6.1" | "6.2" | "7.5" | "8.6" | "8.7" | "8.9" | "12.0" | "12.1" => FEW_FP64,
+        // Newer or unknown: as much as any does.
+        _ => GH100,
+    };
+    MARGIN * flops(sm_count, clock_mhz, fma_per_sm_clock.max(emulated))
+}
+
 // FP64 multiply-adds per SM and clock, which the chip decides.
 
 /// GB100. FP64 and FP64 tensor rates are printed alike: 64 per SM and clock.
@@ -246,6 +263,21 @@ mod tests {
             assert!(scale >= 1.0, "{}", model.name);
             assert!(model.floor_flops() >= 1.0999 * scale * model.peak_flops(), "{}", model.name);
         }
+    }
+
+    #[test]
+    fn what_a_device_says_of_itself_gives_the_tables_floor() {
+        for (name, capability) in [
+            ("NVIDIA H200", "9.0"),
+            ("NVIDIA A30", "8.0"),
+            ("NVIDIA L4", "8.9"),
+            ("Tesla T4", "7.5"),
+        ] {
+            let model = find(name).unwrap();
+            let computed = computed_floor_flops(model.sm_count, model.max_clock_mhz, capability);
+            assert!((computed / model.floor_flops() - 1.0).abs() < 1e-12, "{name}");
+        }
+        assert!(computed_floor_flops(100, 1000, "99.9") >= computed_floor_flops(100, 1000, "9.0"));
     }
 
     #[test]

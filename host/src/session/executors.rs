@@ -1,6 +1,7 @@
 //! Which executors take part: the GPUs that are asked for or all, the CPU where
 //! it is asked for or there is no GPU at all.
 
+use super::devices::{DeviceError, DeviceRules};
 use crate::executor::Executor;
 use crate::executor::cpu::{CpuExecutor, CpuOptions};
 use crate::executor::gpu::{self, GpuExecutor, GpuOptions, NoGpu};
@@ -46,6 +47,9 @@ pub enum ChooseError {
         /// Which.
         index: u32,
     },
+    /// Too few devices, or not whole ones.
+    #[error(transparent)]
+    Devices(#[from] DeviceError),
     /// More or fewer lanes than the challenge has.
     #[error(
         "the challenge takes {wanted} and {got} would take part\n\
@@ -62,23 +66,39 @@ pub enum ChooseError {
     Device(#[from] ExecError),
 }
 
+/// [`choose_with`] no expected number of GPUs, and whole ones only.
+///
+/// # Errors
+/// As [`choose_with`].
+pub fn choose(choice: &Choice, challenge: &Challenge) -> Result<Chosen, ChooseError> {
+    choose_with(choice, &DeviceRules::default(), challenge)
+}
+
 /// Opens the executors for `challenge`.
 ///
 /// # Errors
 /// [`ChooseError`]; a GPU that fails to initialise is an error where the
 /// challenge or the caller counts on it, otherwise it is left out with a warning.
-pub fn choose(choice: &Choice, challenge: &Challenge) -> Result<Chosen, ChooseError> {
-    let (indices, asked) = match choice {
-        Choice::Cpu => return with_cpu(challenge, None),
-        Choice::Auto => match gpu::devices() {
-            Ok(devices) => ((0..devices.len() as u32).collect(), false),
-            Err(no_gpu) => return with_cpu(challenge, Some(no_gpu)),
-        },
-        Choice::Gpus(asked) => {
-            let count = gpu::devices()?.len();
-            (check_indices(asked, count)?, !asked.is_empty())
-        }
+pub fn choose_with(
+    choice: &Choice,
+    rules: &DeviceRules,
+    challenge: &Challenge,
+) -> Result<Chosen, ChooseError> {
+    if *choice == Choice::Cpu {
+        // No driver is asked: it may hang, and that be the reason for the choice.
+        return with_cpu(challenge, None);
+    }
+    let devices = gpu::devices();
+    rules.check_count(devices.as_deref())?;
+    let (devices, asked) = match (choice, devices) {
+        (Choice::Gpus(_), Err(no_gpu)) => return Err(no_gpu.into()),
+        (_, Err(no_gpu)) => return with_cpu(challenge, Some(no_gpu)),
+        (Choice::Gpus(asked), Ok(devices)) => (devices, &asked[..]),
+        (_, Ok(devices)) => (devices, &[][..]),
     };
+    let (indices, asked) = (check_indices(asked, devices.len())?, !asked.is_empty());
+    let taken = indices.iter().filter_map(|&index| devices.get(index as usize));
+    taken.into_iter().try_for_each(|device| rules.check_mig(device))?;
     let wanted = if asked { indices.len() } else { challenge.max_lanes() as usize };
     let mut executors: Vec<Box<dyn Executor>> = Vec::new();
     let mut failed = None;

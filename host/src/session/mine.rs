@@ -7,7 +7,7 @@
 //! it with the coin that they get.
 
 use super::committed::Committed;
-use crate::evidence;
+use crate::evidence::{self, MachineOptions, Observing};
 use crate::executor::lanes::{self, Progress, RunError, RunOptions};
 use crate::executor::{Executor, Kind, LaneFacts};
 use crate::identity::SigningIdentity;
@@ -25,6 +25,8 @@ pub struct MineOptions<'a> {
     pub run: RunOptions,
     /// Who signs, where the challenge names its miner.
     pub identity: Option<&'a SigningIdentity>,
+    /// What is found out of the machine meanwhile.
+    pub machine: MachineOptions,
 }
 
 /// A result, and what the miner saw while making it.
@@ -136,14 +138,17 @@ pub fn commit(
     check_memory(challenge, facts.len(), free_bytes())?;
     tracing::debug!(lanes = facts.len(), "executing");
     // The machine is looked at beside the run: a validator's clock is running.
-    let looking = std::thread::spawn(move || evidence::inventory_for(&facts));
+    let observing = Observing::start(&facts, &options.machine);
     let execution = lanes::execute(challenge, executors, &options.run, progress)?;
-    let machine = looking.join().expect("looking at the machine does not panic");
+    let observed = observing.finish();
     tracing::debug!(elapsed = ?execution.elapsed, "executed");
-    for finding in &machine.findings {
+    for finding in &observed.inventory.findings {
         tracing::warn!("finding: {finding}");
     }
-    let evidence = evidence::assemble(&execution, &machine)?;
+    for warning in evidence::sm_warnings(&execution) {
+        tracing::warn!("{warning}");
+    }
+    let evidence = evidence::assemble(&execution, &observed)?;
     let lane = |lane: &lanes::LaneExecution| LaneRoots {
         uuid: lane.facts.uuid,
         iteration_roots: lane.roots.clone(),

@@ -5,6 +5,7 @@
 //! read. It has no rules of its own: what is valid is decided in `protocol`.
 
 pub mod committed;
+pub mod devices;
 pub mod executors;
 pub mod files;
 pub mod issue;

@@ -6,12 +6,15 @@ mod bench;
 mod challenge;
 mod detect;
 mod export;
+mod gpus;
 mod inspect;
 mod key;
 mod ledger;
 mod parse;
+mod policy;
 mod respond;
 mod run;
+mod schema;
 mod selftest;
 mod validate;
 mod verify;
@@ -21,11 +24,14 @@ pub use bench::Bench;
 pub use challenge::Challenge;
 pub use detect::Detect;
 pub use export::Export;
+pub use gpus::Gpus;
 pub use inspect::Inspect;
 pub use key::{Key, KeyAction};
-pub use respond::Respond;
 pub use ledger::{Action as LedgerAction, Ledger, State as LedgerState};
+pub use policy::{Policy, PolicyAction, PolicyCheck, PolicyInit, Sizing};
+pub use respond::Respond;
 pub use run::{Executor, Run};
+pub use schema::{Schema, SchemaDocument};
 pub use selftest::Selftest;
 pub use validate::Validate;
 pub use verify::{Arrival, Recomputer, Verify};
@@ -108,6 +114,10 @@ pub enum Command {
     Key(Key),
     /// Wrap a result as a signed in-toto attestation, or check one
     Export(Box<Export>),
+    /// Print or check a validator's policy
+    Policy(Policy),
+    /// Print the JSON Schema of what --json prints
+    Schema(Schema),
     /// Check every executor and kernel variant present against the oracle
     Selftest(Selftest),
     /// Measure the GPU's kernels beside its ceilings and cuBLAS, and verification on the CPU

@@ -5,7 +5,7 @@
 //! ```text
 //! turns      one side's work, as long as asked      ceilings   each unit by itself
 //! rival      cuBLAS                                 telemetry  power and clock meanwhile
-//! phases     fill, product, tail                    cpu_time   what the host spends
+//! phases     fill, product, tail
 //! total      a challenge's iterations in seconds    report     what came out
 //! ```
 //!
@@ -17,7 +17,6 @@
 //! the module has its kernel to compare with.
 
 mod ceilings;
-mod cpu_time;
 mod phases;
 mod report;
 mod rival;

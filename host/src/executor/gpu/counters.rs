@@ -1,7 +1,7 @@
 //! SM counters as they come back from the device, and whether they can be
 //! believed. Pure.
 
-use crate::executor::SmTiles;
+use crate::executor::{SmActivity, SmTiles};
 use gpu_kernels::abi::SmCounter;
 
 /// u32 words of one [`SmCounter`].
@@ -42,6 +42,21 @@ pub(super) fn checked(counters: &[SmCounter], tiles: u64) -> SmTiles {
     SmTiles::Counted(counters.iter().map(|counter| counter.tiles).collect())
 }
 
+/// When the SMs that computed did so; `None` where none did or a time is
+/// missing or runs backwards.
+pub(super) fn activity(counters: &[SmCounter]) -> Option<SmActivity> {
+    let active = || counters.iter().filter(|counter| counter.tiles > 0);
+    if !active().all(|counter| counter.first_ns <= counter.last_ns && counter.first_ns > 0) {
+        return None;
+    }
+    let first = |counter: &SmCounter| counter.first_ns;
+    let last = |counter: &SmCounter| counter.last_ns;
+    Some(SmActivity {
+        first_spread_ns: active().map(first).max()? - active().map(first).min()?,
+        last_spread_ns: active().map(last).max()? - active().map(last).min()?,
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -58,6 +73,21 @@ mod tests {
         assert_eq!((counters[0].first_ns, counters[0].last_ns), (3 + (4 << 32), 5 + (6 << 32)));
         assert_eq!((counters[1].tiles, counters[1].first_ns), (7, u64::MAX));
         assert_eq!(from_words(&cleared())[0].first_ns, u64::MAX);
+    }
+
+    #[test]
+    fn activity_is_that_of_the_sms_that_computed() {
+        let at = |tiles, first_ns, last_ns| SmCounter { tiles, first_ns, last_ns, reserved: 0 };
+        let idle = at(0, u64::MAX, 0);
+        let counters = [at(3, 100, 900), idle, at(2, 140, 850), at(1, 120, 120)];
+        let expected = SmActivity { first_spread_ns: 40, last_spread_ns: 780 };
+        assert_eq!(activity(&counters), Some(expected));
+        assert_eq!(activity(&[at(1, 5, 5)]).unwrap().last_spread_ns, 0);
+        // A timer that was never read, or that runs backwards, says nothing.
+        for broken in [at(1, u64::MAX, 0), at(1, 9, 8), at(1, 0, 0)] {
+            assert_eq!(activity(&[at(1, 5, 6), broken]), None, "{broken:?}");
+        }
+        assert_eq!(activity(&[idle]), None);
     }
 
     #[test]

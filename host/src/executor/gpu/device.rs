@@ -17,6 +17,8 @@ pub struct GpuDevice {
     pub name: String,
     /// UUID in written order; of a MIG instance, its own.
     pub uuid: Uuid,
+    /// Of a MIG instance, the UUID of the device that it is a part of.
+    pub parent_uuid: Option<Uuid>,
     /// Compute capability.
     pub capability: Capability,
     /// Streaming multiprocessors.
@@ -70,10 +72,21 @@ impl From<Failure> for NoGpu {
 }
 
 impl GpuDevice {
+    /// Whether this is a part of a device, cut off by MIG.
+    pub fn is_mig_instance(&self) -> bool {
+        // Drivers before CUDA 11.4 tell by the name alone.
+        self.parent_uuid.is_some() || names_mig_instance(&self.name)
+    }
+
     /// "GPU 0 (NVIDIA H200)".
     pub fn label(&self) -> String {
         format!("GPU {} ({})", self.index, self.name)
     }
+}
+
+/// Whether this is the name of a MIG instance, as in "NVIDIA H200 MIG 1g.18gb".
+pub fn names_mig_instance(name: &str) -> bool {
+    name.contains(" MIG ")
 }
 
 /// Every CUDA device, in the driver's order.
@@ -125,10 +138,12 @@ fn describe(index: u32) -> Result<GpuDevice, Failure> {
     let attribute = |which: DeviceAttribute| {
         device.get_attribute(which).map(|value| value.max(0) as u32).map_err(from_cust)
     };
+    let (uuid, parent_uuid) = uuids(&device)?;
     Ok(GpuDevice {
         index,
         name: device.name().map_err(from_cust)?,
-        uuid: uuid(&device)?,
+        uuid,
+        parent_uuid,
         capability: Capability {
             major: attribute(DeviceAttribute::ComputeCapabilityMajor)?,
             minor: attribute(DeviceAttribute::ComputeCapabilityMinor)?,
@@ -145,18 +160,45 @@ fn describe(index: u32) -> Result<GpuDevice, Failure> {
     })
 }
 
+/// The UUID, and that of the device of which it is a MIG instance.
 #[allow(unsafe_code)]
-fn uuid(device: &Device) -> Result<Uuid, Failure> {
-    let mut bytes = [0_u8; 16];
+fn uuids(device: &Device) -> Result<(Uuid, Option<Uuid>), Failure> {
+    let (mut own, mut whole) = ([0_u8; 16], [0_u8; 16]);
     // SAFETY: a CUuuid is 16 bytes; the device handle is the driver's own.
-    let newer = unsafe { calls::cuDeviceGetUuid_v2(&raw mut bytes, device.as_raw()) };
-    if newer.is_err() {
-        // Drivers before CUDA 11.4 have only this one. They differ on MIG
-        // instances alone.
-        // SAFETY: as above.
-        unsafe { calls::cuDeviceGetUuid(&raw mut bytes, device.as_raw()) }?;
+    let newer = unsafe { calls::cuDeviceGetUuid_v2(&raw mut own, device.as_raw()) };
+    // SAFETY: as above.
+    let older = unsafe { calls::cuDeviceGetUuid(&raw mut whole, device.as_raw()) };
+    match (newer, older) {
+        // They differ on MIG instances alone.
+        (Ok(()), Ok(())) => Ok((Uuid(own), (own != whole).then_some(Uuid(whole)))),
+        (Ok(()), Err(_)) => Ok((Uuid(own), None)),
+        // Drivers before CUDA 11.4 have only the older one.
+        (Err(_), older) => older.map(|()| (Uuid(whole), None)),
     }
-    Ok(Uuid(bytes))
+}
+
+/// For each device a text with a place for each device: "1" where the first can
+/// address the second's memory, "0" where it can't, "?" where the driver doesn't
+/// say, "-" for itself.
+pub fn peer_access(devices: &[GpuDevice]) -> Vec<String> {
+    let place = |from: &GpuDevice, to: &GpuDevice| match can_access(from.index, to.index) {
+        _ if from.index == to.index => '-',
+        Ok(true) => '1',
+        Ok(false) => '0',
+        Err(_) => '?',
+    };
+    devices.iter().map(|from| devices.iter().map(|to| place(from, to)).collect()).collect()
+}
+
+/// Whether device `index` can address the memory of device `peer`.
+#[allow(unsafe_code)]
+fn can_access(index: u32, peer: u32) -> Result<bool, Failure> {
+    let device = Device::get_device(index).map_err(from_cust)?;
+    let peer = Device::get_device(peer).map_err(from_cust)?;
+    let mut able = 0_i32;
+    // SAFETY: writes one int to a local; the handles are the driver's own.
+    unsafe { calls::cuDeviceCanAccessPeer(&raw mut able, device.as_raw(), peer.as_raw()) }?;
+    Ok(able != 0)
 }
 
 #[allow(unsafe_code)]

@@ -7,9 +7,11 @@
 //! copies stay inside their buffers.
 #![allow(unsafe_code)]
 
+mod copies;
 mod memory;
 mod module;
 
+pub(super) use copies::{Copy, HostMemory};
 pub(super) use memory::{DeviceMemory, Readback, Upload};
 pub(super) use module::{Graph, Kernel, Module};
 

@@ -9,7 +9,9 @@ use super::memory::{CheckedPair, ExactnessMemory};
 use super::openings::Openings;
 use super::plan::{LaunchPlan, PlanInput};
 use super::variant::Variant;
-use crate::executor::{ExecError, Executor, Kind, LaneFacts, Segment, Sink, SmTiles, TileRequest};
+use crate::executor::{
+    ExecError, Executor, Kind, LaneFacts, Segment, Sink, SmActivity, SmTiles, TileRequest,
+};
 use crate::protocol::digest::Digest;
 use crate::protocol::plan::Shape;
 use serde_json::{Value, json};
@@ -199,6 +201,12 @@ impl GpuExecutor {
             ("driver_version", json!(driver_version())),
             ("driver_cuda_version", driver_cuda_version().map_or(Value::Null, |v| json!(v))),
         ];
+        let mig = device.is_mig_instance().then(|| {
+            let parent = device.parent_uuid.map(|uuid| ("parent_uuid".to_owned(), json!(uuid)));
+            let named = ("name".to_owned(), json!(device.name));
+            Value::Object(parent.into_iter().chain([named]).collect())
+        });
+        self.facts.more.extend(mig.map(|mig| ("mig".to_owned(), mig)));
         let present = fields.into_iter().filter(|(_, value)| !value.is_null());
         self.facts.more.extend(present.map(|(name, value)| (name.to_owned(), value)));
     }
@@ -275,6 +283,10 @@ impl Executor for GpuExecutor {
             Some(lane) => lane.sm_tiles(&self.gpu),
             None => Ok(SmTiles::Unavailable("nothing was run".to_owned())),
         }
+    }
+
+    fn sm_activity(&self) -> Option<SmActivity> {
+        self.lane.as_ref()?.activity
     }
 }
 

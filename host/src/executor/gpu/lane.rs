@@ -15,7 +15,7 @@ use super::kernels::Kernels;
 use super::launch::StepRule;
 use super::plan::{LaunchPlan, PlanInput};
 use super::words::{self, CHAIN_WORDS, DIGEST_WORDS};
-use crate::executor::{ExecError, IterationOutput, Segment, Sink, SmTiles};
+use crate::executor::{ExecError, IterationOutput, Segment, Sink, SmActivity, SmTiles};
 use crate::protocol::digest::Digest;
 use cuda_driver::Failure;
 use std::collections::VecDeque;
@@ -56,6 +56,8 @@ pub(super) struct Lane {
     graph: Option<(StepRule, Graph)>,
     /// Iterations enqueued since the counters were cleared.
     iterations: u64,
+    /// Of the counters that were read last, if they are to be trusted.
+    pub activity: Option<SmActivity>,
 }
 
 /// Whether product kernels count their tiles per SM.
@@ -129,6 +131,7 @@ impl Lane {
                 .collect::<Result<_, _>>()?,
             graph: None,
             iterations: 0,
+            activity: None,
             plan,
         })
     }
@@ -137,6 +140,7 @@ impl Lane {
     pub(super) fn clear_counters(&mut self, gpu: &Gpu) -> Result<(), ExecError> {
         let cleared = counters::cleared().repeat(self.plan.sm_count as usize);
         self.iterations = 0;
+        self.activity = None;
         self.counters_upload
             .send(gpu, &self.counters, &cleared)
             .map_err(|failure| gpu.error("clearing the SM counters", failure))
@@ -293,6 +297,9 @@ impl Lane {
             .and_then(|()| readback.wait());
         let read = read.map_err(|failure| gpu.error("reading the SM counters", failure))?;
         let counters = counters::from_words(read);
-        Ok(counters::checked(&counters, self.iterations * self.plan.shape.tiles()))
+        let tiles = counters::checked(&counters, self.iterations * self.plan.shape.tiles());
+        let trusted = matches!(tiles, SmTiles::Counted(_));
+        self.activity = trusted.then(|| counters::activity(&counters)).flatten();
+        Ok(tiles)
     }
 }

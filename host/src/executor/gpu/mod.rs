@@ -9,6 +9,7 @@
 //! verifier  leaves and iterations, for a validator      memory    which checks were passed
 //! launch    kernels as functions over buffers           driver    the typed wall: all unsafe code
 //! ptx_file  PTX from elsewhere, as a further target
+//! telemetry clocks, power and error counts of a run     bandwidth of memory and links
 //! ```
 //!
 //! Guarantees: between the first iteration of a segment and its last the
@@ -16,11 +17,13 @@
 //! come in order; device memory follows the plan. Every failure names the
 //! kernel or operation, the device, and the driver's code.
 //!
-//! Deliberately absent: managed memory, peer access (lanes meet on the host),
-//! and any choice of geometry outside `plan`.
+//! Deliberately absent: managed memory, peer access but for measuring it (lanes
+//! meet on the host), and any choice of geometry outside `plan`.
 
+pub mod bandwidth;
 pub mod bench;
 mod counters;
+mod cpu_time;
 mod cublas;
 mod device;
 mod driver;
@@ -34,11 +37,14 @@ mod memory;
 mod openings;
 pub mod plan;
 mod ptx_file;
+pub mod telemetry;
 mod variant;
 mod verifier;
 mod words;
 
-pub use device::{GpuDevice, NoGpu, devices, driver_cuda_version, driver_version};
+pub use device::{
+    GpuDevice, NoGpu, devices, driver_cuda_version, driver_version, names_mig_instance, peer_access,
+};
 pub use executor::{ExactnessCheck, GpuExecutor, GpuOptions};
 pub use lane::Counting;
 pub use memory::{CheckedPair, ExactnessMemory};

@@ -173,6 +173,7 @@ impl<'a> Lane<'a> {
             tile_roots: Vec::new(),
             states: vec![seed],
             sm_tiles: crate::executor::SmTiles::NotApplicable,
+            sm_activity: None,
             elapsed: Duration::ZERO,
             barriers: Vec::new(),
         };
@@ -207,6 +208,7 @@ impl<'a> Lane<'a> {
         }
         self.done.elapsed = Duration::from_nanos(self.shared.now());
         self.done.sm_tiles = executor.sm_tiles().map_err(Failure::Executor)?;
+        self.done.sm_activity = executor.sm_activity();
         // Whatever the others do, nothing more is expected of this lane.
         self.signs.wait();
         Ok(self.done)

@@ -1,6 +1,6 @@
 //! Arguments of `attest challenge`.
 
-use super::Ask;
+use super::{Ask, Sizing};
 use clap::{Args, ValueHint};
 use std::path::PathBuf;
 
@@ -9,13 +9,15 @@ Examples:
   attest challenge
   attest challenge --dim 4096 --matrices 8 --iterations 100 --out token.txt
   attest challenge --gpu-count 4 --gpu-model 'NVIDIA H200' --max-duration 45s
+  attest challenge --policy policy.toml --model 'NVIDIA H200' --seconds 30
   attest challenge --from-file spec.json --expires-in 10m
   attest challenge --ledger default
 
 With --ledger (or ATTEST_LEDGER) the challenge is on record before it is printed.
 
 SPEC.json is an object with any of the challenge's fields (docs/protocol.md).
-Options that are typed win over the file, and the file over the defaults.";
+Options that are typed win over the file, the file over what --policy sizes,
+and that over the defaults.";
 
 /// `attest challenge`. Absent options are the file's, then the defaults.
 #[derive(Debug, Args)]
@@ -24,6 +26,9 @@ pub struct Challenge {
     /// What it asks for
     #[command(flatten)]
     pub ask: Ask,
+    /// By a policy
+    #[command(flatten)]
+    pub sizing: Sizing,
     /// Take fields from this JSON file (- for standard input)
     #[arg(long, value_name = "SPEC.json", value_hint = ValueHint::FilePath)]
     pub from_file: Option<String>,

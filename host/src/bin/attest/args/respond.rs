@@ -1,6 +1,6 @@
 //! Arguments of `attest respond`.
 
-use super::Executor;
+use super::{Executor, Gpus};
 use attest::protocol::digest::Digest;
 use clap::{Args, ValueHint};
 use std::path::PathBuf;
@@ -27,6 +27,9 @@ pub struct Respond {
     /// CUDA device indices, one lane each, in this order [default: all]
     #[arg(long, value_name = "LIST", value_delimiter = ',')]
     pub devices: Option<Vec<u32>>,
+    /// What is demanded of the GPUs
+    #[command(flatten)]
+    pub gpus: Gpus,
     /// The miner's key file: signs commitments and names the miner
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub key: Option<PathBuf>,

@@ -1,5 +1,6 @@
 //! Arguments of `attest run`.
 
+use super::Gpus;
 use clap::builder::PossibleValue;
 use clap::{Args, ValueEnum, ValueHint};
 use std::path::PathBuf;
@@ -35,6 +36,7 @@ Examples:
   attest challenge --dim 512 | attest run --challenge - --executor cpu > result.json
   attest run --challenge eyJ2ZXJ... --devices 0,2
   attest run --challenge @token.txt --key miner.pem
+  GPU_COUNT=8 attest run --challenge @token.txt --out result.json
 
 The result goes to standard output (or --out), all else to standard error.
 Nothing is written where the run fails or is stopped.";
@@ -55,6 +57,12 @@ pub struct Run {
     /// The miner's key file: signs the result where the challenge names its miner
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub key: Option<PathBuf>,
+    #[command(flatten)]
+    pub gpus: Gpus,
+    /// Measure memory and link bandwidths first and report them: the validator's
+    /// clock runs meanwhile
+    #[arg(long)]
+    pub measure: bool,
     /// Write the result to this file instead of standard output
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub out: Option<PathBuf>,

@@ -8,6 +8,7 @@ const VERIFY_EXAMPLES: &str = "\
 Examples:
   attest verify result.json --challenge @token.txt
   attest verify --full result.json --challenge @token.txt
+  attest verify result.json --challenge @token.txt --policy policy.toml
   ssh miner attest run --challenge $TOKEN | attest verify - --challenge $TOKEN --json
   attest verify result.json --challenge @token.txt --ledger default
 
@@ -51,8 +52,13 @@ pub struct Verify {
     #[arg(long, value_name = "DURATION", value_parser = parse::parse_duration_ms)]
     pub elapsed: Option<u64>,
     /// Share of the work whose omission the verdict's bound is about
-    #[arg(long, value_name = "SHARE", default_value = "0.1", value_parser = parse::parse_omitted_share)]
-    pub omitted_share: OmittedShare,
+    /// [default: 0.1; with --policy that of the policy]
+    #[arg(long, value_name = "SHARE", value_parser = parse::parse_omitted_share)]
+    pub omitted_share: Option<OmittedShare>,
+    /// What the result must meet beyond the protocol, a TOML file (`attest policy
+    /// init` prints one); a result that it rejects ends with exit code 1
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub policy: Option<String>,
     /// Print JSON
     #[arg(long)]
     pub json: bool,

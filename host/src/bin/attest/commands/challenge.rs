@@ -1,6 +1,7 @@
 //! `attest challenge`: issues a challenge and prints its token.
 
 use super::ledger::now_unix_ms;
+use super::policy;
 use crate::args;
 use crate::outcome::{Done, Result, print};
 use anyhow::anyhow;
@@ -27,7 +28,8 @@ pub fn run(args: args::Challenge, ledger: Option<&str>) -> Result {
     }
     let out = args.out.clone();
     let ledger = crate::ledger::chosen(ledger)?;
-    let challenge = issue::issue(&args.ask.request().or(from_file))?;
+    let request = policy::sized(&args.sizing, args.ask.request().or(from_file))?;
+    let challenge = issue::issue(&request)?;
     // On record before anybody can answer it.
     if let Some(ledger) = ledger {
         ledger.issue(&challenge, challenge.token(), now_unix_ms())?;

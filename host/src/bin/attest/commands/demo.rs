@@ -72,23 +72,23 @@ pub fn run(color: Color) -> Result {
     ))?;
 
     let share = OmittedShare::default();
-    let (verdict, verified_in) = judge(&challenge, &result, elapsed);
-    let verdict_text = Verdict::of(&verdict, share).render_text();
+    let (outcome, verified_in) = judge(&challenge, &result, elapsed);
+    let verdict = Verdict::of(&outcome, share);
     print(&format!(
         "{}\n  {} leaves recomputed on the CPU in {}\n\n{}\n",
         paint.strong("3. The validator verifies the result"),
         grouped(result.openings.len() as u64),
         duration(verified_in),
-        painted(&verdict_text, &verdict, paint),
+        painted(&verdict, paint),
     ))?;
 
     let tampered = tampered(&result)?;
-    let (rejection, _) = judge(&challenge, &tampered, elapsed);
-    let rejection_text = Verdict::of(&rejection, share).render_text();
+    let (outcome, _) = judge(&challenge, &tampered, elapsed);
+    let rejection = Verdict::of(&outcome, share);
     print(&format!(
         "{}\n\n{}",
         paint.strong("4. The same result with one bit flipped"),
-        painted(&rejection_text, &rejection, paint),
+        painted(&rejection, paint),
     ))?;
     match (done(&verdict), done(&rejection)) {
         (Done::Ok, Done::Rejected) => Ok(Done::Ok),

@@ -3,17 +3,25 @@
 use crate::args;
 use crate::outcome::{Done, Result, print, print_json};
 use attest::evidence;
+use attest::executor::gpu;
+use attest::executor::gpu::bandwidth;
 
-/// Lists the devices. A machine without one is no error.
+/// Lists the devices. A machine without one is no error unless some are expected.
 ///
 /// # Errors
-/// Standard output can't be written.
+/// Fewer devices than expected; standard output can't be written.
 pub fn run(args: &args::Detect) -> Result {
-    let inventory = evidence::inventory();
+    let devices = gpu::devices();
+    let mut inventory = evidence::inventory_of(&devices);
+    if args.measure {
+        inventory.bandwidth = devices.as_deref().ok().map(bandwidth::measure);
+    }
     if args.json {
         print_json(&inventory)?;
     } else {
         print(&format!("{inventory}\n"))?;
     }
+    // After the list: it shows which device is missing.
+    args.gpus.rules().check_count(devices.as_deref())?;
     Ok(Done::Ok)
 }

@@ -18,7 +18,7 @@ use attest::live::respond::Miner;
 use attest::live::tcp::{Listener, Met};
 use attest::live::tls;
 use attest::protocol::digest::Digest;
-use attest::session::executors::{Choice, choose};
+use attest::session::executors::{Choice, choose_with};
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -68,8 +68,9 @@ fn miner(args: &args::Respond, stop: &Stop) -> Result<Miner> {
     let choice = choice(args.executor, args.devices.as_ref())?;
     let identity = args.key.as_deref().map(SigningIdentity::read).transpose()?.map(Arc::new);
     let devices = devices(&choice)?;
+    let rules = args.gpus.rules();
     let executors = move |challenge: &_| {
-        choose(&choice, challenge)
+        choose_with(&choice, &rules, challenge)
             .map(|chosen| chosen.executors)
             .map_err(|error| OwnFault::of(&error))
     };

@@ -7,10 +7,11 @@ use crate::paint::{duration, flops};
 use crate::signals::Stop;
 use crate::{input, progress};
 use anyhow::bail;
+use attest::evidence::{MachineOptions, MeasureBandwidth};
 use attest::executor::lanes::{RunError, RunOptions};
 use attest::identity::SigningIdentity;
 use attest::protocol::challenge::Challenge;
-use attest::session::executors::{Choice, Chosen, choose};
+use attest::session::executors::{Choice, Chosen, choose_with};
 use attest::session::files;
 use attest::session::mine::{MineError, MineOptions, Mined, mine, signer};
 use std::io::IsTerminal as _;
@@ -30,8 +31,8 @@ pub fn run(args: &args::Run) -> Result {
     }
     // Hours of work are not to end at a folder that isn't there.
     args.out.as_deref().map(files::check_writable).transpose()?;
-    let Chosen { executors, no_gpu } =
-        choose(&choice(args.executor, args.devices.as_ref())?, &challenge)?;
+    let choice = choice(args.executor, args.devices.as_ref())?;
+    let Chosen { executors, no_gpu } = choose_with(&choice, &args.gpus.rules(), &challenge)?;
     if let Some(no_gpu) = no_gpu {
         let text = no_gpu.to_string();
         note(&format!("note: {}: executing on the CPU", text.lines().next().unwrap_or_default()));
@@ -39,6 +40,10 @@ pub fn run(args: &args::Run) -> Result {
     let options = MineOptions {
         run: RunOptions { stop: stop.flag().clone(), ..RunOptions::default() },
         identity: identity.as_ref(),
+        machine: MachineOptions {
+            bandwidth: if args.measure { MeasureBandwidth::First } else { MeasureBandwidth::No },
+            ..MachineOptions::default()
+        },
     };
     let bar = progress::bar("executing", total(&challenge, executors.len()));
     let mined = mine(&challenge, executors, &options, &|done| bar.set_position(sum(done)));

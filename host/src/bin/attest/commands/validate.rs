@@ -18,7 +18,7 @@ use attest::protocol::verdict::{Outcome, Verdict};
 use attest::session::files::{self, Source};
 use serde_json::json;
 use std::ffi::OsString;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::task::JoinSet;
@@ -191,7 +191,9 @@ fn report(args: &args::Validate, all: &[Ended], color: Color) -> Result {
             for (index, ended) in all.iter().enumerate() {
                 let name = args.tcp.get(index).filter(|_| all.len() > 1);
                 let name = name.map(|name| format!("{}  ", paint.strong(name))).unwrap_or_default();
-                note(&format!("times       {}", legs_text(&ended.legs)));
+                if ended.legs != Legs::default() {
+                    note(&format!("times       {}", legs_text(&ended.legs)));
+                }
                 print(&format!("{name}{}", painted(&ended.verdict, paint)))?;
             }
         }

@@ -3,6 +3,7 @@
 //! A result of the wrong form is a verdict, too: rejected in step 1. Only a
 //! fault on this side (no file, no GPU, no token) is none.
 
+use super::policy;
 use super::verify_as_issuer;
 use crate::args::{self, Arrival, Color, Recomputer};
 use crate::outcome::{Done, Result, print, print_json};
@@ -11,11 +12,12 @@ use crate::{input, progress};
 use anyhow::{bail, ensure};
 use attest::executor::cpu::CpuVerifier;
 use attest::executor::gpu::{self, GpuExecutor, GpuOptions, GpuVerifier};
+use attest::policy::Policy;
 use attest::protocol::challenge::Challenge;
 use attest::protocol::circumstances::{Circumstances, Issuer};
 use attest::protocol::models;
 use attest::protocol::transcript::{ReadError, ResultDoc};
-use attest::protocol::verdict::Verdict;
+use attest::protocol::verdict::{Outcome, Verdict};
 use attest::protocol::verified::{Extent, Verified};
 use attest::protocol::verify::{
     Failure, Means, Progress, Recompute, RecomputeIteration, verify_with,
@@ -32,13 +34,17 @@ pub fn run(args: &args::Verify, ledger: Option<&str>, color: Color) -> Result {
     if source == Source::Stdin && Source::of_text(&args.challenge) == Source::Stdin {
         bail!("result and challenge can't both come from standard input\nPut one into a file.");
     }
+    let policy = args.policy.as_deref().map(policy::read).transpose()?;
     let challenge = input::challenge(&args.challenge)?;
     let ledger = crate::ledger::chosen(ledger)?;
+    let of_policy = policy.as_ref().map(Policy::omitted_share);
+    let share = args.omitted_share.or(of_policy).unwrap_or_default();
     let conclude = |outcome: Result<Verified, Failure>| {
-        let verdict = Verdict::of(&outcome, args.omitted_share);
+        let verdict = Verdict::of(&outcome, share);
+        let verdict = policy::judged(policy.as_ref(), outcome.as_ref().ok(), verdict);
         (outcome, verdict)
     };
-    let (outcome, verdict) = match ResultDoc::read(source.open()?, &challenge) {
+    let (_, verdict) = match ResultDoc::read(source.open()?, &challenge) {
         Err(ReadError::Io(error)) => {
             bail!("cannot read {}: {error}\nCheck the file or the connection.", source.name())
         }
@@ -54,24 +60,28 @@ pub fn run(args: &args::Verify, ledger: Option<&str>, color: Color) -> Result {
     if args.json {
         print_json(&verdict)?;
     } else {
-        print(&painted(&verdict.render_text(), &outcome, Paint::of(color, &std::io::stdout())))?;
+        print(&painted(&verdict, Paint::of(color, &std::io::stdout())))?;
     }
-    Ok(done(&outcome))
+    Ok(done(&verdict))
 }
 
 /// The exit code of a verification.
-pub fn done(outcome: &Result<Verified, Failure>) -> Done {
-    match outcome {
-        Ok(_) => Done::Ok,
-        Err(Failure::Rejected(_)) => Done::Rejected,
-        Err(Failure::CouldNotRun(_)) => Done::CouldNotRun,
+pub fn done(verdict: &Verdict) -> Done {
+    match verdict.outcome {
+        Outcome::Verified => Done::Ok,
+        Outcome::Rejected => Done::Rejected,
+        Outcome::CouldNotRun => Done::CouldNotRun,
     }
 }
 
 /// The verdict's text with its first line coloured and long lines wrapped.
-pub fn painted(text: &str, outcome: &Result<Verified, Failure>, paint: Paint) -> String {
-    let (headline, rest) = text.split_once('\n').unwrap_or((text, ""));
-    let headline = if outcome.is_ok() { paint.good(headline) } else { paint.bad(headline) };
+pub fn painted(verdict: &Verdict, paint: Paint) -> String {
+    let text = verdict.render_text();
+    let (headline, rest) = text.split_once('\n').unwrap_or((&text, ""));
+    let headline = match verdict.outcome {
+        Outcome::Verified => paint.good(headline),
+        Outcome::Rejected | Outcome::CouldNotRun => paint.bad(headline),
+    };
     format!("{headline}\n{}", wrapped(rest, 15))
 }
 

@@ -1,17 +1,10 @@
 //! What the device did while a side ran: power, clock, temperature and why the
-//! clock was held down, sampled through NVML by a thread of its own.
-//!
-//! Guarantees: NVML's absence is a value; the thread ends with its owner; the
-//! CPU time that it took is known, so that it is not counted as the run's.
+//! clock was held down, from the samples of the bench's windows of time.
 
-use super::{cpu_time, median};
-use nvml_wrapper::bitmasks::device::ThrottleReasons;
-use nvml_wrapper::enum_wrappers::device::{Clock, TemperatureSensor};
-use nvml_wrapper::{Device, Nvml};
+use super::median;
+use crate::executor::gpu::telemetry::{Reading, Said, Sampler, throttle_names};
 use serde::Serialize;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::thread::JoinHandle;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 /// Time between samples.
@@ -40,136 +33,67 @@ pub struct Conditions {
 /// From when to when something ran.
 pub(super) type Window = (Instant, Instant);
 
-/// What NVML said at one time.
-#[derive(Clone, Copy, Debug)]
-struct Sample {
-    at: Instant,
-    power_mw: Option<u32>,
-    energy_mj: Option<u64>,
-    sm_clock_mhz: Option<u32>,
-    temperature_c: Option<u32>,
-    throttle: Option<u64>,
-}
-
-#[derive(Debug, Default)]
-struct Shared {
-    stop: AtomicBool,
-    samples: Mutex<Vec<Sample>>,
-    cpu_ns: AtomicU64,
-}
-
-impl Shared {
-    fn samples(&self) -> MutexGuard<'_, Vec<Sample>> {
-        // A sample is pushed whole or not at all.
-        self.samples.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// The sampling thread, or why there is none.
+/// Sampling under way, or why there is none.
 #[derive(Debug)]
 pub(super) struct Telemetry {
-    shared: Arc<Shared>,
-    thread: Result<JoinHandle<()>, String>,
+    readings: Arc<Mutex<Vec<Reading>>>,
+    sampler: Sampler,
 }
 
 impl Telemetry {
     /// Starts sampling the device at a PCI id.
     pub(super) fn start(pci_id: &str) -> Self {
-        let shared = Arc::new(Shared::default());
-        let thread = Nvml::init().map_err(|error| told(&error)).and_then(|nvml| {
-            // Asked once here, so that the reason is known if it fails.
-            nvml.device_by_pci_bus_id(pci_id).map_err(|error| told(&error))?;
-            let (shared, pci_id) = (Arc::clone(&shared), pci_id.to_owned());
-            let sample = move || {
-                if let Ok(device) = nvml.device_by_pci_bus_id(pci_id) {
-                    sample_until_stopped(&device, &shared);
-                }
-            };
-            let named = std::thread::Builder::new().name("nvml".to_owned());
-            named.spawn(sample).map_err(|error| error.to_string())
+        let readings = Arc::new(Mutex::new(Vec::new()));
+        let kept = Arc::clone(&readings);
+        let sampler = Sampler::start(vec![pci_id.to_owned()], PERIOD, move |_, said| {
+            if let Said::Reading(reading) = said {
+                // A reading is pushed whole or not at all.
+                kept.lock().unwrap_or_else(PoisonError::into_inner).push(reading);
+            }
         });
-        Self { shared, thread }
+        Self { readings, sampler }
     }
 
     /// Why nothing is sampled.
     pub(super) fn absent(&self) -> Option<&str> {
-        self.thread.as_ref().err().map(String::as_str)
+        self.sampler.absent()
     }
 
     /// CPU time that sampling has taken.
     pub(super) fn cpu_time(&self) -> Duration {
-        Duration::from_nanos(self.shared.cpu_ns.load(Ordering::Relaxed))
+        self.sampler.cpu_time()
     }
 
     /// The device over `windows`; `None` without a sample.
     pub(super) fn over(&self, windows: &[Window]) -> Option<Conditions> {
-        conditions(&self.shared.samples(), windows)
-    }
-}
-
-impl Drop for Telemetry {
-    fn drop(&mut self) {
-        self.shared.stop.store(true, Ordering::Relaxed);
-        if let Ok(thread) = std::mem::replace(&mut self.thread, Err(String::new())) {
-            thread.thread().unpark();
-            // It cannot panic with anything worth telling.
-            let _ = thread.join();
-        }
-    }
-}
-
-/// The innermost cause: the loader's own words.
-fn told(error: &dyn std::error::Error) -> String {
-    let mut reason = error;
-    while let Some(cause) = reason.source() {
-        reason = cause;
-    }
-    reason.to_string()
-}
-
-fn sample_until_stopped(device: &Device<'_>, shared: &Shared) {
-    while !shared.stop.load(Ordering::Relaxed) {
-        let sample = Sample {
-            power_mw: device.power_usage().ok(),
-            energy_mj: device.total_energy_consumption().ok(),
-            sm_clock_mhz: device.clock_info(Clock::SM).ok(),
-            temperature_c: device.temperature(TemperatureSensor::Gpu).ok(),
-            throttle: device.current_throttle_reasons().ok().map(|reasons| reasons.bits()),
-            at: Instant::now(),
-        };
-        shared.samples().push(sample);
-        if let Some(time) = cpu_time::of_this_thread() {
-            shared.cpu_ns.store(time.as_nanos() as u64, Ordering::Relaxed);
-        }
-        std::thread::park_timeout(PERIOD);
+        conditions(&self.readings.lock().unwrap_or_else(PoisonError::into_inner), windows)
     }
 }
 
 /// What the samples inside `windows` say together.
-fn conditions(samples: &[Sample], windows: &[Window]) -> Option<Conditions> {
-    let of_window = |&(from, to): &Window| -> Vec<Sample> {
+fn conditions(samples: &[Reading], windows: &[Window]) -> Option<Conditions> {
+    let of_window = |&(from, to): &Window| -> Vec<Reading> {
         samples.iter().copied().filter(|sample| from <= sample.at && sample.at <= to).collect()
     };
-    let per_window: Vec<Vec<Sample>> = windows.iter().map(of_window).collect();
-    let all: Vec<Sample> = per_window.concat();
+    let per_window: Vec<Vec<Reading>> = windows.iter().map(of_window).collect();
+    let all: Vec<Reading> = per_window.concat();
     if all.is_empty() {
         return None;
     }
     let clocks: Vec<u32> = all.iter().filter_map(|sample| sample.sm_clock_mhz).collect();
     let throttle = all.iter().filter_map(|sample| sample.throttle).fold(0, |a, b| a | b);
-    let held = ThrottleReasons::from_bits_truncate(throttle) - ThrottleReasons::GPU_IDLE;
     Some(Conditions {
         power_w: power_by_energy(&per_window).or_else(|| power_by_readings(&per_window)),
         sm_clock_mhz: median(clocks.iter().copied().map(f64::from).collect()),
         sm_clock_min_mhz: clocks.iter().copied().min(),
         temperature_c: all.iter().filter_map(|sample| sample.temperature_c).max(),
-        throttle_reasons: held.iter_names().map(|(name, _)| name.to_owned()).collect(),
+        throttle_reasons: throttle_names(throttle),
         samples: all.len(),
     })
 }
 
 /// Energy over time between the first and the last sample of each window.
-fn power_by_energy(windows: &[Vec<Sample>]) -> Option<f64> {
+fn power_by_energy(windows: &[Vec<Reading>]) -> Option<f64> {
     let (mut energy_mj, mut span) = (0_u64, Duration::ZERO);
     for samples in windows {
         let known = || samples.iter().filter_map(|sample| Some((sample.at, sample.energy_mj?)));
@@ -186,7 +110,7 @@ fn power_by_energy(windows: &[Vec<Sample>]) -> Option<f64> {
 
 /// The median reading of the windows' second halves: a reading is a mean over
 /// up to a second before it.
-fn power_by_readings(windows: &[Vec<Sample>]) -> Option<f64> {
+fn power_by_readings(windows: &[Vec<Reading>]) -> Option<f64> {
     let late = windows.iter().flat_map(|samples| &samples[samples.len() / 2..]);
     median(late.filter_map(|sample| sample.power_mw).map(|mw| f64::from(mw) / 1e3).collect())
 }
@@ -195,14 +119,15 @@ fn power_by_readings(windows: &[Vec<Sample>]) -> Option<f64> {
 mod tests {
     use super::*;
 
-    fn at(start: Instant, ms: u64, power_w: u32, energy_j: Option<u64>) -> Sample {
-        Sample {
-            at: start + Duration::from_millis(ms),
+    fn at(start: Instant, ms: u64, power_w: u32, energy_j: Option<u64>) -> Reading {
+        Reading {
             power_mw: Some(power_w * 1000),
             energy_mj: energy_j.map(|joules| joules * 1000),
             sm_clock_mhz: Some(1000 + ms as u32 / 10),
             temperature_c: Some(50),
-            throttle: Some(if ms < 1000 { 0 } else { ThrottleReasons::SW_POWER_CAP.bits() }),
+            // SW_POWER_CAP.
+            throttle: Some(if ms < 1000 { 0 } else { 4 }),
+            ..Reading::silent(start + Duration::from_millis(ms))
         }
     }
 

@@ -2,7 +2,8 @@
 //! loop, the bare product, and whatever else is enqueued again and again.
 
 use super::telemetry::Telemetry;
-use super::{Side, cpu_time, median};
+use super::{Side, median};
+use crate::executor::gpu::cpu_time;
 use crate::executor::gpu::driver::{Gpu, Timing};
 use crate::executor::gpu::error::from_cust;
 use crate::executor::gpu::executor::GpuExecutor;

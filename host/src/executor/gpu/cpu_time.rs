@@ -1,4 +1,5 @@
-//! CPU time of this process, for what an attested run costs the host.
+//! CPU time of this process and of a thread: what a run and its sampling cost the
+//! host.
 #![allow(unsafe_code)]
 
 use std::mem::MaybeUninit;

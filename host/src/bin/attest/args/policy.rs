@@ -1,0 +1,66 @@
+//! Arguments of `attest policy`.
+
+use clap::{Args, Subcommand, ValueHint};
+use std::path::PathBuf;
+
+const POLICY_EXAMPLES: &str = "\
+Examples:
+  attest policy init --out policy.toml
+  attest policy check policy.toml
+  attest challenge --policy policy.toml --model 'NVIDIA H200' --seconds 30
+  attest verify result.json --challenge @token.txt --policy policy.toml
+
+What each field means and why it has its default: docs/policy.md.";
+
+/// `attest policy`.
+#[derive(Debug, Args)]
+#[command(after_help = POLICY_EXAMPLES)]
+pub struct Policy {
+    /// What to do
+    #[command(subcommand)]
+    pub action: PolicyAction,
+}
+
+/// What to do with policies.
+#[derive(Debug, Subcommand)]
+pub enum PolicyAction {
+    /// Print the default policy, every field with its meaning
+    #[command(after_help = "Example:\n  attest policy init --out policy.toml")]
+    Init(PolicyInit),
+    /// Check a policy and show what it demands
+    #[command(after_help = "Example:\n  attest policy check policy.toml --json")]
+    Check(PolicyCheck),
+}
+
+/// `attest policy init`.
+#[derive(Debug, Args)]
+pub struct PolicyInit {
+    /// Write to this file instead of standard output; it must not exist
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub out: Option<PathBuf>,
+}
+
+/// `attest policy check`.
+#[derive(Debug, Args)]
+pub struct PolicyCheck {
+    /// The policy, a TOML file, or - for standard input
+    #[arg(value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub policy: String,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `--policy`, `--model` and `--seconds` of `attest challenge`.
+#[derive(Debug, Args)]
+pub struct Sizing {
+    /// Size the challenge by this policy (TOML) for the GPU that --model names
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, requires = "model")]
+    pub policy: Option<String>,
+    /// The GPU model to size for, as `attest detect` names it
+    #[arg(long, value_name = "NAME", requires = "policy", conflicts_with = "gpu_model")]
+    pub model: Option<String>,
+    /// Seconds that a run should last on it [default: the policy's]
+    #[arg(long, value_name = "S", requires = "policy")]
+    pub seconds: Option<f64>,
+}

@@ -1,0 +1,111 @@
+//! `attest policy`: prints the default policy, checks one, and reads them for
+//! the commands that take `--policy`.
+
+use crate::args::{self, PolicyAction};
+use crate::outcome::{Done, Result, print, print_json};
+use anyhow::anyhow;
+use attest::policy::codes::Action;
+use attest::policy::{Facts, POLICY_BYTES_MAX, Policy, Target};
+use attest::protocol::verdict::Verdict;
+use attest::protocol::verified::Verified;
+use attest::session::files::{self, Source};
+use attest::session::issue::Request;
+use serde_json::json;
+use std::fmt::Write as _;
+
+/// Prints or checks.
+///
+/// # Errors
+/// An unreadable or invalid policy; a file that is there already.
+pub fn run(args: &args::Policy) -> Result {
+    match &args.action {
+        PolicyAction::Init(args) => init(args)?,
+        PolicyAction::Check(args) => check(args)?,
+    }
+    Ok(Done::Ok)
+}
+
+/// Reads the policy that was named.
+///
+/// # Errors
+/// An unreadable or invalid file.
+pub fn read(path: &str) -> Result<Policy> {
+    let source = Source::of_path(path);
+    let text = source.read_text(POLICY_BYTES_MAX as u64)?;
+    Ok(Policy::from_toml(&text, &source.name())?)
+}
+
+/// What `attest challenge` typed, sized by the policy where one is named.
+///
+/// # Errors
+/// An unreadable or invalid policy, or a challenge that it cannot size.
+pub fn sized(sizing: &args::Sizing, typed: Request) -> Result<Request> {
+    let (Some(path), Some(model)) = (&sizing.policy, &sizing.model) else { return Ok(typed) };
+    let target = Target { model, seconds: sizing.seconds, round_trip: None };
+    Ok(read(path)?.request(&target, typed)?)
+}
+
+/// The verdict with the policy's word on what verified.
+pub fn judged(policy: Option<&Policy>, verified: Option<&Verified>, verdict: Verdict) -> Verdict {
+    match (policy, verified) {
+        (Some(policy), Some(verified)) => verdict.judged(policy.judge(&Facts::of(verified))),
+        _ => verdict,
+    }
+}
+
+fn init(args: &args::PolicyInit) -> Result<()> {
+    let Some(path) = &args.out else { return print(&Policy::template()) };
+    if path.exists() {
+        return Err(anyhow!(
+            "{} is there already\nGive another name, or remove it first.",
+            path.display()
+        ));
+    }
+    // Which ends the text with a line break of its own.
+    Ok(files::write_atomically(path, Policy::template().trim_end())?)
+}
+
+fn check(args: &args::PolicyCheck) -> Result<()> {
+    let policy = read(&args.policy)?;
+    if args.json {
+        return print_json(&json!({
+            "digest": policy.digest(),
+            "draws_needed": policy.draws_needed(),
+            "policy": policy,
+        }));
+    }
+    print(&shown(&policy)?)
+}
+
+/// The resolved values, and what they amount to.
+fn shown(policy: &Policy) -> Result<String> {
+    let mut out = String::new();
+    let mut line = |name: &str, value: String| {
+        // Writing to a String cannot fail.
+        let _ = writeln!(out, "{name:<12}{value}");
+    };
+    line("policy", format!("{} ({})", policy.name, policy.digest()));
+    let (share, escape) = (policy.soundness.omitted_share, policy.soundness.escape_probability_max);
+    let session = match policy.session.live_required {
+        true => "in live sessions only",
+        false => "also without a coin, where 2^80 commitments may have been tried",
+    };
+    line(
+        "soundness",
+        format!(
+            "leaving out {} % escapes with probability at most {escape:e}, {session}",
+            // Twelve decimals: 100 · 0.07 in binary64 is not 7.
+            (1e14 * share).round() / 1e12
+        ),
+    );
+    line("samples", format!("at least {} counted draws over all lanes", policy.draws_needed()));
+    for (action, name) in
+        [(Action::Reject, "reject"), (Action::Warn, "warn"), (Action::Ignore, "ignore")]
+    {
+        let codes: Vec<_> = policy.findings.iter().filter(|(_, does)| *does == action).collect();
+        line(&format!("{name}s"), format!("{} kinds of findings", codes.len()));
+    }
+    out.push_str("\nResolved values:\n\n");
+    out.push_str(&toml::to_string(policy)?);
+    Ok(out)
+}

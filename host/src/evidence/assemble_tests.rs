@@ -1,0 +1,208 @@
+//! Evidence of runs and machines of all kinds.
+
+use super::*;
+use crate::evidence::examples::{absent, cuda, device, managed, nvml};
+use crate::evidence::finding::{Code, Finding};
+use crate::evidence::process::{FileState, MappedLibrary, ProcessView};
+use crate::executor::LaneFacts;
+use crate::protocol::digest::Uuid;
+
+/// A machine of which nothing is known.
+fn unknown() -> Observed {
+    Observed { inventory: absent(), telemetry: Vec::new() }
+}
+
+const SHAPE: Shape = Shape { dim: 1024, products: 2 };
+
+fn document(lanes: &[LaneExecution], observed: &Observed, detail: Detail) -> Value {
+    let run = Run { lanes, shape: SHAPE, elapsed: Duration::from_nanos(7) };
+    run.document(observed, detail)
+}
+
+fn evidence_of(lanes: &[LaneExecution], observed: &Observed) -> Evidence {
+    Evidence::from_value(document(lanes, observed, Detail::Full)).unwrap()
+}
+
+fn done(kind: Kind, sm_tiles: SmTiles) -> LaneExecution {
+    let mut more = Map::new();
+    more.insert("kernel_variant".to_owned(), json!("sm_90a/gemm_m16n8k16"));
+    more.insert("sm_tiles".to_owned(), json!("not yours to say"));
+    let facts = LaneFacts {
+        kind,
+        uuid: Uuid([5; 16]),
+        model: "NVIDIA H200".to_owned(),
+        memory_bytes: u64::MAX,
+        sm_count: if kind == Kind::Gpu { 2 } else { 0 },
+        more,
+    };
+    LaneExecution {
+        facts,
+        roots: Vec::new(),
+        tile_roots: Vec::new(),
+        states: Vec::new(),
+        sm_tiles,
+        sm_activity: None,
+        elapsed: Duration::from_millis(1500),
+        barriers: Vec::new(),
+    }
+}
+
+#[test]
+fn counters_are_strings_and_further_fields_replace_nothing() {
+    let lanes = [done(Kind::Gpu, SmTiles::Counted(vec![u64::MAX, 0]))];
+    let evidence = evidence_of(&lanes, &unknown());
+    let lane = &evidence.lanes()[0];
+    assert_eq!((lane.uuid, lane.sm_count), (Uuid([5; 16]), 2));
+    assert_eq!(lane.sm_tiles, [u64::MAX, 0]);
+    assert_eq!(lane.sm_monitoring, None);
+    assert_eq!(lane.memory_bytes, INTEGER_MAX, "2^53 and more would be no evidence");
+    let value = evidence.value();
+    assert_eq!(value["lanes"][0]["kernel_variant"], "sm_90a/gemm_m16n8k16");
+    assert_eq!(value["lanes"][0]["elapsed_ns"], "1500000000");
+    assert_eq!((&value["schema"], &value["executor"]), (&json!(1), &json!("gpu")));
+}
+
+#[test]
+fn missing_counters_are_said_to_be_missing() {
+    let reason = "the counters of 2 SMs add up to 0 tiles of 4".to_owned();
+    let lanes = [done(Kind::Gpu, SmTiles::Unavailable(reason.clone()))];
+    let evidence = evidence_of(&lanes, &unknown());
+    let lane = &evidence.lanes()[0];
+    assert!(lane.sm_tiles.is_empty());
+    assert_eq!(lane.sm_monitoring.as_deref(), Some(&*format!("unavailable: {reason}")));
+}
+
+#[test]
+fn a_cpu_has_no_counters_to_miss() {
+    let lanes = [done(Kind::Cpu, SmTiles::NotApplicable)];
+    let evidence = evidence_of(&lanes, &unknown());
+    assert_eq!(evidence.value()["executor"], "cpu");
+    assert!(evidence.value()["lanes"][0].get("sm_monitoring").is_none());
+    let mixed = [done(Kind::Gpu, SmTiles::Counted(vec![1, 2])), lanes[0].clone()];
+    let evidence = evidence_of(&mixed, &unknown());
+    assert!(evidence.lanes()[1].sm_monitoring.as_ref().unwrap().starts_with(UNAVAILABLE));
+}
+
+#[test]
+fn the_machine_and_its_findings_are_evidence() {
+    let devices = [device(1), device(2)];
+    let library = MappedLibrary {
+        path: "/usr/lib/libcuda.so.1".to_owned(),
+        file: FileState::Present,
+        sha256: Some("00".repeat(32)),
+    };
+    let inventory = Inventory {
+        nvml: nvml(devices.iter().map(managed).collect()),
+        cuda: cuda(devices.to_vec()),
+        kernel: KernelView::Loaded { version: Some("580.82.07".into()), devices: Vec::new() },
+        process: ProcessView { libraries: vec![library], ..ProcessView::default() },
+        findings: vec![Finding::new(Code::DeviceUnlisted, "two devices"); 64],
+        ..absent()
+    };
+    let found = Observed { inventory, telemetry: Vec::new() };
+    let lanes = [done(Kind::Gpu, SmTiles::Counted(vec![1, 2]))];
+    // Evidence takes no null and no number but integers below 2^53.
+    let evidence = evidence_of(&lanes, &found);
+    let machine = &evidence.value()["machine"];
+    assert_eq!(machine["device_counts"], json!({"cuda": 2, "nvml": 2, "kernel": 0}));
+    assert_eq!(machine["kernel_driver_version"], "580.82.07");
+    assert_eq!(machine["process"]["libraries"][0]["file"], "present");
+    assert_eq!(evidence.value()["findings"][63]["code"], "device-unlisted");
+    // What is not known is absent, not zero.
+    let plain = document(&lanes, &unknown(), Detail::Full);
+    assert_eq!(plain["machine"]["device_counts"], json!({}));
+    assert_eq!(plain["findings"], json!([]));
+}
+
+#[test]
+fn rates_follow_from_the_lanes_own_time() {
+    let mut lane = done(Kind::Gpu, SmTiles::Counted(vec![64, 64]));
+    lane.roots = vec![crate::protocol::digest::Digest::default(); 3];
+    let value = document(&[lane.clone()], &unknown(), Detail::Full);
+    // 3 iterations of 2 products in 1.5 s; operands are written and read.
+    let flops = 2_u64 * 1024 * 1024 * 1024 * 2 * 2;
+    assert_eq!(value["lanes"][0]["achieved_flops"], flops.to_string());
+    let bytes = 2_u64 * 2 * 2 * 8 * 1024 * 1024 * 2;
+    assert_eq!(value["lanes"][0]["operand_bytes_per_s"], bytes.to_string());
+    assert_eq!(value["lanes"][0]["sm_activity"]["active"], 2);
+    let cpu = LaneExecution { elapsed: Duration::ZERO, ..done(Kind::Cpu, lane.sm_tiles) };
+    let value = document(&[cpu], &unknown(), Detail::Full);
+    for absent in ["achieved_flops", "operand_bytes_per_s", "telemetry"] {
+        assert!(value["lanes"][0].get(absent).is_none(), "{absent}");
+    }
+}
+
+#[test]
+fn what_a_device_did_is_evidence_of_its_lane() {
+    let mut lane = done(Kind::Gpu, SmTiles::Counted(vec![1, 2]));
+    let real = device(1);
+    lane.facts.more.insert("pci_id".to_owned(), json!(real.pci_id));
+    let managed = crate::evidence::NvmlDevice {
+        power_limit_mw: Some(700_000),
+        memory_used_bytes: Some(u64::MAX),
+        ..managed(&real)
+    };
+    let inventory = Inventory { nvml: nvml(vec![managed]), cuda: cuda(vec![real]), ..absent() };
+    let unknown = LaneTelemetry::Unknown { unknown: "no library".to_owned() };
+    let observed = Observed { inventory, telemetry: vec![Some(unknown)] };
+    let evidence = evidence_of(&[lane], &observed);
+    let (lane, machine) = (&evidence.value()["lanes"][0], &evidence.value()["machine"]);
+    assert_eq!(lane["telemetry"]["unknown"], "no library");
+    assert_eq!(lane["power_limit_mw"], 700_000);
+    let used = &machine["nvml"]["devices"][0]["memory_used_bytes"];
+    assert_eq!(used, "18446744073709551615", "a library may say anything");
+    assert_eq!(machine["cuda"]["peer_access"], json!(["-"]));
+}
+
+#[test]
+fn evidence_of_64_devices_fits_and_its_details_can_go() {
+    let devices: Vec<_> = (0..64).map(device).collect();
+    let lanes: Vec<_> =
+        (0..64).map(|_| done(Kind::Gpu, SmTiles::Counted(vec![1 << 40; 132]))).collect();
+    let managed = |real| crate::evidence::NvmlDevice {
+        nvlinks: (0..18)
+            .map(|link| crate::evidence::NvLink {
+                link,
+                active: true,
+                version: Some("4.0".to_owned()),
+                remote_pci_id: Some("00000000:05:00.0".to_owned()),
+            })
+            .collect(),
+        ..managed(real)
+    };
+    let inventory = Inventory {
+        nvml: nvml(devices.iter().map(managed).collect()),
+        cuda: cuda(devices),
+        ..absent()
+    };
+    let observed = Observed { inventory, telemetry: Vec::new() };
+    let length = |detail| document(&lanes, &observed, detail).to_string().len();
+    let full = length(Detail::Full);
+    assert!(full < crate::protocol::evidence::CANONICAL_BYTES_MAX, "{full}");
+    assert!(length(Detail::Least) < full * 2 / 3);
+}
+
+/// Every name of a field in `value`, at any depth.
+fn names(value: &Value, found: &mut std::collections::BTreeSet<String>) {
+    match value {
+        Value::Object(members) => {
+            found.extend(members.keys().cloned());
+            members.values().for_each(|value| names(value, found));
+        }
+        Value::Array(values) => values.iter().for_each(|value| names(value, found)),
+        _ => {}
+    }
+}
+
+#[test]
+fn every_field_is_documented() {
+    let docs = include_str!("../../../docs/evidence.md");
+    let (lane, observed) = crate::evidence::examples::full();
+    let document = document(&[lane], &observed, Detail::Full);
+    let mut found = std::collections::BTreeSet::new();
+    names(&document, &mut found);
+    assert!(found.len() > 120, "{} fields are too few to be all", found.len());
+    for name in found {
+        assert!(docs.contains(&format!("`{name}`")), "{name} is missing in docs/evidence.md");
+    }
+}

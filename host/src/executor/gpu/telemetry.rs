@@ -1,0 +1,224 @@
+//! Devices while something runs: a thread of its own asks NVML again and again.
+//!
+//! ```text
+//! reading   what NVML says at one time       record   a run's readings in bounded memory
+//! health    error counts and remapped rows   run      the thread beside a run's lanes
+//! ```
+//!
+//! Guarantees: NVML's absence is a value; asking takes at most a hundredth of a
+//! core, whatever a call costs; the CPU time that it took is known; nobody waits
+//! long for a call that hangs.
+//! Deliberately lacks: what becomes of the readings. Whoever starts it keeps them.
+
+mod health;
+mod reading;
+mod record;
+mod run;
+
+pub use health::Health;
+pub use reading::{Reading, throttle_names};
+pub use record::{LaneTelemetry, Sampled, Series, Spread};
+pub use run::{KEPT_MAX, PERIOD, RunTelemetry};
+
+use super::cpu_time;
+use nvml_wrapper::{Device, Nvml};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::mpsc::{self, Receiver};
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
+
+/// A round of questions that took this long on the CPU is followed by a pause
+/// [`COST_SHARE`] times as long at least.
+const COST_SHARE: u32 = 100;
+/// Shortest pause.
+const PERIOD_MIN: Duration = Duration::from_millis(1);
+/// Longest wait for the thread to end: a call may hang in the driver.
+const END_PATIENCE: Duration = Duration::from_secs(5);
+
+/// What the thread has to say of a device.
+#[derive(Clone, Debug)]
+pub(super) enum Said {
+    /// Before the first reading.
+    Before(Health),
+    /// A reading.
+    Reading(Reading),
+    /// After the last one.
+    After(Health),
+    /// NVML does not know the device, and why.
+    Unknown(String),
+}
+
+#[derive(Debug, Default)]
+struct Shared {
+    stop: AtomicBool,
+    cpu_ns: AtomicU64,
+    /// Whether at least one device is asked; set once.
+    opened: OnceLock<Result<(), String>>,
+}
+
+/// Leaves a reason behind where the thread ends before it has one, so that
+/// nobody waits for it forever.
+struct Opening(Arc<Shared>);
+
+impl Drop for Opening {
+    fn drop(&mut self) {
+        let _ = self.0.opened.set(Err("the sampling thread ended early".to_owned()));
+    }
+}
+
+/// The sampling thread.
+#[derive(Debug)]
+pub(super) struct Sampler {
+    shared: Arc<Shared>,
+    thread: Option<std::thread::Thread>,
+    ended: Receiver<()>,
+}
+
+impl Sampler {
+    /// Starts asking the devices at these PCI ids about every `period`, and
+    /// gives what it hears to `keep`, with the place of the id in the list.
+    pub(super) fn start(
+        pci_ids: Vec<String>,
+        period: Duration,
+        keep: impl FnMut(usize, Said) + Send + 'static,
+    ) -> Self {
+        let shared = Arc::new(Shared::default());
+        let (ending, ended) = mpsc::channel();
+        let opening = Opening(Arc::clone(&shared));
+        let sample = move || {
+            sample(&pci_ids, period, &opening, keep);
+            drop(opening);
+            // The receiver is gone where nobody waited.
+            let _ = ending.send(());
+        };
+        let spawned = std::thread::Builder::new().name("nvml".to_owned()).spawn(sample);
+        let thread = match spawned {
+            Ok(handle) => Some(handle.thread().clone()),
+            Err(error) => {
+                let _ = shared.opened.set(Err(format!("no thread: {error}")));
+                None
+            }
+        };
+        Self { shared, thread, ended }
+    }
+
+    /// Why nothing is sampled; waits until that is known.
+    pub(super) fn absent(&self) -> Option<&str> {
+        self.shared.opened.wait().as_ref().err().map(String::as_str)
+    }
+
+    /// CPU time that sampling has taken.
+    pub(super) fn cpu_time(&self) -> Duration {
+        Duration::from_nanos(self.shared.cpu_ns.load(Ordering::Relaxed))
+    }
+
+    /// Ends the thread; whether it did in time.
+    pub(super) fn stop(&self) -> bool {
+        self.shared.stop.store(true, Ordering::Relaxed);
+        let Some(thread) = &self.thread else { return true };
+        thread.unpark();
+        // A sender that is gone has ended, too.
+        self.ended.recv_timeout(END_PATIENCE) != Err(mpsc::RecvTimeoutError::Timeout)
+    }
+}
+
+impl Drop for Sampler {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+/// The thread's work, from NVML's start to its end.
+fn sample(
+    pci_ids: &[String],
+    period: Duration,
+    opening: &Opening,
+    mut keep: impl FnMut(usize, Said),
+) {
+    let opened = &opening.0.opened;
+    let nvml = match Nvml::init() {
+        Ok(nvml) => nvml,
+        Err(error) => {
+            let _ = opened.set(Err(innermost(&error)));
+            return;
+        }
+    };
+    let mut devices = Vec::new();
+    let mut reason = "there is no device to ask".to_owned();
+    for (at, pci_id) in pci_ids.iter().enumerate() {
+        match nvml.device_by_pci_bus_id(pci_id.as_str()) {
+            Ok(device) => devices.push((at, device)),
+            Err(error) => {
+                reason = innermost(&error);
+                keep(at, Said::Unknown(reason.clone()));
+            }
+        }
+    }
+    let _ = opened.set(if devices.is_empty() { Err(reason) } else { Ok(()) });
+    if !devices.is_empty() {
+        devices.iter().for_each(|(at, device)| keep(*at, Said::Before(Health::of(device))));
+        ask_until_stopped(&devices, period, &opening.0, &mut keep);
+        devices.iter().for_each(|(at, device)| keep(*at, Said::After(Health::of(device))));
+    }
+}
+
+fn ask_until_stopped(
+    devices: &[(usize, Device<'_>)],
+    period: Duration,
+    shared: &Shared,
+    keep: &mut impl FnMut(usize, Said),
+) {
+    while !shared.stop.load(Ordering::Relaxed) {
+        let (start, before) = (Instant::now(), cpu_time::of_this_thread());
+        devices.iter().for_each(|(at, device)| keep(*at, Said::Reading(Reading::of(device))));
+        let now = cpu_time::of_this_thread();
+        if let Some(now) = now {
+            shared.cpu_ns.store(now.as_nanos() as u64, Ordering::Relaxed);
+        }
+        // Where no CPU time is told, all of the round counts.
+        let cost = now
+            .zip(before)
+            .map_or_else(|| start.elapsed(), |(now, before)| now.saturating_sub(before));
+        std::thread::park_timeout(pause(period, cost));
+    }
+}
+
+/// The pause after a round that took `cost` of CPU time.
+fn pause(period: Duration, cost: Duration) -> Duration {
+    period.max(cost.saturating_mul(COST_SHARE)).max(PERIOD_MIN)
+}
+
+/// The innermost cause: the loader's own words.
+pub fn innermost(error: &dyn std::error::Error) -> String {
+    let mut reason = error;
+    while let Some(cause) = reason.source() {
+        reason = cause;
+    }
+    reason.to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn asking_takes_a_hundredth_of_a_core_at_most() {
+        let (period, ms) = (Duration::from_millis(200), Duration::from_millis);
+        assert_eq!(pause(period, Duration::ZERO), period);
+        assert_eq!(pause(period, ms(1)), period);
+        assert_eq!(pause(period, ms(30)), Duration::from_secs(3));
+        assert_eq!(pause(Duration::ZERO, Duration::ZERO), ms(1), "never without a pause");
+    }
+
+    #[test]
+    fn without_a_device_there_is_a_reason_and_the_thread_ends() {
+        let (sender, said) = mpsc::channel();
+        let ids = vec!["0000:ff:1f.7".to_owned()];
+        let sampler = Sampler::start(ids, Duration::from_secs(3600), move |at, said| {
+            sender.send((at, said)).expect("the test listens");
+        });
+        assert!(!sampler.absent().expect("there is no such device").is_empty());
+        assert!(sampler.stop());
+        assert!(said.try_iter().all(|(at, said)| at == 0 && matches!(said, Said::Unknown(_))));
+    }
+}

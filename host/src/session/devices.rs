@@ -1,0 +1,150 @@
+//! What a caller demands of the GPUs before any of them is opened: how many, and
+//! whether MIG instances count.
+//!
+//! Guarantees: pure; nothing is opened or asked.
+
+use crate::executor::gpu::{GpuDevice, NoGpu};
+
+/// Whether MIG instances may be lanes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum MigInstances {
+    /// No: a lane is a whole GPU.
+    #[default]
+    Refuse,
+    /// Yes; the evidence names them, and the validator decides.
+    Allow,
+}
+
+/// What is demanded.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct DeviceRules {
+    /// Fewest GPUs that there must be.
+    pub gpu_count: Option<u32>,
+    /// Whether MIG instances are GPUs.
+    pub mig: MigInstances,
+}
+
+/// Why the devices won't do. Text in two lines: what happened, what to try.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum DeviceError {
+    /// Fewer than expected.
+    #[error(
+        "{expected} GPUs are expected and there are {got}: {found}\n\
+         Check CUDA_VISIBLE_DEVICES and nvidia-smi, or expect fewer (--gpu-count, GPU_COUNT)."
+    )]
+    TooFew {
+        /// How many are expected.
+        expected: u32,
+        /// How many there are.
+        got: usize,
+        /// Their names, or why there is none.
+        found: String,
+    },
+    /// A part of a GPU.
+    #[error(
+        "GPU {index} ({name}) is a MIG instance, not a whole GPU\n\
+         Choose others with --devices, or give --allow-mig if the validator takes instances."
+    )]
+    MigInstance {
+        /// Its number.
+        index: u32,
+        /// Its name.
+        name: String,
+    },
+}
+
+impl DeviceRules {
+    /// Whether there are as many GPUs as expected.
+    ///
+    /// # Errors
+    /// [`DeviceError::TooFew`].
+    pub fn check_count(&self, devices: Result<&[GpuDevice], &NoGpu>) -> Result<(), DeviceError> {
+        let Some(expected) = self.gpu_count else { return Ok(()) };
+        let counts = |device: &&GpuDevice| self.check_mig(device).is_ok();
+        let all = devices.unwrap_or_default();
+        let got = all.iter().filter(counts).count();
+        if got >= expected as usize {
+            return Ok(());
+        }
+        let found = match devices {
+            Ok(devices) => devices.iter().map(GpuDevice::label).collect::<Vec<_>>().join(", "),
+            Err(no_gpu) => no_gpu.to_string().lines().next().unwrap_or_default().to_owned(),
+        };
+        Err(DeviceError::TooFew { expected, got, found })
+    }
+
+    /// Whether this device may be a lane.
+    ///
+    /// # Errors
+    /// [`DeviceError::MigInstance`].
+    pub fn check_mig(&self, device: &GpuDevice) -> Result<(), DeviceError> {
+        if self.mig == MigInstances::Refuse && device.is_mig_instance() {
+            let (index, name) = (device.index, device.name.clone());
+            return Err(DeviceError::MigInstance { index, name });
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::executor::gpu::Capability;
+    use crate::protocol::digest::Uuid;
+
+    fn gpu(index: u32, name: &str, parent_uuid: Option<Uuid>) -> GpuDevice {
+        GpuDevice {
+            index,
+            name: name.to_owned(),
+            uuid: Uuid([index as u8; 16]),
+            parent_uuid,
+            capability: Capability { major: 9, minor: 0 },
+            sm_count: 132,
+            memory_bytes: 150 << 30,
+            clock_khz: 1_980_000,
+            memory_clock_khz: 3_201_000,
+            memory_bus_bits: 6144,
+            l2_bytes: 60 << 20,
+            shared_bytes_per_block: 232_448,
+            pci_id: "0000:01:00.0".to_owned(),
+            ecc: true,
+        }
+    }
+
+    fn rules(gpu_count: u32, mig: MigInstances) -> DeviceRules {
+        DeviceRules { gpu_count: Some(gpu_count), mig }
+    }
+
+    #[test]
+    fn fewer_than_expected_are_an_error_that_names_them() {
+        let devices = [gpu(0, "NVIDIA H200", None), gpu(1, "NVIDIA H200", None)];
+        let check = |count| rules(count, MigInstances::Refuse).check_count(Ok(&devices));
+        assert_eq!((check(1), check(2)), (Ok(()), Ok(())));
+        let text = check(8).unwrap_err().to_string();
+        let expected = "8 GPUs are expected and there are 2: GPU 0 (NVIDIA H200), GPU 1 \
+                        (NVIDIA H200)\nCheck CUDA_VISIBLE_DEVICES";
+        assert!(text.starts_with(expected), "{text}");
+        let none = rules(1, MigInstances::Refuse).check_count(Err(&NoGpu::NoDevice));
+        let text = none.unwrap_err().to_string();
+        assert!(text.contains("there are 0: no GPU is used: the CUDA driver lists"), "{text}");
+        assert_eq!(DeviceRules::default().check_count(Err(&NoGpu::NoDevice)), Ok(()));
+    }
+
+    #[test]
+    fn mig_instances_are_no_gpus_unless_allowed() {
+        // By the parent's UUID, and by the name where an old driver knows no parent.
+        let parts = [
+            gpu(0, "NVIDIA H200", Some(Uuid([9; 16]))),
+            gpu(1, "NVIDIA A100-SXM4-40GB MIG 1g.5gb", None),
+        ];
+        for part in &parts {
+            let error = rules(1, MigInstances::Refuse).check_mig(part).unwrap_err();
+            assert!(error.to_string().contains("is a MIG instance, not a whole GPU"), "{error}");
+            assert_eq!(rules(1, MigInstances::Allow).check_mig(part), Ok(()));
+        }
+        assert_eq!(DeviceRules::default().check_mig(&gpu(0, "NVIDIA H200", None)), Ok(()));
+        let count = |mig| rules(2, mig).check_count(Ok(&parts));
+        assert!(matches!(count(MigInstances::Refuse), Err(DeviceError::TooFew { got: 0, .. })));
+        assert_eq!(count(MigInstances::Allow), Ok(()));
+    }
+}
