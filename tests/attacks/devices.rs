@@ -152,6 +152,29 @@ fn one_gpu_under_two_identities() {
 }
 
 #[test]
+fn a_stranger_names_another_miners_gpu() {
+    let records = Records::new();
+    let owner = |nonce| {
+        let challenge = of_miner(nonce, 2);
+        session(&records, &challenge, policy(), &said_by(&challenge, 2), floor(&challenge))
+    };
+    ended_with("verified", &owner(1));
+    // With honest work on a GPU of its own, and with junk.
+    let challenge = of_miner(2, 3);
+    let honest = said_by(&challenge, 3);
+    let ended = session(&records, &challenge, policy(), &honest, floor(&challenge));
+    ended_with("rejected-by-policy", &ended);
+    assert_eq!(reasons(&ended), ["uuid-under-two-identities"]);
+    let challenge = of_miner(3, 3);
+    let leaves = challenge.shape().leaves() as usize;
+    let run = Run::with(&challenge, &UUIDS[..1], |_, _, _| vec![Digest([0xee; 32]); leaves]);
+    let junk = Say { run, ..said_by(&challenge, 3) };
+    ended_with("leaf-mismatch", &session(&records, &challenge, policy(), &junk, floor(&challenge)));
+    // Neither speaks against the owner.
+    ended_with("verified", &owner(4));
+}
+
+#[test]
 fn one_gpu_in_two_sessions_at_once() {
     let records = Records::new();
     let open = |nonce| {

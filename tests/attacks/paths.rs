@@ -66,9 +66,18 @@ fn the_sibling_is_never_the_miners_to_place() {
     assert_eq!(changed(|opening| opening.leaf ^= 1), "openings-mismatch");
 }
 
+/// What stands in a path where an odd last node has no sibling.
+#[derive(Clone, Copy, PartialEq)]
+enum Odd {
+    Nothing,
+    Itself,
+    /// As far as the path may be long.
+    ItselfWithin,
+}
+
 /// A result over leaves of honest work, whose tree is built by the miner's own
-/// rule: levels from `level_above`, path entries wherever there is a node.
-fn with_tree(level_above: impl Fn(&[Digest]) -> Vec<Digest>, exact_length: bool) -> &'static str {
+/// rule: levels from `level_above`.
+fn with_tree(level_above: impl Fn(&[Digest]) -> Vec<Digest>, odd: Odd) -> &'static str {
     let challenge = challenge();
     let leaves = Run::of(&challenge, &UUIDS[..1]).leaves[0][0].clone();
     let mut levels = vec![leaves];
@@ -83,12 +92,12 @@ fn with_tree(level_above: impl Fn(&[Digest]) -> Vec<Digest>, exact_length: bool)
     let open = |point: attest::protocol::sample::SamplePoint| {
         let sibling = |(up, level): (usize, &Vec<Digest>)| {
             let at = point.leaf as usize >> up;
-            // The odd last node is its own sibling where it is doubled.
-            level.get(at ^ 1).or(level.get(at)).copied()
+            let itself = level.get(at).filter(|_| odd != Odd::Nothing);
+            level.get(at ^ 1).or(itself).copied()
         };
         let below_root = &levels[..levels.len() - 1];
         let mut path: Vec<Digest> = below_root.iter().enumerate().filter_map(sibling).collect();
-        if exact_length {
+        if odd == Odd::ItselfWithin {
             path.truncate(path_len(point.leaf, count));
         }
         Opening { lane: 0, iteration: point.iteration, leaf: point.leaf, path }
@@ -122,14 +131,14 @@ fn pairs(level: &[Digest], odd: impl Fn(&Digest) -> Digest) -> Vec<Digest> {
 fn odd_nodes_doubled() {
     // As in Bitcoin's trees, where two lists of leaves can have one root.
     let doubled = |level: &[Digest]| pairs(level, |odd| node_hash(odd, odd));
-    assert_eq!(with_tree(doubled, false), "path-length");
-    assert_eq!(with_tree(doubled, true), "leaf-mismatch");
+    assert_eq!(with_tree(doubled, Odd::Itself), "path-length");
+    assert_eq!(with_tree(doubled, Odd::ItselfWithin), "leaf-mismatch");
 }
 
 #[test]
 fn other_rules_for_trees() {
     let promoted = |level: &[Digest]| pairs(level, |odd| *odd);
-    assert_eq!(with_tree(promoted, true), "verified");
+    assert_eq!(with_tree(promoted, Odd::Nothing), "verified");
     let without_prefix = |level: &[Digest]| -> Vec<Digest> {
         let node = |pair: &[Digest]| match pair {
             [left, right] => Digest::of(&[&left.0, &right.0]),
@@ -137,7 +146,7 @@ fn other_rules_for_trees() {
         };
         level.chunks(2).map(node).collect()
     };
-    assert_eq!(with_tree(without_prefix, true), "leaf-mismatch");
+    assert_eq!(with_tree(without_prefix, Odd::Nothing), "leaf-mismatch");
     let sorted = |level: &[Digest]| -> Vec<Digest> {
         let node = |pair: &[Digest]| match pair {
             [left, right] => node_hash(left.min(right), left.max(right)),
@@ -145,7 +154,7 @@ fn other_rules_for_trees() {
         };
         level.chunks(2).map(node).collect()
     };
-    assert_eq!(with_tree(sorted, true), "leaf-mismatch");
+    assert_eq!(with_tree(sorted, Odd::Nothing), "leaf-mismatch");
 }
 
 #[test]

@@ -256,24 +256,25 @@ fn junk_results_burn_no_nonce_outside_a_session() {
 fn a_coin_answered_too_late() {
     let challenge = challenge(|spec| spec.samples_per_iteration = 20);
     let say = Say::honestly(&challenge);
-    let answered_after = |late: Duration| {
+    let committed = || {
         let records = Records::new();
         records.issue(&challenge);
         let mut session = Turned::new(&records, &challenge);
         session.send(&say.commitment_line());
         let coin = session.coin.expect("an accepted commitment");
-        session.pass(session.openings_within - Duration::from_millis(1) + late);
-        session.send(&say.openings_line(coin));
-        session.end()
+        (session, coin)
     };
-    ended_with("verified", &answered_after(Duration::ZERO));
-    ended_with("stalled", &answered_after(Duration::from_millis(1)));
+    let (mut session, coin) = committed();
+    session.pass(Duration::from_secs(30));
+    session.send(&say.openings_line(coin));
+    ended_with("verified", &session.end());
+    let (mut session, coin) = committed();
+    session.reach_deadline(Duration::ZERO);
+    session.send(&say.openings_line(coin));
+    ended_with("stalled", &session.end());
     // It is not asked again, and silence is enough for a verdict.
-    let records = Records::new();
-    records.issue(&challenge);
-    let mut session = Turned::new(&records, &challenge);
-    session.send(&say.commitment_line());
-    session.pass(session.openings_within);
+    let (mut session, _) = committed();
+    session.reach_deadline(Duration::ZERO);
     session.tick();
     ended_with("stalled", &session.end());
 }

@@ -128,7 +128,7 @@ async fn deep_and_oversized() {
     // More than a mebibyte of evidence, within the message's own limit.
     let much = format!("\"x\":\"{}\"", "a".repeat(1 << 20));
     let changed = |text: String| beside(&text, "\"evidence\":{", &much);
-    ended_with("evidence-malformed", &with_texts(changed, String::into_bytes).await);
+    ended_with("malformed", &with_texts(changed, String::into_bytes).await);
     let changed = |text: String| [text.into_bytes(), vec![b' '; 3 << 20]].concat();
     ended_with("message-too-long", &with_texts(changed, String::into_bytes).await);
     // More lists than the challenge has room for.

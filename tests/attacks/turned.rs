@@ -60,7 +60,6 @@ pub struct Turned {
     policy: Option<Policy>,
     pub now: Now,
     pub coin: Option<Digest>,
-    pub openings_within: Duration,
     ended: Option<Box<Ended>>,
 }
 
@@ -80,7 +79,6 @@ impl Turned {
             policy,
             now: Now { since_start: Duration::ZERO, unix_ms },
             coin: None,
-            openings_within: Duration::ZERO,
             ended: None,
         };
         turned.feed(Event::Start);
@@ -93,6 +91,12 @@ impl Turned {
     pub fn pass(&mut self, time: Duration) {
         self.now.since_start += time;
         self.now.unix_ms += time.as_millis() as u64;
+    }
+
+    /// Time passes until the deadline of what is awaited, and `more`.
+    pub fn reach_deadline(&mut self, more: Duration) {
+        let until = self.session.deadline().expect("something is awaited");
+        self.pass(until + more - self.now.since_start);
     }
 
     /// The miner's bytes arrive.
@@ -123,11 +127,8 @@ impl Turned {
     fn done(&mut self, action: Action) -> Option<Event<'static>> {
         match action {
             Action::Send(line) => {
-                if let Ok(FromValidator::Coin { coin, openings_within_ms }) =
-                    FromValidator::read(&line)
-                {
+                if let Ok(FromValidator::Coin { coin, .. }) = FromValidator::read(&line) {
                     self.coin = Some(coin);
-                    self.openings_within = Duration::from_millis(openings_within_ms);
                 }
                 None
             }
