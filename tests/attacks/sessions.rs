@@ -1,6 +1,7 @@
 //! Tricks with the order of a live session: samples that can be predicted, second
 //! tries, races, and what is swapped after the coin.
 
+use super::common::cpu_evidence;
 use super::peer::Peer;
 use super::recording::Recording;
 use super::turned::{Records, Turned};
@@ -8,10 +9,10 @@ use super::{
     Say, UUIDS, challenge, code_of, ended_with, key, live, live_with, public, request, within,
 };
 use attest::executor::cpu::CpuVerifier;
-use attest::live::message::{FromValidator, VerdictOutcome};
+use attest::live::message::{FromValidator, VerdictOutcome, commitment_line_of};
 use attest::protocol::challenge::Challenge;
 use attest::protocol::circumstances::{Circumstances, Issuer};
-use attest::protocol::digest::Digest;
+use attest::protocol::digest::{Digest, Uuid};
 use attest::protocol::evidence::Evidence;
 use attest::protocol::plan::LeafPlace;
 use attest::protocol::sample::{SamplePoint, derive};
@@ -290,7 +291,7 @@ async fn evidence_faked_after_the_commitment() {
         let told = Evidence::from_value(told).unwrap();
         let commitment = say.result(None).commitment;
         let lanes = say.run.lanes();
-        let line = attest::live::message::commitment_line_of(commitment, &lanes, &told, None);
+        let line = commitment_line_of(commitment, &lanes, &told, None);
         peer.send(line).await;
         let coin = peer.coin().await;
         peer.send(say.openings_line(coin)).await;
@@ -299,4 +300,35 @@ async fn evidence_faked_after_the_commitment() {
     .await;
     ended_with("commitment-mismatch", &ended);
     ended_with("verified", &live_with(request(), Say::honestly).await);
+}
+
+#[tokio::test]
+async fn evidence_of_more_devices_than_there_can_be() {
+    // The ledger is asked about them before anything is verified: that is the
+    // miner's fault all the same, and no could-not-run of the validator.
+    for count in [2, 64, 65, 5000] {
+        let uuids: Vec<Uuid> = (0..count)
+            .map(|i: u32| Uuid(std::array::from_fn(|at| i.to_be_bytes()[at % 4])))
+            .collect();
+        let ended = live_with(request(), |challenge| Say {
+            evidence: cpu_evidence(&uuids),
+            ..Say::honestly(challenge)
+        });
+        ended_with("evidence-lanes", &ended.await);
+    }
+}
+
+#[tokio::test]
+async fn a_commitment_of_zeros() {
+    // On record it stands for none.
+    let ended = live(&Recording::new(), request(), async |mut peer| {
+        peer.greet(None).await;
+        let say = Say::honestly(&peer.challenge().await);
+        let result = say.result(None);
+        let zeros = Digest::default();
+        peer.send(commitment_line_of(zeros, &result.lanes, &result.evidence, None)).await;
+        peer.linger().await;
+    })
+    .await;
+    ended_with("commitment-mismatch", &ended);
 }

@@ -92,7 +92,8 @@ async fn unicode() {
     ] {
         let changed = |text: String| {
             let at = text.find("\"evidence\":{").unwrap() + "\"evidence\":{".len();
-            [text[..at].as_bytes(), member, b",", text[at..].as_bytes()].concat()
+            let (head, tail) = text.as_bytes().split_at(at);
+            [head, member, b",", tail].concat()
         };
         let ended = with_texts(changed, String::into_bytes).await;
         let code = ended.verdict.code;
