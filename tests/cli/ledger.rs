@@ -1,6 +1,12 @@
 //! `--ledger` and `attest ledger`: what is issued, accepted once, shown, forgotten.
 
 use crate::{COULD_NOT_RUN, Finished, OK, REJECTED, attest, names_in, run};
+use ::attest::executor::Executor;
+use ::attest::executor::cpu::{CpuExecutor, CpuOptions};
+use ::attest::ledger::{self, Location, Settlement};
+use ::attest::protocol::challenge::Challenge;
+use ::attest::protocol::digest::Digest;
+use ::attest::session::mine::{MineOptions, commit};
 use serde_json::Value;
 use std::path::PathBuf;
 use std::process::Stdio;
@@ -95,6 +101,42 @@ fn a_rejected_result_spends_nothing() {
     assert!(verdict.stdout.contains("leaf-mismatch"), "{}", verdict.stdout);
     std::fs::write(&path, honest).unwrap();
     run(recorded.verify_args()).expect(OK);
+}
+
+/// Handed in later, where no clock runs, the result of a rejected session is no
+/// better; that of a verified one may be looked at again.
+#[test]
+fn a_rejected_session_stays_rejected() {
+    let coin = Digest([9; 32]);
+    for (outcome, code) in [("verified", None), ("rejected", Some("late"))] {
+        let recorded = Recorded::new();
+        let challenge = Challenge::from_token(&recorded.token).unwrap();
+        let lane: Box<dyn Executor> = Box::new(CpuExecutor::new(CpuOptions::default()));
+        let committed =
+            commit(&challenge, vec![lane], &MineOptions::default(), &|_| ()).expect("a run");
+        let (c, commitment) = (challenge.digest(), committed.commitment());
+        let place = Location::File(recorded.path("ledger.sqlite"));
+        let ledger = ledger::open(&place).unwrap();
+        ledger.accept(&c, &commitment, 1).unwrap();
+        ledger.record_coin(&c, &coin).unwrap();
+        let settlement = Settlement {
+            outcome: outcome.to_owned(),
+            code: code.map(str::to_owned),
+            verdict_json: "{}".to_owned(),
+            miner: None,
+            settled_unix_ms: 2,
+        };
+        ledger.settle(&c, &settlement).unwrap();
+        let result = committed.open(Some(coin)).expect("openings").to_json();
+        std::fs::write(recorded.path("result.json"), result).unwrap();
+        if code.is_none() {
+            run(recorded.verify_args()).expect(OK);
+        } else {
+            let verdict = run(recorded.verify_args()).expect(REJECTED);
+            assert!(verdict.stdout.starts_with("REJECTED: nonce-spent"), "{}", verdict.stdout);
+            verdict.says("the ledger has it as rejected (late); that stays");
+        }
+    }
 }
 
 #[test]

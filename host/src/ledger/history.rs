@@ -107,7 +107,9 @@ impl Earlier<'_> {
     }
 
     /// The newest sighting since `since_ms` whose `column` is there and is not
-    /// `value`: what it was, and when.
+    /// `value`: what it was, and when. Only those of verified results count: else
+    /// anyone could speak against a device by naming it in junk, and whoever was
+    /// rejected for a name would take it from its holder.
     fn newest_other(
         &mut self,
         column: &'static str,
@@ -118,6 +120,8 @@ impl Earlier<'_> {
             &format!(
                 "SELECT seen, {column} FROM sightings WHERE uuid = $1 AND c <> $2 \
                  AND {column} IS NOT NULL AND {column} <> $3 AND seen >= $4 \
+                 AND EXISTS (SELECT 1 FROM challenges \
+                 WHERE challenges.c = sightings.c AND challenges.outcome = 'verified') \
                  ORDER BY seen DESC LIMIT 1"
             ),
             &[self.device.uuid.into(), (*self.c).into(), value, ms(since_ms)],

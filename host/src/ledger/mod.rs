@@ -57,7 +57,8 @@ pub trait Ledger: Send + Sync {
     ) -> Result<(), LedgerError>;
 
     /// What is on record of challenge `c`; `None` where it was not issued here, or
-    /// was pruned unanswered.
+    /// was pruned unanswered. A session that was settled as rejected is over: its
+    /// nonce is spent, and the record has no session that a result could belong to.
     ///
     /// # Errors
     /// [`LedgerError`].

@@ -33,10 +33,20 @@ pub fn verify(
     let (outcome, verdict) = judged()?;
     let verified = match &outcome {
         Ok(verified) if verdict.outcome == Outcome::Verified => verified,
-        _ => return Ok((outcome, verdict)),
+        _ => {
+            if let Some((settled, code)) = settled(ledger, challenge)?
+                && settled == "rejected"
+            {
+                note(&format!("note: the ledger has it as rejected ({code}); that stays"));
+            }
+            return Ok((outcome, verdict));
+        }
     };
     if *verified.coin() != CoinStanding::NoSession {
-        note_session(ledger, challenge)?;
+        // A session settles itself. Where it has not, there is no verdict of it.
+        if settled(ledger, challenge)?.is_none() {
+            note("note: the ledger has no verdict of the session; this one is not recorded");
+        }
         return Ok((outcome, verdict));
     }
     let now_unix_ms = now_unix_ms();
@@ -65,17 +75,8 @@ pub fn verify(
     }
 }
 
-/// A session settles itself. Where it has not, or otherwise, its verdict is not
-/// this one.
-fn note_session(ledger: &dyn Ledger, challenge: &Challenge) -> Result<()> {
-    let Some((entry, _)) = ledger.show(&challenge.digest())? else { return Ok(()) };
-    match entry.outcome.as_deref() {
-        Some("verified") => {}
-        Some(outcome) => {
-            let code = entry.code.unwrap_or_default();
-            note(&format!("note: the ledger has the session as {outcome} ({code}); that stays"));
-        }
-        None => note("note: the ledger has no verdict of the session; this one is not recorded"),
-    }
-    Ok(())
+/// Outcome and code of a challenge that has a verdict.
+fn settled(ledger: &dyn Ledger, challenge: &Challenge) -> Result<Option<(String, String)>> {
+    let entry = ledger.show(&challenge.digest())?.map(|(entry, _)| entry);
+    Ok(entry.and_then(|entry| Some((entry.outcome?, entry.code.unwrap_or_default()))))
 }
