@@ -44,7 +44,8 @@ fn small() -> Request {
 fn miner(signs_with: Option<SigningIdentity>) -> Miner {
     Miner {
         executors: Arc::new(|_| {
-            Ok(vec![Box::new(CpuExecutor::new(CpuOptions::default())) as Box<dyn Executor>])
+            let cpu: Box<dyn Executor> = Box::new(CpuExecutor::new(CpuOptions::default()));
+            Ok(vec![cpu].into())
         }),
         identity: signs_with.map(Arc::new),
         devices: vec![Device {
