@@ -3,6 +3,7 @@
 
 #[path = "../common/mod.rs"]
 mod common;
+mod history;
 mod hostile;
 mod in_process;
 mod miner_machine;

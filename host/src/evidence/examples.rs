@@ -75,6 +75,7 @@ pub fn absent() -> Inventory {
         kernel: KernelView::Unavailable { reason: reason() },
         pci: PciView::Unavailable { reason: reason() },
         process: ProcessView::default(),
+        machine_id: None,
         bandwidth: None,
         findings: Vec::new(),
     }
@@ -240,6 +241,7 @@ pub fn full() -> (LaneExecution, Observed) {
         kernel: KernelView::Loaded { version: text("580.82.07"), devices: vec![known] },
         pci: PciView::Loaded { devices: vec![on_bus] },
         process,
+        machine_id: text("0123456789abcdef0123456789abcdef"),
         bandwidth: Some(bandwidth),
         findings: vec![Finding::new(Code::NameDiffers, "a")],
         ..absent()
