@@ -58,5 +58,6 @@ pub mod live;
 pub mod policy;
 pub mod protocol;
 pub mod reference;
+pub mod schema;
 pub mod selftest;
 pub mod session;
