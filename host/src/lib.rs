@@ -52,6 +52,7 @@ pub mod bench;
 pub mod evidence;
 pub mod executor;
 pub mod export;
+pub mod files;
 pub mod identity;
 pub mod ledger;
 pub mod live;

@@ -4,7 +4,7 @@
 use crate::args::{self, PolicyAction};
 use crate::outcome::{Done, Result, print, print_json};
 use anyhow::anyhow;
-use attest::session::files::{self, Source};
+use attest::files::{self, Source};
 use attest::ledger::HistoryFinding;
 use attest::policy::codes::Action;
 use attest::policy::{Facts, POLICY_BYTES_MAX, Policy, Target};

@@ -12,7 +12,7 @@ use crate::{input, progress};
 use anyhow::{bail, ensure};
 use attest::executor::cpu::CpuVerifier;
 use attest::executor::gpu::{self, GpuExecutor, GpuOptions, GpuVerifier};
-use attest::session::files::Source;
+use attest::files::Source;
 use attest::ledger::HistoryFinding;
 use attest::policy::Policy;
 use attest::protocol::challenge::Challenge;
