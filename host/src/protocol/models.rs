@@ -217,8 +217,9 @@ pub const MODELS: &[Model] = &[
     // Secondary (Linux Format 5/2025, pcpartcomparison.com): 170 SMs, 2407 MHz, FP32 104.8,
     // 1792 GB/s. Highest clock: that of the next row, with the same chip.
     row("NVIDIA GeForce RTX 5090", FEW_FP64, 170, (2407, 3090), 104.8 / 64.0, (32, 1792)),
-    // Secondary (hardware-corner.net, hmc-tech.com): 24064 cores, 2617 MHz, FP32 125, FP64 1.97,
-    // 96 GB, 1792 GB/s. Highest clock: a driver's, published with a benchmark of others.
+    // Secondary (hardware-corner.net, pausehardware.com; clock and FP64 hmc-tech.com): 24064
+    // cores, 2617 MHz, FP32 125, FP64 1.97, 96 GB, 1792 GB/s. Highest clock: a driver's, as
+    // others published it.
     row("NVIDIA RTX PRO 6000 Blackwell Workstation Edition", FEW_FP64, 188, (2617, 3090), 125.0 / 64.0, (96, 1792)),
     // Ada whitepaper: 128 SMs, 2520 MHz, FP32 82.6, 1008 GB/s; highest clock: driver.
     row("NVIDIA GeForce RTX 4090", FEW_FP64, 128, (2520, 3105), 82.6 / 64.0, (24, 1008)),
