@@ -1,12 +1,14 @@
 //! `--ledger` and `attest ledger`: what is issued, accepted once, shown, forgotten.
 
 use crate::{COULD_NOT_RUN, Finished, OK, REJECTED, attest, names_in, run};
-use ::attest::executor::Executor;
-use ::attest::executor::cpu::{CpuExecutor, CpuOptions};
-use ::attest::ledger::{self, Location, Settlement};
-use ::attest::protocol::challenge::Challenge;
-use ::attest::protocol::digest::Digest;
-use ::attest::session::mine::{MineOptions, commit};
+use attest::executor::Executor;
+use attest::executor::cpu::{CpuExecutor, CpuOptions};
+use attest::identity::SigningIdentity;
+use attest::ledger::{self, Location, Settlement};
+use attest::protocol::challenge::Challenge;
+use attest::protocol::digest::{Digest, Uuid};
+use attest::session::mine::{MineOptions, commit, mine};
+use ed25519_dalek::SigningKey;
 use serde_json::Value;
 use std::path::PathBuf;
 use std::process::Stdio;
@@ -241,4 +243,43 @@ fn a_ledger_that_cannot_be_written_issues_nothing() {
         .output()
         .expect("a shell");
     Finished::of(output).expect(COULD_NOT_RUN).says("ledger.sqlite").printed_nothing();
+}
+
+/// A result on one and the same device by the miner of key `seed`, and the
+/// arguments to verify it whole.
+fn on_one_device(recorded: &Recorded, seed: u8) -> Vec<String> {
+    let identity = SigningIdentity::from(SigningKey::from_bytes(&[seed; 32]));
+    let (key, ledger) = (identity.public().to_string(), recorded.ledger());
+    let issue = "challenge --dim 128 --matrices 1 --iterations 2 --miner-id".split(' ');
+    let token = run(issue.chain([&*key, "--ledger", &ledger])).expect(OK).stdout;
+    let challenge = Challenge::from_token(token.trim_end()).expect("a token");
+    let cpu = CpuExecutor::new(CpuOptions { uuid: Some(Uuid([9; 16])) });
+    let options = MineOptions { identity: Some(&identity), ..MineOptions::default() };
+    let mined = mine(&challenge, vec![Box::new(cpu)], &options, &|_| ()).expect("a result");
+    let result = recorded.path(&format!("of-{seed}.json"));
+    std::fs::write(&result, mined.result.to_json()).unwrap();
+    let result = result.to_str().unwrap();
+    let args = ["verify", result, "--full", "--challenge", token.trim_end(), "--ledger", &ledger];
+    args.map(str::to_owned).into()
+}
+
+#[test]
+fn a_policy_judges_a_devices_history_and_without_one_it_is_noted() {
+    let recorded = Recorded::new();
+    let policy = recorded.path("policy.toml");
+    let text = "[session]\nlive_required = false\n[devices]\ncpu_allowed = true\n";
+    std::fs::write(&policy, text).unwrap();
+    let with_policy = |args: &[String]| {
+        let policy = ["--policy".to_owned(), policy.display().to_string()];
+        run(args.iter().chain(&policy))
+    };
+    let first = with_policy(&on_one_device(&recorded, 1)).expect(OK);
+    assert!(!first.stdout.contains("uuid-under"), "{}", first.stdout);
+    let other = on_one_device(&recorded, 2);
+    let judged = with_policy(&other).expect(REJECTED).stdout;
+    assert!(judged.starts_with("REJECTED BY POLICY"), "{judged}");
+    assert!(judged.contains("uuid-under-two-identities"), "{judged}");
+    // What was rejected has spent nothing.
+    let noted = run(&other).expect(OK);
+    assert!(noted.stderr.contains("note: uuid-under-two-identities"), "{}", noted.stderr);
 }

@@ -97,6 +97,18 @@ pub trait Ledger: Send + Sync {
         until_unix_ms: u64,
     ) -> Result<Vec<HistoryFinding>, LedgerError>;
 
+    /// What does not fit the history of `devices`, named for `c`, as
+    /// [`Ledger::claim`] would say it; nothing is recorded.
+    ///
+    /// # Errors
+    /// [`LedgerError`]; more devices than a result can have.
+    fn history(
+        &self,
+        c: &Digest,
+        devices: &[Sighting],
+        now_unix_ms: u64,
+    ) -> Result<Vec<HistoryFinding>, LedgerError>;
+
     /// Records the verdict and releases the devices of `c`. The first settlement
     /// stays: the same again changes nothing. "verified" takes an accepted
     /// commitment; "rejected" without one spends the nonce on [`NO_COMMITMENT`].

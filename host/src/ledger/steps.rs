@@ -305,6 +305,18 @@ impl<B: Backend> Ledger for Records<B> {
         })
     }
 
+    fn history(
+        &self,
+        c: &Digest,
+        devices: &[Sighting],
+        now_unix_ms: u64,
+    ) -> Result<Vec<HistoryFinding>, LedgerError> {
+        const WHAT: &str = "look up devices";
+        check_devices(WHAT, devices)?;
+        let window_ms = self.options.host_window.as_millis();
+        self.read(WHAT, |sql| Ok(history::look(sql, c, devices, now_unix_ms, window_ms)?))
+    }
+
     fn settle(&self, c: &Digest, settlement: &Settlement) -> Result<(), LedgerError> {
         const WHAT: &str = "record a verdict";
         let outcome = settlement.outcome.as_str();

@@ -101,7 +101,8 @@ pub struct Verdict {
     /// The stable name of the reason for a rejection.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub code: Option<&'static str>,
-    /// The step that rejected, 1 … 7; none where a policy did.
+    /// The step that rejected, 1 … 7; none where a policy did, or a session ended
+    /// without a result.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub step: Option<u8>,
     /// What was expected and found, or why it could not run.

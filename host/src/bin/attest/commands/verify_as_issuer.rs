@@ -2,11 +2,12 @@
 //!
 //! A result outside a live session spends its challenge's nonce in one step with
 //! its verdict verified, so of two results, or two verifiers, one wins. A rejected
-//! result spends nothing: anyone can send one.
+//! result spends nothing: anyone can send one. The devices' history is looked up
+//! first, for a policy to judge; without a policy it is told in notes.
 
 use super::ledger::now_unix_ms;
 use crate::outcome::{Result, note};
-use attest::ledger::{Acceptance, Ledger, Settlement, Sighting};
+use attest::ledger::{Acceptance, HistoryFinding, Ledger, Settlement, Sighting};
 use attest::protocol::challenge::Challenge;
 use attest::protocol::circumstances::Issuer;
 use attest::protocol::transcript::ResultDoc;
@@ -26,10 +27,12 @@ pub fn verify(
     ledger: &dyn Ledger,
     challenge: &Challenge,
     result: &ResultDoc,
-    judge: impl Fn(Issuer) -> Result<Judged>,
+    judge: impl Fn(Issuer, &[HistoryFinding]) -> Result<Judged>,
 ) -> Result<Judged> {
     let c = challenge.digest();
-    let judged = || judge(ledger.record(&c)?.map_or(Issuer::Unknown, Issuer::Record));
+    let devices = Sighting::of(&result.evidence, challenge.spec().miner_id);
+    let history = ledger.history(&c, &devices, now_unix_ms())?;
+    let judged = || judge(ledger.record(&c)?.map_or(Issuer::Unknown, Issuer::Record), &history);
     let (outcome, verdict) = judged()?;
     let verified = match &outcome {
         Ok(verified) if verdict.outcome == Outcome::Verified => verified,
@@ -61,11 +64,13 @@ pub fn verify(
         miner: challenge.spec().miner_id,
         settled_unix_ms: now_unix_ms,
     };
-    let devices = Sighting::of(&result.evidence, challenge.spec().miner_id);
     let commitment = verified.commitment();
     let (acceptance, findings) =
         ledger.settle_offline(&c, &commitment, arrived_unix_ms, &devices, &settlement)?;
-    for finding in findings {
+    // What the policy has judged its part of the verdict tells; another process may
+    // have named a device since.
+    let is_told = |finding| verdict.policy.is_some() && history.contains(finding);
+    for finding in findings.iter().filter(|finding| !is_told(finding)) {
         note(&format!("note: {}: {}", finding.code.name(), finding.text));
     }
     match acceptance {
