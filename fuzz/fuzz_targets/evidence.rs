@@ -18,9 +18,9 @@ fuzz_target!(|data: &[u8]| {
     let again = Evidence::from_value(canonical).expect("of the same form");
     assert_eq!(again.canonical(), evidence.canonical());
     assert_eq!(again.lanes(), evidence.lanes());
-    // Whether it agrees does not matter here, nor what is found.
-    let _ = evidence.agrees_with(&FIXTURE.challenge, &UUIDS);
-    assert!(evidence.lanes().iter().all(|lane| lane.sm_utilization() <= 1.0));
+    if evidence.agrees_with(&FIXTURE.challenge, &UUIDS).is_ok() {
+        assert!(evidence.lanes().iter().all(|lane| lane.sm_utilization() <= 1.0));
+    }
     let _ = plausible::judge(&FIXTURE.challenge, &evidence);
     for lane in 0..evidence.lanes().len() {
         let _ =
