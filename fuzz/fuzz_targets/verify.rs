@@ -35,9 +35,9 @@ fn edit(result: &mut ResultDoc, edit: u8, script: &mut Script<'_>) {
         (9, Some(_), _) => result.lanes.swap(0, lane),
         (10, _, Some(opening)) => opening.lane ^= u32::from(script.byte()),
         (11, _, Some(opening)) => {
-            opening.iteration ^= u32::from(script.short()) << script.byte() % 17
+            opening.iteration ^= u32::from(script.short()) << (script.byte() % 17)
         }
-        (12, _, Some(opening)) => opening.leaf ^= u64::from(script.short()) << script.byte() % 49,
+        (12, _, Some(opening)) => opening.leaf ^= u64::from(script.short()) << (script.byte() % 49),
         (13, _, Some(opening)) => match opening.path.len() {
             0 => opening.path.push(Digest([script.byte(); 32])),
             length => flip(&mut opening.path[script.index(length)], script),
