@@ -1,0 +1,67 @@
+//! The miner's machine against a validator of arbitrary bytes: one end, one
+//! challenge worked on, nothing opened before the coin.
+#![no_main]
+
+use attest::live::clock::Now;
+use attest::live::fault::OwnFault;
+use attest::live::limits::Patience;
+use attest::live::message::{FromValidator, MinerHello, line_of, software};
+use attest::live::miner::{Action, Event, MinerSession};
+use attest_fuzz::{COIN, Fixture, Script};
+use libfuzzer_sys::fuzz_target;
+use std::sync::LazyLock;
+use std::time::Duration;
+
+static FIXTURE: LazyLock<Fixture> = LazyLock::new(Fixture::new);
+
+#[derive(Default)]
+struct Seen {
+    commits: usize,
+    opens: usize,
+    ends: usize,
+}
+
+fn tell(session: &mut MinerSession, seen: &mut Seen, now: Now, event: Event<'_>) {
+    for action in session.handle(now, event) {
+        assert_eq!(seen.ends, 0, "{action:?} after the end");
+        match action {
+            Action::Send(line) => assert_eq!(line.last(), Some(&b'\n')),
+            Action::Commit(_) => seen.commits += 1,
+            Action::Open { .. } => seen.opens += 1,
+            Action::End(_) => seen.ends += 1,
+        }
+    }
+    assert!(seen.commits <= 1 && seen.opens <= seen.commits);
+}
+
+fuzz_target!(|data: &[u8]| {
+    let (mut script, mut seen, mut now) = (Script(data), Seen::default(), Now::default());
+    let mut session = MinerSession::new(Patience::default(), MinerHello::default());
+    tell(&mut session, &mut seen, now, Event::Start);
+    while let Some(step) = script.step() {
+        let token = || FIXTURE.challenge.token().to_owned();
+        let line = match step % 12 {
+            0..=3 => script.piece().to_vec(),
+            4 => line_of(&FromValidator::Hello { versions: vec![1], software: software() }),
+            5 => line_of(&FromValidator::Ping { version: script.byte().into() }),
+            6 => line_of(&FromValidator::Challenge { token: token() }),
+            7 => line_of(&FromValidator::Coin { coin: COIN, openings_within_ms: 1 }),
+            _ => Vec::new(),
+        };
+        let own = || OwnFault("\u{e4}".repeat(usize::from(step) * 8));
+        let event = match step % 12 {
+            0..=7 => Event::Bytes(&line),
+            8 => Event::Committed(Ok(FIXTURE.commitment_line.clone())),
+            9 => Event::Opened(if step == 9 { Err(own()) } else { Ok(b"{}\n".to_vec()) }),
+            10 if step == 10 => Event::Committed(Err(own())),
+            10 => Event::Closed,
+            _ => {
+                now.since_start += Duration::from_millis(script.short().into());
+                Event::Tick
+            }
+        };
+        tell(&mut session, &mut seen, now, event);
+    }
+    tell(&mut session, &mut seen, now, Event::Closed);
+    assert_eq!(seen.ends, 1);
+});

@@ -1,0 +1,26 @@
+//! Policies: what is read is written and read again, and sizes challenges.
+#![no_main]
+
+use attest::policy::{Policy, Target};
+use attest::session::issue::{Request, issue};
+use libfuzzer_sys::fuzz_target;
+use std::time::Duration;
+
+fuzz_target!(|data: &[u8]| {
+    let Ok(text) = str::from_utf8(data) else { return };
+    let policy = match Policy::from_toml(text, "policy.toml") {
+        Ok(policy) => policy,
+        Err(error) => {
+            assert_eq!(error.to_string().lines().count(), 2, "{error}");
+            return;
+        }
+    };
+    let written = toml::to_string(&policy).expect("a policy is TOML");
+    let again = Policy::from_toml(&written, "again").expect("what is written is read");
+    assert_eq!((&again, again.digest()), (&policy, policy.digest()));
+    let (model, round_trip) = ("NVIDIA H200", Some(Duration::from_millis(20)));
+    let target = Target { model, seconds: None, round_trip };
+    if let Ok(request) = policy.request(&target, Request::default()) {
+        issue(&request).expect("what a policy asks for is within the protocol's bounds");
+    }
+});

@@ -1,0 +1,123 @@
+//! The validator's machine against a miner of arbitrary bytes, with work that ends
+//! whenever it likes or fails: one end, no coin before it is on record, and no
+//! other result than the run's own verifies.
+#![no_main]
+
+use attest::executor::cpu::CpuVerifier;
+use attest::ledger::Acceptance;
+use attest::live::clock::Now;
+use attest::live::fault::OwnFault;
+use attest::live::limits::Patience;
+use attest::live::message::{FromMiner, MinerHello, line_of};
+use attest::live::validator::{Accepted, Action, Event, Judged, NotIssued, ValidatorSession};
+use attest::protocol::bound::OmittedShare;
+use attest::protocol::circumstances::{Circumstances, Issuer};
+use attest::protocol::verdict::{Outcome, Verdict};
+use attest::protocol::verify::verify;
+use attest_fuzz::{COIN, Fixture, Script};
+use libfuzzer_sys::fuzz_target;
+use std::sync::LazyLock;
+use std::time::Duration;
+
+static FIXTURE: LazyLock<Fixture> = LazyLock::new(Fixture::new);
+/// Commitment, a piece, and what may come unasked.
+const BUFFERED_MAX: usize = 3 << 20;
+
+struct Driven {
+    session: ValidatorSession,
+    now: Now,
+    under_way: Option<Action>,
+    is_coin_recorded: bool,
+    ends: usize,
+}
+
+impl Driven {
+    fn tell(&mut self, event: Event<'_>) {
+        for action in self.session.handle(self.now, event) {
+            assert_eq!(self.ends, 0, "{action:?} after the end");
+            match action {
+                Action::Send(line) => {
+                    let is_coin = line.starts_with(b"{\"message\":\"coin\"");
+                    assert!(!is_coin || self.is_coin_recorded, "a coin before it is on record");
+                }
+                Action::End(ended) => {
+                    self.ends += 1;
+                    if ended.verdict.outcome == Outcome::Verified {
+                        assert_eq!(*ended.result.expect("judged"), FIXTURE.result);
+                    }
+                }
+                action => self.under_way = Some(action),
+            }
+        }
+        assert!(self.session.buffered_bytes() <= BUFFERED_MAX);
+    }
+
+    /// Ends the work under way, well or not.
+    fn finish(&mut self, script: &mut Script<'_>) {
+        let fails = script.byte() == 1;
+        let own = || OwnFault("made to fail".to_owned());
+        let event = match self.under_way.take() {
+            Some(Action::Issue(_)) if fails => Event::Issued(Err(NotIssued::Unfit("no".into()))),
+            Some(Action::Issue(_)) => Event::Issued(Ok(Box::new(FIXTURE.challenge.clone()))),
+            Some(Action::Accept(_)) if fails => Event::Accepted(Err(own())),
+            Some(Action::Accept(commitment)) => {
+                let acceptance = match script.byte() {
+                    1 => Acceptance::Spent(commitment.commitment),
+                    2 => Acceptance::NotIssued,
+                    _ => Acceptance::Accepted,
+                };
+                Event::Accepted(Ok(Accepted { acceptance, history: Vec::new() }))
+            }
+            Some(Action::DrawCoin { .. }) if fails => Event::CoinRecorded(Err(own())),
+            Some(Action::DrawCoin { .. }) => {
+                self.is_coin_recorded = true;
+                Event::CoinRecorded(Ok(COIN))
+            }
+            Some(Action::Judge(case)) => {
+                let issuer = Issuer::Record(case.record());
+                let circumstances = Circumstances { issuer, ..Circumstances::default() };
+                let end =
+                    verify(&case.challenge, &case.result, &circumstances, &CpuVerifier::new());
+                let verdict = Verdict::of(&end, OmittedShare::default());
+                Event::Judged(Box::new(Judged { verdict, receipt: None, result: case.result }))
+            }
+            Some(Action::Settle(_)) if fails => Event::Settled(Err(own())),
+            Some(Action::Settle(_)) => Event::Settled(Ok(())),
+            Some(Action::Send(_) | Action::End(_)) | None => return,
+        };
+        self.tell(event);
+    }
+}
+
+fuzz_target!(|data: &[u8]| {
+    let mut script = Script(data);
+    let mut own = Driven {
+        session: ValidatorSession::new(Patience::default(), None),
+        now: Now { since_start: Duration::ZERO, unix_ms: 1_767_225_600_000 },
+        under_way: None,
+        is_coin_recorded: false,
+        ends: 0,
+    };
+    own.tell(Event::Start);
+    while let Some(step) = script.step() {
+        let hello = || MinerHello { versions: vec![1], ..MinerHello::default() };
+        match step % 12 {
+            0..=3 => own.tell(Event::Bytes(script.piece())),
+            4 => own.tell(Event::Bytes(&line_of(&FromMiner::Hello(hello())))),
+            5 => own.tell(Event::Bytes(&line_of(&FromMiner::Pong {}))),
+            6 => own.tell(Event::Bytes(&FIXTURE.commitment_line)),
+            7 => own.tell(Event::Bytes(&FIXTURE.openings_line)),
+            8 => own.now.since_start += Duration::from_millis(script.short().into()),
+            9 => own.tell(Event::Tick),
+            10 => own.tell(Event::Closed),
+            _ => own.finish(&mut script),
+        }
+    }
+    // Whatever has happened: work ends, and where there is none a deadline comes.
+    for _ in 0..16 {
+        own.finish(&mut script);
+        own.now.since_start = own.session.deadline().unwrap_or(own.now.since_start);
+        own.tell(Event::Tick);
+    }
+    assert!(own.ends == 1 && own.session.is_over(), "{} ends", own.ends);
+});
