@@ -56,7 +56,7 @@ fn few_samples_without_a_coin_prove_nothing() {
     assert!(verdict.facts.iter().all(|fact| fact.grade == Grade::Claimed));
     assert!(verdict.render_text().starts_with("VERIFIED, BUT WORK NOT PROVEN"));
     assert!(!verdict.render_text().contains("proven "), "{}", verdict.render_text());
-    assert_eq!(verdict.not_checked.len(), 4);
+    assert_eq!(verdict.not_checked.len(), 3);
 }
 
 #[test]
@@ -243,6 +243,20 @@ fn findings_that_the_miner_reports_are_claimed_with_a_warning() {
     assert_eq!(graded(&verdict, "finding"), Some(Grade::Claimed));
     let expected = format!("WARNING: the miner's machine reports device-count: {text}");
     assert!(verdict.render_text().contains(&expected), "{}", verdict.render_text());
+}
+
+#[test]
+fn what_the_validators_records_hold_against_a_device_is_told() {
+    let (challenge, result) = run(|_| {}, None);
+    let told = |verdict: Verdict| verdict.with_history(["uuid-changed-host: moved".to_owned()]);
+    let verified = told(verdict(&(challenge.clone(), result), &Circumstances::default()));
+    assert_eq!(graded(&verified, "history"), Some(Grade::Measured));
+    assert!(verified.render_text().contains("WARNING: uuid-changed-host: moved"));
+    assert!(verified.facts.is_sorted_by_key(|fact| fact.grade));
+    // Nothing is said of a result that did not verify.
+    let (_, other) = run(|spec| spec.num_matrices = 2, None);
+    let rejected = told(verdict(&(challenge, other), &Circumstances::default()));
+    assert_eq!((rejected.outcome, graded(&rejected, "history")), (Outcome::Rejected, None));
 }
 
 #[test]

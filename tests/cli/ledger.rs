@@ -1,6 +1,14 @@
 //! `--ledger` and `attest ledger`: what is issued, accepted once, shown, forgotten.
 
 use crate::{COULD_NOT_RUN, Finished, OK, REJECTED, attest, names_in, run};
+use attest::executor::Executor;
+use attest::executor::cpu::{CpuExecutor, CpuOptions};
+use attest::identity::SigningIdentity;
+use attest::ledger::{self, Location, Settlement};
+use attest::protocol::challenge::Challenge;
+use attest::protocol::digest::{Digest, Uuid};
+use attest::session::mine::{MineOptions, commit, mine};
+use ed25519_dalek::SigningKey;
 use serde_json::Value;
 use std::path::PathBuf;
 use std::process::Stdio;
@@ -95,6 +103,42 @@ fn a_rejected_result_spends_nothing() {
     assert!(verdict.stdout.contains("leaf-mismatch"), "{}", verdict.stdout);
     std::fs::write(&path, honest).unwrap();
     run(recorded.verify_args()).expect(OK);
+}
+
+/// Handed in later, where no clock runs, the result of a rejected session is no
+/// better; that of a verified one may be looked at again.
+#[test]
+fn a_rejected_session_stays_rejected() {
+    let coin = Digest([9; 32]);
+    for (outcome, code) in [("verified", None), ("rejected", Some("late"))] {
+        let recorded = Recorded::new();
+        let challenge = Challenge::from_token(&recorded.token).unwrap();
+        let lane: Box<dyn Executor> = Box::new(CpuExecutor::new(CpuOptions::default()));
+        let committed =
+            commit(&challenge, vec![lane], &MineOptions::default(), &|_| ()).expect("a run");
+        let (c, commitment) = (challenge.digest(), committed.commitment());
+        let place = Location::File(recorded.path("ledger.sqlite"));
+        let ledger = ledger::open(&place).unwrap();
+        ledger.accept(&c, &commitment, 1).unwrap();
+        ledger.record_coin(&c, &coin).unwrap();
+        let settlement = Settlement {
+            outcome: outcome.to_owned(),
+            code: code.map(str::to_owned),
+            verdict_json: "{}".to_owned(),
+            miner: None,
+            settled_unix_ms: 2,
+        };
+        ledger.settle(&c, &settlement).unwrap();
+        let result = committed.open(Some(coin)).expect("openings").to_json();
+        std::fs::write(recorded.path("result.json"), result).unwrap();
+        if code.is_none() {
+            run(recorded.verify_args()).expect(OK);
+        } else {
+            let verdict = run(recorded.verify_args()).expect(REJECTED);
+            assert!(verdict.stdout.starts_with("REJECTED: nonce-spent"), "{}", verdict.stdout);
+            verdict.says("the ledger has it as rejected (late); that stays");
+        }
+    }
 }
 
 #[test]
@@ -199,4 +243,43 @@ fn a_ledger_that_cannot_be_written_issues_nothing() {
         .output()
         .expect("a shell");
     Finished::of(output).expect(COULD_NOT_RUN).says("ledger.sqlite").printed_nothing();
+}
+
+/// A result on one and the same device by the miner of key `seed`, and the
+/// arguments to verify it whole.
+fn on_one_device(recorded: &Recorded, seed: u8) -> Vec<String> {
+    let identity = SigningIdentity::from(SigningKey::from_bytes(&[seed; 32]));
+    let (key, ledger) = (identity.public().to_string(), recorded.ledger());
+    let issue = "challenge --dim 128 --matrices 1 --iterations 2 --miner-id".split(' ');
+    let token = run(issue.chain([&*key, "--ledger", &ledger])).expect(OK).stdout;
+    let challenge = Challenge::from_token(token.trim_end()).expect("a token");
+    let cpu = CpuExecutor::new(CpuOptions { uuid: Some(Uuid([9; 16])) });
+    let options = MineOptions { identity: Some(&identity), ..MineOptions::default() };
+    let mined = mine(&challenge, vec![Box::new(cpu)], &options, &|_| ()).expect("a result");
+    let result = recorded.path(&format!("of-{seed}.json"));
+    std::fs::write(&result, mined.result.to_json()).unwrap();
+    let result = result.to_str().unwrap();
+    let args = ["verify", result, "--full", "--challenge", token.trim_end(), "--ledger", &ledger];
+    args.map(str::to_owned).into()
+}
+
+#[test]
+fn a_policy_judges_a_devices_history_and_without_one_it_is_noted() {
+    let recorded = Recorded::new();
+    let policy = recorded.path("policy.toml");
+    let text = "[session]\nlive_required = false\n[devices]\ncpu_allowed = true\n";
+    std::fs::write(&policy, text).unwrap();
+    let with_policy = |args: &[String]| {
+        let policy = ["--policy".to_owned(), policy.display().to_string()];
+        run(args.iter().chain(&policy))
+    };
+    let first = with_policy(&on_one_device(&recorded, 1)).expect(OK);
+    assert!(!first.stdout.contains("uuid-under"), "{}", first.stdout);
+    let other = on_one_device(&recorded, 2);
+    let judged = with_policy(&other).expect(REJECTED).stdout;
+    assert!(judged.starts_with("REJECTED BY POLICY"), "{judged}");
+    assert!(judged.contains("uuid-under-two-identities"), "{judged}");
+    // What was rejected has spent nothing.
+    let noted = run(&other).expect(OK);
+    assert!(noted.stderr.contains("note: uuid-under-two-identities"), "{}", noted.stderr);
 }

@@ -73,6 +73,22 @@ pub fn spec() -> ChallengeSpec {
     }
 }
 
+/// Every field of this evidence, at any depth, is in docs/evidence.md.
+#[track_caller]
+pub fn assert_documented(evidence: &Value) {
+    match evidence {
+        Value::Object(members) => {
+            for (name, value) in members {
+                let docs = include_str!("../../docs/evidence.md");
+                assert!(docs.contains(&format!("`{name}`")), "docs/evidence.md lacks {name}");
+                assert_documented(value);
+            }
+        }
+        Value::Array(values) => values.iter().for_each(assert_documented),
+        _ => {}
+    }
+}
+
 /// Evidence of the CPU executor for these lanes.
 pub fn cpu_evidence(uuids: &[Uuid]) -> Evidence {
     evidence_of_models(uuids, &vec!["reference"; uuids.len()])

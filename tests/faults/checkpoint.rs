@@ -70,6 +70,7 @@ fn a_broken_run_goes_on_with_the_same_roots() {
             assert!(resumed < at && resumed.is_multiple_of(4), "{resumed}");
             // A writer that was still busy may have left out a sync point.
             assert!(at < 13 || resumed > 0, "nothing was kept before {at}");
+            crate::common::assert_documented(mined.result.evidence.value());
             assert_verifies(&challenge, &mined);
         }
     }

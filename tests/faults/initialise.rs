@@ -2,6 +2,7 @@
 //! it, and a CPU only where it was asked for or there is no GPU at all.
 
 use crate::challenge;
+use crate::common::assert_documented;
 use crate::wrapper::{Alive, Fault, Faulty};
 use attest::executor::cpu::CpuOptions;
 use attest::executor::gpu::{Capability, GpuDevice, NoGpu};
@@ -48,6 +49,7 @@ fn the_others_carry_on_and_the_evidence_names_who_did_not() {
     let left_out = &mined.result.evidence.value()["devices_left_out"];
     assert_eq!(left_out[0]["index"], 1);
     assert!(left_out[0]["reason"].as_str().unwrap().contains("CUDA_ERROR_ECC_UNCORRECTABLE"));
+    assert_documented(mined.result.evidence.value());
 }
 
 #[test]
@@ -85,6 +87,7 @@ fn a_cpu_executes_only_where_it_was_asked_for_or_nothing_else_is_there() {
         let evidence = mined.result.evidence.value();
         assert_eq!(evidence["executor"], "cpu");
         assert!(evidence["executor_chosen"].as_str().unwrap().contains(why), "{evidence}");
+        assert_documented(evidence);
     }
     let asked = chosen(&Choice::Gpus(vec![]), None, Err(NoGpu::NoDevice), &[]).map(|_| ());
     assert!(matches!(asked, Err(ChooseError::NoGpu(NoGpu::NoDevice))));

@@ -120,6 +120,7 @@ fn sync_times_and_phases_are_evidence() {
         assert!(times.iter().all(|time| time[1].as_u64() <= time[2].as_u64()));
         assert!(evidence["lanes"][lane]["timing"]["elapsed_ns"].as_u64() > Some(0));
     }
+    crate::common::assert_documented(evidence);
 }
 
 #[test]

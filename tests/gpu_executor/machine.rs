@@ -117,6 +117,7 @@ fn a_run_says_what_its_devices_did() {
     let evidence = mined.result.evidence;
     let value = evidence.value();
     say(&value.to_string());
+    crate::common::assert_documented(value);
     say(&format!("evidence of {} bytes", evidence.canonical().len()));
     assert_eq!(value["machine"]["bandwidth"]["devices"].as_array().unwrap().len(), lanes);
     for lane in value["lanes"].as_array().unwrap() {

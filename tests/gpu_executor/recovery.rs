@@ -33,16 +33,15 @@ fn a_device_that_another_holds_almost_whole_computes_in_chunks() {
     for device in gpus() {
         let first = Variant::candidates(device.capability)[0];
         let mut executor = GpuExecutor::open(device.index, options(first)).unwrap();
-        // Products of 64 MiB, so many that some 300 MiB are left.
-        let large = Shape { dim: 2048, products: 4096 };
-        let left = 300 << 20;
+        // One chunk of so many products that some 420 MiB are left, less its rings.
+        let mut hog = GpuExecutor::open(device.index, options(first)).unwrap();
+        let left = 420 << 20;
         let free = executor.free_bytes().unwrap();
-        let holds = (free - left) / large.operand_bytes_per_product();
-        let hog = GpuOptions { chunk_products_max: Some(holds as u32), ..options(first) };
-        let mut hog = GpuExecutor::open(device.index, hog).unwrap();
+        let mut large = Shape { dim: 2048, products: 1 };
+        large.products = ((free - left) / large.operand_bytes_per_product()) as u32;
         hog.begin(large).unwrap();
         let free = executor.free_bytes().unwrap();
-        say(&format!("{}: {free} bytes left beside {holds} products", device.label()));
+        say(&format!("{}: {free} bytes left beside {} products", device.label(), large.products));
 
         let tight = segment(1024, 24, 3, Some(2)); // 384 MiB of operands
         let got = run(&mut executor, &tight);

@@ -1,11 +1,13 @@
 //! What does not fit a device's history.
 
 use crate::places::{self, Place, on_both};
-use crate::{EXPIRES_MS, ISSUED_MS, accept, device, digest, issued, verified};
+use crate::{EXPIRES_MS, ISSUED_MS, accept, device, digest, issued, rejected, verified};
 use attest::ledger::HistoryCode::{
     UuidChangedHost, UuidChangedSerial, UuidInTwoSessions, UuidUnderTwoIdentities,
 };
-use attest::ledger::{HistoryCode, HistoryFinding, Ledger, LedgerError, Options, Sighting};
+use attest::ledger::{
+    HistoryCode, HistoryFinding, Ledger, LedgerError, Options, Settlement, Sighting,
+};
 use std::time::Duration;
 
 on_both![
@@ -13,15 +15,28 @@ on_both![
     another_identity_is_a_finding,
     another_serial_number_is_a_finding,
     another_host_is_a_finding_within_the_window,
+    what_did_not_verify_says_nothing_of_a_device,
     two_live_sessions_with_one_device_are_a_finding,
     of_sessions_that_claim_at_the_same_moment_one_has_no_finding,
     what_a_miner_says_is_bounded,
 ];
 
-/// Names `device` for a fresh challenge at `now_ms`, for one second.
+/// Names `device` for a fresh challenge at `now_ms`, whose result is verified.
 fn see(ledger: &dyn Ledger, device: &Sighting, now_ms: u64) -> Vec<HistoryFinding> {
+    see_and_settle(ledger, device, now_ms, &verified())
+}
+
+fn see_and_settle(
+    ledger: &dyn Ledger,
+    device: &Sighting,
+    now_ms: u64,
+    settlement: &Settlement,
+) -> Vec<HistoryFinding> {
     let c = issued(ledger);
-    ledger.claim(&c, std::slice::from_ref(device), now_ms, now_ms + 1000).unwrap()
+    accept(ledger, &c, digest(1));
+    let found = ledger.claim(&c, std::slice::from_ref(device), now_ms, now_ms + 1000).unwrap();
+    ledger.settle(&c, settlement).unwrap();
+    found
 }
 
 fn codes(findings: &[HistoryFinding]) -> Vec<HistoryCode> {
@@ -84,6 +99,20 @@ fn another_host_is_a_finding_within_the_window(place: &Place) {
     assert_eq!(codes(&found), [UuidChangedHost]);
     // Both sightings are too old by now.
     assert_eq!(see(&*ledger, &known(), ISSUED_MS + 2 * 3_600_000 + 1), []);
+}
+
+/// A stranger names the device in junk, or is rejected for its name.
+fn what_did_not_verify_says_nothing_of_a_device(place: &Place) {
+    let ledger = place.open();
+    let [owner, stranger] =
+        [0xaa, 0xbb].map(|key| Sighting { miner: Some(digest(key)), ..known() });
+    let junk = rejected("leaf-mismatch");
+    assert_eq!(see_and_settle(&*ledger, &stranger, ISSUED_MS, &junk), []);
+    assert_eq!(see(&*ledger, &owner, ISSUED_MS + 2000), []);
+    let by_policy = rejected("rejected-by-policy");
+    let found = see_and_settle(&*ledger, &stranger, ISSUED_MS + 4000, &by_policy);
+    assert_eq!(codes(&found), [UuidUnderTwoIdentities]);
+    assert_eq!(see(&*ledger, &owner, ISSUED_MS + 6000), []);
 }
 
 fn two_live_sessions_with_one_device_are_a_finding(place: &Place) {

@@ -19,6 +19,7 @@ on_both![
     a_coin_is_recorded_once_and_is_not_zero,
     the_first_settlement_stays,
     a_rejection_without_a_commitment_ends_the_challenge,
+    a_rejected_session_is_over,
     a_verdict_that_could_not_be_reached_settles_nothing,
     lists_are_filtered_ordered_and_paged,
 ];
@@ -167,6 +168,19 @@ fn a_rejection_without_a_commitment_ends_the_challenge(place: &Place) {
     let record = ledger.record(&c).unwrap().unwrap();
     assert_eq!(record.nonce_spent_on, Some(NO_COMMITMENT));
     assert_eq!(record.session, None);
+}
+
+/// Its result is no longer one of a session, whatever it has for a coin.
+fn a_rejected_session_is_over(place: &Place) {
+    let ledger = place.open();
+    for (settlement, is_over) in [(rejected("late"), true), (verified(), false)] {
+        let c = issued(&*ledger);
+        accept(&*ledger, &c, digest(1));
+        ledger.record_coin(&c, &digest(2)).unwrap();
+        ledger.settle(&c, &settlement).unwrap();
+        let record = ledger.record(&c).unwrap().unwrap();
+        assert_eq!((record.nonce_spent_on, record.session.is_none()), (Some(digest(1)), is_over));
+    }
 }
 
 fn a_verdict_that_could_not_be_reached_settles_nothing(place: &Place) {

@@ -3,6 +3,7 @@
 
 #[path = "../common/mod.rs"]
 mod common;
+mod history;
 mod hostile;
 mod in_process;
 mod miner_machine;
@@ -44,7 +45,8 @@ fn small() -> Request {
 fn miner(signs_with: Option<SigningIdentity>) -> Miner {
     Miner {
         executors: Arc::new(|_| {
-            Ok(vec![Box::new(CpuExecutor::new(CpuOptions::default())) as Box<dyn Executor>])
+            let cpu: Box<dyn Executor> = Box::new(CpuExecutor::new(CpuOptions::default()));
+            Ok(vec![cpu].into())
         }),
         identity: signs_with.map(Arc::new),
         devices: vec![Device {

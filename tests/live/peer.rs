@@ -11,6 +11,7 @@ use attest::live::message::{
 use attest::live::validator::Ended;
 use attest::protocol::challenge::Challenge;
 use attest::protocol::digest::{Digest, Uuid};
+use attest::protocol::evidence::Evidence;
 use attest::protocol::signature::miner_message;
 use attest::protocol::transcript::ResultDoc;
 use attest::reference::Run;
@@ -51,8 +52,12 @@ impl Answer {
     }
 
     pub fn commitment_line(&self) -> Vec<u8> {
-        let evidence = cpu_evidence(&UUIDS);
-        commitment_line_of(self.commitment(), &self.run.lanes(), &evidence, self.signature)
+        self.commitment_line_with(&cpu_evidence(&UUIDS))
+    }
+
+    /// The same commitment beside other evidence.
+    pub fn commitment_line_with(&self, evidence: &Evidence) -> Vec<u8> {
+        commitment_line_of(self.commitment(), &self.run.lanes(), evidence, self.signature)
     }
 
     pub fn result(&self, coin: Option<Digest>) -> ResultDoc {

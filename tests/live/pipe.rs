@@ -84,6 +84,9 @@ fn a_session_over_a_pipe_is_verified_with_result_and_receipt() {
     assert_eq!(session["verdict"]["outcome"], "verified");
     assert_eq!(session["miner"]["miner_id"], Value::from(miner));
     assert!(session["times"]["round_trip_us"].is_u64());
+    // What `attest run` says of its choice of devices a live miner says, too.
+    let made: Value = serde_json::from_slice(&fs::read(&result).unwrap()).unwrap();
+    assert_eq!(made["evidence"]["executor_chosen"], "asked for");
     let err = text(&output.stderr);
     assert!(err.contains("coin") && err.contains("the validator says: verified"), "{err}");
     // Whoever has result and receipt can check both, without the ledger.

@@ -88,6 +88,15 @@ impl Ledger for Recording {
         self.inner.claim(c, devices, now, until)
     }
 
+    fn history(
+        &self,
+        c: &Digest,
+        devices: &[Sighting],
+        now: u64,
+    ) -> Result<Vec<HistoryFinding>, LedgerError> {
+        self.inner.history(c, devices, now)
+    }
+
     fn settle(&self, c: &Digest, settlement: &Settlement) -> Result<(), LedgerError> {
         self.step(c, "settle")?;
         self.inner.settle(c, settlement)

@@ -129,7 +129,8 @@ async fn who_comes_meanwhile_is_told_that_the_miner_is_busy() {
     let at_work = Arc::clone(&gate);
     slow.executors = Arc::new(move |_| {
         at_work.pass();
-        Ok(vec![Box::new(CpuExecutor::new(CpuOptions::default())) as Box<dyn Executor>])
+        let cpu: Box<dyn Executor> = Box::new(CpuExecutor::new(CpuOptions::default()));
+        Ok(vec![cpu].into())
     });
     let mut listening = listen(slow).await;
     let (first_ledger, address) = (Recording::new(), listening.address.clone());

@@ -1,7 +1,9 @@
 //! docs/verdict.schema.json is what the program prints, and verdicts fit it.
 
 use crate::common::{cpu_evidence, spec};
-use attest::policy::{Facts, Policy, codes, verdict_schema};
+use attest::live::fault::{Fault, FaultCode};
+use attest::live::validator::Ended;
+use attest::policy::{Facts, Policy, codes};
 use attest::protocol::bound::OmittedShare;
 use attest::protocol::challenge::{Challenge, ChallengeSpec};
 use attest::protocol::circumstances::{Circumstances, Issuer, IssuerRecord, SessionRecord};
@@ -11,6 +13,7 @@ use attest::protocol::verdict::Verdict;
 use attest::protocol::verified::Extent;
 use attest::protocol::verify::{Failure, RecomputeError, verify, verify_full};
 use attest::reference::{Oracle, Run};
+use attest::schema::{verdict_codes, verdict_schema};
 use serde_json::{Value, json};
 use std::time::Duration;
 
@@ -29,6 +32,13 @@ fn every_code_is_in_the_schema() {
     for reason in rejection::Reason::ALL {
         assert!(rejections.contains(&json!(reason.code())), "{}", reason.code());
     }
+    for fault in FaultCode::ALL {
+        assert!(rejections.contains(&json!(fault.code())), "{}", fault.code());
+    }
+    let mut distinct = verdict_codes();
+    distinct.sort_unstable();
+    distinct.dedup();
+    assert_eq!(distinct.len(), rejections.len(), "two reasons share a code");
     let reasons = schema["$defs"]["Reason"]["properties"]["code"]["enum"].as_array().unwrap();
     assert_eq!(reasons.len(), codes::names().len());
     assert_eq!(schema["$defs"]["Grade"]["oneOf"].as_array().map(Vec::len), Some(3));
@@ -141,6 +151,22 @@ fn verdicts_of_every_kind_fit() {
         &mut { Oracle },
     );
     assert_fits(&Verdict::of(&everything, OmittedShare::default()));
+}
+
+#[test]
+fn verdicts_of_sessions_without_a_result_fit() {
+    for &code in FaultCode::ALL {
+        assert_fits(&Ended::of_fault(&Fault::new(code, "expected a hello, got none")).verdict);
+    }
+}
+
+#[test]
+fn docs_list_how_sessions_fail() {
+    let docs = include_str!("../../docs/sessions.md");
+    for fault in FaultCode::ALL {
+        let row = format!("\n| `{}` | ", fault.code());
+        assert!(docs.contains(&row), "docs/sessions.md lacks:{row}");
+    }
 }
 
 #[test]

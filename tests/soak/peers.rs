@@ -101,7 +101,7 @@ pub async fn session(validator: &Arc<Validator>, kind: Kind) -> Ended {
 
 static HONEST: LazyLock<Miner> = LazyLock::new(|| Miner {
     executors: Arc::new(|_| {
-        Ok(vec![Box::new(CpuExecutor::new(CpuOptions::default())) as Box<dyn Executor>])
+        Ok(vec![Box::new(CpuExecutor::new(CpuOptions::default())) as Box<dyn Executor>].into())
     }),
     identity: None,
     devices: vec![Device {

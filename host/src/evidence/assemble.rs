@@ -218,6 +218,7 @@ fn machine(found: &Inventory, detail: Detail) -> Value {
     }
     machine.insert("device_counts".to_owned(), Value::Object(counts));
     machine.insert("process".to_owned(), legal(value(&found.process)));
+    machine.extend(found.machine_id.iter().map(|id| ("machine_id".to_owned(), json!(id))));
     Value::Object(machine)
 }
 

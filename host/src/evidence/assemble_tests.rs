@@ -1,10 +1,11 @@
 //! Evidence of runs and machines of all kinds.
 
 use super::*;
-use crate::evidence::examples::{absent, cuda, device, managed, nvml};
+use crate::evidence::examples::{absent, cuda, device, finished, full, managed, nvml};
 use crate::evidence::finding::{Code, Finding};
 use crate::evidence::process::{FileState, MappedLibrary, ProcessView};
 use crate::executor::LaneFacts;
+use crate::ledger::Sighting;
 use crate::protocol::digest::Uuid;
 
 /// A machine of which nothing is known.
@@ -198,12 +199,39 @@ fn names(value: &Value, found: &mut std::collections::BTreeSet<String>) {
 #[test]
 fn every_field_is_documented() {
     let docs = include_str!("../../../docs/evidence.md");
-    let (lane, observed) = crate::evidence::examples::full();
-    let document = document(&[lane], &observed, Detail::Full);
+    let (lane, observed) = full();
+    let evidence = assemble(&finished(lane), &observed).unwrap();
     let mut found = std::collections::BTreeSet::new();
-    names(&document, &mut found);
-    assert!(found.len() > 120, "{} fields are too few to be all", found.len());
+    names(evidence.value(), &mut found);
+    assert!(found.len() > 160, "{} fields are too few to be all", found.len());
+    for name in ["sync_times", "overhead_ppm", "between_segments_ns", "resumed_after_iteration"] {
+        assert!(found.contains(name), "the example lacks {name}");
+    }
     for name in found {
         assert!(docs.contains(&format!("`{name}`")), "{name} is missing in docs/evidence.md");
     }
+}
+
+#[test]
+fn the_ledger_finds_in_evidence_what_a_devices_history_is_made_of() {
+    let (lane, observed) = full();
+    let (uuid, key) = (lane.facts.uuid, crate::protocol::digest::Digest([3; 32]));
+    let evidence = assemble(&finished(lane), &observed).unwrap();
+    let seen = Sighting::of(&evidence, Some(key));
+    let (serial, pci) = (Some("1650123".to_owned()), Some("0000:01:00.0".to_owned()));
+    let host = observed.inventory.machine_id.clone();
+    assert!(host.is_some());
+    assert_eq!(seen[0], Sighting { uuid, serial, pci, miner: Some(key), host: host.clone() });
+    // A CPU has no board; it is on the same host.
+    assert_eq!((&seen[1].serial, &seen[1].pci, &seen[1].host), (&None, &None, &host));
+}
+
+#[test]
+fn the_host_is_named_however_little_else_is_told() {
+    let (lane, observed) = full();
+    let machine = &document(&[lane], &observed, Detail::Least)["machine"];
+    assert_eq!(machine["machine_id"], json!(observed.inventory.machine_id));
+    assert!(machine.get("cuda").is_none());
+    let plain = document(&[], &unknown(), Detail::Full);
+    assert!(plain["machine"].get("machine_id").is_none());
 }

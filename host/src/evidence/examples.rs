@@ -9,13 +9,15 @@ use super::{
     Ancestor, Code, Computing, Finding, KernelDevice, MigEntry, MigInstance, Mount, NvLink,
     Observed, PciDevice,
 };
+use crate::executor::cpu::{CpuExecutor, CpuOptions};
 use crate::executor::gpu::bandwidth::{
     Bandwidth, DeviceBandwidth, Figure, PeerBandwidth, Rate, Way,
 };
 use crate::executor::gpu::telemetry::{Health, LaneTelemetry, Sampled, Series, Spread};
-use crate::executor::lanes::LaneExecution;
-use crate::executor::{Kind, LaneFacts, SmActivity, SmTiles};
+use crate::executor::lanes::{Execution, LaneExecution, RunOptions, execute};
+use crate::executor::{DeviceTiming, Executor, Kind, LaneFacts, SmActivity, SmTiles};
 use crate::protocol::digest::Uuid;
+use crate::session::issue::{Request, issue};
 use serde_json::json;
 use std::time::Duration;
 
@@ -75,6 +77,7 @@ pub fn absent() -> Inventory {
         kernel: KernelView::Unavailable { reason: reason() },
         pci: PciView::Unavailable { reason: reason() },
         process: ProcessView::default(),
+        machine_id: None,
         bandwidth: None,
         findings: Vec::new(),
     }
@@ -115,6 +118,29 @@ pub fn sampled(before: Health, after: Health) -> Sampled {
         before,
         after,
     }
+}
+
+/// A run of two lanes that met, was gone on with, and of which everything is known.
+/// Its first lane is `lane`, the other a CPU.
+pub fn finished(lane: LaneExecution) -> Execution {
+    let request = Request {
+        matrix_dim: Some(128),
+        num_matrices: Some(1),
+        num_iterations: Some(2),
+        sync_interval: Some(1),
+        ..Request::default()
+    };
+    let challenge = issue(&request).unwrap();
+    let cpu = || Box::new(CpuExecutor::new(CpuOptions::default())) as Box<dyn Executor>;
+    let lanes = vec![cpu(), cpu()];
+    let mut run = execute(&challenge, lanes, &RunOptions::default(), &|_| ()).unwrap();
+    let LaneExecution { roots, barriers, .. } = run.lanes[0].clone();
+    let device = Some(DeviceTiming::default());
+    run.lanes[0] = LaneExecution { roots, barriers, device, ..lane };
+    run.resumed_after = 1;
+    run.notes.insert("executor_chosen".to_owned(), json!("asked for"));
+    run.notes.insert("devices_left_out".to_owned(), json!([{"index": 1, "reason": "broken"}]));
+    run
 }
 
 /// A lane and a machine of which every fact is known: a MIG instance, for that
@@ -213,9 +239,14 @@ pub fn full() -> (LaneExecution, Observed) {
         sm_count: 2,
         more: serde_json::Map::new(),
     };
-    for name in ["kernel_variant", "ptx_digest", "exactness_check", "compute_capability"] {
+    let texts = ["kernel_variant", "ptx_digest", "exactness_check", "compute_capability"];
+    for name in texts.into_iter().chain(["driver_version"]) {
         facts.more.insert(name.to_owned(), json!("text"));
     }
+    for name in ["clock_khz", "memory_clock_khz", "driver_cuda_version"] {
+        facts.more.insert(name.to_owned(), json!(1));
+    }
+    facts.more.insert("kernel_notes".to_owned(), json!(["text"]));
     facts.more.insert("pci_id".to_owned(), json!(real.pci_id));
     facts.more.insert("mig".to_owned(), json!({"name": "a", "parent_uuid": "b"}));
     let lane = LaneExecution {
@@ -240,6 +271,7 @@ pub fn full() -> (LaneExecution, Observed) {
         kernel: KernelView::Loaded { version: text("580.82.07"), devices: vec![known] },
         pci: PciView::Loaded { devices: vec![on_bus] },
         process,
+        machine_id: text("0123456789abcdef0123456789abcdef"),
         bandwidth: Some(bandwidth),
         findings: vec![Finding::new(Code::NameDiffers, "a")],
         ..absent()

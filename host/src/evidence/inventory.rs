@@ -3,6 +3,7 @@
 
 use super::cross_check;
 use super::finding::Finding;
+use super::host;
 use super::kernel::{FOLDER, KernelView};
 use super::nvml::NvmlView;
 use super::pci::{self, PciView};
@@ -31,6 +32,10 @@ pub struct Inventory {
     pub pci: PciView,
     /// What this process is made of.
     pub process: ProcessView,
+    /// A name that tells this host from others, 32 hex digits; absent where the
+    /// system has none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub machine_id: Option<String>,
     /// How fast memory and links are, where that was measured.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub bandwidth: Option<Bandwidth>,
@@ -153,7 +158,7 @@ pub fn inventory_for(lanes: &[LaneFacts]) -> Inventory {
 }
 
 impl Inventory {
-    /// Compares the views.
+    /// Compares the views; names the host.
     pub(super) fn of(
         cuda: CudaView,
         nvml: NvmlView,
@@ -162,7 +167,9 @@ impl Inventory {
         process: ProcessView,
     ) -> Self {
         let (findings, bandwidth) = (Vec::new(), None);
-        let mut all = Self { schema: 1, cuda, nvml, kernel, pci, process, bandwidth, findings };
+        let (schema, machine_id) = (1, host::machine_id(Path::new(host::FILE)));
+        let mut all =
+            Self { schema, cuda, nvml, kernel, pci, process, machine_id, bandwidth, findings };
         all.findings = cross_check::findings(&all);
         all
     }

@@ -7,6 +7,7 @@
 //! pci          the PCI bus
 //! process      libraries put into this process, the driver's libraries in it
 //! mounts       mounts over such files
+//! host         a name that tells hosts apart
 //! cross_check  the five compared: plain data in, findings out
 //! observed     the machine beside a run: inventory, telemetry, findings
 //! sm           how the SMs shared the work
@@ -24,6 +25,7 @@ mod cross_check;
 #[cfg(test)]
 mod examples;
 mod finding;
+mod host;
 mod inventory;
 mod inventory_table;
 mod inventory_text;

@@ -8,7 +8,7 @@
 //! keeps the file on an encrypted disk.
 
 use super::SigningIdentity;
-use crate::session::files;
+use crate::files;
 use ed25519::pkcs8::{DecodePrivateKey as _, EncodePrivateKey as _, KeypairBytes};
 use ed25519_dalek::SigningKey;
 use std::fs::{File, Metadata};

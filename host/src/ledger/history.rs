@@ -21,11 +21,9 @@ pub(super) fn see(
     now_unix_ms: u64,
     window_ms: u128,
 ) -> Result<Vec<HistoryFinding>, DbError> {
-    // In one order for everybody, so that no two callers wait for each other.
-    let sorted: BTreeMap<Uuid, &Sighting> = devices.iter().map(|d| (d.uuid, d)).collect();
-    let since_ms = now_unix_ms.saturating_sub(u64::try_from(window_ms).unwrap_or(u64::MAX));
+    let since_ms = since(now_unix_ms, window_ms);
     let mut found = Vec::new();
-    for device in sorted.into_values() {
+    for device in sorted(devices) {
         take(sql, &device.uuid, now_unix_ms)?;
         let earlier = Earlier { sql, c, device };
         found.extend(earlier.findings(now_unix_ms, since_ms)?);
@@ -46,6 +44,32 @@ pub(super) fn see(
         )?;
     }
     Ok(found)
+}
+
+/// What [`see`] would find; nothing is added.
+pub(super) fn look(
+    sql: &mut dyn Sql,
+    c: &Digest,
+    devices: &[Sighting],
+    now_unix_ms: u64,
+    window_ms: u128,
+) -> Result<Vec<HistoryFinding>, DbError> {
+    let since_ms = since(now_unix_ms, window_ms);
+    let mut found = Vec::new();
+    for device in sorted(devices) {
+        found.extend(Earlier { sql, c, device }.findings(now_unix_ms, since_ms)?);
+    }
+    Ok(found)
+}
+
+/// In one order for everybody, so that no two callers wait for each other.
+fn sorted(devices: &[Sighting]) -> impl Iterator<Item = &Sighting> {
+    let by_uuid: BTreeMap<Uuid, &Sighting> = devices.iter().map(|d| (d.uuid, d)).collect();
+    by_uuid.into_values()
+}
+
+fn since(now_unix_ms: u64, window_ms: u128) -> u64 {
+    now_unix_ms.saturating_sub(u64::try_from(window_ms).unwrap_or(u64::MAX))
 }
 
 fn text(reported: &Option<String>) -> Value {
@@ -107,7 +131,9 @@ impl Earlier<'_> {
     }
 
     /// The newest sighting since `since_ms` whose `column` is there and is not
-    /// `value`: what it was, and when.
+    /// `value`: what it was, and when. Only those of verified results count: else
+    /// anyone could speak against a device by naming it in junk, and whoever was
+    /// rejected for a name would take it from its holder.
     fn newest_other(
         &mut self,
         column: &'static str,
@@ -118,6 +144,8 @@ impl Earlier<'_> {
             &format!(
                 "SELECT seen, {column} FROM sightings WHERE uuid = $1 AND c <> $2 \
                  AND {column} IS NOT NULL AND {column} <> $3 AND seen >= $4 \
+                 AND EXISTS (SELECT 1 FROM challenges \
+                 WHERE challenges.c = sightings.c AND challenges.outcome = 'verified') \
                  ORDER BY seen DESC LIMIT 1"
             ),
             &[self.device.uuid.into(), (*self.c).into(), value, ms(since_ms)],

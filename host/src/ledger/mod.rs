@@ -57,7 +57,8 @@ pub trait Ledger: Send + Sync {
     ) -> Result<(), LedgerError>;
 
     /// What is on record of challenge `c`; `None` where it was not issued here, or
-    /// was pruned unanswered.
+    /// was pruned unanswered. A session that was settled as rejected is over: its
+    /// nonce is spent, and the record has no session that a result could belong to.
     ///
     /// # Errors
     /// [`LedgerError`].
@@ -94,6 +95,18 @@ pub trait Ledger: Send + Sync {
         devices: &[Sighting],
         now_unix_ms: u64,
         until_unix_ms: u64,
+    ) -> Result<Vec<HistoryFinding>, LedgerError>;
+
+    /// What does not fit the history of `devices`, named for `c`, as
+    /// [`Ledger::claim`] would say it; nothing is recorded.
+    ///
+    /// # Errors
+    /// [`LedgerError`]; more devices than a result can have.
+    fn history(
+        &self,
+        c: &Digest,
+        devices: &[Sighting],
+        now_unix_ms: u64,
     ) -> Result<Vec<HistoryFinding>, LedgerError>;
 
     /// Records the verdict and releases the devices of `c`. The first settlement

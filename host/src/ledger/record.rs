@@ -3,6 +3,7 @@
 //! Guarantees: plain values; times are ms since 1970.
 //! Deliberately lacks: rules. Those are in [`super::steps`].
 
+use crate::protocol::challenge::LANES_MAX;
 use crate::protocol::digest::{Digest, Uuid};
 use crate::protocol::evidence::{Evidence, EvidenceLane};
 use serde::Serialize;
@@ -39,7 +40,8 @@ pub struct Sighting {
 }
 
 impl Sighting {
-    /// The devices that `evidence` names, one a lane. Serial number, PCI id and
+    /// The devices that `evidence` names, one a lane, and no more than a result can
+    /// have: evidence that names more does not verify. Serial number, PCI id and
     /// host are the optional fields `serial` and `pci_id` of a lane and `machine_id`
     /// of the machine. `miner` is the key that the challenge or the session is bound
     /// to, not what the evidence says.
@@ -52,7 +54,7 @@ impl Sighting {
             let (serial, pci) = (text(fields, "serial"), text(fields, "pci_id"));
             Self { uuid: lane.uuid, serial, pci, miner, host: host.clone() }
         };
-        evidence.lanes().iter().enumerate().map(lane).collect()
+        evidence.lanes().iter().take(LANES_MAX as usize).enumerate().map(lane).collect()
     }
 }
 

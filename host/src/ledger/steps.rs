@@ -212,13 +212,17 @@ impl<B: Backend> Ledger for Records<B> {
         let rows = self.read("look up a challenge", |sql| {
             Ok(sql
                 .query(
-                    "SELECT nonces.spent_on, challenges.coin, challenges.issued FROM nonces \
-                 LEFT JOIN challenges ON challenges.c = nonces.c WHERE nonces.c = $1",
+                    "SELECT nonces.spent_on, challenges.coin, challenges.issued, \
+                     challenges.outcome FROM nonces \
+                     LEFT JOIN challenges ON challenges.c = nonces.c WHERE nonces.c = $1",
                     &[(*c).into()],
                 )?
                 .into_iter()
                 .map(|row| {
-                    Ok((row.digest_or_null(0)?, row.digest_or_null(1)?, row.count_or_null(2)?))
+                    // What a rejected session brings later does not count.
+                    let is_over = row.text_or_null(3)?.as_deref() == Some("rejected");
+                    let coin = row.digest_or_null(1)?.filter(|_| !is_over);
+                    Ok((row.digest_or_null(0)?, coin, row.count_or_null(2)?))
                 })
                 .collect::<Result<Vec<_>, DbError>>()?)
         })?;
@@ -299,6 +303,18 @@ impl<B: Backend> Ledger for Records<B> {
             }
             Ok(found)
         })
+    }
+
+    fn history(
+        &self,
+        c: &Digest,
+        devices: &[Sighting],
+        now_unix_ms: u64,
+    ) -> Result<Vec<HistoryFinding>, LedgerError> {
+        const WHAT: &str = "look up devices";
+        check_devices(WHAT, devices)?;
+        let window_ms = self.options.host_window.as_millis();
+        self.read(WHAT, |sql| Ok(history::look(sql, c, devices, now_unix_ms, window_ms)?))
     }
 
     fn settle(&self, c: &Digest, settlement: &Settlement) -> Result<(), LedgerError> {

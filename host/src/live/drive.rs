@@ -241,7 +241,8 @@ impl Validator {
         };
         let Case { challenge, result, session, arrived_unix_ms, .. } = &case;
         let end = verify(challenge, result, &circumstances, &CpuVerifier::new());
-        let mut verdict = Verdict::of(&end, self.omitted_share);
+        let history = case.history.iter().map(|f| format!("{}: {}", f.code.name(), f.text));
+        let mut verdict = Verdict::of(&end, self.omitted_share).with_history(history);
         if let (Some(policy), Ok(verified)) = (&self.policy, &end) {
             let round_trip = Some(case.round_trip.min(ROUND_TRIP_CREDIT_MAX));
             let facts = Facts { round_trip, history: &case.history, ..Facts::of(verified) };

@@ -11,12 +11,12 @@ use super::limits::Patience;
 use super::link::{Heard, Link};
 use super::message::{Device, MinerHello, VERSIONS, commitment_line, openings_line, software};
 use super::miner::{Action, End, Event, MinerSession};
-use crate::executor::Executor;
 use crate::executor::lanes::RunOptions;
 use crate::identity::SigningIdentity;
 use crate::protocol::challenge::Challenge;
 use crate::protocol::digest::Digest;
 use crate::session::committed::Committed;
+use crate::session::executors::Chosen;
 use crate::session::mine::{MineOptions, commit};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -24,8 +24,8 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::task::{JoinHandle, spawn_blocking};
 
-/// Opens the executors for a challenge, one a lane.
-pub type Executors = dyn Fn(&Challenge) -> Result<Vec<Box<dyn Executor>>, OwnFault> + Send + Sync;
+/// Opens the executors for a challenge, one a lane; its notes go into the evidence.
+pub type Executors = dyn Fn(&Challenge) -> Result<Chosen, OwnFault> + Send + Sync;
 
 /// Told of the iterations that each lane has done.
 pub type Progress = dyn Fn(&Challenge, &[u32]) + Send + Sync;
@@ -131,13 +131,14 @@ impl Miner {
         let (executors, identity) = (Arc::clone(&self.executors), self.identity.clone());
         let progress = Arc::clone(&self.progress);
         spawn_blocking(move || {
-            let committed = executors(&challenge).and_then(|executors| {
-                let run = RunOptions { stop, ..RunOptions::default() };
-                let options =
-                    MineOptions { run, identity: identity.as_deref(), ..MineOptions::default() };
-                commit(&challenge, executors, &options, &|done| progress(&challenge, done))
-                    .map_err(|error| OwnFault::of(&error))
-            });
+            let committed =
+                executors(&challenge).and_then(|Chosen { executors, notes, .. }| {
+                    let run = RunOptions { stop, ..RunOptions::default() };
+                    let identity = identity.as_deref();
+                    let options = MineOptions { run, identity, notes, ..MineOptions::default() };
+                    commit(&challenge, executors, &options, &|done| progress(&challenge, done))
+                        .map_err(|error| OwnFault::of(&error))
+                });
             Done::Committed(committed.map(Box::new))
         })
     }

@@ -19,7 +19,6 @@ mod findings;
 mod judge;
 mod lane_rules;
 mod read;
-mod schema;
 mod size;
 mod template;
 
@@ -27,7 +26,6 @@ pub use crate::protocol::judgement::{Judgement, Reason, Weight};
 pub use facts::Facts;
 pub use findings::Findings;
 pub use read::{POLICY_BYTES_MAX, PolicyError};
-pub use schema::verdict_schema;
 pub use size::{SizeError, Target};
 
 use crate::protocol::bound::OmittedShare;

@@ -1,8 +1,8 @@
-//! What GPU models can do at most, from their vendor's papers: the validator's
-//! own table for the time floor.
+//! What GPU models can do at most, from their vendor's papers or, where a row says
+//! so, from secondary pages: the validator's own table for the time floor.
 //!
 //! Guarantees: every number has its source; each peak reproduces the FP64 rate
-//! that the vendor prints (tested); a model that is not here has no floor.
+//! that is printed of the model (tested); a model that is not here has no floor.
 //! Deliberately lacks: models whose clocks or rates are not known, and MIG
 //! instances and virtual GPUs, which have names of their own.
 //!
@@ -130,7 +130,7 @@ const GA100: u32 = 64;
 /// GV100: 32 FP64 cores an SM ("NVIDIA Tesla V100 GPU Architecture", table 1).
 const GV100: u32 = 32;
 /// TU104, GA102, AD102, AD104, GB202: two FP64 cores an SM (the whitepapers of
-/// Turing, GA102, Ada and RTX Blackwell).
+/// Turing, GA102 and Ada; of GB202 secondary pages, which print 1/64 of FP32).
 const FEW_FP64: u32 = 2;
 
 /// The boost clock and the highest, MHz.
@@ -162,8 +162,9 @@ const fn same(clock_mhz: u32) -> Clocks {
     (clock_mhz, clock_mhz)
 }
 
-/// What is known. Each line is followed by its sources: name of the vendor's
-/// paper, and "driver" for what only the card's driver says.
+/// What is known. Before each row are its sources: the name of the vendor's paper,
+/// "driver" for what only the card's driver says, "secondary" for reviews and
+/// databases of others, where no paper of the vendor was at hand.
 #[rustfmt::skip]
 pub const MODELS: &[Model] = &[
     // HGX B200 datasheet: FP64 296 TFLOP/s of eight, 8 TB/s; SMs and clock: driver.
@@ -213,9 +214,12 @@ pub const MODELS: &[Model] = &[
     row("NVIDIA A40", FEW_FP64, 84, same(1740), 37.4 / 64.0, (48, 696)),
     // T4 datasheet: 2560 cores (64 an SM), FP32 8.1; product brief: 1590 MHz, 320 GB/s.
     row("Tesla T4", FEW_FP64, 40, same(1590), 8.1 / 32.0, (16, 320)),
-    // RTX Blackwell whitepaper: 170 SMs, 2407 MHz, FP32 104.8, 1792 GB/s; highest clock: driver.
+    // Secondary (Linux Format 5/2025, pcpartcomparison.com): 170 SMs, 2407 MHz, FP32 104.8,
+    // 1792 GB/s. Highest clock: that of the next row, with the same chip.
     row("NVIDIA GeForce RTX 5090", FEW_FP64, 170, (2407, 3090), 104.8 / 64.0, (32, 1792)),
-    // RTX PRO 6000 datasheet: 24064 cores, FP32 125, 96 GB, 1792 GB/s; clocks: driver.
+    // Secondary (hardware-corner.net, pausehardware.com; clock and FP64 hmc-tech.com): 24064
+    // cores, 2617 MHz, FP32 125, FP64 1.97, 96 GB, 1792 GB/s. Highest clock: a driver's, as
+    // others published it.
     row("NVIDIA RTX PRO 6000 Blackwell Workstation Edition", FEW_FP64, 188, (2617, 3090), 125.0 / 64.0, (96, 1792)),
     // Ada whitepaper: 128 SMs, 2520 MHz, FP32 82.6, 1008 GB/s; highest clock: driver.
     row("NVIDIA GeForce RTX 4090", FEW_FP64, 128, (2520, 3105), 82.6 / 64.0, (24, 1008)),

@@ -30,7 +30,7 @@ pub const VERDICT_SCHEMA: u32 = 2;
 pub const REJECTED_BY_POLICY: &str = "rejected-by-policy";
 
 /// What facts are about: every `subject`.
-pub const SUBJECTS: [&str; 10] = [
+pub const SUBJECTS: [&str; 11] = [
     "work",
     "session",
     "signature",
@@ -41,6 +41,7 @@ pub const SUBJECTS: [&str; 10] = [
     "floor",
     "lane",
     "finding",
+    "history",
 ];
 
 /// How a verification ended.
@@ -100,7 +101,8 @@ pub struct Verdict {
     /// The stable name of the reason for a rejection.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub code: Option<&'static str>,
-    /// The step that rejected, 1 … 7; none where a policy did.
+    /// The step that rejected, 1 … 7; none where a policy did, or a session ended
+    /// without a result.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub step: Option<u8>,
     /// What was expected and found, or why it could not run.
@@ -188,6 +190,17 @@ impl Verdict {
             };
         }
         Self { policy: Some(judgement), ..self }
+    }
+
+    /// The verdict on a verified result with what the validator's own records hold
+    /// against its devices, each as "code: text".
+    pub fn with_history(mut self, warnings: impl IntoIterator<Item = String>) -> Self {
+        if self.outcome == Outcome::Verified {
+            let told = |text| fact(Grade::Measured, "history", format!("WARNING: {text}"));
+            self.facts.extend(warnings.into_iter().map(told));
+            self.facts.sort_by_key(|fact| fact.grade);
+        }
+        self
     }
 
     fn of_verified(verified: &Verified, share: OmittedShare) -> Self {
@@ -449,12 +462,6 @@ fn not_checked(verified: &Verified) -> Vec<String> {
     let mut absent = Vec::new();
     if !verified.is_from_issuer() {
         absent.push("whether this challenge was issued, and answered only once: the issuer's record is not at hand".to_owned());
-    }
-    if verified.challenge().spec().miner_id.is_none() {
-        absent.push(
-            "whose result this is: the challenge names no miner, so it is not bound to a miner"
-                .to_owned(),
-        );
     }
     if verified.arrival_unix_s().is_none() {
         absent.push("arrival before the challenge expired: no time of arrival is known".to_owned());

@@ -32,6 +32,13 @@ pub struct Chosen {
     pub notes: Map<String, Value>,
 }
 
+impl From<Vec<Box<dyn Executor>>> for Chosen {
+    /// These, with nothing to say of the choice.
+    fn from(executors: Vec<Box<dyn Executor>>) -> Self {
+        Self { executors, no_gpu: None, notes: Map::new() }
+    }
+}
+
 /// Why there are no executors. Text in two lines: what happened, what to try.
 #[derive(Debug, thiserror::Error)]
 pub enum ChooseError {

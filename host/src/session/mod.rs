@@ -1,5 +1,5 @@
 //! Challenges and results as they are made and kept: issuing, choosing
-//! executors, answering, files.
+//! executors, answering, checkpoints.
 //!
 //! This is where the clock and the operating system's random generator are
 //! read. It has no rules of its own: what is valid is decided in `protocol`.
@@ -8,6 +8,5 @@ pub mod checkpoint;
 pub mod committed;
 pub mod devices;
 pub mod executors;
-pub mod files;
 pub mod issue;
 pub mod mine;

@@ -9,8 +9,8 @@
 //! reduced level by level.
 
 use super::{
-    HASHER_THREADS, HEAP_AT, HEAP_NODES, MESSAGE_AT, PROGRESS_AT, SLOTS, Share, TILE_EMPTY_AT,
-    TILE_FULL_AT, Tile, leaf_place, part_record, scratch_slot,
+    HASHER_THREADS, HEAP_AT, HEAP_NODES, MESSAGE_AT, PROGRESS_AT, Share, Slot, TILE_EMPTY_AT,
+    TILE_FULL_AT, Tile, leaf_place, part_record,
 };
 use crate::abi::{DigestWords, GemmParams};
 use crate::device::async_copy::{barrier_arrive, barrier_wait};
@@ -128,14 +128,13 @@ pub unsafe fn run(params: &GemmParams, share: Share, shared: u32, thread: u32) {
             // Leaves.
             if step == Step::Tile || step == Step::Part {
                 let turn = if step == Step::Tile { progress.number() } else { share.whole() };
-                let slot = turn % SLOTS;
-                let full = shared + TILE_FULL_AT + slot * 8;
-                let parity = (turn / SLOTS) & 1;
-                barrier_wait(full, parity);
+                let slot = Slot::of(params, turn);
+                let full = shared + TILE_FULL_AT + slot.index * 8;
+                barrier_wait(full, slot.parity);
                 if params.bare == 0 {
                     hash_leaves(params, share, heap, thread, turn);
                 }
-                barrier_arrive(shared + TILE_EMPTY_AT + slot * 8);
+                barrier_arrive(shared + TILE_EMPTY_AT + slot.index * 8);
             }
             if params.bare != 0 {
                 progress.advance();
@@ -206,7 +205,7 @@ unsafe fn hash_leaves(
     let leaves = if is_part { share.part_leaves() } else { LEAVES_PER_TILE };
     let first = if is_part { share.part() * leaves } else { 0 };
     let number = if is_part { share.part_tile() } else { block_id() + turn * grid_size() };
-    let from = scratch_slot(params, turn);
+    let from = Slot::of(params, turn).address(params);
     let passes = if is_part { 1 } else { 2 };
     let mut pass = 0;
     while pass < passes {

@@ -44,6 +44,8 @@ const HASHER_REGISTERS: u32 = 72;
 const FEEDER_REGISTERS: u32 = 24;
 /// Tiles in the scratch.
 const SLOTS: u32 = 2;
+/// From this n on both slots are used.
+const DIM_OF_TWO_SLOTS: u32 = 4096;
 const TILE_BYTES: u64 = TILE as u64 * TILE as u64 * 8;
 
 // Shared memory: stages, the heap of a tile's nodes and leaves, barriers.
@@ -195,12 +197,31 @@ crate::kernel! {
     }
 }
 
-/// This block's slot of the scratch for its `turn`-th tile or part.
-#[inline(always)]
-fn scratch_slot(params: &GemmParams, turn: u32) -> u64 {
-    params.scratch
-        + block_id() as u64 * GEMM_SCRATCH_BYTES_PER_BLOCK
-        + (turn % SLOTS) as u64 * TILE_BYTES
+/// A use of one of the scratch's slots.
+#[derive(Clone, Copy)]
+struct Slot {
+    index: u32,
+    /// Of the slot's barriers, in this use.
+    parity: u32,
+}
+
+impl Slot {
+    /// For the block's `turn`-th tile or part. Tiles that come fast share one slot:
+    /// it is overwritten before L2 has to write it to memory. Long ones take turns,
+    /// so that no product waits for a hash.
+    #[inline(always)]
+    fn of(params: &GemmParams, turn: u32) -> Self {
+        let alternating = (params.dim >= DIM_OF_TWO_SLOTS) as u32;
+        Self { index: turn & alternating, parity: turn >> alternating & 1 }
+    }
+
+    /// Where it starts in global memory.
+    #[inline(always)]
+    fn address(self, params: &GemmParams) -> u64 {
+        params.scratch
+            + block_id() as u64 * GEMM_SCRATCH_BYTES_PER_BLOCK
+            + self.index as u64 * TILE_BYTES
+    }
 }
 
 /// The `number`-th tile of the launch in the order of [`raster`].

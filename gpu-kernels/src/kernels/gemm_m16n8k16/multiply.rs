@@ -1,8 +1,8 @@
 //! The multiplying warps.
 
 use super::{
-    EMPTY_AT, FULL_AT, OPERAND_BYTES, RUN_BYTES, SLOTS, STAGE_BYTES, STAGE_K, STAGES, Share,
-    TILE_EMPTY_AT, TILE_FULL_AT, leaf_place, scratch_slot,
+    EMPTY_AT, FULL_AT, OPERAND_BYTES, RUN_BYTES, STAGE_BYTES, STAGE_K, STAGES, Share, Slot,
+    TILE_EMPTY_AT, TILE_FULL_AT, leaf_place,
 };
 use crate::abi::GemmParams;
 use crate::device::async_copy::{barrier_arrive, barrier_wait};
@@ -229,10 +229,10 @@ unsafe fn hand_over<const BLOCKS: usize>(
     place: Place,
     c: &[f64; 64],
 ) {
-    let (slot, use_parity) = (turn % SLOTS, (turn / SLOTS) & 1);
+    let slot = Slot::of(params, turn);
     // Eight words of sixteen bytes per block of sixteen rows, 4 KiB apart.
-    let to = scratch_slot(params, turn)
-        + (leaf_place(place.leaf) * 16 + place.first_block * 8 * 4096) as u64;
+    let to =
+        slot.address(params) + (leaf_place(place.leaf) * 16 + place.first_block * 8 * 4096) as u64;
     macro_rules! words {
         ($($w:literal)*) => { $(
             // SAFETY: inside the slot, which is free.
@@ -240,7 +240,7 @@ unsafe fn hand_over<const BLOCKS: usize>(
         )* };
     }
     // SAFETY: the caller's.
-    unsafe { barrier_wait(shared + TILE_EMPTY_AT + slot * 8, use_parity ^ 1) };
+    unsafe { barrier_wait(shared + TILE_EMPTY_AT + slot.index * 8, slot.parity ^ 1) };
     words!(0 1 2 3 4 5 6 7);
     if BLOCKS > 1 {
         words!(8 9 10 11 12 13 14 15);
@@ -249,5 +249,5 @@ unsafe fn hand_over<const BLOCKS: usize>(
         words!(16 17 18 19 20 21 22 23 24 25 26 27 28 29 30 31);
     }
     // SAFETY: the caller's.
-    unsafe { barrier_arrive(shared + TILE_FULL_AT + slot * 8) };
+    unsafe { barrier_arrive(shared + TILE_FULL_AT + slot.index * 8) };
 }

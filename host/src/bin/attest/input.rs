@@ -3,9 +3,9 @@
 use crate::outcome::Result;
 use anyhow::bail;
 use attest::executor::gpu::{PtxFile, PtxFileError};
+use attest::files::Source;
 use attest::protocol::challenge::{Challenge, TOKEN_BYTES_MAX};
 use attest::protocol::receipt::Receipt;
-use attest::session::files::Source;
 use std::path::PathBuf;
 
 /// Reads and checks the challenge that `--challenge` names.

@@ -5,7 +5,7 @@
 //! A second signal during the grace period changes nothing: there is less than
 //! a second to wait.
 
-use attest::session::files;
+use attest::files;
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 use std::io::{IsTerminal as _, Write as _};

@@ -1,6 +1,7 @@
 //! What a miner says, and what follows from it.
 
 use super::{Action, Case, Cause, Commitment, Held, State, ValidatorSession, Wanted};
+use crate::ledger::NO_COMMITMENT;
 use crate::live::clock::Now;
 use crate::live::fault::{Fault, FaultCode};
 use crate::live::limits::{SMALL_BYTES_MAX, UNAWAITED_BYTES_MAX};
@@ -176,6 +177,10 @@ impl ValidatorSession {
         {
             let detail = format!("miner_signature does not verify for {commitment}");
             return Err(Rejection::new(Reason::SignatureInvalid, detail).into());
+        }
+        if commitment == NO_COMMITMENT {
+            let detail = "a commitment of zeros is none";
+            return Err(Rejection::new(Reason::CommitmentMismatch, detail).into());
         }
         let over = self.patience.openings_of(challenge, part.lanes().len()) + self.patience.verdict;
         out.push(Action::Accept(Box::new(Commitment {

@@ -8,7 +8,7 @@ use crate::{input, progress};
 use attest::bench::{self, Effort, GpuReport, Options, Work};
 use attest::executor::gpu::Target;
 use attest::executor::gpu::bench::Turns;
-use attest::session::files;
+use attest::files;
 use std::time::Duration;
 
 /// Measures, prints the tables, writes the plot.

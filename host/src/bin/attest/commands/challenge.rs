@@ -5,8 +5,8 @@ use super::policy;
 use crate::args;
 use crate::outcome::{Done, Result, print};
 use anyhow::anyhow;
+use attest::files::{self, Source};
 use attest::protocol::json::read_value;
-use attest::session::files::{self, Source};
 use attest::session::issue::{self, Request};
 use std::fmt::Display;
 

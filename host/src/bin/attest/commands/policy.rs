@@ -4,11 +4,12 @@
 use crate::args::{self, PolicyAction};
 use crate::outcome::{Done, Result, print, print_json};
 use anyhow::anyhow;
+use attest::files::{self, Source};
+use attest::ledger::HistoryFinding;
 use attest::policy::codes::Action;
 use attest::policy::{Facts, POLICY_BYTES_MAX, Policy, Target};
 use attest::protocol::verdict::Verdict;
 use attest::protocol::verified::Verified;
-use attest::session::files::{self, Source};
 use attest::session::issue::Request;
 use serde_json::json;
 use std::fmt::Write as _;
@@ -45,10 +46,17 @@ pub fn sized(sizing: &args::Sizing, typed: Request) -> Result<Request> {
     Ok(read(path)?.request(&target, typed)?)
 }
 
-/// The verdict with the policy's word on what verified.
-pub fn judged(policy: Option<&Policy>, verified: Option<&Verified>, verdict: Verdict) -> Verdict {
+/// The verdict with the policy's word on what verified, by devices with this history.
+pub fn judged(
+    policy: Option<&Policy>,
+    verified: Option<&Verified>,
+    history: &[HistoryFinding],
+    verdict: Verdict,
+) -> Verdict {
     match (policy, verified) {
-        (Some(policy), Some(verified)) => verdict.judged(policy.judge(&Facts::of(verified))),
+        (Some(policy), Some(verified)) => {
+            verdict.judged(policy.judge(&Facts { history, ..Facts::of(verified) }))
+        }
         _ => verdict,
     }
 }

@@ -70,9 +70,7 @@ fn miner(args: &args::Respond, stop: &Stop) -> Result<Miner> {
     let devices = devices(&choice)?;
     let rules = args.gpus.rules();
     let executors = move |challenge: &_| {
-        choose_with(&choice, &rules, challenge)
-            .map(|chosen| chosen.executors)
-            .map_err(|error| OwnFault::of(&error))
+        choose_with(&choice, &rules, challenge).map_err(|error| OwnFault::of(&error))
     };
     Ok(Miner {
         executors: Arc::new(executors),

@@ -10,11 +10,11 @@ use crate::{input, progress};
 use anyhow::bail;
 use attest::evidence::{MachineOptions, MeasureBandwidth};
 use attest::executor::lanes::{RunError, RunOptions};
+use attest::files;
 use attest::identity::SigningIdentity;
 use attest::protocol::challenge::Challenge;
 use attest::session::checkpoint::{self, CheckpointOptions};
 use attest::session::executors::{Choice, Chosen, choose_again};
-use attest::session::files;
 use attest::session::mine::{MineError, MineOptions, Mined, mine, signer};
 use std::io::IsTerminal as _;
 use std::time::Duration;
@@ -55,7 +55,6 @@ pub fn run(args: &args::Run) -> Result {
             bandwidth: if args.measure { MeasureBandwidth::First } else { MeasureBandwidth::No },
             ..MachineOptions::default()
         },
-        ..MineOptions::default()
     };
     let bar = progress::bar("executing", total(&challenge, executors.len()));
     let mined = mine(&challenge, executors, &options, &|done| bar.set_position(sum(done)));

@@ -2,7 +2,7 @@
 
 use crate::args::{self, SchemaDocument};
 use crate::outcome::{Done, Result, print_json};
-use attest::policy::verdict_schema;
+use attest::schema::verdict_schema;
 
 /// Prints the schema.
 ///

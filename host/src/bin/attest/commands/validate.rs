@@ -1,11 +1,13 @@
 //! `attest validate`: holds a live session with a miner. Progress goes to standard
 //! error, the verdict to standard output.
 
+use super::verify::painted;
 use crate::args::{self, Color};
 use crate::outcome::{Done, Result, note, print, print_json};
-use crate::paint::{Paint, duration, grouped, wrapped};
+use crate::paint::{Paint, duration, grouped};
 use crate::signals::Stop;
 use anyhow::{Context as _, bail, ensure};
+use attest::files::{self, Source};
 use attest::identity::SigningIdentity;
 use attest::live::command::Reached;
 use attest::live::drive::{Stage, Validator};
@@ -14,8 +16,7 @@ use attest::live::validator::{Ended, Legs};
 use attest::live::{tcp, tls};
 use attest::policy::POLICY_BYTES_MAX;
 use attest::policy::Policy;
-use attest::protocol::verdict::{Outcome, Verdict};
-use attest::session::files::{self, Source};
+use attest::protocol::verdict::Outcome;
 use serde_json::json;
 use std::ffi::OsString;
 use std::path::Path;
@@ -204,16 +205,6 @@ fn report(args: &args::Validate, all: &[Ended], color: Color) -> Result {
         () if is(Outcome::Rejected) => Done::Rejected,
         () => Done::Ok,
     })
-}
-
-fn painted(verdict: &Verdict, paint: Paint) -> String {
-    let text = verdict.render_text();
-    let (headline, rest) = text.split_once('\n').unwrap_or((&text, ""));
-    let headline = match verdict.outcome {
-        Outcome::Verified => paint.good(headline),
-        Outcome::Rejected | Outcome::CouldNotRun => paint.bad(headline),
-    };
-    format!("{headline}\n{}", wrapped(rest, 15))
 }
 
 fn legs_of(legs: &Legs) -> [(&'static str, Option<Duration>); 6] {

@@ -12,6 +12,8 @@ use crate::{input, progress};
 use anyhow::{bail, ensure};
 use attest::executor::cpu::CpuVerifier;
 use attest::executor::gpu::{self, GpuExecutor, GpuOptions, GpuVerifier};
+use attest::files::Source;
+use attest::ledger::HistoryFinding;
 use attest::policy::Policy;
 use attest::protocol::challenge::Challenge;
 use attest::protocol::circumstances::{Circumstances, Issuer};
@@ -22,7 +24,6 @@ use attest::protocol::verified::{Extent, Verified};
 use attest::protocol::verify::{
     Failure, Means, Progress, Recompute, RecomputeIteration, verify_with,
 };
-use attest::session::files::Source;
 use std::time::Duration;
 
 /// Verifies the result; the exit code is the verdict.
@@ -39,20 +40,23 @@ pub fn run(args: &args::Verify, ledger: Option<&str>, color: Color) -> Result {
     let ledger = crate::ledger::chosen(ledger)?;
     let of_policy = policy.as_ref().map(Policy::omitted_share);
     let share = args.omitted_share.or(of_policy).unwrap_or_default();
-    let conclude = |outcome: Result<Verified, Failure>| {
+    let conclude = |outcome: Result<Verified, Failure>, history: &[HistoryFinding]| {
         let verdict = Verdict::of(&outcome, share);
-        let verdict = policy::judged(policy.as_ref(), outcome.as_ref().ok(), verdict);
+        let verdict = policy::judged(policy.as_ref(), outcome.as_ref().ok(), history, verdict);
         (outcome, verdict)
     };
     let (_, verdict) = match ResultDoc::read(source.open()?, &challenge) {
         Err(ReadError::Io(error)) => {
             bail!("cannot read {}: {error}\nCheck the file or the connection.", source.name())
         }
-        Err(form) => conclude(Err(Failure::from(form))),
+        Err(form) => conclude(Err(Failure::from(form)), &[]),
         Ok(result) => {
-            let judge = |issuer| check(args, &challenge, &result, issuer).map(conclude);
+            let judge = |issuer, history: &[HistoryFinding]| {
+                let outcome = check(args, &challenge, &result, issuer)?;
+                Ok(conclude(outcome, history))
+            };
             match ledger {
-                None => judge(Issuer::Other)?,
+                None => judge(Issuer::Other, &[])?,
                 Some(ledger) => verify_as_issuer::verify(&*ledger, &challenge, &result, judge)?,
             }
         }

@@ -2,11 +2,12 @@
 //!
 //! A result outside a live session spends its challenge's nonce in one step with
 //! its verdict verified, so of two results, or two verifiers, one wins. A rejected
-//! result spends nothing: anyone can send one.
+//! result spends nothing: anyone can send one. The devices' history is looked up
+//! first, for a policy to judge; without a policy it is told in notes.
 
 use super::ledger::now_unix_ms;
 use crate::outcome::{Result, note};
-use attest::ledger::{Acceptance, Ledger, Settlement, Sighting};
+use attest::ledger::{Acceptance, HistoryFinding, Ledger, Settlement, Sighting};
 use attest::protocol::challenge::Challenge;
 use attest::protocol::circumstances::Issuer;
 use attest::protocol::transcript::ResultDoc;
@@ -26,17 +27,29 @@ pub fn verify(
     ledger: &dyn Ledger,
     challenge: &Challenge,
     result: &ResultDoc,
-    judge: impl Fn(Issuer) -> Result<Judged>,
+    judge: impl Fn(Issuer, &[HistoryFinding]) -> Result<Judged>,
 ) -> Result<Judged> {
     let c = challenge.digest();
-    let judged = || judge(ledger.record(&c)?.map_or(Issuer::Unknown, Issuer::Record));
+    let devices = Sighting::of(&result.evidence, challenge.spec().miner_id);
+    let history = ledger.history(&c, &devices, now_unix_ms())?;
+    let judged = || judge(ledger.record(&c)?.map_or(Issuer::Unknown, Issuer::Record), &history);
     let (outcome, verdict) = judged()?;
     let verified = match &outcome {
         Ok(verified) if verdict.outcome == Outcome::Verified => verified,
-        _ => return Ok((outcome, verdict)),
+        _ => {
+            if let Some((settled, code)) = settled(ledger, challenge)?
+                && settled == "rejected"
+            {
+                note(&format!("note: the ledger has it as rejected ({code}); that stays"));
+            }
+            return Ok((outcome, verdict));
+        }
     };
     if *verified.coin() != CoinStanding::NoSession {
-        note_session(ledger, challenge)?;
+        // A session settles itself. Where it has not, there is no verdict of it.
+        if settled(ledger, challenge)?.is_none() {
+            note("note: the ledger has no verdict of the session; this one is not recorded");
+        }
         return Ok((outcome, verdict));
     }
     let now_unix_ms = now_unix_ms();
@@ -51,11 +64,13 @@ pub fn verify(
         miner: challenge.spec().miner_id,
         settled_unix_ms: now_unix_ms,
     };
-    let devices = Sighting::of(&result.evidence, challenge.spec().miner_id);
     let commitment = verified.commitment();
     let (acceptance, findings) =
         ledger.settle_offline(&c, &commitment, arrived_unix_ms, &devices, &settlement)?;
-    for finding in findings {
+    // What the policy has judged its part of the verdict tells; another process may
+    // have named a device since.
+    let is_told = |finding| verdict.policy.is_some() && history.contains(finding);
+    for finding in findings.iter().filter(|finding| !is_told(finding)) {
         note(&format!("note: {}: {}", finding.code.name(), finding.text));
     }
     match acceptance {
@@ -65,17 +80,8 @@ pub fn verify(
     }
 }
 
-/// A session settles itself. Where it has not, or otherwise, its verdict is not
-/// this one.
-fn note_session(ledger: &dyn Ledger, challenge: &Challenge) -> Result<()> {
-    let Some((entry, _)) = ledger.show(&challenge.digest())? else { return Ok(()) };
-    match entry.outcome.as_deref() {
-        Some("verified") => {}
-        Some(outcome) => {
-            let code = entry.code.unwrap_or_default();
-            note(&format!("note: the ledger has the session as {outcome} ({code}); that stays"));
-        }
-        None => note("note: the ledger has no verdict of the session; this one is not recorded"),
-    }
-    Ok(())
+/// Outcome and code of a challenge that has a verdict.
+fn settled(ledger: &dyn Ledger, challenge: &Challenge) -> Result<Option<(String, String)>> {
+    let entry = ledger.show(&challenge.digest())?.map(|(entry, _)| entry);
+    Ok(entry.and_then(|entry| Some((entry.outcome?, entry.code.unwrap_or_default()))))
 }

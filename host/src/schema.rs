@@ -5,11 +5,20 @@
 //! Deliberately lacks: schemas of challenges and results; docs/protocol.md
 //! defines those to the byte.
 
-use super::codes;
+use crate::live::fault::FaultCode;
+use crate::policy::codes;
 use crate::protocol::rejection;
 use crate::protocol::verdict::{REJECTED_BY_POLICY, SUBJECTS, VERDICT_SCHEMA, Verdict};
 use schemars::generate::SchemaSettings;
 use serde_json::{Value, json};
+
+/// Every code that a verdict may have: a result's rejection, a policy's, and the
+/// end of a live session that brought no result.
+pub fn verdict_codes() -> Vec<&'static str> {
+    let results = rejection::Reason::ALL.iter().map(|reason| reason.code());
+    let sessions = FaultCode::ALL.iter().map(|fault| fault.code());
+    results.chain([REJECTED_BY_POLICY]).chain(sessions).collect()
+}
 
 /// The schema, JSON Schema draft 2020-12.
 pub fn verdict_schema() -> Value {
@@ -17,9 +26,7 @@ pub fn verdict_schema() -> Value {
     let mut schema = generator.into_root_schema_for::<Verdict>().to_value();
     schema["properties"]["schema"] =
         json!({"description": "The version of this form.", "const": VERDICT_SCHEMA});
-    let rejections = rejection::Reason::ALL.iter().map(|reason| reason.code());
-    let rejections: Vec<&str> = rejections.chain([REJECTED_BY_POLICY]).collect();
-    schema["properties"]["code"]["enum"] = json!(rejections);
+    schema["properties"]["code"]["enum"] = json!(verdict_codes());
     schema["$defs"]["Fact"]["properties"]["subject"]["enum"] = json!(SUBJECTS);
     schema["$defs"]["Reason"]["properties"]["code"]["enum"] = json!(codes::names());
     schema

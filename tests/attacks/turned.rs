@@ -1,0 +1,195 @@
+//! A validator's session under a clock that the test turns, on a real ledger: for
+//! tricks with time, and for two sessions that meet at one challenge.
+//!
+//! The session machine, the ledger, verification and policy are the real ones;
+//! only the loop around them (`attest::live::drive`) has its place taken, as that
+//! one reads the system's clocks.
+
+use super::peer::hello;
+use attest::executor::cpu::CpuVerifier;
+use attest::ledger::{self, Acceptance, Ledger, Location, Settlement, Sighting};
+use attest::live::clock::Now;
+use attest::live::limits::Patience;
+use attest::live::message::{FromMiner, FromValidator, line_of};
+use attest::live::validator::{
+    Accepted, Action, Case, Commitment, Ended, Event, Judged, Settle, ValidatorSession,
+};
+use attest::policy::{Facts, Policy};
+use attest::protocol::bound::OmittedShare;
+use attest::protocol::challenge::Challenge;
+use attest::protocol::circumstances::{Circumstances, Issuer};
+use attest::protocol::digest::Digest;
+use attest::protocol::models;
+use attest::protocol::verdict::Verdict;
+use attest::protocol::verify::verify;
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// A ledger in a folder of its own.
+pub struct Records {
+    pub ledger: Arc<dyn Ledger>,
+    _folder: tempfile::TempDir,
+}
+
+impl Records {
+    pub fn new() -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        let location = Location::File(folder.path().join("ledger.sqlite"));
+        Self { ledger: ledger::open(&location).expect("a ledger"), _folder: folder }
+    }
+
+    /// Puts a challenge on record.
+    pub fn issue(&self, challenge: &Challenge) {
+        let at = 1000 * challenge.issued_at_unix_s() as u64;
+        self.ledger.issue(challenge, challenge.token(), at).expect("issued once");
+    }
+
+    /// As the issuer verifies what comes outside a session.
+    pub fn issuer(&self, challenge: &Challenge) -> Issuer {
+        let record = self.ledger.record(&challenge.digest()).expect("a readable ledger");
+        record.map_or(Issuer::Unknown, Issuer::Record)
+    }
+}
+
+/// A session whose challenge is out.
+pub struct Turned {
+    session: ValidatorSession,
+    ledger: Arc<dyn Ledger>,
+    challenge: Challenge,
+    policy: Option<Policy>,
+    pub now: Now,
+    pub coin: Option<Digest>,
+    ended: Option<Box<Ended>>,
+}
+
+impl Turned {
+    /// The session for `challenge`, at the second of its issue.
+    pub fn new(records: &Records, challenge: &Challenge) -> Self {
+        Self::judging(records, challenge, None)
+    }
+
+    pub fn judging(records: &Records, challenge: &Challenge, policy: Option<Policy>) -> Self {
+        let unix_ms = 1000 * challenge.issued_at_unix_s() as u64;
+        let miner_id = challenge.spec().miner_id;
+        let mut turned = Self {
+            session: ValidatorSession::new(Patience::default(), miner_id),
+            ledger: Arc::clone(&records.ledger),
+            challenge: challenge.clone(),
+            policy,
+            now: Now { since_start: Duration::ZERO, unix_ms },
+            coin: None,
+            ended: None,
+        };
+        turned.feed(Event::Start);
+        turned.send(&line_of(&FromMiner::Hello(hello(miner_id))));
+        turned.send(&line_of(&FromMiner::Pong {}));
+        turned
+    }
+
+    /// Lets time pass on both clocks.
+    pub fn pass(&mut self, time: Duration) {
+        self.now.since_start += time;
+        self.now.unix_ms += time.as_millis() as u64;
+    }
+
+    /// Time passes until the deadline of what is awaited, and `more`.
+    pub fn reach_deadline(&mut self, more: Duration) {
+        let until = self.session.deadline().expect("something is awaited");
+        self.pass(until + more - self.now.since_start);
+    }
+
+    /// The miner's bytes arrive.
+    pub fn send(&mut self, bytes: &[u8]) {
+        self.feed(Event::Bytes(bytes));
+    }
+
+    /// The validator looks at its clock.
+    pub fn tick(&mut self) {
+        self.feed(Event::Tick);
+    }
+
+    /// How it ended.
+    #[track_caller]
+    pub fn end(self) -> Ended {
+        *self.ended.expect("an end")
+    }
+
+    fn feed(&mut self, event: Event<'_>) {
+        let mut actions = VecDeque::from(self.session.handle(self.now, event));
+        while let Some(action) = actions.pop_front() {
+            if let Some(event) = self.done(action) {
+                actions.extend(self.session.handle(self.now, event));
+            }
+        }
+    }
+
+    fn done(&mut self, action: Action) -> Option<Event<'static>> {
+        match action {
+            Action::Send(line) => {
+                if let Ok(FromValidator::Coin { coin, .. }) = FromValidator::read(&line) {
+                    self.coin = Some(coin);
+                }
+                None
+            }
+            // On record already: two sessions may meet at one challenge.
+            Action::Issue(_) => Some(Event::Issued(Ok(Box::new(self.challenge.clone())))),
+            Action::Accept(commitment) => Some(Event::Accepted(Ok(self.accept(&commitment)))),
+            Action::DrawCoin { challenge } => {
+                let coin = Digest::of(&[b"a coin", &challenge.0]);
+                self.ledger.record_coin(&challenge, &coin).expect("one coin");
+                Some(Event::CoinRecorded(Ok(coin)))
+            }
+            Action::Judge(case) => Some(Event::Judged(Box::new(self.judge(*case)))),
+            Action::Settle(settle) => {
+                self.settle(&settle);
+                Some(Event::Settled(Ok(())))
+            }
+            Action::End(ended) => {
+                self.ended = Some(ended);
+                None
+            }
+        }
+    }
+
+    fn accept(&self, commitment: &Commitment) -> Accepted {
+        let (c, at) = (commitment.challenge, commitment.arrived_unix_ms);
+        let acceptance = self.ledger.accept(&c, &commitment.commitment, at).expect("a ledger");
+        let devices = Sighting::of(&commitment.evidence, commitment.miner_id);
+        let history = match acceptance {
+            Acceptance::Accepted => self.ledger.claim(&c, &devices, at, commitment.over_unix_ms),
+            _ => Ok(Vec::new()),
+        };
+        Accepted { acceptance, history: history.expect("a ledger") }
+    }
+
+    fn judge(&self, case: Case) -> Judged {
+        let circumstances = Circumstances {
+            issuer: Issuer::Record(case.record()),
+            arrival_unix_s: Some((case.arrived_unix_ms / 1000) as i64),
+            elapsed: Some(case.elapsed),
+            receipt: None,
+            floor_flops: Some(&models::floor_flops),
+        };
+        let end = verify(&case.challenge, &case.result, &circumstances, &CpuVerifier::new());
+        let mut verdict = Verdict::of(&end, OmittedShare::default());
+        if let (Some(policy), Ok(verified)) = (&self.policy, &end) {
+            let round_trip = Some(case.round_trip);
+            let facts = Facts { round_trip, history: &case.history, ..Facts::of(verified) };
+            verdict = verdict.judged(policy.judge(&facts));
+        }
+        Judged { verdict, receipt: None, result: case.result }
+    }
+
+    fn settle(&self, settle: &Settle) {
+        let outcome = if settle.verdict.code.is_none() { "verified" } else { "rejected" };
+        let settlement = Settlement {
+            outcome: outcome.to_owned(),
+            code: settle.verdict.code.map(str::to_owned),
+            verdict_json: serde_json::to_string(&settle.verdict).expect("a verdict"),
+            miner: settle.miner_id,
+            settled_unix_ms: self.now.unix_ms,
+        };
+        self.ledger.settle(&settle.challenge, &settlement).expect("settled once");
+    }
+}
