@@ -190,5 +190,5 @@ fn requests_bind_a_miner_only_where_they_name_one() {
     .unwrap();
     let result = Say::honestly(&unbound).result(None);
     let verdict = verdict(&unbound, &result, None);
-    assert!(verdict.not_checked.iter().any(|text| text.contains("not bound to a miner")));
+    assert!(verdict.facts.iter().any(|fact| fact.text.contains("not bound to a miner")));
 }
