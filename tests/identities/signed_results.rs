@@ -27,7 +27,7 @@ fn a_signed_result_is_verified_as_its_miners() {
     let signature = facts.iter().find(|fact| fact["subject"] == "signature").unwrap();
     assert_eq!(signature["grade"], "proven");
     assert!(signature["text"].as_str().unwrap().contains(public.trim_end()));
-    assert!(!verdict["not_checked"].to_string().contains("not bound to a miner"));
+    assert!(!verdict["facts"].to_string().contains("not bound to a miner"));
 }
 
 #[test]
@@ -72,7 +72,7 @@ fn a_challenge_to_anyone_is_answered_without_a_signature() {
     desk.mine(&["--key", "miner.pem"]);
     assert!(!desk.read("result.json").contains("miner_signature"));
     let verdict = desk.verdict(OK);
-    assert!(verdict["not_checked"].to_string().contains("not bound to a miner"), "{verdict}");
+    assert!(verdict["facts"].to_string().contains("not bound to a miner"), "{verdict}");
     edit(&desk, |result| result["miner_signature"] = json!("00".repeat(64)));
     assert_eq!(desk.verdict(REJECTED)["code"], "signature-unexpected");
 }

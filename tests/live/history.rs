@@ -7,11 +7,11 @@ use super::recording::Recording;
 use super::{identity, miner, small};
 use attest::executor::Executor;
 use attest::executor::cpu::{CpuExecutor, CpuOptions};
-use attest::ledger::{Ledger as _, Sighting};
+use attest::ledger::{Ledger as _, Settlement, Sighting};
 use attest::live::drive::Validator;
 use attest::live::validator::Ended;
 use attest::policy::{Policy, Weight};
-use attest::protocol::digest::Uuid;
+use attest::protocol::digest::{Digest, Uuid};
 use attest::protocol::verdict::Outcome;
 use attest::session::issue::issue;
 use std::sync::Arc;
@@ -75,10 +75,25 @@ async fn a_device_that_another_host_has_in_a_session_is_found() {
         miner: Some(identity(2).public()),
         host: Some("another host".to_owned()),
     };
-    let challenge = issue(&small()).unwrap();
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis() as u64;
-    ledger.issue(&challenge, challenge.token(), now).unwrap();
-    ledger.claim(&challenge.digest(), &[elsewhere], now, now + 3_600_000).unwrap();
+    let claimed = || {
+        let challenge = issue(&small()).unwrap();
+        let c = challenge.digest();
+        ledger.issue(&challenge, challenge.token(), now).unwrap();
+        ledger.accept(&c, &Digest([7; 32]), now).unwrap();
+        ledger.claim(&c, std::slice::from_ref(&elsewhere), now, now + 3_600_000).unwrap();
+        c
+    };
+    // One session there was verified, another one is under way.
+    let settlement = Settlement {
+        outcome: "verified".to_owned(),
+        code: None,
+        verdict_json: "{}".to_owned(),
+        miner: elsewhere.miner,
+        settled_unix_ms: now,
+    };
+    ledger.settle(&claimed(), &settlement).unwrap();
+    claimed();
 
     let ended = judged(&ledger, 2, "").await;
     assert_eq!(ended.verdict.code, Some("rejected-by-policy"), "{:?}", ended.verdict);
