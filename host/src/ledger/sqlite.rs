@@ -149,10 +149,13 @@ fn connect(path: &Path, patience: Duration) -> Result<Connection, LedgerError> {
         return Err(unusable(&location, "it cannot be written".to_owned()));
     }
     connection.busy_timeout(patience).map_err(failed)?;
-    // Before anything is changed in a file that may be another program's.
-    if let Kind::Other = kind(&connection).map_err(failed)? {
+    // Before anything is changed in a file that may be another program's. In one
+    // transaction: between two reads somebody else might make the tables.
+    let looking = connection.transaction().map_err(failed)?;
+    if let Kind::Other = kind(&looking).map_err(failed)? {
         return Err(another_program(&location));
     }
+    looking.finish().map_err(failed)?;
     let mode = switch_to_wal(&connection, patience).map_err(failed)?;
     if mode != "wal" {
         return Err(LedgerError::Open {
