@@ -1,27 +1,21 @@
 //! A validator's session under a clock that the test turns, on a real ledger: for
 //! tricks with time, and for two sessions that meet at one challenge.
 //!
-//! The session machine, the ledger, verification and policy are the real ones;
-//! only the loop around them (`attest::live::drive`) has its place taken, as that
-//! one reads the system's clocks.
+//! The session machine, and the validator that does what it asks for, are the real
+//! ones; only the loop between them has its place taken, as that one reads the
+//! system's clocks, and the coin, which is the challenge's own here.
 
 use super::peer::hello;
-use attest::executor::cpu::CpuVerifier;
-use attest::ledger::{self, Acceptance, Ledger, Location, Settlement, Sighting};
+use attest::ledger::{self, Ledger, Location};
 use attest::live::clock::Now;
-use attest::live::limits::Patience;
+use attest::live::drive::Validator;
 use attest::live::message::{FromMiner, FromValidator, line_of};
-use attest::live::validator::{
-    Accepted, Action, Case, Commitment, Ended, Event, Judged, Settle, ValidatorSession,
-};
-use attest::policy::{Facts, Policy};
-use attest::protocol::bound::OmittedShare;
+use attest::live::validator::{Action, Ended, Event, ValidatorSession};
+use attest::policy::Policy;
 use attest::protocol::challenge::Challenge;
-use attest::protocol::circumstances::{Circumstances, Issuer};
+use attest::protocol::circumstances::Issuer;
 use attest::protocol::digest::Digest;
-use attest::protocol::models;
-use attest::protocol::verdict::Verdict;
-use attest::protocol::verify::verify;
+use attest::session::issue::Request;
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
@@ -55,9 +49,8 @@ impl Records {
 /// A session whose challenge is out.
 pub struct Turned {
     session: ValidatorSession,
-    ledger: Arc<dyn Ledger>,
+    validator: Validator,
     challenge: Challenge,
-    policy: Option<Policy>,
     pub now: Now,
     pub coin: Option<Digest>,
     ended: Option<Box<Ended>>,
@@ -72,11 +65,12 @@ impl Turned {
     pub fn judging(records: &Records, challenge: &Challenge, policy: Option<Policy>) -> Self {
         let unix_ms = 1000 * challenge.issued_at_unix_s() as u64;
         let miner_id = challenge.spec().miner_id;
+        let mut validator = Validator::new(Arc::clone(&records.ledger), Request::default());
+        validator.policy = policy;
         let mut turned = Self {
-            session: ValidatorSession::new(Patience::default(), miner_id),
-            ledger: Arc::clone(&records.ledger),
+            session: ValidatorSession::new(validator.patience, miner_id),
+            validator,
             challenge: challenge.clone(),
-            policy,
             now: Now { since_start: Duration::ZERO, unix_ms },
             coin: None,
             ended: None,
@@ -134,62 +128,18 @@ impl Turned {
             }
             // On record already: two sessions may meet at one challenge.
             Action::Issue(_) => Some(Event::Issued(Ok(Box::new(self.challenge.clone())))),
-            Action::Accept(commitment) => Some(Event::Accepted(Ok(self.accept(&commitment)))),
+            Action::Accept(commitment) => Some(Event::Accepted(self.validator.accept(&commitment))),
             Action::DrawCoin { challenge } => {
                 let coin = Digest::of(&[b"a coin", &challenge.0]);
-                self.ledger.record_coin(&challenge, &coin).expect("one coin");
+                self.validator.ledger.record_coin(&challenge, &coin).expect("one coin");
                 Some(Event::CoinRecorded(Ok(coin)))
             }
-            Action::Judge(case) => Some(Event::Judged(Box::new(self.judge(*case)))),
-            Action::Settle(settle) => {
-                self.settle(&settle);
-                Some(Event::Settled(Ok(())))
-            }
+            Action::Judge(case) => Some(Event::Judged(Box::new(self.validator.judge(*case)))),
+            Action::Settle(settle) => Some(Event::Settled(self.validator.settle(&settle))),
             Action::End(ended) => {
                 self.ended = Some(ended);
                 None
             }
         }
-    }
-
-    fn accept(&self, commitment: &Commitment) -> Accepted {
-        let (c, at) = (commitment.challenge, commitment.arrived_unix_ms);
-        let acceptance = self.ledger.accept(&c, &commitment.commitment, at).expect("a ledger");
-        let devices = Sighting::of(&commitment.evidence, commitment.miner_id);
-        let history = match acceptance {
-            Acceptance::Accepted => self.ledger.claim(&c, &devices, at, commitment.over_unix_ms),
-            _ => Ok(Vec::new()),
-        };
-        Accepted { acceptance, history: history.expect("a ledger") }
-    }
-
-    fn judge(&self, case: Case) -> Judged {
-        let circumstances = Circumstances {
-            issuer: Issuer::Record(case.record()),
-            arrival_unix_s: Some((case.arrived_unix_ms / 1000) as i64),
-            elapsed: Some(case.elapsed),
-            receipt: None,
-            floor_flops: Some(&models::floor_flops),
-        };
-        let end = verify(&case.challenge, &case.result, &circumstances, &CpuVerifier::new());
-        let mut verdict = Verdict::of(&end, OmittedShare::default());
-        if let (Some(policy), Ok(verified)) = (&self.policy, &end) {
-            let round_trip = Some(case.round_trip);
-            let facts = Facts { round_trip, history: &case.history, ..Facts::of(verified) };
-            verdict = verdict.judged(policy.judge(&facts));
-        }
-        Judged { verdict, receipt: None, result: case.result }
-    }
-
-    fn settle(&self, settle: &Settle) {
-        let outcome = if settle.verdict.code.is_none() { "verified" } else { "rejected" };
-        let settlement = Settlement {
-            outcome: outcome.to_owned(),
-            code: settle.verdict.code.map(str::to_owned),
-            verdict_json: serde_json::to_string(&settle.verdict).expect("a verdict"),
-            miner: settle.miner_id,
-            settled_unix_ms: self.now.unix_ms,
-        };
-        self.ledger.settle(&settle.challenge, &settlement).expect("settled once");
     }
 }

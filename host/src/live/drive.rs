@@ -201,7 +201,11 @@ impl Validator {
         Ok(challenge)
     }
 
-    fn accept(&self, commitment: &Commitment) -> Result<Accepted, OwnFault> {
+    /// Does [`Action::Accept`]: spends the nonce, claims the devices.
+    ///
+    /// # Errors
+    /// The ledger fails.
+    pub fn accept(&self, commitment: &Commitment) -> Result<Accepted, OwnFault> {
         let own = |error| OwnFault::of(&error);
         let Commitment { challenge, arrived_unix_ms, over_unix_ms, .. } = *commitment;
         let acceptance =
@@ -231,7 +235,8 @@ impl Validator {
         Ok(coin)
     }
 
-    fn judge(&self, case: Case) -> Judged {
+    /// Does [`Action::Judge`]: verifies, asks the policy, signs the receipt.
+    pub fn judge(&self, case: Case) -> Judged {
         let circumstances = Circumstances {
             issuer: Issuer::Record(case.record()),
             arrival_unix_s: Some((case.arrived_unix_ms / 1000) as i64),
@@ -258,7 +263,11 @@ impl Validator {
         Judged { verdict, receipt, result: case.result }
     }
 
-    fn settle(&self, settle: &Settle) -> Result<(), OwnFault> {
+    /// Does [`Action::Settle`]: records the verdict. One that is none is not recorded.
+    ///
+    /// # Errors
+    /// The ledger fails.
+    pub fn settle(&self, settle: &Settle) -> Result<(), OwnFault> {
         let Settle { challenge, miner_id, verdict } = settle;
         let outcome = match verdict.outcome {
             Outcome::Verified => "verified",
