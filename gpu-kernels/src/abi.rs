@@ -6,6 +6,8 @@
 //! Digests on the device are eight `u32` words: the words of SHA-256's state
 //! as numbers. The host writes them as big-endian bytes to get the digest.
 
+use crate::tile::Packing;
+
 /// Words of a digest on the device.
 pub type DigestWords = [u32; 8];
 
@@ -42,9 +44,8 @@ pub struct ProductSource {
     pub reserved: [u32; 2],
 }
 
-/// `fill`: draws the operands of consecutive products, packed as
-/// [`crate::tile::packed_row_offset`] and
-/// [`crate::tile::packed_column_offset`] say. Any grid; blocks of [`FILL_THREADS`].
+/// `fill`: draws the operands of consecutive products, A's panels packed as
+/// [`Packing::VectorPairs`]. Any grid; blocks of [`FILL_THREADS`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(C)]
 pub struct FillParams {
@@ -64,8 +65,8 @@ pub struct FillParams {
     pub products: u32,
     /// j of the first product (unused where `sources` is present).
     pub first_product: u32,
-    /// Zero.
-    pub reserved: u32,
+    /// The [`Packing`] of B's panels, as a number.
+    pub packing_b: u32,
 }
 
 /// `gemm_*`: multiplies, hashes every output, reduces each tile's leaves to
@@ -201,6 +202,8 @@ pub const PEAK_SHA256: PeakKernel = PeakKernel { name: "peak_sha256", per_warp_r
 
 /// Threads of a block of `fill`.
 pub const FILL_THREADS: u32 = 256;
+/// Inner indices of one panel that a block of `fill` draws at a time: 32 KiB.
+pub const FILL_UNIT_K: u32 = 32;
 /// Nodes that one block of `merkle` reduces to one.
 pub const MERKLE_GROUP: u32 = 512;
 /// Threads of a block of `merkle` and `chain_step`.
@@ -279,6 +282,8 @@ pub struct GemmKernel {
     pub grid: GemmGrid,
     /// Which unit multiplies.
     pub unit: Unit,
+    /// How it reads B's panels.
+    pub packing_b: Packing,
 }
 
 /// How blocks map to tiles.
@@ -307,6 +312,7 @@ pub const GEMM_FMA: GemmKernel = GemmKernel {
     shared_bytes: 3 * 2 * 8192,
     grid: GemmGrid::PerTile,
     unit: Unit::FmaPipe,
+    packing_b: Packing::VectorPairs,
 };
 /// Tensor cores of compute capability 8.0 and later (`mma.m8n8k4`).
 pub const GEMM_M8N8K4: GemmKernel = GemmKernel {
@@ -315,6 +321,7 @@ pub const GEMM_M8N8K4: GemmKernel = GemmKernel {
     shared_bytes: 3 * 2 * 16384,
     grid: GemmGrid::PerTile,
     unit: Unit::TensorCore,
+    packing_b: Packing::IndexPairs,
 };
 /// Tensor cores of compute capability 9.0 (`mma.m16n8k16`), hashing overlapped.
 pub const GEMM_M16N8K16: GemmKernel = GemmKernel {
@@ -323,6 +330,7 @@ pub const GEMM_M16N8K16: GemmKernel = GemmKernel {
     shared_bytes: 3 * 2 * 32768 + 512 * 32 + 256,
     grid: GemmGrid::Persistent,
     unit: Unit::TensorCore,
+    packing_b: Packing::IndexPairs,
 };
 
 /// Tile rows that `gemm_m16n8k16` takes together: it goes through them column

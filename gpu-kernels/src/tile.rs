@@ -1,6 +1,6 @@
 //! Geometry of tiles, leaves and packed operands: constants, the relations
-//! between them, and the two index functions that every kernel and the host
-//! must agree on. Pure; no device code.
+//! between them, and where elements lie, on which every kernel and the host
+//! must agree. Pure; no device code.
 
 /// Rows and columns of a tile of C.
 pub const TILE: u32 = 128;
@@ -18,28 +18,36 @@ const _: () = assert!(
     "the leaves of a tile must cover it exactly"
 );
 
-/// Position, in doubles, of element `k` of row `x` (0…127) in its panel of A.
+/// How a panel is packed: which elements are neighbours, so that one 16-byte read
+/// serves two registers of a fragment.
 ///
 /// A panel holds 128 vectors (rows of A, columns of B) of any length, in
 /// chunks of 64 doubles: eight vectors by four inner indices, by two of either
-/// kind so that one 16-byte read serves two registers of a fragment that must
-/// be neighbours. For A these are rows x and x+8 (an m16 fragment). The
-/// exclusive-or spreads a chunk's 16-byte words over the shared-memory banks
-/// for a tensor-core read (lane = 4·(x mod 8) + k mod 4) as well as for a read
-/// of one k by all lanes.
-#[inline(always)]
-pub const fn packed_row_offset(x: u32, k: u32) -> u32 {
-    let (block, pair, half) = (x >> 4, (x >> 3) & 1, (k >> 2) & 1);
-    (((k >> 3) * 8 + block) * 2 + half) * 64 + word_in_chunk(x & 7, k & 3) * 2 + pair
+/// kind. An exclusive-or spreads a chunk's 16-byte words over the shared-memory
+/// banks for a tensor-core read (lane = 4·(x mod 8) + k mod 4) as well as for a
+/// read of one k by all lanes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u32)]
+pub enum Packing {
+    /// Vectors x and x+8: the rows of an m16 fragment of A, and what reads both
+    /// operands one inner index at a time.
+    VectorPairs = 0,
+    /// Inner indices k and k+4: a k8 fragment of B.
+    IndexPairs = 1,
 }
 
-/// Position, in doubles, of element `k` of column `x` (0…127) in its panel of
-/// B: as [`packed_row_offset`], but the neighbours are inner indices k and k+4
-/// (a k8 fragment).
-#[inline(always)]
-pub const fn packed_column_offset(x: u32, k: u32) -> u32 {
-    let (block, half) = (x >> 3, (k >> 2) & 1);
-    ((k >> 3) * 16 + block) * 64 + word_in_chunk(x & 7, k & 3) * 2 + half
+impl Packing {
+    /// Position, in doubles, of element `k` of vector `x` (0…127) in its panel.
+    #[inline(always)]
+    pub const fn offset(self, x: u32, k: u32) -> u32 {
+        let (eight, half, word) = (x >> 3, (k >> 2) & 1, word_in_chunk(x & 7, k & 3) * 2);
+        match self {
+            Self::VectorPairs => {
+                (((k >> 3) * 8 + (eight >> 1)) * 2 + half) * 64 + word + (eight & 1)
+            }
+            Self::IndexPairs => ((k >> 3) * 16 + eight) * 64 + word + half,
+        }
+    }
 }
 
 /// Which 16-byte word of a chunk: vector γ of eight, inner index τ of four.
@@ -54,11 +62,11 @@ mod tests {
 
     #[test]
     fn packing_uses_every_place_of_a_slab_once() {
-        for offset in [packed_row_offset, packed_column_offset] {
+        for packing in [Packing::VectorPairs, Packing::IndexPairs] {
             let mut seen = vec![false; SLAB_DOUBLES as usize];
             for x in 0..TILE {
                 for k in 0..SLAB_K {
-                    assert!(!std::mem::replace(&mut seen[offset(x, k) as usize], true));
+                    assert!(!std::mem::replace(&mut seen[packing.offset(x, k) as usize], true));
                 }
             }
             assert!(seen.iter().all(|&s| s));

@@ -16,20 +16,6 @@ pub unsafe fn load_shared_f64x2(address: u32) -> (f64, f64) {
     (a, b)
 }
 
-/// `ld.shared.f64`.
-///
-/// # Safety
-/// - `address` is 8-byte aligned and inside the block's shared memory.
-#[inline(always)]
-pub unsafe fn load_shared_f64(address: u32) -> f64 {
-    let value: f64;
-    // SAFETY: the caller's.
-    unsafe {
-        asm!("ld.shared.f64 {}, [{}];", out(reg64) value, in(reg32) address, options(nostack))
-    }
-    value
-}
-
 /// `st.shared.v2.f64`.
 ///
 /// # Safety

@@ -7,37 +7,35 @@
 //! are neighbours in the packing, and so are their second halves: two 16-byte
 //! stores.
 
-use crate::abi::{FILL_THREADS, FillParams, ProductSource};
+use crate::abi::{FILL_THREADS, FILL_UNIT_K, FillParams, ProductSource};
 use crate::device::memory::{load_global_u32, load_global_u32x4, store_global_f64x2};
 use crate::device::mma::multiply_wide;
 use crate::device::thread::{block_id, grid_size, thread_id};
 use crate::kernels::parts::div_rem;
 use crate::philox::{PairPart, VectorPart, element_pair};
-use crate::tile::{TILE, packed_column_offset, packed_row_offset, word_in_chunk};
+use crate::tile::{Packing, TILE, word_in_chunk};
 
-/// Inner indices in a unit of work.
-const UNIT_K: u32 = 32;
 /// Inner indices of a warp: a run of the packing.
 const RUN_K: u32 = 8;
 /// Vectors of a warp.
 const WARP_VECTORS: u32 = TILE / 2;
-const _: () = assert!(FILL_THREADS == UNIT_K / RUN_K * (TILE / WARP_VECTORS) * 32);
-const _: () = assert!(TILE % UNIT_K == 0, "units must divide every legal n");
+const _: () = assert!(FILL_THREADS == FILL_UNIT_K / RUN_K * (TILE / WARP_VECTORS) * 32);
+const _: () = assert!(TILE % FILL_UNIT_K == 0, "units must divide every legal n");
 
 crate::kernel! {
     /// Entry point; parameters and launch in [`FillParams`].
     pub unsafe fn fill(params: FillParams) {
         let thread = thread_id();
         let (gamma, select, warp) = (thread & 7, (thread >> 3) & 3, thread >> 5);
-        let (run, x) = (warp & (UNIT_K / RUN_K - 1), warp / (UNIT_K / RUN_K) * WARP_VECTORS);
-        // The lane's first vector and its first inner index in the run, of A and
-        // of B, and where that element goes.
-        let (row, row_k) = (x + gamma, 2 * select);
-        let (column, column_k) = (x + gamma + 8 * (select >> 1), 2 * (select & 1));
-        let rows = packed_row_offset(row, run * RUN_K + row_k) as u64 * 8;
-        let columns = packed_column_offset(column, run * RUN_K + column_k) as u64 * 8;
+        let (run, x) = (warp & (FILL_UNIT_K / RUN_K - 1), warp / (FILL_UNIT_K / RUN_K) * WARP_VECTORS);
+        // The lane's first vector and its first inner index in the run, by
+        // packing, and where that element goes.
+        let (xv, kv) = (x + gamma, 2 * select);
+        let (xi, ki) = (x + gamma + 8 * (select >> 1), 2 * (select & 1));
+        let to_v = Packing::VectorPairs.offset(xv, run * RUN_K + kv) as u64 * 8;
+        let to_i = Packing::IndexPairs.offset(xi, run * RUN_K + ki) as u64 * 8;
 
-        let units_per_panel = params.dim / UNIT_K;
+        let units_per_panel = params.dim / FILL_UNIT_K;
         let panels_per_product = params.panels_a + params.panels_b;
         let units = params.products * panels_per_product * units_per_panel;
 
@@ -49,7 +47,7 @@ crate::kernel! {
                 let (product, in_product) = div_rem(panel, panels_per_product);
                 (panel, unit_in_panel, product, in_product)
             };
-            let k0 = unit_in_panel * UNIT_K;
+            let k0 = unit_in_panel * FILL_UNIT_K;
             let is_b = in_product >= params.panels_a;
 
             // SAFETY: `chain` or `sources` holds what `FillParams` says.
@@ -62,10 +60,10 @@ crate::kernel! {
             let first = Vectors { key, operand, x: vector };
             // SAFETY: the unit's panel is inside `operands`.
             unsafe {
-                if is_b {
-                    first.from(column).draw_columns(pair + column_k / 2, at + columns);
+                if is_b && params.packing_b == Packing::IndexPairs as u32 {
+                    first.from(xi).draw_index_pairs(pair + ki / 2, at + to_i);
                 } else {
-                    first.from(row).draw_rows(pair + row_k / 2, at + rows);
+                    first.from(xv).draw_vector_pairs(pair + kv / 2, at + to_v);
                 }
             }
             unit += grid_size();
@@ -100,13 +98,13 @@ impl Vectors {
         VectorPart::of(multiply_wide, self.key, self.operand, self.x + ahead)
     }
 
-    /// Draws a lane's share of a unit of A: one pair of rows x and x+8 of each
-    /// sixteen, which are neighbours in the packing.
+    /// Draws a lane's share of a unit packed as [`Packing::VectorPairs`]: one pair
+    /// of elements of vectors x and x+8 of each sixteen.
     ///
     /// # Safety
     /// - `at` is the place of the first even element; the unit is writable.
     #[inline(always)]
-    unsafe fn draw_rows(self, pair: u32, at: u64) {
+    unsafe fn draw_vector_pairs(self, pair: u32, at: u64) {
         let odd = odd_distance(self.x & 7, 2 * pair & 3);
         let common = self.pair(pair);
         let (mut ahead, mut at) = (0, at);
@@ -124,20 +122,20 @@ impl Vectors {
         }
     }
 
-    /// Draws a lane's share of a unit of B: pairs p and p+2 of one column of each
-    /// sixteen, which are neighbours in the packing.
+    /// Draws a lane's share of a unit packed as [`Packing::IndexPairs`]: pairs p
+    /// and p+2 of one vector of each sixteen.
     ///
     /// # Safety
-    /// - As for [`Vectors::draw_rows`].
+    /// - As for [`Vectors::draw_vector_pairs`].
     #[inline(always)]
-    unsafe fn draw_columns(self, pair: u32, at: u64) {
+    unsafe fn draw_index_pairs(self, pair: u32, at: u64) {
         let odd = odd_distance(self.x & 7, 2 * pair & 3);
         let (front, back) = (self.pair(pair), self.pair(pair + 2));
         let (mut ahead, mut at) = (0, at);
         while ahead < WARP_VECTORS {
-            let column = self.vector(ahead);
-            let (even0, odd0) = element_pair(multiply_wide, self.key, front, column);
-            let (even1, odd1) = element_pair(multiply_wide, self.key, back, column);
+            let vector = self.vector(ahead);
+            let (even0, odd0) = element_pair(multiply_wide, self.key, front, vector);
+            let (even1, odd1) = element_pair(multiply_wide, self.key, back, vector);
             // SAFETY: the caller's.
             unsafe {
                 store_global_f64x2(at, even0, even1);
@@ -151,8 +149,8 @@ impl Vectors {
 
 /// From a word of the packing to that of the vector sixteen on.
 const SIXTEEN_VECTORS_BYTES: u64 = 16 * RUN_K as u64 * 8;
-const _: () = assert!(packed_row_offset(16, 0) as u64 * 8 == SIXTEEN_VECTORS_BYTES);
-const _: () = assert!(packed_column_offset(16, 0) as u64 * 8 == SIXTEEN_VECTORS_BYTES);
+const _: () = assert!(Packing::VectorPairs.offset(16, 0) as u64 * 8 == SIXTEEN_VECTORS_BYTES);
+const _: () = assert!(Packing::IndexPairs.offset(16, 0) as u64 * 8 == SIXTEEN_VECTORS_BYTES);
 
 /// Bytes from the word of vector `gamma` and even inner index `tau` of a chunk
 /// to that of the next inner index.

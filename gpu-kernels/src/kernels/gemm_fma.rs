@@ -10,13 +10,11 @@
 
 use crate::abi::{GEMM_FMA, GemmParams};
 use crate::device::backend::shared_base;
-use crate::device::memory::{
-    load_global_f64x2, load_shared_f64, load_shared_f64x2, store_shared_f64x2,
-};
+use crate::device::memory::{load_global_f64x2, load_shared_f64x2, store_shared_f64x2};
 use crate::device::mma::fma;
 use crate::device::thread::{block_barrier, block_id, thread_id};
 use crate::kernels::parts::{Panels, finish_tile};
-use crate::tile::word_in_chunk;
+use crate::tile::{Packing, word_in_chunk};
 
 /// Inner indices in a run.
 const RUN_K: u32 = 8;
@@ -27,6 +25,8 @@ const BUFFERS: u32 = 3;
 /// Distance of the two 16-byte words that a thread moves per operand and run.
 const WORD_STRIDE: u32 = HALF_BYTES / 2;
 const _: () = assert!(GEMM_FMA.threads == 256, "one thread per leaf");
+const _: () =
+    assert!(matches!(GEMM_FMA.packing_b, Packing::VectorPairs), "two columns are read at a time");
 const _: () = assert!(GEMM_FMA.shared_bytes == BUFFERS * BUFFER_BYTES, "the buffers must fit");
 const _: () = assert!(
     GEMM_FMA.threads * 16 == WORD_STRIDE,
@@ -38,15 +38,15 @@ crate::kernel! {
     pub unsafe fn gemm_fma(params: GemmParams) {
         // Ids.
         let thread = thread_id();
-        let (warp, lane) = (thread >> 5, thread & 31);
-        let (wm, wn, gamma, tau) = (warp >> 2, warp & 3, lane >> 2, lane & 3);
+        let (warp, in_warp) = (thread >> 5, thread & 31);
+        let (wm, wn, gamma, tau) = (warp >> 2, warp & 3, in_warp >> 2, in_warp & 3);
         // SAFETY: parameters as documented; one block per tile.
         let panels = unsafe { Panels::of_tile(&params, block_id()) };
 
         // Shared memory: buffers of A's run, then B's.
         let shared = shared_base();
         let mine = thread * 16;
-        let lanes = Lanes { a_at: wm * 4096, b_at: HALF_BYTES + wn * 2048, gamma, tau };
+        let lane = Lane::of(wm, wn, gamma, tau);
 
         // SAFETY: each panel has `runs` runs, of which this thread moves two
         // words; barriers separate every store to a buffer from the reads of
@@ -61,7 +61,7 @@ crate::kernel! {
             // Main loop.
             let mut c = [0.0f64; 64];
             let mut here = shared;
-            let mut operands = lanes.read::<0>(here);
+            let mut operands = lane.read::<0>(here);
             let mut run = 0;
             while run < runs {
                 let next = following(here, shared);
@@ -73,7 +73,7 @@ crate::kernel! {
                 // At the very end the last read finds an older run and is not used.
                 macro_rules! inner_index {
                     ($next:literal, $buffer:expr) => {
-                        let ahead = lanes.read::<$next>($buffer);
+                        let ahead = lane.read::<$next>($buffer);
                         multiply(&mut c, &operands);
                         operands = ahead;
                     };
@@ -157,72 +157,66 @@ struct Operands {
     b: [f64; 8],
 }
 
-/// Where a lane's rows and columns lie in a buffer.
+/// Where a lane's first rows and columns lie in a buffer, by k mod 4.
 #[derive(Clone, Copy)]
-struct Lanes {
-    a_at: u32,
-    b_at: u32,
-    gamma: u32,
-    tau: u32,
+struct Lane {
+    a: [u32; 4],
+    b: [u32; 4],
 }
 
-impl Lanes {
+impl Lane {
+    #[inline(always)]
+    fn of(wm: u32, wn: u32, gamma: u32, tau: u32) -> Self {
+        let word = |x, k| word_in_chunk(x, k) * 16;
+        let (a, b) = (wm * 4096, HALF_BYTES + wn * 2048);
+        let (x, y) = (gamma, 2 * tau);
+        Self {
+            a: [a + word(x, 0), a + word(x, 1), a + word(x, 2), a + word(x, 3)],
+            b: [b + word(y, 0), b + word(y, 1), b + word(y, 2), b + word(y, 3)],
+        }
+    }
+
     /// Reads inner index `K` of a run.
     ///
     /// # Safety
     /// - `buffer` is one of the block's.
     #[inline(always)]
-    unsafe fn read<const K: u32>(self, buffer: u32) -> Operands {
-        let (half, tau) = (K >> 2, K & 3);
-        let a_at = buffer + self.a_at + half * 512 + word_in_chunk(self.gamma, tau) * 16;
-        let b_at = buffer + self.b_at + half * 8 + word_in_chunk(2 * self.tau, tau) * 16;
-        let b_next = buffer + self.b_at + half * 8 + word_in_chunk(2 * self.tau + 1, tau) * 16;
+    unsafe fn read<const K: usize>(self, buffer: u32) -> Operands {
+        let half = (K >> 2) as u32 * 512;
+        let (a_at, b_at) = (buffer + self.a[K & 3] + half, buffer + self.b[K & 3] + half);
         // SAFETY: the caller's; offsets stay inside the buffer.
         unsafe {
             let (a0, a1) = load_shared_f64x2(a_at);
             let (a2, a3) = load_shared_f64x2(a_at + 1024);
             let (a4, a5) = load_shared_f64x2(a_at + 2048);
             let (a6, a7) = load_shared_f64x2(a_at + 3072);
-            Operands {
-                a: [a0, a1, a2, a3, a4, a5, a6, a7],
-                // Columns 2τ and 2τ+1 of each n8 block.
-                b: [
-                    load_shared_f64(b_at),
-                    load_shared_f64(b_next),
-                    load_shared_f64(b_at + 512),
-                    load_shared_f64(b_next + 512),
-                    load_shared_f64(b_at + 1024),
-                    load_shared_f64(b_next + 1024),
-                    load_shared_f64(b_at + 1536),
-                    load_shared_f64(b_next + 1536),
-                ],
-            }
+            // Columns 2τ and 2τ+1 of each n8 block; the latter's word is the next.
+            let (b0, b2) = load_shared_f64x2(b_at);
+            let (b1, b3) = load_shared_f64x2(b_at + 16);
+            let (b4, b6) = load_shared_f64x2(b_at + 1024);
+            let (b5, b7) = load_shared_f64x2(b_at + 1040);
+            Operands { a: [a0, a1, a2, a3, a4, a5, a6, a7], b: [b0, b1, b2, b3, b4, b5, b6, b7] }
         }
     }
 }
 
-/// One inner index: the outer product of eight rows and eight columns.
+/// One inner index: the outer product of eight rows and eight columns, to and
+/// fro, so that each multiplication shares an operand with the one before: the
+/// register file is read twice a multiplication, and not three times.
 #[inline(always)]
 fn multiply(c: &mut [f64; 64], operands: &Operands) {
     let Operands { a, b } = operands;
     macro_rules! row {
-        ($r:literal) => {
-            c[$r * 8] = fma(a[$r], b[0], c[$r * 8]);
-            c[$r * 8 + 1] = fma(a[$r], b[1], c[$r * 8 + 1]);
-            c[$r * 8 + 2] = fma(a[$r], b[2], c[$r * 8 + 2]);
-            c[$r * 8 + 3] = fma(a[$r], b[3], c[$r * 8 + 3]);
-            c[$r * 8 + 4] = fma(a[$r], b[4], c[$r * 8 + 4]);
-            c[$r * 8 + 5] = fma(a[$r], b[5], c[$r * 8 + 5]);
-            c[$r * 8 + 6] = fma(a[$r], b[6], c[$r * 8 + 6]);
-            c[$r * 8 + 7] = fma(a[$r], b[7], c[$r * 8 + 7]);
+        ($r:literal: $($column:literal)*) => {
+            $( c[$r * 8 + $column] = fma(a[$r], b[$column], c[$r * 8 + $column]); )*
         };
     }
-    row!(0);
-    row!(1);
-    row!(2);
-    row!(3);
-    row!(4);
-    row!(5);
-    row!(6);
-    row!(7);
+    row!(0: 0 1 2 3 4 5 6 7);
+    row!(1: 7 6 5 4 3 2 1 0);
+    row!(2: 0 1 2 3 4 5 6 7);
+    row!(3: 7 6 5 4 3 2 1 0);
+    row!(4: 0 1 2 3 4 5 6 7);
+    row!(5: 7 6 5 4 3 2 1 0);
+    row!(6: 0 1 2 3 4 5 6 7);
+    row!(7: 7 6 5 4 3 2 1 0);
 }

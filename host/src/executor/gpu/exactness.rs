@@ -2,7 +2,7 @@
 //! pipe, on every output of one product of random operands. The protocol asks
 //! for 2²⁰ outputs at n ≥ 2048; this compares 2²².
 
-use super::driver::{DeviceMemory, Gpu, Readback};
+use super::driver::{DeviceMemory, Gpu, Kernel, Readback};
 use super::kernels::{Kernels, Product};
 use super::lane::Workspace;
 use super::launch::{self, Fill, Gemm, Hashing};
@@ -60,9 +60,8 @@ pub(super) fn compare(
 ) -> Result<Comparison, ExecError> {
     let wrap = |failure: Failure| gpu.error("checking the tensor cores", failure);
     let mut bench = Bench::new(gpu, &kernels.product, sm_count, state).map_err(wrap)?;
-    bench.fill(gpu, kernels, sm_count)?;
-    let running = bench.hashes(gpu, &kernels.product, sm_count)?;
-    let expected = bench.hashes(gpu, reference, sm_count)?;
+    let running = bench.hashes(gpu, &kernels.fill, &kernels.product, sm_count)?;
+    let expected = bench.hashes(gpu, &kernels.fill, reference, sm_count)?;
     Ok(Comparison::of(&running, &expected))
 }
 
@@ -94,23 +93,11 @@ impl Bench {
         })
     }
 
-    fn fill(&self, gpu: &Gpu, kernels: &Kernels, sm_count: u32) -> Result<(), ExecError> {
-        let side = SHAPE.tiles_per_side();
-        let work = Fill {
-            operands: &self.space.operands,
-            chain: &self.chain,
-            sources: None,
-            dim: SHAPE.dim,
-            panels: [side, side],
-            products: 1,
-            first_product: 0,
-        };
-        launch::fill(gpu, &kernels.fill, sm_count, &work)
-    }
-
+    /// Fills the operands as `product` reads them, and runs it.
     fn hashes(
         &mut self,
         gpu: &Gpu,
+        fill: &Kernel,
         product: &Product,
         sm_count: u32,
     ) -> Result<Vec<u32>, ExecError> {
@@ -119,6 +106,17 @@ impl Bench {
         // A kernel that writes nothing must not pass on what the other left.
         gpu.clear(&self.leaf_hashes).map_err(wrap)?;
         let side = SHAPE.tiles_per_side();
+        let operands = Fill {
+            operands: &self.space.operands,
+            chain: &self.chain,
+            sources: None,
+            dim: SHAPE.dim,
+            panels: [side, side],
+            products: 1,
+            first_product: 0,
+            packing_b: product.shape.packing_b,
+        };
+        launch::fill(gpu, fill, sm_count, &operands)?;
         let work = Gemm {
             operands: &self.space.operands,
             chain: &self.chain,

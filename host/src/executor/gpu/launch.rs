@@ -12,7 +12,7 @@ use gpu_kernels::abi::{
     GemmKernel, GemmParams, MERKLE_GROUP, MERKLE_THREADS, MerkleParams, PEAK_THREADS, PeakParams,
     ProductSource, SmCounter, StepParams,
 };
-use gpu_kernels::tile::{LEAVES_PER_TILE, TILE};
+use gpu_kernels::tile::{LEAVES_PER_TILE, Packing, TILE};
 
 const DIGEST_BYTES: u64 = size_of::<DigestWords>() as u64;
 const CHAIN_BYTES: u64 = size_of::<ChainState>() as u64;
@@ -33,6 +33,8 @@ pub(super) struct Fill<'a> {
     pub products: u32,
     /// j of the first.
     pub first_product: u32,
+    /// How B's panels are packed: as the product kernel reads them.
+    pub packing_b: Packing,
 }
 
 /// Launches `fill`.
@@ -42,26 +44,25 @@ pub(super) fn fill(
     sm_count: u32,
     work: &Fill<'_>,
 ) -> Result<(), ExecError> {
-    let Fill { operands, chain, sources, dim, panels, products, first_product } = *work;
-    let panel_bytes = 8 * u64::from(TILE) * u64::from(dim);
-    let bytes = u64::from(products) * u64::from(panels[0] + panels[1]) * panel_bytes;
-    require(operands, bytes, "operands");
+    let Fill { operands, chain, sources, dim, panels: [panels_a, panels_b], .. } = *work;
+    let panels = u64::from(work.products) * u64::from(panels_a + panels_b);
+    require(operands, panels * 8 * u64::from(TILE) * u64::from(dim), "operands");
     require(chain, CHAIN_BYTES, "chain");
     if let Some(sources) = sources {
-        require(sources, u64::from(products) * size_of::<ProductSource>() as u64, "sources");
+        require(sources, u64::from(work.products) * size_of::<ProductSource>() as u64, "sources");
     }
     let params = FillParams {
         operands: operands.address(),
         chain: chain.address(),
         sources: sources.map_or(0, DeviceMemory::address),
         dim,
-        panels_a: panels[0],
-        panels_b: panels[1],
-        products,
-        first_product,
-        reserved: 0,
+        panels_a,
+        panels_b,
+        products: work.products,
+        first_product: work.first_product,
+        packing_b: work.packing_b as u32,
     };
-    let grid = fill_grid(sm_count, bytes / 16);
+    let grid = fill_grid(sm_count, panels, dim);
     // SAFETY: `fill` takes FillParams; the lengths were checked above.
     unsafe { gpu.launch(kernel, grid, FILL_THREADS, &params) }
 }

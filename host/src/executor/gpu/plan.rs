@@ -9,7 +9,7 @@
 
 use crate::protocol::plan::Shape;
 use gpu_kernels::abi::{
-    FILL_THREADS, GEMM_SCRATCH_BYTES_PER_BLOCK, GEMM_SPLIT_MAX, GemmGrid, GemmKernel, MERKLE_GROUP,
+    FILL_UNIT_K, GEMM_SCRATCH_BYTES_PER_BLOCK, GEMM_SPLIT_MAX, GemmGrid, GemmKernel, MERKLE_GROUP,
     SmCounter,
 };
 use std::fmt;
@@ -135,8 +135,10 @@ const RING_SLOTS_MAX: u64 = 128;
 const RING_BYTES_MAX: u64 = 128 << 20;
 /// Most kernels in a graph: a larger one takes longer to build than it saves.
 const GRAPH_KERNELS_MAX: u64 = 128;
-/// Blocks of `fill` per SM: eight of 256 threads fill an SM.
-const FILL_BLOCKS_PER_SM: u64 = 8;
+/// Most blocks of `fill` per SM. Many times what an SM holds, so that those that run
+/// at the same time write next to each other, which device memory takes fastest;
+/// few enough for a block to have several units, over which it spreads its start.
+const FILL_BLOCKS_PER_SM: u64 = 64;
 /// Most blocks in x.
 const GRID_MAX: u64 = (1 << 31) - 1;
 
@@ -294,10 +296,10 @@ pub fn gemm_grid(gemm: &GemmKernel, sm_count: u32, tiles: u64) -> u32 {
     }
 }
 
-/// Blocks of `fill` for `pairs` pairs of elements, one a thread at a time.
-pub fn fill_grid(sm_count: u32, pairs: u64) -> u32 {
-    let enough = pairs.div_ceil(u64::from(FILL_THREADS));
-    enough.clamp(1, u64::from(sm_count.max(1)) * FILL_BLOCKS_PER_SM) as u32
+/// Blocks of `fill` for `panels` panels of `dim` inner indices.
+pub fn fill_grid(sm_count: u32, panels: u64, dim: u32) -> u32 {
+    let units = panels * u64::from(dim.div_ceil(FILL_UNIT_K));
+    units.clamp(1, u64::from(sm_count.max(1)) * FILL_BLOCKS_PER_SM) as u32
 }
 
 #[cfg(test)]
