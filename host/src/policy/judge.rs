@@ -46,12 +46,16 @@ impl Policy {
     /// The longest time that a run of `native_floor_s` may take: slack × floor,
     /// the start-up and the way there and back.
     pub(super) fn limit_s(&self, native_floor_s: f64, round_trip: Option<Duration>) -> f64 {
-        let round_trip_s = match round_trip {
+        let startup_s = 1e-3 * self.time.startup_allowance_ms as f64;
+        self.time.slack * native_floor_s + startup_s + self.round_trip_s(round_trip)
+    }
+
+    /// The way there and back, as measured or else as allowed.
+    pub(super) fn round_trip_s(&self, measured: Option<Duration>) -> f64 {
+        match measured {
             Some(measured) => measured.as_secs_f64(),
             None => 1e-3 * self.time.round_trip_allowance_ms as f64,
-        };
-        let startup_s = 1e-3 * self.time.startup_allowance_ms as f64;
-        self.time.slack * native_floor_s + startup_s + round_trip_s
+        }
     }
 }
 

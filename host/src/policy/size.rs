@@ -3,7 +3,8 @@
 //!
 //! Guarantees: a challenge issued from the request is valid, keeps the policy's
 //! soundness for every number of lanes that the policy allows, and its limit
-//! leaves room for a run at the expected speed.
+//! leaves room for a run at the expected speed; a limit that a slower card of the
+//! model might not keep is warned of.
 //! Deliberately lacks: measurements of this machine or the miner's. The expected
 //! speed is a share of the model's peak, as measured on one H200
 //! (BENCHMARKS.md): every other model is assumed to reach the same share.
@@ -105,7 +106,7 @@ pub enum SizeError {
     },
     /// An honest run would be too slow for the policy.
     #[error(
-        "time.slack {slack} is too tight: an honest {model} is expected to take {needed:.2} times its floor\nUse a slack of at least {needed:.2}."
+        "time.slack {slack} is too tight: beside the allowances an honest {model} is expected to take {needed:.2} times its floor\nUse a slack of at least {needed:.2}."
     )]
     Slack {
         /// The policy's.
@@ -151,16 +152,20 @@ const ITERATIONS_WANTED: f64 = 16.0;
 /// runs on other units, which then wait for these.
 const FEW_FP64: u32 = 8;
 
+/// How much longer than another a card of the same model may take: two H200s differ
+/// by up to 3 % (BENCHMARKS.md).
+const CARD_SPREAD: f64 = 1.03;
+
 /// The share of the model's peak at its highest clock that attested work
 /// reaches: 1/σ of the H200 in BENCHMARKS.md, rounded down. Below n = 1024 a
 /// guess, as the hash outweighs the product there.
 fn efficiency(model: &Model, dim: u32) -> f64 {
     match dim {
-        8192.. => 0.83,
-        1024.. if model.fp64_fma_per_sm_clock < FEW_FP64 => 0.83,
+        8192.. => 0.81,
+        1024.. if model.fp64_fma_per_sm_clock < FEW_FP64 => 0.81,
         4096.. => 0.80,
-        2048.. => 0.74,
-        1024.. => 0.64,
+        2048.. => 0.76,
+        1024.. => 0.66,
         _ => 0.10,
     }
 }
@@ -183,10 +188,20 @@ impl Speed {
         2.0 * self.shape.multiply_adds() as f64 * iterations as f64
             / self.model.native_floor_flops()
     }
-    /// The slack that an honest run needs.
-    fn slack_needed(self) -> f64 {
-        self.iteration_s() / self.floor_s(1)
+    /// Iterations that last about `seconds`.
+    fn iterations(self, seconds: f64) -> u64 {
+        (seconds / self.iteration_s()).round() as u64
     }
+    /// The slack with which a run of so many iterations just keeps its limit, if it
+    /// takes `spread` times what is expected and has `allowance_s` beside it.
+    fn slack_needed(self, iterations: u64, spread: f64, allowance_s: f64) -> f64 {
+        let run_s = spread * self.iteration_s() * iterations as f64;
+        (run_s - allowance_s) / self.floor_s(iterations)
+    }
+}
+
+fn hundredth_up(x: f64) -> f64 {
+    (100.0 * x).ceil() / 100.0
 }
 
 impl Policy {
@@ -194,7 +209,8 @@ impl Policy {
     /// says already stays.
     ///
     /// # Errors
-    /// [`SizeError`].
+    /// [`SizeError`]. A limit that is kept with little to spare is logged as a
+    /// warning.
     pub fn request(&self, target: &Target<'_>, base: Request) -> Result<Request, SizeError> {
         let model = self.target_model(target)?;
         let (lanes_min, gpu_count) = self.lanes(&base)?;
@@ -202,8 +218,19 @@ impl Policy {
         if !(seconds > 0.0 && seconds <= 86_400.0) {
             return Err(SizeError::Seconds { got_s: seconds });
         }
-        let (shape, iterations) = self.work(model, seconds, lanes_min, &base)?;
+        let (shape, iterations) = self.work(model, seconds, target.round_trip, lanes_min, &base)?;
         let speed = Speed { model, shape };
+        // With all of the start-up used up.
+        let spare_s = self.round_trip_s(target.round_trip);
+        let needed = hundredth_up(speed.slack_needed(iterations, CARD_SPREAD, spare_s));
+        if needed > self.time.slack && base.max_duration_ms.is_none() {
+            let (slack, slower) = (self.time.slack, 100.0 * (CARD_SPREAD - 1.0));
+            tracing::warn!(
+                "time.slack {slack} leaves little room: an honest {} that is {slower:.0} % slower than \
+                 expected, and slow to start, would be rejected; with {needed:.2} it would not",
+                model.name
+            );
+        }
         let (sample_rate, samples) = self.samples(lanes_min, iterations, &base)?;
         let limit_s = self.limit_s(speed.floor_s(iterations), target.round_trip);
         let counters_required = self.findings.rejects("sm-counters-missing");
@@ -270,6 +297,7 @@ impl Policy {
         &self,
         model: &'static Model,
         seconds: f64,
+        round_trip: Option<Duration>,
         lanes: u64,
         base: &Request,
     ) -> Result<(Shape, u64), SizeError> {
@@ -280,11 +308,14 @@ impl Policy {
         };
         let speeds = SHAPES.map(|shape| Speed { model, shape: typed(shape) });
         let slack = self.time.slack;
-        let needed = speeds.map(Speed::slack_needed).into_iter().fold(f64::INFINITY, f64::min);
-        let fitting = speeds.into_iter().filter(|speed| speed.slack_needed() <= slack);
-        let fitting: Vec<Speed> = fitting.collect();
+        let allowance_s = self.limit_s(0.0, round_trip);
+        let needed = |speed: &Speed| {
+            let iterations = base.num_iterations.unwrap_or(speed.iterations(seconds)).max(1);
+            speed.slack_needed(iterations, 1.0, allowance_s)
+        };
+        let fitting: Vec<Speed> = speeds.into_iter().filter(|s| needed(s) <= slack).collect();
         let Some(&smallest) = fitting.last() else {
-            let needed = (100.0 * needed).ceil() / 100.0;
+            let needed = hundredth_up(speeds.iter().map(needed).fold(f64::INFINITY, f64::min));
             return Err(SizeError::Slack { slack, model: model.name, needed });
         };
         let wanted = |speed: &&Speed| seconds / speed.iteration_s() >= ITERATIONS_WANTED;
@@ -293,9 +324,8 @@ impl Policy {
             return Ok((speed.shape, iterations));
         }
         let limit = (ROOTS_MAX / lanes).min(1_000_000);
-        let iterations_of = |speed: Speed| (seconds / speed.iteration_s()).round() as u64;
         let half_the_memory = u64::from(model.memory_gb) * 500_000_000;
-        while iterations_of(speed) > limit && base.num_matrices.is_none() {
+        while speed.iterations(seconds) > limit && base.num_matrices.is_none() {
             let twice = Shape { products: 2 * speed.shape.products, ..speed.shape };
             let operands = u64::from(twice.products) * twice.operand_bytes_per_product();
             if twice.products > 4096 || operands > half_the_memory {
@@ -303,7 +333,7 @@ impl Policy {
             }
             speed.shape = twice;
         }
-        let iterations = iterations_of(speed);
+        let iterations = speed.iterations(seconds);
         if iterations > limit {
             return Err(SizeError::TooLong { seconds, lanes, iterations, limit });
         }

@@ -9,7 +9,7 @@ Examples:
   attest challenge
   attest challenge --dim 4096 --matrices 8 --iterations 100 --out token.txt
   attest challenge --gpu-count 4 --gpu-model 'NVIDIA H200' --max-duration 45s
-  attest challenge --policy policy.toml --model 'NVIDIA H200' --seconds 30
+  attest challenge --policy policy.toml --model 'NVIDIA H200' --seconds 10
   attest challenge --from-file spec.json --expires-in 10m
   attest challenge --ledger default
 

@@ -7,7 +7,7 @@ const POLICY_EXAMPLES: &str = "\
 Examples:
   attest policy init --out policy.toml
   attest policy check policy.toml
-  attest challenge --policy policy.toml --model 'NVIDIA H200' --seconds 30
+  attest challenge --policy policy.toml --model 'NVIDIA H200' --seconds 10
   attest verify result.json --challenge @token.txt --policy policy.toml
 
 What each field means and why it has its default: docs/policy.md.";
