@@ -9,6 +9,7 @@ use attest::protocol::challenge::{Challenge, ChallengeSpec};
 use attest::protocol::digest::{Digest, Uuid};
 use attest::protocol::evidence::Evidence;
 use attest::protocol::models;
+use attest::protocol::verdict::Outcome;
 use attest::reference::Run;
 use attest::session::issue::Request;
 use serde_json::{Value, json};
@@ -200,6 +201,41 @@ fn one_gpu_in_two_sessions_at_once() {
     let coin = third.coin.expect("accepted");
     third.send(&say.openings_line(coin));
     ended_with("verified", &third.end());
+}
+
+#[test]
+fn a_stranger_claims_another_miners_gpu_and_stalls() {
+    let records = Records::new();
+    let owner = |nonce| {
+        let challenge = of_miner(nonce, 2);
+        session(&records, &challenge, policy(), &said_by(&challenge, 2), floor(&challenge))
+    };
+    let stall = |nonce, miner| {
+        let challenge = of_miner(nonce, miner);
+        records.issue(&challenge);
+        let mut session = Turned::judging(&records, &challenge, Some(policy()));
+        session.pass(floor(&challenge));
+        session.send(&said_by(&challenge, miner).commitment_line());
+        session
+    };
+    let give_up = |mut session: Turned| {
+        session.reach_deadline(Duration::from_millis(1));
+        session.tick();
+        assert_eq!(session.end().verdict.outcome, Outcome::Rejected);
+    };
+    // Nobody holds the name yet, and nobody can tell who is who.
+    let stranger = stall(1, 3);
+    assert_eq!(reasons(&owner(2)), ["uuid-in-two-sessions"]);
+    give_up(stranger);
+    ended_with("verified", &owner(3));
+    // Now somebody does.
+    let stranger = stall(4, 3);
+    ended_with("verified", &owner(5));
+    give_up(stranger);
+    // Whoever holds it does not work twice with it at once.
+    let first = stall(6, 2);
+    assert_eq!(reasons(&owner(7)), ["uuid-in-two-sessions"]);
+    give_up(first);
 }
 
 #[test]

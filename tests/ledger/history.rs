@@ -16,6 +16,7 @@ on_both![
     another_serial_number_is_a_finding,
     another_host_is_a_finding_within_the_window,
     what_did_not_verify_says_nothing_of_a_device,
+    claims_without_history_do_not_hinder_the_holder,
     two_live_sessions_with_one_device_are_a_finding,
     of_sessions_that_claim_at_the_same_moment_one_has_no_finding,
     what_a_miner_says_is_bounded,
@@ -113,6 +114,25 @@ fn what_did_not_verify_says_nothing_of_a_device(place: &Place) {
     let found = see_and_settle(&*ledger, &stranger, ISSUED_MS + 4000, &by_policy);
     assert_eq!(codes(&found), [UuidUnderTwoIdentities]);
     assert_eq!(see(&*ledger, &owner, ISSUED_MS + 6000), []);
+}
+
+/// Whoever was verified under a name does not lose a session to claims by others who
+/// never were.
+fn claims_without_history_do_not_hinder_the_holder(place: &Place) {
+    let ledger = place.open();
+    let [owner, stranger] =
+        [0xaa, 0xbb].map(|key| Sighting { miner: Some(digest(key)), ..known() });
+    let nameless = Sighting { miner: None, ..known() };
+    let claim = |by: &Sighting| {
+        let c = issued(&*ledger);
+        codes(&ledger.claim(&c, std::slice::from_ref(by), ISSUED_MS + 1, EXPIRES_MS).unwrap())
+    };
+    assert_eq!(see(&*ledger, &owner, ISSUED_MS), []);
+    assert_eq!(claim(&stranger), [UuidUnderTwoIdentities]);
+    assert_eq!(claim(&nameless), [UuidInTwoSessions]);
+    assert_eq!(claim(&owner), []);
+    // Twice at once is once too often for the holder, too.
+    assert_eq!(claim(&owner), [UuidInTwoSessions]);
 }
 
 fn two_live_sessions_with_one_device_are_a_finding(place: &Place) {

@@ -111,13 +111,8 @@ impl Earlier<'_> {
             let text = format!("{uuid} is on host {host:?} and was on {} {seen}", shown(&other));
             add(HistoryCode::UuidChangedHost, text);
         }
-        let values = [uuid.into(), (*self.c).into(), ms(now_unix_ms)];
-        let claims = self.sql.query(
-            "SELECT c FROM claims WHERE uuid = $1 AND c <> $2 AND until > $3 ORDER BY c LIMIT 1",
-            &values,
-        )?;
-        if let Some(row) = claims.first() {
-            let text = format!("{uuid} is claimed by the live session of {}, too", row.digest(0)?);
+        if let Some(other) = self.other_session(now_unix_ms)? {
+            let text = format!("{uuid} is claimed by the live session of {other}, too");
             add(HistoryCode::UuidInTwoSessions, text);
         }
         if let Some(serial) = self.device.serial.as_deref().map(bounded)
@@ -128,6 +123,34 @@ impl Earlier<'_> {
             add(HistoryCode::UuidChangedSerial, text);
         }
         Ok(found)
+    }
+
+    /// Another live session that claims the device. A miner that was verified under
+    /// its name is not hindered by those that never were: else a stranger could claim
+    /// the name, say nothing more, and have its holder rejected.
+    fn other_session(&mut self, now_unix_ms: u64) -> Result<Option<Digest>, DbError> {
+        const CLAIMS: &str = "SELECT c FROM claims WHERE uuid = $1 AND c <> $2 AND until > $3";
+        const VERIFIED: &str = "SELECT miner FROM sightings WHERE uuid = $1 AND c <> $2 \
+             AND EXISTS (SELECT 1 FROM challenges \
+             WHERE challenges.c = sightings.c AND challenges.outcome = 'verified')";
+        let (uuid, c): (Value, Value) = (self.device.uuid.into(), (*self.c).into());
+        let holds = match self.device.miner {
+            Some(miner) => {
+                let query = format!("{VERIFIED} AND miner = $3 LIMIT 1");
+                !self.sql.query(&query, &[uuid.clone(), c.clone(), miner.into()])?.is_empty()
+            }
+            None => false,
+        };
+        let among = match holds {
+            true => format!(
+                " AND EXISTS (SELECT 1 FROM sightings AS named WHERE named.uuid = claims.uuid \
+                 AND named.c = claims.c AND named.miner IN ({VERIFIED}))"
+            ),
+            false => String::new(),
+        };
+        let query = format!("{CLAIMS}{among} ORDER BY c LIMIT 1");
+        let claims = self.sql.query(&query, &[uuid, c, ms(now_unix_ms)])?;
+        claims.first().map(|row| row.digest(0)).transpose()
     }
 
     /// The newest sighting since `since_ms` whose `column` is there and is not
