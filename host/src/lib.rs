@@ -10,7 +10,7 @@
 //!
 //! Guarantees: each stage takes the previous stage's type and returns the next,
 //! and only verification makes a [`protocol::verified::Verified`]. Dependencies
-//! point one way: `bin → session → executor → protocol`.
+//! point one way: `bin → live → session → executor → protocol`.
 //! Deliberately lacks: tolerance. A result is right to the last bit or it is
 //! rejected.
 //!

@@ -2,7 +2,8 @@
 //! nothing half-written.
 
 use crate::{
-    COULD_NOT_RUN, Example, OK, REJECTED, attest, names_in, run, run_with_input, wait_or_kill,
+    COULD_NOT_RUN, Example, Finished, OK, REJECTED, attest, names_in, run, run_with_input,
+    wait_or_kill,
 };
 use base64::Engine as _;
 use serde_json::{Value, json};
@@ -81,6 +82,19 @@ fn a_token_file_that_is_no_token() {
     }
     run(["run", "--challenge", "@/no/such/file"]).expect(COULD_NOT_RUN).says("/no/such/file");
     run(["run", "--challenge", "@/"]).expect(COULD_NOT_RUN).says("cannot read");
+}
+
+#[test]
+fn a_token_file_without_its_at_sign() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("token"), "AAAA").unwrap();
+    for path in ["token", "./token", "no-such-token.txt"] {
+        let run = attest().args(["run", "--challenge", path]).current_dir(folder.path()).output();
+        Finished::of(run.expect("attest starts"))
+            .expect(COULD_NOT_RUN)
+            .says("put @ before its path")
+            .printed_nothing();
+    }
 }
 
 /// A valid challenge that no host can keep is refused by arithmetic, at once.

@@ -61,7 +61,8 @@ fn asking_for_a_gpu_where_there_is_none_is_a_clear_error() {
     let token = run(["challenge", "--dim", "128"]).expect(OK).stdout;
     for args in [&["--executor", "gpu"][..], &["--devices", "0"]] {
         let all = ["run", "--challenge", token.trim_end()];
-        run(all.iter().chain(args)).expect(COULD_NOT_RUN).says("GPU").printed_nothing();
+        let refused = run(all.iter().chain(args)).expect(COULD_NOT_RUN).says("GPU");
+        refused.says("--executor cpu").printed_nothing();
     }
 }
 

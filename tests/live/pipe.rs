@@ -116,7 +116,9 @@ fn without_a_command_the_program_that_the_environment_names_answers() {
     assert_eq!(named.status.code(), Some(1));
     assert!(text(&named.stdout).starts_with("REJECTED: closed-early (session)\n"));
     let absent = place.attest().args(small).env("GPU_ATTESTOR_PATH", "/no/such/file").output();
-    assert_eq!(absent.unwrap().status.code(), Some(2));
+    let absent = absent.unwrap();
+    assert_eq!(absent.status.code(), Some(2));
+    assert!(text(&absent.stderr).contains("GPU_ATTESTOR_PATH"), "{}", text(&absent.stderr));
 }
 
 #[test]

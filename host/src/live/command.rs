@@ -24,7 +24,9 @@ const LOOK: Duration = Duration::from_millis(5);
 
 /// The command was not started.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot start {program:?}: {cause}\nCheck the command after --.")]
+#[error(
+    "cannot start {program:?}: {cause}\nCheck the command after --, or the program that GPU_ATTESTOR_PATH names."
+)]
 pub struct StartError {
     /// What was to be started.
     pub program: String,

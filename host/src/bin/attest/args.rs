@@ -41,8 +41,9 @@ use clap::{Parser, Subcommand, ValueEnum, ValueHint};
 const EXIT_CODES: &str = "\
 Exit codes:
   0  verified, healthy or done
-  1  rejected (verify) or not healthy (selftest)
-  2  could not run: bad usage, unreadable input, no device
+  1  rejected (verify, validate, respond, export --check) or not healthy (selftest)
+  2  could not run: bad usage, unreadable input, no device, a challenge that expired
+     before it was executed
   130, 143  stopped by SIGINT, SIGTERM
 
 Logging: RUST_LOG=attest=debug shows on standard error what is done.";
@@ -94,7 +95,7 @@ pub enum Color {
 /// The commands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// List the CUDA devices of this machine
+    /// Describe this machine's GPUs, how they are joined, and what does not fit
     Detect(Detect),
     /// Issue a challenge and print its token
     Challenge(Box<Challenge>),

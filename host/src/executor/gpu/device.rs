@@ -46,7 +46,7 @@ pub struct GpuDevice {
 pub enum NoGpu {
     /// The driver library could not be loaded.
     #[error(
-        "no GPU is used: {reason}\ninstall the NVIDIA driver (in a container: give it the GPU), or use the CPU executor"
+        "no GPU is used: {reason}\ninstall the NVIDIA driver (in a container: give it the GPU), or use the CPU executor (--executor cpu)"
     )]
     NoDriver {
         /// The dynamic loader's words.
@@ -60,7 +60,7 @@ pub enum NoGpu {
     },
     /// The driver works and sees no device.
     #[error(
-        "no GPU is used: the CUDA driver lists no device\ncheck CUDA_VISIBLE_DEVICES and nvidia-smi, or use the CPU executor"
+        "no GPU is used: the CUDA driver lists no device\ncheck CUDA_VISIBLE_DEVICES and nvidia-smi, or use the CPU executor (--executor cpu)"
     )]
     NoDevice,
 }

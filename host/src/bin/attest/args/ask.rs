@@ -39,7 +39,8 @@ pub struct Ask {
     /// Bytes of device memory that every lane must report
     #[arg(long, value_name = "BYTES")]
     pub min_memory: Option<u64>,
-    /// Longest time from sending the challenge to holding the result, as 500ms, 45s
+    /// Longest time from sending the challenge to holding the commitment (outside a
+    /// live session: the result), as 500ms, 45s
     #[arg(long, value_name = "DURATION", value_parser = parse::parse_duration_ms)]
     pub max_duration: Option<u64>,
     /// Share of each lane's SMs that must have done work, 0 to 1
