@@ -8,6 +8,7 @@ use super::{identity, miner, small};
 use attest::executor::Executor;
 use attest::executor::cpu::{CpuExecutor, CpuOptions};
 use attest::ledger::{Ledger as _, Settlement, Sighting};
+use attest::live::clock::unix_ms;
 use attest::live::drive::Validator;
 use attest::live::validator::Ended;
 use attest::policy::{Policy, Weight};
@@ -15,7 +16,6 @@ use attest::protocol::digest::{Digest, Uuid};
 use attest::protocol::verdict::Outcome;
 use attest::session::issue::issue;
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 /// The device of all these sessions.
 const UUID: Uuid = Uuid([0xdd; 16]);
@@ -75,7 +75,7 @@ async fn a_device_that_another_host_has_in_a_session_is_found() {
         miner: Some(identity(2).public()),
         host: Some("another host".to_owned()),
     };
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis() as u64;
+    let now = unix_ms();
     let claimed = || {
         let challenge = issue(&small()).unwrap();
         let c = challenge.digest();

@@ -7,7 +7,7 @@
 //! Deliberately lacks: making connections; [`super::command`] and [`super::tcp`]
 //! do.
 
-use super::clock::Clock;
+use super::clock::{Clock, unix_ms};
 use super::fault::OwnFault;
 use super::limits::{Patience, ROUND_TRIP_CREDIT_MAX};
 use super::link::{Heard, Link};
@@ -334,8 +334,4 @@ fn sized(
             error => NotIssued::Own(OwnFault(error.to_string())),
         }
     })
-}
-
-fn unix_ms() -> u64 {
-    jiff::Timestamp::now().as_millisecond().try_into().unwrap_or(0)
 }

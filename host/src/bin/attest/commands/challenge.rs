@@ -1,11 +1,11 @@
 //! `attest challenge`: issues a challenge and prints its token.
 
-use super::ledger::now_unix_ms;
 use super::policy;
 use crate::args;
 use crate::outcome::{Done, Result, print};
 use anyhow::anyhow;
 use attest::files::{self, Source};
+use attest::live::clock::unix_ms;
 use attest::protocol::json::read_value;
 use attest::session::issue::{self, Request};
 use std::fmt::Display;
@@ -32,7 +32,7 @@ pub fn run(args: args::Challenge, ledger: Option<&str>) -> Result {
     let challenge = issue::issue(&request)?;
     // On record before anybody can answer it.
     if let Some(ledger) = ledger {
-        ledger.issue(&challenge, challenge.token(), now_unix_ms())?;
+        ledger.issue(&challenge, challenge.token(), unix_ms())?;
     }
     match out {
         Some(path) => files::write_atomically(&path, challenge.token())?,
