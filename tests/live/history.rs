@@ -7,7 +7,7 @@ use super::recording::Recording;
 use super::{identity, miner, small};
 use attest::executor::Executor;
 use attest::executor::cpu::{CpuExecutor, CpuOptions};
-use attest::ledger::{Ledger as _, Settlement, Sighting};
+use attest::ledger::{Ledger as _, SettledAs, Settlement, Sighting};
 use attest::live::clock::unix_ms;
 use attest::live::drive::Validator;
 use attest::live::validator::Ended;
@@ -86,7 +86,7 @@ async fn a_device_that_another_host_has_in_a_session_is_found() {
     };
     // One session there was verified, another one is under way.
     let settlement = Settlement {
-        outcome: "verified".to_owned(),
+        outcome: SettledAs::Verified,
         code: None,
         verdict_json: "{}".to_owned(),
         miner: elsewhere.miner,

@@ -7,7 +7,8 @@
 
 use super::error::LedgerError;
 use super::record::{
-    Acceptance, Entry, Filter, HistoryFinding, NO_COMMITMENT, Pruning, Seen, Settlement, Sighting,
+    Acceptance, Entry, Filter, HistoryFinding, NO_COMMITMENT, Pruning, Seen, SettledAs, Settlement,
+    Sighting,
 };
 use super::sql::{Access, Backend, DbError, Fault, Sql, Value, ms};
 use super::{Ledger, Options, history, query};
@@ -140,7 +141,7 @@ fn set_settled(sql: &mut dyn Sql, c: &Digest, settlement: &Settlement) -> Result
          miner = COALESCE($6, miner) WHERE c = $1",
         &[
             (*c).into(),
-            settlement.outcome.as_str().into(),
+            settlement.outcome.name().into(),
             settlement.code.as_deref().into(),
             settlement.verdict_json.as_str().into(),
             ms(settlement.settled_unix_ms),
@@ -319,23 +320,18 @@ impl<B: Backend> Ledger for Records<B> {
 
     fn settle(&self, c: &Digest, settlement: &Settlement) -> Result<(), LedgerError> {
         const WHAT: &str = "record a verdict";
-        let outcome = settlement.outcome.as_str();
-        if !matches!(outcome, "verified" | "rejected") {
-            let cause = format!("{outcome:?} is neither verified nor rejected");
-            return Err(LedgerError::Invalid { what: WHAT, cause });
-        }
         self.write(WHAT, |sql| {
             const STEP: &str = "be settled";
             let (spent_on, progress) = progress_of(locked(sql, c)?, c, STEP)?;
             if let Some(before) = progress.settled {
-                let same = before.outcome == settlement.outcome
+                let same = before.outcome == settlement.outcome.name()
                     && before.code == settlement.code
                     && before.verdict_json == settlement.verdict_json;
                 let cause = format!("it is settled as {}", before.outcome);
                 return if same { Ok(()) } else { Err(out_of_order(c, STEP, cause)) };
             }
             if spent_on.is_none() {
-                if outcome == "verified" {
+                if settlement.outcome == SettledAs::Verified {
                     return Err(out_of_order(c, STEP, "no commitment was accepted"));
                 }
                 set_spent(sql, c, &NO_COMMITMENT)?;
@@ -355,8 +351,8 @@ impl<B: Backend> Ledger for Records<B> {
         const WHAT: &str = "spend a nonce with its verdict";
         check_commitment(WHAT, commitment)?;
         check_devices(WHAT, devices)?;
-        if settlement.outcome != "verified" {
-            let cause = format!("outcome {:?} spends no nonce", settlement.outcome);
+        if settlement.outcome != SettledAs::Verified {
+            let cause = format!("outcome {:?} spends no nonce", settlement.outcome.name());
             return Err(LedgerError::Invalid { what: WHAT, cause });
         }
         self.write(WHAT, |sql| {

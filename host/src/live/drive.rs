@@ -18,7 +18,7 @@ use super::validator::{
 };
 use crate::executor::cpu::CpuVerifier;
 use crate::identity::SigningIdentity;
-use crate::ledger::{Acceptance, Ledger, Settlement, Sighting};
+use crate::ledger::{Acceptance, Ledger, SettledAs, Settlement, Sighting};
 use crate::policy::{Facts, Policy, SizeError, Target};
 use crate::protocol::bound::OmittedShare;
 use crate::protocol::challenge::{Challenge, ChallengeError};
@@ -270,13 +270,13 @@ impl Validator {
     pub fn settle(&self, settle: &Settle) -> Result<(), OwnFault> {
         let Settle { challenge, miner_id, verdict } = settle;
         let outcome = match verdict.outcome {
-            Outcome::Verified => "verified",
-            Outcome::Rejected => "rejected",
+            Outcome::Verified => SettledAs::Verified,
+            Outcome::Rejected => SettledAs::Rejected,
             // The session settles nothing that was not decided.
             Outcome::CouldNotRun => return Ok(()),
         };
         let settlement = Settlement {
-            outcome: outcome.to_owned(),
+            outcome,
             code: verdict.code.map(str::to_owned),
             verdict_json: serde_json::to_string(verdict).expect("a verdict has string keys"),
             miner: *miner_id,

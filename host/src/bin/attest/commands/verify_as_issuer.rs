@@ -6,7 +6,7 @@
 //! first, for a policy to judge; without a policy it is told in notes.
 
 use crate::outcome::{Result, note};
-use attest::ledger::{Acceptance, HistoryFinding, Ledger, Settlement, Sighting};
+use attest::ledger::{Acceptance, HistoryFinding, Ledger, SettledAs, Settlement, Sighting};
 use attest::live::clock::unix_ms;
 use attest::protocol::challenge::Challenge;
 use attest::protocol::circumstances::Issuer;
@@ -58,7 +58,7 @@ pub fn verify(
         None => now_unix_ms,
     };
     let settlement = Settlement {
-        outcome: "verified".to_owned(),
+        outcome: SettledAs::Verified,
         code: None,
         verdict_json: serde_json::to_string(&verdict)?,
         miner: challenge.spec().miner_id,
