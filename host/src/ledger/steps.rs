@@ -10,7 +10,7 @@ use super::record::{
     Acceptance, Entry, Filter, HistoryFinding, NO_COMMITMENT, Pruning, Seen, SettledAs, Settlement,
     Sighting,
 };
-use super::sql::{Access, Backend, DbError, Fault, Sql, Value, ms};
+use super::sql::{Access, Backend, DbError, Fault, Sql, ms};
 use super::{Ledger, Options, history, query};
 use crate::protocol::challenge::{Challenge, LANES_MAX};
 use crate::protocol::circumstances::{IssuerRecord, SessionRecord};
@@ -293,8 +293,8 @@ impl<B: Backend> Ledger for Records<B> {
             if progress.settled.is_some() {
                 return Err(out_of_order(c, STEP, "it is settled"));
             }
-            let window_ms = self.options.host_window.as_millis();
-            let found = history::see(sql, c, devices, now_unix_ms, window_ms)?;
+            let window = self.options.host_window;
+            let found = history::see(sql, c, devices, now_unix_ms, window)?;
             for device in devices {
                 sql.execute(
                     "INSERT INTO claims (uuid, c, until) VALUES ($1, $2, $3) \
@@ -314,8 +314,8 @@ impl<B: Backend> Ledger for Records<B> {
     ) -> Result<Vec<HistoryFinding>, LedgerError> {
         const WHAT: &str = "look up devices";
         check_devices(WHAT, devices)?;
-        let window_ms = self.options.host_window.as_millis();
-        self.read(WHAT, |sql| Ok(history::look(sql, c, devices, now_unix_ms, window_ms)?))
+        let window = self.options.host_window;
+        self.read(WHAT, |sql| Ok(history::look(sql, c, devices, now_unix_ms, window)?))
     }
 
     fn settle(&self, c: &Digest, settlement: &Settlement) -> Result<(), LedgerError> {
@@ -361,8 +361,8 @@ impl<B: Backend> Ledger for Records<B> {
                 return Ok((acceptance, Vec::new()));
             }
             set_arrived(sql, c, arrived_unix_ms)?;
-            let window_ms = self.options.host_window.as_millis();
-            let found = history::see(sql, c, devices, arrived_unix_ms, window_ms)?;
+            let window = self.options.host_window;
+            let found = history::see(sql, c, devices, arrived_unix_ms, window)?;
             set_settled(sql, c, settlement)?;
             Ok((acceptance, found))
         })
@@ -397,6 +397,3 @@ impl<B: Backend> Ledger for Records<B> {
         }
     }
 }
-
-/// A value list's type, for bounds that several statements share.
-pub(super) type Bounds = [Value; 2];
