@@ -5,7 +5,7 @@ use crate::executor::{SmActivity, SmTiles};
 use gpu_kernels::abi::SmCounter;
 
 /// u32 words of one [`SmCounter`].
-pub(super) const COUNTER_WORDS: usize = size_of::<SmCounter>() / 4;
+const COUNTER_WORDS: usize = size_of::<SmCounter>() / 4;
 
 /// A cleared counter as words.
 pub(super) fn cleared() -> [u32; COUNTER_WORDS] {

@@ -219,12 +219,12 @@ impl LaunchPlan {
     }
 
     /// Kernels launched per iteration.
-    pub fn kernels_per_iteration(&self) -> u32 {
+    fn kernels_per_iteration(&self) -> u32 {
         2 * self.shape.products.div_ceil(self.chunk_products) + self.merkle.len() as u32 + 1
     }
 
     /// Page-locked host memory, bytes.
-    pub fn host_bytes(&self) -> u64 {
+    fn host_bytes(&self) -> u64 {
         u64::from(self.readbacks) * (self.bytes.tile_roots + self.bytes.roots)
     }
 }
