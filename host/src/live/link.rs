@@ -74,13 +74,9 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Link<R, W> {
                     };
                 }
                 wrote = write_some(writer, &out[*sent..]), if !*is_flushed => match wrote {
-                    Ok(0) if *sent == out.len() => {
-                        out.clear();
-                        *sent = 0;
-                        *is_flushed = true;
-                    }
                     Ok(length) if length > 0 => *sent += length,
-                    // Nobody reads any more; what they still say may be read.
+                    // All of it is out; or nobody reads any more, and what they
+                    // still say may be read.
                     _ => {
                         out.clear();
                         *sent = 0;
