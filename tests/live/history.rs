@@ -1,10 +1,10 @@
 //! What the ledger has on record of a device, in live sessions with a policy.
 
-use super::common::cpu_evidence;
+use super::common::{cpu_evidence, cpu_miner};
 use super::in_process::session;
 use super::peer::{Answer, session_with, tiny};
 use super::recording::Recording;
-use super::{identity, miner, small};
+use super::{identity, small};
 use attest::executor::Executor;
 use attest::executor::cpu::{CpuExecutor, CpuOptions};
 use attest::ledger::{Ledger as _, SettledAs, Settlement, Sighting};
@@ -22,7 +22,7 @@ const UUID: Uuid = Uuid([0xdd; 16]);
 
 /// A session with the miner of key `seed`, under a policy with these `findings`.
 async fn judged(ledger: &Arc<Recording>, seed: u8, findings: &str) -> Ended {
-    let mut miner = miner(Some(identity(seed)));
+    let mut miner = cpu_miner(Some(identity(seed)));
     miner.executors = Arc::new(|_| {
         let cpu = CpuExecutor::new(CpuOptions { uuid: Some(UUID) });
         Ok(vec![Box::new(cpu) as Box<dyn Executor>].into())
