@@ -2,6 +2,7 @@
 //! it is asked for or there is no GPU at all.
 
 use super::devices::{DeviceError, DeviceRules};
+use crate::error_text::what_happened;
 use crate::executor::cpu::{CpuExecutor, CpuOptions};
 use crate::executor::gpu::{self, GpuDevice, GpuExecutor, GpuOptions, NoGpu};
 use crate::executor::{ExecError, Executor};
@@ -168,9 +169,7 @@ pub fn choose_from(
             Err(error) if asked => return Err(error.into()),
             Err(error) => {
                 tracing::warn!("left out: {error}");
-                let text = error.to_string();
-                let reason = text.lines().next().unwrap_or_default();
-                left_out.push(json!({"index": index, "reason": reason}));
+                left_out.push(json!({"index": index, "reason": what_happened(&error)}));
                 failed = Some(error);
             }
         }
@@ -198,7 +197,7 @@ fn with_cpu(
     let cpu = CpuExecutor::new(cpu);
     let why = match &no_gpu {
         None => "asked for".to_owned(),
-        Some(no_gpu) => no_gpu.to_string().lines().next().unwrap_or_default().to_owned(),
+        Some(no_gpu) => what_happened(no_gpu),
     };
     let notes = Map::from_iter([("executor_chosen".to_owned(), json!(why))]);
     Ok(Chosen { executors: vec![Box::new(cpu)], no_gpu, notes })
