@@ -14,23 +14,23 @@ pub struct Now {
 
 /// The clock of one session.
 #[derive(Clone, Copy, Debug)]
-pub struct Clock {
+pub(super) struct Clock {
     started: Instant,
 }
 
 impl Clock {
     /// Starts with a session.
-    pub fn start() -> Self {
+    pub(super) fn start() -> Self {
         Self { started: Instant::now() }
     }
 
     /// Both times, now.
-    pub fn now(&self) -> Now {
+    pub(super) fn now(&self) -> Now {
         Now { since_start: self.started.elapsed(), unix_ms: unix_ms() }
     }
 
     /// A time of this session as the system's monotonic clock has it.
-    pub fn instant(&self, since_start: Duration) -> Instant {
+    pub(super) fn instant(&self, since_start: Duration) -> Instant {
         self.started + since_start
     }
 }

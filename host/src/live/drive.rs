@@ -7,7 +7,7 @@
 //! Deliberately lacks: making connections; [`super::command`] and [`super::tcp`]
 //! do.
 
-use super::clock::{Clock, unix_ms};
+use super::clock::unix_ms;
 use super::fault::OwnFault;
 use super::limits::{Patience, ROUND_TRIP_CREDIT_MAX};
 use super::link::{Heard, Link};
@@ -100,12 +100,11 @@ impl Validator {
         miner_id: Option<Digest>,
         watch: &(dyn Fn(Stage<'_>) + Send + Sync),
     ) -> Ended {
-        let clock = Clock::start();
         let miner_id = miner_id.or(self.request.miner_id);
         let mut session = ValidatorSession::new(self.patience, miner_id);
         let mut link = Link::new(reader, writer);
         let mut work: Option<JoinHandle<Done>> = None;
-        let mut actions = session.handle(clock.now(), Event::Start);
+        let mut actions = session.handle(link.now(), Event::Start);
         loop {
             for action in actions {
                 match action {
@@ -117,9 +116,7 @@ impl Validator {
                     action => work = Some(self.begin(action, watch)),
                 }
             }
-            let deadline = session.deadline().map(|at| clock.instant(at));
-            let heard = link.next(deadline, &mut work).await;
-            let now = clock.now();
+            let (now, heard) = link.next(session.deadline(), &mut work).await;
             actions = match heard {
                 Heard::Bytes(length) => session.handle(now, Event::Bytes(link.piece(length))),
                 Heard::Closed => session.handle(now, Event::Closed),
