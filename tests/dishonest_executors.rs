@@ -60,9 +60,7 @@ impl Executor for Miner {
         for iteration in (segment.first_iteration..).take(segment.iterations as usize) {
             let tile_roots: Vec<Digest> = (0..self.shape.tiles())
                 .map(|tile| {
-                    let LeafPlace { product, tile_row, tile_column, .. } =
-                        LeafPlace::of(self.shape, 256 * tile);
-                    let tile = TileRequest { state, product, tile_row, tile_column };
+                    let tile = TileRequest::of(state, LeafPlace::of(self.shape, 256 * tile));
                     let leaves = (self.method)(iteration, tile, &mut self.inner);
                     let root = merkle::root(&leaves).unwrap();
                     self.kept.insert(tile, leaves);
@@ -73,8 +71,7 @@ impl Executor for Miner {
             if sink(IterationOutput { iteration, root, tile_roots: &tile_roots }).is_break() {
                 return Err(ExecError::Stopped);
             }
-            let sync = segment.solo_sync.filter(|solo| iteration.is_multiple_of(solo.interval));
-            let sync = sync.map(|solo| chain::sync_digest(&solo.challenge, iteration, &[root]));
+            let sync = segment.solo_sync.and_then(|solo| solo.digest(iteration, &root));
             state = chain::step(&state, iteration, &root, sync.as_ref());
         }
         Ok(())

@@ -49,6 +49,7 @@
 #![deny(unsafe_code)]
 
 pub mod bench;
+pub mod error_text;
 pub mod evidence;
 pub mod executor;
 pub mod export;

@@ -4,7 +4,7 @@
 use super::common::evidence_of_models;
 use super::turned::{Records, Turned};
 use super::{Say, UUIDS, alone, challenge, ended_with, key, public, within};
-use attest::ledger::{LedgerError, Settlement};
+use attest::ledger::{LedgerError, SettledAs, Settlement};
 use attest::protocol::challenge::Challenge;
 use attest::protocol::circumstances::Circumstances;
 use attest::protocol::digest::Digest;
@@ -20,7 +20,7 @@ fn by_issuer(records: &Records, challenge: &Challenge, result: &ResultDoc) -> &'
 /// Records a result outside a session as verified.
 fn settle(records: &Records, challenge: &Challenge, result: &ResultDoc) {
     let settlement = Settlement {
-        outcome: "verified".to_owned(),
+        outcome: SettledAs::Verified,
         code: None,
         verdict_json: "{}".to_owned(),
         miner: None,

@@ -4,7 +4,7 @@ use crate::{COULD_NOT_RUN, Finished, OK, REJECTED, attest, names_in, run};
 use attest::executor::Executor;
 use attest::executor::cpu::{CpuExecutor, CpuOptions};
 use attest::identity::SigningIdentity;
-use attest::ledger::{self, Location, Settlement};
+use attest::ledger::{self, Location, SettledAs, Settlement};
 use attest::protocol::challenge::Challenge;
 use attest::protocol::digest::{Digest, Uuid};
 use attest::session::mine::{MineOptions, commit, mine};
@@ -110,7 +110,7 @@ fn a_rejected_result_spends_nothing() {
 #[test]
 fn a_rejected_session_stays_rejected() {
     let coin = Digest([9; 32]);
-    for (outcome, code) in [("verified", None), ("rejected", Some("late"))] {
+    for (outcome, code) in [(SettledAs::Verified, None), (SettledAs::Rejected, Some("late"))] {
         let recorded = Recorded::new();
         let challenge = Challenge::from_token(&recorded.token).unwrap();
         let lane: Box<dyn Executor> = Box::new(CpuExecutor::new(CpuOptions::default()));
@@ -122,7 +122,7 @@ fn a_rejected_session_stays_rejected() {
         ledger.accept(&c, &commitment, 1).unwrap();
         ledger.record_coin(&c, &coin).unwrap();
         let settlement = Settlement {
-            outcome: outcome.to_owned(),
+            outcome,
             code: code.map(str::to_owned),
             verdict_json: "{}".to_owned(),
             miner: None,

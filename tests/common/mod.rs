@@ -1,6 +1,13 @@
-//! What several tests share: the vectors' runs, and an oracle that remembers.
+//! What several tests share: the vectors' runs, an honest miner, and an oracle that
+//! remembers.
 #![allow(dead_code, reason = "each test uses its part")]
 
+use attest::executor::Executor;
+use attest::executor::cpu::{CpuExecutor, CpuOptions};
+use attest::identity::SigningIdentity;
+use attest::live::limits::Patience;
+use attest::live::message::{Device, DeviceKind};
+use attest::live::respond::Miner;
 use attest::protocol::challenge::{Challenge, ChallengeSpec};
 use attest::protocol::digest::{Digest, Uuid};
 use attest::protocol::evidence::Evidence;
@@ -9,7 +16,8 @@ use attest::protocol::verify::{LeafRequest, Recompute, RecomputeError};
 use attest::reference::Oracle;
 use serde_json::{Value, json};
 use std::collections::HashMap;
-use std::sync::Mutex;
+use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Mutex};
 
 /// Where the vector files are.
 pub const VECTORS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/vectors");
@@ -107,6 +115,26 @@ pub fn evidence_of_models(uuids: &[Uuid], models: &[&str]) -> Evidence {
     };
     let lanes: Vec<Value> = uuids.iter().zip(models).map(lane).collect();
     Evidence::from_value(json!({"schema": 1, "executor": "cpu", "lanes": lanes})).unwrap()
+}
+
+/// An honest miner on the CPU.
+pub fn cpu_miner(signs_with: Option<SigningIdentity>) -> Miner {
+    Miner {
+        executors: Arc::new(|_| {
+            let cpu: Box<dyn Executor> = Box::new(CpuExecutor::new(CpuOptions::default()));
+            Ok(vec![cpu].into())
+        }),
+        identity: signs_with.map(Arc::new),
+        devices: vec![Device {
+            kind: DeviceKind::Cpu,
+            model: "a CPU".to_owned(),
+            uuid: None,
+            memory_bytes: 0,
+        }],
+        patience: Patience::default(),
+        stop: Arc::new(AtomicBool::new(false)),
+        progress: Arc::new(|_, _| ()),
+    }
 }
 
 /// The oracle, computing each leaf once: for verifying one run many times.

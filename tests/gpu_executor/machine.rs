@@ -6,7 +6,7 @@ use attest::evidence::{
     Code, CudaView, MachineOptions, MeasureBandwidth, NvmlView, Observed, Observing,
 };
 use attest::executor::gpu::bandwidth::{Figure, Rate, Way, measure};
-use attest::executor::gpu::bench::{BenchOptions, bench};
+use attest::executor::gpu::bench::{Subject, Turns};
 use attest::executor::gpu::telemetry::LaneTelemetry;
 use attest::executor::gpu::{ExactnessCheck, GpuExecutor, GpuOptions};
 use attest::executor::{Executor, LaneFacts};
@@ -165,10 +165,13 @@ fn sampling_takes_a_hundredth_of_a_core_at_most() {
 fn a_bench_measures_every_side() {
     let _turn = turn();
     for device in gpus() {
+        let turns = Turns { count: 3, length: Duration::from_millis(40) };
         for products in [1, 6] {
-            let mut options = BenchOptions::new(device.index, Shape { dim: 256, products });
-            options.turn = Duration::from_millis(40);
-            let report = bench(&options).unwrap_or_else(|error| panic!("{error}"));
+            let report = Subject::open(device.index, None)
+                .and_then(|mut subject| {
+                    subject.sustained(Shape { dim: 256, products }, turns, None)
+                })
+                .unwrap_or_else(|error| panic!("{error}"));
             say(&report.to_string());
             let phases = report.phases;
             let times = [phases.fill_ms, phases.product_ms, phases.bare_product_ms];

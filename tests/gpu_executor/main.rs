@@ -216,12 +216,7 @@ fn openings_agree_with_the_run_and_the_cpu() {
             let side = segment.shape.tiles_per_side();
             let all: Vec<TileRequest> = (0..segment.shape.tiles())
                 .map(|tile| LeafPlace::of(segment.shape, tile * 256))
-                .map(|place| TileRequest {
-                    state: segment.start,
-                    product: place.product,
-                    tile_row: place.tile_row,
-                    tile_column: place.tile_column,
-                })
+                .map(|place| TileRequest::of(segment.start, place))
                 .rev() // another order than the run's
                 .collect();
             let mut cpu = CpuExecutor::new(CpuOptions::default());

@@ -3,6 +3,7 @@
 use crate::{Desk, OK};
 use attest::executor::cpu::CpuVerifier;
 use attest::identity::SigningIdentity;
+use attest::live::clock::unix_ms;
 use attest::protocol::challenge::Challenge;
 use attest::protocol::circumstances::{Circumstances, Issuer, IssuerRecord, SessionRecord};
 use attest::protocol::digest::Digest;
@@ -95,7 +96,7 @@ fn a_zero_coin_opens_nothing() {
 fn a_receipt_shows_that_the_session_was_live() {
     let sides = Sides::new();
     let result = sides.commit().open(Some(COIN)).unwrap();
-    let now_ms = jiff::Timestamp::now().as_millisecond() as u64;
+    let now_ms = unix_ms();
     let signed = sides.validator.sign_receipt(&sides.challenge, &result.commitment, COIN, now_ms);
     let receipt = signed.unwrap();
     let standing = |receipt: &Receipt| {

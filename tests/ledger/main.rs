@@ -11,7 +11,7 @@ mod prune;
 mod server;
 mod steps;
 
-use attest::ledger::{Acceptance, Filter, Ledger, Settlement, Sighting};
+use attest::ledger::{Acceptance, Filter, Ledger, SettledAs, Settlement, Sighting};
 use attest::protocol::challenge::Challenge;
 use attest::protocol::digest::{Digest, Uuid};
 use attest::session::issue::{Request, issue};
@@ -46,7 +46,7 @@ fn digest(byte: u8) -> Digest {
 
 fn verified() -> Settlement {
     Settlement {
-        outcome: "verified".to_owned(),
+        outcome: SettledAs::Verified,
         code: None,
         verdict_json: r#"{"outcome":"verified"}"#.to_owned(),
         miner: None,
@@ -55,7 +55,7 @@ fn verified() -> Settlement {
 }
 
 fn rejected(code: &str) -> Settlement {
-    Settlement { outcome: "rejected".to_owned(), code: Some(code.to_owned()), ..verified() }
+    Settlement { outcome: SettledAs::Rejected, code: Some(code.to_owned()), ..verified() }
 }
 
 /// A device of which only the UUID is known.

@@ -20,7 +20,6 @@ on_both![
     the_first_settlement_stays,
     a_rejection_without_a_commitment_ends_the_challenge,
     a_rejected_session_is_over,
-    a_verdict_that_could_not_be_reached_settles_nothing,
     lists_are_filtered_ordered_and_paged,
 ];
 
@@ -181,16 +180,6 @@ fn a_rejected_session_is_over(place: &Place) {
         let record = ledger.record(&c).unwrap().unwrap();
         assert_eq!((record.nonce_spent_on, record.session.is_none()), (Some(digest(1)), is_over));
     }
-}
-
-fn a_verdict_that_could_not_be_reached_settles_nothing(place: &Place) {
-    let ledger = place.open();
-    let c = issued(&*ledger);
-    accept(&*ledger, &c, digest(1));
-    let settlement = Settlement { outcome: "could-not-run".to_owned(), ..verified() };
-    let answer = ledger.settle(&c, &settlement);
-    assert!(matches!(answer, Err(LedgerError::Invalid { .. })), "{answer:?}");
-    ledger.settle(&c, &verified()).unwrap();
 }
 
 fn lists_are_filtered_ordered_and_paged(place: &Place) {

@@ -1,13 +1,14 @@
 //! What the ledger has on record of a device, in live sessions with a policy.
 
-use super::common::cpu_evidence;
+use super::common::{cpu_evidence, cpu_miner};
 use super::in_process::session;
 use super::peer::{Answer, session_with, tiny};
 use super::recording::Recording;
-use super::{identity, miner, small};
+use super::{identity, small};
 use attest::executor::Executor;
 use attest::executor::cpu::{CpuExecutor, CpuOptions};
-use attest::ledger::{Ledger as _, Settlement, Sighting};
+use attest::ledger::{Ledger as _, SettledAs, Settlement, Sighting};
+use attest::live::clock::unix_ms;
 use attest::live::drive::Validator;
 use attest::live::validator::Ended;
 use attest::policy::{Policy, Weight};
@@ -15,14 +16,13 @@ use attest::protocol::digest::{Digest, Uuid};
 use attest::protocol::verdict::Outcome;
 use attest::session::issue::issue;
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 /// The device of all these sessions.
 const UUID: Uuid = Uuid([0xdd; 16]);
 
 /// A session with the miner of key `seed`, under a policy with these `findings`.
 async fn judged(ledger: &Arc<Recording>, seed: u8, findings: &str) -> Ended {
-    let mut miner = miner(Some(identity(seed)));
+    let mut miner = cpu_miner(Some(identity(seed)));
     miner.executors = Arc::new(|_| {
         let cpu = CpuExecutor::new(CpuOptions { uuid: Some(UUID) });
         Ok(vec![Box::new(cpu) as Box<dyn Executor>].into())
@@ -75,7 +75,7 @@ async fn a_device_that_another_host_has_in_a_session_is_found() {
         miner: Some(identity(2).public()),
         host: Some("another host".to_owned()),
     };
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis() as u64;
+    let now = unix_ms();
     let claimed = || {
         let challenge = issue(&small()).unwrap();
         let c = challenge.digest();
@@ -86,7 +86,7 @@ async fn a_device_that_another_host_has_in_a_session_is_found() {
     };
     // One session there was verified, another one is under way.
     let settlement = Settlement {
-        outcome: "verified".to_owned(),
+        outcome: SettledAs::Verified,
         code: None,
         verdict_json: "{}".to_owned(),
         miner: elsewhere.miner,

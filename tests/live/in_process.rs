@@ -1,7 +1,8 @@
 //! Whole sessions between a validator and a miner in one process.
 
+use super::common::cpu_miner;
 use super::recording::Recording;
-use super::{identity, miner, small};
+use super::{identity, small};
 use attest::executor::cpu::CpuVerifier;
 use attest::live::drive::Validator;
 use attest::live::message::VerdictOutcome;
@@ -30,7 +31,7 @@ pub async fn session(validator: &Arc<Validator>, miner: &Miner) -> (Ended, End) 
 async fn an_honest_miner_is_verified_live() {
     let ledger = Recording::new();
     let validator = Arc::new(Validator::new(ledger.clone(), small()));
-    let (ended, end) = session(&validator, &miner(None)).await;
+    let (ended, end) = session(&validator, &cpu_miner(None)).await;
     let verdict = &ended.verdict;
     assert_eq!((verdict.outcome, verdict.work), (Outcome::Verified, Work::Proven), "{verdict:?}");
     let End::Verdict(told) = end else { panic!("{end:?}") };
@@ -48,7 +49,7 @@ async fn keys_sign_the_commitment_and_the_receipt() {
     let ledger = Recording::new();
     let mut validator = Validator::new(ledger, small());
     validator.identity = Some(Arc::new(identity(1)));
-    let (ended, end) = session(&Arc::new(validator), &miner(Some(identity(2)))).await;
+    let (ended, end) = session(&Arc::new(validator), &cpu_miner(Some(identity(2)))).await;
     assert_eq!(ended.verdict.outcome, Outcome::Verified, "{:?}", ended.verdict);
     let (challenge, result) = (ended.challenge.unwrap(), ended.result.unwrap());
     assert_eq!(challenge.spec().miner_id, Some(identity(2).public()));

@@ -13,16 +13,9 @@ mod recording;
 mod tls;
 mod validator_machine;
 
-use attest::executor::Executor;
-use attest::executor::cpu::{CpuExecutor, CpuOptions};
 use attest::identity::SigningIdentity;
-use attest::live::limits::Patience;
-use attest::live::message::{Device, DeviceKind};
-use attest::live::respond::Miner;
 use attest::session::issue::Request;
 use ed25519_dalek::SigningKey;
-use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 
 /// A key of its own for each `seed`.
 fn identity(seed: u8) -> SigningIdentity {
@@ -38,25 +31,5 @@ fn small() -> Request {
         samples_per_iteration: Some(40),
         gpu_count: Some(1),
         ..Request::default()
-    }
-}
-
-/// An honest miner on the CPU.
-fn miner(signs_with: Option<SigningIdentity>) -> Miner {
-    Miner {
-        executors: Arc::new(|_| {
-            let cpu: Box<dyn Executor> = Box::new(CpuExecutor::new(CpuOptions::default()));
-            Ok(vec![cpu].into())
-        }),
-        identity: signs_with.map(Arc::new),
-        devices: vec![Device {
-            kind: DeviceKind::Cpu,
-            model: "a CPU".to_owned(),
-            uuid: None,
-            memory_bytes: 0,
-        }],
-        patience: Patience::default(),
-        stop: Arc::new(AtomicBool::new(false)),
-        progress: Arc::new(|_, _| ()),
     }
 }

@@ -1,8 +1,9 @@
 //! Sessions over TCP and TLS: keys, plaintext, a busy miner, many at once.
 
+use super::common::cpu_miner;
+use super::identity;
 use super::peer::tiny;
 use super::recording::Recording;
-use super::{identity, miner};
 use attest::executor::Executor;
 use attest::executor::cpu::{CpuExecutor, CpuOptions};
 use attest::live::drive::Validator;
@@ -49,7 +50,7 @@ async fn dial(ledger: &Arc<Recording>, address: &str, own: u8, peer: u8) -> Ende
 
 #[tokio::test(flavor = "multi_thread")]
 async fn both_keys_are_proven_and_named() {
-    let listening = listen(miner(Some(identity(2)))).await;
+    let listening = listen(cpu_miner(Some(identity(2)))).await;
     let ended = dial(&Recording::new(), &listening.address, 1, 2).await;
     assert_eq!(ended.verdict.outcome, Outcome::Verified, "{:?}", ended.verdict);
     let challenge = ended.challenge.unwrap();
@@ -60,7 +61,7 @@ async fn both_keys_are_proven_and_named() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn wrong_keys_are_refused_on_either_side() {
-    let mut listening = listen(miner(Some(identity(2)))).await;
+    let mut listening = listen(cpu_miner(Some(identity(2)))).await;
     let ledger = Recording::new();
     // The miner is not who it should be.
     let ended = dial(&ledger, &listening.address, 1, 3).await;
@@ -77,7 +78,7 @@ async fn wrong_keys_are_refused_on_either_side() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_miner_that_signs_with_another_key_than_it_shakes_hands_with_is_rejected() {
-    let listening = listen(miner(Some(identity(5)))).await;
+    let listening = listen(cpu_miner(Some(identity(5)))).await;
     let ended = dial(&Recording::new(), &listening.address, 1, 2).await;
     assert_eq!(ended.verdict.code, Some("wrong-peer"), "{:?}", ended.verdict);
     listening.task.abort();
@@ -85,7 +86,7 @@ async fn a_miner_that_signs_with_another_key_than_it_shakes_hands_with_is_reject
 
 #[tokio::test(flavor = "multi_thread")]
 async fn plaintext_is_refused() {
-    let mut listening = listen(miner(Some(identity(2)))).await;
+    let mut listening = listen(cpu_miner(Some(identity(2)))).await;
     let mut stream = tokio::net::TcpStream::connect(&listening.address).await.unwrap();
     stream
         .write_all(b"{\"message\":\"hello\",\"versions\":[1],\"software\":\"x\"}\n")
@@ -125,7 +126,7 @@ impl Gate {
 #[tokio::test(flavor = "multi_thread")]
 async fn who_comes_meanwhile_is_told_that_the_miner_is_busy() {
     let gate = Arc::new(Gate::default());
-    let mut slow = miner(Some(identity(2)));
+    let mut slow = cpu_miner(Some(identity(2)));
     let at_work = Arc::clone(&gate);
     slow.executors = Arc::new(move |_| {
         at_work.pass();
@@ -160,7 +161,7 @@ async fn sixteen_sessions_at_once() {
     for _ in 0..16 {
         let (validator, config) = (Arc::clone(&validator), Arc::clone(&config));
         sessions.spawn(async move {
-            let listening = listen(miner(Some(identity(2)))).await;
+            let listening = listen(cpu_miner(Some(identity(2)))).await;
             let ended = validate(&validator, &listening.address, &config, &|_| ()).await;
             listening.task.abort();
             ended.verdict.outcome

@@ -1,12 +1,9 @@
 //! Miners of all kinds, over a pipe within the process.
 
-use attest::executor::Executor;
-use attest::executor::cpu::{CpuExecutor, CpuOptions};
+use crate::common::{cpu_evidence, cpu_miner};
 use attest::live::drive::Validator;
-use attest::live::limits::Patience;
 use attest::live::message::{
-    Device, DeviceKind, FromMiner, FromValidator, MinerHello, commitment_line_of, line_of,
-    openings_line,
+    FromMiner, FromValidator, MinerHello, commitment_line_of, line_of, openings_line,
 };
 use attest::live::respond::Miner;
 use attest::live::validator::Ended;
@@ -14,8 +11,6 @@ use attest::protocol::challenge::Challenge;
 use attest::protocol::digest::{Digest, Uuid};
 use attest::protocol::evidence::Evidence;
 use attest::reference::Run;
-use serde_json::json;
-use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, LazyLock};
 use tokio::io::{
     AsyncBufReadExt as _, AsyncWriteExt as _, BufReader, DuplexStream, ReadHalf, WriteHalf, duplex,
@@ -99,32 +94,11 @@ pub async fn session(validator: &Arc<Validator>, kind: Kind) -> Ended {
     }
 }
 
-static HONEST: LazyLock<Miner> = LazyLock::new(|| Miner {
-    executors: Arc::new(|_| {
-        Ok(vec![Box::new(CpuExecutor::new(CpuOptions::default())) as Box<dyn Executor>].into())
-    }),
-    identity: None,
-    devices: vec![Device {
-        kind: DeviceKind::Cpu,
-        model: "a CPU".to_owned(),
-        uuid: None,
-        memory_bytes: 0,
-    }],
-    patience: Patience::default(),
-    stop: Arc::new(AtomicBool::new(false)),
-    progress: Arc::new(|_, _| ()),
-});
+static HONEST: LazyLock<Miner> = LazyLock::new(|| cpu_miner(None));
 
 const UUIDS: [Uuid; 1] = [Uuid([7; 16])];
 
-static EVIDENCE: LazyLock<Evidence> = LazyLock::new(|| {
-    let lane = json!({
-        "uuid": UUIDS[0].to_string(), "model": "a CPU", "memory_bytes": 0, "sm_count": 0,
-        "sm_tiles": [],
-    });
-    let evidence = json!({"schema": 1, "executor": "cpu", "lanes": [lane]});
-    Evidence::from_value(evidence).expect("of the right form")
-});
+static EVIDENCE: LazyLock<Evidence> = LazyLock::new(|| cpu_evidence(&UUIDS));
 
 /// A run whose every leaf is made up: it costs nothing and fits together.
 fn made_up(challenge: &Challenge) -> Run {

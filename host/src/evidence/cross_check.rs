@@ -16,7 +16,7 @@ use crate::executor::gpu::names_mig_instance;
 use crate::executor::{Kind, LaneFacts};
 
 /// Most findings of one machine.
-pub const FINDINGS_MAX: usize = 64;
+pub(super) const FINDINGS_MAX: usize = 64;
 
 /// What one source says of one device.
 struct Seen<'a> {
@@ -28,7 +28,7 @@ struct Seen<'a> {
 }
 
 /// Everything that does not fit together.
-pub fn findings(found: &Inventory) -> Vec<Finding> {
+pub(super) fn findings(found: &Inventory) -> Vec<Finding> {
     let Inventory { cuda, nvml, kernel, pci, process, .. } = found;
     let cuda_seen: Vec<_> = cuda.devices().iter().map(Seen::by_cuda).collect();
     let nvml_seen: Vec<_> = nvml.devices().iter().map(Seen::by_nvml).collect();
@@ -69,7 +69,7 @@ pub fn findings(found: &Inventory) -> Vec<Finding> {
 
 /// GPU lanes of a run whose device the CUDA driver does not list, and devices
 /// that other processes use; without lanes this process uses none.
-pub fn of_lanes(inventory: &Inventory, lanes: &[LaneFacts]) -> Vec<Finding> {
+pub(super) fn of_lanes(inventory: &Inventory, lanes: &[LaneFacts]) -> Vec<Finding> {
     let is = |lane: &LaneFacts, uuid: &str| {
         lane.kind == Kind::Gpu
             && ["GPU", "MIG"].iter().any(|kind| uuid_text(kind, &lane.uuid) == uuid)

@@ -12,7 +12,7 @@ use std::io::Read as _;
 use std::path::Path;
 
 /// Where the system keeps its id.
-pub const FILE: &str = "/etc/machine-id";
+pub(super) const FILE: &str = "/etc/machine-id";
 /// What the digest is of, before the id: no other program's digest is the same.
 const LABEL: &[u8] = b"attest machine id v1\0";
 /// 32 hex digits and a line break; one byte more shows that a file is longer.
@@ -20,7 +20,7 @@ const FILE_BYTES_MAX: u64 = 34;
 
 /// The first 16 bytes of SHA-256 over [`LABEL`] and the id in `file`, in hex;
 /// `None` where there is no file, or no id in it.
-pub fn machine_id(file: &Path) -> Option<String> {
+pub(super) fn machine_id(file: &Path) -> Option<String> {
     let mut text = String::new();
     File::open(file).ok()?.take(FILE_BYTES_MAX).read_to_string(&mut text).ok()?;
     let id = text.strip_suffix('\n').unwrap_or(&text);

@@ -11,9 +11,9 @@ use std::io::Read as _;
 use std::path::Path;
 
 /// Where the kernel driver describes itself.
-pub const FOLDER: &str = "/proc/driver/nvidia";
+pub(super) const FOLDER: &str = "/proc/driver/nvidia";
 /// Most devices that are looked at.
-pub const DEVICES_MAX: usize = 256;
+pub(super) const DEVICES_MAX: usize = 256;
 /// Longest file that is read, bytes.
 const FILE_BYTES_MAX: u64 = 16 * 1024;
 

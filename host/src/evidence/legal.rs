@@ -13,7 +13,7 @@ const TEXT_CHARS_MAX: usize = 1024;
 const LIST_MAX: usize = 256;
 
 /// `value` with what evidence may not hold left out, cut, or written as text.
-pub fn legal(value: Value) -> Value {
+pub(super) fn legal(value: Value) -> Value {
     match value {
         Value::Number(number) => {
             let magnitude = number.as_u64().or_else(|| number.as_i64().map(i64::unsigned_abs));

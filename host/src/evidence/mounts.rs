@@ -20,7 +20,7 @@ pub struct Mount {
 }
 
 /// The mounts of a text in the form of /proc/self/mountinfo, in its order.
-pub fn parse(text: &str) -> Vec<Mount> {
+pub(super) fn parse(text: &str) -> Vec<Mount> {
     text.lines().filter_map(mount).collect()
 }
 
@@ -50,7 +50,7 @@ fn covering<'a>(mounts: &'a [Mount], path: &str) -> Option<&'a Mount> {
 }
 
 /// Whether a file of /proc is the kernel's own, under its own name.
-pub fn proc_file(mounts: &[Mount], path: &str) -> Option<Finding> {
+pub(super) fn proc_file(mounts: &[Mount], path: &str) -> Option<Finding> {
     let mount = covering(mounts, path)?;
     let shown = format!("{}{}", mount.root.trim_end_matches('/'), &path[mount.at.len()..]);
     if mount.fs_type == "proc" && format!("/proc{shown}") == path {
@@ -61,7 +61,7 @@ pub fn proc_file(mounts: &[Mount], path: &str) -> Option<Finding> {
 }
 
 /// Whether a library is a file of another name that is mounted over it.
-pub fn library_file(mounts: &[Mount], path: &str) -> Option<Finding> {
+pub(super) fn library_file(mounts: &[Mount], path: &str) -> Option<Finding> {
     let mount = mounts.iter().rev().find(|mount| mount.at == path)?;
     let name = |path: &str| path.rsplit('/').next().map(str::to_owned);
     if name(&mount.root) == name(path) {
@@ -73,7 +73,7 @@ pub fn library_file(mounts: &[Mount], path: &str) -> Option<Finding> {
 
 /// Whether a mount is worth telling of: over the kernel driver's files, or over
 /// one of these libraries.
-pub fn is_telling(mount: &Mount, libraries: &[&str]) -> bool {
+pub(super) fn is_telling(mount: &Mount, libraries: &[&str]) -> bool {
     mount.at.starts_with("/proc/driver") || libraries.contains(&mount.at.as_str())
 }
 

@@ -12,7 +12,7 @@ use std::io::Read as _;
 use std::path::Path;
 
 /// Where Linux shows the bus.
-pub const FOLDER: &str = "/sys/bus/pci/devices";
+pub(super) const FOLDER: &str = "/sys/bus/pci/devices";
 /// Most entries of the bus that are looked at.
 const ENTRIES_MAX: usize = 4096;
 /// Longest file that is read, bytes: as much of the configuration space as

@@ -22,9 +22,9 @@ const VALUE_CHARS_MAX: usize = 1024;
 /// Most mounts, libraries and preloaded files that are told of, each.
 const ENTRIES_MAX: usize = 16;
 /// The files of the CUDA driver and of NVML, up to their version.
-pub const CUDA_LIBRARY: &str = "libcuda.so";
+pub(super) const CUDA_LIBRARY: &str = "libcuda.so";
 /// See [`CUDA_LIBRARY`].
-pub const NVML_LIBRARY: &str = "libnvidia-ml.so";
+pub(super) const NVML_LIBRARY: &str = "libnvidia-ml.so";
 
 /// Facts about this process.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]

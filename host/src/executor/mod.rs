@@ -8,8 +8,9 @@ pub mod cpu;
 pub mod gpu;
 pub mod lanes;
 
+use crate::protocol::chain;
 use crate::protocol::digest::{Digest, Uuid};
-use crate::protocol::plan::Shape;
+use crate::protocol::plan::{LeafPlace, Shape};
 use std::ops::ControlFlow;
 
 /// "gpu" or "cpu", as in the evidence.
@@ -47,6 +48,22 @@ pub enum SmTiles {
     Unavailable(String),
     /// Not a GPU.
     NotApplicable,
+}
+
+impl SmTiles {
+    /// One count per SM, if they add up to `tiles`, the tiles that were computed.
+    /// Numbers that don't are no evidence: then it is said why there are none.
+    pub(super) fn counted(counts: Vec<u64>, tiles: u64) -> Self {
+        let sms = counts.len();
+        let sum: u128 = counts.iter().map(|&count| u128::from(count)).sum();
+        if sum == u128::from(tiles) {
+            Self::Counted(counts)
+        } else if sum == 0 {
+            Self::Unavailable(format!("the counters of all {sms} SMs are zero"))
+        } else {
+            Self::Unavailable(format!("the counters of {sms} SMs add up to {sum} tiles of {tiles}"))
+        }
+    }
 }
 
 /// Where a device's time went since [`Executor::begin`], by its own clock, ns.
@@ -101,6 +118,14 @@ pub struct SoloSync {
     pub interval: u32,
 }
 
+impl SoloSync {
+    /// X(i) of the iteration with this root; `None` where it is no sync point.
+    pub fn digest(&self, iteration: u32, root: &Digest) -> Option<Digest> {
+        let is_sync = iteration.is_multiple_of(self.interval);
+        is_sync.then(|| chain::sync_digest(&self.challenge, iteration, &[*root]))
+    }
+}
+
 /// What one iteration yields.
 #[derive(Clone, Copy, Debug)]
 pub struct IterationOutput<'a> {
@@ -123,6 +148,14 @@ pub struct TileRequest {
     pub tile_row: u32,
     /// Tile column.
     pub tile_column: u32,
+}
+
+impl TileRequest {
+    /// The tile that the leaf at `place` is in; `state` is s(g, i−1).
+    pub fn of(state: Digest, place: LeafPlace) -> Self {
+        let LeafPlace { product, tile_row, tile_column, .. } = place;
+        Self { state, product, tile_row, tile_column }
+    }
 }
 
 /// Why an executor could not do its work. Text in two lines: what happened,

@@ -11,37 +11,24 @@ use super::sql::{DbError, Sql, Value, bounded, ms};
 use crate::protocol::digest::{Digest, Uuid};
 use crate::protocol::time;
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 /// Looks up `devices` in the history, adds them to it for challenge `c`, and says
-/// what did not fit, in the order of the devices' UUIDs.
+/// what did not fit, in the order of the devices' UUIDs. A change of host within
+/// `window` does not fit.
 pub(super) fn see(
     sql: &mut dyn Sql,
     c: &Digest,
     devices: &[Sighting],
     now_unix_ms: u64,
-    window_ms: u128,
+    window: Duration,
 ) -> Result<Vec<HistoryFinding>, DbError> {
-    let since_ms = since(now_unix_ms, window_ms);
-    let mut found = Vec::new();
     for device in sorted(devices) {
         take(sql, &device.uuid, now_unix_ms)?;
-        let earlier = Earlier { sql, c, device };
-        found.extend(earlier.findings(now_unix_ms, since_ms)?);
-        sql.execute(
-            "INSERT INTO sightings (uuid, c, seen, serial, pci, miner, host) \
-             VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT (uuid, c) DO UPDATE SET \
-             seen = excluded.seen, serial = excluded.serial, pci = excluded.pci, \
-             miner = excluded.miner, host = excluded.host",
-            &[
-                device.uuid.into(),
-                (*c).into(),
-                ms(now_unix_ms),
-                text(&device.serial),
-                text(&device.pci),
-                device.miner.into(),
-                text(&device.host),
-            ],
-        )?;
+    }
+    let found = look(sql, c, devices, now_unix_ms, window)?;
+    for device in sorted(devices) {
+        add(sql, c, device, now_unix_ms)?;
     }
     Ok(found)
 }
@@ -52,9 +39,10 @@ pub(super) fn look(
     c: &Digest,
     devices: &[Sighting],
     now_unix_ms: u64,
-    window_ms: u128,
+    window: Duration,
 ) -> Result<Vec<HistoryFinding>, DbError> {
-    let since_ms = since(now_unix_ms, window_ms);
+    let window_ms = u64::try_from(window.as_millis()).unwrap_or(u64::MAX);
+    let since_ms = now_unix_ms.saturating_sub(window_ms);
     let mut found = Vec::new();
     for device in sorted(devices) {
         found.extend(Earlier { sql, c, device }.findings(now_unix_ms, since_ms)?);
@@ -66,10 +54,6 @@ pub(super) fn look(
 fn sorted(devices: &[Sighting]) -> impl Iterator<Item = &Sighting> {
     let by_uuid: BTreeMap<Uuid, &Sighting> = devices.iter().map(|d| (d.uuid, d)).collect();
     by_uuid.into_values()
-}
-
-fn since(now_unix_ms: u64, window_ms: u128) -> u64 {
-    now_unix_ms.saturating_sub(u64::try_from(window_ms).unwrap_or(u64::MAX))
 }
 
 fn text(reported: &Option<String>) -> Value {
@@ -84,6 +68,26 @@ fn take(sql: &mut dyn Sql, uuid: &Uuid, now_unix_ms: u64) -> Result<(), DbError>
     )?;
     let lock = format!("SELECT first_seen FROM devices WHERE uuid = $1{}", sql.row_lock());
     sql.query(&lock, &[(*uuid).into()])?;
+    Ok(())
+}
+
+/// Adds a sighting, or exchanges that of the same challenge.
+fn add(sql: &mut dyn Sql, c: &Digest, device: &Sighting, now_unix_ms: u64) -> Result<(), DbError> {
+    sql.execute(
+        "INSERT INTO sightings (uuid, c, seen, serial, pci, miner, host) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT (uuid, c) DO UPDATE SET \
+         seen = excluded.seen, serial = excluded.serial, pci = excluded.pci, \
+         miner = excluded.miner, host = excluded.host",
+        &[
+            device.uuid.into(),
+            (*c).into(),
+            ms(now_unix_ms),
+            text(&device.serial),
+            text(&device.pci),
+            device.miner.into(),
+            text(&device.host),
+        ],
+    )?;
     Ok(())
 }
 

@@ -29,7 +29,7 @@ pub use error::LedgerError;
 pub use location::{Location, Server};
 pub use record::{
     Acceptance, Entry, Filter, HistoryCode, HistoryFinding, NO_COMMITMENT, Order, Pruning, Seen,
-    Settlement, Sighting, Standing,
+    SettledAs, Settlement, Sighting, Standing,
 };
 
 use crate::protocol::challenge::Challenge;
@@ -122,7 +122,7 @@ pub trait Ledger: Send + Sync {
     /// [`Acceptance::Accepted`], nothing is recorded and the findings are empty.
     ///
     /// # Errors
-    /// [`LedgerError`]; another outcome than "verified" is one.
+    /// [`LedgerError`]; another outcome than verified is one.
     fn settle_offline(
         &self,
         c: &Digest,

@@ -5,15 +5,17 @@
 
 use super::record::{Entry, Filter, Order, Seen, Sighting, Standing};
 use super::sql::{DbError, Row, Sql, Value, ms};
-use super::steps::Bounds;
 use crate::protocol::digest::Digest;
 
 /// How many challenges one transaction forgets.
 const FORGET_AT_ONCE: u32 = 500;
 
-/// Settled or expired before $1, and without a device at $2.
+/// Settled or expired before $1, and without a device at $2: see [`Bounds`].
 const OLD: &str = "((settled IS NOT NULL AND settled < $1) OR (settled IS NULL AND expires < $1)) \
      AND NOT EXISTS (SELECT 1 FROM claims WHERE claims.c = challenges.c AND until > $2)";
+
+/// The two times of [`OLD`], ms since 1970.
+pub(super) type Bounds = [Value; 2];
 
 const COLUMNS: &str = "challenges.c, validator_nonce, token, issued, expires, miner, spent_on, \
      arrived, coin, outcome, code, verdict_json, settled";

@@ -101,12 +101,31 @@ pub struct HistoryFinding {
     pub text: String,
 }
 
+/// What a challenge can be settled as: could-not-run is the validator's own fault
+/// and settles nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SettledAs {
+    /// Its work is proven.
+    Verified,
+    /// It is not.
+    Rejected,
+}
+
+impl SettledAs {
+    /// As it is recorded: "verified", "rejected".
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Verified => "verified",
+            Self::Rejected => "rejected",
+        }
+    }
+}
+
 /// How a challenge ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settlement {
-    /// "verified" or "rejected" (could-not-run is the validator's own fault and
-    /// settles nothing).
-    pub outcome: String,
+    /// What it is settled as.
+    pub outcome: SettledAs,
     /// Stable reason of a rejection.
     pub code: Option<String>,
     /// The verdict, JSON.

@@ -7,9 +7,10 @@
 
 use super::error::LedgerError;
 use super::record::{
-    Acceptance, Entry, Filter, HistoryFinding, NO_COMMITMENT, Pruning, Seen, Settlement, Sighting,
+    Acceptance, Entry, Filter, HistoryFinding, NO_COMMITMENT, Pruning, Seen, SettledAs, Settlement,
+    Sighting,
 };
-use super::sql::{Access, Backend, DbError, Fault, Sql, Value, ms};
+use super::sql::{Access, Backend, DbError, Fault, Sql, ms};
 use super::{Ledger, Options, history, query};
 use crate::protocol::challenge::{Challenge, LANES_MAX};
 use crate::protocol::circumstances::{IssuerRecord, SessionRecord};
@@ -140,7 +141,7 @@ fn set_settled(sql: &mut dyn Sql, c: &Digest, settlement: &Settlement) -> Result
          miner = COALESCE($6, miner) WHERE c = $1",
         &[
             (*c).into(),
-            settlement.outcome.as_str().into(),
+            settlement.outcome.name().into(),
             settlement.code.as_deref().into(),
             settlement.verdict_json.as_str().into(),
             ms(settlement.settled_unix_ms),
@@ -292,8 +293,8 @@ impl<B: Backend> Ledger for Records<B> {
             if progress.settled.is_some() {
                 return Err(out_of_order(c, STEP, "it is settled"));
             }
-            let window_ms = self.options.host_window.as_millis();
-            let found = history::see(sql, c, devices, now_unix_ms, window_ms)?;
+            let window = self.options.host_window;
+            let found = history::see(sql, c, devices, now_unix_ms, window)?;
             for device in devices {
                 sql.execute(
                     "INSERT INTO claims (uuid, c, until) VALUES ($1, $2, $3) \
@@ -313,29 +314,24 @@ impl<B: Backend> Ledger for Records<B> {
     ) -> Result<Vec<HistoryFinding>, LedgerError> {
         const WHAT: &str = "look up devices";
         check_devices(WHAT, devices)?;
-        let window_ms = self.options.host_window.as_millis();
-        self.read(WHAT, |sql| Ok(history::look(sql, c, devices, now_unix_ms, window_ms)?))
+        let window = self.options.host_window;
+        self.read(WHAT, |sql| Ok(history::look(sql, c, devices, now_unix_ms, window)?))
     }
 
     fn settle(&self, c: &Digest, settlement: &Settlement) -> Result<(), LedgerError> {
         const WHAT: &str = "record a verdict";
-        let outcome = settlement.outcome.as_str();
-        if !matches!(outcome, "verified" | "rejected") {
-            let cause = format!("{outcome:?} is neither verified nor rejected");
-            return Err(LedgerError::Invalid { what: WHAT, cause });
-        }
         self.write(WHAT, |sql| {
             const STEP: &str = "be settled";
             let (spent_on, progress) = progress_of(locked(sql, c)?, c, STEP)?;
             if let Some(before) = progress.settled {
-                let same = before.outcome == settlement.outcome
+                let same = before.outcome == settlement.outcome.name()
                     && before.code == settlement.code
                     && before.verdict_json == settlement.verdict_json;
                 let cause = format!("it is settled as {}", before.outcome);
                 return if same { Ok(()) } else { Err(out_of_order(c, STEP, cause)) };
             }
             if spent_on.is_none() {
-                if outcome == "verified" {
+                if settlement.outcome == SettledAs::Verified {
                     return Err(out_of_order(c, STEP, "no commitment was accepted"));
                 }
                 set_spent(sql, c, &NO_COMMITMENT)?;
@@ -355,8 +351,8 @@ impl<B: Backend> Ledger for Records<B> {
         const WHAT: &str = "spend a nonce with its verdict";
         check_commitment(WHAT, commitment)?;
         check_devices(WHAT, devices)?;
-        if settlement.outcome != "verified" {
-            let cause = format!("outcome {:?} spends no nonce", settlement.outcome);
+        if settlement.outcome != SettledAs::Verified {
+            let cause = format!("outcome {:?} spends no nonce", settlement.outcome.name());
             return Err(LedgerError::Invalid { what: WHAT, cause });
         }
         self.write(WHAT, |sql| {
@@ -365,8 +361,8 @@ impl<B: Backend> Ledger for Records<B> {
                 return Ok((acceptance, Vec::new()));
             }
             set_arrived(sql, c, arrived_unix_ms)?;
-            let window_ms = self.options.host_window.as_millis();
-            let found = history::see(sql, c, devices, arrived_unix_ms, window_ms)?;
+            let window = self.options.host_window;
+            let found = history::see(sql, c, devices, arrived_unix_ms, window)?;
             set_settled(sql, c, settlement)?;
             Ok((acceptance, found))
         })
@@ -401,6 +397,3 @@ impl<B: Backend> Ledger for Records<B> {
         }
     }
 }
-
-/// A value list's type, for bounds that several statements share.
-pub(super) type Bounds = [Value; 2];

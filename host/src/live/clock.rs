@@ -1,4 +1,4 @@
-//! The two times of an event, read together.
+//! The two times of an event, read together; and the calendar alone.
 
 use std::time::{Duration, Instant};
 
@@ -14,26 +14,28 @@ pub struct Now {
 
 /// The clock of one session.
 #[derive(Clone, Copy, Debug)]
-pub struct Clock {
+pub(super) struct Clock {
     started: Instant,
 }
 
 impl Clock {
     /// Starts with a session.
-    pub fn start() -> Self {
+    pub(super) fn start() -> Self {
         Self { started: Instant::now() }
     }
 
     /// Both times, now.
-    pub fn now(&self) -> Now {
-        Now {
-            since_start: self.started.elapsed(),
-            unix_ms: jiff::Timestamp::now().as_millisecond().try_into().unwrap_or(0),
-        }
+    pub(super) fn now(&self) -> Now {
+        Now { since_start: self.started.elapsed(), unix_ms: unix_ms() }
     }
 
     /// A time of this session as the system's monotonic clock has it.
-    pub fn instant(&self, since_start: Duration) -> Instant {
+    pub(super) fn instant(&self, since_start: Duration) -> Instant {
         self.started + since_start
     }
+}
+
+/// By the calendar of this machine, ms since 1970; 0 where it is set to before that.
+pub fn unix_ms() -> u64 {
+    jiff::Timestamp::now().as_millisecond().try_into().unwrap_or(0)
 }

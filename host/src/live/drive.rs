@@ -7,7 +7,7 @@
 //! Deliberately lacks: making connections; [`super::command`] and [`super::tcp`]
 //! do.
 
-use super::clock::Clock;
+use super::clock::unix_ms;
 use super::fault::OwnFault;
 use super::limits::{Patience, ROUND_TRIP_CREDIT_MAX};
 use super::link::{Heard, Link};
@@ -18,7 +18,7 @@ use super::validator::{
 };
 use crate::executor::cpu::CpuVerifier;
 use crate::identity::SigningIdentity;
-use crate::ledger::{Acceptance, Ledger, Settlement, Sighting};
+use crate::ledger::{Acceptance, Ledger, SettledAs, Settlement, Sighting};
 use crate::policy::{Facts, Policy, SizeError, Target};
 use crate::protocol::bound::OmittedShare;
 use crate::protocol::challenge::{Challenge, ChallengeError};
@@ -100,12 +100,11 @@ impl Validator {
         miner_id: Option<Digest>,
         watch: &(dyn Fn(Stage<'_>) + Send + Sync),
     ) -> Ended {
-        let clock = Clock::start();
         let miner_id = miner_id.or(self.request.miner_id);
         let mut session = ValidatorSession::new(self.patience, miner_id);
         let mut link = Link::new(reader, writer);
         let mut work: Option<JoinHandle<Done>> = None;
-        let mut actions = session.handle(clock.now(), Event::Start);
+        let mut actions = session.handle(link.now(), Event::Start);
         loop {
             for action in actions {
                 match action {
@@ -117,9 +116,7 @@ impl Validator {
                     action => work = Some(self.begin(action, watch)),
                 }
             }
-            let deadline = session.deadline().map(|at| clock.instant(at));
-            let heard = link.next(deadline, &mut work).await;
-            let now = clock.now();
+            let (now, heard) = link.next(session.deadline(), &mut work).await;
             actions = match heard {
                 Heard::Bytes(length) => session.handle(now, Event::Bytes(link.piece(length))),
                 Heard::Closed => session.handle(now, Event::Closed),
@@ -270,13 +267,13 @@ impl Validator {
     pub fn settle(&self, settle: &Settle) -> Result<(), OwnFault> {
         let Settle { challenge, miner_id, verdict } = settle;
         let outcome = match verdict.outcome {
-            Outcome::Verified => "verified",
-            Outcome::Rejected => "rejected",
+            Outcome::Verified => SettledAs::Verified,
+            Outcome::Rejected => SettledAs::Rejected,
             // The session settles nothing that was not decided.
             Outcome::CouldNotRun => return Ok(()),
         };
         let settlement = Settlement {
-            outcome: outcome.to_owned(),
+            outcome,
             code: verdict.code.map(str::to_owned),
             verdict_json: serde_json::to_string(verdict).expect("a verdict has string keys"),
             miner: *miner_id,
@@ -334,8 +331,4 @@ fn sized(
             error => NotIssued::Own(OwnFault(error.to_string())),
         }
     })
-}
-
-fn unix_ms() -> u64 {
-    jiff::Timestamp::now().as_millisecond().try_into().unwrap_or(0)
 }

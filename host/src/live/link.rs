@@ -1,10 +1,11 @@
 //! A pair of streams as a session sees it: pieces in, lines out, a deadline, and
-//! work under way elsewhere, whichever comes first.
+//! work under way elsewhere, whichever comes first, and when it came.
 //!
 //! Guarantees: a reader that does not read holds up nobody: what is to be sent
 //! waits beside everything else; no piece is larger than [`PIECE_BYTES`].
 //! Deliberately lacks: any knowledge of messages.
 
+use super::clock::{Clock, Now};
 use std::time::{Duration, Instant};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::task::{JoinError, JoinHandle};
@@ -26,8 +27,9 @@ pub(super) enum Heard<T> {
     Done(Result<T, JoinError>),
 }
 
-/// Two streams, and what is to be sent.
+/// Two streams, what is to be sent, and the session's clock.
 pub(super) struct Link<R, W> {
+    clock: Clock,
     reader: R,
     writer: W,
     piece: Box<[u8]>,
@@ -38,9 +40,23 @@ pub(super) struct Link<R, W> {
 }
 
 impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Link<R, W> {
+    /// Starts the session's clock.
     pub(super) fn new(reader: R, writer: W) -> Self {
-        let piece = vec![0; PIECE_BYTES].into_boxed_slice();
-        Self { reader, writer, piece, out: Vec::new(), sent: 0, is_flushed: true, is_closed: false }
+        Self {
+            clock: Clock::start(),
+            reader,
+            writer,
+            piece: vec![0; PIECE_BYTES].into_boxed_slice(),
+            out: Vec::new(),
+            sent: 0,
+            is_flushed: true,
+            is_closed: false,
+        }
+    }
+
+    /// The time by the session's clock.
+    pub(super) fn now(&self) -> Now {
+        self.clock.now()
     }
 
     /// The first `length` bytes of what was read last.
@@ -54,14 +70,25 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Link<R, W> {
         self.is_flushed = false;
     }
 
-    /// Waits for whatever comes first, sending meanwhile.
+    /// Waits for whatever comes first, sending meanwhile; says when it came. The
+    /// deadline is since the session's start.
     pub(super) async fn next<T>(
+        &mut self,
+        deadline: Option<Duration>,
+        work: &mut Option<JoinHandle<T>>,
+    ) -> (Now, Heard<T>) {
+        let deadline = deadline.map(|since_start| self.clock.instant(since_start));
+        let heard = self.first_of(deadline, work).await;
+        (self.now(), heard)
+    }
+
+    async fn first_of<T>(
         &mut self,
         deadline: Option<Instant>,
         work: &mut Option<JoinHandle<T>>,
     ) -> Heard<T> {
         loop {
-            let Self { reader, writer, piece, out, sent, is_flushed, is_closed } = self;
+            let Self { reader, writer, piece, out, sent, is_flushed, is_closed, .. } = self;
             let is_working = work.is_some();
             tokio::select! {
                 read = reader.read(piece), if !*is_closed => {
@@ -74,13 +101,9 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Link<R, W> {
                     };
                 }
                 wrote = write_some(writer, &out[*sent..]), if !*is_flushed => match wrote {
-                    Ok(0) if *sent == out.len() => {
-                        out.clear();
-                        *sent = 0;
-                        *is_flushed = true;
-                    }
                     Ok(length) if length > 0 => *sent += length,
-                    // Nobody reads any more; what they still say may be read.
+                    // All of it is out; or nobody reads any more, and what they
+                    // still say may be read.
                     _ => {
                         out.clear();
                         *sent = 0;

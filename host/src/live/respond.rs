@@ -5,7 +5,6 @@
 //! its devices are free when [`Miner::respond`] returns.
 //! Deliberately lacks: making connections, and choosing devices.
 
-use super::clock::Clock;
 use super::fault::OwnFault;
 use super::limits::Patience;
 use super::link::{Heard, Link};
@@ -73,14 +72,13 @@ impl Miner {
         reader: impl AsyncRead + Unpin,
         writer: impl AsyncWrite + Unpin,
     ) -> End {
-        let clock = Clock::start();
         let mut session = MinerSession::new(self.patience, self.hello());
         let mut link = Link::new(reader, writer);
         let mut work: Option<JoinHandle<Done>> = None;
         let mut committed = None;
         let stop = Arc::new(AtomicBool::new(false));
         let passing_on = tokio::spawn(pass_on(Arc::clone(&self.stop), Arc::clone(&stop)));
-        let mut actions = session.handle(clock.now(), Event::Start);
+        let mut actions = session.handle(link.now(), Event::Start);
         let end = 'session: loop {
             for action in actions {
                 match action {
@@ -92,9 +90,7 @@ impl Miner {
                     Action::End(end) => break 'session end,
                 }
             }
-            let deadline = session.deadline().map(|at| clock.instant(at));
-            let heard = link.next(deadline, &mut work).await;
-            let now = clock.now();
+            let (now, heard) = link.next(session.deadline(), &mut work).await;
             actions = match heard {
                 Heard::Bytes(length) => session.handle(now, Event::Bytes(link.piece(length))),
                 Heard::Closed => session.handle(now, Event::Closed),

@@ -28,7 +28,7 @@ use tokio::time::timeout;
 use tokio_rustls::{TlsAcceptor, TlsConnector};
 
 /// How long connecting and the handshake may take together.
-pub const HANDSHAKE: Duration = Duration::from_secs(10);
+const HANDSHAKE: Duration = Duration::from_secs(10);
 /// Connections of a miner at once, the session's own included.
 pub const CONNECTIONS_MAX: usize = 32;
 /// How long who is told "busy" may take to say hello and to go.

@@ -182,7 +182,7 @@ impl Judge<'_> {
     }
 
     /// 2·m·n³·T.
-    pub(super) fn operations_per_lane(&self) -> f64 {
+    fn operations_per_lane(&self) -> f64 {
         let challenge = self.facts.challenge;
         2.0 * challenge.shape().multiply_adds() as f64 * f64::from(challenge.iterations())
     }

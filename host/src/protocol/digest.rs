@@ -44,7 +44,7 @@ pub struct HexError {
 ///
 /// # Errors
 /// Any other length, or any character outside `0-9a-f`.
-pub fn hex_array<const N: usize>(text: &str) -> Result<[u8; N], HexError> {
+fn hex_array<const N: usize>(text: &str) -> Result<[u8; N], HexError> {
     let error = HexError { expected: 2 * N };
     if text.bytes().any(|b| !matches!(b, b'0'..=b'9' | b'a'..=b'f')) {
         return Err(error);

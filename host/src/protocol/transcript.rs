@@ -13,6 +13,7 @@ use super::digest::{Digest, Uuid};
 use super::evidence::{Evidence, EvidenceError};
 use super::read::{Fields, Limits, fields_of, read_fields};
 use super::sample::SamplePoint;
+use crate::error_text::what_happened;
 use serde::Serialize;
 use serde::ser::{SerializeStruct, Serializer};
 use std::io::Read;
@@ -87,7 +88,7 @@ pub enum FormError {
         got: u64,
     },
     /// Evidence of the wrong form.
-    #[error("{}", first_line(.0))]
+    #[error("{}", what_happened(.0))]
     Evidence(#[from] EvidenceError),
     /// A coin of 64 zeros.
     #[error("the coin is zero; a result outside a live session has none")]
@@ -109,10 +110,6 @@ pub enum FormError {
     /// The result is signed and the challenge names no miner.
     #[error("the result has a miner_signature and the challenge no miner_id")]
     SignatureUnexpected,
-}
-
-fn first_line(error: &EvidenceError) -> String {
-    error.to_string().lines().next().unwrap_or_default().to_owned()
 }
 
 /// Why a result could not be read.

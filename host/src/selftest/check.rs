@@ -203,12 +203,7 @@ fn leaves(
     let state = expected.states[last - 1];
     let indices = [0, case.shape.tiles() / 2, case.shape.tiles() - 1];
     let places = indices.map(|tile| LeafPlace::of(case.shape, tile * 256 + tile % 256));
-    let tiles = places.map(|place| TileRequest {
-        state,
-        product: place.product,
-        tile_row: place.tile_row,
-        tile_column: place.tile_column,
-    });
+    let tiles = places.map(|place| TileRequest::of(state, place));
     let requests = places.map(|place| LeafRequest { state, place });
     let wanted = oracle.leaf_hashes(case.shape.dim, &requests).map_err(CheckError::Recompute)?;
     let got = executor.tile_leaf_hashes(case.shape.dim, &tiles)?;

@@ -10,6 +10,7 @@ mod replay;
 pub mod stress;
 pub mod vectors;
 
+use crate::error_text::{in_one_line, what_happened};
 use crate::executor::Executor;
 use crate::executor::cpu::{CpuExecutor, CpuOptions, CpuVerifier, Simd};
 use crate::executor::gpu::{
@@ -66,7 +67,7 @@ impl From<Result<(), CheckError>> for Outcome {
         match result {
             Ok(()) => Self::Same,
             Err(CheckError::Differs(difference)) => Self::Differs(difference.to_string()),
-            Err(error) => Self::Failed(error.to_string().replace('\n', "; ")),
+            Err(error) => Self::Failed(in_one_line(error)),
         }
     }
 }
@@ -227,7 +228,7 @@ fn check_gpus(ptx_files: &[PtxFile], row: OnCheck<'_>) {
     let devices = match gpu::devices() {
         Ok(devices) => devices,
         Err(no_gpu) => {
-            let why = no_gpu.to_string().lines().next().unwrap_or_default().to_owned();
+            let why = what_happened(no_gpu);
             row("gpu", "", &mut || Outcome::Absent(why.clone()));
             for file in ptx_files {
                 row(file.name(), "", &mut || Outcome::Absent("there is no GPU".to_owned()));
@@ -263,7 +264,7 @@ fn open(device: &GpuDevice, variant: Variant) -> Result<GpuExecutor, Outcome> {
     let exactness = if both { ExactnessCheck::Always } else { ExactnessCheck::Never };
     let options = GpuOptions { variant: Some(variant), exactness, ..GpuOptions::default() };
     let gpu = GpuExecutor::open(device.index, options)
-        .map_err(|error| Outcome::Failed(error.to_string().replace('\n', "; ")))?;
+        .map_err(|error| Outcome::Failed(in_one_line(error)))?;
     // A run goes on with the FMA pipe then; here that would hide the fault.
     if gpu.variant() != variant {
         let check = gpu.facts().more.get("exactness_check").and_then(|text| text.as_str());
@@ -286,14 +287,12 @@ fn vectors_outcome(path: &Path) -> Outcome {
 
 impl From<Result<(), VectorError>> for Outcome {
     fn from(result: Result<(), VectorError>) -> Self {
-        let what =
-            |error: VectorError| error.to_string().lines().next().unwrap_or_default().to_owned();
         match result {
             Ok(()) => Self::Same,
             Err(error @ (VectorError::Mismatch { .. } | VectorError::Verify(_))) => {
-                Self::Differs(what(error))
+                Self::Differs(what_happened(error))
             }
-            Err(error) => Self::Failed(what(error)),
+            Err(error) => Self::Failed(what_happened(error)),
         }
     }
 }

@@ -81,8 +81,7 @@ impl Replay {
         if !self.tile_leaves.contains_key(&key) {
             let shape = challenge.shape();
             let state = self.states[lane as usize][iteration as usize - 1];
-            let LeafPlace { product, tile_row, tile_column, .. } = LeafPlace::of(shape, tile * 256);
-            let request = TileRequest { state, product, tile_row, tile_column };
+            let request = TileRequest::of(state, LeafPlace::of(shape, tile * 256));
             let mut answer = executor.tile_leaf_hashes(shape.dim, &[request])?;
             let leaves = answer.pop().expect("one answer per request");
             for (leaf, hash) in (0..).zip(&leaves) {

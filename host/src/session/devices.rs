@@ -3,6 +3,7 @@
 //!
 //! Guarantees: pure; nothing is opened or asked.
 
+use crate::error_text::what_happened;
 use crate::executor::gpu::{GpuDevice, NoGpu};
 
 /// Whether MIG instances may be lanes.
@@ -68,7 +69,7 @@ impl DeviceRules {
         }
         let found = match devices {
             Ok(devices) => devices.iter().map(GpuDevice::label).collect::<Vec<_>>().join(", "),
-            Err(no_gpu) => no_gpu.to_string().lines().next().unwrap_or_default().to_owned(),
+            Err(no_gpu) => what_happened(no_gpu),
         };
         Err(DeviceError::TooFew { expected, got, found })
     }

@@ -2,10 +2,10 @@
 //! it is asked for or there is no GPU at all.
 
 use super::devices::{DeviceError, DeviceRules};
-use crate::executor::Executor;
+use crate::error_text::what_happened;
 use crate::executor::cpu::{CpuExecutor, CpuOptions};
 use crate::executor::gpu::{self, GpuDevice, GpuExecutor, GpuOptions, NoGpu};
-use crate::executor::{ExecError, Kind};
+use crate::executor::{ExecError, Executor};
 use crate::protocol::challenge::Challenge;
 use crate::protocol::digest::Uuid;
 use serde_json::{Map, Value, json};
@@ -156,8 +156,7 @@ pub fn choose_from(
         (_, Ok(devices)) => (devices, &[][..]),
     };
     let (indices, asked) = (check_indices(asked, devices.len())?, !asked.is_empty());
-    let taken = indices.iter().filter_map(|&index| devices.get(index as usize));
-    taken.into_iter().try_for_each(|device| rules.check_mig(device))?;
+    indices.iter().try_for_each(|&index| rules.check_mig(&devices[index as usize]))?;
     let wanted = if asked { indices.len() } else { challenge.max_lanes() as usize };
     let mut executors: Vec<Box<dyn Executor>> = Vec::new();
     let (mut failed, mut left_out) = (None, Vec::new());
@@ -170,9 +169,7 @@ pub fn choose_from(
             Err(error) if asked => return Err(error.into()),
             Err(error) => {
                 tracing::warn!("left out: {error}");
-                let text = error.to_string();
-                let reason = text.lines().next().unwrap_or_default();
-                left_out.push(json!({"index": index, "reason": reason}));
+                left_out.push(json!({"index": index, "reason": what_happened(&error)}));
                 failed = Some(error);
             }
         }
@@ -198,10 +195,9 @@ fn with_cpu(
 ) -> Result<Chosen, ChooseError> {
     check_lanes(challenge, 1)?;
     let cpu = CpuExecutor::new(cpu);
-    debug_assert_eq!(cpu.facts().kind, Kind::Cpu);
     let why = match &no_gpu {
         None => "asked for".to_owned(),
-        Some(no_gpu) => no_gpu.to_string().lines().next().unwrap_or_default().to_owned(),
+        Some(no_gpu) => what_happened(no_gpu),
     };
     let notes = Map::from_iter([("executor_chosen".to_owned(), json!(why))]);
     Ok(Chosen { executors: vec![Box::new(cpu)], no_gpu, notes })

@@ -208,11 +208,10 @@ pub fn signer<'a>(
 }
 
 fn check_open(challenge: &Challenge, now_unix_s: i64) -> Result<(), MineError> {
-    let expires_at = || challenge.spec().expires_at.clone();
-    match now_unix_s >= challenge.expires_at_unix_s() {
-        true => Err(MineError::Expired { expires_at: expires_at() }),
-        false => Ok(()),
+    if now_unix_s >= challenge.expires_at_unix_s() {
+        return Err(MineError::Expired { expires_at: challenge.spec().expires_at.clone() });
     }
+    Ok(())
 }
 
 /// What the validator will look for in the evidence, before hours of work.

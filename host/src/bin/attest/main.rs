@@ -22,7 +22,7 @@ fn main() -> ExitCode {
     let ledger = cli.ledger.as_deref();
     let result = match cli.command {
         Command::Detect(args) => commands::detect::run(&args),
-        Command::Challenge(args) => commands::challenge::run(*args, ledger),
+        Command::Challenge(args) => commands::challenge::run(&args, ledger),
         Command::Run(args) => commands::run::run(&args),
         Command::Verify(args) => commands::verify::run(&args, ledger, color),
         Command::Ledger(args) => commands::ledger::run(&args, ledger),

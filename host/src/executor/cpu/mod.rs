@@ -109,10 +109,7 @@ impl Executor for CpuExecutor {
             if sink(output).is_break() {
                 return Err(ExecError::Stopped);
             }
-            let sync = segment
-                .solo_sync
-                .filter(|solo| iteration.is_multiple_of(solo.interval))
-                .map(|solo| chain::sync_digest(&solo.challenge, iteration, &[root]));
+            let sync = segment.solo_sync.and_then(|solo| solo.digest(iteration, &root));
             state = chain::step(&state, iteration, &root, sync.as_ref());
         }
         Ok(())

@@ -8,7 +8,7 @@
 
 use super::device::GpuDevice;
 use super::driver::{Copy, DeviceMemory, Gpu, HostMemory};
-use crate::executor::ExecError;
+use crate::error_text::what_happened;
 use cuda_driver::Failure;
 use serde::Serialize;
 use std::time::Duration;
@@ -129,7 +129,9 @@ impl Figure {
 pub fn measure(devices: &[GpuDevice]) -> Bandwidth {
     let opened: Vec<(u32, Result<Gpu, String>)> = devices
         .iter()
-        .map(|device| (device.index, Gpu::open(device.index, device.label()).map_err(first_line)))
+        .map(|device| {
+            (device.index, Gpu::open(device.index, device.label()).map_err(what_happened))
+        })
         .collect();
     let of_device = |(index, gpu): &(u32, Result<Gpu, String>)| match gpu {
         Ok(gpu) => alone(*index, gpu),
@@ -149,10 +151,6 @@ pub fn measure(devices: &[GpuDevice]) -> Bandwidth {
         }
     }
     found
-}
-
-fn first_line(error: ExecError) -> String {
-    error.to_string().lines().next().unwrap_or_default().to_owned()
 }
 
 fn alone(index: u32, gpu: &Gpu) -> DeviceBandwidth {
@@ -194,7 +192,7 @@ fn pair((a, first): (u32, &Gpu), (b, second): (u32, &Gpu)) -> [PeerBandwidth; 2]
             let rate = rate(source, &mut copy, bytes, bytes);
             // Given back where it came from.
             drop(here);
-            peer.enter().map_err(first_line)?;
+            peer.enter().map_err(what_happened)?;
             drop(there);
             rate
         };
@@ -211,7 +209,7 @@ fn pair((a, first): (u32, &Gpu), (b, second): (u32, &Gpu)) -> [PeerBandwidth; 2]
 
 /// Makes the device current and asks how long a copy may be.
 fn copy_bytes(gpu: &Gpu, most: u64) -> Result<u64, String> {
-    gpu.enter().map_err(first_line)?;
+    gpu.enter().map_err(what_happened)?;
     bytes_for(gpu.free_bytes().map_err(|failure| failure.to_string())?, most)
 }
 
@@ -225,7 +223,7 @@ fn bytes_for(free_bytes: u64, most: u64) -> Result<u64, String> {
 
 /// Makes the device current and allocates there.
 fn memory(gpu: &Gpu, bytes: u64) -> Result<DeviceMemory, String> {
-    gpu.enter().map_err(first_line)?;
+    gpu.enter().map_err(what_happened)?;
     let memory = DeviceMemory::new(gpu, bytes).map_err(|failure: Failure| failure.to_string())?;
     gpu.clear(&memory).map_err(|failure| failure.to_string())?;
     gpu.synchronise().map_err(|failure| failure.to_string())?;
@@ -234,7 +232,7 @@ fn memory(gpu: &Gpu, bytes: u64) -> Result<DeviceMemory, String> {
 
 /// The rate of a copy, warmed up, in runs of some milliseconds.
 fn rate(gpu: &Gpu, copy: &mut Copy<'_>, bytes: u64, counted_bytes: u64) -> Result<Rate, String> {
-    gpu.enter().map_err(first_line)?;
+    gpu.enter().map_err(what_happened)?;
     let mut run = |count: u32| {
         let taken = gpu.time_copies(copy, bytes, count).map_err(|failure| failure.to_string());
         taken.map(|taken| taken.as_secs_f64() / f64::from(count))

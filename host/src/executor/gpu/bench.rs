@@ -36,7 +36,7 @@ use crate::executor::{ExecError, Executor};
 use crate::protocol::plan::Shape;
 use gpu_kernels::abi::GEMM_FMA;
 use rival::Rival;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::{Duration, Instant};
 use turns::{HostLoad, Log, Pace, attested, bare};
 
@@ -47,32 +47,6 @@ pub struct Turns {
     pub count: u32,
     /// Least length of a turn.
     pub length: Duration,
-}
-
-/// What to measure.
-#[derive(Clone, Debug)]
-pub struct BenchOptions {
-    /// Number of the device.
-    pub device: u32,
-    /// Only this variant; `None`: the fastest that loads.
-    pub variant: Option<Variant>,
-    /// n and m.
-    pub shape: Shape,
-    /// Turns of each side; the median counts.
-    pub turns: u32,
-    /// Least length of a turn.
-    pub turn: Duration,
-    /// Where cuBLAS is; `None`: where the dynamic loader finds it.
-    pub cublas: Option<PathBuf>,
-}
-
-impl BenchOptions {
-    /// Three turns of a second and a half: past the second after which a
-    /// power limit holds the clock down.
-    pub fn new(device: u32, shape: Shape) -> Self {
-        let turn = Duration::from_millis(1500);
-        Self { device, variant: None, shape, turns: 3, turn, cublas: None }
-    }
 }
 
 /// A device with the kernels to be measured.
@@ -201,14 +175,4 @@ impl Subject {
             host_cores: median(cores),
         })
     }
-}
-
-/// Measures one shape.
-///
-/// # Errors
-/// Device faults, or a shape that does not fit.
-pub fn bench(options: &BenchOptions) -> Result<BenchReport, ExecError> {
-    let turns = Turns { count: options.turns, length: options.turn };
-    let mut subject = Subject::open(options.device, options.variant)?;
-    subject.sustained(options.shape, turns, options.cublas.as_deref())
 }

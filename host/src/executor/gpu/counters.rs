@@ -5,7 +5,7 @@ use crate::executor::{SmActivity, SmTiles};
 use gpu_kernels::abi::SmCounter;
 
 /// u32 words of one [`SmCounter`].
-pub(super) const COUNTER_WORDS: usize = size_of::<SmCounter>() / 4;
+const COUNTER_WORDS: usize = size_of::<SmCounter>() / 4;
 
 /// A cleared counter as words.
 pub(super) fn cleared() -> [u32; COUNTER_WORDS] {
@@ -29,17 +29,10 @@ pub(super) fn from_words(words: &[u32]) -> Vec<SmCounter> {
 
 /// The tile counts, if they add up to `tiles`, the tiles that were computed.
 pub(super) fn checked(counters: &[SmCounter], tiles: u64) -> SmTiles {
-    let sum: u128 = counters.iter().map(|counter| u128::from(counter.tiles)).sum();
     if counters.is_empty() {
         return SmTiles::Unavailable("the device reports no SMs".to_owned());
     }
-    if sum != u128::from(tiles) {
-        let sms = counters.len();
-        return SmTiles::Unavailable(format!(
-            "the counters of {sms} SMs add up to {sum} tiles of {tiles}"
-        ));
-    }
-    SmTiles::Counted(counters.iter().map(|counter| counter.tiles).collect())
+    SmTiles::counted(counters.iter().map(|counter| counter.tiles).collect(), tiles)
 }
 
 /// When the SMs that computed did so; `None` where none did or a time is

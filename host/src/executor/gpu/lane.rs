@@ -142,7 +142,7 @@ impl Lane {
                 .map(|_| Readback::new(gpu, readback_words))
                 .collect::<Result<_, _>>()?,
             graph: None,
-            stopwatch: Stopwatch::new(gpu, plan.shape.products.div_ceil(plan.chunk_products))?,
+            stopwatch: Stopwatch::new(gpu, plan.chunk_count())?,
             iterations: 0,
             activity: None,
             plan,

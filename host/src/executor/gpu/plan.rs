@@ -212,19 +212,24 @@ impl LaunchPlan {
         }
     }
 
+    /// Chunks in an iteration.
+    pub(super) fn chunk_count(&self) -> u32 {
+        self.shape.products.div_ceil(self.chunk_products)
+    }
+
     /// First product and number of products of every chunk, in order.
     pub fn chunks(&self) -> impl Iterator<Item = (u32, u32)> + use<> {
         let (all, size) = (self.shape.products, self.chunk_products);
-        (0..all.div_ceil(size)).map(move |chunk| (chunk * size, size.min(all - chunk * size)))
+        (0..self.chunk_count()).map(move |chunk| (chunk * size, size.min(all - chunk * size)))
     }
 
     /// Kernels launched per iteration.
-    pub fn kernels_per_iteration(&self) -> u32 {
-        2 * self.shape.products.div_ceil(self.chunk_products) + self.merkle.len() as u32 + 1
+    fn kernels_per_iteration(&self) -> u32 {
+        2 * self.chunk_count() + self.merkle.len() as u32 + 1
     }
 
     /// Page-locked host memory, bytes.
-    pub fn host_bytes(&self) -> u64 {
+    fn host_bytes(&self) -> u64 {
         u64::from(self.readbacks) * (self.bytes.tile_roots + self.bytes.roots)
     }
 }
@@ -232,9 +237,9 @@ impl LaunchPlan {
 impl fmt::Display for LaunchPlan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { shape, bytes, .. } = self;
-        let chunks = shape.products.div_ceil(self.chunk_products);
         writeln!(f, "shape           n = {}, m = {}", shape.dim, shape.products)?;
-        writeln!(f, "chunks          {chunks} of up to {} products", self.chunk_products)?;
+        let (chunks, products) = (self.chunk_count(), self.chunk_products);
+        writeln!(f, "chunks          {chunks} of up to {products} products")?;
         writeln!(f, "rings           {} slots of {} tiles", self.ring_slots, shape.tiles())?;
         writeln!(
             f,

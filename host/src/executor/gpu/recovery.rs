@@ -91,10 +91,7 @@ impl Place {
 
     /// Steps over an iteration, as the device's chain does.
     pub(super) fn pass(&mut self, iteration: u32, root: &Digest) {
-        let sync = self
-            .solo_sync
-            .filter(|solo| iteration.is_multiple_of(solo.interval))
-            .map(|solo| chain::sync_digest(&solo.challenge, iteration, &[*root]));
+        let sync = self.solo_sync.and_then(|solo| solo.digest(iteration, root));
         self.state = chain::step(&self.state, iteration, root, sync.as_ref());
         self.next = iteration + 1;
     }

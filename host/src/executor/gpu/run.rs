@@ -9,6 +9,7 @@ use super::kernels::Kernels;
 use super::lane::Counting;
 use super::recovery::{AfterFailure, Place, after_failure, code_of};
 use super::variant::Variant;
+use crate::error_text::what_happened;
 use crate::executor::{ExecError, Segment, Sink, SmTiles};
 use crate::protocol::digest::Digest;
 use cuda_driver::Failure;
@@ -98,8 +99,7 @@ impl GpuExecutor {
         let before = self.kernels.variant;
         let next = code_of(&error).map(|code| after_failure(code, &before, &all));
         let Some(AfterFailure::Retry(left)) = next else { return Err(error) };
-        let text = error.to_string();
-        let reason = text.lines().next().unwrap_or_default();
+        let reason = what_happened(&error);
         let note = format!("kernels {before} gave way in iteration {}: {reason}", place.next());
         tracing::warn!("{}: {note}", self.gpu.label());
         let Some(shape) = self.lane.as_ref().map(|lane| lane.plan.shape) else { return Err(error) };

@@ -55,7 +55,7 @@ impl Target {
     }
 
     /// Whether a device of this compute capability can run it.
-    pub fn runs_on(self, capability: Capability) -> bool {
+    fn runs_on(self, capability: Capability) -> bool {
         match self {
             Self::Portable => capability >= Capability { major: 7, minor: 0 },
             Self::Sm80 => capability >= Capability { major: 8, minor: 0 },

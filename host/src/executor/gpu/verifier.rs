@@ -102,12 +102,7 @@ fn wanted_leaves(
         let mut wanted = Vec::new();
         for request in rest {
             let place = request.place;
-            let tile = TileRequest {
-                state: request.state,
-                product: place.product,
-                tile_row: place.tile_row,
-                tile_column: place.tile_column,
-            };
+            let tile = TileRequest::of(request.state, place);
             if tiles.len() == TILES_AT_A_TIME && !places.contains_key(&tile) {
                 break;
             }

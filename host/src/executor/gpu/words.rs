@@ -15,7 +15,7 @@ pub(super) fn of_digest(digest: &Digest) -> DigestWords {
 }
 
 /// A digest from the device's words.
-pub(super) fn to_digest(words: &DigestWords) -> Digest {
+fn to_digest(words: &DigestWords) -> Digest {
     let mut bytes = [0; 32];
     for (to, word) in bytes.as_chunks_mut::<4>().0.iter_mut().zip(words) {
         *to = word.to_be_bytes();

@@ -5,7 +5,7 @@ use super::lane::panicked;
 use super::{Execution, LaneExecution, Patience, RunError};
 use crate::executor::{Executor, TileRequest};
 use crate::protocol::digest::Digest;
-use crate::protocol::merkle::{self, Tree};
+use crate::protocol::merkle::Tree;
 use crate::protocol::plan::{LeafPlace, Shape};
 use crate::protocol::sample::SamplePoint;
 use crate::protocol::transcript::Opening;
@@ -27,15 +27,7 @@ impl Execution {
     /// a fault the executors may be gone; a hung one is left to its thread.
     pub fn open(&mut self, points: &[SamplePoint]) -> Result<Vec<Opening>, RunError> {
         let shape = self.shape;
-        let mut of_lane = vec![Vec::new(); self.lanes.len()];
-        for (order, &point) in points.iter().enumerate() {
-            let iterations = self.lanes.get(point.lane as usize).map_or(0, |l| l.roots.len());
-            let known = (1..=iterations).contains(&(point.iteration as usize));
-            if !known || point.leaf >= shape.leaves() {
-                return Err(RunError::NoSuchLeaf(point));
-            }
-            of_lane[point.lane as usize].push((order, point));
-        }
+        let of_lane = self.points_of_lanes(points)?;
         let limit = self.opening_limit(of_lane.iter().map(Vec::len).max().unwrap_or(0));
         let (sender, reports) = mpsc::channel();
         let lanes = Arc::new(std::mem::take(&mut self.lanes));
@@ -95,6 +87,23 @@ impl Execution {
         Ok(opened.into_iter().map(|(_, opening)| opening).collect())
     }
 
+    /// The points of each lane.
+    fn points_of_lanes(
+        &self,
+        points: &[SamplePoint],
+    ) -> Result<Vec<Vec<Ordered<SamplePoint>>>, RunError> {
+        let mut of_lane = vec![Vec::new(); self.lanes.len()];
+        for (order, &point) in points.iter().enumerate() {
+            let iterations = self.lanes.get(point.lane as usize).map_or(0, |l| l.roots.len());
+            let known = (1..=iterations).contains(&(point.iteration as usize));
+            if !known || point.leaf >= self.shape.leaves() {
+                return Err(RunError::NoSuchLeaf(point));
+            }
+            of_lane[point.lane as usize].push((order, point));
+        }
+        Ok(of_lane)
+    }
+
     /// How long a lane may take over so many tiles: the executors give no sign
     /// of life on the way.
     fn opening_limit(&self, tiles: usize) -> Duration {
@@ -119,66 +128,55 @@ fn open_lane(
     mut points: Vec<Ordered<SamplePoint>>,
 ) -> Result<Vec<Ordered<Opening>>, RunError> {
     points.sort_unstable_by_key(|(_, point)| (point.iteration, point.leaf));
+    let device = || execution.facts.model.clone();
     let tile_of = |point: &SamplePoint| point.leaf / u64::from(LEAVES_PER_TILE);
     let tiles: Vec<&[Ordered<SamplePoint>]> = points
         .chunk_by(|(_, a), (_, b)| (a.iteration, tile_of(a)) == (b.iteration, tile_of(b)))
         .collect();
     let mut opened = Vec::with_capacity(points.len());
+    // Of the iteration that was opened last, the tree above its tiles.
     let mut tree = None;
     for batch in tiles.chunks(TILES_PER_BATCH) {
         let requests: Vec<TileRequest> = batch
             .iter()
             .map(|points| {
                 let point = points[0].1;
-                let place = LeafPlace::of(shape, point.leaf);
-                TileRequest {
-                    state: execution.states[point.iteration as usize - 1],
-                    product: place.product,
-                    tile_row: place.tile_row,
-                    tile_column: place.tile_column,
-                }
+                let state = execution.states[point.iteration as usize - 1];
+                TileRequest::of(state, LeafPlace::of(shape, point.leaf))
             })
             .collect();
-        let first = batch[0][0].1;
-        let device = || execution.facts.model.clone();
+        let SamplePoint { lane, iteration, .. } = batch[0][0].1;
         let hashes = executor.tile_leaf_hashes(shape.dim, &requests).map_err(|error| {
-            let (lane, iteration) = (first.lane, first.iteration);
             RunError::Lane { lane, device: device(), iteration, source: Box::new(error) }
         })?;
         if hashes.len() != batch.len() {
-            return Err(RunError::Broken {
-                lane: first.lane,
-                device: device(),
-                iteration: first.iteration,
-                cause: format!("{} tiles came instead of {}", hashes.len(), batch.len()),
-            });
+            let cause = format!("{} tiles came instead of {}", hashes.len(), batch.len());
+            return Err(RunError::Broken { lane, device: device(), iteration, cause });
         }
         for (points, leaves) in batch.iter().zip(&hashes) {
-            let (iteration, tile) = (points[0].1.iteration, tile_of(&points[0].1));
+            let SamplePoint { lane, iteration, .. } = points[0].1;
+            let tile = tile_of(&points[0].1);
             let kept = iteration_tiles(shape, execution, iteration);
-            let (first, second) = (kept[tile as usize], merkle::root(leaves).unwrap_or_default());
+            let within = Tree::over(leaves);
+            let (first, second) = (kept[tile as usize], within.root().unwrap_or_default());
             if first != second || leaves.len() != LEAVES_PER_TILE as usize {
-                let lane = points[0].1.lane;
                 let device = device();
                 return Err(RunError::Unstable { lane, device, iteration, tile, first, second });
             }
-            let upper = match &tree {
-                Some((of, upper)) if *of == iteration => upper,
+            let above = match &tree {
+                Some((of, above)) if *of == iteration => above,
                 _ => {
-                    let upper = Tree::over(kept);
-                    if upper.root() != Some(execution.roots[iteration as usize - 1]) {
-                        let (lane, device) = (points[0].1.lane, device());
+                    let above = Tree::over(kept);
+                    if above.root() != Some(execution.roots[iteration as usize - 1]) {
                         let cause = "its tile roots don't lead to its iteration root".to_owned();
-                        return Err(RunError::Broken { lane, device, iteration, cause });
+                        return Err(RunError::Broken { lane, device: device(), iteration, cause });
                     }
-                    &tree.insert((iteration, upper)).1
+                    &tree.insert((iteration, above)).1
                 }
             };
-            for &(order, point) in *points {
-                let leaf = (point.leaf % u64::from(LEAVES_PER_TILE)) as usize;
-                let mut path = merkle::path(leaves, leaf);
-                path.extend(upper.path(tile as usize));
-                let SamplePoint { lane, iteration, leaf } = point;
+            for &(order, SamplePoint { leaf, .. }) in *points {
+                let mut path = within.path((leaf % u64::from(LEAVES_PER_TILE)) as usize);
+                path.extend(above.path(tile as usize));
                 opened.push((order, Opening { lane, iteration, leaf, path }));
             }
         }

@@ -209,12 +209,7 @@ impl Answers {
     /// The root of a tile by the CPU; `None` where that fails.
     fn tile_root(&mut self, state: &Digest, tile: u64) -> Option<Digest> {
         let place = LeafPlace::of(self.shape, tile * u64::from(LEAVES_PER_TILE));
-        let request = TileRequest {
-            state: *state,
-            product: place.product,
-            tile_row: place.tile_row,
-            tile_column: place.tile_column,
-        };
+        let request = TileRequest::of(*state, place);
         let leaves = self.judge.tile_leaf_hashes(self.shape.dim, &[request]).ok()?;
         merkle::root(leaves.first()?)
     }

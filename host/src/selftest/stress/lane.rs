@@ -2,6 +2,7 @@
 
 use super::answers::Output;
 use super::{Shared, StressLane, seed};
+use crate::error_text::what_happened;
 use crate::executor::{ExecError, Executor, IterationOutput, Segment};
 use crate::protocol::digest::Uuid;
 use crate::protocol::plan::Shape;
@@ -71,9 +72,7 @@ pub(super) fn run_lane(lane: usize, mut executor: Box<dyn Executor>, shared: &Sh
     let work = AssertUnwindSafe(|| rounds(lane, executor.as_mut(), shared));
     match catch_unwind(work) {
         Ok(Ok(())) => {}
-        Ok(Err(error)) => {
-            state.fail(error.to_string().lines().next().unwrap_or_default().to_owned());
-        }
+        Ok(Err(error)) => state.fail(what_happened(error)),
         Err(_) => state.fail("its executor panicked".to_owned()),
     }
 }

@@ -56,7 +56,7 @@ pub fn open(
     let path = &options.file;
     let failed = |cause| CheckpointError::Io { path: path.clone(), cause };
     let uuids: Vec<Uuid> = facts.iter().map(|lane| lane.uuid).collect();
-    let head = Head { challenge: challenge.digest(), uuids: uuids.clone() };
+    let head = Head { challenge: challenge.digest(), uuids };
     let file = match File::options().read(true).write(true).open(path) {
         Err(error) if error.kind() == ErrorKind::NotFound => begin(path, &head).map_err(failed)?,
         other => other.map_err(failed)?,

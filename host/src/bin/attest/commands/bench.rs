@@ -6,6 +6,7 @@ use crate::outcome::{Done, Result, print, print_json};
 use crate::paint::Paint;
 use crate::{input, progress};
 use attest::bench::{self, Effort, GpuReport, Options, Work};
+use attest::error_text::what_happened;
 use attest::executor::gpu::Target;
 use attest::executor::gpu::bench::Turns;
 use attest::files;
@@ -42,9 +43,7 @@ pub fn run(args: &args::Bench, color: args::Color) -> Result {
     } else {
         let paint = Paint::of(color, &std::io::stdout());
         let gpu = match &report.gpu {
-            GpuReport::NoGpu { reason } => {
-                format!("{}\n", reason.lines().next().unwrap_or_default())
-            }
+            GpuReport::NoGpu { reason } => format!("{}\n", what_happened(reason)),
             GpuReport::Measured(gpu) => render_device(gpu, paint),
         };
         print(&format!("{gpu}\n{}", render_cpu(&report.cpu, paint)))?;

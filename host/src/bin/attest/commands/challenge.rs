@@ -1,11 +1,11 @@
 //! `attest challenge`: issues a challenge and prints its token.
 
-use super::ledger::now_unix_ms;
 use super::policy;
 use crate::args;
 use crate::outcome::{Done, Result, print};
 use anyhow::anyhow;
 use attest::files::{self, Source};
+use attest::live::clock::unix_ms;
 use attest::protocol::json::read_value;
 use attest::session::issue::{self, Request};
 use std::fmt::Display;
@@ -18,7 +18,7 @@ const SPEC_BYTES_MAX: u64 = 64 << 10;
 /// # Errors
 /// An unreadable file, a bound that does not hold, no random bytes, a ledger that
 /// fails.
-pub fn run(args: args::Challenge, ledger: Option<&str>) -> Result {
+pub fn run(args: &args::Challenge, ledger: Option<&str>) -> Result {
     let from_file = match &args.from_file {
         Some(path) => read_request(&Source::of_path(path))?,
         None => Request::default(),
@@ -26,16 +26,15 @@ pub fn run(args: args::Challenge, ledger: Option<&str>) -> Result {
     if from_file.validator_nonce.is_some() {
         tracing::warn!("the nonce comes from the file: a nonce must serve one challenge only");
     }
-    let out = args.out.clone();
     let ledger = crate::ledger::chosen(ledger)?;
     let request = policy::sized(&args.sizing, args.ask.request().or(from_file))?;
     let challenge = issue::issue(&request)?;
     // On record before anybody can answer it.
     if let Some(ledger) = ledger {
-        ledger.issue(&challenge, challenge.token(), now_unix_ms())?;
+        ledger.issue(&challenge, challenge.token(), unix_ms())?;
     }
-    match out {
-        Some(path) => files::write_atomically(&path, challenge.token())?,
+    match &args.out {
+        Some(path) => files::write_atomically(path, challenge.token())?,
         None => print(&format!("{}\n", challenge.token()))?,
     }
     Ok(Done::Ok)

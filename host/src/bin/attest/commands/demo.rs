@@ -7,6 +7,7 @@ use crate::outcome::{Done, Result, print};
 use crate::paint::{Paint, duration, flops, grouped};
 use crate::progress;
 use anyhow::bail;
+use attest::error_text::what_happened;
 use attest::executor::Kind;
 use attest::executor::cpu::CpuVerifier;
 use attest::executor::gpu;
@@ -55,8 +56,7 @@ pub fn run(color: Color) -> Result {
     let Mined { result, executed_in, lanes, .. } = mined;
     print(&format!("{}\n", paint.strong("2. The miner executes it")))?;
     if let Some(no_gpu) = no_gpu {
-        let text = no_gpu.to_string();
-        print(&format!("  the CPU does it, as {}\n", text.lines().next().unwrap_or_default()))?;
+        print(&format!("  the CPU does it, as {}\n", what_happened(no_gpu)))?;
     }
     for lane in &lanes {
         let kind = if lane.kind == Kind::Gpu { "GPU" } else { "CPU" };

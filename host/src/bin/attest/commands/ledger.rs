@@ -6,6 +6,7 @@ use crate::paint::{grouped, table, wrapped};
 use anyhow::{Context as _, bail};
 use attest::files;
 use attest::ledger::{Entry, Filter, Ledger, NO_COMMITMENT, Order, Pruning, Seen, Standing};
+use attest::live::clock::unix_ms;
 use attest::protocol::digest::Digest;
 use attest::protocol::time;
 use serde_json::{Value, json};
@@ -144,7 +145,7 @@ fn export(ledger: &dyn Ledger, out: &mut dyn Write) -> Result<()> {
 }
 
 fn prune(ledger: &dyn Ledger, older_than: Duration, dry_run: bool) -> Result<()> {
-    let now_unix_ms = now_unix_ms();
+    let now_unix_ms = unix_ms();
     let age_ms = u64::try_from(older_than.as_millis()).unwrap_or(u64::MAX);
     let (pruning, done) = match dry_run {
         true => (Pruning::DryRun, "would be forgotten"),
@@ -159,7 +160,7 @@ fn state(entry: &Entry) -> &str {
     match (&entry.outcome, entry.commitment) {
         (Some(outcome), _) => outcome,
         (None, Some(_)) => "answered",
-        (None, None) if entry.expires_unix_ms <= now_unix_ms() => "expired",
+        (None, None) if entry.expires_unix_ms <= unix_ms() => "expired",
         (None, None) => "open",
     }
 }
@@ -185,9 +186,4 @@ fn record_json(entry: &Entry, devices: &[Seen]) -> Result<Value> {
 fn time_text(unix_ms: u64) -> String {
     let unix_s = i64::try_from(unix_ms / 1000).unwrap_or(i64::MAX);
     time::format(unix_s).unwrap_or_else(|| format!("{unix_ms} ms"))
-}
-
-/// By the clock of this machine.
-pub fn now_unix_ms() -> u64 {
-    u64::try_from(jiff::Timestamp::now().as_millisecond()).unwrap_or(0)
 }

@@ -6,6 +6,7 @@ use crate::commands::run::choice;
 use crate::outcome::{Done, Result, note};
 use crate::signals::Stop;
 use anyhow::{Context as _, anyhow};
+use attest::error_text::what_happened;
 use attest::executor::Executor as _;
 use attest::executor::cpu::{CpuExecutor, CpuOptions};
 use attest::executor::gpu;
@@ -89,9 +90,7 @@ fn devices(choice: &Choice) -> Result<Vec<Device>> {
         Choice::Auto => match gpu::devices() {
             Ok(found) => found,
             Err(no_gpu) => {
-                let text = no_gpu.to_string();
-                let why = text.lines().next().unwrap_or_default();
-                note(&format!("note: {why}: the CPU answers"));
+                note(&format!("note: {}: the CPU answers", what_happened(no_gpu)));
                 return Ok(vec![cpu()]);
             }
         },

@@ -8,6 +8,7 @@ use crate::paint::{duration, flops};
 use crate::signals::Stop;
 use crate::{input, progress};
 use anyhow::bail;
+use attest::error_text::what_happened;
 use attest::evidence::{MachineOptions, MeasureBandwidth};
 use attest::executor::lanes::{RunError, RunOptions};
 use attest::files;
@@ -39,8 +40,7 @@ pub fn run(args: &args::Run) -> Result {
     let Chosen { executors, no_gpu, notes } =
         choose_again(&choice, &args.gpus.rules(), &challenge, before.as_deref())?;
     if let Some(no_gpu) = no_gpu {
-        let text = no_gpu.to_string();
-        note(&format!("note: {}: executing on the CPU", text.lines().next().unwrap_or_default()));
+        note(&format!("note: {}: executing on the CPU", what_happened(no_gpu)));
     }
     let checkpoint = args.checkpoint.clone().map(|file| CheckpointOptions {
         file,

@@ -4,6 +4,7 @@ use crate::args;
 use crate::outcome::{Done, Result, note, print, print_json};
 use crate::paint::{Paint, duration, grouped, table};
 use crate::signals::Stop;
+use attest::error_text::{in_one_line, what_happened};
 use attest::executor::Executor;
 use attest::executor::cpu::{CpuExecutor, CpuOptions, Simd};
 use attest::executor::gpu::bench::{Conditions, Telemetry};
@@ -76,7 +77,7 @@ fn subjects(args: &args::Selftest) -> Subjects {
     let devices = match gpu::devices() {
         Ok(devices) => devices,
         Err(no_gpu) => {
-            note(&format!("note: {}", no_gpu.to_string().lines().next().unwrap_or_default()));
+            note(&format!("note: {}", what_happened(no_gpu)));
             let cpu = CpuExecutor::new(CpuOptions::default());
             let name = format!("CPU ({})", cpu.facts().model);
             return Subjects {
@@ -101,7 +102,7 @@ fn subjects(args: &args::Selftest) -> Subjects {
                 subjects.executors.push((device.label(), Box::new(gpu)));
                 subjects.telemetry.push(Some(Telemetry::start(&device.pci_id)));
             }
-            Err(error) => subjects.broken.push(error.to_string().replace('\n', "; ")),
+            Err(error) => subjects.broken.push(in_one_line(error)),
         }
     }
     subjects

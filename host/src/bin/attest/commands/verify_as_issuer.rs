@@ -5,9 +5,9 @@
 //! result spends nothing: anyone can send one. The devices' history is looked up
 //! first, for a policy to judge; without a policy it is told in notes.
 
-use super::ledger::now_unix_ms;
 use crate::outcome::{Result, note};
-use attest::ledger::{Acceptance, HistoryFinding, Ledger, Settlement, Sighting};
+use attest::ledger::{Acceptance, HistoryFinding, Ledger, SettledAs, Settlement, Sighting};
+use attest::live::clock::unix_ms;
 use attest::protocol::challenge::Challenge;
 use attest::protocol::circumstances::Issuer;
 use attest::protocol::transcript::ResultDoc;
@@ -31,7 +31,7 @@ pub fn verify(
 ) -> Result<Judged> {
     let c = challenge.digest();
     let devices = Sighting::of(&result.evidence, challenge.spec().miner_id);
-    let history = ledger.history(&c, &devices, now_unix_ms())?;
+    let history = ledger.history(&c, &devices, unix_ms())?;
     let judged = || judge(ledger.record(&c)?.map_or(Issuer::Unknown, Issuer::Record), &history);
     let (outcome, verdict) = judged()?;
     let verified = match &outcome {
@@ -52,13 +52,13 @@ pub fn verify(
         }
         return Ok((outcome, verdict));
     }
-    let now_unix_ms = now_unix_ms();
+    let now_unix_ms = unix_ms();
     let arrived_unix_ms = match verified.arrival_unix_s() {
         Some(unix_s) => u64::try_from(unix_s).unwrap_or(0).saturating_mul(1000),
         None => now_unix_ms,
     };
     let settlement = Settlement {
-        outcome: "verified".to_owned(),
+        outcome: SettledAs::Verified,
         code: None,
         verdict_json: serde_json::to_string(&verdict)?,
         miner: challenge.spec().miner_id,
