@@ -202,6 +202,41 @@ fn one_gpu_in_two_sessions_at_once() {
     ended_with("verified", &third.end());
 }
 
+/// Two challenges are out; the one GPU answers the first, and when that is settled and
+/// its device free again, the second.
+#[test]
+fn one_gpu_answers_two_sessions_by_turns() {
+    let (slow, second) = (Duration::from_secs(20), Duration::from_secs(1));
+    let mut lenient = policy();
+    lenient.time.startup_allowance_ms = 60_000;
+    let open = |records: &Records, nonce, later: Duration| {
+        let at = challenge(|_| ()).issued_at_unix_s() + later.as_secs() as i64;
+        let issued_at = attest::protocol::time::format(at).unwrap();
+        let spec = of_miner(nonce, 2).spec().clone();
+        let challenge = Challenge::issue(ChallengeSpec { issued_at, ..spec }).unwrap();
+        records.issue(&challenge);
+        let session = Turned::judging(records, &challenge, Some(lenient.clone()));
+        (session, said_by(&challenge, 2))
+    };
+    let answer = |(mut session, say): (Turned, Say), after| {
+        session.pass(after);
+        session.send(&say.commitment_line());
+        let coin = session.coin.expect("accepted");
+        session.send(&say.openings_line(coin));
+        session.end()
+    };
+    let records = Records::new();
+    let [first, other] = [1, 2].map(|nonce| open(&records, nonce, Duration::ZERO));
+    ended_with("verified", &answer(first, slow));
+    let other = answer(other, slow + second);
+    ended_with("rejected-by-policy", &other);
+    assert_eq!(reasons(&other), ["uuid-in-two-sessions"]);
+    // Asked when it was done with the first, it is an honest GPU.
+    let records = Records::new();
+    ended_with("verified", &answer(open(&records, 1, Duration::ZERO), slow));
+    ended_with("verified", &answer(open(&records, 2, slow), slow));
+}
+
 #[test]
 fn faster_than_the_claimed_model() {
     let challenge = challenge(|spec| spec.gpu_count = Some(1));

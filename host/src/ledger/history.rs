@@ -12,6 +12,15 @@ use crate::protocol::digest::{Digest, Uuid};
 use crate::protocol::time;
 use std::collections::BTreeMap;
 
+/// In what a device is named.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Named {
+    /// The commitment of a live session, whose coin is not drawn yet.
+    InSession,
+    /// Anything else: what is on record says whether there was a session.
+    AsRecorded,
+}
+
 /// Looks up `devices` in the history, adds them to it for challenge `c`, and says
 /// what did not fit, in the order of the devices' UUIDs.
 pub(super) fn see(
@@ -20,12 +29,14 @@ pub(super) fn see(
     devices: &[Sighting],
     now_unix_ms: u64,
     window_ms: u128,
+    named: Named,
 ) -> Result<Vec<HistoryFinding>, DbError> {
     let since_ms = since(now_unix_ms, window_ms);
+    let open = Open::of(sql, c, now_unix_ms, named)?;
     let mut found = Vec::new();
     for device in sorted(devices) {
         take(sql, &device.uuid, now_unix_ms)?;
-        let earlier = Earlier { sql, c, device };
+        let earlier = Earlier { sql, c, device, open };
         found.extend(earlier.findings(now_unix_ms, since_ms)?);
         sql.execute(
             "INSERT INTO sightings (uuid, c, seen, serial, pci, miner, host) \
@@ -55,9 +66,10 @@ pub(super) fn look(
     window_ms: u128,
 ) -> Result<Vec<HistoryFinding>, DbError> {
     let since_ms = since(now_unix_ms, window_ms);
+    let open = Open::of(sql, c, now_unix_ms, Named::AsRecorded)?;
     let mut found = Vec::new();
     for device in sorted(devices) {
-        found.extend(Earlier { sql, c, device }.findings(now_unix_ms, since_ms)?);
+        found.extend(Earlier { sql, c, device, open }.findings(now_unix_ms, since_ms)?);
     }
     Ok(found)
 }
@@ -87,11 +99,37 @@ fn take(sql: &mut dyn Sql, uuid: &Uuid, now_unix_ms: u64) -> Result<(), DbError>
     Ok(())
 }
 
+/// From the issue of a live session's challenge to its commitment, ms since 1970.
+#[derive(Clone, Copy, Debug)]
+struct Open {
+    issued: u64,
+    arrived: u64,
+}
+
+impl Open {
+    /// That of `c`; `None` where `c` has no live session. Who answers without one may
+    /// have had the token lie there for hours.
+    fn of(
+        sql: &mut dyn Sql,
+        c: &Digest,
+        now_unix_ms: u64,
+        named: Named,
+    ) -> Result<Option<Self>, DbError> {
+        let statement = "SELECT issued, arrived, coin FROM challenges WHERE c = $1";
+        let rows = sql.query(statement, &[(*c).into()])?;
+        let Some(row) = rows.first() else { return Ok(None) };
+        let is_live = named == Named::InSession || row.digest_or_null(2)?.is_some();
+        let arrived = row.count_or_null(1)?.unwrap_or(now_unix_ms);
+        Ok(is_live.then_some(Self { issued: row.count(0)?, arrived }))
+    }
+}
+
 /// The other challenges' sightings of one device.
 struct Earlier<'a> {
     sql: &'a mut dyn Sql,
     c: &'a Digest,
     device: &'a Sighting,
+    open: Option<Open>,
 }
 
 impl Earlier<'_> {
@@ -119,6 +157,9 @@ impl Earlier<'_> {
         if let Some(row) = claims.first() {
             let text = format!("{uuid} is claimed by the live session of {}, too", row.digest(0)?);
             add(HistoryCode::UuidInTwoSessions, text);
+        } else if let Some(other) = self.verified_meanwhile()? {
+            let text = format!("{uuid} answered {other} while this live session was open, too");
+            add(HistoryCode::UuidInTwoSessions, text);
         }
         if let Some(serial) = self.device.serial.as_deref().map(bounded)
             && let Some((other, seen)) = self.newest_other("serial", (*serial).into(), 0)?
@@ -128,6 +169,21 @@ impl Earlier<'_> {
             add(HistoryCode::UuidChangedSerial, text);
         }
         Ok(found)
+    }
+
+    /// Another live session that was verified with this device, and whose time from
+    /// challenge to commitment overlaps this one's: one device did both, by turns.
+    fn verified_meanwhile(&mut self) -> Result<Option<Digest>, DbError> {
+        let Some(Open { issued, arrived }) = self.open else { return Ok(None) };
+        let rows = self.sql.query(
+            "SELECT sightings.c FROM sightings \
+             JOIN challenges ON challenges.c = sightings.c \
+             WHERE sightings.uuid = $1 AND sightings.c <> $2 AND sightings.seen > $3 \
+             AND challenges.issued < $4 AND challenges.coin IS NOT NULL \
+             AND challenges.outcome = 'verified' ORDER BY sightings.seen LIMIT 1",
+            &[self.device.uuid.into(), (*self.c).into(), ms(issued), ms(arrived)],
+        )?;
+        rows.first().map(|row| row.digest(0)).transpose()
     }
 
     /// The newest sighting since `since_ms` whose `column` is there and is not

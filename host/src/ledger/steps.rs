@@ -6,6 +6,7 @@
 //! Deliberately lacks: clocks, and any say in whether a result is right.
 
 use super::error::LedgerError;
+use super::history::Named;
 use super::record::{
     Acceptance, Entry, Filter, HistoryFinding, NO_COMMITMENT, Pruning, Seen, Settlement, Sighting,
 };
@@ -293,7 +294,7 @@ impl<B: Backend> Ledger for Records<B> {
                 return Err(out_of_order(c, STEP, "it is settled"));
             }
             let window_ms = self.options.host_window.as_millis();
-            let found = history::see(sql, c, devices, now_unix_ms, window_ms)?;
+            let found = history::see(sql, c, devices, now_unix_ms, window_ms, Named::InSession)?;
             for device in devices {
                 sql.execute(
                     "INSERT INTO claims (uuid, c, until) VALUES ($1, $2, $3) \
@@ -366,7 +367,8 @@ impl<B: Backend> Ledger for Records<B> {
             }
             set_arrived(sql, c, arrived_unix_ms)?;
             let window_ms = self.options.host_window.as_millis();
-            let found = history::see(sql, c, devices, arrived_unix_ms, window_ms)?;
+            let named = Named::AsRecorded;
+            let found = history::see(sql, c, devices, arrived_unix_ms, window_ms, named)?;
             set_settled(sql, c, settlement)?;
             Ok((acceptance, found))
         })
