@@ -9,7 +9,6 @@ use attest::protocol::challenge::{Challenge, ChallengeSpec};
 use attest::protocol::digest::{Digest, Uuid};
 use attest::protocol::evidence::Evidence;
 use attest::protocol::models;
-use attest::protocol::verdict::Outcome;
 use attest::reference::Run;
 use attest::session::issue::Request;
 use serde_json::{Value, json};
@@ -203,6 +202,41 @@ fn one_gpu_in_two_sessions_at_once() {
     ended_with("verified", &third.end());
 }
 
+/// Two challenges are out; the one GPU answers the first, and when that is settled and
+/// its device free again, the second.
+#[test]
+fn one_gpu_answers_two_sessions_by_turns() {
+    let (slow, second) = (Duration::from_secs(20), Duration::from_secs(1));
+    let mut lenient = policy();
+    lenient.time.startup_allowance_ms = 60_000;
+    let open = |records: &Records, nonce, later: Duration| {
+        let at = challenge(|_| ()).issued_at_unix_s() + later.as_secs() as i64;
+        let issued_at = attest::protocol::time::format(at).unwrap();
+        let spec = of_miner(nonce, 2).spec().clone();
+        let challenge = Challenge::issue(ChallengeSpec { issued_at, ..spec }).unwrap();
+        records.issue(&challenge);
+        let session = Turned::judging(records, &challenge, Some(lenient.clone()));
+        (session, said_by(&challenge, 2))
+    };
+    let answer = |(mut session, say): (Turned, Say), after| {
+        session.pass(after);
+        session.send(&say.commitment_line());
+        let coin = session.coin.expect("accepted");
+        session.send(&say.openings_line(coin));
+        session.end()
+    };
+    let records = Records::new();
+    let [first, other] = [1, 2].map(|nonce| open(&records, nonce, Duration::ZERO));
+    ended_with("verified", &answer(first, slow));
+    let other = answer(other, slow + second);
+    ended_with("rejected-by-policy", &other);
+    assert_eq!(reasons(&other), ["uuid-in-two-sessions"]);
+    // Asked when it was done with the first, it is an honest GPU.
+    let records = Records::new();
+    ended_with("verified", &answer(open(&records, 1, Duration::ZERO), slow));
+    ended_with("verified", &answer(open(&records, 2, slow), slow));
+}
+
 #[test]
 fn a_stranger_claims_another_miners_gpu_and_stalls() {
     let records = Records::new();
@@ -221,7 +255,7 @@ fn a_stranger_claims_another_miners_gpu_and_stalls() {
     let give_up = |mut session: Turned| {
         session.reach_deadline(Duration::from_millis(1));
         session.tick();
-        assert_eq!(session.end().verdict.outcome, Outcome::Rejected);
+        ended_with("stalled", &session.end());
     };
     // Nobody holds the name yet, and nobody can tell who is who.
     let stranger = stall(1, 3);

@@ -22,6 +22,7 @@ mod replays;
 mod sessions;
 mod signatures;
 mod table;
+mod terminals;
 mod text;
 mod times;
 mod turned;

@@ -139,6 +139,37 @@ fn a_receipt_for_another_session() {
     assert_eq!(verdict(&unnamed, &result, Some(&receipt)).work, Work::NotProven);
 }
 
+#[test]
+fn a_miner_is_its_own_validator() {
+    // It issues the challenge itself, tries coins until one misses what it left out,
+    // and signs the receipt. To others that is a session, as good as the word of the
+    // key that says so: which one that is, the verdict must say.
+    let challenge = challenge(|spec| {
+        (spec.num_iterations, spec.samples_per_iteration) = (1, 3);
+        spec.validator_id = Some(public(2));
+    });
+    let shape = challenge.shape();
+    let say = Say::of(Run::with(&challenge, &UUIDS[..1], |_, _, state| {
+        let honest = |leaf| Oracle.leaf_hash(state, shape.dim, LeafPlace::of(shape, leaf));
+        let leaf = |leaf| if leaf % 2 == 0 { honest(leaf) } else { Digest([0xee; 32]) };
+        (0..shape.leaves()).map(leaf).collect()
+    }));
+    let found = (0_u64..)
+        .map(|try_| say.result(Some(Digest::of(&[b"own", &try_.to_be_bytes()]))))
+        .find(|result| alone(&challenge, result) == "verified")
+        .unwrap();
+    let arrived_unix_ms = 1000 * challenge.issued_at_unix_s() as u64;
+    let coin = found.coin.unwrap();
+    let own = super::identity(2);
+    let receipt = own.sign_receipt(&challenge, &found.commitment, coin, arrived_unix_ms).unwrap();
+    let verdict = verdict(&challenge, &found, Some(&receipt));
+    assert_eq!((verdict.outcome, verdict.work), (Outcome::Verified, Work::Proven));
+    let said = verdict.facts.iter().find(|fact| fact.subject == "session").unwrap();
+    assert!(said.text.contains(&public(2).to_string()), "{}", said.text);
+    let not_checked = verdict.not_checked.join("\n");
+    assert!(not_checked.contains("receipt"), "{not_checked}");
+}
+
 fn challenge_of_the_same_validator() -> Challenge {
     let mut spec = small().spec().clone();
     spec.validator_nonce = Digest([3; 32]);

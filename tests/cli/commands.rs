@@ -66,6 +66,22 @@ fn asking_for_a_gpu_where_there_is_none_is_a_clear_error() {
     }
 }
 
+/// JSON goes to terminals, too: it says the same with what is not shown escaped.
+#[test]
+fn json_has_no_hidden_words() {
+    let model = "\u{9b}2J\u{202e}\u{200b}H200\u{e0041}\u{7f}\u{e9}";
+    let mut result: Value = serde_json::from_str(&Example::new(&[]).result).unwrap();
+    result["evidence"]["lanes"][0]["model"] = Value::from(model);
+    let result = result.to_string();
+    let shown = run_with_input(["inspect", "-", "--json"], result.as_bytes()).expect(OK).stdout;
+    let hidden = |c: char| c != '\u{e9}' && !matches!(c, ' '..='~' | '\n');
+    assert!(!shown.contains(hidden), "{shown:?}");
+    let shown: Value = serde_json::from_str(&shown).unwrap();
+    assert_eq!(shown["lanes"][0]["claimed_model"], model);
+    let shown = run_with_input(["inspect", "-"], result.as_bytes()).expect(OK).stdout;
+    assert!(!shown.contains(hidden), "{shown:?}");
+}
+
 #[test]
 fn inspect_shows_tokens_and_results() {
     let example = Example::new(&["--samples", "5"]);

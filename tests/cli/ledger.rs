@@ -4,7 +4,7 @@ use crate::{COULD_NOT_RUN, Finished, OK, REJECTED, attest, names_in, run};
 use attest::executor::Executor;
 use attest::executor::cpu::{CpuExecutor, CpuOptions};
 use attest::identity::SigningIdentity;
-use attest::ledger::{self, Location, SettledAs, Settlement};
+use attest::ledger::{self, Location, SettledAs, Settlement, Sighting};
 use attest::protocol::challenge::Challenge;
 use attest::protocol::digest::{Digest, Uuid};
 use attest::session::mine::{MineOptions, commit, mine};
@@ -192,6 +192,26 @@ fn what_is_on_record_is_shown_exported_and_forgotten() {
     assert!(verdict.starts_with("REJECTED: nonce-spent"), "{verdict}");
     let args = ["list", "--limit", "0"];
     recorded.show(&args).expect(COULD_NOT_RUN).printed_nothing();
+}
+
+/// A serial number cannot pass for words of the ledger's own.
+#[test]
+fn what_a_miner_named_is_shown_in_quotes() {
+    let recorded = Recorded::new();
+    let challenge = Challenge::from_token(&recorded.token).unwrap();
+    let ledger = ledger::open(&Location::File(recorded.path("ledger.sqlite"))).unwrap();
+    let device = Sighting {
+        uuid: Uuid([9; 16]),
+        serial: Some("1, host \"a\u{202e}\", named 2020-01-01T00:00:00Z".to_owned()),
+        pci: None,
+        miner: None,
+        host: None,
+    };
+    ledger.claim(&challenge.digest(), &[device], 1, 2).unwrap();
+    let text = recorded.show(&["show", &challenge.digest().to_string()]).expect(OK).stdout;
+    let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    let quoted = r#"serial number "1, host \"a�\", named 2020-01-01T00:00:00Z", named 1970"#;
+    assert!(line.contains(quoted), "{line}");
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! What does not fit a device's history.
 
 use crate::places::{self, Place, on_both};
-use crate::{EXPIRES_MS, ISSUED_MS, accept, device, digest, issued, rejected, verified};
+use crate::{EXPIRES_MS, ISSUED_MS, accept, challenge, device, digest, issued, rejected, verified};
 use attest::ledger::HistoryCode::{
     UuidChangedHost, UuidChangedSerial, UuidInTwoSessions, UuidUnderTwoIdentities,
 };
@@ -17,7 +17,9 @@ on_both![
     another_host_is_a_finding_within_the_window,
     what_did_not_verify_says_nothing_of_a_device,
     claims_without_history_do_not_hinder_the_holder,
+    verified_sessions_without_a_name_do_not_hinder_the_holder,
     two_live_sessions_with_one_device_are_a_finding,
+    sessions_that_were_open_at_once_are_a_finding,
     of_sessions_that_claim_at_the_same_moment_one_has_no_finding,
     what_a_miner_says_is_bounded,
 ];
@@ -135,6 +137,18 @@ fn claims_without_history_do_not_hinder_the_holder(place: &Place) {
     assert_eq!(claim(&owner), [UuidInTwoSessions]);
 }
 
+/// Nor do sessions of others that were verified with a GPU of their own.
+fn verified_sessions_without_a_name_do_not_hinder_the_holder(place: &Place) {
+    let ledger = place.open();
+    let [owner, nameless] = [Some(digest(0xaa)), None].map(|miner| Sighting { miner, ..known() });
+    assert_eq!(session_of(&*ledger, &nameless, (1000, 2000), &verified()), []);
+    let before = session_of(&*ledger, &owner, (1500, 2500), &rejected("x"));
+    assert_eq!(before, [UuidInTwoSessions]);
+    assert_eq!(session_of(&*ledger, &owner, (3000, 4000), &verified()), []);
+    assert_eq!(session_of(&*ledger, &owner, (1500, 2500), &rejected("x")), []);
+    assert_eq!(session_of(&*ledger, &owner, (3500, 4500), &rejected("x")), [UuidInTwoSessions]);
+}
+
 fn two_live_sessions_with_one_device_are_a_finding(place: &Place) {
     let ledger = place.open();
     let [a, b, d] = [0; 3].map(|_| issued(&*ledger));
@@ -153,6 +167,49 @@ fn two_live_sessions_with_one_device_are_a_finding(place: &Place) {
     let too_many = vec![device(1); 65];
     let answer = ledger.claim(&a, &too_many, ISSUED_MS, EXPIRES_MS);
     assert!(matches!(answer, Err(LedgerError::Invalid { .. })));
+}
+
+/// A live session of device 1, from its issue to its commitment, ms after [`ISSUED_MS`].
+fn session(ledger: &dyn Ledger, times: (u64, u64), settlement: &Settlement) -> Vec<HistoryCode> {
+    session_of(ledger, &device(1), times, settlement)
+}
+
+fn session_of(
+    ledger: &dyn Ledger,
+    named: &Sighting,
+    (from_ms, to_ms): (u64, u64),
+    settlement: &Settlement,
+) -> Vec<HistoryCode> {
+    let devices = std::slice::from_ref(named);
+    let challenge = challenge();
+    let (c, at) = (challenge.digest(), ISSUED_MS + to_ms);
+    ledger.issue(&challenge, challenge.token(), ISSUED_MS + from_ms).unwrap();
+    ledger.accept(&c, &digest(1), at).unwrap();
+    let found = ledger.claim(&c, devices, at, at + 1000).unwrap();
+    ledger.record_coin(&c, &digest(2)).unwrap();
+    ledger.settle(&c, settlement).unwrap();
+    // Looked up later it is the same, but for what came meanwhile.
+    assert!(ledger.history(&c, devices, at + 1).unwrap().len() >= found.len());
+    codes(&found)
+}
+
+fn sessions_that_were_open_at_once_are_a_finding(place: &Place) {
+    let ledger = place.open();
+    assert_eq!(session(&*ledger, (1000, 2000), &verified()), []);
+    // Issued before the first was answered, and answered when that was settled.
+    assert_eq!(session(&*ledger, (1999, 3000), &rejected("x")), [UuidInTwoSessions]);
+    assert_eq!(session(&*ledger, (500, 3000), &rejected("x")), [UuidInTwoSessions]);
+    // Before it and after it.
+    assert_eq!(session(&*ledger, (2000, 3000), &verified()), []);
+    assert_eq!(session(&*ledger, (500, 1000), &verified()), []);
+    // What did not verify, or had no session, says nothing.
+    assert_eq!(session(&*ledger, (5000, 6000), &rejected("leaf-mismatch")), []);
+    assert_eq!(session(&*ledger, (5000, 6000), &verified()), []);
+    let offline = issued(&*ledger);
+    let settled =
+        ledger.settle_offline(&offline, &digest(1), ISSUED_MS + 5500, &[device(1)], &verified());
+    assert_eq!(settled.unwrap().1, []);
+    assert_eq!(session(&*ledger, (6000, 7000), &verified()), []);
 }
 
 fn of_sessions_that_claim_at_the_same_moment_one_has_no_finding(place: &Place) {
@@ -189,7 +246,7 @@ fn what_a_miner_says_is_bounded(place: &Place) {
     let device = ledger.show(&c).unwrap().unwrap().1.remove(0).device;
     assert_eq!(device.serial.as_deref(), Some("0\u{fffd}\u{fffd}[2J"));
     assert_eq!(device.host.map(|host| host.len()), Some(256));
-    assert_eq!(device.pci, hostile.pci);
+    assert_eq!(device.pci.as_deref(), Some("\u{fffd}'; DROP TABLE nonces; --"));
     // What was cut is the same when it comes again.
     assert_eq!(codes(&see(&*ledger, &hostile, EXPIRES_MS)), []);
 }

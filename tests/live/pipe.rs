@@ -105,6 +105,28 @@ fn a_session_over_a_pipe_is_verified_with_result_and_receipt() {
     assert_ne!(validator, "");
 }
 
+/// Whoever holds the miner's machine writes to the validator's terminal, too: no
+/// escapes, no hidden letters, and nothing that passes for the validator's own words.
+#[test]
+fn what_a_command_says_beside_its_messages_is_marked_and_shown_as_it_is() {
+    let place = Place::new();
+    let lie = r"printf '\033[2J\033[8m\342\200\256\302\2331mVERIFIED: the work is proven\n' >&2";
+    let honest = "$ATTEST respond --executor cpu";
+    let ended = place.validate(&[], &format!("{lie}; {honest}; {lie}; printf 'last words' >&2"));
+    let err = text(&ended.stderr);
+    assert_eq!(ended.status.code(), Some(0), "{err}");
+    let hidden = |c: char| c != '\n' && (c.is_control() || c == '\u{202e}');
+    assert!(!err.contains(hidden), "{err:?}");
+    let said = "stderr      \u{fffd}[2J\u{fffd}[8m\u{fffd}\u{fffd}1mVERIFIED: the work is proven\n";
+    assert_eq!(err.matches(said).count(), 2, "{err}");
+    assert!(err.contains("stderr      last words\n"), "{err}");
+    assert!(!err.lines().any(|line| line.starts_with("VERIFIED")), "{err}");
+    // Without end: it holds up nobody, and little of it is shown.
+    let flood = place.validate(&["--json"], &format!("yes VERIFIED >&2 & {honest}"));
+    assert_eq!(code_of(&flood, 0), "");
+    assert!(flood.stderr.len() < 8 << 20, "{}", flood.stderr.len());
+}
+
 #[test]
 fn without_a_command_the_program_that_the_environment_names_answers() {
     let place = Place::new();

@@ -5,6 +5,7 @@
 //! Deliberately lacks: a verdict. A finding is the miner's own word, and there
 //! are honest machines with some of them.
 
+use crate::protocol::json::shown;
 use serde::Serialize;
 use std::fmt;
 
@@ -75,7 +76,6 @@ pub struct Finding {
 impl Finding {
     /// A finding; what a library or a file said in it is escaped and cut.
     pub fn new(code: Code, text: impl AsRef<str>) -> Self {
-        let shown = |c: char| if c.is_control() { '\u{fffd}' } else { c };
         Self { code, text: text.as_ref().chars().take(TEXT_CHARS_MAX).map(shown).collect() }
     }
 }

@@ -13,6 +13,15 @@ use crate::protocol::time;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+/// In what a device is named.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Named {
+    /// The commitment of a live session, whose coin is not drawn yet.
+    InSession,
+    /// Anything else: what is on record says whether there was a session.
+    AsRecorded,
+}
+
 /// Looks up `devices` in the history, adds them to it for challenge `c`, and says
 /// what did not fit, in the order of the devices' UUIDs. A change of host within
 /// `window` does not fit.
@@ -22,11 +31,12 @@ pub(super) fn see(
     devices: &[Sighting],
     now_unix_ms: u64,
     window: Duration,
+    named: Named,
 ) -> Result<Vec<HistoryFinding>, DbError> {
     for device in sorted(devices) {
         take(sql, &device.uuid, now_unix_ms)?;
     }
-    let found = look(sql, c, devices, now_unix_ms, window)?;
+    let found = look(sql, c, devices, now_unix_ms, window, named)?;
     for device in sorted(devices) {
         add(sql, c, device, now_unix_ms)?;
     }
@@ -40,12 +50,14 @@ pub(super) fn look(
     devices: &[Sighting],
     now_unix_ms: u64,
     window: Duration,
+    named: Named,
 ) -> Result<Vec<HistoryFinding>, DbError> {
+    let open = Open::of(sql, c, now_unix_ms, named)?;
     let window_ms = u64::try_from(window.as_millis()).unwrap_or(u64::MAX);
     let since_ms = now_unix_ms.saturating_sub(window_ms);
     let mut found = Vec::new();
     for device in sorted(devices) {
-        found.extend(Earlier { sql, c, device }.findings(now_unix_ms, since_ms)?);
+        found.extend(Earlier { sql, c, device, open }.findings(now_unix_ms, since_ms)?);
     }
     Ok(found)
 }
@@ -91,11 +103,43 @@ fn add(sql: &mut dyn Sql, c: &Digest, device: &Sighting, now_unix_ms: u64) -> Re
     Ok(())
 }
 
+/// From the issue of a live session's challenge to its commitment, ms since 1970.
+#[derive(Clone, Copy, Debug)]
+struct Open {
+    issued: u64,
+    arrived: u64,
+}
+
+impl Open {
+    /// That of `c`; `None` where `c` has no live session. Who answers without one may
+    /// have had the token lie there for hours.
+    fn of(
+        sql: &mut dyn Sql,
+        c: &Digest,
+        now_unix_ms: u64,
+        named: Named,
+    ) -> Result<Option<Self>, DbError> {
+        let statement = "SELECT issued, arrived, coin FROM challenges WHERE c = $1";
+        let rows = sql.query(statement, &[(*c).into()])?;
+        let Some(row) = rows.first() else { return Ok(None) };
+        let is_live = named == Named::InSession || row.digest_or_null(2)?.is_some();
+        let arrived = row.count_or_null(1)?.unwrap_or(now_unix_ms);
+        Ok(is_live.then_some(Self { issued: row.count(0)?, arrived }))
+    }
+}
+
+/// Miners that were verified under a device's name in other challenges.
+const VERIFIED_MINERS: &str = "SELECT miner FROM sightings WHERE uuid = $1 AND c <> $2 \
+     AND EXISTS (SELECT 1 FROM challenges \
+     WHERE challenges.c = sightings.c AND challenges.outcome = 'verified')";
+
 /// The other challenges' sightings of one device.
 struct Earlier<'a> {
     sql: &'a mut dyn Sql,
     c: &'a Digest,
     device: &'a Sighting,
+    /// Of the session in which the device is named now.
+    open: Option<Open>,
 }
 
 impl Earlier<'_> {
@@ -115,8 +159,7 @@ impl Earlier<'_> {
             let text = format!("{uuid} is on host {host:?} and was on {} {seen}", shown(&other));
             add(HistoryCode::UuidChangedHost, text);
         }
-        if let Some(other) = self.other_session(now_unix_ms)? {
-            let text = format!("{uuid} is claimed by the live session of {other}, too");
+        if let Some(text) = self.other_session(now_unix_ms)? {
             add(HistoryCode::UuidInTwoSessions, text);
         }
         if let Some(serial) = self.device.serial.as_deref().map(bounded)
@@ -129,32 +172,52 @@ impl Earlier<'_> {
         Ok(found)
     }
 
-    /// Another live session that claims the device. A miner that was verified under
-    /// its name is not hindered by those that never were: else a stranger could claim
-    /// the name, say nothing more, and have its holder rejected.
-    fn other_session(&mut self, now_unix_ms: u64) -> Result<Option<Digest>, DbError> {
-        const CLAIMS: &str = "SELECT c FROM claims WHERE uuid = $1 AND c <> $2 AND until > $3";
-        const VERIFIED: &str = "SELECT miner FROM sightings WHERE uuid = $1 AND c <> $2 \
-             AND EXISTS (SELECT 1 FROM challenges \
-             WHERE challenges.c = sightings.c AND challenges.outcome = 'verified')";
-        let (uuid, c): (Value, Value) = (self.device.uuid.into(), (*self.c).into());
-        let holds = match self.device.miner {
-            Some(miner) => {
-                let query = format!("{VERIFIED} AND miner = $3 LIMIT 1");
-                !self.sql.query(&query, &[uuid.clone(), c.clone(), miner.into()])?.is_empty()
-            }
-            None => false,
-        };
-        let among = match holds {
-            true => format!(
-                " AND EXISTS (SELECT 1 FROM sightings AS named WHERE named.uuid = claims.uuid \
-                 AND named.c = claims.c AND named.miner IN ({VERIFIED}))"
-            ),
-            false => String::new(),
-        };
-        let query = format!("{CLAIMS}{among} ORDER BY c LIMIT 1");
-        let claims = self.sql.query(&query, &[uuid, c, ms(now_unix_ms)])?;
-        claims.first().map(|row| row.digest(0)).transpose()
+    /// Another live session that claims the device, or that was verified with it while
+    /// this one's challenge was out. A miner that was verified under its name is not
+    /// hindered by those that never were: else a stranger could claim the name, say
+    /// nothing more, and have its holder rejected.
+    fn other_session(&mut self, now_unix_ms: u64) -> Result<Option<String>, DbError> {
+        let uuid = self.device.uuid;
+        let held = self.is_held()?;
+        let key = || [uuid.into(), (*self.c).into()];
+
+        let by_such = format!(
+            "AND EXISTS (SELECT 1 FROM sightings AS named WHERE named.uuid = claims.uuid \
+             AND named.c = claims.c AND named.miner IN ({VERIFIED_MINERS}))"
+        );
+        let query = format!(
+            "SELECT c FROM claims WHERE uuid = $1 AND c <> $2 AND until > $3 {} ORDER BY c LIMIT 1",
+            if held { &by_such } else { "" }
+        );
+        let [device, own] = key();
+        if let Some(row) = self.sql.query(&query, &[device, own, ms(now_unix_ms)])?.first() {
+            let other = row.digest(0)?;
+            return Ok(Some(format!("{uuid} is claimed by the live session of {other}, too")));
+        }
+
+        // By turns: from challenge to commitment both were at work.
+        let Some(Open { issued, arrived }) = self.open else { return Ok(None) };
+        let query = format!(
+            "SELECT sightings.c FROM sightings \
+             JOIN challenges ON challenges.c = sightings.c \
+             WHERE sightings.uuid = $1 AND sightings.c <> $2 AND sightings.seen > $3 \
+             AND challenges.issued < $4 AND challenges.coin IS NOT NULL \
+             AND challenges.outcome = 'verified' {} ORDER BY sightings.seen LIMIT 1",
+            if held { "AND sightings.miner IS NOT NULL" } else { "" }
+        );
+        let [device, own] = key();
+        let rows = self.sql.query(&query, &[device, own, ms(issued), ms(arrived)])?;
+        let Some(row) = rows.first() else { return Ok(None) };
+        let other = row.digest(0)?;
+        Ok(Some(format!("{uuid} answered {other} while this live session was open, too")))
+    }
+
+    /// Whether the miner who names the device was verified under its name before.
+    fn is_held(&mut self) -> Result<bool, DbError> {
+        let Some(miner) = self.device.miner else { return Ok(false) };
+        let query = format!("{VERIFIED_MINERS} AND miner = $3 LIMIT 1");
+        let values = [self.device.uuid.into(), (*self.c).into(), miner.into()];
+        Ok(!self.sql.query(&query, &values)?.is_empty())
     }
 
     /// The newest sighting since `since_ms` whose `column` is there and is not

@@ -8,6 +8,7 @@
 
 use super::error::LedgerError;
 use crate::protocol::digest::{Digest, Uuid};
+use crate::protocol::json::{is_shown, shown};
 use std::borrow::Cow;
 
 /// A value in a statement or a row.
@@ -195,15 +196,14 @@ pub(super) trait Backend: Send + Sync {
     ) -> Result<T, LedgerError>;
 }
 
-/// A miner's text for a column: PostgreSQL stores no NUL, terminals should see no
-/// escapes, and nothing of it needs more than 256 characters.
+/// A miner's text for a column: PostgreSQL stores no NUL, readers should see no
+/// escapes and nothing hidden, and nothing of it needs more than 256 characters.
 pub(super) fn bounded(text: &str) -> Cow<'_, str> {
     const CHARS_MAX: usize = 256;
-    if text.chars().count() <= CHARS_MAX && !text.contains(char::is_control) {
+    if text.chars().count() <= CHARS_MAX && text.chars().all(is_shown) {
         return Cow::Borrowed(text);
     }
-    let clean = |c: char| if c.is_control() { char::REPLACEMENT_CHARACTER } else { c };
-    Cow::Owned(text.chars().take(CHARS_MAX).map(clean).collect())
+    Cow::Owned(text.chars().take(CHARS_MAX).map(shown).collect())
 }
 
 #[cfg(test)]
@@ -214,6 +214,7 @@ mod tests {
     fn what_a_miner_says_is_bounded() {
         assert_eq!(bounded("1654823001234"), "1654823001234");
         assert_eq!(bounded("a\0b\x1b[31m"), "a\u{fffd}b\u{fffd}[31m");
+        assert_eq!(bounded("a\u{202e}b\u{200b}"), "a\u{fffd}b\u{fffd}");
         assert_eq!(bounded(&"é".repeat(1000)).chars().count(), 256);
     }
 

@@ -2,8 +2,8 @@
 //! streams.
 //!
 //! Guarantees: the command has a process group of its own, which is ended, and
-//! the command reaped, when the [`Reached`] is dropped, whatever happened; what it
-//! writes to standard error passes through.
+//! the command reaped, when the [`Reached`] is dropped, whatever happened; nothing of
+//! it has this program's terminal as a stream.
 //! Deliberately lacks: a terminal. A command in the background that asks for a
 //! password on the terminal is stopped by the system: give it a key.
 
@@ -13,7 +13,7 @@ use std::io;
 use std::os::unix::process::CommandExt as _;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
-use tokio::process::{ChildStdin, ChildStdout};
+use tokio::process::{ChildStderr, ChildStdin, ChildStdout};
 
 /// How long the command may take to end by itself once its streams are closed.
 const FAREWELL: Duration = Duration::from_secs(2);
@@ -40,6 +40,7 @@ pub struct Reached {
     group: Group,
     stdin: Option<ChildStdin>,
     stdout: Option<ChildStdout>,
+    stderr: Option<ChildStderr>,
 }
 
 impl Reached {
@@ -53,15 +54,18 @@ impl Reached {
             .args(arguments)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
             .process_group(0)
             .spawn()
             .map_err(failed)?;
-        let (stdin, stdout) = (child.stdin.take(), child.stdout.take());
+        let (stdin, stdout, stderr) =
+            (child.stdin.take(), child.stdout.take(), child.stderr.take());
         let group = Group { child };
         Ok(Self {
             group,
             stdin: stdin.map(ChildStdin::from_std).transpose().map_err(failed)?,
             stdout: stdout.map(ChildStdout::from_std).transpose().map_err(failed)?,
+            stderr: stderr.map(ChildStderr::from_std).transpose().map_err(failed)?,
         })
     }
 
@@ -72,6 +76,15 @@ impl Reached {
     pub fn streams(&mut self) -> (ChildStdout, ChildStdin) {
         let taken = "the streams are taken once";
         (self.stdout.take().expect(taken), self.stdin.take().expect(taken))
+    }
+
+    /// Its standard error, once: to be read, for example by [`super::words`], as a
+    /// command that cannot write waits.
+    ///
+    /// # Panics
+    /// The second time.
+    pub fn stderr(&mut self) -> ChildStderr {
+        self.stderr.take().expect("standard error is taken once")
     }
 
     /// Waits for the command to end by itself, a moment, then ends it.

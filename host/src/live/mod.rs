@@ -41,3 +41,4 @@ pub mod tcp;
 pub mod tls;
 pub mod validator;
 pub mod wire;
+pub mod words;

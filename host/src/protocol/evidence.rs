@@ -11,6 +11,7 @@ use super::challenge::{Challenge, INTEGER_MAX};
 use super::digest::{Digest, Uuid};
 use super::json::NESTING_MAX;
 use serde_json::{Map, Number, Value};
+use std::sync::Arc;
 
 /// Longest RFC 8785 form, bytes.
 pub const CANONICAL_BYTES_MAX: usize = 1024 * 1024;
@@ -46,10 +47,13 @@ pub struct EvidenceLane {
 }
 
 /// A well-formed evidence document.
+///
+/// Clones share the document: parsed it takes up to a hundred times its text, so that
+/// a mebibyte of small objects is costly enough to hold once.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Evidence {
-    value: Value,
-    canonical: Vec<u8>,
+    value: Arc<Value>,
+    canonical: Arc<[u8]>,
     executor: EvidenceExecutor,
     lanes: Vec<EvidenceLane>,
 }
@@ -190,7 +194,7 @@ impl Evidence {
         if canonical.len() > CANONICAL_BYTES_MAX {
             return Err(EvidenceError::TooLarge { got_bytes: canonical.len() });
         }
-        Ok(Self { value, canonical, executor, lanes })
+        Ok(Self { value: value.into(), canonical: canonical.into(), executor, lanes })
     }
 
     /// The RFC 8785 form.

@@ -118,13 +118,29 @@ impl<'de> Visitor<'de> for StrictValue<'_> {
     }
 }
 
+/// Whether a terminal shows `c` as itself and in its own place: it is no control
+/// character, and none that is unseen, turns text around or joins the letter before.
+pub fn is_shown(c: char) -> bool {
+    match c {
+        // What Unicode calls letters, and fonts leave blank.
+        '\u{115f}' | '\u{1160}' | '\u{3164}' | '\u{ffa0}' => false,
+        // `Debug` escapes all the others, and these three for another reason.
+        '"' | '\'' | '\\' => true,
+        c => c.escape_debug().len() == 1,
+    }
+}
+
+/// `c`, or U+FFFD for what is not shown as itself.
+pub(crate) fn shown(c: char) -> char {
+    if is_shown(c) { c } else { char::REPLACEMENT_CHARACTER }
+}
+
 /// An error's text, fit for a terminal: a stranger's document may have put
-/// control characters, or megabytes, into it.
+/// control characters, letters that turn text around, or megabytes, into it.
 pub(crate) fn printable(error: &impl fmt::Display) -> String {
     const CHARS_MAX: usize = 400;
     let text = error.to_string();
-    let clean = |c: char| if c.is_control() { '\u{fffd}' } else { c };
-    let mut short: String = text.chars().take(CHARS_MAX).map(clean).collect();
+    let mut short: String = text.chars().take(CHARS_MAX).map(shown).collect();
     if text.chars().nth(CHARS_MAX).is_some() {
         short.push('…');
     }
@@ -143,7 +159,20 @@ where
 
 #[cfg(test)]
 mod tests {
-    use super::read_value;
+    use super::{is_shown, read_value};
+
+    #[test]
+    fn letters_are_shown_and_what_hides_or_moves_them_is_not() {
+        for c in "aZ0 \"'\\~\u{e9}\u{df}\u{3bb}\u{4e2d}\u{5d0}\u{1f600}\u{fffd}".chars() {
+            assert!(is_shown(c), "{c:?}");
+        }
+        let controls = (0..0x20).chain(0x7f..0xa1).filter_map(char::from_u32);
+        let moving = "\u{61c}\u{200e}\u{200f}\u{202a}\u{202b}\u{202c}\u{202d}\u{202e}\u{2066}\u{2067}\u{2068}\u{2069}";
+        let unseen = "\u{ad}\u{115f}\u{180e}\u{200b}\u{200c}\u{200d}\u{2028}\u{2029}\u{2060}\u{3164}\u{feff}\u{fe0f}\u{e0020}";
+        for c in controls.chain(moving.chars()).chain(unseen.chars()).chain("\u{301}".chars()) {
+            assert!(!is_shown(c), "{c:?}");
+        }
+    }
 
     #[test]
     fn accepts_what_the_rules_allow() {

@@ -355,8 +355,13 @@ fn live_fact(verified: &Verified) -> Option<Fact> {
             Some(fact(Grade::Measured, "session", text))
         }
         CoinStanding::Receipt { .. } => {
-            let text =
-                "validator_id signed that the samples were drawn after it held the commitment";
+            // It proves who says so. Whether that is a validator's key, only who
+            // reads the verdict can know.
+            let key = verified.challenge().spec().validator_id.unwrap_or_default();
+            let text = format!(
+                "validator_id signed that the samples were drawn after it held the commitment: \
+                 the word of the holder of key {key}"
+            );
             Some(fact(Grade::Proven, "session", text))
         }
         CoinStanding::Unattested { cause } => {
@@ -465,6 +470,9 @@ fn not_checked(verified: &Verified) -> Vec<String> {
     }
     if verified.arrival_unix_s().is_none() {
         absent.push("arrival before the challenge expired: no time of arrival is known".to_owned());
+    }
+    if let CoinStanding::Receipt { .. } = verified.coin() {
+        absent.push("whose key signed the receipt: its holder can choose coins, and so samples; trust it as you trust the validator".to_owned());
     }
     if verified.elapsed().is_none() {
         absent.push("the time limit and the claimed model's time floor: no clock ran; all durations are claimed".to_owned());

@@ -2,6 +2,8 @@
 
 use crate::args::Color;
 use crate::paint;
+use attest::protocol::json::is_shown;
+use std::fmt::Write as _;
 use std::io::{self, Write as _};
 use std::process::ExitCode;
 
@@ -63,10 +65,23 @@ pub fn print(text: &str) -> Result<()> {
     }
 }
 
-/// Prints `value` as JSON with indentation and a newline.
+/// Prints `value` as JSON with indentation and a newline. What a terminal would not
+/// show as itself is escaped: strangers' texts are in it, and a reader may be a person.
 ///
 /// # Errors
 /// Those of [`print`].
 pub fn print_json(value: &impl serde::Serialize) -> Result<()> {
-    print(&format!("{}\n", serde_json::to_string_pretty(value)?))
+    let mut text = String::new();
+    for c in serde_json::to_string_pretty(value)?.chars() {
+        if c == '\n' || is_shown(c) {
+            text.push(c);
+        } else {
+            // Anything beyond ASCII is in a string, where JSON takes UTF-16 in hex.
+            for unit in c.encode_utf16(&mut [0; 2]) {
+                let _ = write!(text, "\\u{unit:04x}");
+            }
+        }
+    }
+    text.push('\n');
+    print(&text)
 }

@@ -96,7 +96,8 @@ fn show(ledger: &dyn Ledger, c: &Digest, json: bool) -> Result<()> {
         let mut text = device.uuid.to_string();
         let mut add = |name: &str, value: &Option<String>| {
             if let Some(value) = value {
-                let _ = write!(text, ", {name} {value}");
+                // In quotes: it is the miner's word, and may look like one of ours.
+                let _ = write!(text, ", {name} {value:?}");
             }
         };
         add("serial number", &device.serial);

@@ -13,7 +13,7 @@ use attest::live::command::Reached;
 use attest::live::drive::{Stage, Validator};
 use attest::live::message::{Device, MinerHello};
 use attest::live::validator::{Ended, Legs};
-use attest::live::{tcp, tls};
+use attest::live::{tcp, tls, words};
 use attest::policy::POLICY_BYTES_MAX;
 use attest::policy::Policy;
 use attest::protocol::verdict::Outcome;
@@ -23,6 +23,9 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::task::JoinSet;
+
+/// How long the last of a command's standard error may take, once it has ended.
+const LAST_WORDS: Duration = Duration::from_secs(1);
 
 /// Holds the sessions; the exit code is the verdict, of several the worst.
 ///
@@ -115,8 +118,13 @@ async fn over_command(validator: &Arc<Validator>, args: &args::Validate) -> Resu
     };
     let mut reached = Reached::start(&program, &arguments)?;
     let (stdout, stdin) = reached.streams();
+    let say = |line: &str| note(&format!("stderr      {line}"));
+    let words = tokio::spawn(words::pass_on(reached.stderr(), say));
     let ended = validator.session(stdout, stdin, None, &|stage| note(&line(&stage))).await;
     reached.finish().await;
+    // The last of it is often what explains the end. Who has left the group and
+    // holds on to the stream is not waited for.
+    let _ = tokio::time::timeout(LAST_WORDS, words).await;
     Ok(ended)
 }
 
