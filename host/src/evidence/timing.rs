@@ -34,8 +34,10 @@ pub struct RunTiming {
 pub struct LaneTiming {
     /// From the common start to its last root.
     pub elapsed: Duration,
-    /// Spent waiting at sync points.
+    /// Spent at sync points, from its arrival to its release.
     pub waited: Duration,
+    /// Of that, after the last lane had come: what meeting costs by itself.
+    pub met: Duration,
     /// Floating-point operations, two for a multiply-add.
     pub operations: f64,
     /// By the device's own clock, where it has one.
@@ -53,13 +55,17 @@ impl LaneTiming {
 impl RunTiming {
     /// Of a finished run.
     pub fn of(execution: &Execution) -> Self {
+        let last_arrivals = last_arrivals(&execution.lanes);
         let lane = |lane: &LaneExecution| {
             let waits = lane.barriers.iter();
             let waited = waits.map(|times| times.released_ns.saturating_sub(times.arrived_ns));
+            let meets = lane.barriers.iter().zip(&last_arrivals);
+            let met = meets.map(|(times, last)| times.released_ns.saturating_sub(*last));
             let iterations = lane.roots.len() as f64 - f64::from(execution.resumed_after);
             LaneTiming {
                 elapsed: lane.elapsed.saturating_sub(execution.elapsed_before),
                 waited: Duration::from_nanos(waited.sum()),
+                met: Duration::from_nanos(met.sum()),
                 operations: 2.0 * iterations * execution.shape().multiply_adds() as f64,
                 device: lane.device,
             }
@@ -72,14 +78,31 @@ impl RunTiming {
         }
     }
 
-    /// Share of all lanes' time that was spent waiting at sync points, 0 … 1.
+    /// Share of all lanes' time that was spent at sync points, 0 … 1.
     pub fn sync_share(&self) -> f64 {
+        self.share(|lane| lane.waited)
+    }
+
+    /// Share of all lanes' time that was spent there after the last lane had come.
+    pub fn meeting_share(&self) -> f64 {
+        self.share(|lane| lane.met)
+    }
+
+    fn share(&self, of: fn(&LaneTiming) -> Duration) -> f64 {
         let sum = |of: fn(&LaneTiming) -> Duration| -> f64 {
             self.lanes.iter().map(|lane| of(lane).as_secs_f64()).sum()
         };
         let elapsed = sum(|lane| lane.elapsed);
-        if elapsed > 0.0 { sum(|lane| lane.waited) / elapsed } else { 0.0 }
+        if elapsed > 0.0 { sum(of) / elapsed } else { 0.0 }
     }
+}
+
+/// When the last lane came to each sync point, ns since the common start.
+fn last_arrivals(lanes: &[LaneExecution]) -> Vec<u64> {
+    let points = lanes.first().map_or(0, |lane| lane.barriers.len());
+    let arrived = |lane: &LaneExecution, at: usize| lane.barriers.get(at).map(|t| t.arrived_ns);
+    let last = |at| lanes.iter().filter_map(|lane| arrived(lane, at)).max().unwrap_or(0);
+    (0..points).map(last).collect()
 }
 
 /// Whether sync points are listed one by one.
@@ -111,7 +134,8 @@ pub(super) fn describe(document: &mut Value, execution: &Execution, times: SyncT
         let sync = json!({
             "points": timing.meetings,
             "points_listed": listed.len(),
-            "overhead_ppm": (timing.sync_share() * 1e6).round() as u64,
+            "overhead_ppm": ppm(timing.sync_share()),
+            "meeting_ppm": ppm(timing.meeting_share()),
             "skew_mean_ns": whole(skew.mean_ns),
             "skew_worst_ns": whole(skew.worst_ns),
             "skew_worst_iteration": skew.worst_iteration,
@@ -121,6 +145,10 @@ pub(super) fn describe(document: &mut Value, execution: &Execution, times: SyncT
     if timing.resumed_after > 0 {
         fields.insert("resumed_after_iteration".to_owned(), json!(timing.resumed_after));
     }
+}
+
+fn ppm(share: f64) -> u64 {
+    (share * 1e6).round() as u64
 }
 
 fn lane_value(lane: &LaneTiming) -> Value {
@@ -191,6 +219,7 @@ mod tests {
         let lane = |waited_ms| LaneTiming {
             elapsed: Duration::from_secs(2),
             waited: Duration::from_millis(waited_ms),
+            met: Duration::from_millis(waited_ms / 10),
             operations: 1e14,
             device: None,
         };
@@ -198,5 +227,6 @@ mod tests {
             RunTiming { lanes: vec![lane(0), lane(40)], meetings: 3, skew: None, resumed_after: 0 };
         assert!((timing.lanes[0].tflops() - 50.0).abs() < 1e-9);
         assert!((timing.sync_share() - 0.01).abs() < 1e-9);
+        assert!((timing.meeting_share() - 0.001).abs() < 1e-9);
     }
 }

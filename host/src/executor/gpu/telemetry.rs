@@ -6,7 +6,7 @@
 //! ```
 //!
 //! Guarantees: NVML's absence is a value; asking takes at most a hundredth of a
-//! core, whatever a call costs; the CPU time that it took is known; nobody waits
+//! core for each device, whatever a call costs; the CPU time that it took is known; nobody waits
 //! long for a call that hangs.
 //! Deliberately lacks: what becomes of the readings. Whoever starts it keeps them.
 
@@ -27,8 +27,8 @@ use std::sync::mpsc::{self, Receiver};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
-/// A round of questions that took this long on the CPU is followed by a pause
-/// [`COST_SHARE`] times as long at least.
+/// A round of questions that took a device this long on the CPU is followed by a
+/// pause at least [`COST_SHARE`] times as long.
 const COST_SHARE: u32 = 100;
 /// Shortest pause.
 const PERIOD_MIN: Duration = Duration::from_millis(1);
@@ -179,13 +179,14 @@ fn ask_until_stopped(
         let cost = now
             .zip(before)
             .map_or_else(|| start.elapsed(), |(now, before)| now.saturating_sub(before));
-        std::thread::park_timeout(pause(period, cost));
+        std::thread::park_timeout(pause(period, cost, devices.len()));
     }
 }
 
-/// The pause after a round that took `cost` of CPU time.
-fn pause(period: Duration, cost: Duration) -> Duration {
-    period.max(cost.saturating_mul(COST_SHARE)).max(PERIOD_MIN)
+/// The pause after a round that took `cost` of CPU time for `devices` devices.
+fn pause(period: Duration, cost: Duration, devices: usize) -> Duration {
+    let each = cost / u32::try_from(devices).unwrap_or(u32::MAX).max(1);
+    period.max(each.saturating_mul(COST_SHARE)).max(PERIOD_MIN)
 }
 
 /// The innermost cause: the loader's own words.
@@ -202,12 +203,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn asking_takes_a_hundredth_of_a_core_at_most() {
+    fn asking_takes_a_hundredth_of_a_core_a_device_at_most() {
         let (period, ms) = (Duration::from_millis(200), Duration::from_millis);
-        assert_eq!(pause(period, Duration::ZERO), period);
-        assert_eq!(pause(period, ms(1)), period);
-        assert_eq!(pause(period, ms(30)), Duration::from_secs(3));
-        assert_eq!(pause(Duration::ZERO, Duration::ZERO), ms(1), "never without a pause");
+        assert_eq!(pause(period, Duration::ZERO, 1), period);
+        assert_eq!(pause(period, ms(1), 1), period);
+        assert_eq!(pause(period, ms(30), 1), Duration::from_secs(3));
+        assert_eq!(pause(period, ms(120), 4), Duration::from_secs(3));
+        assert_eq!(pause(Duration::ZERO, Duration::ZERO, 8), ms(1), "never without a pause");
     }
 
     #[test]
