@@ -55,11 +55,12 @@ impl LaneTiming {
 impl RunTiming {
     /// Of a finished run.
     pub fn of(execution: &Execution) -> Self {
-        let last_arrivals = last_arrivals(&execution.lanes);
+        let meetings = execution.meetings();
+        let last: Vec<u64> = (0..meetings).map(|at| execution.arrivals(at).1).collect();
         let lane = |lane: &LaneExecution| {
             let waits = lane.barriers.iter();
             let waited = waits.map(|times| times.released_ns.saturating_sub(times.arrived_ns));
-            let meets = lane.barriers.iter().zip(&last_arrivals);
+            let meets = lane.barriers.iter().zip(&last);
             let met = meets.map(|(times, last)| times.released_ns.saturating_sub(*last));
             let iterations = lane.roots.len() as f64 - f64::from(execution.resumed_after);
             LaneTiming {
@@ -72,7 +73,7 @@ impl RunTiming {
         };
         Self {
             lanes: execution.lanes.iter().map(lane).collect(),
-            meetings: execution.lanes.first().map_or(0, |lane| lane.barriers.len()),
+            meetings,
             skew: execution.skew(),
             resumed_after: execution.resumed_after,
         }
@@ -95,14 +96,6 @@ impl RunTiming {
         let elapsed = sum(|lane| lane.elapsed);
         if elapsed > 0.0 { sum(of) / elapsed } else { 0.0 }
     }
-}
-
-/// When the last lane came to each sync point, ns since the common start.
-fn last_arrivals(lanes: &[LaneExecution]) -> Vec<u64> {
-    let points = lanes.first().map_or(0, |lane| lane.barriers.len());
-    let arrived = |lane: &LaneExecution, at: usize| lane.barriers.get(at).map(|t| t.arrived_ns);
-    let last = |at| lanes.iter().filter_map(|lane| arrived(lane, at)).max().unwrap_or(0);
-    (0..points).map(last).collect()
 }
 
 /// Whether sync points are listed one by one.

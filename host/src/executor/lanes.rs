@@ -129,13 +129,23 @@ impl Execution {
         self.shape
     }
 
+    /// How often the lanes met in this process.
+    pub(crate) fn meetings(&self) -> usize {
+        self.lanes.first().map_or(0, |lane| lane.barriers.len())
+    }
+
+    /// First and last arrival at the `at`-th meeting, ns since the common start.
+    pub(crate) fn arrivals(&self, at: usize) -> (u64, u64) {
+        let arrivals = self.lanes.iter().map(|lane| lane.barriers[at].arrived_ns);
+        (arrivals.clone().min().unwrap_or(0), arrivals.max().unwrap_or(0))
+    }
+
     /// The arrival skew; `None` where the lanes never met.
     pub fn skew(&self) -> Option<Skew> {
-        let meetings = self.lanes.first()?.barriers.len();
+        let meetings = self.meetings();
         let spread = |at: usize| {
-            let arrivals = self.lanes.iter().map(|lane| lane.barriers[at].arrived_ns);
-            let first = arrivals.clone().min().unwrap_or(0);
-            arrivals.max().unwrap_or(0) - first
+            let (first, last) = self.arrivals(at);
+            last - first
         };
         let worst = (0..meetings).max_by_key(|&at| spread(at))?;
         let total: u128 = (0..meetings).map(|at| u128::from(spread(at))).sum();
