@@ -22,21 +22,29 @@ pub(super) enum Named {
     AsRecorded,
 }
 
-/// Looks up `devices` in the history, adds them to it for challenge `c`, and says
-/// what did not fit, in the order of the devices' UUIDs. A change of host within
-/// `window` does not fit.
-pub(super) fn see(
-    sql: &mut dyn Sql,
-    c: &Digest,
-    devices: &[Sighting],
-    now_unix_ms: u64,
-    window: Duration,
-    named: Named,
-) -> Result<Vec<HistoryFinding>, DbError> {
+/// Devices that are named for a challenge.
+#[derive(Clone, Copy)]
+pub(super) struct Naming<'a> {
+    /// The challenge's digest.
+    pub c: &'a Digest,
+    /// Each once, or the last of a UUID counts.
+    pub devices: &'a [Sighting],
+    /// When, ms since 1970.
+    pub now_unix_ms: u64,
+    /// Within what time a change of host does not fit.
+    pub window: Duration,
+    /// In what.
+    pub named: Named,
+}
+
+/// Looks up the devices in the history, adds them to it, and says what did not fit,
+/// in the order of the devices' UUIDs.
+pub(super) fn see(sql: &mut dyn Sql, naming: Naming<'_>) -> Result<Vec<HistoryFinding>, DbError> {
+    let Naming { c, devices, now_unix_ms, .. } = naming;
     for device in sorted(devices) {
         take(sql, &device.uuid, now_unix_ms)?;
     }
-    let found = look(sql, c, devices, now_unix_ms, window, named)?;
+    let found = look(sql, naming)?;
     for device in sorted(devices) {
         add(sql, c, device, now_unix_ms)?;
     }
@@ -44,15 +52,9 @@ pub(super) fn see(
 }
 
 /// What [`see`] would find; nothing is added.
-pub(super) fn look(
-    sql: &mut dyn Sql,
-    c: &Digest,
-    devices: &[Sighting],
-    now_unix_ms: u64,
-    window: Duration,
-    named: Named,
-) -> Result<Vec<HistoryFinding>, DbError> {
-    let open = Open::of(sql, c, now_unix_ms, named)?;
+pub(super) fn look(sql: &mut dyn Sql, naming: Naming<'_>) -> Result<Vec<HistoryFinding>, DbError> {
+    let Naming { c, devices, now_unix_ms, window, .. } = naming;
+    let open = Open::of(sql, naming)?;
     let window_ms = u64::try_from(window.as_millis()).unwrap_or(u64::MAX);
     let since_ms = now_unix_ms.saturating_sub(window_ms);
     let mut found = Vec::new();
@@ -111,14 +113,10 @@ struct Open {
 }
 
 impl Open {
-    /// That of `c`; `None` where `c` has no live session. Who answers without one may
+    /// That of the challenge; `None` where it has no live session. Who answers without one may
     /// have had the token lie there for hours.
-    fn of(
-        sql: &mut dyn Sql,
-        c: &Digest,
-        now_unix_ms: u64,
-        named: Named,
-    ) -> Result<Option<Self>, DbError> {
+    fn of(sql: &mut dyn Sql, naming: Naming<'_>) -> Result<Option<Self>, DbError> {
+        let Naming { c, now_unix_ms, named, .. } = naming;
         let statement = "SELECT issued, arrived, coin FROM challenges WHERE c = $1";
         let rows = sql.query(statement, &[(*c).into()])?;
         let Some(row) = rows.first() else { return Ok(None) };

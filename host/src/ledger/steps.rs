@@ -6,7 +6,7 @@
 //! Deliberately lacks: clocks, and any say in whether a result is right.
 
 use super::error::LedgerError;
-use super::history::Named;
+use super::history::{Named, Naming};
 use super::record::{
     Acceptance, Entry, Filter, HistoryFinding, NO_COMMITMENT, Pruning, Seen, SettledAs, Settlement,
     Sighting,
@@ -295,7 +295,8 @@ impl<B: Backend> Ledger for Records<B> {
                 return Err(out_of_order(c, STEP, "it is settled"));
             }
             let window = self.options.host_window;
-            let found = history::see(sql, c, devices, now_unix_ms, window, Named::InSession)?;
+            let named = Named::InSession;
+            let found = history::see(sql, Naming { c, devices, now_unix_ms, window, named })?;
             for device in devices {
                 sql.execute(
                     "INSERT INTO claims (uuid, c, until) VALUES ($1, $2, $3) \
@@ -316,9 +317,9 @@ impl<B: Backend> Ledger for Records<B> {
         const WHAT: &str = "look up devices";
         check_devices(WHAT, devices)?;
         let window = self.options.host_window;
-        self.read(WHAT, |sql| {
-            Ok(history::look(sql, c, devices, now_unix_ms, window, Named::AsRecorded)?)
-        })
+        let named = Named::AsRecorded;
+        let naming = Naming { c, devices, now_unix_ms, window, named };
+        self.read(WHAT, |sql| Ok(history::look(sql, naming)?))
     }
 
     fn settle(&self, c: &Digest, settlement: &Settlement) -> Result<(), LedgerError> {
@@ -365,7 +366,8 @@ impl<B: Backend> Ledger for Records<B> {
             }
             set_arrived(sql, c, arrived_unix_ms)?;
             let window = self.options.host_window;
-            let found = history::see(sql, c, devices, arrived_unix_ms, window, Named::AsRecorded)?;
+            let (named, now_unix_ms) = (Named::AsRecorded, arrived_unix_ms);
+            let found = history::see(sql, Naming { c, devices, now_unix_ms, window, named })?;
             set_settled(sql, c, settlement)?;
             Ok((acceptance, found))
         })
