@@ -137,13 +137,27 @@ fn said_by(challenge: &Challenge, miner: u8) -> Say {
     Say { evidence, ..Say::honestly(challenge) }.signed(key(miner))
 }
 
+/// How an honest session of this miner ends, with the one GPU.
+fn session_of(records: &Records, nonce: u8, miner: u8) -> Ended {
+    let challenge = of_miner(nonce, miner);
+    session(records, &challenge, policy(), &said_by(&challenge, miner), floor(&challenge))
+}
+
+/// A session of this miner with the one GPU that waits for its openings.
+fn committed(records: &Records, nonce: u8, miner: u8) -> (Turned, Say) {
+    let challenge = of_miner(nonce, miner);
+    records.issue(&challenge);
+    let say = said_by(&challenge, miner);
+    let mut session = Turned::judging(records, &challenge, Some(policy()));
+    session.pass(floor(&challenge));
+    session.send(&say.commitment_line());
+    (session, say)
+}
+
 #[test]
 fn one_gpu_under_two_identities() {
     let records = Records::new();
-    let run = |nonce, miner| {
-        let challenge = of_miner(nonce, miner);
-        session(&records, &challenge, policy(), &said_by(&challenge, miner), floor(&challenge))
-    };
+    let run = |nonce, miner| session_of(&records, nonce, miner);
     ended_with("verified", &run(1, 2));
     ended_with("verified", &run(2, 2));
     let other = run(3, 3);
@@ -154,15 +168,10 @@ fn one_gpu_under_two_identities() {
 #[test]
 fn a_stranger_names_another_miners_gpu() {
     let records = Records::new();
-    let owner = |nonce| {
-        let challenge = of_miner(nonce, 2);
-        session(&records, &challenge, policy(), &said_by(&challenge, 2), floor(&challenge))
-    };
+    let owner = |nonce| session_of(&records, nonce, 2);
     ended_with("verified", &owner(1));
     // With honest work on a GPU of its own, and with junk.
-    let challenge = of_miner(2, 3);
-    let honest = said_by(&challenge, 3);
-    let ended = session(&records, &challenge, policy(), &honest, floor(&challenge));
+    let ended = session_of(&records, 2, 3);
     ended_with("rejected-by-policy", &ended);
     assert_eq!(reasons(&ended), ["uuid-under-two-identities"]);
     let challenge = of_miner(3, 3);
@@ -177,15 +186,7 @@ fn a_stranger_names_another_miners_gpu() {
 #[test]
 fn one_gpu_in_two_sessions_at_once() {
     let records = Records::new();
-    let open = |nonce| {
-        let challenge = of_miner(nonce, 2);
-        records.issue(&challenge);
-        let say = said_by(&challenge, 2);
-        let mut session = Turned::judging(&records, &challenge, Some(policy()));
-        session.pass(floor(&challenge));
-        session.send(&say.commitment_line());
-        (session, say)
-    };
+    let open = |nonce| committed(&records, nonce, 2);
     let [mut first, mut second] = [open(1), open(2)];
     for (session, say) in [&mut first, &mut second] {
         let coin = session.coin.expect("accepted");
@@ -240,18 +241,8 @@ fn one_gpu_answers_two_sessions_by_turns() {
 #[test]
 fn a_stranger_claims_another_miners_gpu_and_stalls() {
     let records = Records::new();
-    let owner = |nonce| {
-        let challenge = of_miner(nonce, 2);
-        session(&records, &challenge, policy(), &said_by(&challenge, 2), floor(&challenge))
-    };
-    let stall = |nonce, miner| {
-        let challenge = of_miner(nonce, miner);
-        records.issue(&challenge);
-        let mut session = Turned::judging(&records, &challenge, Some(policy()));
-        session.pass(floor(&challenge));
-        session.send(&said_by(&challenge, miner).commitment_line());
-        session
-    };
+    let owner = |nonce| session_of(&records, nonce, 2);
+    let stall = |nonce, miner| committed(&records, nonce, miner).0;
     let give_up = |mut session: Turned| {
         session.reach_deadline(Duration::from_millis(1));
         session.tick();

@@ -50,6 +50,24 @@ fn of_a_session(challenge: &Challenge) -> (ResultDoc, Receipt) {
     (result, receipt.unwrap())
 }
 
+/// A run with every other leaf made up.
+fn half_of_it(challenge: &Challenge) -> Say {
+    let shape = challenge.shape();
+    Say::of(Run::with(challenge, &UUIDS[..1], |_, _, state| {
+        let honest = |leaf| Oracle.leaf_hash(state, shape.dim, LeafPlace::of(shape, leaf));
+        let leaf = |leaf| if leaf % 2 == 0 { honest(leaf) } else { Digest([0xee; 32]) };
+        (0..shape.leaves()).map(leaf).collect()
+    }))
+}
+
+/// Its result under the first coin tried whose samples miss what is made up.
+fn with_a_lucky_coin(challenge: &Challenge, say: &Say) -> ResultDoc {
+    (0_u64..)
+        .map(|try_| say.result(Some(Digest::of(&[b"try", &try_.to_be_bytes()]))))
+        .find(|result| alone(challenge, result) == "verified")
+        .unwrap()
+}
+
 #[test]
 fn a_receipt_shows_a_session_to_others() {
     let challenge = small();
@@ -83,17 +101,8 @@ fn a_coin_invented() {
         (spec.num_iterations, spec.samples_per_iteration) = (1, 3);
         spec.validator_id = Some(public(1));
     });
-    let shape = challenge.shape();
-    let say = Say::of(Run::with(&challenge, &UUIDS[..1], |_, _, state| {
-        let honest = |leaf| Oracle.leaf_hash(state, shape.dim, LeafPlace::of(shape, leaf));
-        let leaf = |leaf| if leaf % 2 == 0 { honest(leaf) } else { Digest([0xee; 32]) };
-        (0..shape.leaves()).map(leaf).collect()
-    }));
-    let coins = (0_u64..).map(|try_| Digest::of(&[b"try", &try_.to_be_bytes()]));
-    let found = coins
-        .map(|coin| say.result(Some(coin)))
-        .find(|result| alone(&challenge, result) == "verified")
-        .unwrap();
+    let say = half_of_it(&challenge);
+    let found = with_a_lucky_coin(&challenge, &say);
     // A stranger is not impressed by a coin without a receipt, nor by one that the
     // miner signed.
     assert_eq!(verdict(&challenge, &found, None).work, Work::NotProven);
@@ -148,16 +157,8 @@ fn a_miner_is_its_own_validator() {
         (spec.num_iterations, spec.samples_per_iteration) = (1, 3);
         spec.validator_id = Some(public(2));
     });
-    let shape = challenge.shape();
-    let say = Say::of(Run::with(&challenge, &UUIDS[..1], |_, _, state| {
-        let honest = |leaf| Oracle.leaf_hash(state, shape.dim, LeafPlace::of(shape, leaf));
-        let leaf = |leaf| if leaf % 2 == 0 { honest(leaf) } else { Digest([0xee; 32]) };
-        (0..shape.leaves()).map(leaf).collect()
-    }));
-    let found = (0_u64..)
-        .map(|try_| say.result(Some(Digest::of(&[b"own", &try_.to_be_bytes()]))))
-        .find(|result| alone(&challenge, result) == "verified")
-        .unwrap();
+    let say = half_of_it(&challenge);
+    let found = with_a_lucky_coin(&challenge, &say);
     let arrived_unix_ms = 1000 * challenge.issued_at_unix_s() as u64;
     let coin = found.coin.unwrap();
     let own = super::identity(2);
