@@ -6,7 +6,7 @@
 //! is part of it.
 
 use crate::executor::DeviceTiming;
-use crate::executor::lanes::{Execution, LaneExecution, Skew};
+use crate::executor::lanes::{BarrierTimes, Execution, LaneExecution, Skew};
 use crate::protocol::challenge::INTEGER_MAX;
 use serde_json::{Map, Value, json};
 use std::time::Duration;
@@ -36,8 +36,12 @@ pub struct LaneTiming {
     pub elapsed: Duration,
     /// Spent at sync points, from its arrival to its release.
     pub waited: Duration,
-    /// Of that, after the last lane had come: what meeting costs by itself.
-    pub met: Duration,
+    /// Of that, until the last lane came: the skew.
+    pub waited_for_last: Duration,
+    /// What sync points cost beside the skew: the lane's time there after the
+    /// last lane had come, and the time that its device was idle without the
+    /// lane's waiting, while roots were read and kernels launched.
+    pub synchronising: Duration,
     /// Floating-point operations, two for a multiply-add.
     pub operations: f64,
     /// By the device's own clock, where it has one.
@@ -58,15 +62,14 @@ impl RunTiming {
         let meetings = execution.meetings();
         let last: Vec<u64> = (0..meetings).map(|at| execution.arrivals(at).1).collect();
         let lane = |lane: &LaneExecution| {
-            let waits = lane.barriers.iter();
-            let waited = waits.map(|times| times.released_ns.saturating_sub(times.arrived_ns));
-            let meets = lane.barriers.iter().zip(&last);
-            let met = meets.map(|(times, last)| times.released_ns.saturating_sub(*last));
             let iterations = lane.roots.len() as f64 - f64::from(execution.resumed_after);
+            let idle_ns = lane.device.map_or(0, |device| device.between_segments_ns);
+            let sync = SyncTime::of(&lane.barriers, &last, lane.roots.len(), idle_ns);
             LaneTiming {
                 elapsed: lane.elapsed.saturating_sub(execution.elapsed_before),
-                waited: Duration::from_nanos(waited.sum()),
-                met: Duration::from_nanos(met.sum()),
+                waited: Duration::from_nanos(sync.waited_ns),
+                waited_for_last: Duration::from_nanos(sync.for_last_ns),
+                synchronising: Duration::from_nanos(sync.synchronising_ns()),
                 operations: 2.0 * iterations * execution.shape().multiply_adds() as f64,
                 device: lane.device,
             }
@@ -79,14 +82,14 @@ impl RunTiming {
         }
     }
 
-    /// Share of all lanes' time that was spent at sync points, 0 … 1.
-    pub fn sync_share(&self) -> f64 {
-        self.share(|lane| lane.waited)
+    /// Share of all lanes' time that was lost to waiting for the last lane, 0 … 1.
+    pub fn skew_share(&self) -> f64 {
+        self.share(|lane| lane.waited_for_last)
     }
 
-    /// Share of all lanes' time that was spent there after the last lane had come.
-    pub fn meeting_share(&self) -> f64 {
-        self.share(|lane| lane.met)
+    /// Share of all lanes' time that sync points cost beside that, 0 … 1.
+    pub fn sync_share(&self) -> f64 {
+        self.share(|lane| lane.synchronising)
     }
 
     fn share(&self, of: fn(&LaneTiming) -> Duration) -> f64 {
@@ -95,6 +98,41 @@ impl RunTiming {
         };
         let elapsed = sum(|lane| lane.elapsed);
         if elapsed > 0.0 { sum(of) / elapsed } else { 0.0 }
+    }
+}
+
+/// A lane's time at its sync points, ns.
+#[derive(Clone, Copy, Debug, Default)]
+struct SyncTime {
+    /// From its arrivals to its releases.
+    waited_ns: u64,
+    /// From its arrivals to those of the last lane.
+    for_last_ns: u64,
+    /// How long its device was idle without the lane's waiting.
+    idle_besides_ns: u64,
+}
+
+impl SyncTime {
+    /// Of a lane that came to and left its points as `times` say, where the last
+    /// lanes arrived at `last`. `iterations` ends the run; `idle_ns` its device
+    /// was idle between segments.
+    fn of(times: &[BarrierTimes], last: &[u64], iterations: usize, idle_ns: u64) -> Self {
+        let wait = |times: &BarrierTimes| times.released_ns.saturating_sub(times.arrived_ns);
+        let for_last = times.iter().zip(last);
+        // A device's idle time ends with the next segment; after the last
+        // iteration there is none. It is longer than the lane's waits by what
+        // comes before its arrival and after its release. Counters are looked
+        // at once after the first iteration: that gap is in it too.
+        let followed = times.iter().filter(|times| (times.iteration as usize) < iterations);
+        Self {
+            waited_ns: times.iter().map(wait).sum(),
+            for_last_ns: for_last.map(|(at, last)| last.saturating_sub(at.arrived_ns)).sum(),
+            idle_besides_ns: idle_ns.saturating_sub(followed.map(wait).sum()),
+        }
+    }
+
+    fn synchronising_ns(self) -> u64 {
+        self.waited_ns.saturating_sub(self.for_last_ns) + self.idle_besides_ns
     }
 }
 
@@ -128,7 +166,7 @@ pub(super) fn describe(document: &mut Value, execution: &Execution, times: SyncT
             "points": timing.meetings,
             "points_listed": listed.len(),
             "overhead_ppm": ppm(timing.sync_share()),
-            "meeting_ppm": ppm(timing.meeting_share()),
+            "skew_ppm": ppm(timing.skew_share()),
             "skew_mean_ns": whole(skew.mean_ns),
             "skew_worst_ns": whole(skew.worst_ns),
             "skew_worst_iteration": skew.worst_iteration,
@@ -209,17 +247,37 @@ mod tests {
 
     #[test]
     fn rates_and_shares_are_of_this_process() {
-        let lane = |waited_ms| LaneTiming {
+        let lane = |for_last_ms| LaneTiming {
             elapsed: Duration::from_secs(2),
-            waited: Duration::from_millis(waited_ms),
-            met: Duration::from_millis(waited_ms / 10),
+            waited: Duration::from_millis(for_last_ms + 1),
+            waited_for_last: Duration::from_millis(for_last_ms),
+            synchronising: Duration::from_millis(4),
             operations: 1e14,
             device: None,
         };
         let timing =
             RunTiming { lanes: vec![lane(0), lane(40)], meetings: 3, skew: None, resumed_after: 0 };
         assert!((timing.lanes[0].tflops() - 50.0).abs() < 1e-9);
-        assert!((timing.sync_share() - 0.01).abs() < 1e-9);
-        assert!((timing.meeting_share() - 0.001).abs() < 1e-9);
+        assert!((timing.skew_share() - 0.01).abs() < 1e-9);
+        assert!((timing.sync_share() - 0.002).abs() < 1e-9);
+    }
+
+    /// Sync points after iterations 2 and 4 of four: this lane arrives 30 ns
+    /// before the last one and 10 ns before it, and leaves 5 ns after it.
+    #[test]
+    fn skew_is_one_thing_and_what_a_sync_point_costs_besides_another() {
+        let point = |iteration, arrived_ns, released_ns| BarrierTimes {
+            iteration,
+            arrived_ns,
+            released_ns,
+        };
+        let times = [point(2, 100, 135), point(4, 200, 215)];
+        let of = |iterations, idle_ns| SyncTime::of(&times, &[130, 210], iterations, idle_ns);
+        assert_eq!((of(4, 0).waited_ns, of(4, 0).for_last_ns), (50, 40));
+        assert_eq!(of(4, 0).synchronising_ns(), 10);
+        // Idle for 42 ns at the first point, of which the lane waited 35.
+        assert_eq!(of(4, 42).synchronising_ns(), 10 + 7);
+        // With more iterations to come, both of its waits are in the idle time.
+        assert_eq!(of(5, 51).synchronising_ns(), 10 + 1);
     }
 }

@@ -13,9 +13,10 @@ pub fn text(mined: &Mined) -> String {
     let mut out = table(&header, &rows);
     if let Some(skew) = skew {
         out += &format!(
-            "{meetings} sync points: {:.2} % of the time; the lanes came {} apart in the mean, \
-             {} at iteration {}\n",
+            "{meetings} sync points: {:.2} % of the time to synchronise, {:.2} % waiting for the \
+             last lane; the lanes came {} apart in the mean, {} at iteration {}\n",
             mined.timing.sync_share() * 100.0,
+            mined.timing.skew_share() * 100.0,
             micro(skew.mean_ns),
             micro(skew.worst_ns),
             skew.worst_iteration,
