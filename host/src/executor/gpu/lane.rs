@@ -2,11 +2,12 @@
 //!
 //! The host enqueues a batch (up to one ring of iterations), then the copy of
 //! the ring, then an event; it keeps [`LaunchPlan::readbacks`] batches ahead
-//! and sleeps on the oldest one's event. The device never waits for the host
-//! between iterations: chain state, iteration number and ring slot live in
-//! device memory.
+//! and sleeps on the oldest one's event, but is awake when a segment ends that
+//! others wait for. The device never waits for the host between iterations:
+//! chain state, iteration number and ring slot live in device memory.
 
 mod iteration;
+mod pace;
 mod stopwatch;
 
 use super::counters;
@@ -22,7 +23,9 @@ use crate::executor::{
 };
 use crate::protocol::digest::Digest;
 use cuda_driver::Failure;
+use pace::{Pace, Watch};
 use std::collections::VecDeque;
+use std::time::Instant;
 use stopwatch::Stopwatch;
 
 /// Device memory that openings may use between runs.
@@ -61,6 +64,9 @@ pub(super) struct Lane {
     readbacks: Vec<Readback>,
     graph: Option<(StepRule, Graph)>,
     stopwatch: Stopwatch,
+    pace: Pace,
+    /// Tile roots of the iteration that is delivered.
+    tile_digests: Vec<Digest>,
     /// Iterations enqueued since the counters were cleared.
     iterations: u64,
     /// Of the counters that were read last, if they are to be trusted.
@@ -81,6 +87,16 @@ struct Batch {
     first: u32,
     iterations: u32,
     readback: usize,
+    after: After,
+}
+
+/// What follows a batch.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum After {
+    /// Another one, or nothing that anybody waits for.
+    More,
+    /// Other lanes are met.
+    Meeting,
 }
 
 impl Lane {
@@ -143,6 +159,8 @@ impl Lane {
                 .collect::<Result<_, _>>()?,
             graph: None,
             stopwatch: Stopwatch::new(gpu, plan.chunk_count())?,
+            pace: Pace::new(),
+            tile_digests: Vec::new(),
             iterations: 0,
             activity: None,
             plan,
@@ -219,28 +237,31 @@ impl Lane {
         let timing = |failure: Failure| gpu.error("timing a segment", failure);
         self.set_chain(gpu, &segment.start, segment.first_iteration)?;
         self.stopwatch.start_segment(gpu).map_err(timing)?;
+        self.pace.begin(Instant::now());
         let mut enqueued = 0;
         let mut flying: VecDeque<Batch> = VecDeque::new();
         let mut free: Vec<usize> = (0..self.readbacks.len()).rev().collect();
-        let mut tile_roots = Vec::new();
         loop {
             while enqueued < segment.iterations
                 && let Some(readback) = free.pop()
             {
                 let iterations = self.plan.ring_slots.min(segment.iterations - enqueued);
                 let first = segment.first_iteration + enqueued;
-                let batch = Batch { first, iterations, readback };
-                self.enqueue(gpu, kernels, rule, &batch)?;
                 enqueued += iterations;
+                let is_last = enqueued == segment.iterations;
+                let meets = is_last && segment.solo_sync.is_none();
+                let after = if meets { After::Meeting } else { After::More };
+                let batch = Batch { first, iterations, readback, after };
+                self.enqueue(gpu, kernels, rule, &batch)?;
                 flying.push_back(batch);
-                if enqueued == segment.iterations {
+                if is_last {
                     self.stopwatch.end_segment(gpu).map_err(timing)?;
                 }
             }
             let Some(batch) = flying.pop_front() else {
                 return self.stopwatch.close_segment().map_err(timing);
             };
-            self.deliver(gpu, kernels, &batch, &mut tile_roots, sink)?;
+            self.deliver(gpu, kernels, &batch, sink)?;
             free.push(batch.readback);
         }
     }
@@ -301,10 +322,16 @@ impl Lane {
         gpu: &Gpu,
         kernels: &Kernels,
         batch: &Batch,
-        tile_roots: &mut Vec<Digest>,
         sink: &mut Sink<'_>,
     ) -> Result<(), ExecError> {
-        let words = self.readbacks[batch.readback].wait().map_err(|failure| {
+        let watch = self.pace.watch(batch.iterations).filter(|_| batch.after == After::Meeting);
+        let readback = &mut self.readbacks[batch.readback];
+        let waited = match watch {
+            Some(Watch { from, until }) => readback.wait_awake(from, until),
+            None => readback.wait(),
+        };
+        self.pace.done(Instant::now(), batch.iterations);
+        let words = waited.map_err(|failure| {
             let last = batch.first + batch.iterations - 1;
             let what = format!(
                 "running iterations {} to {last} (fill, {}, merkle, chain_step)",
@@ -319,8 +346,9 @@ impl Lane {
         let slot_words = self.plan.shape.tiles() as usize * DIGEST_WORDS;
         let outputs = words::to_digests(roots).zip(tiles.chunks_exact(slot_words));
         for (iteration, (root, slot)) in (batch.first..).zip(outputs) {
-            tile_roots.clear();
-            tile_roots.extend(words::to_digests(slot));
+            self.tile_digests.clear();
+            self.tile_digests.extend(words::to_digests(slot));
+            let tile_roots = &self.tile_digests;
             if sink(IterationOutput { iteration, root, tile_roots }).is_break() {
                 return Err(ExecError::Stopped);
             }

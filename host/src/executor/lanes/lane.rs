@@ -185,6 +185,10 @@ struct Lane<'a> {
     /// The last iteration that was kept.
     kept_through: u32,
     done: LaneExecution,
+    /// Tile roots that `done` lacks: those of the last sync point, while others
+    /// may wait for this lane. Growing a vector by them takes longer than the
+    /// meeting.
+    late: Vec<Digest>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -209,7 +213,16 @@ impl<'a> Lane<'a> {
         };
         let company = if alone { Company::Alone } else { Company::Others };
         let (signs, kept_through) = (&shared.signs[lane], shared.work.through);
-        Self { lane, shared, signs, company, counted_before: before.sm_tiles, kept_through, done }
+        Self {
+            lane,
+            shared,
+            signs,
+            company,
+            counted_before: before.sm_tiles,
+            kept_through,
+            done,
+            late: Vec::new(),
+        }
     }
 
     fn run(mut self, executor: &mut dyn Executor) -> Result<LaneExecution, Failure> {
@@ -232,6 +245,7 @@ impl<'a> Lane<'a> {
             first = last + 1;
         }
         self.done.elapsed = self.elapsed();
+        self.done.tile_roots.append(&mut self.late);
         self.done.sm_tiles = self.counted(executor, iterations)?;
         match &self.done.sm_tiles {
             SmTiles::Unavailable(why) => {
@@ -325,9 +339,12 @@ impl<'a> Lane<'a> {
         let now = self.shared.now();
         let i = output.iteration;
         self.done.roots.push(output.root);
-        self.done.tile_roots.extend_from_slice(output.tile_roots);
+        self.done.tile_roots.append(&mut self.late);
         let Work { challenge, sync_interval, .. } = self.shared.work;
         let sync = i.is_multiple_of(sync_interval);
+        let others_wait = sync && self.company == Company::Others;
+        let tile_roots = if others_wait { &mut self.late } else { &mut self.done.tile_roots };
+        tile_roots.extend_from_slice(output.tile_roots);
         match self.company {
             Company::Alone => {
                 let digest = sync.then(|| chain::sync_digest(&challenge, i, &[output.root]));
@@ -371,6 +388,7 @@ impl<'a> Lane<'a> {
     /// Hands out everything since the last sync point that was kept.
     fn keep(&mut self, executor: &mut dyn Executor, last: u32) -> Result<(), Failure> {
         let Some(keeper) = &self.shared.keeper else { return Ok(()) };
+        self.done.tile_roots.append(&mut self.late);
         let from = self.kept_through as usize;
         let tiles = self.shared.work.shape.tiles() as usize;
         let part = KeptLane {

@@ -5,8 +5,9 @@ use super::{Gpu, Timing};
 use crate::executor::gpu::error::from_cust;
 use cuda_driver::{Failure, calls};
 use cust::context::CurrentContext;
-use cust::event::Event;
+use cust::event::{Event, EventStatus};
 use cust::memory::{DeviceBuffer, LockedBuffer};
+use std::time::Instant;
 
 /// Device memory.
 #[derive(Debug)]
@@ -87,6 +88,22 @@ impl Readback {
     /// Marks the point that [`Self::wait`] waits for: after the copies so far.
     pub(in crate::executor::gpu) fn mark(&mut self, gpu: &Gpu) -> Result<(), Failure> {
         gpu.record(&self.done)
+    }
+
+    /// As [`Readback::wait`], but looks for the marked point itself instead of
+    /// being woken, from one time until another.
+    pub(in crate::executor::gpu) fn wait_awake(
+        &mut self,
+        from: Instant,
+        until: Instant,
+    ) -> Result<&[u32], Failure> {
+        std::thread::sleep(from.saturating_duration_since(Instant::now()));
+        while self.done.query().map_err(from_cust)? == EventStatus::NotReady
+            && Instant::now() < until
+        {
+            std::hint::spin_loop();
+        }
+        self.wait()
     }
 
     /// Sleeps until the marked point, then gives the words.
