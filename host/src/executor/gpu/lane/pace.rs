@@ -10,6 +10,8 @@ use std::time::{Duration, Instant};
 const SPREAD: u32 = 32;
 /// Least time on either side: threads that sleep wake late.
 const SPREAD_MIN: Duration = Duration::from_micros(300);
+/// Batches that take longer are slept through: waking late is nothing to them.
+const WATCHED_MAX: Duration = Duration::from_secs(1);
 
 /// How fast iterations come.
 #[derive(Debug)]
@@ -46,9 +48,12 @@ impl Pace {
     }
 
     /// When to look for the end of the batch of `iterations` that is under way;
-    /// `None` while nothing is known.
+    /// `None` while nothing is known, and where it is not worth it.
     pub(super) fn watch(&self, iterations: u32) -> Option<Watch> {
         let takes = self.per_iteration?.saturating_mul(iterations);
+        if takes > WATCHED_MAX {
+            return None;
+        }
         let spread = (takes / SPREAD).max(SPREAD_MIN);
         let from = self.began + takes.saturating_sub(spread);
         Some(Watch { from, until: self.began + takes + spread })
@@ -72,6 +77,7 @@ mod tests {
         // After a meeting.
         pace.begin(after(100));
         assert_eq!(pace.watch(1), Some(Watch { from: after(131), until: after(133) }));
+        assert_eq!(pace.watch(32), None, "longer than a second");
     }
 
     #[test]
