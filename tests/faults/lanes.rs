@@ -124,7 +124,14 @@ fn sync_times_and_phases_are_evidence() {
         assert_eq!(times.iter().map(|time| &time[0]).collect::<Vec<_>>(), [3, 6]);
         assert!(times.iter().all(|time| time[1].as_u64() <= time[2].as_u64()));
         assert!(evidence["lanes"][lane]["timing"]["elapsed_ns"].as_u64() > Some(0));
+        // The last iteration is no sync point, and all wait for each other there too.
+        let at = |name: &str, which: usize| evidence["lanes"][lane][name][which].as_u64();
+        let (start, end) = ("start_barrier", "end_barrier");
+        assert!(at(start, 0) <= at(start, 1) && at(start, 1) <= times[0][1].as_u64());
+        assert!(times[1][2].as_u64() <= at(end, 0) && at(end, 0) <= at(end, 1));
     }
+    let ends = |lane: usize, which: usize| &evidence["lanes"][lane]["end_barrier"][which];
+    assert!(ends(0, 1).as_u64() >= ends(1, 0).as_u64(), "nobody leaves before all are there");
     crate::common::assert_documented(evidence);
 }
 

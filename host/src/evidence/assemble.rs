@@ -27,7 +27,7 @@ use std::time::Duration;
 enum Detail {
     /// All of it.
     Full,
-    /// No series of readings.
+    /// No series of readings, and no times of single SMs.
     NoSeries,
     /// Neither series nor what is said of devices that no rule asks for.
     Least,
@@ -72,7 +72,7 @@ pub fn sm_warnings(execution: &Execution) -> Vec<String> {
 
 fn sm_share(lane: &LaneExecution, shape: Shape) -> Option<SmShare> {
     match &lane.sm_tiles {
-        SmTiles::Counted(tiles) => SmShare::of(tiles, lane.sm_activity, shape.tiles()),
+        SmTiles::Counted(tiles) => SmShare::of(tiles, lane.sm_activity.clone(), shape.tiles()),
         SmTiles::Unavailable(_) | SmTiles::NotApplicable => None,
     }
 }
@@ -132,7 +132,13 @@ impl Run<'_> {
             ("elapsed_ns", json!(lane.elapsed.as_nanos().to_string())),
         ];
         let monitoring = sm_monitoring.map(|reason| ("sm_monitoring", json!(reason)));
-        let share = sm_share(lane, self.shape).map(|share| ("sm_activity", share.to_value()));
+        let share = sm_share(lane, self.shape).map(|share| {
+            let mut value = share.to_value();
+            if let Some(spans) = share.spans().filter(|_| detail == Detail::Full) {
+                value["spans_ns"] = spans;
+            }
+            ("sm_activity", value)
+        });
         let telemetry = telemetry.map(|seen| ("telemetry", legal(telemetry_value(seen, detail))));
         let optional = [monitoring, share, telemetry];
         let further = self.rates(lane).into_iter().chain(limits(lane, machine));

@@ -44,7 +44,9 @@ fn done(kind: Kind, sm_tiles: SmTiles) -> LaneExecution {
         sm_tiles,
         sm_activity: None,
         elapsed: Duration::from_millis(1500),
+        start: None,
         barriers: Vec::new(),
+        end: None,
         device: None,
     }
 }
@@ -204,9 +206,16 @@ fn every_field_is_documented() {
     let mut found = std::collections::BTreeSet::new();
     names(evidence.value(), &mut found);
     assert!(found.len() > 160, "{} fields are too few to be all", found.len());
-    for name in
-        ["sync_times", "overhead_ppm", "skew_ppm", "between_segments_ns", "resumed_after_iteration"]
-    {
+    for name in [
+        "sync_times",
+        "start_barrier",
+        "end_barrier",
+        "spans_ns",
+        "overhead_ppm",
+        "skew_ppm",
+        "between_segments_ns",
+        "resumed_after_iteration",
+    ] {
         assert!(found.contains(name), "the example lacks {name}");
     }
     for name in found {

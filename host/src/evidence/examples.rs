@@ -15,7 +15,7 @@ use crate::executor::gpu::bandwidth::{
 };
 use crate::executor::gpu::telemetry::{Health, LaneTelemetry, Sampled, Series, Spread};
 use crate::executor::lanes::{Execution, LaneExecution, RunOptions, execute};
-use crate::executor::{DeviceTiming, Executor, Kind, LaneFacts, SmActivity, SmTiles};
+use crate::executor::{DeviceTiming, Executor, IdleTime, Kind, LaneFacts, SmActivity, SmTiles};
 use crate::protocol::digest::Uuid;
 use crate::session::issue::{Request, issue};
 use serde_json::json;
@@ -134,9 +134,11 @@ pub fn finished(lane: LaneExecution) -> Execution {
     let cpu = || Box::new(CpuExecutor::new(CpuOptions::default())) as Box<dyn Executor>;
     let lanes = vec![cpu(), cpu()];
     let mut run = execute(&challenge, lanes, &RunOptions::default(), &|_| ()).unwrap();
-    let LaneExecution { roots, barriers, .. } = run.lanes[0].clone();
-    let device = Some(DeviceTiming::default());
-    run.lanes[0] = LaneExecution { roots, barriers, device, ..lane };
+    let LaneExecution { roots, start, barriers, .. } = run.lanes[0].clone();
+    let end = barriers.last().copied();
+    let idle = vec![IdleTime { after_iteration: 1, ns: 40_000 }];
+    let device = Some(DeviceTiming { idle, ..DeviceTiming::default() });
+    run.lanes[0] = LaneExecution { roots, start, barriers, end, device, ..lane };
     run.resumed_after = 1;
     run.notes.insert("executor_chosen".to_owned(), json!("asked for"));
     run.notes.insert("devices_left_out".to_owned(), json!([{"index": 1, "reason": "broken"}]));
@@ -255,9 +257,11 @@ pub fn full() -> (LaneExecution, Observed) {
         tile_roots: Vec::new(),
         states: Vec::new(),
         sm_tiles: SmTiles::Counted(vec![128, 0]),
-        sm_activity: Some(SmActivity { first_spread_ns: 1, last_spread_ns: 2 }),
+        sm_activity: Some(SmActivity { spans: vec![Some((0, 2)), None] }),
         elapsed: Duration::from_millis(1),
+        start: None,
         barriers: Vec::new(),
+        end: None,
         device: None,
     };
     let mut nvml = nvml(vec![managed]);

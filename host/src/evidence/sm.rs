@@ -6,6 +6,7 @@
 //! of cards, and the warning says so.
 
 use crate::executor::SmActivity;
+use crate::protocol::challenge::INTEGER_MAX;
 use serde_json::{Map, Value, json};
 
 /// Below this share of SMs at work there is a warning, in per cent.
@@ -64,7 +65,7 @@ impl SmShare {
         Some(Self { active, count, tiles_min, tiles_max, activity, warnings })
     }
 
-    /// The evidence's `sm_activity`.
+    /// The evidence's `sm_activity`, without the times of each SM.
     pub fn to_value(&self) -> Value {
         let mut fields = Map::new();
         let mut text = |name: &str, number: u64| {
@@ -72,15 +73,27 @@ impl SmShare {
         };
         text("tiles_min", self.tiles_min);
         text("tiles_max", self.tiles_max);
-        if let Some(activity) = self.activity {
-            text("first_spread_ns", activity.first_spread_ns);
-            text("last_spread_ns", activity.last_spread_ns);
+        if let Some(activity) = &self.activity {
+            text("first_spread_ns", activity.first_spread_ns());
+            text("last_spread_ns", activity.last_spread_ns());
         }
         fields.insert("active".to_owned(), json!(self.active));
         if !self.warnings.is_empty() {
             fields.insert("warnings".to_owned(), json!(self.warnings));
         }
         Value::Object(fields)
+    }
+
+    /// The evidence's `spans_ns` in it: of each SM its first and last tile, ns
+    /// since the first of all; an empty list for one that had none. `None`
+    /// where times are not known.
+    pub fn spans(&self) -> Option<Value> {
+        let in_evidence = |ns: u64| ns.min(INTEGER_MAX);
+        let span = |span: &Option<(u64, u64)>| match span {
+            Some((first, last)) => json!([in_evidence(*first), in_evidence(*last)]),
+            None => json!([]),
+        };
+        Some(self.activity.as_ref()?.spans.iter().map(span).collect())
     }
 }
 
@@ -116,13 +129,14 @@ mod tests {
     #[test]
     fn the_evidence_has_what_was_counted_and_nothing_else() {
         assert_eq!(SmShare::of(&[], None, 1), None);
-        let activity = Some(SmActivity { first_spread_ns: 5, last_spread_ns: 6 });
+        let activity = Some(SmActivity { spans: vec![Some((0, 9)), Some((5, 15)), None] });
         let share = SmShare::of(&[3, 4, 0], activity, 7).unwrap();
         let expected = json!({
             "active": 2, "tiles_min": "0", "tiles_max": "4", "first_spread_ns": "5",
             "last_spread_ns": "6", "warnings": ["2 of 3 SMs did all of the work"],
         });
         assert_eq!(share.to_value(), expected);
+        assert_eq!(share.spans(), Some(json!([[0, 9], [5, 15], []])));
         let plain = SmShare::of(&[3, 4], None, 7).unwrap().to_value();
         assert_eq!(plain, json!({"active": 2, "tiles_min": "3", "tiles_max": "4"}));
     }

@@ -63,15 +63,15 @@ impl RunTiming {
         let last: Vec<u64> = (0..meetings).map(|at| execution.arrivals(at).1).collect();
         let lane = |lane: &LaneExecution| {
             let iterations = lane.roots.len() as f64 - f64::from(execution.resumed_after);
-            let idle_ns = lane.device.map_or(0, |device| device.between_segments_ns);
-            let sync = SyncTime::of(&lane.barriers, &last, lane.roots.len(), idle_ns);
+            let idle = |after| lane.device.as_ref()?.idle_after(after);
+            let sync = SyncTime::of(&lane.barriers, &last, idle);
             LaneTiming {
                 elapsed: lane.elapsed.saturating_sub(execution.elapsed_before),
                 waited: Duration::from_nanos(sync.waited_ns),
                 waited_for_last: Duration::from_nanos(sync.for_last_ns),
                 synchronising: Duration::from_nanos(sync.synchronising_ns()),
                 operations: 2.0 * iterations * execution.shape().multiply_adds() as f64,
-                device: lane.device,
+                device: lane.device.clone(),
             }
         };
         Self {
@@ -114,21 +114,19 @@ struct SyncTime {
 
 impl SyncTime {
     /// Of a lane that came to and left its points as `times` say, where the last
-    /// lanes arrived at `last`. `iterations` ends the run; `idle_ns` its device
-    /// was idle between segments.
-    fn of(times: &[BarrierTimes], last: &[u64], iterations: usize, idle_ns: u64) -> Self {
-        let wait = |times: &BarrierTimes| times.released_ns.saturating_sub(times.arrived_ns);
-        let for_last = times.iter().zip(last);
-        // A device's idle time ends with the next segment; after the last
-        // iteration there is none. It is longer than the lane's waits by what
-        // comes before its arrival and after its release. Counters are looked
-        // at once after the first iteration: that gap is in it too.
-        let followed = times.iter().filter(|times| (times.iteration as usize) < iterations);
-        Self {
-            waited_ns: times.iter().map(wait).sum(),
-            for_last_ns: for_last.map(|(at, last)| last.saturating_sub(at.arrived_ns)).sum(),
-            idle_besides_ns: idle_ns.saturating_sub(followed.map(wait).sum()),
+    /// lanes arrived at `last`. `idle` knows for how many ns its device was idle
+    /// after an iteration: longer than the lane's wait, by what comes before its
+    /// arrival and after its release.
+    fn of(times: &[BarrierTimes], last: &[u64], idle: impl Fn(u32) -> Option<u64>) -> Self {
+        let mut sum = Self::default();
+        for (times, last) in times.iter().zip(last) {
+            let wait_ns = times.released_ns.saturating_sub(times.arrived_ns);
+            let idle_ns = idle(times.iteration).unwrap_or(0);
+            sum.waited_ns += wait_ns;
+            sum.for_last_ns += last.saturating_sub(times.arrived_ns);
+            sum.idle_besides_ns += idle_ns.saturating_sub(wait_ns);
         }
+        sum
     }
 
     fn synchronising_ns(self) -> u64 {
@@ -154,10 +152,18 @@ pub(super) fn describe(document: &mut Value, execution: &Execution, times: SyncT
         let Some(fields) = value.as_object_mut() else { continue };
         fields.insert("timing".to_owned(), lane_value(lane));
         if !listed.is_empty() {
+            let idle = |after| done.device.as_ref()?.idle_after(after);
             let times = listed.iter().map(|&at| done.barriers[at]).map(|times| {
-                json!([times.iteration, whole(times.arrived_ns), whole(times.released_ns)])
+                let (arrived, released) = (whole(times.arrived_ns), whole(times.released_ns));
+                let of_host = [u64::from(times.iteration), arrived, released];
+                of_host.into_iter().chain(idle(times.iteration).map(whole)).collect::<Value>()
             });
             fields.insert("sync_times".to_owned(), times.collect());
+        }
+        for (name, times) in [("start_barrier", done.start), ("end_barrier", done.end)] {
+            let Some(times) = times else { continue };
+            let times = json!([whole(times.arrived_ns), whole(times.released_ns)]);
+            fields.insert(name.to_owned(), times);
         }
     }
     let Some(fields) = document.as_object_mut() else { return };
@@ -188,7 +194,7 @@ fn lane_value(lane: &LaneTiming) -> Value {
     put("elapsed_ns", json!(whole(lane.elapsed.as_nanos() as u64)));
     put("sync_wait_ns", json!(whole(lane.waited.as_nanos() as u64)));
     put("tflops", json!(format!("{:.3}", lane.tflops())));
-    if let Some(device) = lane.device {
+    if let Some(device) = &lane.device {
         put(
             "device",
             json!({
@@ -197,7 +203,7 @@ fn lane_value(lane: &LaneTiming) -> Value {
                 "product_ns": whole(device.product_ns),
                 "tree_and_step_ns": whole(device.tree_and_step_ns),
                 "in_segments_ns": whole(device.in_segments_ns),
-                "between_segments_ns": whole(device.between_segments_ns),
+                "between_segments_ns": whole(device.between_segments_ns()),
             }),
         );
     }
@@ -272,12 +278,13 @@ mod tests {
             released_ns,
         };
         let times = [point(2, 100, 135), point(4, 200, 215)];
-        let of = |iterations, idle_ns| SyncTime::of(&times, &[130, 210], iterations, idle_ns);
-        assert_eq!((of(4, 0).waited_ns, of(4, 0).for_last_ns), (50, 40));
-        assert_eq!(of(4, 0).synchronising_ns(), 10);
-        // Idle for 42 ns at the first point, of which the lane waited 35.
-        assert_eq!(of(4, 42).synchronising_ns(), 10 + 7);
-        // With more iterations to come, both of its waits are in the idle time.
-        assert_eq!(of(5, 51).synchronising_ns(), 10 + 1);
+        let of = |idle: fn(u32) -> Option<u64>| SyncTime::of(&times, &[130, 210], idle);
+        let by_host = of(|_| None);
+        assert_eq!((by_host.waited_ns, by_host.for_last_ns), (50, 40));
+        assert_eq!(by_host.synchronising_ns(), 10);
+        // Idle for 42 ns at the first point, of which the lane waited 35. Nothing
+        // follows the second, so its idle time has no end.
+        let by_both = of(|after| (after == 2).then_some(42));
+        assert_eq!(by_both.synchronising_ns(), 10 + 7);
     }
 }

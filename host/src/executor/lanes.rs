@@ -87,9 +87,15 @@ pub struct LaneExecution {
     /// From the common start of the lanes to this lane's last root, with the
     /// time that earlier processes spent.
     pub elapsed: Duration,
+    /// When it was ready and when all were, before the first iteration of this
+    /// process; `None` where it was alone.
+    pub start: Option<BarrierTimes>,
     /// When it came to and left each sync point; empty where it was alone.
     /// Those of earlier processes are gone.
     pub barriers: Vec<BarrierTimes>,
+    /// When it was done and when all were; `None` where it was alone, and where
+    /// the last iteration is a sync point.
+    pub end: Option<BarrierTimes>,
     /// Where the device's time went, by its own clock, where it has one.
     pub device: Option<DeviceTiming>,
 }

@@ -67,7 +67,7 @@ impl SmTiles {
 }
 
 /// Where a device's time went since [`Executor::begin`], by its own clock, ns.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct DeviceTiming {
     /// Iterations whose phases were timed, spread over the run.
     pub sampled_iterations: u32,
@@ -79,17 +79,56 @@ pub struct DeviceTiming {
     pub tree_and_step_ns: u64,
     /// From each segment's first kernel to its last, all of them.
     pub in_segments_ns: u64,
-    /// Between segments, where the device waited for sync points.
-    pub between_segments_ns: u64,
+    /// Between segments, in order of iterations. Of a device whose kernels were
+    /// replaced on the way, only those since.
+    pub idle: Vec<IdleTime>,
 }
 
-/// How far apart the SMs of a device began and ended, by the device's clock.
+/// How long a device had nothing to do between two segments.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct IdleTime {
+    /// The last iteration before it.
+    pub after_iteration: u32,
+    /// From its last kernel's end to the next segment's start, by the device's
+    /// clock, ns.
+    pub ns: u64,
+}
+
+impl DeviceTiming {
+    /// Idle between segments, in all, ns.
+    pub fn between_segments_ns(&self) -> u64 {
+        self.idle.iter().map(|idle| idle.ns).sum()
+    }
+
+    /// Idle after iteration `after`, ns; `None` where that is not known.
+    pub fn idle_after(&self, after: u32) -> Option<u64> {
+        let at = self.idle.binary_search_by_key(&after, |idle| idle.after_iteration).ok()?;
+        Some(self.idle[at].ns)
+    }
+}
+
+/// When the SMs of a device began and ended, by the device's clock.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SmActivity {
+    /// Of each SM, its first and its last tile, ns since the first tile of all;
+    /// `None`: it had none.
+    pub spans: Vec<Option<(u64, u64)>>,
+}
+
+impl SmActivity {
     /// Between the first tile of the first SM and the first tile of the last, ns.
-    pub first_spread_ns: u64,
+    pub fn first_spread_ns(&self) -> u64 {
+        spread(self.spans.iter().flatten().map(|span| span.0))
+    }
+
     /// Between the last tile of the first SM and the last tile of the last, ns.
-    pub last_spread_ns: u64,
+    pub fn last_spread_ns(&self) -> u64 {
+        spread(self.spans.iter().flatten().map(|span| span.1))
+    }
+}
+
+fn spread(times: impl Iterator<Item = u64> + Clone) -> u64 {
+    times.clone().max().unwrap_or(0) - times.min().unwrap_or(0)
 }
 
 /// A run of iterations on one lane.

@@ -237,8 +237,9 @@ fn check_fit(challenge: &Challenge, lane: usize, facts: &LaneFacts) -> Result<()
 }
 
 fn check_memory(challenge: &Challenge, lanes: usize, free_bytes: u64) -> Result<(), MineError> {
-    // Those of all iterations are kept; one more is in the executor's hands.
-    let iterations = u128::from(challenge.iterations()) + 1;
+    // Those of all iterations are kept; one more is in the executor's hands, and
+    // one where a lane keeps the last sync point's apart.
+    let iterations = u128::from(challenge.iterations()) + 2;
     let tiles = u128::from(challenge.shape().tiles()) * iterations;
     let needed_bytes = 32 * tiles * lanes as u128;
     if needed_bytes > u128::from(free_bytes) {
@@ -324,7 +325,7 @@ mod tests {
             ..Request::default()
         })
         .unwrap();
-        assert!(check_memory(&one_tile, 1, 64).is_ok());
-        assert!(check_memory(&one_tile, 1, 63).is_err());
+        assert!(check_memory(&one_tile, 1, 96).is_ok());
+        assert!(check_memory(&one_tile, 1, 95).is_err());
     }
 }

@@ -42,12 +42,11 @@ pub(super) fn activity(counters: &[SmCounter]) -> Option<SmActivity> {
     if !active().all(|counter| counter.first_ns <= counter.last_ns && counter.first_ns > 0) {
         return None;
     }
-    let first = |counter: &SmCounter| counter.first_ns;
-    let last = |counter: &SmCounter| counter.last_ns;
-    Some(SmActivity {
-        first_spread_ns: active().map(first).max()? - active().map(first).min()?,
-        last_spread_ns: active().map(last).max()? - active().map(last).min()?,
-    })
+    let start = active().map(|counter| counter.first_ns).min()?;
+    let span = |counter: &SmCounter| {
+        (counter.tiles > 0).then(|| (counter.first_ns - start, counter.last_ns - start))
+    };
+    Some(SmActivity { spans: counters.iter().map(span).collect() })
 }
 
 #[cfg(test)]
@@ -73,9 +72,11 @@ mod tests {
         let at = |tiles, first_ns, last_ns| SmCounter { tiles, first_ns, last_ns, reserved: 0 };
         let idle = at(0, u64::MAX, 0);
         let counters = [at(3, 100, 900), idle, at(2, 140, 850), at(1, 120, 120)];
-        let expected = SmActivity { first_spread_ns: 40, last_spread_ns: 780 };
-        assert_eq!(activity(&counters), Some(expected));
-        assert_eq!(activity(&[at(1, 5, 5)]).unwrap().last_spread_ns, 0);
+        let spans = vec![Some((0, 800)), None, Some((40, 750)), Some((20, 20))];
+        let found = activity(&counters).unwrap();
+        assert_eq!((found.first_spread_ns(), found.last_spread_ns()), (40, 780));
+        assert_eq!(found, SmActivity { spans });
+        assert_eq!(activity(&[at(1, 5, 5)]).unwrap().last_spread_ns(), 0);
         // A timer that was never read, or that runs backwards, says nothing.
         for broken in [at(1, u64::MAX, 0), at(1, 9, 8), at(1, 0, 0)] {
             assert_eq!(activity(&[at(1, 5, 6), broken]), None, "{broken:?}");

@@ -1,6 +1,6 @@
 //! The check before a device's first use: its tensor cores against its FMA
 //! pipe, on every output of one product of random operands. The protocol asks
-//! for 2²⁰ outputs at n ≥ 2048; this compares 2²².
+//! for 2²⁰ outputs at n ≥ 2048; this compares 2²⁴, where there is memory for them.
 
 use super::driver::{DeviceMemory, Gpu, Kernel, Readback};
 use super::kernels::{Kernels, Product};
@@ -15,10 +15,21 @@ use crate::protocol::plan::Shape;
 use cuda_driver::Failure;
 use gpu_kernels::tile::{LEAVES_PER_TILE, TILE};
 
-/// What is compared: one product.
-const SHAPE: Shape = Shape { dim: 2048, products: 1 };
+/// What is compared: one product. Large enough for every path of the kernels:
+/// some take turns with their buffers from n = 4096 on.
+const SHAPE: Shape = Shape { dim: 4096, products: 1 };
+/// The same on a device of which most memory is in use.
+const SMALL_SHAPE: Shape = Shape { dim: 2048, products: 1 };
 
-const _: () = assert!(SHAPE.dim >= 2048 && SHAPE.dim.is_multiple_of(TILE), "too small a check");
+const _: () = assert!(SMALL_SHAPE.dim >= 2048, "the protocol asks for n ≥ 2048");
+const _: () = assert!(SHAPE.dim.is_multiple_of(TILE) && SMALL_SHAPE.dim.is_multiple_of(TILE));
+
+/// The shape for a device with so much free memory: a quarter of it at most, or
+/// the small one.
+fn shape(free_bytes: u64) -> Shape {
+    let fits = SHAPE.operand_bytes_per_product() <= free_bytes / 4;
+    if fits { SHAPE } else { SMALL_SHAPE }
+}
 
 /// How a comparison came out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,13 +70,15 @@ pub(super) fn compare(
     state: &Digest,
 ) -> Result<Comparison, ExecError> {
     let wrap = |failure: Failure| gpu.error("checking the tensor cores", failure);
-    let mut bench = Bench::new(gpu, &kernels.product, sm_count, state).map_err(wrap)?;
+    let shape = shape(gpu.free_bytes().map_err(wrap)?);
+    let mut bench = Bench::new(gpu, &kernels.product, sm_count, state, shape).map_err(wrap)?;
     let running = bench.hashes(gpu, &kernels.fill, &kernels.product, sm_count)?;
     let expected = bench.hashes(gpu, &kernels.fill, reference, sm_count)?;
     Ok(Comparison::of(&running, &expected))
 }
 
 struct Bench {
+    shape: Shape,
     space: Workspace,
     chain: DeviceMemory,
     tile_roots: DeviceMemory,
@@ -74,16 +87,23 @@ struct Bench {
 }
 
 impl Bench {
-    fn new(gpu: &Gpu, product: &Product, sm_count: u32, state: &Digest) -> Result<Self, Failure> {
-        let tiles = SHAPE.tiles();
+    fn new(
+        gpu: &Gpu,
+        product: &Product,
+        sm_count: u32,
+        state: &Digest,
+        shape: Shape,
+    ) -> Result<Self, Failure> {
+        let tiles = shape.tiles();
         let tile_bytes = 4 * DIGEST_WORDS as u64;
         let leaf_bytes = tiles * u64::from(LEAVES_PER_TILE) * tile_bytes;
         let chain = DeviceMemory::new(gpu, 4 * CHAIN_WORDS as u64)?;
         Upload::new(gpu, CHAIN_WORDS as u64)?.send(gpu, &chain, &words::of_chain(state, 1))?;
         Ok(Self {
+            shape,
             space: Workspace::new(
                 gpu,
-                SHAPE.operand_bytes_per_product(),
+                shape.operand_bytes_per_product(),
                 scratch_bytes(&product.shape, sm_count),
             )?,
             chain,
@@ -105,12 +125,13 @@ impl Bench {
             |failure: Failure| gpu.error(&format!("checking {}", product.kernel.name()), failure);
         // A kernel that writes nothing must not pass on what the other left.
         gpu.clear(&self.leaf_hashes).map_err(wrap)?;
-        let side = SHAPE.tiles_per_side();
+        let shape = self.shape;
+        let side = shape.tiles_per_side();
         let operands = Fill {
             operands: &self.space.operands,
             chain: &self.chain,
             sources: None,
-            dim: SHAPE.dim,
+            dim: shape.dim,
             panels: [side, side],
             products: 1,
             first_product: 0,
@@ -122,12 +143,12 @@ impl Bench {
             chain: &self.chain,
             tile_roots: &self.tile_roots,
             ring_slots: 1,
-            slot_tiles: SHAPE.tiles(),
+            slot_tiles: shape.tiles(),
             first_tile: 0,
             leaf_hashes: Some(&self.leaf_hashes),
             counters: None,
             scratch: &self.space.scratch,
-            dim: SHAPE.dim,
+            dim: shape.dim,
             tiles: [side, side],
             products: 1,
             hashing: Hashing::Hashed,
@@ -161,6 +182,8 @@ mod tests {
 
     #[test]
     fn enough_outputs_are_compared() {
-        assert!(SHAPE.leaves() * 64 >= 1 << 20);
+        assert_eq!(shape(140 << 30), SHAPE);
+        assert_eq!(shape(512 << 20), SMALL_SHAPE, "half of it would be operands");
+        assert!(SMALL_SHAPE.leaves() * 64 >= 1 << 20);
     }
 }

@@ -327,7 +327,7 @@ impl Executor for GpuExecutor {
     }
 
     fn sm_activity(&self) -> Option<SmActivity> {
-        self.lane.as_ref()?.activity
+        self.lane.as_ref()?.activity.clone()
     }
 }
 

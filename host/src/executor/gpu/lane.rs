@@ -95,7 +95,7 @@ struct Batch {
 enum After {
     /// Another one, or nothing that anybody waits for.
     More,
-    /// Other lanes are met.
+    /// Other lanes are met, or whoever asked for the segment waits for it.
     Meeting,
 }
 
@@ -236,7 +236,7 @@ impl Lane {
         let rule = StepRule::of(segment);
         let timing = |failure: Failure| gpu.error("timing a segment", failure);
         self.set_chain(gpu, &segment.start, segment.first_iteration)?;
-        self.stopwatch.start_segment(gpu).map_err(timing)?;
+        self.stopwatch.start_segment(gpu, segment.first_iteration).map_err(timing)?;
         self.pace.begin(Instant::now());
         let mut enqueued = 0;
         let mut flying: VecDeque<Batch> = VecDeque::new();
@@ -326,11 +326,17 @@ impl Lane {
     ) -> Result<(), ExecError> {
         let watch = self.pace.watch(batch.iterations).filter(|_| batch.after == After::Meeting);
         let readback = &mut self.readbacks[batch.readback];
-        let waited = match watch {
-            Some(Watch { from, until }) => readback.wait_awake(from, until),
-            None => readback.wait(),
-        };
-        self.pace.done(Instant::now(), batch.iterations);
+        let seen = watch.map_or(Ok(true), |Watch { from, until }| readback.look(from, until));
+        let waited = seen.and_then(|seen| {
+            let words = readback.wait()?;
+            let now = Instant::now();
+            if seen {
+                self.pace.ended(now, batch.iterations)
+            } else {
+                self.pace.missed(now)
+            }
+            Ok(words)
+        });
         let words = waited.map_err(|failure| {
             let last = batch.first + batch.iterations - 1;
             let what = format!(

@@ -208,7 +208,9 @@ impl<'a> Lane<'a> {
             sm_tiles: SmTiles::NotApplicable,
             sm_activity: None,
             elapsed: Duration::ZERO,
+            start: None,
             barriers: Vec::new(),
+            end: None,
             device: None,
         };
         let company = if alone { Company::Alone } else { Company::Others };
@@ -229,6 +231,7 @@ impl<'a> Lane<'a> {
         let Work { shape, iterations, sync_interval, challenge, through, .. } = self.shared.work;
         self.signs.begin_iteration(0, self.shared.now());
         executor.begin(shape).map_err(Failure::Executor)?;
+        self.done.start = self.gather(through)?;
         let (mut first, begun) = (through + 1, Instant::now());
         while first <= iterations {
             let last = self.segment_end(first, begun);
@@ -245,6 +248,9 @@ impl<'a> Lane<'a> {
             first = last + 1;
         }
         self.done.elapsed = self.elapsed();
+        if !iterations.is_multiple_of(sync_interval) {
+            self.done.end = self.gather(iterations)?;
+        }
         self.done.tile_roots.append(&mut self.late);
         self.done.sm_tiles = self.counted(executor, iterations)?;
         match &self.done.sm_tiles {
@@ -383,6 +389,21 @@ impl<'a> Lane<'a> {
             }
         };
         if keep { self.keep(executor, last) } else { Ok(()) }
+    }
+
+    /// Waits for the others, after iteration `done`, with nothing to exchange.
+    fn gather(&self, done: u32) -> Result<Option<BarrierTimes>, Failure> {
+        if self.company == Company::Alone {
+            return Ok(None);
+        }
+        let arrived_ns = self.shared.now();
+        self.signs.wait();
+        let nothing = Digest::default();
+        let met = self.shared.meeting.meet(self.lane, done, nothing, || false);
+        met.ok_or(Failure::Aborted)?;
+        let released_ns = self.shared.now();
+        self.signs.begin_iteration(done + 1, released_ns);
+        Ok(Some(BarrierTimes { iteration: done, arrived_ns, released_ns }))
     }
 
     /// Hands out everything since the last sync point that was kept.

@@ -1,18 +1,19 @@
-//! Where the lanes meet at sync points: each brings its root, all leave with X(i).
+//! Where the lanes meet: at sync points each brings its root, and all leave with
+//! X(i); at the start and the end they only wait for each other.
 
 use crate::protocol::chain;
 use crate::protocol::digest::Digest;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
-/// When a lane came to a sync point and when it left, in nanoseconds since the
+/// When a lane came to a barrier and when it left, in nanoseconds since the
 /// common start.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BarrierTimes {
-    /// i.
+    /// i, the last iteration before it.
     pub iteration: u32,
-    /// When the lane had its root.
+    /// When the lane had its root, or was ready.
     pub arrived_ns: u64,
-    /// When it had X(i).
+    /// When it had X(i), or knew that all were there.
     pub released_ns: u64,
 }
 

@@ -32,7 +32,7 @@ fn row((lane, timing): (usize, &LaneTiming)) -> Vec<String> {
     let mut cells =
         vec![lane.to_string(), duration(timing.elapsed), flops(timing.operations, timing.elapsed)];
     let phase = |ns: u64| duration(Duration::from_nanos(ns));
-    cells.extend(match timing.device {
+    cells.extend(match &timing.device {
         Some(device) if device.sampled_iterations > 0 => {
             [device.fill_ns, device.product_ns, device.tree_and_step_ns].map(phase)
         }

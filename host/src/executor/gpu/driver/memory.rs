@@ -90,20 +90,21 @@ impl Readback {
         gpu.record(&self.done)
     }
 
-    /// As [`Readback::wait`], but looks for the marked point itself instead of
-    /// being woken, from one time until another.
-    pub(in crate::executor::gpu) fn wait_awake(
-        &mut self,
+    /// Looks for the marked point, from one time until another, for whoever
+    /// cannot wait to be woken. Whether it was still to come at first.
+    pub(in crate::executor::gpu) fn look(
+        &self,
         from: Instant,
         until: Instant,
-    ) -> Result<&[u32], Failure> {
+    ) -> Result<bool, Failure> {
         std::thread::sleep(from.saturating_duration_since(Instant::now()));
-        while self.done.query().map_err(from_cust)? == EventStatus::NotReady
-            && Instant::now() < until
-        {
+        let is_to_come =
+            || self.done.query().map(|is| is == EventStatus::NotReady).map_err(from_cust);
+        let was_to_come = is_to_come()?;
+        while Instant::now() < until && is_to_come()? {
             std::hint::spin_loop();
         }
-        self.wait()
+        Ok(was_to_come)
     }
 
     /// Sleeps until the marked point, then gives the words.

@@ -2,6 +2,9 @@
 //!
 //! The driver wakes a sleeping thread 0.1 to 0.3 ms after its event. Between
 //! batches nobody notices; before a meeting the device is idle for as long.
+//!
+//! Guarantees: only what was seen to the end is learnt from, so one stall, or a
+//! first batch that loads kernels, delays at most one batch.
 
 use std::time::{Duration, Instant};
 
@@ -13,13 +16,20 @@ const SPREAD_MIN: Duration = Duration::from_micros(300);
 /// Batches that take longer are slept through: waking late is nothing to them.
 const WATCHED_MAX: Duration = Duration::from_secs(1);
 
-/// How fast iterations come.
+/// How long batches take.
 #[derive(Debug)]
 pub(super) struct Pace {
-    /// Of the last batch.
-    per_iteration: Option<Duration>,
+    /// The last two batches, if their ends were seen; the last one second.
+    seen: [Option<Took>; 2],
     /// When the device began with the oldest batch that is not done.
     began: Instant,
+}
+
+/// A batch of so many iterations took so long.
+#[derive(Clone, Copy, Debug)]
+struct Took {
+    iterations: u32,
+    time: Duration,
 }
 
 /// When to look for a batch's end instead of sleeping until it is told.
@@ -32,7 +42,7 @@ pub(super) struct Watch {
 impl Pace {
     /// Nothing is known yet.
     pub(super) fn new() -> Self {
-        Self { per_iteration: None, began: Instant::now() }
+        Self { seen: [None; 2], began: Instant::now() }
     }
 
     /// The device had nothing to do and begins with a batch.
@@ -40,18 +50,26 @@ impl Pace {
         self.began = now;
     }
 
-    /// A batch of `iterations` is done, and the device goes on with the next.
-    pub(super) fn done(&mut self, now: Instant, iterations: u32) {
-        let took = now.saturating_duration_since(self.began);
-        self.per_iteration = Some(took / iterations.max(1));
+    /// A batch of `iterations` ended just now, and the device goes on with the
+    /// next.
+    pub(super) fn ended(&mut self, now: Instant, iterations: u32) {
+        let time = now.saturating_duration_since(self.began);
+        self.seen = [self.seen[1], Some(Took { iterations, time })];
         self.began = now;
     }
 
-    /// When to look for the end of the batch of `iterations` that is under way;
-    /// `None` while nothing is known, and where it is not worth it.
+    /// A batch had ended before anybody looked: nobody knows when.
+    pub(super) fn missed(&mut self, now: Instant) {
+        *self = Self { began: now, ..Self::new() };
+    }
+
+    /// When to look for the end of the batch of `iterations` that is under way:
+    /// about as long after its start as the shorter of the last two took.
+    /// `None` unless both were as long as this one, and where it is not worth it.
     pub(super) fn watch(&self, iterations: u32) -> Option<Watch> {
-        let takes = self.per_iteration?.saturating_mul(iterations);
-        if takes > WATCHED_MAX {
+        let [before, last] = [self.seen[0]?, self.seen[1]?];
+        let takes = before.time.min(last.time);
+        if (before.iterations, last.iterations) != (iterations, iterations) || takes > WATCHED_MAX {
             return None;
         }
         let spread = (takes / SPREAD).max(SPREAD_MIN);
@@ -64,29 +82,68 @@ impl Pace {
 mod tests {
     use super::*;
 
+    const MS: Duration = Duration::from_millis(1);
+
     #[test]
-    fn a_batch_is_watched_around_the_time_that_the_last_one_took() {
+    fn a_batch_is_watched_around_the_time_that_the_last_two_took() {
         let (mut pace, start) = (Pace::new(), Instant::now());
-        let after = |ms: u64| start + Duration::from_millis(ms);
-        assert_eq!(pace.watch(1), None);
+        let after = |ms: u32| start + ms * MS;
         pace.begin(start);
-        pace.done(after(64), 2);
-        // 32 ms an iteration, and one of these is a 32nd.
-        assert_eq!(pace.watch(1), Some(Watch { from: after(64 + 31), until: after(64 + 33) }));
-        assert_eq!(pace.watch(3), Some(Watch { from: after(64 + 93), until: after(64 + 99) }));
+        pace.ended(after(33), 2);
+        assert_eq!(pace.watch(2), None, "one is no pace");
+        pace.ended(after(33 + 32), 2);
+        // A 32nd of 32 ms on either side.
+        assert_eq!(pace.watch(2), Some(Watch { from: after(65 + 31), until: after(65 + 33) }));
+        assert_eq!(pace.watch(1), None, "others say nothing of it");
         // After a meeting.
         pace.begin(after(100));
-        assert_eq!(pace.watch(1), Some(Watch { from: after(131), until: after(133) }));
-        assert_eq!(pace.watch(32), None, "longer than a second");
+        assert_eq!(pace.watch(2), Some(Watch { from: after(131), until: after(133) }));
     }
 
     #[test]
-    fn the_end_of_a_short_batch_is_watched_from_its_start() {
+    fn short_batches_are_watched_from_their_start_and_long_ones_are_not() {
         let (mut pace, start) = (Pace::new(), Instant::now());
+        let short = MS / 10;
         pace.begin(start);
-        let short = Duration::from_micros(100);
-        pace.done(start + short, 1);
-        let (from, until) = (start + short, start + 2 * short + SPREAD_MIN);
-        assert_eq!(pace.watch(1), Some(Watch { from, until }));
+        pace.ended(start + short, 1);
+        pace.ended(start + 2 * short, 1);
+        let from = start + 2 * short;
+        assert_eq!(pace.watch(1), Some(Watch { from, until: from + short + SPREAD_MIN }));
+        for end in [2002, 4004] {
+            pace.ended(start + end * MS, 1);
+        }
+        assert_eq!(pace.watch(1), None);
+    }
+
+    /// A lane that meets others after each batch: how late it is in all, where
+    /// the n-th batch takes `takes(n)`.
+    fn lateness(batches: u32, takes: impl Fn(u32) -> Duration) -> Duration {
+        let (mut pace, mut now, mut late) = (Pace::new(), Instant::now(), Duration::ZERO);
+        for n in 0..batches {
+            pace.begin(now);
+            let end = now + takes(n);
+            match pace.watch(1) {
+                Some(watch) if watch.from > end => {
+                    late += watch.from - end;
+                    now = watch.from;
+                    pace.missed(now);
+                }
+                _ => {
+                    now = end;
+                    pace.ended(now, 1);
+                }
+            }
+        }
+        late
+    }
+
+    #[test]
+    fn one_batch_that_took_long_delays_none_after_it() {
+        let stalls = |at: u32| move |n: u32| if n == at { 200 * MS } else { 20 * MS };
+        assert_eq!(lateness(100, stalls(0)), Duration::ZERO, "kernels are loaded");
+        assert_eq!(lateness(100, stalls(50)), Duration::ZERO);
+        // From then on twice as fast: one batch is missed, the next are seen.
+        let faster = |n: u32| if n < 50 { 20 * MS } else { 10 * MS };
+        assert!(lateness(100, faster) < 10 * MS);
     }
 }

@@ -9,7 +9,7 @@ use crate::executor::gpu::driver::{Gpu, Timing};
 use crate::executor::gpu::error::from_cust;
 use crate::executor::gpu::kernels::Kernels;
 use crate::executor::gpu::launch::{Hashing, StepRule};
-use crate::executor::{DeviceTiming, ExecError};
+use crate::executor::{DeviceTiming, ExecError, IdleTime};
 use cuda_driver::Failure;
 use cust::event::Event;
 use std::time::{Duration, Instant};
@@ -35,8 +35,11 @@ pub(super) struct Stopwatch {
     ends: [Event; 2],
     /// Which of `ends` is the last segment's, once there was one.
     last_end: Option<usize>,
+    /// First iteration of the segment under way.
+    first: u32,
     in_segments_ms: f64,
-    between_segments_ms: f64,
+    /// After which iteration the stream ran dry, and for how long.
+    idle: Vec<IdleTime>,
 }
 
 impl Stopwatch {
@@ -52,8 +55,9 @@ impl Stopwatch {
             start: event()?,
             ends: [event()?, event()?],
             last_end: None,
+            first: 1,
             in_segments_ms: 0.0,
-            between_segments_ms: 0.0,
+            idle: Vec::new(),
         })
     }
 
@@ -61,7 +65,8 @@ impl Stopwatch {
     pub(super) fn reset(&mut self) {
         (self.pending, self.last_end, self.due) = (None, None, Instant::now());
         (self.phases_ms, self.sampled) = ([0.0; 3], 0);
-        (self.in_segments_ms, self.between_segments_ms) = (0.0, 0.0);
+        self.in_segments_ms = 0.0;
+        self.idle.clear();
     }
 
     /// Whether the next iteration is to be timed.
@@ -69,10 +74,11 @@ impl Stopwatch {
         !self.marks.is_empty() && self.pending.is_none() && Instant::now() >= self.due
     }
 
-    /// A segment starts here.
-    pub(super) fn start_segment(&mut self, gpu: &Gpu) -> Result<(), Failure> {
+    /// A segment starts here, with iteration `first`.
+    pub(super) fn start_segment(&mut self, gpu: &Gpu, first: u32) -> Result<(), Failure> {
         // Of a segment that failed.
         self.pending = None;
+        self.first = first;
         gpu.record(&self.start)
     }
 
@@ -87,7 +93,8 @@ impl Stopwatch {
         self.ends[this].synchronize().map_err(from_cust)?;
         self.in_segments_ms += elapsed_ms(&self.start, &self.ends[this])?;
         if let Some(last) = self.last_end {
-            self.between_segments_ms += elapsed_ms(&self.ends[last], &self.start)?;
+            let ns = ns(elapsed_ms(&self.ends[last], &self.start)?);
+            self.idle.push(IdleTime { after_iteration: self.first - 1, ns });
         }
         self.last_end = Some(this);
         Ok(())
@@ -113,7 +120,6 @@ impl Stopwatch {
     }
 
     pub(super) fn timing(&self) -> DeviceTiming {
-        let ns = |ms: f64| (ms * 1e6).round() as u64;
         let mean = |ms: f64| ns(ms / f64::from(self.sampled.max(1)));
         let [fill_ns, product_ns, tree_and_step_ns] = self.phases_ms.map(mean);
         DeviceTiming {
@@ -122,7 +128,7 @@ impl Stopwatch {
             product_ns,
             tree_and_step_ns,
             in_segments_ns: ns(self.in_segments_ms),
-            between_segments_ns: ns(self.between_segments_ms),
+            idle: self.idle.clone(),
         }
     }
 }
@@ -154,6 +160,10 @@ impl Lane {
         self.stopwatch.due = Instant::now() + INTERVAL;
         Ok(())
     }
+}
+
+fn ns(ms: f64) -> u64 {
+    (ms * 1e6).round() as u64
 }
 
 /// From one event to another, both of which have happened.
