@@ -243,6 +243,22 @@ fn over_tls_the_binary_listens_and_dials() {
 }
 
 #[test]
+fn the_bound_is_for_the_share_that_the_policy_names() {
+    let place = Place::new();
+    let policy = place.path("policy.toml");
+    fs::write(&policy, "[devices]\ncpu_allowed = true\n[soundness]\nomitted_share = 0.2\n")
+        .unwrap();
+    let of_policy = ["--json", "--policy", policy.to_str().unwrap()];
+    let typed = [&of_policy[..], &["--omitted-share", "0.3"]].concat();
+    for (options, share) in [(&["--json"][..], 0.1), (&of_policy, 0.2), (&typed, 0.3)] {
+        let output = place.validate(options, "$ATTEST respond --executor cpu");
+        assert_eq!(code_of(&output, 0), "");
+        let session: Value = serde_json::from_slice(&output.stdout).unwrap();
+        assert_eq!(session["verdict"]["bound"]["omitted_share"], share, "{options:?}");
+    }
+}
+
+#[test]
 fn a_policy_that_wants_gpus_takes_no_cpu() {
     let place = Place::new();
     let policy = place.path("policy.toml");

@@ -38,7 +38,11 @@ fn every_field_is_listed_with_its_default() {
         panic!("a policy is an object")
     };
     for (table, fields) in tables {
-        let Value::Object(fields) = fields else { continue };
+        let Value::Object(fields) = fields else {
+            let row = format!("\n| `{table}` | {fields} | ");
+            assert!(DOC.contains(&row), "docs/policy.md lacks:{row}");
+            continue;
+        };
         for (field, default) in fields {
             if table != "findings" {
                 let row = format!("\n| `{table}.{field}` | {default} | ");

@@ -3,6 +3,11 @@
 //! A lane's chain is cut at sync points into segments. Inside a segment the
 //! chain needs nothing from other lanes, so an executor runs it in one go and
 //! the caller takes the step over the sync point.
+//!
+//! Guarantees: every executor computes the same bits, which
+//! [`crate::selftest`] compares with the oracle's; counts of tiles that do not add
+//! up are no evidence.
+//! Deliberately lacks: policy. It does what the plan says.
 
 pub mod cpu;
 pub mod gpu;

@@ -46,8 +46,8 @@ pub struct Validator {
     pub policy: Option<Policy>,
     /// How long it waits.
     pub patience: Patience,
-    /// f of the bound in verdicts.
-    pub omitted_share: OmittedShare,
+    /// f of the bound in verdicts; where absent the policy's, without one the default.
+    pub omitted_share: Option<OmittedShare>,
     /// Verifications at once.
     judging: Semaphore,
 }
@@ -86,7 +86,7 @@ impl Validator {
             request,
             policy: None,
             patience: Patience::default(),
-            omitted_share: OmittedShare::default(),
+            omitted_share: None,
             judging: Semaphore::new(cores),
         }
     }
@@ -244,7 +244,9 @@ impl Validator {
         let Case { challenge, result, session, arrived_unix_ms, .. } = &case;
         let end = verify(challenge, result, &circumstances, &CpuVerifier::new());
         let history = case.history.iter().map(|f| format!("{}: {}", f.code.name(), f.text));
-        let mut verdict = Verdict::of(&end, self.omitted_share).with_history(history);
+        let of_policy = self.policy.as_ref().map(Policy::omitted_share);
+        let share = self.omitted_share.or(of_policy).unwrap_or_default();
+        let mut verdict = Verdict::of(&end, share).with_history(history);
         if let (Some(policy), Ok(verified)) = (&self.policy, &end) {
             let round_trip = Some(case.round_trip.min(ROUND_TRIP_CREDIT_MAX));
             let facts = Facts { round_trip, history: &case.history, ..Facts::of(verified) };

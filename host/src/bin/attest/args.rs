@@ -42,8 +42,9 @@ const EXIT_CODES: &str = "\
 Exit codes:
   0  verified, healthy or done
   1  rejected (verify, validate, respond, export --check) or not healthy (selftest)
-  2  could not run: bad usage, unreadable input, no device, a challenge that expired
-     before it was executed
+  2  could not run: bad usage, unreadable input, an invalid token, no device, a kernel
+     that failed (bench), no verdict (verify, validate, respond), a challenge that
+     expired before it was executed
   130, 143  stopped by SIGINT, SIGTERM
 
 Logging: RUST_LOG=attest=debug shows on standard error what is done.";
@@ -117,7 +118,7 @@ pub enum Command {
     Export(Box<Export>),
     /// Print or check a validator's policy
     Policy(Policy),
-    /// Print the JSON Schema of what --json prints
+    /// Print the JSON Schema of a verdict
     Schema(Schema),
     /// Check every executor and kernel variant present against the oracle
     Selftest(Selftest),
@@ -141,5 +142,28 @@ mod tests {
     #[test]
     fn the_declaration_is_consistent() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn examples_and_prose_fit_a_terminal() {
+        fn check(command: &clap::Command) {
+            let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+            for line in help.lines() {
+                assert!(line.chars().count() <= 100, "{}: {line}", command.get_name());
+            }
+            command.get_subcommands().for_each(check);
+        }
+        check(&Cli::command());
+    }
+
+    #[test]
+    fn help_offers_no_option_that_is_always_refused() {
+        let mut cli = Cli::command();
+        let mut help = |name| {
+            let command = cli.find_subcommand_mut(name).expect("a command");
+            command.render_long_help().to_string()
+        };
+        assert!(help("challenge").contains("--validator-id"));
+        assert!(!help("validate").contains("--validator-id"));
     }
 }

@@ -13,7 +13,7 @@ Examples:
 Without --listen one session is held over standard input and output: nothing but
 its messages goes to standard output. With --listen sessions come over TLS 1.3, from
 the validators whose keys are named, one after the other; who comes meanwhile is told
-that the miner is busy. docs/sessions.md has messages, states and limits.
+that the miner is busy. docs/sessions.md has messages, limits and codes.
 
 Exit codes: 0 the validator said verified, 1 it said rejected, 2 there was no verdict.";
 

@@ -12,25 +12,29 @@ const VALIDATE_EXAMPLES: &str = "\
 Examples:
   attest validate
   attest validate -- ssh miner attest respond
-  attest validate --dim 4096 --iterations 100 --max-duration 45s -- docker exec gpu0 attest respond
+  attest validate --dim 4096 --iterations 100 --max-duration 45s \\
+    -- docker exec gpu0 attest respond
   attest validate --policy policy.toml -- ssh miner attest respond
-  attest validate --key validator.pem --tcp miner-1:7420 --peer $MINER_1 --tcp miner-2:7420 --peer $MINER_2
-  attest validate --key validator.pem --receipt-out receipt.json --result-out result.json -- ssh miner attest respond --key miner.pem
+  attest validate --key validator.pem --tcp miner-1:7420 --peer $MINER_1 \\
+    --tcp miner-2:7420 --peer $MINER_2
+  attest validate --key validator.pem --receipt-out receipt.json --result-out result.json \\
+    -- ssh miner attest respond --key miner.pem
 
 The command is started with its standard input and output on this program's, and
 ended with its process group when the session is over. Challenges, nonces, coins and
-verdicts are kept in the user's own ledger, or where --ledger says. Without a command the session
-is held with the program that GPU_ATTESTOR_PATH names, on this machine (by default
-with this program). With --tcp the miners at all addresses are challenged at the same
-moment, each over TLS 1.3; every one must prove to hold a key named with --peer.
-Whatever the miner does wrong is the verdict rejected, with a
-stable code; docs/sessions.md lists them.
+verdicts are kept in the user's own ledger, or where --ledger says. Without a command
+the session is held with the program that GPU_ATTESTOR_PATH names, on this machine (by
+default with this program). With --tcp the miners at all addresses are challenged at
+the same moment, each over TLS 1.3; every one must prove to hold a key named with
+--peer. Whatever the miner does wrong is the verdict rejected, with a stable code;
+docs/sessions.md lists them.
 
 Exit codes: 0 verified, 1 rejected, 2 no verdict, by this side's own fault.";
 
 /// `attest validate`.
 #[derive(Debug, Args)]
-#[command(after_help = VALIDATE_EXAMPLES)]
+// The validator's key is that of --key; who names another is told so.
+#[command(after_help = VALIDATE_EXAMPLES, mut_arg("validator_id", |arg| arg.hide(true)))]
 pub struct Validate {
     /// The command that reaches a miner, after --
     #[arg(last = true, value_name = "COMMAND", value_hint = ValueHint::CommandWithArguments)]
@@ -60,8 +64,9 @@ pub struct Validate {
     #[command(flatten)]
     pub ask: Ask,
     /// Share of the work whose omission the verdict's bound is about
-    #[arg(long, value_name = "SHARE", default_value = "0.1", value_parser = parse::parse_omitted_share)]
-    pub omitted_share: OmittedShare,
+    /// [default: 0.1; with --policy that of the policy]
+    #[arg(long, value_name = "SHARE", value_parser = parse::parse_omitted_share)]
+    pub omitted_share: Option<OmittedShare>,
     /// Write the complete result to this file
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub result_out: Option<PathBuf>,
