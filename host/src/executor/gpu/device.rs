@@ -33,8 +33,6 @@ pub struct GpuDevice {
     pub memory_bus_bits: u32,
     /// L2 cache, bytes.
     pub l2_bytes: u32,
-    /// Most shared memory of one block, bytes.
-    pub shared_bytes_per_block: u32,
     /// "domain:bus:device.function".
     pub pci_id: String,
     /// Whether error-correcting memory is on.
@@ -154,7 +152,6 @@ fn describe(index: u32) -> Result<GpuDevice, Failure> {
         memory_clock_khz: attribute(DeviceAttribute::MemoryClockRate)?,
         memory_bus_bits: attribute(DeviceAttribute::GlobalMemoryBusWidth)?,
         l2_bytes: attribute(DeviceAttribute::L2CacheSize)?,
-        shared_bytes_per_block: shared_bytes_per_block(&device)?,
         pci_id: pci_id(&device)?,
         ecc: attribute(DeviceAttribute::EccEnabled)? != 0,
     })
@@ -199,15 +196,6 @@ fn can_access(index: u32, peer: u32) -> Result<bool, Failure> {
     // SAFETY: writes one int to a local; the handles are the driver's own.
     unsafe { calls::cuDeviceCanAccessPeer(&raw mut able, device.as_raw(), peer.as_raw()) }?;
     Ok(able != 0)
-}
-
-#[allow(unsafe_code)]
-fn shared_bytes_per_block(device: &Device) -> Result<u32, Failure> {
-    let mut bytes = 0_i32;
-    let which = calls::DEVICE_ATTRIBUTE_MAX_SHARED_MEMORY_PER_BLOCK_OPTIN;
-    // SAFETY: writes one int to a local.
-    unsafe { calls::cuDeviceGetAttribute(&raw mut bytes, which, device.as_raw()) }?;
-    Ok(bytes.max(0) as u32)
 }
 
 #[allow(unsafe_code)]
