@@ -121,6 +121,21 @@ pub fn driver_version() -> String {
     })
 }
 
+/// The driver's library in this process, such as "cuda-13000 libcuda.so.580.82.07":
+/// the CUDA version it is of, and the file it was mapped from, as far as they are
+/// known. In a container it may be of another driver than the kernel's.
+pub(super) fn driver_library() -> String {
+    let version = driver_cuda_version().map_or("unknown".to_owned(), |v| format!("cuda-{v}"));
+    let maps = std::fs::read_to_string("/proc/self/maps").unwrap_or_default();
+    format!("{version} {}", mapped_library(&maps).unwrap_or("unknown"))
+}
+
+/// The name of libcuda's file in a text in the form of /proc/self/maps.
+fn mapped_library(maps: &str) -> Option<&str> {
+    let mut names = maps.lines().filter_map(|line| line.rsplit_once('/')).map(|(_, name)| name);
+    names.find(|name| name.starts_with("libcuda.so"))
+}
+
 /// Loads and initialises the driver; cheap when repeated.
 pub(super) fn initialise() -> Result<(), NoGpu> {
     cuda_driver::driver().map_err(|error| NoGpu::NoDriver { reason: error.to_string() })?;
@@ -208,4 +223,19 @@ fn pci_id(device: &Device) -> Result<String, Failure> {
     }
     let text = CStr::from_bytes_until_nul(&text).unwrap_or_default();
     Ok(text.to_string_lossy().into_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_library_is_the_one_that_is_mapped() {
+        let maps = "7f0000-7f1000 r--p 00000000 08:01 17 /usr/lib/libcudart.so.12\n\
+                    7f1000-7f2000 rw-p 00000000 00:00 0 [heap]\n\
+                    7f2000-7f3000 r-xp 00000000 08:01 18 /usr/local/compat/libcuda.so.580.82.07\n";
+        assert_eq!(mapped_library(maps), Some("libcuda.so.580.82.07"));
+        assert_eq!(mapped_library("7f1000-7f2000 rw-p 00000000 00:00 0 [heap]\n"), None);
+        assert!(driver_library().split(' ').count() >= 2);
+    }
 }
