@@ -34,12 +34,11 @@ fn raw_calls_without_a_driver_fail_with_their_name() {
     if cuda_driver::driver().is_ok() {
         return;
     }
-    let mut free = 0;
-    let mut total = 0;
-    // SAFETY: two locals to write to.
-    let result = unsafe { cuda_driver::calls::cuMemGetInfo_v2(&raw mut free, &raw mut total) };
+    let mut able = 0;
+    // SAFETY: a local to write to; device numbers are plain values.
+    let result = unsafe { cuda_driver::calls::cuDeviceCanAccessPeer(&raw mut able, 0, 1) };
     let failure = result.unwrap_err();
-    assert_eq!((failure.function, failure.code), ("cuMemGetInfo_v2", 3));
+    assert_eq!((failure.function, failure.code), ("cuDeviceCanAccessPeer", 3));
     assert!(failure.to_string().contains("CUDA_ERROR_NOT_INITIALIZED"), "{failure}");
 }
 

@@ -107,7 +107,6 @@ fn device(index: u32) -> GpuDevice {
         memory_clock_khz: 3_201_000,
         memory_bus_bits: 6144,
         l2_bytes: 62_914_560,
-        shared_bytes_per_block: 232_448,
         pci_id: format!("0000:{index:02x}:00.0"),
         ecc: true,
     }

@@ -24,51 +24,10 @@ pub const FUNC_ATTRIBUTE_LOCAL_SIZE_BYTES: i32 = 3;
 pub const FUNC_ATTRIBUTE_NUM_REGS: i32 = 4;
 /// `CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES`.
 pub const FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES: i32 = 8;
-/// `CU_JIT_INFO_LOG_BUFFER`.
-pub const JIT_INFO_LOG_BUFFER: i32 = 3;
-/// `CU_JIT_INFO_LOG_BUFFER_SIZE_BYTES`.
-pub const JIT_INFO_LOG_BUFFER_SIZE_BYTES: i32 = 4;
 /// `CU_JIT_ERROR_LOG_BUFFER`.
 pub const JIT_ERROR_LOG_BUFFER: i32 = 5;
 /// `CU_JIT_ERROR_LOG_BUFFER_SIZE_BYTES`.
 pub const JIT_ERROR_LOG_BUFFER_SIZE_BYTES: i32 = 6;
-/// `CU_DEVICE_ATTRIBUTE_MAX_SHARED_MEMORY_PER_BLOCK_OPTIN`.
-pub const DEVICE_ATTRIBUTE_MAX_SHARED_MEMORY_PER_BLOCK_OPTIN: i32 = 97;
-
-/// `CUlaunchAttribute`: a number and 64 bytes that depend on it.
-#[derive(Clone, Copy)]
-#[repr(C, align(8))]
-pub struct LaunchAttribute {
-    /// Which attribute (`CUlaunchAttributeID`).
-    pub id: u32,
-    /// Zero.
-    pub padding: u32,
-    /// `CUlaunchAttributeValue`.
-    pub value: [u32; 16],
-}
-
-/// `CUlaunchConfig`.
-#[derive(Clone, Copy)]
-#[repr(C)]
-pub struct LaunchConfig {
-    /// Blocks in x, y, z.
-    pub grid: [u32; 3],
-    /// Threads of a block in x, y, z.
-    pub block: [u32; 3],
-    /// Dynamic shared memory of a block.
-    pub shared_bytes: u32,
-    /// Where it runs.
-    pub stream: Handle,
-    /// Launch attributes.
-    pub attributes: *const LaunchAttribute,
-    /// How many.
-    pub attribute_count: u32,
-}
-
-const _: () = {
-    assert!(size_of::<LaunchAttribute>() == 72, "CUlaunchAttribute is 4 + 4 + 64 bytes");
-    assert!(size_of::<LaunchConfig>() == 56, "CUlaunchConfig is 56 bytes on 64-bit systems");
-};
 
 macro_rules! calls {
     ($($(#[$doc:meta])* $function:ident($($arg:ident: $kind:ty),*);)*) => {$(
@@ -93,8 +52,6 @@ macro_rules! calls {
 }
 
 calls! {
-    /// An attribute of a device, by its number in cuda.h (cust knows those up to 91).
-    cuDeviceGetAttribute(value: *mut i32, attribute: i32, device: i32);
     /// A device's UUID; of a MIG instance, its own. Since CUDA 11.4.
     cuDeviceGetUuid_v2(uuid: *mut [u8; 16], device: i32);
     /// A device's UUID; of a MIG instance, its parent's.
@@ -109,12 +66,6 @@ calls! {
     cuCtxDisablePeerAccess(peer: Handle);
     /// How the primary context of a device waits, for the next who creates it.
     cuDevicePrimaryCtxSetFlags_v2(device: i32, flags: u32);
-    /// Bytes free and in all on the current context's device.
-    cuMemGetInfo_v2(free: *mut usize, total: *mut usize);
-    /// Page-locked host memory.
-    cuMemHostAlloc(address: *mut *mut c_void, bytes: usize, flags: u32);
-    /// Frees what [`cuMemHostAlloc`] gave.
-    cuMemFreeHost(address: *mut c_void);
     /// Copies to the device, in stream order.
     cuMemcpyHtoDAsync_v2(to: DevicePtr, from: *const c_void, bytes: usize, stream: Handle);
     /// Copies from the device, in stream order.
@@ -140,18 +91,12 @@ calls! {
     cuOccupancyMaxActiveBlocksPerMultiprocessor(blocks: *mut i32, function: Handle, threads: i32, shared_bytes: usize);
     /// Launches a kernel; the parameters are copied before it returns.
     cuLaunchKernel(function: Handle, grid_x: u32, grid_y: u32, grid_z: u32, block_x: u32, block_y: u32, block_z: u32, shared_bytes: u32, stream: Handle, params: *mut *mut c_void, extra: *mut *mut c_void);
-    /// Launches a kernel with launch attributes (clusters, programmatic order). Since CUDA 11.8.
-    cuLaunchKernelEx(config: *const LaunchConfig, function: Handle, params: *mut *mut c_void, extra: *mut *mut c_void);
-    /// Waits for all work of a stream.
-    cuStreamSynchronize(stream: Handle);
     /// From here on the stream's work is recorded, not run.
     cuStreamBeginCapture_v2(stream: Handle, mode: u32);
     /// Ends a recording and gives it as a graph.
     cuStreamEndCapture(stream: Handle, graph: *mut Handle);
     /// Makes a graph launchable. Since CUDA 11.4.
     cuGraphInstantiateWithFlags(executable: *mut Handle, graph: Handle, flags: u64);
-    /// Readies a graph on the device ahead of its first launch.
-    cuGraphUpload(executable: Handle, stream: Handle);
     /// Launches a graph, in stream order.
     cuGraphLaunch(executable: Handle, stream: Handle);
     /// Destroys what [`cuGraphInstantiateWithFlags`] gave.

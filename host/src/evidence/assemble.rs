@@ -6,7 +6,7 @@
 
 use super::inventory::{CudaView, Inventory};
 use super::kernel::KernelView;
-use super::legal::legal;
+use super::legal::{brief, legal};
 use super::nvml::NvmlView;
 use super::observed::Observed;
 use super::pci::PciView;
@@ -29,13 +29,22 @@ enum Detail {
     Full,
     /// No series of readings, and no times of single SMs.
     NoSeries,
-    /// Neither series nor what is said of devices that no rule asks for.
+    /// Neither series nor what is said of devices that no rule asks for, and what
+    /// executors add in short texts.
     Least,
+}
+
+impl Detail {
+    /// What executors and sessions add, within bounds.
+    fn bounded(self, value: &Value) -> Value {
+        let value = value.clone();
+        if self == Self::Least { brief(value) } else { legal(value) }
+    }
 }
 
 /// The evidence of a finished run, with what the machine it ran on says of
 /// itself and what of that does not fit together. Where all of it is too long,
-/// the series go, then the descriptions of devices.
+/// the series go, then the descriptions of devices and the ends of long texts.
 ///
 /// # Errors
 /// An executor reports something that evidence may not hold, or too much.
@@ -49,7 +58,7 @@ pub fn assemble(execution: &Execution, observed: &Observed) -> Result<Evidence, 
         if let Some(fields) = value.as_object_mut() {
             for (name, note) in &execution.notes {
                 // They add to the document and replace nothing.
-                fields.entry(name).or_insert_with(|| note.clone());
+                fields.entry(name).or_insert_with(|| detail.bounded(note));
             }
         }
         last = Evidence::from_value(value);
@@ -112,7 +121,9 @@ impl Run<'_> {
     ) -> Value {
         let facts = &lane.facts;
         // What the executor adds goes first: it cannot replace a required field.
-        let mut fields: Map<String, Value> = facts.more.clone();
+        let known = facts.more.iter().filter(|(_, value)| !value.is_null());
+        let mut fields: Map<String, Value> =
+            known.map(|(name, value)| (name.clone(), detail.bounded(value))).collect();
         let (sm_tiles, sm_monitoring) = match &lane.sm_tiles {
             SmTiles::Counted(counts) => (counts.as_slice(), None),
             SmTiles::Unavailable(reason) => (&[][..], Some(format!("{UNAVAILABLE}{reason}"))),

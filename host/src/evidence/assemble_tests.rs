@@ -186,6 +186,24 @@ fn evidence_of_64_devices_fits_and_its_details_can_go() {
     assert!(length(Detail::Least) < full * 2 / 3);
 }
 
+#[test]
+fn however_much_a_compiler_says_evidence_is_not_too_long() {
+    let (mut lane, observed) = full();
+    // What the driver's compiler has room for, of each of eight variants.
+    lane.facts.more.insert("kernel_notes".to_owned(), json!(vec!["\"".repeat(8192); 8]));
+    let one = assemble(&finished(lane.clone()), &observed).unwrap();
+    let note = |evidence: &Evidence| {
+        let note = &evidence.value()["lanes"][0]["kernel_notes"][7];
+        note.as_str().expect("a text").len()
+    };
+    assert_eq!(note(&one), 1024);
+    let mut execution = finished(lane);
+    execution.lanes = vec![execution.lanes[0].clone(); 64];
+    execution.notes.insert("executor_chosen".to_owned(), json!("x".repeat(1 << 20)));
+    let all = assemble(&execution, &observed).unwrap();
+    assert_eq!((all.lanes().len(), note(&all)), (64, 256));
+}
+
 /// Every name of a field in `value`, at any depth.
 fn names(value: &Value, found: &mut std::collections::BTreeSet<String>) {
     match value {

@@ -12,8 +12,20 @@ const TEXT_CHARS_MAX: usize = 1024;
 /// Longest list.
 const LIST_MAX: usize = 256;
 
+/// Longest text where evidence is to be as short as it can be.
+const TEXT_CHARS_SHORT: usize = 256;
+
 /// `value` with what evidence may not hold left out, cut, or written as text.
 pub(super) fn legal(value: Value) -> Value {
+    bounded(value, TEXT_CHARS_MAX)
+}
+
+/// As [`legal`], with texts of a few lines at most.
+pub(super) fn brief(value: Value) -> Value {
+    bounded(value, TEXT_CHARS_SHORT)
+}
+
+fn bounded(value: Value, chars_max: usize) -> Value {
     match value {
         Value::Number(number) => {
             let magnitude = number.as_u64().or_else(|| number.as_i64().map(i64::unsigned_abs));
@@ -22,16 +34,17 @@ pub(super) fn legal(value: Value) -> Value {
                 _ => Value::String(number.to_string()),
             }
         }
-        Value::String(text) if text.len() > TEXT_CHARS_MAX => {
-            Value::String(text.chars().take(TEXT_CHARS_MAX).collect())
+        Value::String(text) if text.len() > chars_max => {
+            Value::String(text.chars().take(chars_max).collect())
         }
         Value::Array(values) => {
             let known = values.into_iter().filter(|value| !value.is_null());
-            Value::Array(known.take(LIST_MAX).map(legal).collect())
+            Value::Array(known.take(LIST_MAX).map(|value| bounded(value, chars_max)).collect())
         }
         Value::Object(members) => {
             let known = members.into_iter().filter(|(_, value)| !value.is_null());
-            Value::Object(known.map(|(name, value)| (name, legal(value))).collect())
+            let legal = |(name, value)| (name, bounded(value, chars_max));
+            Value::Object(known.map(legal).collect())
         }
         other => other,
     }
@@ -61,5 +74,7 @@ mod tests {
         let long = legal(json!({"text": "ü".repeat(5000), "list": vec![0; 5000]}));
         assert_eq!(long["text"].as_str().unwrap().chars().count(), TEXT_CHARS_MAX);
         assert_eq!(long["list"].as_array().unwrap().len(), LIST_MAX);
+        let short = brief(json!(["ü".repeat(5000)]));
+        assert_eq!(short[0].as_str().unwrap().chars().count(), TEXT_CHARS_SHORT);
     }
 }

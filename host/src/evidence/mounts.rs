@@ -52,7 +52,8 @@ fn covering<'a>(mounts: &'a [Mount], path: &str) -> Option<&'a Mount> {
 /// Whether a file of /proc is the kernel's own, under its own name.
 pub(super) fn proc_file(mounts: &[Mount], path: &str) -> Option<Finding> {
     let mount = covering(mounts, path)?;
-    let shown = format!("{}{}", mount.root.trim_end_matches('/'), &path[mount.at.len()..]);
+    let below = &path[mount.at.trim_end_matches('/').len()..];
+    let shown = format!("{}{below}", mount.root.trim_end_matches('/'));
     if mount.fs_type == "proc" && format!("/proc{shown}") == path {
         return None;
     }
@@ -135,6 +136,16 @@ mod tests {
     }
 
     #[test]
+    fn what_a_path_shows_has_all_its_slashes() {
+        let shows = |root: &str| {
+            let mounts = parse(&format!("1 0 8:1 {root} / rw - ext4 /dev/sda rw"));
+            proc_file(&mounts, FILE).expect("/proc is no file system of its own").text
+        };
+        assert_eq!(shows("/"), format!("{FILE} shows {FILE} of a file system of type ext4"));
+        assert_eq!(shows("/a"), format!("{FILE} shows /a{FILE} of a file system of type ext4"));
+    }
+
+    #[test]
     fn another_file_over_a_library_is_found() {
         let line = format!("3 1 8:1 /tmp/a\\040b.so {LIBRARY} rw - ext4 /dev/sda rw");
         let mounts = with(&[&line]);
@@ -146,7 +157,7 @@ mod tests {
 
     #[test]
     fn broken_lines_are_left_out() {
-        assert!(parse("\n1 2 3\n1 2 3 4 - \n - proc\n").len() <= 1);
+        assert_eq!(parse("\n1 2 3\n1 2 3 4 - \n - proc\n"), []);
         // A mount whose name merely begins alike covers nothing.
         let beside = with(&["3 2 0:7 / /proc/driver/nvidia/gpus/0000 rw - tmpfs tmpfs rw"]);
         assert_eq!(proc_file(&beside, FILE), None);

@@ -115,7 +115,7 @@ fn run(
     seen: &mut Vec<Seen>,
 ) -> Result<(), CheckError> {
     let mut misnumbered = None;
-    executor.run(segment, &mut |output| {
+    let ran = executor.run(segment, &mut |output| {
         let want = seen.len() as u32 + 1;
         if output.iteration != want {
             misnumbered = Some((want, output.iteration));
@@ -123,11 +123,12 @@ fn run(
         }
         seen.push(Seen { root: output.root, tile_roots: output.tile_roots.to_vec() });
         ControlFlow::Continue(())
-    })?;
+    });
+    // First, as the executor was stopped for it and says so.
     if let Some((want, got)) = misnumbered {
         same(|| format!("number of an iteration of {case}"), want, got)?;
     }
-    Ok(())
+    Ok(ran?)
 }
 
 /// Runs `case` on `executor` in one segment and again cut at its first sync
@@ -243,4 +244,53 @@ pub fn recomputation(
         same(|| format!("leaf at {:?}", request.place), want, got)?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::executor::{IterationOutput, LaneFacts, Sink};
+    use crate::reference::{Oracle, OracleExecutor};
+
+    /// Numbers its iterations from 0.
+    struct FromZero(OracleExecutor);
+
+    impl Executor for FromZero {
+        fn facts(&self) -> &LaneFacts {
+            self.0.facts()
+        }
+
+        fn begin(&mut self, shape: Shape) -> Result<(), ExecError> {
+            self.0.begin(shape)
+        }
+
+        fn run(&mut self, segment: &Segment, sink: &mut Sink<'_>) -> Result<(), ExecError> {
+            self.0.run(segment, &mut |output| {
+                sink(IterationOutput { iteration: output.iteration - 1, ..output })
+            })
+        }
+
+        fn tile_leaf_hashes(
+            &mut self,
+            dim: u32,
+            tiles: &[TileRequest],
+        ) -> Result<Vec<Vec<Digest>>, ExecError> {
+            self.0.tile_leaf_hashes(dim, tiles)
+        }
+
+        fn sm_tiles(&mut self) -> Result<SmTiles, ExecError> {
+            self.0.sm_tiles()
+        }
+    }
+
+    #[test]
+    fn a_wrong_iteration_number_is_the_difference_that_is_told() {
+        let case = Case { shape: Shape { dim: 128, products: 1 }, iterations: 1, sync: 1 };
+        let expected = case.expect_from(|_, _| Ok::<_, ExecError>(Digest::default())).unwrap();
+        let mut from_zero = FromZero(OracleExecutor::new(Uuid([7; 16])));
+        let found = executor(&mut from_zero, &case, &expected, &Oracle).unwrap_err();
+        let text = found.to_string();
+        assert!(text.starts_with("number of an iteration of n=128 m=1"), "{text}");
+        assert!(text.ends_with("expected 1, got 0"), "{text}");
+    }
 }

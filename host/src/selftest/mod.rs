@@ -83,7 +83,8 @@ const ORACLE_CASES: [Case; 6] = [
     case(1024, 1, 1, 1),
 ];
 
-/// For GPUs, against the CPU executor, once that agrees with the oracle.
+/// For GPUs, against the CPU executor: whether that agrees with the oracle is told
+/// by rows of its own, which [`Options::only`] may leave out.
 const GPU_CASES: [Case; 11] = [
     case(128, 1, 1, 1),
     case(128, 5, 9, 4),

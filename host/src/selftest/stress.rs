@@ -9,7 +9,8 @@
 //!
 //! Guarantees: each iteration of each lane is compared, to the bit, with what
 //! the other lanes and earlier rounds found, and a prefix of it with the CPU; a
-//! difference is judged by recomputing its tile on the CPU, never by majority.
+//! difference is judged by recomputing its tile on the CPU, never by majority, until
+//! [`FAULTS_MAX`] faults are known.
 //! A lane that hangs is named and not waited for.
 //! Deliberately lacks: speed figures beyond a rate, and any repair.
 
@@ -46,7 +47,8 @@ pub struct StressOptions {
 }
 
 impl StressOptions {
-    /// Rounds of at most 64 MiB of tile roots.
+    /// Rounds of at most 64 MiB of tile roots; patience two minutes longer than an
+    /// iteration takes at 10⁸ multiply-adds a second.
     pub fn new(duration: Duration, shape: Shape) -> Self {
         let fit = (64 << 20) / (32 * shape.tiles());
         Self {
@@ -54,7 +56,9 @@ impl StressOptions {
             shape,
             round_iterations: fit.clamp(2, 1000) as u32,
             known_iterations: 2,
-            patience: Duration::from_secs(120),
+            patience: Duration::from_secs(
+                120_u64.saturating_add(shape.multiply_adds() / 100_000_000),
+            ),
             stop: Arc::default(),
         }
     }
@@ -82,6 +86,8 @@ pub struct StressReport {
     pub lanes: Vec<StressLane>,
     /// The first faults found, at most [`FAULTS_MAX`].
     pub faults: Vec<Fault>,
+    /// Differences after the last of them. Nobody has asked which side was wrong.
+    pub unjudged: u64,
     /// Iterations of the chain that the CPU has recomputed whole.
     pub known_iterations: u32,
     /// How long it ran.
@@ -113,14 +119,15 @@ pub fn stress(
         answers: Mutex::new(Answers::new(options.shape, seed(), names.clone(), reference())),
         lanes: names.iter().map(|_| LaneState::new(start)).collect(),
     });
-    let threads: Vec<_> = executors
-        .into_iter()
-        .enumerate()
-        .map(|(lane, (_, executor))| {
-            let shared = Arc::clone(&shared);
-            std::thread::spawn(move || run_lane(lane, executor, &shared))
-        })
-        .collect();
+    let spawn = |(lane, (_, executor)): (usize, (String, Box<dyn Executor>))| {
+        let own = Arc::clone(&shared);
+        let thread = std::thread::Builder::new().name(format!("lane {lane}"));
+        let thread = thread.spawn(move || run_lane(lane, executor, &own));
+        thread.map_err(|error| shared.lanes[lane].fail(format!("no thread: {error}"))).ok()
+    };
+    let threads: Vec<Option<JoinHandle<()>>> =
+        executors.into_iter().enumerate().map(spawn).collect();
+    let is_done = |lane: usize| threads[lane].as_ref().is_none_or(JoinHandle::is_finished);
     let looks = |shared: &Shared| -> Vec<StressLane> {
         let look = |((name, uuid), state): (&(String, Uuid), &LaneState)| {
             state.look(name, *uuid, options.shape)
@@ -133,15 +140,15 @@ pub fn stress(
         if stopped || start.elapsed() >= options.duration {
             shared.over.store(true, Ordering::Relaxed);
         }
-        for (lane, thread) in threads.iter().enumerate() {
+        for lane in 0..threads.len() {
             let silent = shared.lanes[lane].silent();
-            if !thread.is_finished() && silent > options.patience {
+            if !is_done(lane) && silent > options.patience {
                 // It is left to its thread: nothing can be asked of it any more.
                 shared.lanes[lane].fail(format!("hung: silent for {} s", silent.as_secs()));
             }
         }
         on_look(&looks(&shared));
-        let ended = |lane: usize| threads[lane].is_finished() || shared.lanes[lane].has_failed();
+        let ended = |lane: usize| is_done(lane) || shared.lanes[lane].has_failed();
         if (0..threads.len()).all(ended) {
             break;
         }
@@ -158,6 +165,7 @@ pub fn stress(
     StressReport {
         lanes: looks(&shared),
         faults: answers.faults().to_vec(),
+        unjudged: answers.unjudged(),
         known_iterations: answers.known(),
         elapsed: start.elapsed(),
     }
@@ -210,4 +218,19 @@ fn spawn_checker(shared: &Arc<Shared>, mut cpu: Box<dyn Executor>) -> Option<Joi
         }
     };
     std::thread::Builder::new().name("known answers".into()).spawn(check).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn patience_grows_with_the_work_of_an_iteration() {
+        let patience = |dim, products| {
+            StressOptions::new(Duration::ZERO, Shape { dim, products }).patience.as_secs()
+        };
+        assert_eq!(patience(128, 1), 120);
+        // 2¹² products of 2³⁶ multiply-adds.
+        assert_eq!(patience(4096, 4096), 120 + (1 << 48) / 100_000_000);
+    }
 }

@@ -106,7 +106,6 @@ mod tests {
             memory_clock_khz: 3_201_000,
             memory_bus_bits: 6144,
             l2_bytes: 60 << 20,
-            shared_bytes_per_block: 232_448,
             pci_id: "0000:01:00.0".to_owned(),
             ecc: true,
         }

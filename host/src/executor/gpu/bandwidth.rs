@@ -67,7 +67,7 @@ pub struct PeerBandwidth {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Way {
-    /// One device addresses the other's memory.
+    /// The device it comes from addresses the other's memory.
     Direct,
     /// The driver takes it through the host's memory.
     ThroughHost,
@@ -182,8 +182,8 @@ fn alone(index: u32, gpu: &Gpu) -> DeviceBandwidth {
 fn pair((a, first): (u32, &Gpu), (b, second): (u32, &Gpu)) -> [PeerBandwidth; 2] {
     let enable = |from: &Gpu, to: &Gpu| from.enter().is_ok() && from.enable_peer(to).is_ok();
     let enabled = [enable(first, second), enable(second, first)];
-    let way = if enabled == [true; 2] { Way::Direct } else { Way::ThroughHost };
-    let one_way = |from: u32, source: &Gpu, to: u32, peer: &Gpu| {
+    let one_way = |from: u32, source: &Gpu, to: u32, peer: &Gpu, enabled: bool| {
+        let way = if enabled { Way::Direct } else { Way::ThroughHost };
         let copy = || {
             let bytes = copy_bytes(source, HOST_BYTES_MAX)?.min(copy_bytes(peer, HOST_BYTES_MAX)?);
             let there = memory(peer, bytes)?;
@@ -198,7 +198,8 @@ fn pair((a, first): (u32, &Gpu), (b, second): (u32, &Gpu)) -> [PeerBandwidth; 2]
         };
         PeerBandwidth { from, to, way, copy: Figure::of(copy()) }
     };
-    let found = [one_way(a, first, b, second), one_way(b, second, a, first)];
+    let found =
+        [one_way(a, first, b, second, enabled[0]), one_way(b, second, a, first, enabled[1])];
     for (from, to, enabled) in [(first, second, enabled[0]), (second, first, enabled[1])] {
         if enabled && from.enter().is_ok() {
             from.disable_peer(to);

@@ -33,8 +33,6 @@ pub struct GpuDevice {
     pub memory_bus_bits: u32,
     /// L2 cache, bytes.
     pub l2_bytes: u32,
-    /// Most shared memory of one block, bytes.
-    pub shared_bytes_per_block: u32,
     /// "domain:bus:device.function".
     pub pci_id: String,
     /// Whether error-correcting memory is on.
@@ -123,6 +121,21 @@ pub fn driver_version() -> String {
     })
 }
 
+/// The driver's library in this process, such as "cuda-13000 libcuda.so.580.82.07":
+/// the CUDA version it is of, and the file it was mapped from, as far as they are
+/// known. In a container it may be of another driver than the kernel's.
+pub(super) fn driver_library() -> String {
+    let version = driver_cuda_version().map_or("unknown".to_owned(), |v| format!("cuda-{v}"));
+    let maps = std::fs::read_to_string("/proc/self/maps").unwrap_or_default();
+    format!("{version} {}", mapped_library(&maps).unwrap_or("unknown"))
+}
+
+/// The name of libcuda's file in a text in the form of /proc/self/maps.
+fn mapped_library(maps: &str) -> Option<&str> {
+    let mut names = maps.lines().filter_map(|line| line.rsplit_once('/')).map(|(_, name)| name);
+    names.find(|name| name.starts_with("libcuda.so"))
+}
+
 /// Loads and initialises the driver; cheap when repeated.
 pub(super) fn initialise() -> Result<(), NoGpu> {
     cuda_driver::driver().map_err(|error| NoGpu::NoDriver { reason: error.to_string() })?;
@@ -154,7 +167,6 @@ fn describe(index: u32) -> Result<GpuDevice, Failure> {
         memory_clock_khz: attribute(DeviceAttribute::MemoryClockRate)?,
         memory_bus_bits: attribute(DeviceAttribute::GlobalMemoryBusWidth)?,
         l2_bytes: attribute(DeviceAttribute::L2CacheSize)?,
-        shared_bytes_per_block: shared_bytes_per_block(&device)?,
         pci_id: pci_id(&device)?,
         ecc: attribute(DeviceAttribute::EccEnabled)? != 0,
     })
@@ -202,15 +214,6 @@ fn can_access(index: u32, peer: u32) -> Result<bool, Failure> {
 }
 
 #[allow(unsafe_code)]
-fn shared_bytes_per_block(device: &Device) -> Result<u32, Failure> {
-    let mut bytes = 0_i32;
-    let which = calls::DEVICE_ATTRIBUTE_MAX_SHARED_MEMORY_PER_BLOCK_OPTIN;
-    // SAFETY: writes one int to a local.
-    unsafe { calls::cuDeviceGetAttribute(&raw mut bytes, which, device.as_raw()) }?;
-    Ok(bytes.max(0) as u32)
-}
-
-#[allow(unsafe_code)]
 fn pci_id(device: &Device) -> Result<String, Failure> {
     let mut text = [0_u8; 32];
     let length = text.len() as i32;
@@ -220,4 +223,19 @@ fn pci_id(device: &Device) -> Result<String, Failure> {
     }
     let text = CStr::from_bytes_until_nul(&text).unwrap_or_default();
     Ok(text.to_string_lossy().into_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_library_is_the_one_that_is_mapped() {
+        let maps = "7f0000-7f1000 r--p 00000000 08:01 17 /usr/lib/libcudart.so.12\n\
+                    7f1000-7f2000 rw-p 00000000 00:00 0 [heap]\n\
+                    7f2000-7f3000 r-xp 00000000 08:01 18 /usr/local/compat/libcuda.so.580.82.07\n";
+        assert_eq!(mapped_library(maps), Some("libcuda.so.580.82.07"));
+        assert_eq!(mapped_library("7f1000-7f2000 rw-p 00000000 00:00 0 [heap]\n"), None);
+        assert!(driver_library().split(' ').count() >= 2);
+    }
 }

@@ -1,6 +1,6 @@
 //! The typed wall around the driver: a device's context and stream, memory,
-//! copies, kernels, graphs. Besides these files only `launch`, `device` and
-//! `cublas` have unsafe code.
+//! copies, kernels, graphs. Besides these files only `launch`, `device`,
+//! `cublas` and `cpu_time` have unsafe code.
 //!
 //! Guarantees: every call runs with the device's context current; memory is
 //! not freed, and host memory not read, while the device may still use it;
@@ -146,7 +146,8 @@ impl Gpu {
     /// Launches a graph, in stream order.
     pub(super) fn replay(&self, graph: &Graph) -> Result<(), Failure> {
         // SAFETY: an executable graph of this context, alive while borrowed;
-        // destroying it later waits for its launches.
+        // where it is destroyed later, its launches still keep what they need
+        // until they end.
         unsafe { calls::cuGraphLaunch(graph.executable, self.stream_handle()) }
     }
 

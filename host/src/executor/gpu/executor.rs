@@ -1,6 +1,8 @@
 //! [`GpuExecutor`]: a lane's chain on one CUDA device.
 
-use super::device::{GpuDevice, NoGpu, devices, driver_cuda_version, driver_version};
+use super::device::{
+    GpuDevice, NoGpu, devices, driver_cuda_version, driver_library, driver_version,
+};
 use super::driver::Gpu;
 use super::exactness;
 use super::kernels::Kernels;
@@ -190,6 +192,7 @@ impl GpuExecutor {
         let pair = CheckedPair {
             uuid: self.device.uuid,
             driver: driver_version(),
+            library: driver_library(),
             ptx_digest: self.kernels.ptx_digest,
             kernel: self.kernels.product.kernel.name().to_owned(),
         };

@@ -16,7 +16,7 @@ use super::error::OUT_OF_MEMORY;
 use super::kernels::Kernels;
 use super::launch::StepRule;
 use super::plan::{LaunchPlan, PlanInput};
-use super::retreat::retreat;
+use super::retreat::{MemoryOf, retreat};
 use super::words::{self, CHAIN_WORDS, DIGEST_WORDS};
 use crate::executor::{
     DeviceTiming, ExecError, IterationOutput, Segment, Sink, SmActivity, SmTiles,
@@ -73,6 +73,19 @@ pub(super) struct Lane {
     pub activity: Option<SmActivity>,
 }
 
+/// The error where the host has no memory to lock, not even for the smallest ring.
+fn no_host_memory(device: &str, plan: &LaunchPlan, failure: Failure) -> ExecError {
+    ExecError::Driver {
+        what: format!("locking {} bytes of host memory", plan.host_bytes()),
+        device: device.to_owned(),
+        code: failure.code,
+        cause: failure.to_string(),
+        advice: "free host memory, raise the container's memory limit, or use a smaller \
+                 matrix_dim or num_matrices"
+            .to_owned(),
+    }
+}
+
 /// Whether product kernels count their tiles per SM.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Counting {
@@ -104,7 +117,8 @@ impl Lane {
     /// takes memory in between, plans again with less.
     ///
     /// # Errors
-    /// [`ExecError::Memory`] where not even one product fits.
+    /// [`ExecError::Memory`] where not even one product fits; the driver's where
+    /// the host has no memory to lock for a ring of one slot.
     pub(super) fn new(gpu: &Gpu, input: PlanInput, counting: Counting) -> Result<Self, ExecError> {
         let mut input = input;
         let short = |needed_bytes, free_bytes| ExecError::Memory {
@@ -120,45 +134,60 @@ impl Lane {
                 .map_err(|least| short(least.needed_bytes, least.free_bytes))?;
             tracing::debug!("{}: launch plan\n{plan}", gpu.label());
             match Self::allocate(gpu, plan.clone(), counting) {
-                Err(failure) if failure.code == OUT_OF_MEMORY => {
+                Err((whose, failure)) if failure.code == OUT_OF_MEMORY => {
                     let free = gpu.free_bytes().unwrap_or(0);
-                    let smaller = retreat(&input, &plan, free);
-                    input = smaller.ok_or_else(|| short(plan.bytes.on_device(), free))?;
+                    let smaller = retreat(&input, &plan, whose, free);
+                    input = smaller.ok_or_else(|| match whose {
+                        MemoryOf::Device => short(plan.bytes.on_device(), free),
+                        MemoryOf::Host => no_host_memory(gpu.label(), &plan, failure),
+                    })?;
+                    let what = match whose {
+                        MemoryOf::Device => format!("memory; {free} bytes are free"),
+                        MemoryOf::Host => "page-locked host memory".to_owned(),
+                    };
                     tracing::warn!(
-                        "{}: memory ran out while allocating; {free} bytes are free, trying a \
-                         smaller chunk than {} products",
+                        "{}: out of {what}: trying less than chunks of {} products and rings of \
+                         {} slots",
                         gpu.label(),
                         plan.chunk_products,
+                        plan.ring_slots,
                     );
                 }
                 other => {
-                    return other.map_err(|failure| gpu.error("allocating memory", failure));
+                    return other.map_err(|(_, failure)| gpu.error("allocating memory", failure));
                 }
             }
         }
     }
 
-    fn allocate(gpu: &Gpu, plan: LaunchPlan, counting: Counting) -> Result<Self, Failure> {
+    fn allocate(
+        gpu: &Gpu,
+        plan: LaunchPlan,
+        counting: Counting,
+    ) -> Result<Self, (MemoryOf, Failure)> {
         let bytes = plan.bytes;
-        let memory = |bytes: u64| DeviceMemory::new(gpu, bytes);
+        let on_device = |failure| (MemoryOf::Device, failure);
+        let on_host = |failure| (MemoryOf::Host, failure);
+        let memory = |bytes: u64| DeviceMemory::new(gpu, bytes).map_err(on_device);
         let readback_words = (bytes.tile_roots + bytes.roots) / 4;
         let counter_words = bytes.counters / 4;
         Ok(Self {
-            workspace: Workspace::new(gpu, bytes.operands, bytes.scratch)?,
+            workspace: Workspace::new(gpu, bytes.operands, bytes.scratch).map_err(on_device)?,
             chain: memory(4 * CHAIN_WORDS as u64)?,
             tile_roots: memory(bytes.tile_roots)?,
             roots: memory(bytes.roots)?,
             nodes: [memory(bytes.nodes_a)?, memory(bytes.nodes_b)?],
             counters: memory(bytes.counters)?,
             counting,
-            chain_upload: Upload::new(gpu, CHAIN_WORDS as u64)?,
-            counters_upload: Upload::new(gpu, counter_words)?,
-            counters_readback: Readback::new(gpu, counter_words)?,
+            chain_upload: Upload::new(gpu, CHAIN_WORDS as u64).map_err(on_host)?,
+            counters_upload: Upload::new(gpu, counter_words).map_err(on_host)?,
+            counters_readback: Readback::new(gpu, counter_words).map_err(on_host)?,
             readbacks: (0..plan.readbacks)
                 .map(|_| Readback::new(gpu, readback_words))
-                .collect::<Result<_, _>>()?,
+                .collect::<Result<_, _>>()
+                .map_err(on_host)?,
             graph: None,
-            stopwatch: Stopwatch::new(gpu, plan.chunk_count())?,
+            stopwatch: Stopwatch::new(gpu, plan.chunk_count()).map_err(on_device)?,
             pace: Pace::new(),
             tile_digests: Vec::new(),
             iterations: 0,

@@ -16,6 +16,9 @@ pub struct CheckedPair {
     pub uuid: Uuid,
     /// The driver, as its kernel module names itself.
     pub driver: String,
+    /// The driver's library, whose compiler makes the kernels of the PTX. In a
+    /// container it may be another driver's.
+    pub library: String,
     /// SHA-256 of the PTX text.
     pub ptx_digest: Digest,
     /// The product kernel.
@@ -23,11 +26,13 @@ pub struct CheckedPair {
 }
 
 impl CheckedPair {
-    /// One line: the driver's name must not break it.
+    /// One line: the driver's names must not break it.
     fn line(&self) -> String {
-        let driver: String =
-            self.driver.chars().map(|c| if c.is_ascii_graphic() { c } else { '_' }).collect();
-        format!("{} {driver} {} {}", self.uuid, self.ptx_digest, self.kernel)
+        let word = |text: &str| -> String {
+            text.chars().map(|c| if c.is_ascii_graphic() { c } else { '_' }).collect()
+        };
+        let (driver, library) = (word(&self.driver), word(&self.library));
+        format!("{} {driver} {library} {} {}", self.uuid, self.ptx_digest, self.kernel)
     }
 }
 
@@ -116,6 +121,7 @@ mod tests {
         CheckedPair {
             uuid: Uuid([7; 16]),
             driver: driver.to_owned(),
+            library: "cuda-13000 libcuda.so.580.82.07".to_owned(),
             ptx_digest: Digest([9; 32]),
             kernel: "gemm_m16n8k16".to_owned(),
         }
@@ -132,6 +138,9 @@ mod tests {
         assert!(!memory.has(&pair("580.95.05")));
         let other = CheckedPair { ptx_digest: Digest([8; 32]), ..pair("580.82.07") };
         assert!(!memory.has(&other), "other kernels");
+        let library = "cuda-13000 libcuda.so.580.95.05".to_owned();
+        let other = CheckedPair { library, ..pair("580.82.07") };
+        assert!(!memory.has(&other), "another compiler beside the same kernel module");
         memory.keep(&pair("580.95.05"));
         assert!(memory.has(&pair("580.82.07")), "a second pass must not drop the first");
     }
@@ -156,7 +165,7 @@ mod tests {
     fn a_driver_name_cannot_forge_lines() {
         let line = pair("580\nforged line").line();
         assert_eq!(line.lines().count(), 1);
-        assert_eq!(line.split(' ').count(), 4);
+        assert_eq!(line.split(' ').count(), 5);
     }
 
     #[test]

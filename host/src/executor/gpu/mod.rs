@@ -7,14 +7,18 @@
 //! lane      buffers, batches, graphs                    openings  leaf hashes of single tiles
 //! bench     speeds and phases                           cublas    what to compare with
 //! verifier  leaves and iterations, for a validator      memory    which checks were passed
-//! launch    kernels as functions over buffers           driver    the typed wall: all unsafe code
+//! launch    kernels as functions over buffers           driver    the typed wall: most unsafe code
 //! run       a segment, through failures of kernels      recovery  which failures end a lane
 //! retreat   smaller plans where memory ran out          ptx_file  PTX from elsewhere, as a target
 //! telemetry clocks, power and error counts of a run     bandwidth of memory and links
+//! counters  tiles per SM, read and judged               words     digests as the device has them
+//! cpu_time  of a thread, for telemetry                  error     driver failures in words
 //! ```
 //!
 //! Guarantees: between the first iteration of a segment and its last the
-//! device never waits for the host; the host sleeps while it waits; results
+//! device never waits for the host, but after a run's first iteration, when
+//! the host looks whether counters count; the host sleeps while it waits, but
+//! before a meeting of lanes, when it looks for the batch's end itself; results
 //! come in order; device memory follows the plan. Every failure names the
 //! kernel or operation, the device, and the driver's code.
 //!

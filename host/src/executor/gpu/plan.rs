@@ -229,7 +229,7 @@ impl LaunchPlan {
     }
 
     /// Page-locked host memory, bytes.
-    fn host_bytes(&self) -> u64 {
+    pub fn host_bytes(&self) -> u64 {
         u64::from(self.readbacks) * (self.bytes.tile_roots + self.bytes.roots)
     }
 }

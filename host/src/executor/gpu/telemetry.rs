@@ -32,8 +32,20 @@ use std::time::{Duration, Instant};
 const COST_SHARE: u32 = 100;
 /// Shortest pause.
 const PERIOD_MIN: Duration = Duration::from_millis(1);
-/// Longest wait for the thread to end: a call may hang in the driver.
-const END_PATIENCE: Duration = Duration::from_secs(5);
+/// Longest waits for the thread: a call may hang in the driver.
+const PATIENCE: Patience =
+    Patience { opening: Duration::from_secs(30), end: Duration::from_secs(5) };
+/// Time between looks whether NVML has opened.
+const LOOK: Duration = Duration::from_millis(10);
+/// Why nothing is sampled where a call hangs.
+const SILENT: &str = "NVML does not answer";
+
+/// How long the thread is waited for.
+#[derive(Clone, Copy, Debug)]
+struct Patience {
+    opening: Duration,
+    end: Duration,
+}
 
 /// What the thread has to say of a device.
 #[derive(Clone, Debug)]
@@ -72,6 +84,9 @@ pub(super) struct Sampler {
     shared: Arc<Shared>,
     thread: Option<std::thread::Thread>,
     ended: Receiver<()>,
+    /// Whether the thread ended in time, once that was waited for.
+    stopped: Option<bool>,
+    patience: Patience,
 }
 
 impl Sampler {
@@ -99,12 +114,16 @@ impl Sampler {
                 None
             }
         };
-        Self { shared, thread, ended }
+        Self { shared, thread, ended, stopped: None, patience: PATIENCE }
     }
 
-    /// Why nothing is sampled; waits until that is known.
+    /// Why nothing is sampled; waits until that is known, or half a minute.
     pub(super) fn absent(&self) -> Option<&str> {
-        self.shared.opened.wait().as_ref().err().map(String::as_str)
+        let (start, opened) = (Instant::now(), &self.shared.opened);
+        while opened.get().is_none() && start.elapsed() < self.patience.opening {
+            std::thread::sleep(LOOK);
+        }
+        opened.get().map_or(Some(SILENT), |opened| opened.as_ref().err().map(String::as_str))
     }
 
     /// CPU time that sampling has taken.
@@ -112,13 +131,20 @@ impl Sampler {
         Duration::from_nanos(self.shared.cpu_ns.load(Ordering::Relaxed))
     }
 
-    /// Ends the thread; whether it did in time.
-    pub(super) fn stop(&self) -> bool {
+    /// Ends the thread; whether it did in time. It is waited for once.
+    pub(super) fn stop(&mut self) -> bool {
+        if let Some(in_time) = self.stopped {
+            return in_time;
+        }
         self.shared.stop.store(true, Ordering::Relaxed);
-        let Some(thread) = &self.thread else { return true };
-        thread.unpark();
-        // A sender that is gone has ended, too.
-        self.ended.recv_timeout(END_PATIENCE) != Err(mpsc::RecvTimeoutError::Timeout)
+        let in_time = self.thread.as_ref().is_none_or(|thread| {
+            thread.unpark();
+            let ended = self.ended.recv_timeout(self.patience.end);
+            // A sender that is gone has ended, too.
+            ended != Err(mpsc::RecvTimeoutError::Timeout)
+        });
+        self.stopped = Some(in_time);
+        in_time
     }
 }
 
@@ -216,11 +242,28 @@ mod tests {
     fn without_a_device_there_is_a_reason_and_the_thread_ends() {
         let (sender, said) = mpsc::channel();
         let ids = vec!["0000:ff:1f.7".to_owned()];
-        let sampler = Sampler::start(ids, Duration::from_secs(3600), move |at, said| {
+        let mut sampler = Sampler::start(ids, Duration::from_secs(3600), move |at, said| {
             sender.send((at, said)).expect("the test listens");
         });
         assert!(!sampler.absent().expect("there is no such device").is_empty());
         assert!(sampler.stop());
         assert!(said.try_iter().all(|(at, said)| at == 0 && matches!(said, Said::Unknown(_))));
+    }
+
+    #[test]
+    fn a_call_that_hangs_is_waited_for_once_and_not_forever() {
+        let (ending, ended) = mpsc::channel();
+        let mut sampler = Sampler {
+            shared: Arc::new(Shared::default()),
+            thread: Some(std::thread::current()),
+            ended,
+            stopped: None,
+            patience: Patience { opening: Duration::ZERO, end: Duration::ZERO },
+        };
+        assert_eq!(sampler.absent(), Some(SILENT));
+        assert!(!sampler.stop());
+        // It would be heard of by whoever waited again.
+        ending.send(()).expect("the sampler listens");
+        assert!(!sampler.stop(), "what the first wait found stays");
     }
 }

@@ -41,15 +41,24 @@ impl Execution {
                 executors[lane] = Some(executor);
                 continue;
             }
-            let (sender, lanes) = (sender.clone(), Arc::clone(&lanes));
+            let (sender, shared) = (sender.clone(), Arc::clone(&lanes));
             // Not scoped: nothing may wait for a thread that hangs in a driver.
-            std::thread::spawn(move || {
-                let work = || open_lane(shape, &lanes[lane], executor.as_mut(), points);
+            let thread = std::thread::Builder::new().name(format!("opening {lane}"));
+            let thread = thread.spawn(move || {
+                let work = || open_lane(shape, &shared[lane], executor.as_mut(), points);
                 let opened =
                     catch_unwind(AssertUnwindSafe(work)).map_err(|panic| panicked(&*panic));
-                drop(lanes);
+                drop(shared);
                 let _ = sender.send((lane, executor, opened));
             });
+            if let Err(error) = thread {
+                return Err(RunError::Broken {
+                    lane: lane as u32,
+                    device: lanes[lane].facts.model.clone(),
+                    iteration: waiting[lane].unwrap_or(0),
+                    cause: format!("no thread: {error}"),
+                });
+            }
         }
         drop(sender);
         let deadline = Instant::now() + limit;

@@ -9,7 +9,8 @@ use gpu_kernels::tile::LEAVES_PER_TILE;
 use std::fmt;
 use std::ops::ControlFlow;
 
-/// Faults that are kept, and judged, each.
+/// Faults that are kept. Differences after the last of them are counted, not judged:
+/// a device that is always wrong would keep the CPU busy and the others waiting.
 pub const FAULTS_MAX: usize = 16;
 
 /// A lane's wrong bits in one iteration.
@@ -97,6 +98,7 @@ pub(super) struct Answers {
     judge: Box<dyn Executor>,
     found: Vec<Found>,
     faults: Vec<Fault>,
+    unjudged: u64,
     known: u32,
 }
 
@@ -107,11 +109,17 @@ impl Answers {
         names: Vec<(String, Uuid)>,
         judge: Box<dyn Executor>,
     ) -> Self {
-        Self { shape, seed, names, judge, found: Vec::new(), faults: Vec::new(), known: 0 }
+        let (found, faults) = (Vec::new(), Vec::new());
+        Self { shape, seed, names, judge, found, faults, unjudged: 0, known: 0 }
     }
 
     pub(super) fn faults(&self) -> &[Fault] {
         &self.faults
+    }
+
+    /// Differences after the last fault that was kept.
+    pub(super) fn unjudged(&self) -> u64 {
+        self.unjudged
     }
 
     /// Iterations from the first on that were checked whole.
@@ -143,6 +151,10 @@ impl Answers {
         };
         if found.root == root && found.tile_roots == tile_roots {
             return true;
+        }
+        if self.faults.len() >= FAULTS_MAX {
+            self.unjudged += 1;
+            return false;
         }
         let first = (found.lane, found.round);
         let state = found.state;
@@ -212,5 +224,33 @@ impl Answers {
         let request = TileRequest::of(*state, place);
         let leaves = self.judge.tile_leaf_hashes(self.shape.dim, &[request]).ok()?;
         merkle::root(leaves.first()?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::reference::OracleExecutor;
+
+    #[test]
+    fn differences_beyond_the_faults_that_are_kept_are_counted_and_not_judged() {
+        let shape = Shape { dim: 128, products: 1 };
+        let (seed, uuid) = (Digest([3; 32]), Uuid([1; 16]));
+        let names = ["right", "wrong"].map(|name| (name.to_owned(), uuid)).to_vec();
+        let oracle = || Box::new(OracleExecutor::new(uuid)) as Box<dyn Executor>;
+        let none = Digest::default();
+        let lost =
+            Found { lane: 0, round: 1, iteration: 1, state: seed, root: none, tile_roots: vec![] };
+        let (root, tile_roots) = lost.again(shape, oracle().as_mut()).unwrap();
+        let mut answers = Answers::new(shape, seed, names, oracle());
+        let right = Output { lane: 0, round: 1, iteration: 1, root, tile_roots: &tile_roots };
+        let wrong = Output { lane: 1, root: none, tile_roots: &[none], ..right };
+        assert!(answers.compare(right));
+        for _ in 0..FAULTS_MAX + 3 {
+            assert!(!answers.compare(wrong));
+        }
+        assert_eq!((answers.faults().len(), answers.unjudged()), (FAULTS_MAX, 3));
+        assert!(answers.faults().iter().all(|fault| fault.device == "wrong"));
+        assert!(answers.compare(right), "what is right stays so");
     }
 }

@@ -166,6 +166,9 @@ fn to_text(
     for fault in &report.faults {
         out += &format!("{fault}\n");
     }
+    if report.unjudged > 0 {
+        out += &format!("{} more differences, not judged\n", grouped(report.unjudged));
+    }
     let Shape { dim, products } = shape;
     out + &format!(
         "{} of n = {dim}, m = {products}; the CPU confirms the first {} iterations\n",
@@ -211,5 +214,6 @@ fn to_json(
         "lanes": report.lanes.iter().zip(conditions).map(lane).collect::<Vec<_>>(),
         "did_not_open": broken,
         "faults": report.faults.iter().map(fault).collect::<Vec<_>>(),
+        "unjudged_differences": report.unjudged,
     })
 }

@@ -45,11 +45,36 @@ pub(in crate::executor::gpu) struct Readback {
     state: Pending,
 }
 
-/// Whether the device may still write.
+/// What may still use page-locked memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Pending {
     Nothing,
+    /// Copies that no event follows yet.
     Copies,
+    /// Copies, all before the event.
+    Marked,
+}
+
+impl Pending {
+    /// Sleeps until nothing uses the memory; after an error something may.
+    fn wait(&mut self, done: &Event) -> Result<(), Failure> {
+        match self {
+            Self::Nothing => {}
+            // The event, if it was ever recorded, says nothing of them.
+            Self::Copies => CurrentContext::synchronize().map_err(from_cust)?,
+            Self::Marked => done.synchronize().map_err(from_cust)?,
+        }
+        *self = Self::Nothing;
+        Ok(())
+    }
+
+    /// Before the memory is freed: as [`Pending::wait`], or for everything.
+    /// After a fault of the device there is nothing left that could use it.
+    fn end(&mut self, done: &Event) {
+        if self.wait(done).is_err() {
+            let _ = CurrentContext::synchronize();
+        }
+    }
 }
 
 impl Readback {
@@ -87,7 +112,9 @@ impl Readback {
 
     /// Marks the point that [`Self::wait`] waits for: after the copies so far.
     pub(in crate::executor::gpu) fn mark(&mut self, gpu: &Gpu) -> Result<(), Failure> {
-        gpu.record(&self.done)
+        gpu.record(&self.done)?;
+        self.state = Pending::Marked;
+        Ok(())
     }
 
     /// Looks for the marked point, from one time until another, for whoever
@@ -107,22 +134,17 @@ impl Readback {
         Ok(was_to_come)
     }
 
-    /// Sleeps until the marked point, then gives the words.
+    /// Sleeps until the marked point, then gives the words. Where copies
+    /// follow it that no mark follows, sleeps until the device is idle.
     pub(in crate::executor::gpu) fn wait(&mut self) -> Result<&[u32], Failure> {
-        self.done.synchronize().map_err(from_cust)?;
-        self.state = Pending::Nothing;
+        self.state.wait(&self.done)?;
         Ok(&self.words)
     }
 }
 
 impl Drop for Readback {
     fn drop(&mut self) {
-        if self.state == Pending::Copies {
-            // An error on the way: wait for everything, lest the device write
-            // to freed memory. After a fault of the device there is nothing
-            // left that could.
-            let _ = CurrentContext::synchronize();
-        }
+        self.state.end(&self.done);
     }
 }
 
@@ -131,12 +153,13 @@ impl Drop for Readback {
 pub(in crate::executor::gpu) struct Upload {
     words: LockedBuffer<u32>,
     done: Event,
+    state: Pending,
 }
 
 impl Upload {
     pub(in crate::executor::gpu) fn new(gpu: &Gpu, words: u64) -> Result<Self, Failure> {
         let words = LockedBuffer::new(&0_u32, (words as usize).max(1)).map_err(from_cust)?;
-        Ok(Self { words, done: gpu.event(Timing::None)? })
+        Ok(Self { words, done: gpu.event(Timing::None)?, state: Pending::Nothing })
     }
 
     /// Copies `words` to the start of `to`, in stream order.
@@ -151,11 +174,13 @@ impl Upload {
     ) -> Result<(), Failure> {
         assert!(4 * words.len() as u64 <= to.bytes(), "copy past the end of device memory");
         // The last one may still be on its way.
-        self.done.synchronize().map_err(from_cust)?;
+        self.state.wait(&self.done)?;
         self.words[..words.len()].copy_from_slice(words);
         let bytes = size_of_val(words);
+        self.state = Pending::Copies;
         // SAFETY: both ranges lie in live allocations (asserted, and by the
-        // slice above). The host changes its side only after `done`.
+        // slice above). The host changes or frees its side only after
+        // `Pending::wait` or `Pending::end`.
         unsafe {
             calls::cuMemcpyHtoDAsync_v2(
                 to.address(),
@@ -164,12 +189,14 @@ impl Upload {
                 gpu.stream_handle(),
             )
         }?;
-        gpu.record(&self.done)
+        gpu.record(&self.done)?;
+        self.state = Pending::Marked;
+        Ok(())
     }
 }
 
 impl Drop for Upload {
     fn drop(&mut self) {
-        let _ = self.done.synchronize();
+        self.state.end(&self.done);
     }
 }

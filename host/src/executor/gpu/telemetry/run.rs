@@ -1,7 +1,7 @@
 //! The sampling thread beside a run's lanes.
 
 use super::record::Record;
-use super::{LaneTelemetry, Sampler};
+use super::{LaneTelemetry, SILENT, Sampler};
 use crate::executor::{Kind, LaneFacts};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -51,12 +51,12 @@ impl RunTelemetry {
 
     /// Ends sampling: for each lane what was seen, or `None` where it is no GPU.
     pub fn finish(self) -> Vec<Option<LaneTelemetry>> {
-        let Some(sampler) = self.sampler else {
+        let Some(mut sampler) = self.sampler else {
             return self.places.iter().map(|_| None).collect();
         };
         let in_time = sampler.stop();
         // Where a call hangs, whether sampling ever began may still be open.
-        let absent = if in_time { sampler.absent() } else { Some("NVML does not answer") };
+        let absent = if in_time { sampler.absent() } else { Some(SILENT) };
         let cpu_ms = Some(sampler.cpu_time()).filter(|time| !time.is_zero());
         let cpu_ms = cpu_ms.map(|time| time.as_millis() as u64);
         let mut records = self.records.lock().unwrap_or_else(PoisonError::into_inner);
