@@ -3,6 +3,7 @@
 
 use crate::wrapper::{Alive, Counts, Fault, SMS};
 use crate::{challenge, lanes_with};
+use attest::executor::abandoned;
 use attest::executor::lanes::{Execution, Patience, RunError, RunOptions, execute};
 use attest::protocol::sample::SamplePoint;
 use attest::session::mine::{MineOptions, mine};
@@ -55,6 +56,7 @@ fn a_hung_lane_is_named_while_the_others_wait_at_the_barrier() {
         };
         assert_eq!((device.as_str(), iteration), ("device 3", at));
         assert!(silent_ms >= 2000);
+        assert!(abandoned::any(), "its thread may not be waited for when the process ends");
         assert_eq!(alive.load(Ordering::SeqCst), 1, "only the hung one is still held");
     }
 }

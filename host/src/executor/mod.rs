@@ -4,6 +4,7 @@
 //! chain needs nothing from other lanes, so an executor runs it in one go and
 //! the caller takes the step over the sync point.
 
+pub mod abandoned;
 pub mod cpu;
 pub mod gpu;
 pub mod lanes;

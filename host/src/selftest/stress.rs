@@ -16,7 +16,7 @@
 mod answers;
 mod lane;
 
-use crate::executor::Executor;
+use crate::executor::{Executor, abandoned};
 use crate::protocol::chain;
 use crate::protocol::digest::{Digest, Uuid};
 use crate::protocol::plan::Shape;
@@ -137,6 +137,7 @@ pub fn stress(
             let silent = shared.lanes[lane].silent();
             if !thread.is_finished() && silent > options.patience {
                 // It is left to its thread: nothing can be asked of it any more.
+                abandoned::note();
                 shared.lanes[lane].fail(format!("hung: silent for {} s", silent.as_secs()));
             }
         }

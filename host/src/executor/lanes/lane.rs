@@ -168,11 +168,10 @@ pub(super) fn run(
     });
     let ended = catch_unwind(body)
         .unwrap_or_else(|panic| Err(Failure::Broken(panicked(&*panic))))
-        .map_err(|failure| {
+        .inspect_err(|_| {
             // Its executor is dropped next. That may hang, and a lane that still
             // seemed to wait for others would never be found silent.
             shared.signs[lane].show(shared.now());
-            failure
         });
     ended.map(|execution| (executor, execution))
 }

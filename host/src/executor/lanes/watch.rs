@@ -2,7 +2,7 @@
 
 use super::lane::{Failure, Shared, Signs};
 use super::{Finished, Patience, Progress, RunError};
-use crate::executor::{Kind, LaneFacts};
+use crate::executor::{Kind, LaneFacts, abandoned};
 use crate::protocol::plan::Shape;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
@@ -53,6 +53,7 @@ impl Watch<'_> {
                     }
                     for (lane, silent) in self.hung(&ended) {
                         ended[lane] = true;
+                        abandoned::note();
                         self.shared.abort();
                         failure.get_or_insert(RunError::Hung {
                             lane: lane as u32,
