@@ -3,6 +3,7 @@
 
 use crate::wrapper::{Alive, Counts, Fault, SMS};
 use crate::{challenge, lanes_with};
+use attest::executor::abandoned;
 use attest::executor::lanes::{Execution, Patience, RunError, RunOptions, execute};
 use attest::protocol::sample::SamplePoint;
 use attest::session::mine::{MineOptions, mine};
@@ -55,8 +56,25 @@ fn a_hung_lane_is_named_while_the_others_wait_at_the_barrier() {
         };
         assert_eq!((device.as_str(), iteration), ("device 3", at));
         assert!(silent_ms >= 2000);
+        assert!(abandoned::any(), "its thread may not be waited for when the process ends");
         assert_eq!(alive.load(Ordering::SeqCst), 1, "only the hung one is still held");
     }
+}
+
+#[test]
+fn a_lane_that_waited_and_cannot_be_dropped_holds_nobody_up() {
+    // In a thread, so that a run without an end is a failure and not a hang.
+    let (sender, ended) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        let alive = Alive::default();
+        let error = failure(&[Fault::Hangs(2), Fault::HangsAtDrop, Fault::None], &alive);
+        let _ = sender.send((error, alive.load(Ordering::SeqCst)));
+    });
+    let ended = ended.recv_timeout(Duration::from_secs(60));
+    let (error, alive) = ended.expect("the run ends");
+    // The lane that hung first, not the one that hung because the run ended.
+    assert!(matches!(error, RunError::Hung { lane: 0, iteration: 2, .. }), "{error}");
+    assert_eq!(alive, 2, "only the two that hang are still held");
 }
 
 #[test]

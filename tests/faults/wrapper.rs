@@ -37,6 +37,8 @@ pub enum Fault {
     HangsAtOpening,
     /// `tile_leaf_hashes` panics.
     PanicsAtOpening,
+    /// It can't be dropped.
+    HangsAtDrop,
 }
 
 /// How counters are wrong.
@@ -90,6 +92,9 @@ impl Faulty {
 
 impl Drop for Faulty {
     fn drop(&mut self) {
+        if self.fault == Fault::HangsAtDrop {
+            hang();
+        }
         self.alive.fetch_sub(1, Ordering::SeqCst);
     }
 }

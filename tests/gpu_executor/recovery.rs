@@ -4,12 +4,19 @@
 use crate::{Chain, assert_same, gpus, options, run, say, segment, turn};
 use attest::executor::cpu::{CpuExecutor, CpuOptions};
 use attest::executor::gpu::{
-    ExactnessCheck, GpuExecutor, GpuOptions, InjectedFailure, PtxFile, Target, Variant,
+    ExactnessCheck, GpuDevice, GpuExecutor, GpuOptions, InjectedFailure, PtxFile, Target, Variant,
 };
-use attest::executor::{ExecError, Executor, Segment, SmTiles};
+use attest::executor::lanes::{Patience, RunError, RunOptions, execute};
+use attest::executor::{ExecError, Executor, Segment, SmTiles, abandoned};
 use attest::protocol::plan::Shape;
+use attest::session::issue::{Request, issue};
+use attest::session::mine::{MineOptions, mine};
+use std::io::Write;
 use std::ops::ControlFlow;
+use std::path::PathBuf;
 use std::process::Command;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
 fn cpu(segment: &Segment) -> Chain {
     run(&mut CpuExecutor::new(CpuOptions::default()), segment)
@@ -79,7 +86,7 @@ fn the_next_variant_takes_over_and_has_the_same_roots() {
         let long = segment(256, 2, 40, Some(3));
         let expected = cpu(&long);
         for iteration in [1, 2, 17, 40] {
-            let injected = Some(InjectedFailure { iteration, code: 701 });
+            let injected = [InjectedFailure::Launch { iteration, code: 701 }].into();
             let options = GpuOptions { injected, ..GpuOptions::default() };
             let mut gpu = GpuExecutor::open(device.index, options).unwrap();
             assert_eq!(gpu.variant(), before);
@@ -100,7 +107,7 @@ fn the_next_variant_takes_over_and_has_the_same_roots() {
             say(&format!("{}: {notes}", device.label()));
         }
         // What no other kernel would mend ends the lane.
-        let injected = Some(InjectedFailure { iteration: 9, code: 700 });
+        let injected = [InjectedFailure::Launch { iteration: 9, code: 700 }].into();
         let options = GpuOptions { injected, ..GpuOptions::default() };
         let mut gpu = GpuExecutor::open(device.index, options).unwrap();
         let (chain, error) = run_until_it_ends(&mut gpu, &long);
@@ -142,28 +149,195 @@ fn a_kernel_that_the_driver_does_not_launch_gives_way() {
     }
 }
 
+/// An executor whose tensor cores are checked now, with these failures to come.
+fn with_injected<const N: usize>(
+    device: &GpuDevice,
+    failures: [InjectedFailure; N],
+) -> Result<GpuExecutor, ExecError> {
+    let (injected, exactness) = (failures.into(), ExactnessCheck::Always);
+    let options = GpuOptions { injected, exactness, ..GpuOptions::default() };
+    GpuExecutor::open(device.index, options)
+}
+
+/// The notes, which name each of `gone` with the driver's word for its failure.
+#[track_caller]
+fn assert_noted(gpu: &GpuExecutor, gone: &[(Variant, &str)]) {
+    let notes = gpu.facts().more["kernel_notes"].as_array().expect("a list").clone();
+    say(&format!("{notes:?}"));
+    assert_eq!(notes.len(), gone.len(), "{notes:?}");
+    for (note, (variant, name)) in notes.iter().zip(gone) {
+        let note = note.as_str().expect("a text");
+        assert!(note.contains(&variant.to_string()) && note.contains(name), "{note}");
+    }
+}
+
+const NO_BINARY: &str = "CUDA_ERROR_NO_BINARY_FOR_GPU";
+const NO_RESOURCES: &str = "CUDA_ERROR_LAUNCH_OUT_OF_RESOURCES";
+
+#[test]
+fn a_variant_that_does_not_launch_in_the_check_at_opening_gives_way() {
+    let _turn = turn();
+    for device in gpus() {
+        let all = Variant::candidates(device.capability);
+        let short = segment(256, 2, 5, Some(3));
+        let expected = cpu(&short);
+        // The portable kernel is not checked: it is the FMA pipe's.
+        for checked in 1..all.len() {
+            let mut gpu = match checked {
+                1 => with_injected(&device, [InjectedFailure::Check { code: 209 }]),
+                _ => with_injected(
+                    &device,
+                    [InjectedFailure::Check { code: 209 }, InjectedFailure::Check { code: 701 }],
+                ),
+            }
+            .unwrap_or_else(|error| panic!("{checked} fail: {error}"));
+            assert_eq!(gpu.variant(), all[checked]);
+            assert_noted(&gpu, &[(all[0], NO_BINARY), (all[1], NO_RESOURCES)][..checked]);
+            assert_same(&run(&mut gpu, &short), &expected, &format!("without the first {checked}"));
+        }
+        if all.len() > 1 {
+            let lost = with_injected(&device, [InjectedFailure::Check { code: 700 }]);
+            let error = lost.map(|_| ()).expect_err("the context is lost").to_string();
+            assert!(error.contains("CUDA_ERROR_ILLEGAL_ADDRESS"), "{error}");
+        }
+    }
+}
+
+#[test]
+fn where_the_second_variant_fails_too_the_third_takes_over() {
+    let _turn = turn();
+    for device in gpus() {
+        let all = Variant::candidates(device.capability);
+        let [first, second, third] = all[..] else {
+            say("fewer than three variants: there is no third");
+            continue;
+        };
+        let long = segment(256, 2, 20, Some(3));
+        let expected = cpu(&long);
+        let launch = InjectedFailure::Launch { iteration: 9, code: 701 };
+        for then in
+            [InjectedFailure::Check { code: 209 }, InjectedFailure::Comparison { code: 209 }]
+        {
+            let mut gpu = with_injected(&device, [launch, then]).unwrap();
+            assert_same(&run(&mut gpu, &long), &expected, &format!("after {then:?}"));
+            assert_eq!(gpu.variant(), third, "{then:?}");
+            assert_noted(&gpu, &[(first, NO_RESOURCES), (second, NO_BINARY)]);
+        }
+        // A lost context ends the lane, whatever is left.
+        let lost = InjectedFailure::Comparison { code: 719 };
+        let (chain, error) =
+            run_until_it_ends(&mut with_injected(&device, [launch, lost]).unwrap(), &long);
+        assert_eq!(chain.roots, expected.roots[..8]);
+        let error = error.expect("it ends").to_string();
+        assert!(error.contains("CUDA_ERROR_LAUNCH_FAILED"), "{error}");
+    }
+}
+
+#[test]
+fn a_variant_with_another_root_does_not_take_over() {
+    let _turn = turn();
+    for device in gpus() {
+        let all = Variant::candidates(device.capability);
+        let [before, after, ..] = all[..] else {
+            say("one variant only: nothing takes over");
+            continue;
+        };
+        let long = segment(256, 2, 20, Some(3));
+        let launch = InjectedFailure::Launch { iteration: 9, code: 701 };
+        let mut gpu = with_injected(&device, [launch, InjectedFailure::OtherRoot]).unwrap();
+        let (chain, error) = run_until_it_ends(&mut gpu, &long);
+        assert_eq!(chain.roots, cpu(&long).roots[..8], "nothing after the failure");
+        let error = error.expect("it ends").to_string();
+        let expected = format!("comparing {after} with {before}");
+        assert!(error.contains(&expected) && error.contains("iteration 1: root"), "{error}");
+        say(&error);
+    }
+}
+
+/// What is logged on this thread meanwhile.
+fn logged(work: impl FnOnce()) -> String {
+    let log = Arc::new(Mutex::new(Vec::new()));
+    let writer = LogWriter(Arc::clone(&log));
+    let subscriber = tracing_subscriber::fmt().with_writer(move || writer.clone()).finish();
+    tracing::subscriber::with_default(subscriber, work);
+    let bytes = log.lock().expect("nobody panicked").clone();
+    String::from_utf8(bytes).expect("UTF-8")
+}
+
+#[derive(Clone)]
+struct LogWriter(Arc<Mutex<Vec<u8>>>);
+
+impl Write for LogWriter {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().expect("nobody panicked").extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+#[test]
+fn counters_that_do_not_add_up_are_given_up_and_the_run_goes_on() {
+    let _turn = turn();
+    for device in gpus() {
+        let long = segment(256, 2, 20, Some(3));
+        let expected = cpu(&long);
+        let mut gpu = with_injected(&device, [InjectedFailure::Miscount]).unwrap();
+        let log = logged(|| assert_same(&run(&mut gpu, &long), &expected, "without counters"));
+        assert!(log.contains("SM monitoring unavailable: "), "{log}");
+        let SmTiles::Unavailable(why) = gpu.sm_tiles().unwrap() else { panic!("counted") };
+        say(&format!("{}: {why}", device.label()));
+        // It was wrong once; the next run counts again.
+        assert_same(&run(&mut gpu, &long), &expected, "with counters");
+        assert!(matches!(gpu.sm_tiles().unwrap(), SmTiles::Counted(_)));
+
+        let request = Request {
+            matrix_dim: Some(256),
+            num_matrices: Some(2),
+            num_iterations: Some(6),
+            sync_interval: Some(2),
+            gpu_count: Some(1),
+            ..Request::default()
+        };
+        let challenge = issue(&request).unwrap();
+        let gpu = with_injected(&device, [InjectedFailure::Miscount]).unwrap();
+        let mined = mine(&challenge, vec![Box::new(gpu)], &MineOptions::default(), &|_| ());
+        let mined = mined.unwrap_or_else(|error| panic!("it goes on: {error}"));
+        let lane = &mined.result.evidence.lanes()[0];
+        let why = lane.sm_monitoring.as_deref().expect("a reason");
+        assert!(why.starts_with("unavailable: ") && lane.sm_tiles.is_empty(), "{why}");
+    }
+}
+
+/// The portable kernels, with `first` before what `chain_step` does, in a file.
+fn portable_with(first: &str, name: &str) -> (tempfile::TempDir, PathBuf) {
+    let text = Target::Portable.ptx();
+    let mut changed = String::new();
+    let mut in_entry = false;
+    for line in text.lines() {
+        changed += line;
+        changed.push('\n');
+        in_entry |= line.contains(".entry chain_step");
+        if in_entry && line.trim() == "{" {
+            changed += &format!("{first}\n");
+            in_entry = false;
+        }
+    }
+    assert_ne!(changed.lines().count(), text.lines().count(), "no entry was found");
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join(name);
+    std::fs::write(&path, changed).unwrap();
+    (folder, path)
+}
+
 /// In a process of its own: the context is lost to whoever shares it.
 #[test]
 fn a_trap_on_the_device_is_reported_and_ends_the_process_cleanly() {
     let _turn = turn();
     for device in gpus() {
-        let text = Target::Portable.ptx();
-        // The first instruction of `merkle` and of `chain_step` is a trap.
-        let mut trapped = String::new();
-        let mut in_entry = false;
-        for line in text.lines() {
-            trapped += line;
-            trapped.push('\n');
-            in_entry |= line.contains(".entry chain_step");
-            if in_entry && line.trim() == "{" {
-                trapped += "\ttrap;\n";
-                in_entry = false;
-            }
-        }
-        assert_ne!(trapped.lines().count(), text.lines().count(), "no entry was found");
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("trap.ptx");
-        std::fs::write(&path, trapped).unwrap();
+        let (_folder, path) = portable_with("\ttrap;", "trap.ptx");
         let output = Command::new(env!("CARGO_BIN_EXE_attest"))
             .args(["selftest", "--only", "trap.ptx", "--ptx"])
             .arg(&path)
@@ -174,6 +348,61 @@ fn a_trap_on_the_device_is_reported_and_ends_the_process_cleanly() {
         assert_eq!(output.status.code(), Some(1), "{text}");
         assert!(text.contains("FAILED") && text.contains("CUDA_ERROR_"), "{text}");
     }
+}
+
+/// How the child of the next test ends.
+const ENDED: u8 = 43;
+/// The device that it uses.
+const DEVICE: &str = "ATTEST_TEST_HANGS_ON";
+
+#[test]
+fn a_kernel_that_never_ends_keeps_neither_the_run_nor_the_process() {
+    let _turn = turn();
+    for device in gpus() {
+        let mut child = Command::new(std::env::current_exe().expect("this program"))
+            .args(["--exact", "recovery::a_process_with_a_hung_lane", "--nocapture"])
+            .env(DEVICE, device.index.to_string())
+            .spawn()
+            .expect("it starts");
+        let start = Instant::now();
+        let status = loop {
+            if let Some(status) = child.try_wait().expect("a child") {
+                break status;
+            }
+            if start.elapsed() > Duration::from_secs(180) {
+                child.kill().expect("a child");
+                panic!("{}: the process does not end", device.label());
+            }
+            std::thread::sleep(Duration::from_millis(50));
+        };
+        assert_eq!(status.code(), Some(ENDED.into()), "{}", device.label());
+    }
+}
+
+/// Nothing, unless the test above starts it in a process of its own.
+#[test]
+fn a_process_with_a_hung_lane() {
+    let Ok(device) = std::env::var(DEVICE) else { return };
+    let (_folder, path) = portable_with("$L_for_ever:\n\tbra.uni $L_for_ever;", "loop.ptx");
+    let file = PtxFile::read(&path).unwrap_or_else(|error| panic!("{error}"));
+    let broken = Variant::all_of(Target::File(file)).next().unwrap();
+    let gpu = GpuExecutor::open(device.parse().unwrap(), options(broken)).unwrap();
+    let request = Request {
+        matrix_dim: Some(128),
+        num_matrices: Some(1),
+        num_iterations: Some(4),
+        sync_interval: Some(2),
+        gpu_count: Some(1),
+        ..Request::default()
+    };
+    let patience = Patience::Fixed(Duration::from_secs(10));
+    let run = RunOptions { patience, ..RunOptions::default() };
+    let ended = execute(&issue(&request).unwrap(), vec![Box::new(gpu)], &run, &|_| {});
+    let error = ended.map(|_| ()).expect_err("nothing comes");
+    say(&error.to_string());
+    assert!(matches!(error, RunError::Hung { lane: 0, iteration: 1, .. }), "{error}");
+    assert!(abandoned::any());
+    abandoned::exit(ENDED)
 }
 
 #[test]

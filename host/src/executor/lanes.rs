@@ -45,7 +45,7 @@ pub use resume::{Resumed, Unfit};
 pub enum Patience {
     /// A minute more than twenty times the longest silence so far of any lane;
     /// before the first sign ten minutes more than the iteration takes at 10⁸
-    /// multiply-adds a second.
+    /// multiply-adds a second, on a GPU at 10¹⁰.
     #[default]
     Observed,
     /// Exactly this long.

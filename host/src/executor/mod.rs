@@ -9,6 +9,7 @@
 //! up are no evidence.
 //! Deliberately lacks: policy. It does what the plan says.
 
+pub mod abandoned;
 pub mod cpu;
 pub mod gpu;
 pub mod lanes;

@@ -17,7 +17,7 @@
 mod answers;
 mod lane;
 
-use crate::executor::Executor;
+use crate::executor::{Executor, abandoned};
 use crate::protocol::chain;
 use crate::protocol::digest::{Digest, Uuid};
 use crate::protocol::plan::Shape;
@@ -144,6 +144,7 @@ pub fn stress(
             let silent = shared.lanes[lane].silent();
             if !is_done(lane) && silent > options.patience {
                 // It is left to its thread: nothing can be asked of it any more.
+                abandoned::note();
                 shared.lanes[lane].fail(format!("hung: silent for {} s", silent.as_secs()));
             }
         }

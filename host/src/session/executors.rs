@@ -115,7 +115,7 @@ pub fn choose_again(
         cpu: CpuOptions { uuid: before.and_then(|uuids| uuids.first().copied()) },
         devices: &gpu::devices,
         open: &mut |index| {
-            let gpu = GpuExecutor::open(index, GpuOptions::default())?;
+            let gpu = GpuExecutor::open_in_time(index, GpuOptions::default())?;
             Ok(Box::new(gpu) as Box<dyn Executor>)
         },
     };

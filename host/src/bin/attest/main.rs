@@ -38,7 +38,7 @@ fn main() -> ExitCode {
         Command::Demo => commands::demo::run(color),
         Command::Completions { shell } => commands::completions::run(shell),
     };
-    outcome::exit_code(result, color)
+    outcome::end(outcome::exit_code(result, color))
 }
 
 /// Logs go to standard error, warnings and worse unless RUST_LOG says otherwise.

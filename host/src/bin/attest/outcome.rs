@@ -2,6 +2,7 @@
 
 use crate::args::Color;
 use crate::paint;
+use attest::executor::abandoned;
 use attest::protocol::json::is_shown;
 use std::fmt::Write as _;
 use std::io::{self, Write as _};
@@ -24,14 +25,14 @@ pub enum Done {
 pub type Result<T = Done, E = anyhow::Error> = std::result::Result<T, E>;
 
 /// Exit codes: 0, 1, 2 or 128 + signal; errors are printed here, once.
-pub fn exit_code(result: Result, color: Color) -> ExitCode {
+pub fn exit_code(result: Result, color: Color) -> u8 {
     match result {
-        Ok(Done::Ok) => ExitCode::SUCCESS,
-        Ok(Done::Rejected) => ExitCode::from(1),
-        Ok(Done::CouldNotRun) => ExitCode::from(2),
+        Ok(Done::Ok) => 0,
+        Ok(Done::Rejected) => 1,
+        Ok(Done::CouldNotRun) => 2,
         Ok(Done::Stopped(code)) => {
             note("stopped; no result was written");
-            ExitCode::from(code)
+            code
         }
         Err(error) => {
             let text = error.to_string();
@@ -40,9 +41,14 @@ pub fn exit_code(result: Result, color: Color) -> ExitCode {
             for line in advice.lines() {
                 note(&format!("  help: {line}"));
             }
-            ExitCode::from(2)
+            2
         }
     }
+}
+
+/// What main returns, unless a thread hangs in the driver: then the process ends here.
+pub fn end(code: u8) -> ExitCode {
+    if abandoned::any() { abandoned::exit(code) } else { ExitCode::from(code) }
 }
 
 /// Prints a line to standard error. Where nobody takes it the run goes on:

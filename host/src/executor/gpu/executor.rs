@@ -5,20 +5,22 @@ use super::device::{
 };
 use super::driver::Gpu;
 use super::exactness;
+use super::injected::{InjectedFailure, InjectedFailures};
 use super::kernels::Kernels;
 use super::lane::{Counting, Lane};
 use super::memory::{CheckedPair, ExactnessMemory};
 use super::openings::Openings;
 use super::plan::{LaunchPlan, PlanInput};
-use super::run::{FirstIteration, InjectedFailure};
+use super::run::FirstIteration;
 use super::variant::Variant;
 use crate::executor::{
     DeviceTiming, ExecError, Executor, Kind, LaneFacts, Segment, Sink, SmActivity, SmTiles,
-    TileRequest,
+    TileRequest, abandoned,
 };
 use crate::protocol::digest::Digest;
 use crate::protocol::plan::Shape;
 use serde_json::{Value, json};
+use std::time::Duration;
 
 /// How a device is used.
 #[derive(Clone, Debug)]
@@ -28,8 +30,8 @@ pub struct GpuOptions {
     /// Tried in this order where `variant` is `None`; empty: those that fit the
     /// device, the fastest first.
     pub candidates: Vec<Variant>,
-    /// A failure that a test wants.
-    pub injected: Option<InjectedFailure>,
+    /// Failures that a test wants.
+    pub injected: InjectedFailures,
     /// Whether tiles are counted per SM.
     pub counting: Counting,
     /// Whether tensor cores are compared with the FMA pipe first.
@@ -56,7 +58,7 @@ impl Default for GpuOptions {
         Self {
             variant: None,
             candidates: Vec::new(),
-            injected: None,
+            injected: InjectedFailures::default(),
             counting: Counting::PerSm,
             exactness: ExactnessCheck::Remembered(ExactnessMemory::of_user()),
             chunk_products_max: None,
@@ -85,10 +87,10 @@ pub struct GpuExecutor {
 
 impl GpuExecutor {
     /// Opens device `index` (as [`devices`] numbers them), loads its kernels
-    /// and checks its tensor cores.
+    /// and checks its tensor cores, variant after variant until one launches.
     ///
     /// # Errors
-    /// No driver, no such device, no kernels that load, or a device fault.
+    /// No driver, no such device, no kernels that load and launch, or a device fault.
     pub fn open(index: u32, options: GpuOptions) -> Result<Self, ExecError> {
         let all = devices().map_err(|error| opening(index, &error))?;
         let count = all.len();
@@ -121,9 +123,26 @@ impl GpuExecutor {
             first: None,
             uncounted: None,
         };
-        let exactness = executor.check_exactness()?;
-        executor.describe(&exactness);
+        if let Err(error) = executor.check_kernels() {
+            executor.replace(error, "in the exactness check", &mut Self::check_kernels)?;
+        }
         Ok(executor)
+    }
+
+    /// [`GpuExecutor::open`] on a thread of its own, where the driver may take
+    /// ten minutes.
+    ///
+    /// # Errors
+    /// As [`GpuExecutor::open`], and a driver that does not return in time.
+    pub fn open_in_time(index: u32, options: GpuOptions) -> Result<Self, ExecError> {
+        in_time(index, OPENING_LIMIT, move || Self::open(index, options))
+    }
+
+    /// The first launch of these kernels, and what the evidence says of them.
+    pub(super) fn check_kernels(&mut self) -> Result<(), ExecError> {
+        let exactness = self.check_exactness()?;
+        self.describe(&exactness);
+        Ok(())
     }
 
     /// The device.
@@ -180,7 +199,7 @@ impl GpuExecutor {
 
     /// What the evidence says of the check. One mismatch, and the FMA pipe
     /// computes on this device.
-    pub(super) fn check_exactness(&mut self) -> Result<String, ExecError> {
+    fn check_exactness(&mut self) -> Result<String, ExecError> {
         let Some(reference) = self.kernels.fma_product(&self.gpu)? else {
             return Ok("not needed: the FMA pipe computes".to_owned());
         };
@@ -198,6 +217,9 @@ impl GpuExecutor {
         };
         if memory.is_some_and(|memory| memory.has(&pair)) {
             return Ok(format!("passed before, with driver {}", pair.driver));
+        }
+        if let Some(code) = self.options.injected.at_check() {
+            return Err(self.injected("checking the tensor cores", code));
         }
         let mut state = Digest::default();
         getrandom::fill(&mut state.0).map_err(|error| ExecError::Device {
@@ -228,7 +250,7 @@ impl GpuExecutor {
     }
 
     /// Fills in the evidence's further fields.
-    pub(super) fn describe(&mut self, exactness: &str) {
+    fn describe(&mut self, exactness: &str) {
         let device = &self.device;
         let fields = [
             ("kernel_variant", json!(self.kernels.variant.to_string())),
@@ -261,6 +283,28 @@ fn candidates(options: &GpuOptions, device: &GpuDevice) -> Vec<Variant> {
     }
 }
 
+/// Loading kernels and the exactness check take seconds, also where the driver
+/// compiles them first.
+const OPENING_LIMIT: Duration = Duration::from_secs(600);
+
+/// What `open` returns, or that it did not.
+fn in_time<T: Send + 'static>(
+    index: u32,
+    limit: Duration,
+    open: impl FnOnce() -> Result<T, ExecError> + Send + 'static,
+) -> Result<T, ExecError> {
+    abandoned::within(limit, open).unwrap_or_else(|| {
+        Err(ExecError::Device {
+            what: "opening the device".to_owned(),
+            device: format!("GPU {index}"),
+            cause: format!("the driver did not return within {} s", limit.as_secs()),
+            advice: "see dmesg for Xid lines and nvidia-smi -q, or choose other devices with \
+                     --devices"
+                .to_owned(),
+        })
+    })
+}
+
 /// [`NoGpu`] as an executor's error.
 fn opening(index: u32, error: &NoGpu) -> ExecError {
     let text = error.to_string();
@@ -288,7 +332,11 @@ impl Executor for GpuExecutor {
         (self.first, self.uncounted) = (None, None);
         let lane = self.lane.as_mut().expect("made above");
         lane.count(self.options.counting);
-        lane.clear_counters(&self.gpu)
+        lane.clear_counters(&self.gpu)?;
+        if self.options.injected.is_due(InjectedFailure::Miscount) {
+            lane.miscount(&self.gpu)?;
+        }
+        Ok(())
     }
 
     fn run(&mut self, segment: &Segment, sink: &mut Sink<'_>) -> Result<(), ExecError> {
@@ -340,5 +388,24 @@ impl Drop for GpuExecutor {
         if self.gpu.enter().is_ok() {
             let _ = self.gpu.synchronise();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_driver_that_does_not_return_is_an_error_that_names_the_device() {
+        let opened = in_time(3, Duration::from_secs(60), || Ok(7));
+        assert_eq!(opened.expect("in time"), 7);
+        let hung = in_time::<u8>(3, Duration::from_millis(20), || {
+            loop {
+                std::thread::park();
+            }
+        });
+        let text = hung.expect_err("too late").to_string();
+        assert!(text.contains("GPU 3") && text.contains("did not return"), "{text}");
+        assert_eq!(text.lines().count(), 2, "{text}");
     }
 }

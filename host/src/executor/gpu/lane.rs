@@ -221,8 +221,19 @@ impl Lane {
         self.iterations = 0;
         self.stopwatch.reset();
         self.activity = None;
+        self.set_counters(gpu, &cleared)
+    }
+
+    /// Puts a tile into cleared counters that nobody computed.
+    pub(super) fn miscount(&mut self, gpu: &Gpu) -> Result<(), ExecError> {
+        let mut wrong = counters::cleared().repeat(self.plan.sm_count as usize);
+        wrong[0] = 1;
+        self.set_counters(gpu, &wrong)
+    }
+
+    fn set_counters(&mut self, gpu: &Gpu, words: &[u32]) -> Result<(), ExecError> {
         self.counters_upload
-            .send(gpu, &self.counters, &cleared)
+            .send(gpu, &self.counters, words)
             .map_err(|failure| gpu.error("clearing the SM counters", failure))
     }
 

@@ -10,6 +10,7 @@
 //! launch    kernels as functions over buffers           driver    the typed wall: most unsafe code
 //! run       a segment, through failures of kernels      recovery  which failures end a lane
 //! retreat   smaller plans where memory ran out          ptx_file  PTX from elsewhere, as a target
+//! injected  failures that a test wants
 //! telemetry clocks, power and error counts of a run     bandwidth of memory and links
 //! counters  tiles per SM, read and judged               words     digests as the device has them
 //! cpu_time  of a thread, for telemetry                  error     driver failures in words
@@ -35,6 +36,7 @@ mod driver;
 mod error;
 mod exactness;
 mod executor;
+mod injected;
 mod kernels;
 mod lane;
 mod launch;
@@ -54,9 +56,9 @@ pub use device::{
     GpuDevice, NoGpu, devices, driver_cuda_version, driver_version, names_mig_instance, peer_access,
 };
 pub use executor::{ExactnessCheck, GpuExecutor, GpuOptions};
+pub use injected::{InjectedFailure, InjectedFailures};
 pub use lane::Counting;
 pub use memory::{CheckedPair, ExactnessMemory};
 pub use ptx_file::{PTX_BYTES_MAX, PtxFile, PtxFileError};
-pub use run::InjectedFailure;
 pub use variant::{Capability, Target, UnknownVariant, Variant};
 pub use verifier::GpuVerifier;

@@ -34,6 +34,29 @@ pub(super) fn after_failure(code: u32, variant: &Variant, candidates: &[Variant]
     }
 }
 
+/// After `error` of the kernels of `variant`: has `attempt` load one of the
+/// variants that are left, and try it, until one serves. `attempt` is told what
+/// failed before; it returns which variant it tried, and how that came out.
+///
+/// # Errors
+/// The last failure, where no variant is left or none would mend it.
+pub(super) fn until_one_serves(
+    mut variant: Variant,
+    mut error: ExecError,
+    candidates: &[Variant],
+    mut attempt: impl FnMut(&[Variant], &Variant, &ExecError) -> (Variant, Result<(), ExecError>),
+) -> Result<(), ExecError> {
+    loop {
+        let next = code_of(&error).map(|code| after_failure(code, &variant, candidates));
+        let Some(AfterFailure::Retry(left)) = next else { return Err(error) };
+        let (tried, result) = attempt(&left, &variant, &error);
+        (variant, error) = match result {
+            Ok(()) => return Ok(()),
+            Err(error) => (tried, error),
+        };
+    }
+}
+
 /// Results that speak of the kernel or of how it is launched, and leave the
 /// context as it was. All others end the lane: those that poison the context
 /// (700, 702, 710, 714 … 719), the hardware's (214, 220, 226), and whatever no
@@ -144,6 +167,58 @@ mod tests {
         for code in [2, 3, 46, 214, 220, 226, 700, 702, 710, 714, 715, 716, 717, 718, 719, 999] {
             assert_eq!(after_failure(code, &all[0], &all), AfterFailure::EndLane, "{code}");
         }
+    }
+
+    fn failure(code: u32) -> ExecError {
+        ExecError::Driver {
+            what: "launching gemm_m16n8k16".to_owned(),
+            device: "GPU 0".to_owned(),
+            code,
+            cause: format!("cuLaunchKernel returned {code}"),
+            advice: "try another".to_owned(),
+        }
+    }
+
+    /// What was left at each attempt where they fail with these codes, 0 for
+    /// one that serves, and the code that it ended with.
+    fn attempts(first: u32, then: &[u32]) -> (Vec<usize>, Option<u32>) {
+        let all = hopper();
+        let (mut left_at, mut codes) = (Vec::new(), then.iter());
+        let ended = until_one_serves(all[0], failure(first), &all, |left, before, _| {
+            assert!(!left.contains(before), "{before} is tried again");
+            left_at.push(left.len());
+            let code = *codes.next().expect("no more attempts than codes");
+            (left[0], if code == 0 { Ok(()) } else { Err(failure(code)) })
+        });
+        assert!(codes.next().is_none(), "an attempt was not made");
+        (left_at, ended.err().and_then(|error| code_of(&error)))
+    }
+
+    #[test]
+    fn every_variant_that_is_left_is_tried_until_one_serves() {
+        assert_eq!(attempts(701, &[0]), (vec![2], None));
+        assert_eq!(attempts(701, &[209, 0]), (vec![2, 1], None));
+        assert_eq!(attempts(701, &[209, 1]), (vec![2, 1], Some(1)), "none is left");
+        assert_eq!(attempts(700, &[]), (vec![], Some(700)), "the context is lost");
+        assert_eq!(attempts(701, &[719]), (vec![2], Some(719)), "lost by the second");
+    }
+
+    #[test]
+    fn a_failure_that_is_not_the_drivers_ends_the_lane() {
+        let all = hopper();
+        let mut attempts = 0;
+        let ended = until_one_serves(all[0], failure(701), &all, |_, before, _| {
+            attempts += 1;
+            let error = ExecError::Device {
+                what: "loading the kernels".to_owned(),
+                device: "GPU 0".to_owned(),
+                cause: "kernels portable/gemm_fma cannot be used".to_owned(),
+                advice: "update the NVIDIA driver".to_owned(),
+            };
+            (*before, Err(error))
+        });
+        assert!(matches!(ended, Err(ExecError::Device { .. })), "{ended:?}");
+        assert_eq!(attempts, 1);
     }
 
     #[test]

@@ -1,17 +1,20 @@
 //! A segment on a device, through failures of its kernels.
 //!
-//! Guarantees: where another variant takes over, the first iteration of the run
+//! Guarantees: every variant that is left is tried before a kernel's failure ends
+//! the lane; where another variant takes over, the first iteration of the run
 //! is computed again by it and has to have the same root; numbers of counters
 //! that cannot be trusted are given up, with the reason.
 
 use super::executor::GpuExecutor;
+use super::injected::InjectedFailure;
 use super::kernels::Kernels;
 use super::lane::Counting;
-use super::recovery::{AfterFailure, Place, after_failure, code_of};
+use super::recovery::{Place, until_one_serves};
 use super::variant::Variant;
 use crate::error_text::what_happened;
 use crate::executor::{ExecError, Segment, Sink, SmTiles};
 use crate::protocol::digest::Digest;
+use crate::protocol::plan::Shape;
 use cuda_driver::Failure;
 use std::ops::ControlFlow;
 
@@ -21,15 +24,6 @@ pub(super) struct FirstIteration {
     iteration: u32,
     start: Digest,
     root: Digest,
-}
-
-/// A failure that a test wants, in the place of a launch.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct InjectedFailure {
-    /// The iteration that does not get launched, once.
-    pub iteration: u32,
-    /// What the driver is made to have returned.
-    pub code: u32,
 }
 
 impl GpuExecutor {
@@ -47,8 +41,8 @@ impl GpuExecutor {
             if trial {
                 rest.iterations = 1;
             }
-            let result = match self.injected_into(&mut rest) {
-                Some(error) => Err(error),
+            let result = match self.options.injected.at_launch(&mut rest) {
+                Some(code) => Err(self.injected("launching a kernel", code)),
                 None => self.run_rest(&rest, &mut place, sink),
             };
             match result {
@@ -92,33 +86,50 @@ impl GpuExecutor {
         Ok(())
     }
 
-    /// Loads the next variant and compares it; the error that led here where
-    /// none is left or none would help.
+    /// Lets the next variant go on that launches and agrees; the error of the
+    /// last one where none is left or none would help.
     fn replace_kernels(&mut self, error: ExecError, place: &Place) -> Result<(), ExecError> {
-        let all = self.candidates();
-        let before = self.kernels.variant;
-        let next = code_of(&error).map(|code| after_failure(code, &before, &all));
-        let Some(AfterFailure::Retry(left)) = next else { return Err(error) };
-        let reason = what_happened(&error);
-        let note = format!("kernels {before} gave way in iteration {}: {reason}", place.next());
-        tracing::warn!("{}: {note}", self.gpu.label());
+        let (before, at) = (self.kernels.variant, place.next());
         let Some(shape) = self.lane.as_ref().map(|lane| lane.plan.shape) else { return Err(error) };
-        // Graphs and buffers of the old kernels, before the kernels.
-        self.openings = None;
-        self.lane = None;
-        let mut notes = std::mem::take(&mut self.kernels.notes);
-        notes.push(note);
-        let mut loaded = Kernels::load(&self.gpu, &left)?;
-        notes.append(&mut loaded.notes);
-        loaded.notes = notes;
+        let when = format!("in iteration {at}");
+        self.replace(error, &when, &mut |this| this.take_over(shape, at, before))
+    }
+
+    /// Loads the next variant and tries it, until one serves. `when` is said of
+    /// those that give way.
+    pub(super) fn replace(
+        &mut self,
+        error: ExecError,
+        when: &str,
+        attempt: &mut dyn FnMut(&mut Self) -> Result<(), ExecError>,
+    ) -> Result<(), ExecError> {
+        let all = self.candidates();
+        until_one_serves(self.kernels.variant, error, &all, |left, variant, error| {
+            let note = format!("kernels {variant} gave way {when}: {}", what_happened(error));
+            tracing::warn!("{}: {note}", self.gpu.label());
+            // Graphs and buffers of the old kernels, before the kernels.
+            self.openings = None;
+            self.lane = None;
+            let tried = self.load_next(left, note).and_then(|()| attempt(self));
+            (self.kernels.variant, tried)
+        })
+    }
+
+    fn load_next(&mut self, left: &[Variant], note: String) -> Result<(), ExecError> {
+        let mut loaded = Kernels::load(&self.gpu, left)?;
+        let before = std::mem::take(&mut self.kernels.notes);
+        loaded.notes = [before, vec![note], loaded.notes].concat();
         self.kernels = loaded;
-        let exactness = self.check_exactness()?;
-        self.describe(&exactness);
+        Ok(())
+    }
+
+    /// Makes these kernels ready to go on with iteration `at`.
+    fn take_over(&mut self, shape: Shape, at: u32, before: Variant) -> Result<(), ExecError> {
+        self.check_kernels()?;
         self.make_lane(shape)?;
         if let Some(first) = self.first {
-            self.uncounted.get_or_insert_with(|| {
-                format!("the kernels were replaced in iteration {}", place.next())
-            });
+            self.uncounted
+                .get_or_insert_with(|| format!("the kernels were replaced in iteration {at}"));
             self.compare(&first, before)?;
         }
         let lane = self.lane.as_mut().expect("just made");
@@ -130,6 +141,9 @@ impl GpuExecutor {
 
     /// The first iteration again, by the kernels of now.
     fn compare(&mut self, first: &FirstIteration, before: Variant) -> Result<(), ExecError> {
+        if let Some(code) = self.options.injected.at_comparison() {
+            return Err(self.injected("launching a kernel", code));
+        }
         let lane = self.lane.as_mut().expect("just made");
         let again = Segment {
             shape: lane.plan.shape,
@@ -143,6 +157,9 @@ impl GpuExecutor {
             root = output.root;
             ControlFlow::Continue(())
         })?;
+        if self.options.injected.is_due(InjectedFailure::OtherRoot) {
+            root.0[7] ^= 1;
+        }
         if root == first.root {
             tracing::info!("{}: {} has the same root", self.gpu.label(), self.kernels.variant);
             return Ok(());
@@ -155,16 +172,9 @@ impl GpuExecutor {
         })
     }
 
-    /// The failure that a test wants here, or a segment that ends before it.
-    fn injected_into(&mut self, rest: &mut Segment) -> Option<ExecError> {
-        let wanted = self.options.injected?;
-        let before = wanted.iteration.checked_sub(rest.first_iteration)?;
-        if before > 0 {
-            rest.iterations = rest.iterations.min(before);
-            return None;
-        }
-        self.options.injected = None;
-        let failure = Failure { function: "cuLaunchKernel", code: wanted.code };
-        Some(self.gpu.error("launching a kernel (injected)", failure))
+    /// A failure that a test wants.
+    pub(super) fn injected(&self, what: &str, code: u32) -> ExecError {
+        let failure = Failure { function: "cuLaunchKernel", code };
+        self.gpu.error(&format!("{what} (injected)"), failure)
     }
 }

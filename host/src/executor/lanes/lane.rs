@@ -136,6 +136,11 @@ impl Signs {
     fn wait(&self) {
         self.last_ns.store(WAITING, Ordering::Relaxed);
     }
+
+    /// The lane waits for nobody any more.
+    fn show(&self, now_ns: u64) {
+        self.last_ns.store(now_ns, Ordering::Relaxed);
+    }
 }
 
 /// Why a lane ended early.
@@ -161,10 +166,14 @@ pub(super) fn run(
         let facts = executor.facts().clone();
         Lane::new(lane, shared, facts, before).run(&mut *executor)
     });
-    match catch_unwind(body) {
-        Ok(result) => result.map(|execution| (executor, execution)),
-        Err(panic) => Err(Failure::Broken(panicked(&*panic))),
-    }
+    let ended = catch_unwind(body)
+        .unwrap_or_else(|panic| Err(Failure::Broken(panicked(&*panic))))
+        .inspect_err(|_| {
+            // Its executor is dropped next. That may hang, and a lane that still
+            // seemed to wait for others would never be found silent.
+            shared.signs[lane].show(shared.now());
+        });
+    ended.map(|execution| (executor, execution))
 }
 
 /// A panic in words.

@@ -3,7 +3,7 @@
 
 use super::lane::panicked;
 use super::{Execution, LaneExecution, Patience, RunError};
-use crate::executor::{Executor, TileRequest};
+use crate::executor::{Executor, TileRequest, abandoned};
 use crate::protocol::digest::Digest;
 use crate::protocol::merkle::Tree;
 use crate::protocol::plan::{LeafPlace, Shape};
@@ -79,6 +79,7 @@ impl Execution {
             }
         }
         if let Some(lane) = executors.iter().position(Option::is_none) {
+            abandoned::note();
             return Err(failure.unwrap_or(RunError::Hung {
                 lane: lane as u32,
                 device: lanes[lane].facts.model.clone(),

@@ -2,7 +2,7 @@
 
 use super::lane::{Failure, Shared, Signs};
 use super::{Finished, Patience, Progress, RunError};
-use crate::executor::LaneFacts;
+use crate::executor::{Kind, LaneFacts, abandoned};
 use crate::protocol::plan::Shape;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
@@ -53,6 +53,7 @@ impl Watch<'_> {
                     }
                     for (lane, silent) in self.hung(&ended) {
                         ended[lane] = true;
+                        abandoned::note();
                         self.shared.abort();
                         failure.get_or_insert(RunError::Hung {
                             lane: lane as u32,
@@ -83,17 +84,17 @@ impl Watch<'_> {
     fn hung(&self, ended: &[bool]) -> Vec<(usize, Duration)> {
         let signs = self.shared.signs.iter();
         let longest = signs.clone().map(Signs::longest_gap).max().unwrap_or_default();
-        let limit = match self.patience {
+        let limit = |lane: usize| match self.patience {
             Patience::Fixed(limit) => limit,
             Patience::Observed if longest.is_zero() => {
-                Duration::from_secs(600 + self.shape.multiply_adds() / 100_000_000)
+                before_the_first_sign(self.facts[lane].kind, self.shape)
             }
             Patience::Observed => Duration::from_secs(60) + 20 * longest,
         };
         let now = self.shared.now();
         (signs.enumerate().filter(|(lane, _)| !ended[*lane]))
             .filter_map(|(lane, signs)| Some((lane, signs.silence(now)?)))
-            .filter(|(_, silent)| *silent > limit)
+            .filter(|(lane, silent)| *silent > limit(*lane))
             .collect()
     }
 
@@ -110,5 +111,27 @@ impl Watch<'_> {
             }
             Failure::Broken(cause) => Some(RunError::Broken { lane, device, iteration, cause }),
         }
+    }
+}
+
+/// How long a lane may take to its first iteration: ten minutes more than the
+/// slowest machine of its kind that anybody would use takes to compute it.
+fn before_the_first_sign(kind: Kind, shape: Shape) -> Duration {
+    let per_second = match kind {
+        Kind::Cpu => 100_000_000,
+        Kind::Gpu => 10_000_000_000,
+    };
+    Duration::from_secs(600 + shape.multiply_adds() / per_second)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_gpu_that_hangs_in_its_first_iteration_is_not_waited_for_by_the_hour() {
+        let usual = Shape { dim: 4096, products: 8 };
+        assert_eq!(before_the_first_sign(Kind::Gpu, usual), Duration::from_secs(600 + 54));
+        assert_eq!(before_the_first_sign(Kind::Cpu, usual), Duration::from_secs(600 + 5497));
     }
 }

@@ -97,7 +97,7 @@ fn subjects(args: &args::Selftest) -> Subjects {
         on_gpus: true,
     };
     for device in devices {
-        match GpuExecutor::open(device.index, GpuOptions::default()) {
+        match GpuExecutor::open_in_time(device.index, GpuOptions::default()) {
             Ok(gpu) => {
                 subjects.executors.push((device.label(), Box::new(gpu)));
                 subjects.telemetry.push(Some(Telemetry::start(&device.pci_id)));

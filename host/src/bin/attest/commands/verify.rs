@@ -135,7 +135,7 @@ fn check(
         }
         Recomputer::Gpu => {
             gpu::devices()?;
-            let gpu = GpuVerifier::new(GpuExecutor::open(0, GpuOptions::default())?);
+            let gpu = GpuVerifier::new(GpuExecutor::open_in_time(0, GpuOptions::default())?);
             with_means(challenge, result, &circumstances, extent, (&gpu, &mut &gpu))
         }
     })
