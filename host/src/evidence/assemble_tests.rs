@@ -184,6 +184,14 @@ fn evidence_of_64_devices_fits_and_its_details_can_go() {
     assert!(length(Detail::Least) < full * 2 / 3);
 }
 
+#[test]
+fn a_source_that_says_nothing_is_unknown_with_the_reason() {
+    let nvml = NvmlView::Unavailable { reason: "no answer".to_owned() };
+    let told = machine(&Inventory { nvml, ..absent() }, Detail::Least);
+    assert_eq!(told["unknown"], json!({"nvml": "no answer"}));
+    assert!(machine(&absent(), Detail::Full).get("unknown").is_none());
+}
+
 /// Every name of a field in `value`, at any depth.
 fn names(value: &Value, found: &mut std::collections::BTreeSet<String>) {
     match value {

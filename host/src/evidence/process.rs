@@ -207,6 +207,7 @@ mod tests {
         let environment = b"A=1\0LD_PRELOAD=/a.so:/b.so\0LD_PRELOAD_X=2\0LD_AUDIT=\0";
         assert_eq!(variable(environment, "LD_PRELOAD").as_deref(), Some("/a.so:/b.so"));
         assert_eq!(variable(environment, "LD_AUDIT"), None, "empty is unset");
+        assert_eq!(set_variable(environment, "LD_AUDIT").as_deref(), Some(""));
         assert_eq!(variable(environment, "LD_LIBRARY_PATH"), None);
         let long = [b"LD_AUDIT=".as_slice(), &[b'x'; 2 * VALUE_CHARS_MAX]].concat();
         assert_eq!(variable(&long, "LD_AUDIT").unwrap().len(), VALUE_CHARS_MAX);
