@@ -1,6 +1,8 @@
 //! The fraud that happens most: a library that looks like NVML and claims
 //! devices which are not there, put before the program as a fraudster would.
 //!
+//! And a CUDA driver that fails where others see GPUs: no CPU stands in for them.
+//!
 //! Needs cc, as building the program does, and no GPU. Where there are GPUs,
 //! the library claims eight more.
 
@@ -51,14 +53,25 @@ fn fake(folder: &Path, file: &str) -> (PathBuf, u64) {
     let claimed = cuda_devices(&bare) + INVENTED;
     let path = folder.join(file);
     let source = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/fake_nvml/nvml.c");
+    compile(source, &path, &["-Wl,-soname,libnvidia-ml.so.1", &format!("-DCLAIMED={claimed}")]);
+    (path, claimed)
+}
+
+/// Compiles a CUDA driver whose cuInit returns `init`, for LD_LIBRARY_PATH.
+fn fake_cuda(folder: &Path, init: u32) {
+    let source = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/fake_nvml/cuda.c");
+    let options = ["-Wl,-soname,libcuda.so.1", &format!("-DINIT={init}")];
+    compile(source, &folder.join("libcuda.so.1"), &options);
+}
+
+fn compile(source: &str, library: &Path, options: &[&str]) {
     let output = Command::new("cc")
-        .args(["-shared", "-fPIC", "-O1", "-Wall", "-Wl,-soname,libnvidia-ml.so.1"])
-        .arg(format!("-DCLAIMED={claimed}"))
-        .args([source.as_ref(), "-o".as_ref(), path.as_os_str()])
+        .args(["-shared", "-fPIC", "-O1", "-Wall"])
+        .args(options)
+        .args([source.as_ref(), "-o".as_ref(), library.as_os_str()])
         .output()
         .expect("cc is there: the program was linked with it");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    (path, claimed)
 }
 
 #[test]
@@ -130,4 +143,62 @@ fn a_verdict_warns_of_what_a_run_found() {
     let facts = json["facts"].as_array().unwrap();
     let finding = facts.iter().find(|fact| fact["subject"] == "finding").expect("a finding");
     assert_eq!(finding["grade"], "claimed");
+}
+
+#[test]
+fn a_variable_explains_no_number_but_its_own() {
+    let folder = tempfile::tempdir().unwrap();
+    let (_, claimed) = fake(folder.path(), "libnvidia-ml.so.1");
+    let seen = |value: &str| {
+        let mut detect = attest();
+        detect.args(["detect", "--json"]).env("LD_LIBRARY_PATH", folder.path());
+        let text = stdout(detect.env("CUDA_VISIBLE_DEVICES", value).output().unwrap());
+        let json: Value = serde_json::from_str(&text).expect("JSON");
+        ["devices-hidden", "device-count"].map(|code| findings(&json, code).len())
+    };
+    for none in ["", "-1"] {
+        assert_eq!(seen(none), [1, 0], "{none:?} hides all");
+    }
+    let all: Vec<String> = (0..claimed).map(|index| index.to_string()).collect();
+    assert_eq!(seen(&all.join(",")), [0, 1]);
+}
+
+#[test]
+fn a_driver_that_fails_is_never_a_machine_without_gpus() {
+    let folder = tempfile::tempdir().unwrap();
+    fake_cuda(folder.path(), 802);
+    let attest = |args: &[&str]| {
+        let output = attest().args(args).env("LD_LIBRARY_PATH", folder.path()).output().unwrap();
+        let text = [&output.stdout[..], &output.stderr[..]].concat();
+        (output.status.code(), String::from_utf8(text).expect("UTF-8"))
+    };
+    let small = ["--dim", "128", "--matrices", "1", "--iterations", "2", "--samples", "2"];
+    let (_, token) = attest(&[&["challenge"], &small[..]].concat());
+    let run = ["run", "--challenge", token.trim()];
+    for (args, code) in [
+        (&run[..], 2),
+        (&["demo"], 2),
+        (&["respond"], 2),
+        (&["selftest", "--only", "gpu"], 1),
+        (&["selftest", "--stress", "0.01", "--dim", "128"], 1),
+        (&["bench", "--quick"], 2),
+    ] {
+        let (ended, text) = attest(args);
+        assert!(ended == Some(code) && !text.contains("\nhealthy"), "{args:?}: {ended:?}\n{text}");
+        assert!(text.contains("CUDA_ERROR_SYSTEM_NOT_READY (802)"), "{args:?}: {text}");
+    }
+    assert!(attest(&run).1.contains("--executor cpu"), "what to do instead");
+    assert_eq!(attest(&[&run[..], &["--executor", "cpu"]].concat()).0, Some(0));
+}
+
+#[test]
+fn a_device_that_is_not_described_hides_no_other() {
+    let folder = tempfile::tempdir().unwrap();
+    fake_cuda(folder.path(), 0);
+    let json = detected("LD_LIBRARY_PATH", folder.path());
+    assert_eq!(json["cuda"]["devices"].as_array().map(Vec::len), Some(1), "{json}");
+    assert_eq!(json["cuda"]["devices"][0]["name"], "NVIDIA H200");
+    let broken = &json["cuda"]["not_described"][0];
+    let reason = broken["reason"].as_str().unwrap();
+    assert!(broken["index"] == 1 && reason.contains("CUDA_ERROR_ECC_UNCORRECTABLE"), "{broken}");
 }

@@ -5,18 +5,30 @@ use crate::challenge;
 use crate::common::assert_documented;
 use crate::wrapper::{Alive, Fault, Faulty};
 use attest::executor::cpu::CpuOptions;
-use attest::executor::gpu::{Capability, GpuDevice, NoGpu};
+use attest::executor::gpu::{Capability, DeviceList, GpuDevice, NoGpu};
 use attest::executor::{ExecError, Executor, Kind};
 use attest::protocol::digest::Uuid;
 use attest::session::devices::DeviceRules;
 use attest::session::executors::{Choice, ChooseError, Chosen, Machine, choose_from};
 use attest::session::mine::{MineOptions, mine};
+use cuda_driver::Failure;
 
 /// A machine with `gpus` GPUs of which `broken` do not open.
 fn chosen(
     choice: &Choice,
     lanes: Option<u64>,
     gpus: Result<usize, NoGpu>,
+    broken: &[u32],
+) -> Result<Chosen, ChooseError> {
+    let list = gpus.map(|count| (0..count as u32).map(device).collect::<Vec<_>>().into());
+    chosen_of(choice, &DeviceRules::default(), lanes, list, broken)
+}
+
+fn chosen_of(
+    choice: &Choice,
+    rules: &DeviceRules,
+    lanes: Option<u64>,
+    list: Result<DeviceList, NoGpu>,
     broken: &[u32],
 ) -> Result<Chosen, ChooseError> {
     let alive = Alive::default();
@@ -32,12 +44,9 @@ fn chosen(
         }
         Ok(Box::new(Faulty::new(index as u8 + 1, Fault::None, &alive)) as Box<dyn Executor>)
     };
-    let machine = Machine {
-        cpu: CpuOptions::default(),
-        devices: &|| gpus.clone().map(|count| (0..count as u32).map(device).collect()),
-        open: &mut open,
-    };
-    choose_from(choice, &DeviceRules::default(), &challenge(lanes, 4, 2), machine)
+    let machine =
+        Machine { cpu: CpuOptions::default(), devices: &|| list.clone(), open: &mut open };
+    choose_from(choice, rules, &challenge(lanes, 4, 2), machine)
 }
 
 #[test]
@@ -91,6 +100,88 @@ fn a_cpu_executes_only_where_it_was_asked_for_or_nothing_else_is_there() {
     }
     let asked = chosen(&Choice::Gpus(vec![]), None, Err(NoGpu::NoDevice), &[]).map(|_| ());
     assert!(matches!(asked, Err(ChooseError::NoGpu(NoGpu::NoDevice))));
+}
+
+#[test]
+fn a_cpu_does_not_stand_in_for_gpus_behind_a_driver_that_fails() {
+    let failure = Failure { function: "cuInit", code: 802 };
+    for choice in [Choice::Auto, Choice::Gpus(vec![])] {
+        let error = chosen(&choice, None, Err(failure.into()), &[]).map(|_| ()).unwrap_err();
+        assert!(matches!(error, ChooseError::NoGpu(NoGpu::Driver { .. })), "{error}");
+        let text = error.to_string();
+        let told = text.contains("CUDA_ERROR_SYSTEM_NOT_READY") && text.contains("--executor cpu");
+        assert!(told, "{text}");
+    }
+    let cpu = chosen(&Choice::Cpu, None, Err(failure.into()), &[]).unwrap();
+    assert_eq!(cpu.executors[0].facts().kind, Kind::Cpu);
+}
+
+#[test]
+fn devices_that_are_not_described_are_left_out() {
+    let list = || {
+        let mut list = DeviceList::from((0..3).map(device).collect::<Vec<_>>());
+        let error = ExecError::Device {
+            what: "describing the device".into(),
+            device: "GPU 0".into(),
+            cause: "cuDeviceGetName returned CUDA_ERROR_ECC_UNCORRECTABLE (214)".into(),
+            advice: "take the device out of service".into(),
+        };
+        list.set_broken(0, error);
+        Ok(list)
+    };
+    let rules = DeviceRules::default();
+    let Chosen { executors, notes, .. } =
+        chosen_of(&Choice::Auto, &rules, None, list(), &[]).unwrap();
+    let models: Vec<&str> = executors.iter().map(|e| e.facts().model.as_str()).collect();
+    assert_eq!(models, ["device 2", "device 3"]);
+    assert_eq!(notes["devices_left_out"][0]["index"], 0);
+    let reason = notes["devices_left_out"][0]["reason"].as_str().unwrap();
+    assert!(reason.starts_with("describing the device failed on GPU 0"), "{reason}");
+    // Not where it is counted on.
+    for (choice, lanes) in [(Choice::Auto, Some(3)), (Choice::Gpus(vec![1, 0]), None)] {
+        let error = chosen_of(&choice, &rules, lanes, list(), &[]).map(|_| ()).unwrap_err();
+        assert!(matches!(error, ChooseError::Device(_)), "{error}");
+    }
+}
+
+#[test]
+fn a_device_that_does_not_open_is_no_gpu_to_count_on() {
+    let list = || Ok(DeviceList::from((0..4).map(device).collect::<Vec<_>>()));
+    let count = |count, lanes, broken: &[u32]| {
+        let rules = DeviceRules { gpu_count: Some(count), ..DeviceRules::default() };
+        chosen_of(&Choice::Auto, &rules, lanes, list(), broken).map(|chosen| chosen.executors.len())
+    };
+    assert_eq!(count(4, None, &[]).unwrap(), 4);
+    assert_eq!(count(3, None, &[1]).unwrap(), 3);
+    assert_eq!(count(4, Some(2), &[]).unwrap(), 2, "the challenge takes fewer");
+    let error = count(4, None, &[1]).unwrap_err();
+    assert!(matches!(error, ChooseError::Devices(_)), "{error}");
+    let text = error.to_string();
+    assert!(text.starts_with("4 GPUs are expected and there are 3: GPU 0"), "{text}");
+    assert!(text.contains("opening the device failed on GPU 1"), "{text}");
+}
+
+#[test]
+fn a_mig_instance_to_spare_is_left_out() {
+    let list = || {
+        let mut devices: Vec<GpuDevice> = (0..3).map(device).collect();
+        devices[1].parent_uuid = Some(Uuid([9; 16]));
+        Ok(DeviceList::from(devices))
+    };
+    let rules = |gpu_count| DeviceRules { gpu_count, ..DeviceRules::default() };
+    let auto = |gpu_count, lanes| chosen_of(&Choice::Auto, &rules(gpu_count), lanes, list(), &[]);
+    for gpu_count in [None, Some(2)] {
+        let Chosen { executors, notes, .. } = auto(gpu_count, None).unwrap();
+        assert_eq!(executors.len(), 2);
+        assert_eq!(notes["devices_left_out"][0]["index"], 1);
+        let reason = notes["devices_left_out"][0]["reason"].as_str().unwrap();
+        assert!(reason.contains("is a MIG instance"), "{reason}");
+    }
+    let named = chosen_of(&Choice::Gpus(vec![0, 1]), &rules(None), None, list(), &[]);
+    for refused in [auto(Some(3), None), auto(None, Some(3)), named] {
+        let error = refused.map(|_| ()).unwrap_err();
+        assert!(matches!(error, ChooseError::Devices(_)), "{error}");
+    }
 }
 
 /// A whole H200 at `index`.

@@ -9,7 +9,9 @@ use super::{CpuReport, GpuReport, Report};
 pub fn plot(report: &Report) -> String {
     let mut charts = Vec::new();
     let heading = match &report.gpu {
-        GpuReport::NoGpu { .. } => format!("attest bench: {}, no GPU", report.cpu.model),
+        GpuReport::NoGpu { .. } | GpuReport::Failed { .. } => {
+            format!("attest bench: {}, no GPU", report.cpu.model)
+        }
         GpuReport::Measured(gpu) => {
             charts.extend([products(gpu), totals(gpu)].into_iter().flatten());
             format!("attest bench: {}", gpu.device.name)

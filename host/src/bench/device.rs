@@ -4,7 +4,7 @@
 use super::work::Work;
 use crate::executor::ExecError;
 use crate::executor::gpu::bench::{BenchReport, Ceiling, Subject, Total, Turns};
-use crate::executor::gpu::{GpuDevice, Target, Variant, devices, driver_version};
+use crate::executor::gpu::{GpuDevice, Target, Variant, driver_version, list};
 use gpu_kernels::abi::{GemmKernel, PEAK_FMA, PEAK_M8N8K4, PEAK_M16N8K16};
 use serde::Serialize;
 use std::path::PathBuf;
@@ -120,15 +120,8 @@ pub(super) fn measure(
     options: &Options,
     on_step: &mut dyn FnMut(&str),
 ) -> Result<DeviceReport, ExecError> {
-    let all = devices().unwrap_or_default();
-    let Some(device) = all.iter().find(|device| device.index == options.device) else {
-        return Err(ExecError::Device {
-            what: "opening the device".to_owned(),
-            device: format!("GPU {}", options.device),
-            cause: format!("the driver lists {} devices, numbered from 0", all.len()),
-            advice: "choose another --device number, or check CUDA_VISIBLE_DEVICES".to_owned(),
-        });
-    };
+    let list = list().unwrap_or_default();
+    let device = list.get(options.device)?;
     let mut report = DeviceReport {
         device: facts(device),
         turns: options.turns.count,

@@ -54,6 +54,11 @@ pub enum GpuReport {
         /// Why, in two lines.
         reason: String,
     },
+    /// There may be one, and the driver fails.
+    Failed {
+        /// Why, in two lines.
+        reason: String,
+    },
     /// What it can do.
     Measured(Box<DeviceReport>),
 }
@@ -79,7 +84,8 @@ pub fn run(
 ) -> Result<Report, ExecError> {
     let gpu = match gpu::devices() {
         Ok(_) => GpuReport::Measured(Box::new(device::measure(options, on_step)?)),
-        Err(no_gpu) => GpuReport::NoGpu { reason: no_gpu.to_string() },
+        Err(no_gpu) if no_gpu.is_absence() => GpuReport::NoGpu { reason: no_gpu.to_string() },
+        Err(no_gpu) => GpuReport::Failed { reason: no_gpu.to_string() },
     };
     let cpu = cpu::measure(effort, on_step);
     let measured_at = jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string();

@@ -204,7 +204,8 @@ fn telemetry_value(seen: &LaneTelemetry, detail: Detail) -> Value {
     }
 }
 
-/// What the sources say of the machine; a source that says nothing is absent.
+/// What the sources say of the machine; a source that says nothing is absent, and
+/// why stands in `unknown`.
 fn machine(found: &Inventory, detail: Detail) -> Value {
     let mut counts = Map::new();
     let mut machine = Map::new();
@@ -213,8 +214,8 @@ fn machine(found: &Inventory, detail: Detail) -> Value {
             machine.insert(name.to_owned(), legal(view));
         }
     };
-    if let CudaView::Loaded { devices, .. } = &found.cuda {
-        counts.insert("cuda".to_owned(), json!(devices.len()));
+    if let CudaView::Loaded { .. } = &found.cuda {
+        counts.insert("cuda".to_owned(), json!(found.cuda.count()));
         view("cuda", value(&found.cuda));
     }
     if let NvmlView::Loaded { device_count, .. } = &found.nvml {
@@ -232,6 +233,11 @@ fn machine(found: &Inventory, detail: Detail) -> Value {
         counts.insert("kernel".to_owned(), json!(devices.len()));
         view("kernel", value(&found.kernel));
         machine.extend(version.iter().map(|v| ("kernel_driver_version".to_owned(), json!(v))));
+    }
+    let silent = found.silent();
+    if !silent.is_empty() {
+        let silent = silent.into_iter().map(|(name, why)| (name.to_owned(), json!(why)));
+        machine.insert("unknown".to_owned(), legal(Value::Object(silent.collect())));
     }
     machine.insert("device_counts".to_owned(), Value::Object(counts));
     machine.insert("process".to_owned(), legal(value(&found.process)));

@@ -204,6 +204,14 @@ fn however_much_a_compiler_says_evidence_is_not_too_long() {
     assert_eq!((all.lanes().len(), note(&all)), (64, 256));
 }
 
+#[test]
+fn a_source_that_says_nothing_is_unknown_with_the_reason() {
+    let nvml = NvmlView::Unavailable { reason: "no answer".to_owned() };
+    let told = machine(&Inventory { nvml, ..absent() }, Detail::Least);
+    assert_eq!(told["unknown"], json!({"nvml": "no answer"}));
+    assert!(machine(&absent(), Detail::Full).get("unknown").is_none());
+}
+
 /// Every name of a field in `value`, at any depth.
 fn names(value: &Value, found: &mut std::collections::BTreeSet<String>) {
     match value {

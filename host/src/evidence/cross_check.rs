@@ -86,23 +86,28 @@ pub(super) fn of_lanes(inventory: &Inventory, lanes: &[LaneFacts]) -> Vec<Findin
 
 fn device_count(cuda: &CudaView, nvml: &NvmlView, process: &ProcessView) -> Option<Finding> {
     let NvmlView::Loaded { device_count: managed, devices, .. } = nvml else { return None };
-    let count = cuda.devices().len() as u64;
-    if u64::from(*managed) == count {
+    let (managed, count) = (u64::from(*managed), cuda.count() as u64);
+    if managed == count {
         return None;
     }
-    let text = format!("NVML lists {managed} devices, the CUDA driver {count}");
-    let fewer = count < u64::from(*managed);
-    match &process.cuda_visible_devices {
-        Some(visible) if fewer => {
-            let text = format!("{text}; CUDA_VISIBLE_DEVICES is {visible:?}");
-            Some(Finding::new(Code::DevicesHidden, text))
+    let mut text = format!("NVML lists {managed} devices, the CUDA driver {count}");
+    let mut explained = false;
+    if count < managed {
+        // Without the variable CUDA would list all.
+        let visible = process.cuda_visible_devices.as_deref();
+        let named = visible.map_or(managed, |visible| visible::named(visible, managed));
+        let mig = devices.iter().any(|device| device.mig == Some(true));
+        // Of those in MIG mode CUDA may use one instance only.
+        explained = named == count || (mig && count > 0 && count < named);
+        if let Some(visible) = visible {
+            text += &format!("; CUDA_VISIBLE_DEVICES is {visible:?}, which names {named}");
         }
-        None if fewer && count > 0 && devices.iter().any(|device| device.mig == Some(true)) => {
-            let text = format!("{text}; CUDA uses one instance of devices in MIG mode");
-            Some(Finding::new(Code::DevicesHidden, text))
+        if explained && named != count {
+            text += "; CUDA uses one instance of devices in MIG mode";
         }
-        _ => Some(Finding::new(Code::DeviceCount, text)),
     }
+    let code = if explained { Code::DevicesHidden } else { Code::DeviceCount };
+    Some(Finding::new(code, text))
 }
 
 fn listed_twice(seen: &[Seen<'_>], findings: &mut Vec<Finding>) {
@@ -258,6 +263,7 @@ impl<'a> Seen<'a> {
 }
 
 mod of_devices;
+mod visible;
 
 #[cfg(test)]
 #[path = "cross_check_tests.rs"]

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::evidence::examples::{absent, cuda, device, managed, nvml};
-use crate::evidence::inventory::MigEntry;
+use crate::evidence::inventory::{MigEntry, NotDescribed, Sources};
 use crate::evidence::nvml::Computing;
 use crate::evidence::process::MappedLibrary;
 use crate::protocol::digest::Uuid;
@@ -56,7 +56,8 @@ impl Machine {
         let kernel = KernelView::Loaded { version, devices: self.kernel.clone() };
         let pci = PciView::Loaded { devices: self.pci.clone() };
         let (cuda, nvml) = (cuda(self.cuda.clone()), nvml(self.nvml.clone()));
-        Inventory::of(cuda, nvml, kernel, pci, self.process.clone()).findings
+        let process = self.process.clone();
+        Sources::of(cuda, nvml, kernel, pci, process).compared(&[], "").findings
     }
 
     fn codes(&self) -> Vec<Code> {
@@ -132,6 +133,27 @@ fn devices_hidden_from_cuda_have_a_code_of_their_own() {
         machine.process.cuda_visible_devices = Some("0".to_owned());
     };
     assert_eq!(codes(hidden), [Code::DevicesHidden]);
+    let visible = |count: usize, value: &str| {
+        codes(|machine| {
+            machine.cuda.truncate(count);
+            machine.process.cuda_visible_devices = Some(value.to_owned());
+        })
+    };
+    for (count, value) in [(0, ""), (0, "-1"), (1, "1,-1,0"), (1, "GPU-02"), (1, "1,2")] {
+        assert_eq!(visible(count, value), [Code::DevicesHidden], "{value:?}");
+    }
+    // A value that names more or fewer than CUDA lists explains nothing.
+    for (count, value) in [(1, "0,1"), (0, "0"), (1, ""), (1, "-1"), (1, "0,GPU-02")] {
+        assert_eq!(visible(count, value), [Code::DeviceCount], "{value:?}");
+    }
+    // One that the driver cannot describe is listed all the same.
+    let machine = Machine::honest();
+    let mut described = cuda(machine.cuda[..1].to_vec());
+    if let CudaView::Loaded { not_described, .. } = &mut described {
+        not_described.push(NotDescribed { index: 1, reason: "ECC".to_owned() });
+    }
+    let found = Inventory { cuda: described, nvml: nvml(machine.nvml), ..absent() };
+    assert_eq!(findings(&found), []);
     // A variable hides devices. It makes none.
     let more = codes(|machine| {
         machine.nvml.truncate(1);
@@ -147,6 +169,13 @@ fn devices_hidden_from_cuda_have_a_code_of_their_own() {
         machine.nvml.iter_mut().for_each(|device| device.mig = Some(true));
     });
     assert_eq!(mig, [Code::DevicesHidden], "an instance differs from its device");
+    let several = codes(|machine| {
+        machine.cuda.truncate(1);
+        machine.nvml.iter_mut().for_each(|device| device.mig = Some(true));
+        machine.process.cuda_visible_devices = Some("MIG-a,MIG-b".to_owned());
+        machine.cuda[0].mig = Some(MigEntry { parent_uuid: None });
+    });
+    assert_eq!(several, [Code::DevicesHidden], "older drivers take the first instance only");
 }
 
 #[test]

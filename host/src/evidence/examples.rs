@@ -56,7 +56,8 @@ pub fn cuda(devices: Vec<DeviceEntry>) -> CudaView {
     let (driver_version, cuda_version) = ("580.82.07".to_owned(), "13.0".to_owned());
     let places = |at: usize| (0..devices.len()).map(move |to| if at == to { '-' } else { '1' });
     let peer_access = (0..devices.len()).map(|at| places(at).collect()).collect();
-    CudaView::Loaded { driver_version, cuda_version, devices, peer_access }
+    let not_described = Vec::new();
+    CudaView::Loaded { driver_version, cuda_version, devices, not_described, peer_access }
 }
 
 /// An NVML with these devices.

@@ -8,14 +8,20 @@ use super::kernel::{FOLDER, KernelView};
 use super::nvml::NvmlView;
 use super::pci::{self, PciView};
 use super::process::ProcessView;
+use crate::error_text::what_happened;
 use crate::executor::gpu::bandwidth::Bandwidth;
 use crate::executor::gpu::{
-    GpuDevice, NoGpu, devices, driver_cuda_version, driver_version, peer_access,
+    BrokenDevice, DeviceList, GpuDevice, NoGpu, driver_cuda_version, driver_version, list,
+    peer_access,
 };
 use crate::executor::{Kind, LaneFacts};
 use crate::protocol::digest::Uuid;
 use serde::Serialize;
 use std::path::Path;
+use std::sync::OnceLock;
+
+/// Why nothing is said of GPUs where none is used.
+const NOT_ASKED: &str = "not asked: no lane is a GPU";
 
 /// Everything found.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -55,6 +61,9 @@ pub enum CudaView {
         cuda_version: String,
         /// In the driver's order.
         devices: Vec<DeviceEntry>,
+        /// Devices that it lists and fails to describe.
+        #[serde(skip_serializing_if = "Vec::is_empty")]
+        not_described: Vec<NotDescribed>,
         /// For each device a text with a place for each device: "1" where the
         /// first can address the second's memory, "0" where it can't, "?" where
         /// that is unknown, "-" for itself.
@@ -65,6 +74,15 @@ pub enum CudaView {
         /// What happened, and what to try.
         reason: String,
     },
+}
+
+/// A device of which the CUDA driver says no more than that it is there.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct NotDescribed {
+    /// Its number for --devices.
+    pub index: u32,
+    /// Why.
+    pub reason: String,
 }
 
 /// A CUDA device.
@@ -110,55 +128,86 @@ pub struct MigEntry {
 /// Asks the CUDA driver, NVML, the kernel driver's files, the PCI bus and this
 /// process. Never fails: what is not there is told.
 pub fn inventory() -> Inventory {
-    inventory_of(&devices())
+    inventory_of(&list())
 }
 
 /// The inventory with what the CUDA driver was already asked.
-pub fn inventory_of(devices: &Result<Vec<GpuDevice>, NoGpu>) -> Inventory {
-    let mut inventory = look(devices);
-    inventory.findings.extend(cross_check::of_lanes(&inventory, &[]));
-    inventory
+pub fn inventory_of(listed: &Result<DeviceList, NoGpu>) -> Inventory {
+    let sources = Sources::default();
+    sources.ask(listed);
+    sources.compared(&[], "not asked")
 }
 
-fn look(devices: &Result<Vec<GpuDevice>, NoGpu>) -> Inventory {
-    let cuda = match devices {
-        Ok(devices) => CudaView::Loaded {
-            driver_version: driver_version(),
-            cuda_version: driver_cuda_version().map_or_else(
-                |_| "unknown".to_owned(),
-                |v| format!("{}.{}", v / 1000, v % 1000 / 10),
-            ),
-            devices: devices.iter().map(DeviceEntry::of).collect(),
-            peer_access: peer_access(devices),
-        },
-        Err(reason) => CudaView::NoGpu { reason: reason.to_string() },
-    };
-    let (nvml, process) = NvmlView::read(ProcessView::read);
-    let kernel = KernelView::read(Path::new(FOLDER));
-    let pci = PciView::read(Path::new(pci::FOLDER));
-    Inventory::of(cuda, nvml, kernel, pci, process)
+/// What the sources have said so far. What one said is there, whatever becomes
+/// of asking the next.
+#[derive(Debug, Default)]
+pub(super) struct Sources {
+    pub(super) cuda: OnceLock<CudaView>,
+    nvml: OnceLock<NvmlView>,
+    kernel: OnceLock<KernelView>,
+    pci: OnceLock<PciView>,
+    process: OnceLock<ProcessView>,
 }
 
-/// The inventory that goes into the evidence of a run on these lanes. Where
-/// none of them is a GPU only this process is looked at: who chooses the CPU
-/// may do so because a driver hangs.
-pub fn inventory_for(lanes: &[LaneFacts]) -> Inventory {
-    let mut inventory = if lanes.iter().any(|lane| lane.kind == Kind::Gpu) {
-        look(&devices())
-    } else {
-        let reason = "not asked: no lane is a GPU".to_owned();
-        let cuda = CudaView::NoGpu { reason: reason.clone() };
-        let nvml = NvmlView::Unavailable { reason: reason.clone() };
-        let kernel = KernelView::Unavailable { reason: reason.clone() };
-        let pci = PciView::Unavailable { reason };
-        Inventory::of(cuda, nvml, kernel, pci, ProcessView::read())
-    };
-    inventory.findings.extend(cross_check::of_lanes(&inventory, lanes));
-    inventory
-}
+impl Sources {
+    /// Asks every source, NVML last: it is the likeliest to hang.
+    fn ask(&self, listed: &Result<DeviceList, NoGpu>) {
+        let _ = self.cuda.set(CudaView::of(listed));
+        let _ = self.kernel.set(KernelView::read(Path::new(FOLDER)));
+        let _ = self.pci.set(PciView::read(Path::new(pci::FOLDER)));
+        let (nvml, process) = NvmlView::read(ProcessView::read);
+        let _ = (self.nvml.set(nvml), self.process.set(process));
+    }
 
-impl Inventory {
-    /// Compares the views; names the host.
+    /// Asks what goes into the evidence of a run on these lanes. Where none of
+    /// them is a GPU only this process is looked at: who chooses the CPU may do
+    /// so because a driver hangs.
+    pub(super) fn ask_for(&self, lanes: &[LaneFacts]) {
+        if lanes.iter().any(|lane| lane.kind == Kind::Gpu) {
+            self.ask(&list());
+            return;
+        }
+        let reason = || NOT_ASKED.to_owned();
+        let _ = self.cuda.set(CudaView::NoGpu { reason: reason() });
+        let _ = self.nvml.set(NvmlView::Unavailable { reason: reason() });
+        let _ = self.kernel.set(KernelView::Unavailable { reason: reason() });
+        let _ = self.pci.set(PciView::Unavailable { reason: reason() });
+        let _ = self.process.set(ProcessView::read());
+    }
+
+    /// What they said, with what of it does not fit together or to these lanes.
+    /// `silence` is why those that have said nothing say nothing.
+    pub(super) fn compared(&self, lanes: &[LaneFacts], silence: &str) -> Inventory {
+        let mut inventory = self.told(silence);
+        inventory.findings = cross_check::findings(&inventory);
+        // Of a driver that was not heard it is not known what it does not list.
+        if self.cuda.get().is_some() {
+            inventory.findings.extend(cross_check::of_lanes(&inventory, lanes));
+        }
+        inventory
+    }
+
+    /// What they said, and no findings.
+    pub(super) fn told(&self, silence: &str) -> Inventory {
+        let reason = || silence.to_owned();
+        let cuda = self.cuda.get().cloned();
+        let nvml = self.nvml.get().cloned();
+        let kernel = self.kernel.get().cloned();
+        let pci = self.pci.get().cloned();
+        Inventory {
+            schema: 1,
+            cuda: cuda.unwrap_or_else(|| CudaView::NoGpu { reason: reason() }),
+            nvml: nvml.unwrap_or_else(|| NvmlView::Unavailable { reason: reason() }),
+            kernel: kernel.unwrap_or_else(|| KernelView::Unavailable { reason: reason() }),
+            pci: pci.unwrap_or_else(|| PciView::Unavailable { reason: reason() }),
+            process: self.process.get().cloned().unwrap_or_default(),
+            machine_id: host::machine_id(Path::new(host::FILE)),
+            bandwidth: None,
+            findings: Vec::new(),
+        }
+    }
+
+    #[cfg(test)]
     pub(super) fn of(
         cuda: CudaView,
         nvml: NvmlView,
@@ -166,27 +215,79 @@ impl Inventory {
         pci: PciView,
         process: ProcessView,
     ) -> Self {
-        let (findings, bandwidth) = (Vec::new(), None);
-        let (schema, machine_id) = (1, host::machine_id(Path::new(host::FILE)));
-        let mut all =
-            Self { schema, cuda, nvml, kernel, pci, process, machine_id, bandwidth, findings };
-        all.findings = cross_check::findings(&all);
-        all
+        Self {
+            cuda: cuda.into(),
+            nvml: nvml.into(),
+            kernel: kernel.into(),
+            pci: pci.into(),
+            process: process.into(),
+        }
     }
+}
 
+impl Inventory {
     /// The CUDA driver's devices; none where it is not there.
     pub fn devices(&self) -> &[DeviceEntry] {
         self.cuda.devices()
     }
+
+    /// The sources that were asked and say nothing, and why.
+    pub(super) fn silent(&self) -> Vec<(&'static str, &str)> {
+        let mut silent = Vec::new();
+        if let CudaView::NoGpu { reason } = &self.cuda {
+            silent.push(("cuda", reason.as_str()));
+        }
+        if let NvmlView::Unavailable { reason } = &self.nvml {
+            silent.push(("nvml", reason.as_str()));
+        }
+        if let KernelView::Unavailable { reason } = &self.kernel {
+            silent.push(("kernel", reason.as_str()));
+        }
+        if let PciView::Unavailable { reason } = &self.pci {
+            silent.push(("pci", reason.as_str()));
+        }
+        silent.retain(|(_, reason)| !reason.is_empty() && *reason != NOT_ASKED);
+        silent
+    }
 }
 
 impl CudaView {
+    fn of(listed: &Result<DeviceList, NoGpu>) -> Self {
+        match listed {
+            Ok(DeviceList { devices, broken }) => Self::Loaded {
+                driver_version: driver_version(),
+                cuda_version: driver_cuda_version().map_or_else(
+                    |_| "unknown".to_owned(),
+                    |v| format!("{}.{}", v / 1000, v % 1000 / 10),
+                ),
+                devices: devices.iter().map(DeviceEntry::of).collect(),
+                not_described: broken.iter().map(NotDescribed::of).collect(),
+                peer_access: peer_access(devices),
+            },
+            Err(reason) => Self::NoGpu { reason: reason.to_string() },
+        }
+    }
+
+    /// How many devices it lists.
+    pub fn count(&self) -> usize {
+        match self {
+            Self::Loaded { devices, not_described, .. } => devices.len() + not_described.len(),
+            Self::NoGpu { .. } => 0,
+        }
+    }
+
     /// Its devices; none where it is not there.
     pub fn devices(&self) -> &[DeviceEntry] {
         match self {
             Self::Loaded { devices, .. } => devices,
             Self::NoGpu { .. } => &[],
         }
+    }
+}
+
+impl NotDescribed {
+    fn of(broken: &BrokenDevice) -> Self {
+        Self { index: broken.index, reason: what_happened(&broken.error) }
     }
 }
 

@@ -1,10 +1,11 @@
 //! The inventory in words: a table, how the devices are joined, one block per
 //! device, then the driver's libraries, then the findings.
 
-use super::inventory::{CudaView, DeviceEntry, Inventory};
+use super::inventory::{CudaView, DeviceEntry, Inventory, NotDescribed};
 use super::inventory_table::{bandwidth, devices_table, joined};
+use super::kernel::{KernelDevice, KernelView};
 use super::nvml::{NvmlDevice, NvmlView};
-use super::pci::PciDevice;
+use super::pci::{PciDevice, PciView};
 use super::process::MappedLibrary;
 use crate::evidence::nvml::normal_pci_id;
 use std::collections::BTreeMap;
@@ -16,8 +17,19 @@ impl fmt::Display for Inventory {
             CudaView::NoGpu { reason } => {
                 // One line: nothing is wrong with a machine without a GPU.
                 write!(f, "{}", reason.lines().next().unwrap_or("no GPU is used"))?;
+                if let Some(visible) = &self.process.cuda_visible_devices {
+                    write!(f, "\nCUDA_VISIBLE_DEVICES is {visible:?}")?;
+                }
+                // But where others see one, they are needed to find out what is.
+                write!(f, "{}", self.seen_by_others())?;
             }
-            CudaView::Loaded { driver_version, cuda_version, devices, peer_access } => {
+            CudaView::Loaded {
+                driver_version,
+                cuda_version,
+                devices,
+                not_described,
+                peer_access,
+            } => {
                 write!(f, "driver {driver_version}, CUDA {cuda_version}")?;
                 if let NvmlView::Loaded { nvml_version: Some(version), .. } = &self.nvml {
                     write!(f, ", NVML {}", version.escape_debug())?;
@@ -29,6 +41,9 @@ impl fmt::Display for Inventory {
                 write!(f, "{}", joined(peer_access, &self.nvml))?;
                 for device in devices {
                     write!(f, "\n{}", self.block(device).trim_end())?;
+                }
+                for NotDescribed { index, reason } in not_described {
+                    write!(f, "\n{index}: cannot be used: {}", reason.escape_debug())?;
                 }
                 if let NvmlView::Unavailable { reason } = &self.nvml {
                     write!(f, "\nNVML is not available: {}", reason.escape_debug())?;
@@ -47,6 +62,46 @@ impl fmt::Display for Inventory {
 }
 
 impl Inventory {
+    /// What NVML, the kernel driver and the bus list, for where CUDA lists
+    /// nothing; empty where they list nothing either.
+    fn seen_by_others(&self) -> String {
+        let (nvml, kernel, bus) = (&self.nvml, &self.kernel, &self.pci);
+        let seen = [nvml.devices().len(), kernel.devices().len(), bus.devices().len()];
+        if seen == [0; 3] {
+            return String::new();
+        }
+        let known = |fact: &Option<String>| fact.clone().unwrap_or_else(|| "unknown".to_owned());
+        let mut lines = vec![match nvml {
+            NvmlView::Loaded { driver_version, device_count, .. } => {
+                format!("NVML lists {device_count} (driver {})", known(driver_version))
+            }
+            NvmlView::Unavailable { reason } => format!("NVML is not available: {reason}"),
+        }];
+        let device = |pci_id: &str, name: &str, uuid: &str| format!("  {pci_id}  {name}  {uuid}");
+        lines.extend(nvml.devices().iter().map(|NvmlDevice { pci_id, name, uuid, .. }| {
+            device(&known(pci_id), &known(name), &known(uuid))
+        }));
+        lines.push(match kernel {
+            KernelView::Loaded { version, devices } => {
+                format!("the kernel driver lists {} (driver {})", devices.len(), known(version))
+            }
+            KernelView::Unavailable { reason } => format!("no kernel driver is seen: {reason}"),
+        });
+        lines.extend(kernel.devices().iter().map(|KernelDevice { pci_id, name, uuid, .. }| {
+            device(pci_id, &known(name), &known(uuid))
+        }));
+        lines.push(match bus {
+            PciView::Loaded { devices } => format!("the PCI bus lists {}", devices.len()),
+            PciView::Unavailable { reason } => format!("the PCI bus lists none: {reason}"),
+        });
+        lines.extend(
+            bus.devices()
+                .iter()
+                .map(|PciDevice { pci_id, device_id, .. }| format!("  {pci_id}  {device_id}")),
+        );
+        lines.iter().map(|line| format!("\n{}", line.escape_debug())).collect()
+    }
+
     fn block(&self, device: &DeviceEntry) -> String {
         let place = normal_pci_id(&device.pci_id);
         let on_bus = self

@@ -5,7 +5,6 @@ use crate::evidence::examples::{absent, cuda, device, managed, nvml};
 use crate::evidence::finding::{Code, Finding};
 use crate::evidence::inventory::MigEntry;
 use crate::evidence::nvml::{Ancestor, Computing, MigInstance, NvLink};
-use crate::evidence::pci::PciView;
 use crate::evidence::process::{FileState, ProcessView};
 use crate::executor::gpu::bandwidth::{
     Bandwidth, DeviceBandwidth, Figure, PeerBandwidth, Rate, Way,
@@ -21,6 +20,47 @@ fn a_machine_without_a_gpu_is_one_line_and_a_value() {
     assert_eq!(json["cuda"]["status"], "no-gpu");
     assert_eq!(json["cuda"]["reason"], "no GPU is used: because\ntry this");
     assert!(json.get("bandwidth").is_none(), "what was not measured is absent");
+}
+
+#[test]
+fn where_cuda_fails_the_others_are_told() {
+    let cuda = CudaView::NoGpu { reason: "no GPU is used: cuInit failed\ntry this".to_owned() };
+    let real = device(1);
+    let kernel = KernelDevice { pci_id: real.pci_id.clone(), ..KernelDevice::default() };
+    let on_bus = PciDevice {
+        pci_id: real.pci_id.clone(),
+        device_id: "233510de".to_owned(),
+        ..PciDevice::default()
+    };
+    let found = Inventory {
+        cuda,
+        nvml: nvml(vec![managed(&real)]),
+        kernel: KernelView::Loaded { version: Some("580.1".to_owned()), devices: vec![kernel] },
+        pci: PciView::Loaded { devices: vec![on_bus] },
+        ..absent()
+    };
+    let text = found.to_string();
+    for part in [
+        "no GPU is used: cuInit failed\nNVML lists 1 (driver 580.82.07)",
+        "\n  00000000:01:00.0  NVIDIA H200  GPU-01010101-",
+        "\nthe kernel driver lists 1 (driver 580.1)\n  0000:01:00.0  unknown  unknown",
+        "\nthe PCI bus lists 1\n  0000:01:00.0  233510de",
+    ] {
+        assert!(text.contains(part), "{part} in\n{text}");
+    }
+}
+
+#[test]
+fn a_device_that_is_not_described_is_told_beside_the_others() {
+    let mut described = cuda(vec![device(0)]);
+    if let CudaView::Loaded { not_described, .. } = &mut described {
+        not_described.push(NotDescribed { index: 1, reason: "it is broken".to_owned() });
+    }
+    let found = Inventory { cuda: described, ..absent() };
+    let text = found.to_string();
+    assert!(text.contains("\n1: cannot be used: it is broken"), "{text}");
+    let json = serde_json::to_value(&found).unwrap();
+    assert_eq!(json["cuda"]["not_described"][0]["index"], 1);
 }
 
 #[test]

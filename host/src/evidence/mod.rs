@@ -42,7 +42,7 @@ mod timing;
 pub use assemble::{assemble, sm_warnings};
 pub use finding::{Code, Finding};
 pub use inventory::{
-    CudaView, DeviceEntry, Inventory, MigEntry, inventory, inventory_for, inventory_of,
+    CudaView, DeviceEntry, Inventory, MigEntry, NotDescribed, inventory, inventory_of,
 };
 pub use kernel::{KernelDevice, KernelView};
 pub use mounts::Mount;

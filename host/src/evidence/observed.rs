@@ -2,16 +2,23 @@
 //! what of that does not fit.
 //!
 //! Guarantees: looking begins at once and holds up nothing but what was asked
-//! for; whatever can't be seen is a value with a reason.
+//! for; a source that hangs or breaks down costs a finished run a bounded wait and
+//! what it would have said; whatever can't be seen is a value with a reason.
 
 use super::finding::{Code, Finding};
-use super::inventory::{Inventory, inventory_for};
+use super::inventory::{Inventory, Sources};
+use super::process::ProcessView;
 use crate::executor::LaneFacts;
 use crate::executor::gpu::bandwidth::{Bandwidth, measure};
 use crate::executor::gpu::telemetry::{Health, LaneTelemetry, PERIOD, RunTelemetry};
 use crate::executor::{Kind, gpu};
-use std::thread::JoinHandle;
+use std::sync::Arc;
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::time::Duration;
+
+/// Longest wait, after a run, for sources that have not answered: a call may hang
+/// in the driver.
+const END_PATIENCE: Duration = Duration::from_secs(5);
 
 /// Whether bandwidths are measured before a run.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -41,7 +48,9 @@ impl Default for MachineOptions {
 /// Looking under way.
 pub struct Observing {
     telemetry: RunTelemetry,
-    inventory: JoinHandle<Inventory>,
+    lanes: Vec<LaneFacts>,
+    sources: Arc<Sources>,
+    inventory: Receiver<Inventory>,
     bandwidth: Option<Bandwidth>,
 }
 
@@ -61,19 +70,70 @@ impl Observing {
         let bandwidth =
             (options.bandwidth == MeasureBandwidth::First).then(|| bandwidth_of(lanes)).flatten();
         let telemetry = RunTelemetry::start(lanes, options.sample_every);
-        let lanes = lanes.to_vec();
-        let inventory = std::thread::spawn(move || inventory_for(&lanes));
-        Self { telemetry, inventory, bandwidth }
+        Self::of(lanes, telemetry, bandwidth, Sources::ask_for)
+    }
+
+    /// Starts a thread that asks the sources with `ask`.
+    fn of(
+        lanes: &[LaneFacts],
+        telemetry: RunTelemetry,
+        bandwidth: Option<Bandwidth>,
+        ask: impl FnOnce(&Sources, &[LaneFacts]) + Send + 'static,
+    ) -> Self {
+        let (lanes, sources) = (lanes.to_vec(), Arc::new(Sources::default()));
+        let inventory = {
+            let (lanes, sources) = (lanes.clone(), Arc::clone(&sources));
+            answer(move || {
+                ask(&sources, &lanes);
+                sources.compared(&lanes, "not asked")
+            })
+        };
+        Self { telemetry, lanes, sources, inventory, bandwidth }
     }
 
     /// Ends looking.
     pub fn finish(self) -> Observed {
+        self.finish_within(END_PATIENCE)
+    }
+
+    fn finish_within(self, patience: Duration) -> Observed {
         let telemetry = self.telemetry.finish();
-        let mut inventory = self.inventory.join().expect("looking at the machine does not panic");
+        let mut inventory = match self.inventory.recv_timeout(patience) {
+            Ok(inventory) => inventory,
+            Err(RecvTimeoutError::Timeout) => {
+                let silence = "no answer by the end of the run and some seconds after";
+                tracing::warn!("a source of facts about this machine hangs: {silence}");
+                let mut inventory = self.sources.compared(&self.lanes, silence);
+                // The process is looked at after NVML, which may be what hangs.
+                inventory.process =
+                    answer(ProcessView::read).recv_timeout(patience).unwrap_or_default();
+                inventory
+            }
+            // Comparing may be what broke down: it is not tried again.
+            Err(RecvTimeoutError::Disconnected) => {
+                let silence = "looking at this machine broke down";
+                tracing::warn!("{silence}: the evidence has what was seen before");
+                self.sources.told(silence)
+            }
+        };
         inventory.bandwidth = self.bandwidth;
         inventory.findings.extend(during_run(&telemetry));
         Observed { inventory, telemetry }
     }
+}
+
+/// Where a thread of its own will put the answer; closed without one where it
+/// breaks down or can't be started.
+fn answer<T: Send + 'static>(ask: impl FnOnce() -> T + Send + 'static) -> Receiver<T> {
+    let (sender, receiver) = mpsc::channel();
+    let asking = move || {
+        // The receiver is gone where nobody waited.
+        let _ = sender.send(ask());
+    };
+    if let Err(error) = std::thread::Builder::new().name("machine".to_owned()).spawn(asking) {
+        tracing::warn!("no thread to look at this machine: {error}");
+    }
+    receiver
 }
 
 /// The bandwidths of the devices that these lanes run on.
@@ -138,6 +198,60 @@ fn during_run(lanes: &[Option<LaneTelemetry>]) -> Vec<Finding> {
 mod tests {
     use super::*;
     use crate::evidence::examples::{self, healthy};
+    use crate::evidence::nvml::NvmlView;
+    use crate::protocol::digest::Uuid;
+
+    /// A run on one GPU whose machine is looked at by `ask`, and that ends at once.
+    fn seen(ask: impl FnOnce(&Sources, &[LaneFacts]) + Send + 'static) -> Observed {
+        let lanes = [LaneFacts {
+            kind: Kind::Gpu,
+            uuid: Uuid([1; 16]),
+            model: "NVIDIA H200".to_owned(),
+            memory_bytes: 0,
+            sm_count: 0,
+            more: serde_json::Map::new(),
+        }];
+        let telemetry = RunTelemetry::start(&[], PERIOD);
+        Observing::of(&lanes, telemetry, None, ask).finish_within(Duration::from_secs(1))
+    }
+
+    fn nvml_reason(seen: &Observed) -> &str {
+        match &seen.inventory.nvml {
+            NvmlView::Unavailable { reason } => reason,
+            NvmlView::Loaded { .. } => panic!("it did not answer"),
+        }
+    }
+
+    #[test]
+    fn a_source_that_hangs_costs_what_it_would_have_said() {
+        let (held, hangs) = mpsc::channel::<()>();
+        let found = seen(move |sources, _| {
+            let _ = sources.cuda.set(examples::cuda(vec![examples::device(1)]));
+            let _ = hangs.recv();
+        });
+        assert!(nvml_reason(&found).starts_with("no answer"), "{found:?}");
+        assert_eq!(found.inventory.devices(), [examples::device(1)], "it had answered");
+        assert!(!found.inventory.process.all_mounts.is_empty(), "this process can be looked at");
+        assert_eq!(found.inventory.findings, []);
+        drop(held);
+    }
+
+    #[test]
+    fn looking_that_breaks_down_loses_no_result() {
+        let found = seen(|sources, _| {
+            let _ = sources.cuda.set(examples::cuda(vec![examples::device(1)]));
+            panic!("a library that claims too much");
+        });
+        assert!(nvml_reason(&found).contains("broke down"), "{found:?}");
+        assert_eq!(found.inventory.devices(), [examples::device(1)]);
+        // A driver that was not heard denies no lane its device.
+        let (held, hangs) = mpsc::channel::<()>();
+        let found = seen(move |_, _| {
+            let _ = hangs.recv();
+        });
+        assert_eq!(found.inventory.findings, []);
+        drop(held);
+    }
 
     fn sampled(before: Health, after: Health) -> Option<LaneTelemetry> {
         Some(LaneTelemetry::Sampled(Box::new(examples::sampled(before, after))))

@@ -95,7 +95,8 @@ impl ProcessView {
             ld_preload: variable("LD_PRELOAD"),
             ld_audit: variable("LD_AUDIT"),
             ld_library_path: variable("LD_LIBRARY_PATH"),
-            cuda_visible_devices: variable("CUDA_VISIBLE_DEVICES"),
+            // Empty, it hides all devices.
+            cuda_visible_devices: set_variable(&environment, "CUDA_VISIBLE_DEVICES"),
             preload_file: preload_entries(&text_of("/etc/ld.so.preload")),
             mounts: telling.take(ENTRIES_MAX).cloned().collect(),
             libraries,
@@ -127,11 +128,15 @@ fn text_of(path: &str) -> String {
 /// A variable that is set and not empty, in an environment as /proc has it: a
 /// preloaded library that unsets its own variable doesn't change this copy.
 fn variable(environment: &[u8], name: &str) -> Option<String> {
+    set_variable(environment, name).filter(|value| !value.is_empty())
+}
+
+/// A variable that is set, if only to nothing.
+fn set_variable(environment: &[u8], name: &str) -> Option<String> {
     let value = environment
         .split(|&byte| byte == 0)
         .find_map(|entry| entry.strip_prefix(name.as_bytes())?.strip_prefix(b"="))?;
-    let value: String = String::from_utf8_lossy(value).chars().take(VALUE_CHARS_MAX).collect();
-    (!value.is_empty()).then_some(value)
+    Some(String::from_utf8_lossy(value).chars().take(VALUE_CHARS_MAX).collect())
 }
 
 /// The names in /etc/ld.so.preload: separated by blanks or colons, # starts a
@@ -202,6 +207,7 @@ mod tests {
         let environment = b"A=1\0LD_PRELOAD=/a.so:/b.so\0LD_PRELOAD_X=2\0LD_AUDIT=\0";
         assert_eq!(variable(environment, "LD_PRELOAD").as_deref(), Some("/a.so:/b.so"));
         assert_eq!(variable(environment, "LD_AUDIT"), None, "empty is unset");
+        assert_eq!(set_variable(environment, "LD_AUDIT").as_deref(), Some(""));
         assert_eq!(variable(environment, "LD_LIBRARY_PATH"), None);
         let long = [b"LD_AUDIT=".as_slice(), &[b'x'; 2 * VALUE_CHARS_MAX]].concat();
         assert_eq!(variable(&long, "LD_AUDIT").unwrap().len(), VALUE_CHARS_MAX);

@@ -205,7 +205,7 @@ impl TileRequest {
 
 /// Why an executor could not do its work. Text in two lines: what happened,
 /// what to try.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, thiserror::Error)]
 pub enum ExecError {
     /// A device or its kernels failed, without a result of the driver's.
     #[error("{what} failed on {device}: {cause}\n{advice}")]

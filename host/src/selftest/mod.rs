@@ -226,11 +226,13 @@ fn check_cpu(row: OnCheck<'_>) {
 }
 
 fn check_gpus(ptx_files: &[PtxFile], row: OnCheck<'_>) {
-    let devices = match gpu::devices() {
-        Ok(devices) => devices,
+    let list = match gpu::list() {
+        Ok(list) => list,
         Err(no_gpu) => {
-            let why = what_happened(no_gpu);
-            row("gpu", "", &mut || Outcome::Absent(why.clone()));
+            row("gpu", "", &mut || match no_gpu.is_absence() {
+                true => Outcome::Absent(what_happened(&no_gpu)),
+                false => Outcome::Failed(in_one_line(&no_gpu)),
+            });
             for file in ptx_files {
                 row(file.name(), "", &mut || Outcome::Absent("there is no GPU".to_owned()));
             }
@@ -240,7 +242,11 @@ fn check_gpus(ptx_files: &[PtxFile], row: OnCheck<'_>) {
     let expected = OnceCell::new();
     let expected = || expected.get_or_init(walk_by_cpu).as_ref();
     let verifier = CpuVerifier::new();
-    for device in devices {
+    for broken in &list.broken {
+        let why = || Outcome::Failed(in_one_line(&broken.error));
+        row(&format!("GPU {}", broken.index), "", &mut || why());
+    }
+    for device in list.devices {
         let files = ptx_files.iter().flat_map(|&file| Variant::all_of(Target::File(file)));
         for variant in Variant::all_for(device.capability).into_iter().chain(files) {
             let subject = format!("{} {variant}", device.label());

@@ -4,7 +4,7 @@
 //! Guarantees: pure; nothing is opened or asked.
 
 use crate::error_text::what_happened;
-use crate::executor::gpu::{GpuDevice, NoGpu};
+use crate::executor::gpu::{DeviceList, GpuDevice, NoGpu};
 
 /// Whether MIG instances may be lanes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -55,20 +55,22 @@ pub enum DeviceError {
 }
 
 impl DeviceRules {
-    /// Whether there are as many GPUs as expected.
+    /// Whether there are as many GPUs as expected, not counting broken ones.
     ///
     /// # Errors
     /// [`DeviceError::TooFew`].
-    pub fn check_count(&self, devices: Result<&[GpuDevice], &NoGpu>) -> Result<(), DeviceError> {
+    pub fn check_count(&self, listed: Result<&DeviceList, &NoGpu>) -> Result<(), DeviceError> {
         let Some(expected) = self.gpu_count else { return Ok(()) };
         let counts = |device: &&GpuDevice| self.check_mig(device).is_ok();
-        let all = devices.unwrap_or_default();
-        let got = all.iter().filter(counts).count();
+        let got = listed.map_or(0, |list| list.devices.iter().filter(counts).count());
         if got >= expected as usize {
             return Ok(());
         }
-        let found = match devices {
-            Ok(devices) => devices.iter().map(GpuDevice::label).collect::<Vec<_>>().join(", "),
+        let found = match listed {
+            Ok(DeviceList { devices, broken }) => {
+                let broken = broken.iter().map(|broken| what_happened(&broken.error));
+                devices.iter().map(GpuDevice::label).chain(broken).collect::<Vec<_>>().join(", ")
+            }
             Err(no_gpu) => what_happened(no_gpu),
         };
         Err(DeviceError::TooFew { expected, got, found })
@@ -90,6 +92,7 @@ impl DeviceRules {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::executor::ExecError;
     use crate::executor::gpu::Capability;
     use crate::protocol::digest::Uuid;
 
@@ -117,12 +120,24 @@ mod tests {
 
     #[test]
     fn fewer_than_expected_are_an_error_that_names_them() {
-        let devices = [gpu(0, "NVIDIA H200", None), gpu(1, "NVIDIA H200", None)];
-        let check = |count| rules(count, MigInstances::Refuse).check_count(Ok(&devices));
+        let mut list =
+            DeviceList::from(vec![gpu(0, "NVIDIA H200", None), gpu(1, "NVIDIA H200", None)]);
+        let check = |count| rules(count, MigInstances::Refuse).check_count(Ok(&list));
         assert_eq!((check(1), check(2)), (Ok(()), Ok(())));
         let text = check(8).unwrap_err().to_string();
         let expected = "8 GPUs are expected and there are 2: GPU 0 (NVIDIA H200), GPU 1 \
                         (NVIDIA H200)\nCheck CUDA_VISIBLE_DEVICES";
+        assert!(text.starts_with(expected), "{text}");
+        let error = ExecError::Device {
+            what: "opening the device".to_owned(),
+            device: "GPU 1 (NVIDIA H200)".to_owned(),
+            cause: "it is broken".to_owned(),
+            advice: "mend it".to_owned(),
+        };
+        list.set_broken(1, error);
+        let text = rules(2, MigInstances::Refuse).check_count(Ok(&list)).unwrap_err().to_string();
+        let expected = "2 GPUs are expected and there are 1: GPU 0 (NVIDIA H200), opening the \
+                        device failed on GPU 1 (NVIDIA H200): it is broken\nCheck";
         assert!(text.starts_with(expected), "{text}");
         let none = rules(1, MigInstances::Refuse).check_count(Err(&NoGpu::NoDevice));
         let text = none.unwrap_err().to_string();
@@ -143,7 +158,8 @@ mod tests {
             assert_eq!(rules(1, MigInstances::Allow).check_mig(part), Ok(()));
         }
         assert_eq!(DeviceRules::default().check_mig(&gpu(0, "NVIDIA H200", None)), Ok(()));
-        let count = |mig| rules(2, mig).check_count(Ok(&parts));
+        let list = DeviceList::from(parts.to_vec());
+        let count = |mig| rules(2, mig).check_count(Ok(&list));
         assert!(matches!(count(MigInstances::Refuse), Err(DeviceError::TooFew { got: 0, .. })));
         assert_eq!(count(MigInstances::Allow), Ok(()));
     }

@@ -4,7 +4,7 @@
 use super::devices::{DeviceError, DeviceRules};
 use crate::error_text::what_happened;
 use crate::executor::cpu::{CpuExecutor, CpuOptions};
-use crate::executor::gpu::{self, GpuDevice, GpuExecutor, GpuOptions, NoGpu};
+use crate::executor::gpu::{self, DeviceList, GpuExecutor, GpuOptions, NoGpu};
 use crate::executor::{ExecError, Executor};
 use crate::protocol::challenge::Challenge;
 use crate::protocol::digest::Uuid;
@@ -13,7 +13,8 @@ use serde_json::{Map, Value, json};
 /// What is asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Choice {
-    /// Every GPU that the challenge has a lane for, or the CPU where there is none.
+    /// Every GPU that the challenge has a lane for, or the CPU where there is
+    /// none at all: never where the driver fails.
     Auto,
     /// GPUs by index, one lane each in this order; all where empty.
     Gpus(Vec<u32>),
@@ -42,7 +43,7 @@ impl From<Vec<Box<dyn Executor>>> for Chosen {
 /// Why there are no executors. Text in two lines: what happened, what to try.
 #[derive(Debug, thiserror::Error)]
 pub enum ChooseError {
-    /// A GPU was asked for and there is none.
+    /// A GPU was asked for and there is none, or the driver fails.
     #[error(transparent)]
     NoGpu(#[from] NoGpu),
     /// A device index that doesn't exist.
@@ -89,8 +90,9 @@ pub fn choose(choice: &Choice, challenge: &Challenge) -> Result<Chosen, ChooseEr
 /// Opens the executors for `challenge`, of devices that `rules` allow.
 ///
 /// # Errors
-/// [`ChooseError`]; a GPU that fails to initialise is an error where the
-/// challenge or the caller counts on it, otherwise it is left out with a warning.
+/// [`ChooseError`]; a GPU that fails to initialise, or a MIG instance that the
+/// rules refuse, is an error where the challenge or the caller counts on it,
+/// otherwise it is left out with a warning.
 pub fn choose_with(
     choice: &Choice,
     rules: &DeviceRules,
@@ -113,7 +115,7 @@ pub fn choose_again(
 ) -> Result<Chosen, ChooseError> {
     let machine = Machine {
         cpu: CpuOptions { uuid: before.and_then(|uuids| uuids.first().copied()) },
-        devices: &gpu::devices,
+        devices: &gpu::list,
         open: &mut |index| {
             let gpu = GpuExecutor::open_in_time(index, GpuOptions::default())?;
             Ok(Box::new(gpu) as Box<dyn Executor>)
@@ -127,7 +129,7 @@ pub struct Machine<'a> {
     /// How the CPU would be used.
     pub cpu: CpuOptions,
     /// Lists the GPUs.
-    pub devices: &'a dyn Fn() -> Result<Vec<GpuDevice>, NoGpu>,
+    pub devices: &'a dyn Fn() -> Result<DeviceList, NoGpu>,
     /// Opens a GPU by its index.
     pub open: &'a mut dyn FnMut(u32) -> Result<Box<dyn Executor>, ExecError>,
 }
@@ -147,16 +149,25 @@ pub fn choose_from(
         // No driver is asked: it may hang, and that be the reason for the choice.
         return with_cpu(challenge, cpu, None);
     }
-    let devices = devices();
-    rules.check_count(devices.as_deref())?;
-    let (devices, asked) = match (choice, devices) {
+    let listed = devices();
+    if let Err(no_gpu) = &listed
+        && !no_gpu.is_absence()
+    {
+        // Behind a driver that fails there may be GPUs: a CPU does not stand in.
+        return Err(no_gpu.clone().into());
+    }
+    rules.check_count(listed.as_ref())?;
+    let (mut list, asked) = match (choice, listed) {
         (Choice::Gpus(_), Err(no_gpu)) => return Err(no_gpu.into()),
         (_, Err(no_gpu)) => return with_cpu(challenge, cpu, Some(no_gpu)),
-        (Choice::Gpus(asked), Ok(devices)) => (devices, &asked[..]),
-        (_, Ok(devices)) => (devices, &[][..]),
+        (Choice::Gpus(asked), Ok(list)) => (list, &asked[..]),
+        (_, Ok(list)) => (list, &[][..]),
     };
-    let (indices, asked) = (check_indices(asked, devices.len())?, !asked.is_empty());
-    indices.iter().try_for_each(|&index| rules.check_mig(&devices[index as usize]))?;
+    let (indices, asked) = (check_indices(asked, list.count())?, !asked.is_empty());
+    if asked {
+        // Known before the first of them is opened.
+        indices.iter().try_for_each(|&index| usable(&list, rules, index))?;
+    }
     let wanted = if asked { indices.len() } else { challenge.max_lanes() as usize };
     let mut executors: Vec<Box<dyn Executor>> = Vec::new();
     let (mut failed, mut left_out) = (None, Vec::new());
@@ -164,9 +175,15 @@ pub fn choose_from(
         if executors.len() == wanted {
             break;
         }
-        match open(index) {
+        let opened = usable(&list, rules, index).and_then(|()| {
+            open(index).map_err(|error| {
+                list.set_broken(index, error.clone());
+                error.into()
+            })
+        });
+        match opened {
             Ok(executor) => executors.push(executor),
-            Err(error) if asked => return Err(error.into()),
+            Err(error) if asked => return Err(error),
             Err(error) => {
                 tracing::warn!("left out: {error}");
                 left_out.push(json!({"index": index, "reason": what_happened(&error)}));
@@ -174,10 +191,12 @@ pub fn choose_from(
             }
         }
     }
+    // Again: those that did not open are no GPUs to count on.
+    rules.check_count(Ok(&list))?;
     if let Some(error) = failed {
         // Where the others are too few it is this failure that has to be told.
         if executors.is_empty() || check_lanes(challenge, executors.len()).is_err() {
-            return Err(error.into());
+            return Err(error);
         }
     }
     check_lanes(challenge, executors.len())?;
@@ -186,6 +205,11 @@ pub fn choose_from(
         notes.insert("devices_left_out".to_owned(), Value::Array(left_out));
     }
     Ok(Chosen { executors, no_gpu: None, notes })
+}
+
+/// Whether the device of this index may be opened.
+fn usable(list: &DeviceList, rules: &DeviceRules, index: u32) -> Result<(), ChooseError> {
+    Ok(rules.check_mig(list.get(index)?)?)
 }
 
 fn with_cpu(

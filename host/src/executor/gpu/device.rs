@@ -1,12 +1,15 @@
 //! The CUDA devices of this machine, as the driver describes them.
 
-use super::error::from_cust;
+use super::error::{device_error, from_cust};
 use super::variant::Capability;
+use crate::executor::ExecError;
 use crate::protocol::digest::Uuid;
 use cuda_driver::{Failure, calls};
 use cust::device::{Device, DeviceAttribute};
-use cust::error::CudaError;
 use std::ffi::CStr;
+
+/// `CUDA_ERROR_NO_DEVICE`.
+const NO_DEVICE: u32 = 100;
 
 /// A CUDA device.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,6 +42,24 @@ pub struct GpuDevice {
     pub ecc: bool,
 }
 
+/// What the driver lists.
+#[derive(Clone, Debug, Default)]
+pub struct DeviceList {
+    /// Those that it describes, in its order.
+    pub devices: Vec<GpuDevice>,
+    /// Those that are there and that it fails to describe.
+    pub broken: Vec<BrokenDevice>,
+}
+
+/// A device that is listed and cannot be used.
+#[derive(Clone, Debug)]
+pub struct BrokenDevice {
+    /// Its index for this process.
+    pub index: u32,
+    /// Why not.
+    pub error: ExecError,
+}
+
 /// Why no GPU is used. Text in two lines: what happened, what to try.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NoGpu {
@@ -51,7 +72,10 @@ pub enum NoGpu {
         reason: String,
     },
     /// The driver is there and failed.
-    #[error("no GPU is used: {failure}\n{}", super::error::advice(failure.code))]
+    #[error(
+        "no GPU is used: {failure}\n{}, or use the CPU executor (--executor cpu)",
+        super::error::advice(failure.code)
+    )]
     Driver {
         /// Its result.
         failure: Failure,
@@ -65,7 +89,61 @@ pub enum NoGpu {
 
 impl From<Failure> for NoGpu {
     fn from(failure: Failure) -> Self {
-        Self::Driver { failure }
+        match failure.code {
+            NO_DEVICE => Self::NoDevice,
+            _ => Self::Driver { failure },
+        }
+    }
+}
+
+impl NoGpu {
+    /// Whether this machine has no GPU that could be used. Otherwise there may be
+    /// some, and the driver fails.
+    pub fn is_absence(&self) -> bool {
+        match self {
+            Self::NoDriver { .. } | Self::NoDevice => true,
+            Self::Driver { .. } => false,
+        }
+    }
+}
+
+impl From<Vec<GpuDevice>> for DeviceList {
+    /// These, and none that is broken.
+    fn from(devices: Vec<GpuDevice>) -> Self {
+        Self { devices, broken: Vec::new() }
+    }
+}
+
+impl DeviceList {
+    /// How many devices the driver lists; indices start from 0.
+    pub fn count(&self) -> usize {
+        self.devices.len() + self.broken.len()
+    }
+
+    /// The device of this index.
+    ///
+    /// # Errors
+    /// It is broken, or there is none of this index.
+    pub fn get(&self, index: u32) -> Result<&GpuDevice, ExecError> {
+        if let Some(device) = self.devices.iter().find(|device| device.index == index) {
+            return Ok(device);
+        }
+        if let Some(broken) = self.broken.iter().find(|broken| broken.index == index) {
+            return Err(broken.error.clone());
+        }
+        Err(ExecError::Device {
+            what: "opening the device".to_owned(),
+            device: format!("GPU {index}"),
+            cause: format!("the driver lists {} devices, numbered from 0", self.count()),
+            advice: "choose another device number, or check CUDA_VISIBLE_DEVICES".to_owned(),
+        })
+    }
+
+    /// Notes that the device of this index cannot be used, and why.
+    pub fn set_broken(&mut self, index: u32, error: ExecError) {
+        self.devices.retain(|device| device.index != index);
+        self.broken.retain(|broken| broken.index != index);
+        self.broken.push(BrokenDevice { index, error });
     }
 }
 
@@ -87,17 +165,40 @@ pub fn names_mig_instance(name: &str) -> bool {
     name.contains(" MIG ")
 }
 
-/// Every CUDA device, in the driver's order.
+/// Every CUDA device that can be described, in the driver's order.
 ///
 /// # Errors
 /// [`NoGpu`] says why there is none to use.
 pub fn devices() -> Result<Vec<GpuDevice>, NoGpu> {
+    list().map(|list| list.devices)
+}
+
+/// Every CUDA device, those that the driver fails to describe with the reason.
+///
+/// # Errors
+/// [`NoGpu`] says why there is none.
+pub fn list() -> Result<DeviceList, NoGpu> {
     initialise()?;
     let count = Device::num_devices().map_err(from_cust)?;
     if count == 0 {
         return Err(NoGpu::NoDevice);
     }
-    (0..count).map(|index| describe(index).map_err(NoGpu::from)).collect()
+    Ok(list_of(count, describe))
+}
+
+/// The first `count` devices as `describe` describes them.
+fn list_of(count: u32, describe: impl Fn(u32) -> Result<GpuDevice, Failure>) -> DeviceList {
+    let mut list = DeviceList::default();
+    for index in 0..count {
+        match describe(index) {
+            Ok(device) => list.devices.push(device),
+            Err(failure) => {
+                let device = format!("GPU {index}");
+                list.set_broken(index, device_error("describing the device", &device, failure));
+            }
+        }
+    }
+    list
 }
 
 /// The newest CUDA version that the driver supports: 1000·major + 10·minor.
@@ -141,7 +242,6 @@ pub(super) fn initialise() -> Result<(), NoGpu> {
     cuda_driver::driver().map_err(|error| NoGpu::NoDriver { reason: error.to_string() })?;
     match cust::init(cust::CudaFlags::empty()) {
         Ok(()) => Ok(()),
-        Err(CudaError::NoDevice) => Err(NoGpu::NoDevice),
         Err(error) => Err(from_cust(error).into()),
     }
 }
@@ -237,5 +337,48 @@ mod tests {
         assert_eq!(mapped_library(maps), Some("libcuda.so.580.82.07"));
         assert_eq!(mapped_library("7f1000-7f2000 rw-p 00000000 00:00 0 [heap]\n"), None);
         assert!(driver_library().split(' ').count() >= 2);
+    }
+
+    fn described(index: u32) -> GpuDevice {
+        GpuDevice {
+            index,
+            name: "NVIDIA H200".to_owned(),
+            uuid: Uuid([index as u8; 16]),
+            parent_uuid: None,
+            capability: Capability { major: 9, minor: 0 },
+            sm_count: 132,
+            memory_bytes: 150 << 30,
+            clock_khz: 1_980_000,
+            memory_clock_khz: 3_201_000,
+            memory_bus_bits: 6144,
+            l2_bytes: 60 << 20,
+            pci_id: "0000:01:00.0".to_owned(),
+            ecc: true,
+        }
+    }
+
+    #[test]
+    fn a_device_that_is_not_described_hides_no_other() {
+        let failure = Failure { function: "cuDeviceGetName", code: 214 };
+        let list = list_of(3, |index| if index == 1 { Err(failure) } else { Ok(described(index)) });
+        assert_eq!(list.devices, [described(0), described(2)]);
+        assert_eq!((list.count(), list.broken.len(), list.broken[0].index), (3, 1, 1));
+        assert_eq!(list.get(2).unwrap().index, 2);
+        let text = list.get(1).unwrap_err().to_string();
+        let expected = "describing the device failed on GPU 1: cuDeviceGetName returned";
+        assert!(text.starts_with(expected) && text.contains("out of service"), "{text}");
+        let text = list.get(3).unwrap_err().to_string();
+        assert!(text.contains("the driver lists 3 devices"), "{text}");
+    }
+
+    #[test]
+    fn only_a_driver_that_fails_may_hide_gpus() {
+        let of = |code| NoGpu::from(Failure { function: "cuInit", code });
+        assert!(of(100).is_absence() && NoGpu::NoDriver { reason: String::new() }.is_absence());
+        for code in [3, 34, 214, 802, 999] {
+            let no_gpu = of(code);
+            assert!(!no_gpu.is_absence(), "{no_gpu}");
+            assert!(no_gpu.to_string().ends_with("(--executor cpu)"), "{no_gpu}");
+        }
     }
 }

@@ -36,7 +36,7 @@ pub(super) fn from_cust(error: CudaError) -> Failure {
 pub(super) fn advice(code: u32) -> &'static str {
     match code {
         2 => "free device memory (see nvidia-smi for other processes) or use a smaller challenge",
-        3 | 34 => "install the NVIDIA driver, or run with --executor cpu",
+        3 | 34 => "install the NVIDIA driver",
         46 | 216 => {
             "another process holds the device exclusively: see nvidia-smi for its compute mode"
         }

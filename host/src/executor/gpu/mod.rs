@@ -53,7 +53,8 @@ mod verifier;
 mod words;
 
 pub use device::{
-    GpuDevice, NoGpu, devices, driver_cuda_version, driver_version, names_mig_instance, peer_access,
+    BrokenDevice, DeviceList, GpuDevice, NoGpu, devices, driver_cuda_version, driver_version, list,
+    names_mig_instance, peer_access,
 };
 pub use executor::{ExactnessCheck, GpuExecutor, GpuOptions};
 pub use injected::{InjectedFailure, InjectedFailures};

@@ -44,6 +44,7 @@ pub fn run(args: &args::Bench, color: args::Color) -> Result {
         let paint = Paint::of(color, &std::io::stdout());
         let gpu = match &report.gpu {
             GpuReport::NoGpu { reason } => format!("{}\n", what_happened(reason)),
+            GpuReport::Failed { reason } => format!("{reason}\n"),
             GpuReport::Measured(gpu) => render_device(gpu, paint),
         };
         print(&format!("{gpu}\n{}", render_cpu(&report.cpu, paint)))?;
@@ -53,6 +54,7 @@ pub fn run(args: &args::Bench, color: args::Color) -> Result {
     }
     Ok(match report.gpu {
         GpuReport::Measured(gpu) if !gpu.failed.is_empty() => Done::CouldNotRun,
+        GpuReport::Failed { .. } => Done::CouldNotRun,
         _ => Done::Ok,
     })
 }

@@ -11,10 +11,10 @@ use attest::executor::gpu::bandwidth;
 /// # Errors
 /// Fewer devices than expected; standard output can't be written.
 pub fn run(args: &args::Detect) -> Result {
-    let devices = gpu::devices();
-    let mut inventory = evidence::inventory_of(&devices);
+    let listed = gpu::list();
+    let mut inventory = evidence::inventory_of(&listed);
     if args.measure {
-        inventory.bandwidth = devices.as_deref().ok().map(bandwidth::measure);
+        inventory.bandwidth = listed.as_ref().ok().map(|list| bandwidth::measure(&list.devices));
     }
     if args.json {
         print_json(&inventory)?;
@@ -22,6 +22,6 @@ pub fn run(args: &args::Detect) -> Result {
         print(&format!("{inventory}\n"))?;
     }
     // After the list: it shows which device is missing.
-    args.gpus.rules().check_count(devices.as_deref())?;
+    args.gpus.rules().check_count(listed.as_ref())?;
     Ok(Done::Ok)
 }

@@ -89,6 +89,7 @@ fn devices(choice: &Choice) -> Result<Vec<Device>> {
         Choice::Cpu => return Ok(vec![cpu()]),
         Choice::Auto => match gpu::devices() {
             Ok(found) => found,
+            Err(no_gpu) if !no_gpu.is_absence() => return Err(no_gpu.into()),
             Err(no_gpu) => {
                 note(&format!("note: {}: the CPU answers", what_happened(no_gpu)));
                 return Ok(vec![cpu()]);

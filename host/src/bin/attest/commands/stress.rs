@@ -28,6 +28,14 @@ struct Subjects {
     on_gpus: bool,
 }
 
+impl Subjects {
+    /// GPUs, none of which is open yet.
+    fn of_gpus(broken: Vec<String>, shape: Shape) -> Self {
+        let (executors, telemetry) = (Vec::new(), Vec::new());
+        Self { executors, telemetry, broken, shape, on_gpus: true }
+    }
+}
+
 /// Runs the chain for `duration`.
 ///
 /// # Errors
@@ -74,8 +82,12 @@ fn subjects(args: &args::Selftest) -> Subjects {
         dim: args.dim.unwrap_or(dim),
         products: args.matrices.unwrap_or(products),
     };
-    let devices = match gpu::devices() {
-        Ok(devices) => devices,
+    let list = match gpu::list() {
+        Ok(list) => list,
+        Err(no_gpu) if !no_gpu.is_absence() => {
+            // There may be GPUs, and a CPU says nothing of them.
+            return Subjects::of_gpus(vec![in_one_line(no_gpu)], shape(4096, 8));
+        }
         Err(no_gpu) => {
             note(&format!("note: {}", what_happened(no_gpu)));
             let cpu = CpuExecutor::new(CpuOptions::default());
@@ -89,14 +101,9 @@ fn subjects(args: &args::Selftest) -> Subjects {
             };
         }
     };
-    let mut subjects = Subjects {
-        executors: Vec::new(),
-        telemetry: Vec::new(),
-        broken: Vec::new(),
-        shape: shape(4096, 8),
-        on_gpus: true,
-    };
-    for device in devices {
+    let broken = list.broken.into_iter().map(|broken| in_one_line(broken.error)).collect();
+    let mut subjects = Subjects::of_gpus(broken, shape(4096, 8));
+    for device in list.devices {
         match GpuExecutor::open_in_time(device.index, GpuOptions::default()) {
             Ok(gpu) => {
                 subjects.executors.push((device.label(), Box::new(gpu)));

@@ -134,7 +134,7 @@ fn check(
             with_means(challenge, result, &circumstances, extent, (&leaves, &mut iterations))
         }
         Recomputer::Gpu => {
-            gpu::devices()?;
+            gpu::list()?.get(0)?;
             let gpu = GpuVerifier::new(GpuExecutor::open_in_time(0, GpuOptions::default())?);
             with_means(challenge, result, &circumstances, extent, (&gpu, &mut &gpu))
         }
