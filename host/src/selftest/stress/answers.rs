@@ -98,6 +98,7 @@ pub(super) struct Answers {
     found: Vec<Found>,
     faults: Vec<Fault>,
     known: u32,
+    compared: u64,
 }
 
 impl Answers {
@@ -107,7 +108,8 @@ impl Answers {
         names: Vec<(String, Uuid)>,
         judge: Box<dyn Executor>,
     ) -> Self {
-        Self { shape, seed, names, judge, found: Vec::new(), faults: Vec::new(), known: 0 }
+        let (found, faults) = (Vec::new(), Vec::new());
+        Self { shape, seed, names, judge, found, faults, known: 0, compared: 0 }
     }
 
     pub(super) fn faults(&self) -> &[Fault] {
@@ -117,6 +119,12 @@ impl Answers {
     /// Iterations from the first on that were checked whole.
     pub(super) fn known(&self) -> u32 {
         self.known
+    }
+
+    /// Iterations that were computed twice at least, and compared: with what another
+    /// lane or an earlier round found, or whole on the CPU.
+    pub(super) fn compared(&self) -> u64 {
+        self.compared
     }
 
     /// What was found of an iteration.
@@ -141,6 +149,7 @@ impl Answers {
             self.found.push(Found { lane, round, iteration, state, root, tile_roots });
             return true;
         };
+        self.compared += 1;
         if found.root == root && found.tile_roots == tile_roots {
             return true;
         }
@@ -175,6 +184,7 @@ impl Answers {
         if self.found.get(at).is_none_or(|now| now.root != found.root) {
             return false;
         }
+        self.compared += 1;
         let differs = found.tile_roots.iter().zip(tile_roots).position(|(a, b)| a != b);
         if differs.is_none() && root == found.root {
             self.known = self.known.max(found.iteration);
