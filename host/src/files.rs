@@ -39,6 +39,14 @@ impl Source {
         }
     }
 
+    /// The file, where it is one.
+    pub fn path(&self) -> Option<&Path> {
+        match self {
+            Self::File(path) => Some(path),
+            Self::Inline(_) | Self::Stdin => None,
+        }
+    }
+
     /// The source in an error message.
     pub fn name(&self) -> String {
         match self {
@@ -132,6 +140,55 @@ pub struct WriteError {
     pub cause: io::Error,
 }
 
+/// A file that a command would write over something that it needs.
+#[derive(Debug, thiserror::Error)]
+#[error("{output} and {other} name the same file, {path}\nName another file with {output}.", path = path.display())]
+pub struct SameFile {
+    /// The option that names what is written.
+    pub output: String,
+    /// The option that names it, too.
+    pub other: String,
+    /// The file, as `output` has it.
+    pub path: PathBuf,
+}
+
+/// Checks that none of `outputs` is one of `inputs` or another output, whatever their
+/// paths look like; each comes with the option that names it. Devices, pipes and
+/// streams may be named again and again.
+///
+/// # Errors
+/// The first two that are one file.
+pub fn check_apart(outputs: &[(&str, &Path)], inputs: &[(&str, &Path)]) -> Result<(), SameFile> {
+    for (index, (output, path)) in outputs.iter().enumerate() {
+        let Some(file) = identity(path) else { continue };
+        let mut others = inputs.iter().chain(&outputs[..index]);
+        if let Some((other, _)) = others.find(|(_, path)| identity(path).as_ref() == Some(&file)) {
+            let (output, other) = ((*output).to_owned(), (*other).to_owned());
+            return Err(SameFile { output, other, path: path.to_path_buf() });
+        }
+    }
+    Ok(())
+}
+
+/// What makes two paths one file: what is there, or where it would be made.
+#[derive(PartialEq, Eq)]
+enum Identity {
+    #[cfg(unix)]
+    Inode(u64, u64),
+    Path(PathBuf),
+}
+
+/// `None` where nothing can be overwritten, or nothing be made.
+fn identity(path: &Path) -> Option<Identity> {
+    let Ok(Target::File { path, folder }) = target(path) else { return None };
+    #[cfg(unix)]
+    if let Ok(meta) = path.metadata() {
+        use std::os::unix::fs::MetadataExt as _;
+        return Some(Identity::Inode(meta.dev(), meta.ino()));
+    }
+    Some(Identity::Path(folder.canonicalize().ok()?.join(path.file_name()?)))
+}
+
 static WRITING: Mutex<()> = Mutex::new(());
 
 /// Holds off the start of a file write for as long as the guard lives, after
@@ -151,14 +208,15 @@ pub fn check_writable(path: &Path) -> Result<(), WriteError> {
         Target::Special => Ok(()),
         Target::File { folder, .. } => {
             let _guard = no_write_under_way();
-            new_file(&folder).map(drop).map_err(failed)
+            new_file(&folder, 0o600).map(drop).map_err(failed)
         }
     }
 }
 
 /// What a path that is to be written names.
 enum Target {
-    /// It exists and is not a file (/dev/null, a FIFO): no file can replace it.
+    /// It exists and is not a file (/dev/null, a FIFO), or is a stream that is open
+    /// already (/dev/stdout): no file can replace it.
     Special,
     /// A file, there or not, behind all links, and the folder that it is in.
     File { path: PathBuf, folder: PathBuf },
@@ -173,13 +231,30 @@ fn target(path: &Path) -> io::Result<Target> {
     }
     // A link keeps pointing where it points: the file behind it is replaced, or
     // made where there is none yet.
-    let behind_link = || Some(path.parent()?.join(path.read_link().ok()?));
-    let path = path.canonicalize().ok().or_else(behind_link).unwrap_or_else(|| path.to_owned());
+    let mut behind = path.to_owned();
+    for _ in 0..LINKS_MAX {
+        if is_stream(&behind) {
+            return Ok(Target::Special);
+        }
+        let Ok(next) = behind.read_link() else { break };
+        behind = behind.parent().unwrap_or(Path::new("/")).join(next);
+    }
+    let path = path.canonicalize().unwrap_or(behind);
     let folder = match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent.to_owned(),
         _ => PathBuf::from("."),
     };
     Ok(Target::File { path, folder })
+}
+
+/// Links that lead to one another; more lead nowhere, for the system too.
+const LINKS_MAX: usize = 40;
+
+/// Whether this names what a process has open (/dev/stdout leads to one such name):
+/// who opened it may have written before, and goes on after.
+fn is_stream(path: &Path) -> bool {
+    let Some(folder) = path.parent() else { return false };
+    folder == Path::new("/dev/fd") || (folder.starts_with("/proc") && folder.ends_with("fd"))
 }
 
 /// Writes `text` and a newline to `path`: into a new file in the same folder,
@@ -190,25 +265,35 @@ fn target(path: &Path) -> io::Result<Target> {
 /// # Errors
 /// [`WriteError`] with the file system's words.
 pub fn write_atomically(path: &Path, text: &str) -> Result<(), WriteError> {
-    write_atomically_with(path, |out| writeln!(out, "{text}"))
+    write_with(path, 0o666, |out| writeln!(out, "{text}"))
 }
 
 /// Does the same with whatever `write` writes, for what should not be held in
-/// memory as a whole. An error of `write` leaves the old file.
+/// memory as a whole, and for no eyes but the owner's: the new file has mode 0600.
+/// An error of `write` leaves the old file.
 ///
 /// # Errors
 /// [`WriteError`] with the file system's words, or those of `write`.
-pub fn write_atomically_with(
+pub fn write_privately_with(
     path: &Path,
+    write: impl FnOnce(&mut dyn Write) -> io::Result<()>,
+) -> Result<(), WriteError> {
+    write_with(path, 0o600, write)
+}
+
+fn write_with(
+    path: &Path,
+    mode: u32,
     write: impl FnOnce(&mut dyn Write) -> io::Result<()>,
 ) -> Result<(), WriteError> {
     let failed = |cause| WriteError { path: path.to_owned(), cause };
     let Target::File { path: file_path, folder } = target(path).map_err(failed)? else {
-        let mut special = File::options().write(true).open(path).map_err(failed)?;
+        // Behind a stream (`>> FILE`) may be a file that has a beginning.
+        let mut special = File::options().append(true).open(path).map_err(failed)?;
         return write(&mut special).map_err(failed);
     };
     let _guard = no_write_under_way();
-    let mut file = BufWriter::new(new_file(&folder).map_err(failed)?);
+    let mut file = BufWriter::new(new_file(&folder, mode).map_err(failed)?);
     write(&mut file).map_err(failed)?;
     let file = file.into_inner().map_err(|error| failed(error.into_error()))?;
     file.as_file().sync_all().map_err(failed)?;
@@ -217,14 +302,14 @@ pub fn write_atomically_with(
 }
 
 #[cfg(unix)]
-fn new_file(folder: &Path) -> io::Result<tempfile::NamedTempFile> {
+fn new_file(folder: &Path, mode: u32) -> io::Result<tempfile::NamedTempFile> {
     use std::os::unix::fs::PermissionsExt as _;
-    let mode = std::fs::Permissions::from_mode(0o666);
+    let mode = std::fs::Permissions::from_mode(mode);
     tempfile::Builder::new().prefix(".attest-").permissions(mode).tempfile_in(folder)
 }
 
 #[cfg(not(unix))]
-fn new_file(folder: &Path) -> io::Result<tempfile::NamedTempFile> {
+fn new_file(folder: &Path, _: u32) -> io::Result<tempfile::NamedTempFile> {
     tempfile::Builder::new().prefix(".attest-").tempfile_in(folder)
 }
 
@@ -288,5 +373,59 @@ mod tests {
             assert!(link.is_symlink());
             assert_eq!(std::fs::read_to_string(&file).unwrap(), format!("{text}\n"));
         }
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn links_to_links_stay_links() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        std::os::unix::fs::symlink("second", path("first")).unwrap();
+        std::os::unix::fs::symlink("file", path("second")).unwrap();
+        write_atomically(&path("first"), "made").unwrap();
+        assert!(path("first").is_symlink() && path("second").is_symlink());
+        assert_eq!(std::fs::read_to_string(path("file")).unwrap(), "made\n");
+        std::os::unix::fs::symlink("round", path("round")).unwrap();
+        assert!(check_writable(&path("round")).is_ok());
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn a_stream_is_appended_to() {
+        use std::os::fd::AsRawFd as _;
+        let mut file = tempfile::NamedTempFile::new().unwrap();
+        file.write_all(b"before\n").unwrap();
+        let stream = PathBuf::from(format!("/proc/self/fd/{}", file.as_file().as_raw_fd()));
+        write_atomically(&stream, "after").unwrap();
+        assert_eq!(std::fs::read_to_string(file.path()).unwrap(), "before\nafter\n");
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn one_file_under_two_names_is_found() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        std::fs::write(path("there"), "").unwrap();
+        std::fs::create_dir(path("folder")).unwrap();
+        std::os::unix::fs::symlink("there", path("link")).unwrap();
+        std::os::unix::fs::symlink("absent", path("dangling")).unwrap();
+        for (a, b, one) in [
+            ("there", "there", true),
+            ("there", "link", true),
+            ("there", "folder/../there", true),
+            ("absent", "folder/../absent", true),
+            ("absent", "dangling", true),
+            ("there", "absent", false),
+            ("absent", "other", false),
+        ] {
+            let (a, b) = (path(a), path(b));
+            let of = |name, path| [(name, path)];
+            for (a, b) in [(&*a, &*b), (&b, &a)] {
+                assert_eq!(check_apart(&of("--out", a), &of("--key", b)).is_err(), one);
+                assert_eq!(check_apart(&[("--out", a), ("--too", b)], &[]).is_err(), one);
+            }
+        }
+        let null = ("--out", Path::new("/dev/null"));
+        check_apart(&[null, null], &[null]).unwrap();
     }
 }

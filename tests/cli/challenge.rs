@@ -73,6 +73,27 @@ fn a_file_with_errors_is_refused() {
     }
 }
 
+#[test]
+fn what_nobody_could_answer_is_not_issued() {
+    let args = ["challenge", "--from-file", "-"];
+    for spec in [
+        &br#"{"issued_at": "2020-01-01T00:00:00Z"}"#[..],
+        br#"{"issued_at": "2020-01-01T00:00:00Z", "expires_at": "2020-01-02T00:00:00Z"}"#,
+    ] {
+        run_with_input(args, spec).expect(COULD_NOT_RUN).says("expired").printed_nothing();
+    }
+    let open = br#"{"issued_at": "2020-01-01T00:00:00Z", "expires_at": "2999-01-01T00:00:00Z"}"#;
+    run_with_input(args, open).expect(OK);
+    let folder = tempfile::tempdir().unwrap();
+    let policy = folder.path().join("policy.toml");
+    let policy = policy.to_str().unwrap();
+    run(["policy", "init", "--out", policy]).expect(OK);
+    let sized = ["challenge", "--from-file", "-", "--policy", policy, "--model", "NVIDIA H200"];
+    let refused = run_with_input(sized, br#"{"gpu_model": "NVIDIA L4"}"#).expect(COULD_NOT_RUN);
+    refused.says("gpu_model").printed_nothing();
+    run_with_input(sized, br#"{"gpu_model": "NVIDIA H200"}"#).expect(OK);
+}
+
 /// Each bound of the protocol, one past it, and numbers that overflow when
 /// multiplied.
 #[test]

@@ -10,6 +10,7 @@ use attest::protocol::digest::{Digest, Uuid};
 use attest::session::mine::{MineOptions, commit, mine};
 use ed25519_dalek::SigningKey;
 use serde_json::Value;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
 use std::process::Stdio;
 
@@ -180,7 +181,10 @@ fn what_is_on_record_is_shown_exported_and_forgotten() {
     assert_eq!(serde_json::from_str::<Value>(&exported).expect("one line"), shown);
     let out = recorded.path("export.ndjson");
     recorded.show(&["export", "--out", out.to_str().unwrap()]).expect(OK).printed_nothing();
-    assert_eq!(std::fs::read_to_string(out).unwrap(), exported);
+    assert_eq!(std::fs::read_to_string(&out).unwrap(), exported);
+    // It has the coins of live sessions.
+    let mode = std::fs::metadata(out).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
 
     let prune = |args: &[&str]| recorded.show(&[&["prune", "--older-than"], args].concat());
     assert!(prune(&["90d"]).expect(OK).stdout.starts_with("0 challenge(s) forgotten"));
@@ -192,6 +196,17 @@ fn what_is_on_record_is_shown_exported_and_forgotten() {
     assert!(verdict.starts_with("REJECTED: nonce-spent"), "{verdict}");
     let args = ["list", "--limit", "0"];
     recorded.show(&args).expect(COULD_NOT_RUN).printed_nothing();
+}
+
+#[test]
+fn a_list_that_is_cut_says_so() {
+    let recorded = Recorded::new();
+    let said = recorded.show(&["list", "--limit", "1"]).expect(OK);
+    assert!(!said.stderr.contains("note"), "{}", said.stderr);
+    run(["challenge", "--ledger", &recorded.ledger()]).expect(OK);
+    let said = recorded.show(&["list", "--limit", "1"]).expect(OK);
+    assert_eq!(said.stdout.lines().count(), 2, "{}", said.stdout);
+    said.says("the newest 1 are shown");
 }
 
 /// A serial number cannot pass for words of the ledger's own.

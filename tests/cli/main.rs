@@ -7,6 +7,7 @@ mod bad_input;
 mod bench;
 mod challenge;
 mod commands;
+mod files;
 mod floods;
 mod ledger;
 mod policy;

@@ -5,7 +5,9 @@ use crate::wrapper::{Alive, Fault, Faulty};
 use attest::executor::Executor;
 use attest::executor::cpu::{CpuExecutor, CpuOptions};
 use attest::protocol::plan::Shape;
+use attest::selftest::Health;
 use attest::selftest::stress::{StressOptions, StressReport, stress};
+use attest::session::mine::check_memory;
 use std::time::{Duration, Instant};
 
 /// Until every lane has done some rounds, or something was found.
@@ -108,6 +110,39 @@ fn on_the_command_line_it_ends_in_time_with_a_verdict() {
     let (code, stdout, _) = selftest(&["--stress", "0.01", "--dim", "128"]);
     assert_eq!(code, Some(0));
     assert!(stdout.contains("same bits") && stdout.contains("healthy"), "{stdout}");
+}
+
+/// One lane's first iterations are compared with nothing but the CPU's.
+#[test]
+fn without_a_comparison_there_is_no_verdict() {
+    let cpu = || Box::new(CpuExecutor::new(CpuOptions::default())) as Box<dyn Executor>;
+    let options = StressOptions {
+        known_iterations: 0,
+        ..StressOptions::new(Duration::from_nanos(1), Shape { dim: 256, products: 2 })
+    };
+    let report = stress(vec![("a CPU".to_owned(), cpu())], &cpu, &options, &mut |_| ());
+    assert_eq!((report.compared, report.health()), (0, Health::NothingChecked), "{report:?}");
+    assert!(!report.is_healthy());
+    let (code, stdout, stderr) = selftest(&["--stress", "0.000000001", "--dim", "1024"]);
+    assert_eq!((code, &*stdout), (Some(2), ""), "{stderr}");
+    assert!(stderr.contains("too short"), "{stderr}");
+}
+
+#[test]
+fn what_cannot_be_kept_is_refused_before_the_work() {
+    // 32 bytes for each of 2^28 tiles, six times.
+    let shape = Shape { dim: 32_768, products: 4096 };
+    let options = StressOptions::new(Duration::from_secs(1), shape);
+    assert_eq!(options.digest_sets(1), 6);
+    let enough = check_memory(shape, options.digest_sets(1)).is_ok();
+    if enough {
+        eprintln!("skipped: this machine has more memory than that");
+        return;
+    }
+    let largest = ["--stress", "0.01", "--dim", "32768", "--matrices", "4096"];
+    let (code, stdout, stderr) = selftest(&largest);
+    assert_eq!((code, &*stdout), (Some(2), ""), "{stderr}");
+    assert!(stderr.contains("bytes"), "{stderr}");
 }
 
 #[test]

@@ -277,6 +277,87 @@ fn a_policy_that_wants_gpus_takes_no_cpu() {
     assert_eq!(code_of(&output, 1), "rejected-by-policy");
 }
 
+#[test]
+fn a_cpu_is_asked_for_as_many_samples_as_the_policy_takes() {
+    let place = Place::new();
+    let policy = place.path("policy.toml");
+    fs::write(&policy, "[devices]\ncpu_allowed = true\n").unwrap();
+    let small = "validate --dim 128 --matrices 1 --iterations 2 --json --policy";
+    let mut command = place.attest();
+    command.args(small.split(' ')).arg(&policy).arg("--").arg(env!("CARGO_BIN_EXE_attest"));
+    let output = command.args(["respond", "--executor", "cpu"]).output().unwrap();
+    assert_eq!(code_of(&output, 0), "", "{}", text(&output.stdout));
+}
+
+#[test]
+fn an_output_that_fails_takes_neither_verdict_nor_receipt_along() {
+    let place = Place::new();
+    place.key("validator.pem");
+    let (key, receipt) = (place.path("validator.pem"), place.path("receipt.json"));
+    let [key, receipt] = [&key, &receipt].map(|path| path.to_str().unwrap());
+    let outputs = ["--result-out", "/dev/full", "--receipt-out", receipt];
+    let options = [&["--json", "--key", key][..], &outputs].concat();
+    let output = place.validate(&options, "$ATTEST respond --executor cpu");
+    assert_eq!(code_of(&output, 2), "");
+    let session: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(session["verdict"]["outcome"], "verified");
+    let written: Value = serde_json::from_slice(&fs::read(receipt).unwrap()).unwrap();
+    assert_eq!(written, session["receipt"]);
+    assert!(text(&output.stderr).contains("cannot write /dev/full"));
+}
+
+#[test]
+fn options_that_cannot_be_are_found_before_the_miner_is_reached() {
+    let place = Place::new();
+    let reached = place.path("reached");
+    let script = format!("touch {}", reached.to_str().unwrap());
+    for options in [
+        &["--max-duration", "9007199254740992ms"][..],
+        &["--expires-in", "70000000h"],
+        &["--sync", "3"],
+        &["--hello-within", "9223372036854775807s"],
+        &["--hello-within", "25h"],
+    ] {
+        let output = place.validate(options, &script);
+        let err = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{options:?}: {err}");
+        assert!(err.starts_with("error: "), "{options:?}: {err}");
+        assert!(!reached.exists(), "{options:?}");
+    }
+    place.key("validator.pem");
+    for address in ["", "127.0.0.1", "127.0.0.1:99999", ":7420", "::1"] {
+        let mut command = place.attest();
+        command.args(["validate", "--peer", &"01".repeat(32), "--tcp", address, "--key"]);
+        let output = command.arg(place.path("validator.pem")).output().unwrap();
+        assert_eq!(output.status.code(), Some(2), "{address}: {}", text(&output.stdout));
+    }
+}
+
+/// An error of two lines is told in one: no line break comes out as U+FFFD.
+#[test]
+fn what_the_other_side_could_not_do_is_told_in_one_line() {
+    let place = Place::new();
+    let miner = "$ATTEST respond --executor cpu";
+    let output = place.validate(&["--json", "--gpu-count", "2"], miner);
+    assert_eq!(code_of(&output, 1), "miner-failed");
+    let said = text(&output.stdout);
+    assert!(said.contains("would take part; Choose them") && !said.contains('\u{fffd}'), "{said}");
+    let policy = place.path("policy.toml");
+    fs::write(&policy, "").unwrap();
+    let device = r#"{"kind":"gpu","model":"Abacus","memory_bytes":1}"#;
+    let hello = format!(
+        r#"{{"message":"hello","versions":[1],"software":"x","capabilities":[],"devices":[{device}]}}"#
+    );
+    let stranger = format!(
+        r#"echo '{hello}'; read hello; read ping; echo '{{"message":"pong"}}'; cat >/dev/null"#
+    );
+    let options = ["--json", "--policy", policy.to_str().unwrap()];
+    let output = place.validate(&options, &stranger);
+    assert_eq!(code_of(&output, 1), "unfit-devices");
+    let said = text(&output.stdout);
+    assert!(said.contains("no speed is known") && !said.contains('\u{fffd}'), "{said}");
+}
+
 fn wait_for(is_so: impl Fn() -> bool) {
     let start = Instant::now();
     while !is_so() {

@@ -38,9 +38,15 @@ impl Location {
             text: text.to_owned(),
             cause: cause.to_string(),
         };
+        // The other forms in which PostgreSQL's own programs take an address: as the
+        // name of a file they would put a password into a folder and into messages.
+        if text.contains("password=") && !is_address(text) {
+            return Err(failed("…password=…", &"it is no file's name, and no postgres:// address"));
+        }
         let Some((scheme, _)) = text.split_once("://") else {
             return match text {
                 "" => Err(failed(text, &"it is empty")),
+                _ if is_address(text) => Err(failed("postgres:…", &"postgres: takes two slashes")),
                 path => Ok(Self::File(path.into())),
             };
         };
@@ -60,6 +66,19 @@ impl Location {
                          ends at the server";
             return Err(failed(&named, &cause));
         }
+        // Of several @ the first ends the password: the rest of it is elsewhere then.
+        let is_torn = |host: &postgres::config::Host| match host {
+            postgres::config::Host::Tcp(name) => name.contains('@'),
+            postgres::config::Host::Unix(_) => false,
+        };
+        if config.get_hosts().iter().any(is_torn)
+            || config.get_dbname().is_some_and(|name| name.contains('@'))
+        {
+            return Err(failed(
+                &named,
+                &"it has an @ too many: percent-encode the password's (%40)",
+            ));
+        }
         if config.get_hosts().is_empty() {
             return Err(failed(&named, &"it names no host"));
         }
@@ -70,6 +89,14 @@ impl Location {
     pub fn default_path(state_dir: &Path) -> Self {
         Self::File(state_dir.join("attest").join("ledger.sqlite"))
     }
+}
+
+/// Whether it begins as an address of a server does, whole or not.
+fn is_address(text: &str) -> bool {
+    let begins = |scheme: &str| {
+        text.get(..scheme.len()).is_some_and(|start| start.eq_ignore_ascii_case(scheme))
+    };
+    begins("postgres:") || begins("postgresql:")
 }
 
 impl fmt::Display for Location {
@@ -134,6 +161,13 @@ mod tests {
             "postgres://me:hunter2@h/d?sslmode=require",
             "postgres://me:hunter2@h/d?sslmode=nonsense",
             "mysql://me:hunter2@h/d",
+            "postgres://me:x@hunter2@h/d",
+            "postgres://me:x@h/hunter2@h/d",
+            "postgres:me:hunter2@h/d",
+            "postgresql:/me:hunter2@h/d",
+            "Postgres:me:hunter2@h/d",
+            "host=h user=me password=hunter2",
+            "mysql:password=hunter2://h/d",
         ] {
             let error = Location::parse(bad).unwrap_err();
             assert!(!format!("{error}{error:?}").contains("hunter2"), "{error:?}");

@@ -29,9 +29,10 @@ impl Clock {
         Now { since_start: self.started.elapsed(), unix_ms: unix_ms() }
     }
 
-    /// A time of this session as the system's monotonic clock has it.
-    pub(super) fn instant(&self, since_start: Duration) -> Instant {
-        self.started + since_start
+    /// A time of this session as the system's monotonic clock has it; `None` where
+    /// that clock does not reach so far.
+    pub(super) fn instant(&self, since_start: Duration) -> Option<Instant> {
+        self.started.checked_add(since_start)
     }
 }
 

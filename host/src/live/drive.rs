@@ -16,6 +16,7 @@ use super::validator::{
     Accepted, Action, Case, Commitment, Ended, Event, Judged, NotIssued, Settle, ValidatorSession,
     Wanted,
 };
+use crate::error_text::what_happened;
 use crate::executor::cpu::CpuVerifier;
 use crate::identity::SigningIdentity;
 use crate::ledger::{Acceptance, Ledger, SettledAs, Settlement, Sighting};
@@ -190,7 +191,8 @@ impl Validator {
             IssueError::Invalid(ChallengeError::TooMuch { .. })
                 if self.request.gpu_count.is_none() =>
             {
-                NotIssued::Unfit(format!("for the devices that the miner names, {error}"))
+                let what = what_happened(error);
+                NotIssued::Unfit(format!("for the devices that the miner names, {what}"))
             }
             error => own(&error),
         })?;
@@ -303,8 +305,9 @@ fn with_lanes(request: Request, devices: usize) -> Request {
 }
 
 /// What the policy asks of the GPUs that the miner says it has. What was typed
-/// stays. A miner without GPUs is asked for what was typed: there is no table of
-/// CPUs, and the policy says whether a CPU will do.
+/// stays. A miner without GPUs is asked for the work that was typed, with samples
+/// enough for the policy: there is no table of CPUs, and the policy says whether a
+/// CPU will do.
 fn sized(
     policy: &Policy,
     typed: Request,
@@ -314,7 +317,12 @@ fn sized(
     let mut gpus = hello.devices.iter().filter(|device| device.kind == DeviceKind::Gpu);
     let Some(gpu) = gpus.next() else {
         return match policy.devices.cpu_allowed {
-            true => Ok(with_lanes(typed, hello.devices.len())),
+            true => {
+                let base = with_lanes(typed, hello.devices.len());
+                policy
+                    .with_samples(base)
+                    .map_err(|error| NotIssued::Own(OwnFault(error.to_string())))
+            }
             false => {
                 Err(NotIssued::Unfit("the policy asks for GPUs, the miner names none".to_owned()))
             }
@@ -329,7 +337,7 @@ fn sized(
             SizeError::UnknownModel { .. }
             | SizeError::ModelNotAllowed { .. }
             | SizeError::GpuCount { .. }
-            | SizeError::Memory { .. } => NotIssued::Unfit(error.to_string()),
+            | SizeError::Memory { .. } => NotIssued::Unfit(what_happened(error)),
             error => NotIssued::Own(OwnFault(error.to_string())),
         }
     })

@@ -77,7 +77,7 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Link<R, W> {
         deadline: Option<Duration>,
         work: &mut Option<JoinHandle<T>>,
     ) -> (Now, Heard<T>) {
-        let deadline = deadline.map(|since_start| self.clock.instant(since_start));
+        let deadline = deadline.and_then(|since_start| self.clock.instant(since_start));
         let heard = self.first_of(deadline, work).await;
         (self.now(), heard)
     }
@@ -124,6 +124,9 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Link<R, W> {
     pub(super) async fn finish(mut self) {
         let farewell = async {
             self.writer.write_all(&self.out[self.sent..]).await?;
+            // Not every shutdown waits for what was written: tokio's Stdout hands it
+            // to a thread that may end with the program.
+            self.writer.flush().await?;
             self.writer.shutdown().await
         };
         // The session is over, whether the other side hears of it or not.
@@ -152,5 +155,55 @@ async fn joined<T>(work: &mut Option<JoinHandle<T>>) -> Result<T, JoinError> {
 async fn until(deadline: Option<Instant>) {
     if let Some(deadline) = deadline {
         tokio::time::sleep_until(deadline.into()).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io;
+    use std::pin::Pin;
+    use std::task::{Context, Poll};
+
+    /// Keeps what is written to itself until it is flushed, as tokio's Stdout does.
+    #[derive(Default)]
+    struct Held {
+        held: Vec<u8>,
+        left: Vec<u8>,
+    }
+
+    impl AsyncWrite for &mut Held {
+        fn poll_write(
+            mut self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+            bytes: &[u8],
+        ) -> Poll<io::Result<usize>> {
+            self.held.extend_from_slice(bytes);
+            Poll::Ready(Ok(bytes.len()))
+        }
+        fn poll_flush(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            let held = std::mem::take(&mut self.held);
+            self.left.extend(held);
+            Poll::Ready(Ok(()))
+        }
+        fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+    }
+
+    #[test]
+    fn the_last_line_has_left_when_the_session_ends() {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        let mut writer = Held::default();
+        let mut link = Link::new(tokio::io::empty(), &mut writer);
+        link.send(b"the last\n");
+        runtime.expect("a runtime").block_on(link.finish());
+        assert_eq!(writer.left, b"the last\n");
+    }
+
+    #[test]
+    fn a_deadline_that_no_clock_reaches_is_none() {
+        assert_eq!(Clock::start().instant(Duration::MAX), None);
+        assert!(Clock::start().instant(Duration::from_secs(1)).is_some());
     }
 }

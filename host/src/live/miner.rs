@@ -14,6 +14,7 @@ use super::message::{
     text_for_message,
 };
 use super::wire::LineBuffer;
+use crate::error_text::in_one_line;
 use crate::protocol::challenge::Challenge;
 use crate::protocol::digest::Digest;
 use std::time::Duration;
@@ -118,7 +119,7 @@ impl MinerSession {
             && self.state != State::Over
         {
             if let End::Own(own) = &end {
-                let text = text_for_message(&own.0);
+                let text = text_for_message(&in_one_line(own));
                 actions.push(Action::Send(line_of(&FromMiner::Failed { text })));
             }
             self.go(State::Over, None);
@@ -131,7 +132,7 @@ impl MinerSession {
     fn step(&mut self, now: Now, event: Event<'_>, out: &mut Vec<Action>) -> Result<(), End> {
         match event {
             Event::Start if self.state == State::New => {
-                self.go(State::Hello, Some(now.since_start + self.patience.hello));
+                self.go(State::Hello, Some(now.since_start.saturating_add(self.patience.hello)));
                 Ok(())
             }
             Event::Bytes(bytes) if self.state != State::Over => {
@@ -146,12 +147,15 @@ impl MinerSession {
             Event::Tick => self.check_time(now),
             Event::Committed(line) if self.state == State::Working => {
                 out.push(Action::Send(line.map_err(End::Own)?));
-                self.go(State::Coin, Some(now.since_start + self.patience.next));
+                self.go(State::Coin, Some(now.since_start.saturating_add(self.patience.next)));
                 Ok(())
             }
             Event::Opened(line) if self.state == State::Opening => {
                 out.push(Action::Send(line.map_err(End::Own)?));
-                self.go(State::Verdict, Some(now.since_start + self.patience.verdict));
+                self.go(
+                    State::Verdict,
+                    Some(now.since_start.saturating_add(self.patience.verdict)),
+                );
                 Ok(())
             }
             _ => Ok(()),
@@ -186,7 +190,7 @@ impl MinerSession {
     }
 
     fn on_line(&mut self, now: Now, line: &[u8], out: &mut Vec<Action>) -> Result<(), End> {
-        let next = Some(now.since_start + self.patience.next);
+        let next = Some(now.since_start.saturating_add(self.patience.next));
         let kind = kind_of(line).map_err(End::Fault)?;
         match (self.state, FromValidator::read(line).map_err(End::Fault)?) {
             (_, FromValidator::Verdict(verdict)) => return Err(End::Verdict(Box::new(verdict))),

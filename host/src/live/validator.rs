@@ -181,7 +181,8 @@ impl ValidatorSession {
         if matches!(self.state, State::New) {
             let hello = FromValidator::Hello { versions: VERSIONS.to_vec(), software: software() };
             out.push(Action::Send(line_of(&hello)));
-            self.state = State::Hello { until: now.since_start + self.patience.hello };
+            self.state =
+                State::Hello { until: now.since_start.saturating_add(self.patience.hello) };
         }
         Ok(())
     }

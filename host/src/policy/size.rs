@@ -14,7 +14,7 @@ use crate::protocol::bound::{Grinding, draws_needed};
 use crate::protocol::challenge::{OPENINGS_MAX, ROOTS_MAX, sample_rate_ppm};
 use crate::protocol::models::{self, Model};
 use crate::protocol::plan::Shape;
-use crate::session::issue::Request;
+use crate::session::issue::{ITERATIONS_DEFAULT, Request};
 use std::time::Duration;
 
 /// What the challenge is for.
@@ -248,6 +248,25 @@ impl Policy {
             max_duration_ms: Some(((1e3 * limit_s).ceil() as u64).max(1)),
             min_sm_utilization: demands_sms.then_some(devices.sm_share_min),
             valid_for_s: Some(self.session.valid_for_s + limit_s.ceil() as u64),
+            ..Request::default()
+        };
+        Ok(base.or(sized))
+    }
+
+    /// `base` with samples enough for this policy, where none were typed: for devices
+    /// of which no speed is known, so that the work is what was typed.
+    ///
+    /// # Errors
+    /// [`SizeError::TooManyOpenings`].
+    pub(crate) fn with_samples(&self, base: Request) -> Result<Request, SizeError> {
+        if base.verification_sample_rate.is_some() || base.samples_per_iteration.is_some() {
+            return Ok(base);
+        }
+        let iterations = base.num_iterations.unwrap_or(ITERATIONS_DEFAULT);
+        let (rate, samples) = self.samples(base.gpu_count.unwrap_or(1), iterations, &base)?;
+        let sized = Request {
+            verification_sample_rate: Some(rate),
+            samples_per_iteration: Some(samples),
             ..Request::default()
         };
         Ok(base.or(sized))

@@ -25,9 +25,8 @@ use gpu_kernels::abi::GEMM_FMA;
 use rayon::prelude::*;
 use std::cell::OnceCell;
 use std::convert::Infallible;
-use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
-use vectors::VectorError;
+use vectors::{VectorError, VectorFile};
 
 /// One line of the table.
 #[derive(Clone, Debug)]
@@ -115,7 +114,7 @@ const fn case(dim: u32, products: u32, iterations: u32, sync: u32) -> Case {
 #[derive(Clone, Debug, Default)]
 pub struct Options {
     /// Vector files to check besides executors and variants.
-    pub vector_files: Vec<PathBuf>,
+    pub vector_files: Vec<VectorFile>,
     /// PTX files whose kernels are checked like the embedded ones, on every GPU.
     pub ptx_files: Vec<PtxFile>,
     /// Only subjects whose name contains this text.
@@ -151,9 +150,11 @@ pub fn run(options: &Options, on_row: &mut dyn FnMut(&Row)) -> Health {
     };
     check_cpu(&mut row);
     check_gpus(&options.ptx_files, &mut row);
-    for path in &options.vector_files {
-        let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned();
-        row(&name, "every field", &mut || vectors_outcome(path));
+    for file in &options.vector_files {
+        row(file.name(), "every field", &mut || {
+            let mut cpu = CpuExecutor::new(CpuOptions::default());
+            file.check(&mut cpu).map(|_| ()).into()
+        });
     }
     health
 }
@@ -284,12 +285,6 @@ fn walk_by_cpu() -> Result<Vec<Expected>, RecomputeError> {
     let mut cpu = CpuVerifier::new();
     let walk = |case: &Case| case.expect_from(|i, state| cpu.iteration_root(case.shape, i, state));
     GPU_CASES.iter().map(walk).collect()
-}
-
-/// Checks one vector file, field by field, on the CPU executor.
-fn vectors_outcome(path: &Path) -> Outcome {
-    let mut cpu = CpuExecutor::new(CpuOptions::default());
-    vectors::check_file(path, &mut cpu).map(|_| ()).into()
 }
 
 impl From<Result<(), VectorError>> for Outcome {

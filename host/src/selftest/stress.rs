@@ -17,6 +17,7 @@
 mod answers;
 mod lane;
 
+use super::Health;
 use crate::executor::{Executor, abandoned};
 use crate::protocol::chain;
 use crate::protocol::digest::{Digest, Uuid};
@@ -62,6 +63,12 @@ impl StressOptions {
             stop: Arc::default(),
         }
     }
+
+    /// How many iterations' tile roots are in memory at once, with so many lanes: those
+    /// of a round, one in each executor's hands, and three in the checker's.
+    pub fn digest_sets(&self, lanes: usize) -> u64 {
+        u64::from(self.round_iterations) + lanes as u64 + 3
+    }
 }
 
 /// A lane now or at the end.
@@ -90,15 +97,30 @@ pub struct StressReport {
     pub unjudged: u64,
     /// Iterations of the chain that the CPU has recomputed whole.
     pub known_iterations: u32,
+    /// Iterations that were compared with another computation of theirs: another
+    /// lane's, an earlier round's, or the CPU's.
+    pub compared: u64,
     /// How long it ran.
     pub elapsed: Duration,
 }
 
 impl StressReport {
-    /// No wrong bit, no lane that failed, and something was compared.
+    /// What it comes to. [`Health::NothingChecked`]: nothing failed, and the time was
+    /// too short for anything to be compared.
+    pub fn health(&self) -> Health {
+        let has_failed = self.lanes.iter().any(|lane| lane.failure.is_some());
+        let is_idle = |lane: &StressLane| lane.iterations == 0;
+        match () {
+            () if has_failed || !self.faults.is_empty() => Health::Faulty,
+            () if self.compared == 0 => Health::NothingChecked,
+            () if self.lanes.iter().any(is_idle) => Health::Faulty,
+            () => Health::Healthy,
+        }
+    }
+
+    /// No wrong bit, no lane that failed or did nothing, and something was compared.
     pub fn is_healthy(&self) -> bool {
-        let lane = |lane: &StressLane| lane.failure.is_none() && lane.iterations > 0;
-        self.faults.is_empty() && !self.lanes.is_empty() && self.lanes.iter().all(lane)
+        self.health() == Health::Healthy
     }
 }
 
@@ -168,6 +190,7 @@ pub fn stress(
         faults: answers.faults().to_vec(),
         unjudged: answers.unjudged(),
         known_iterations: answers.known(),
+        compared: answers.compared(),
         elapsed: start.elapsed(),
     }
 }

@@ -140,19 +140,70 @@ struct DrawsLane {
     words_taken: u64,
 }
 
+/// A file that has the form of a vector file. Nothing that it says is checked yet.
+#[derive(Clone, Debug)]
+pub struct VectorFile {
+    name: String,
+    json: Vec<u8>,
+}
+
+impl VectorFile {
+    /// Reads the file at `path`, once: it may be a pipe.
+    ///
+    /// # Errors
+    /// [`VectorError::Io`], [`VectorError::Malformed`].
+    pub fn read(path: &Path) -> Result<Self, VectorError> {
+        let io = |cause| VectorError::Io { path: path.display().to_string(), cause };
+        let malformed = |cause: String| VectorError::Malformed {
+            cause: format!("{}: {cause}", path.display()),
+        };
+        let mut json = Vec::new();
+        let file = std::fs::File::open(path).map_err(io)?;
+        file.take(FILE_BYTES_MAX + 1).read_to_end(&mut json).map_err(io)?;
+        if json.len() as u64 > FILE_BYTES_MAX {
+            return Err(malformed(format!("more than {FILE_BYTES_MAX} bytes")));
+        }
+        Vector::parse(&json).map_err(|error| malformed(error.to_string()))?;
+        let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned();
+        Ok(Self { name, json })
+    }
+
+    /// The file's name, without its folder.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Checks it on `executor`.
+    ///
+    /// # Errors
+    /// The first thing that does not check.
+    pub fn check(&self, executor: &mut dyn Executor) -> Result<Report, VectorError> {
+        check_json(&self.json, executor)
+    }
+}
+
 /// Checks the vector file at `path` on `executor`.
 ///
 /// # Errors
 /// The first thing that does not check.
 pub fn check_file(path: &Path, executor: &mut dyn Executor) -> Result<Report, VectorError> {
-    let io = |cause| VectorError::Io { path: path.display().to_string(), cause };
-    let mut json = Vec::new();
-    let file = std::fs::File::open(path).map_err(io)?;
-    file.take(FILE_BYTES_MAX + 1).read_to_end(&mut json).map_err(io)?;
-    if json.len() as u64 > FILE_BYTES_MAX {
-        return Err(VectorError::Malformed { cause: format!("more than {FILE_BYTES_MAX} bytes") });
+    VectorFile::read(path)?.check(executor)
+}
+
+/// The two kinds of vector files.
+enum Vector {
+    Run(Box<RunVector>),
+    Draws(DrawsVector),
+}
+
+impl Vector {
+    fn parse(json: &[u8]) -> serde_json::Result<Self> {
+        let value: Value = serde_json::from_slice(json)?;
+        match value.get("sigma") {
+            Some(_) => serde_json::from_value(value).map(Self::Draws),
+            None => serde_json::from_value(value).map(Self::Run),
+        }
     }
-    check_json(&json, executor)
 }
 
 /// Checks a vector file's content on `executor`, which takes every lane in turn.
@@ -161,10 +212,9 @@ pub fn check_file(path: &Path, executor: &mut dyn Executor) -> Result<Report, Ve
 /// The first thing that does not check.
 pub fn check_json(json: &[u8], executor: &mut dyn Executor) -> Result<Report, VectorError> {
     let malformed = |error: serde_json::Error| VectorError::Malformed { cause: error.to_string() };
-    let value: Value = serde_json::from_slice(json).map_err(malformed)?;
-    match value.get("sigma") {
-        Some(_) => check_draws(serde_json::from_value(value).map_err(malformed)?),
-        None => check_run(serde_json::from_value(value).map_err(malformed)?, executor),
+    match Vector::parse(json).map_err(malformed)? {
+        Vector::Draws(vector) => check_draws(vector),
+        Vector::Run(vector) => check_run(*vector, executor),
     }
 }
 

@@ -14,6 +14,8 @@ use serde::Deserialize;
 /// escapes with a probability below 10⁻²¹.
 const OPENINGS_DEFAULT: u64 = 1000;
 const VALIDITY_DEFAULT_S: u64 = 3600;
+/// T where none is asked for.
+pub(crate) const ITERATIONS_DEFAULT: u64 = 100;
 
 /// What a challenge should be, as far as it matters to whoever asks: any of the
 /// challenge's fields, by the names that they have on the wire.
@@ -120,7 +122,7 @@ fn complete(
     validator_nonce: Digest,
     now: jiff::Timestamp,
 ) -> Result<ChallengeSpec, IssueError> {
-    let iterations = request.num_iterations.unwrap_or(100);
+    let iterations = request.num_iterations.unwrap_or(ITERATIONS_DEFAULT);
     let rate = request.verification_sample_rate.unwrap_or(1.0);
     let sampled = ((rate * iterations as f64).ceil() as u64).max(1);
     let lanes = request.gpu_count.unwrap_or(1).max(1);

@@ -15,6 +15,7 @@ use crate::identity::SigningIdentity;
 use crate::protocol::challenge::Challenge;
 use crate::protocol::digest::{Digest, Uuid};
 use crate::protocol::evidence::EvidenceError;
+use crate::protocol::plan::Shape;
 use crate::protocol::signature::miner_message;
 use crate::protocol::transcript::{self, LaneRoots, ResultDoc};
 use serde_json::{Map, Value};
@@ -100,7 +101,7 @@ pub enum MineError {
          Ask for fewer iterations, fewer products or a smaller dimension."
     )]
     Memory {
-        /// 32 bytes a tile, over all lanes and one iteration more than there are.
+        /// 32 bytes a tile, over all iterations that are kept at once.
         needed_bytes: u128,
         /// What the system could give.
         free_bytes: u64,
@@ -151,7 +152,10 @@ pub fn commit(
     for (lane, facts) in facts.iter().enumerate() {
         check_fit(challenge, lane, facts)?;
     }
-    check_memory(challenge, facts.len(), free_bytes())?;
+    // Those of all iterations are kept; one more is in the executor's hands, and
+    // one where a lane keeps the last sync point's apart.
+    let sets = (u64::from(challenge.iterations()) + 2) * facts.len() as u64;
+    check_memory(challenge.shape(), sets)?;
     tracing::debug!(lanes = facts.len(), "executing");
     let uuids: Vec<Uuid> = facts.iter().map(|lane| lane.uuid).collect();
     let mut run = options.run.clone();
@@ -236,12 +240,16 @@ fn check_fit(challenge: &Challenge, lane: usize, facts: &LaneFacts) -> Result<()
     }
 }
 
-fn check_memory(challenge: &Challenge, lanes: usize, free_bytes: u64) -> Result<(), MineError> {
-    // Those of all iterations are kept; one more is in the executor's hands, and
-    // one where a lane keeps the last sync point's apart.
-    let iterations = u128::from(challenge.iterations()) + 2;
-    let tiles = u128::from(challenge.shape().tiles()) * iterations;
-    let needed_bytes = 32 * tiles * lanes as u128;
+/// Whether the host can keep the tile digests of so many iterations of `shape`.
+///
+/// # Errors
+/// [`MineError::Memory`].
+pub fn check_memory(shape: Shape, iterations: u64) -> Result<(), MineError> {
+    fits(shape, iterations, free_bytes())
+}
+
+fn fits(shape: Shape, iterations: u64, free_bytes: u64) -> Result<(), MineError> {
+    let needed_bytes = 32 * u128::from(shape.tiles()) * u128::from(iterations);
     if needed_bytes > u128::from(free_bytes) {
         return Err(MineError::Memory { needed_bytes, free_bytes });
     }
@@ -309,23 +317,11 @@ mod tests {
 
     #[test]
     fn digests_that_cannot_be_kept_are_refused_by_arithmetic() {
-        let largest = issue(&Request {
-            matrix_dim: Some(32_768),
-            num_matrices: Some(4096),
-            num_iterations: Some(65_536),
-            samples_per_iteration: Some(1),
-            ..Request::default()
-        });
-        let error = check_memory(&largest.unwrap(), 64, 1 << 50).unwrap_err();
+        let largest = Shape { dim: 32_768, products: 4096 };
+        let error = fits(largest, 65_537 * 64, 1 << 50).unwrap_err();
         assert!(matches!(error, MineError::Memory { .. }), "{error}");
-        let one_tile = issue(&Request {
-            matrix_dim: Some(128),
-            num_matrices: Some(1),
-            num_iterations: Some(1),
-            ..Request::default()
-        })
-        .unwrap();
-        assert!(check_memory(&one_tile, 1, 96).is_ok());
-        assert!(check_memory(&one_tile, 1, 95).is_err());
+        let one_tile = Shape { dim: 128, products: 1 };
+        assert!(fits(one_tile, 2, 64).is_ok());
+        assert!(fits(one_tile, 2, 63).is_err());
     }
 }

@@ -3,10 +3,52 @@
 use crate::outcome::Result;
 use anyhow::bail;
 use attest::executor::gpu::{PtxFile, PtxFileError};
-use attest::files::Source;
+use attest::files::{self, Source};
 use attest::protocol::challenge::{Challenge, TOKEN_BYTES_MAX};
 use attest::protocol::receipt::Receipt;
 use std::path::{Path, PathBuf};
+
+/// What a command reads, by the options that name it.
+#[derive(Default)]
+pub struct Inputs(Vec<(&'static str, Source)>);
+
+impl Inputs {
+    /// And what `typed` names: `-`, `@FILE` or the text itself.
+    pub fn and_text(mut self, name: &'static str, typed: Option<&str>) -> Self {
+        self.0.extend(typed.map(|typed| (name, Source::of_text(typed))));
+        self
+    }
+
+    /// And what `typed` names: `-` or a file.
+    pub fn and_source(mut self, name: &'static str, typed: Option<&str>) -> Self {
+        self.0.extend(typed.map(|typed| (name, Source::of_path(typed))));
+        self
+    }
+
+    /// And this file.
+    pub fn and_file(mut self, name: &'static str, path: Option<&Path>) -> Self {
+        self.0.extend(path.map(|path| (name, Source::File(path.to_owned()))));
+        self
+    }
+
+    /// Checks, before any work, that standard input is read once and that nothing of
+    /// this is written over by `outputs`, nor one of those by another.
+    ///
+    /// # Errors
+    /// The first two that are one.
+    pub fn check(&self, outputs: &[(&str, Option<&PathBuf>)]) -> Result<()> {
+        let mut stdin = self.0.iter().filter(|(_, source)| *source == Source::Stdin);
+        if let (Some((first, _)), Some((second, _))) = (stdin.next(), stdin.next()) {
+            bail!("{first} and {second} can't both come from standard input\nPut one into a file.");
+        }
+        let outputs: Vec<(&str, &Path)> = outputs
+            .iter()
+            .filter_map(|(name, path)| Some((*name, path.as_ref()?.as_path())))
+            .collect();
+        let inputs = self.0.iter().filter_map(|(name, source)| Some((*name, source.path()?)));
+        Ok(files::check_apart(&outputs, &inputs.collect::<Vec<_>>())?)
+    }
+}
 
 /// Reads and checks the challenge that `--challenge` names.
 ///

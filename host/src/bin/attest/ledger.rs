@@ -18,6 +18,27 @@ pub fn chosen(typed: Option<&str>) -> Result<Option<Arc<dyn Ledger>>> {
     })
 }
 
+/// Opens the ledger that `typed` names, for whoever settles what was issued before:
+/// none is made, as nothing is on record in a new one; `none` and an absent option
+/// are none.
+///
+/// # Errors
+/// No such ledger.
+pub fn of_issuer(typed: Option<&str>) -> Result<Option<Arc<dyn Ledger>>> {
+    match typed {
+        None | Some("" | "none") => Ok(None),
+        Some(typed) => existing(Some(typed)).map(Some),
+    }
+}
+
+/// The file of the ledger that `typed` names, there or not, where it is in one.
+pub fn file(typed: Option<&str>) -> Option<PathBuf> {
+    match location(typed.filter(|typed| !matches!(*typed, "" | "none"))?).ok()? {
+        Location::File(path) => Some(path),
+        Location::Postgres(_) => None,
+    }
+}
+
 /// Opens the ledger that `typed` names, or the user's own, for commands that only
 /// look: none is made.
 ///

@@ -157,7 +157,7 @@ impl ValidatorSession {
         self.hello = Some(hello);
         out.push(Action::Send(line_of(&FromValidator::Ping { version })));
         let sent = now.since_start;
-        self.state = State::Pong { sent, until: sent + self.patience.pong };
+        self.state = State::Pong { sent, until: sent.saturating_add(self.patience.pong) };
         Ok(())
     }
 

@@ -100,6 +100,7 @@ pub(super) struct Answers {
     faults: Vec<Fault>,
     unjudged: u64,
     known: u32,
+    compared: u64,
 }
 
 impl Answers {
@@ -110,7 +111,8 @@ impl Answers {
         judge: Box<dyn Executor>,
     ) -> Self {
         let (found, faults) = (Vec::new(), Vec::new());
-        Self { shape, seed, names, judge, found, faults, unjudged: 0, known: 0 }
+        let (unjudged, known, compared) = (0, 0, 0);
+        Self { shape, seed, names, judge, found, faults, unjudged, known, compared }
     }
 
     pub(super) fn faults(&self) -> &[Fault] {
@@ -125,6 +127,12 @@ impl Answers {
     /// Iterations from the first on that were checked whole.
     pub(super) fn known(&self) -> u32 {
         self.known
+    }
+
+    /// Iterations that were computed twice at least, and compared: with what another
+    /// lane or an earlier round found, or whole on the CPU.
+    pub(super) fn compared(&self) -> u64 {
+        self.compared
     }
 
     /// What was found of an iteration.
@@ -149,6 +157,7 @@ impl Answers {
             self.found.push(Found { lane, round, iteration, state, root, tile_roots });
             return true;
         };
+        self.compared += 1;
         if found.root == root && found.tile_roots == tile_roots {
             return true;
         }
@@ -187,6 +196,7 @@ impl Answers {
         if self.found.get(at).is_none_or(|now| now.root != found.root) {
             return false;
         }
+        self.compared += 1;
         let differs = found.tile_roots.iter().zip(tile_roots).position(|(a, b)| a != b);
         if differs.is_none() && root == found.root {
             self.known = self.known.max(found.iteration);

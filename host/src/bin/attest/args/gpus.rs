@@ -1,14 +1,18 @@
 //! What is demanded of the GPUs, alike for the commands that use them.
 
+use super::parse;
 use attest::session::devices::{DeviceRules, MigInstances};
 use clap::Args;
+
+/// A number that may be empty: `GPU_COUNT=` says nothing.
+pub type Count = Option<u32>;
 
 /// Demands on the GPUs.
 #[derive(Clone, Copy, Debug, Args)]
 pub struct Gpus {
     /// Fail unless there are at least so many GPUs; not asked with --executor cpu
-    #[arg(long, value_name = "N", env = "GPU_COUNT", value_parser = clap::value_parser!(u32).range(1..))]
-    pub gpu_count: Option<u32>,
+    #[arg(long, value_name = "N", env = "GPU_COUNT", value_parser = parse::parse_count)]
+    pub gpu_count: Option<Count>,
     /// Take MIG instances for GPUs: the result names them, the validator decides
     #[arg(long)]
     pub allow_mig: bool,
@@ -18,6 +22,6 @@ impl Gpus {
     /// As the library takes them.
     pub fn rules(self) -> DeviceRules {
         let mig = if self.allow_mig { MigInstances::Allow } else { MigInstances::Refuse };
-        DeviceRules { gpu_count: self.gpu_count, mig }
+        DeviceRules { gpu_count: self.gpu_count.flatten(), mig }
     }
 }

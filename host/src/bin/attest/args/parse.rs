@@ -22,6 +22,31 @@ pub(super) fn parse_duration(text: &str) -> Result<Duration, String> {
     }
 }
 
+/// Longest time that can be waited for an answer: a day.
+const WAIT_MAX: Duration = Duration::from_secs(86_400);
+
+pub(super) fn parse_wait(text: &str) -> Result<Duration, String> {
+    match parse_duration(text)? {
+        wait if wait <= WAIT_MAX => Ok(wait),
+        _ => Err("expected at most 24h".to_owned()),
+    }
+}
+
+/// HOST:PORT, an IPv6 address in brackets.
+pub(super) fn parse_host_port(text: &str) -> Result<String, String> {
+    let split = text.rsplit_once(':');
+    let (host, port) = split.ok_or("expected HOST:PORT, such as miner-1:7420")?;
+    if !port.bytes().all(|byte| byte.is_ascii_digit()) || !matches!(port.parse::<u16>(), Ok(1..)) {
+        return Err("expected a port from 1 to 65535 after the colon".to_owned());
+    }
+    let inner = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
+    match inner {
+        Some(address) if address.parse::<std::net::Ipv6Addr>().is_ok() => Ok(text.to_owned()),
+        None if !host.is_empty() && !host.contains([':', '[', ']', ' ']) => Ok(text.to_owned()),
+        _ => Err("expected a host before the port; an IPv6 address as in [::1]:7420".to_owned()),
+    }
+}
+
 pub(super) fn parse_duration_s(text: &str) -> Result<u64, String> {
     let duration = parse_duration(text)?;
     if duration.subsec_nanos() != 0 {
@@ -44,6 +69,15 @@ pub(super) fn parse_age(text: &str) -> Result<Duration, String> {
     match days {
         Some(days @ 1..) => Ok(Duration::from_secs(u64::from(days) * 86_400)),
         _ => parse_duration(text).map_err(|_| "expected an age such as 90m, 12h or 90d".to_owned()),
+    }
+}
+
+/// A number from 1 up, or nothing.
+pub(super) fn parse_count(text: &str) -> Result<Option<u32>, String> {
+    match text.parse() {
+        _ if text.is_empty() => Ok(None),
+        Ok(count @ 1..) => Ok(Some(count)),
+        _ => Err("expected a number, from 1 up".to_owned()),
     }
 }
 
@@ -91,6 +125,26 @@ mod tests {
             assert!(parse_duration_ms(bad).is_err(), "{bad:?}");
         }
         assert!(parse_duration_s("500ms").is_err());
+    }
+
+    #[test]
+    fn waits_end() {
+        assert_eq!(parse_wait("24h"), Ok(WAIT_MAX));
+        for bad in ["24h1ms", "9223372036854775807s", "0s", ""] {
+            assert!(parse_wait(bad).is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn addresses_have_a_host_and_a_port() {
+        for good in ["miner-1:7420", "127.0.0.1:1", "[::1]:65535"] {
+            assert_eq!(parse_host_port(good).as_deref(), Ok(good));
+        }
+        for bad in
+            ["", "127.0.0.1", ":7420", "h:", "h:0", "h:99999", "h:+1", "::1", "[h]:1", "a b:1"]
+        {
+            assert!(parse_host_port(bad).is_err(), "{bad:?}");
+        }
     }
 
     #[test]

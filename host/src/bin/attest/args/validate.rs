@@ -43,6 +43,7 @@ pub struct Validate {
     #[arg(
         long,
         value_name = "HOST:PORT",
+        value_parser = parse::parse_host_port,
         conflicts_with = "command",
         requires = "peers",
         requires = "key"
@@ -58,7 +59,7 @@ pub struct Validate {
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub key: Option<PathBuf>,
     /// How long a miner may take to say hello: it may have to log in somewhere first
-    #[arg(long, value_name = "DURATION", default_value = "60s", value_parser = parse::parse_duration)]
+    #[arg(long, value_name = "DURATION", default_value = "60s", value_parser = parse::parse_wait)]
     pub hello_within: Duration,
     /// What the challenge asks for
     #[command(flatten)]

@@ -2,6 +2,7 @@
 
 use crate::args;
 use crate::commands::bench_tables::{render_cpu, render_device};
+use crate::input::Inputs;
 use crate::outcome::{Done, Result, print, print_json};
 use crate::paint::Paint;
 use crate::{input, progress};
@@ -17,6 +18,9 @@ use std::time::Duration;
 /// # Errors
 /// A PTX file or a device that cannot be used; nowhere to print or write.
 pub fn run(args: &args::Bench, color: args::Color) -> Result {
+    let inputs = Inputs::default().and_file("--cublas", args.cublas.as_deref());
+    let inputs = args.ptx.iter().fold(inputs, |all, path| all.and_file("--ptx", Some(path)));
+    inputs.check(&[("--plot", args.plot.as_ref())])?;
     let effort = if args.quick { Effort::Quick } else { Effort::Full };
     let (count, length_ms) = match effort {
         Effort::Full => (3, 1500),

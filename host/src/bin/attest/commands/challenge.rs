@@ -2,8 +2,9 @@
 
 use super::policy;
 use crate::args;
+use crate::input;
 use crate::outcome::{Done, Result, print};
-use anyhow::anyhow;
+use anyhow::{anyhow, ensure};
 use attest::files::{self, Source};
 use attest::live::clock::unix_ms;
 use attest::protocol::json::read_value;
@@ -19,6 +20,11 @@ const SPEC_BYTES_MAX: u64 = 64 << 10;
 /// An unreadable file, a bound that does not hold, no random bytes, a ledger that
 /// fails.
 pub fn run(args: &args::Challenge, ledger: Option<&str>) -> Result {
+    input::Inputs::default()
+        .and_source("--from-file", args.from_file.as_deref())
+        .and_source("--policy", args.sizing.policy.as_deref())
+        .and_file("--ledger", crate::ledger::file(ledger).as_deref())
+        .check(&[("--out", args.out.as_ref())])?;
     let from_file = match &args.from_file {
         Some(path) => read_request(&Source::of_path(path))?,
         None => Request::default(),
@@ -29,6 +35,12 @@ pub fn run(args: &args::Challenge, ledger: Option<&str>) -> Result {
     let ledger = crate::ledger::chosen(ledger)?;
     let request = policy::sized(&args.sizing, args.ask.request().or(from_file))?;
     let challenge = issue::issue(&request)?;
+    ensure!(
+        i128::from(challenge.expires_at_unix_s()) * 1000 > i128::from(unix_ms()),
+        "the challenge would have expired already, at {}\n\
+         Leave issued_at and expires_at out of the file, or give a later expiry.",
+        challenge.spec().expires_at
+    );
     // On record before anybody can answer it.
     if let Some(ledger) = ledger {
         ledger.issue(&challenge, challenge.token(), unix_ms())?;

@@ -29,9 +29,13 @@ pub fn run(args: &args::Export, color: Color) -> Result {
 
 fn in_toto(args: &args::Export, result: &str, challenge: &str, key: &Path) -> Result {
     let source = Source::of_path(result);
-    if source == Source::Stdin && Source::of_text(challenge) == Source::Stdin {
-        bail!("result and challenge can't both come from standard input\nPut one into a file.");
-    }
+    input::Inputs::default()
+        .and_source("--in-toto", Some(result))
+        .and_text("--challenge", Some(challenge))
+        .and_source("--receipt", args.receipt.as_deref())
+        .and_source("--verdict", args.verdict.as_deref())
+        .and_file("--key", Some(key))
+        .check(&[("--out", args.out.as_ref())])?;
     let identity = SigningIdentity::read(key)?;
     let challenge = input::challenge(challenge)?;
     let result = ResultDoc::read(source.open()?, &challenge)?;

@@ -1,7 +1,8 @@
 //! `attest ledger`: what is on record, for people and for other programs.
 
 use crate::args::{Ledger as Args, LedgerAction as Action, LedgerState as State};
-use crate::outcome::{Done, Result, print, print_json};
+use crate::input::Inputs;
+use crate::outcome::{Done, Result, note, print, print_json};
 use crate::paint::{grouped, table, wrapped};
 use anyhow::{Context as _, bail};
 use attest::files;
@@ -19,6 +20,12 @@ use std::time::Duration;
 /// # Errors
 /// No such ledger, or it fails.
 pub fn run(args: &Args, ledger: Option<&str>) -> Result {
+    if let Action::Export { out } = &args.action {
+        let file = crate::ledger::file(Some(ledger.unwrap_or("default")));
+        Inputs::default()
+            .and_file("--ledger", file.as_deref())
+            .check(&[("--out", out.as_ref())])?;
+    }
     let ledger = crate::ledger::existing(ledger)?;
     match &args.action {
         &Action::List { state, miner, device, limit, json } => {
@@ -27,14 +34,23 @@ pub fn run(args: &Args, ledger: Option<&str>) -> Result {
                 State::Verified => Standing::Verified,
                 State::Rejected => Standing::Rejected,
             });
-            let filter = Filter { standing, miner, device, limit, ..Filter::default() };
-            list(&ledger.list(&filter)?, json)?;
+            let most = (limit + 1).min(Filter::LIMIT_MAX);
+            let filter = Filter { standing, miner, device, limit: most, ..Filter::default() };
+            let mut entries = ledger.list(&filter)?;
+            let is_cut = entries.len() >= (limit as usize + 1).min(Filter::LIMIT_MAX as usize);
+            entries.truncate(limit as usize);
+            list(&entries, json)?;
+            if is_cut {
+                note(&format!(
+                    "note: the newest {limit} are shown: more with --limit, all with `attest ledger export`"
+                ));
+            }
         }
         Action::Show { challenge, json } => show(&*ledger, challenge, *json)?,
         Action::Export { out: None } => export_to_stdout(&*ledger)?,
         Action::Export { out: Some(path) } => {
             let mut failure = None;
-            let written = files::write_atomically_with(path, |out| {
+            let written = files::write_privately_with(path, |out| {
                 export(&*ledger, out).map_err(|error| {
                     let text = error.to_string();
                     failure = Some(error);

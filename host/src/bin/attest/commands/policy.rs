@@ -8,6 +8,7 @@ use attest::files::{self, Source};
 use attest::ledger::HistoryFinding;
 use attest::policy::codes::Action;
 use attest::policy::{Facts, POLICY_BYTES_MAX, Policy, Target};
+use attest::protocol::models;
 use attest::protocol::verdict::Verdict;
 use attest::protocol::verified::Verified;
 use attest::session::issue::Request;
@@ -42,6 +43,14 @@ pub fn read(path: &str) -> Result<Policy> {
 /// An unreadable or invalid policy, or a challenge that it cannot size.
 pub fn sized(sizing: &args::Sizing, typed: Request) -> Result<Request> {
     let (Some(path), Some(model)) = (&sizing.policy, &sizing.model) else { return Ok(typed) };
+    if let Some(got) = &typed.gpu_model
+        && !models::is_same_name(got, model)
+    {
+        return Err(anyhow!(
+            "the file asks for gpu_model {got:?} and --model for {model:?}\n\
+             Leave gpu_model out of the file, or name the same model."
+        ));
+    }
     let target = Target { model, seconds: sizing.seconds, round_trip: None };
     Ok(read(path)?.request(&target, typed)?)
 }

@@ -26,6 +26,10 @@ use std::time::Duration;
 /// Everything that keeps a result from being made or written.
 pub fn run(args: &args::Run) -> Result {
     let stop = Stop::listen()?;
+    input::Inputs::default()
+        .and_text("--challenge", Some(&args.challenge))
+        .and_file("--key", args.key.as_deref())
+        .check(&[("--checkpoint", args.checkpoint.as_ref()), ("--out", args.out.as_ref())])?;
     let identity = args.key.as_deref().map(SigningIdentity::read).transpose()?;
     let challenge = input::challenge(&args.challenge)?;
     // Known before any device is looked for.

@@ -5,7 +5,8 @@ use crate::args;
 use crate::outcome::{Done, Result, print, print_json};
 use crate::paint::{Paint, duration, table};
 use crate::{input, progress};
-use anyhow::{anyhow, bail, ensure};
+use anyhow::bail;
+use attest::selftest::vectors::VectorFile;
 use attest::selftest::{self, Health, Options, Outcome, Row};
 use serde_json::{Value, json};
 
@@ -18,18 +19,12 @@ pub fn run(args: &args::Selftest, color: args::Color) -> Result {
     if let Some(duration) = args.stress {
         return stress::run(duration, args, color);
     }
-    // A file that isn't there says nothing of this machine's health.
-    for path in &args.vectors {
-        let meta = path.metadata();
-        let meta = meta.map_err(|cause| anyhow!("{}: {cause}\nCheck the path.", path.display()))?;
-        ensure!(!meta.is_dir(), "{} is a folder\nGive the files in it.", path.display());
-    }
+    // A file that isn't there, or is none, says nothing of this machine's health.
+    let vector_files =
+        args.vectors.iter().map(|path| VectorFile::read(path)).collect::<Result<_, _>>()?;
     let mut rows = Vec::new();
-    let options = Options {
-        vector_files: args.vectors.clone(),
-        ptx_files: input::ptx_files(&args.ptx)?,
-        only: args.only.clone(),
-    };
+    let options =
+        Options { vector_files, ptx_files: input::ptx_files(&args.ptx)?, only: args.only.clone() };
     let spinner = progress::spinner();
     let health = selftest::run(&options, &mut |row| {
         spinner.set_message(format!("{}: {}", row.subject, word(&row.outcome)));

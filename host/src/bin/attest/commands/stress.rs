@@ -4,13 +4,16 @@ use crate::args;
 use crate::outcome::{Done, Result, note, print, print_json};
 use crate::paint::{Paint, duration, grouped, table};
 use crate::signals::Stop;
+use anyhow::bail;
 use attest::error_text::{in_one_line, what_happened};
 use attest::executor::Executor;
 use attest::executor::cpu::{CpuExecutor, CpuOptions, Simd};
 use attest::executor::gpu::bench::{Conditions, Telemetry};
 use attest::executor::gpu::{self, GpuExecutor, GpuOptions};
 use attest::protocol::plan::Shape;
+use attest::selftest::Health;
 use attest::selftest::stress::{StressLane, StressOptions, StressReport, stress};
+use attest::session::mine::check_memory;
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};
 
@@ -39,7 +42,7 @@ impl Subjects {
 /// Runs the chain for `duration`.
 ///
 /// # Errors
-/// Standard output can't be written.
+/// Too little memory, or time; standard output can't be written.
 pub fn run(duration: Duration, args: &args::Selftest, color: args::Color) -> Result {
     let stop = Stop::listen()?;
     let Subjects { executors, telemetry, broken, shape, on_gpus } = subjects(args);
@@ -49,6 +52,7 @@ pub fn run(duration: Duration, args: &args::Selftest, color: args::Color) -> Res
         // Nothing else keeps the CPU busy.
         options.known_iterations = options.round_iterations;
     }
+    check_memory(shape, options.digest_sets(executors.len()))?;
     let start = Instant::now();
     let mut last = start;
     let report = stress(executors, &|| reference(on_gpus), &options, &mut |lanes| {
@@ -60,6 +64,14 @@ pub fn run(duration: Duration, args: &args::Selftest, color: args::Color) -> Res
     });
     if let Some(code) = stop.exit_code() {
         return Ok(Done::Stopped(code));
+    }
+    if broken.is_empty() && report.health() == Health::NothingChecked {
+        bail!(
+            "the time was too short to compare a single iteration of n = {}, m = {}\n\
+             Give --stress more minutes, or a smaller --dim and fewer --matrices.",
+            shape.dim,
+            shape.products
+        );
     }
     let healthy = report.is_healthy() && broken.is_empty();
     let conditions = conditions(&telemetry, start);

@@ -1,12 +1,14 @@
 //! What `attest inspect` shows of a result: counted while it is read, not kept.
 
 use crate::paint::grouped;
+use attest::protocol::challenge::LANES_MAX;
 use attest::protocol::digest::{Digest, Uuid};
 use serde::Deserialize;
-use serde::de::{Deserializer, IgnoredAny, SeqAccess, Visitor};
+use serde::de::{Deserializer, Error as _, IgnoredAny, SeqAccess, Visitor};
 use serde_json::{Value, json};
 use std::fmt::{self, Write as _};
 use std::io::Read;
+use std::marker::PhantomData;
 
 /// A result's heads and the lengths of its lists. Fields that it does not know
 /// are ignored: nothing is verified here.
@@ -16,6 +18,7 @@ pub struct Summary {
     challenge_digest: Digest,
     commitment: Digest,
     coin: Option<Digest>,
+    #[serde(deserialize_with = "lanes")]
     lanes: Vec<Lane>,
     evidence: Evidence,
     openings: Count,
@@ -31,12 +34,35 @@ struct Lane {
 #[derive(Deserialize)]
 struct Evidence {
     executor: String,
+    #[serde(deserialize_with = "lanes")]
     lanes: Vec<EvidenceLane>,
 }
 
 #[derive(Deserialize)]
 struct EvidenceLane {
     model: String,
+}
+
+/// No more lanes than a result can have: a stranger's list is not kept, however long.
+fn lanes<'de, D: Deserializer<'de>, T: Deserialize<'de>>(d: D) -> Result<Vec<T>, D::Error> {
+    struct Bounded<T>(PhantomData<T>);
+    impl<'de, T: Deserialize<'de>> Visitor<'de> for Bounded<T> {
+        type Value = Vec<T>;
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            write!(f, "at most {LANES_MAX} lanes")
+        }
+        fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Vec<T>, A::Error> {
+            let mut lanes = Vec::new();
+            while let Some(lane) = seq.next_element()? {
+                lanes.push(lane);
+                if lanes.len() > LANES_MAX as usize {
+                    return Err(A::Error::invalid_length(lanes.len(), &self));
+                }
+            }
+            Ok(lanes)
+        }
+    }
+    d.deserialize_seq(Bounded(PhantomData))
 }
 
 /// The length of a list whose entries are thrown away.

@@ -3,6 +3,7 @@
 
 use super::verify::painted;
 use crate::args::{self, Color};
+use crate::input::Inputs;
 use crate::outcome::{Done, Result, note, print, print_json};
 use crate::paint::{Paint, duration, grouped};
 use crate::signals::Stop;
@@ -16,10 +17,12 @@ use attest::live::validator::{Ended, Legs};
 use attest::live::{tcp, tls, words};
 use attest::policy::POLICY_BYTES_MAX;
 use attest::policy::Policy;
+use attest::protocol::receipt::Receipt;
 use attest::protocol::verdict::Outcome;
+use attest::session::issue::{Request, issue};
 use serde_json::json;
 use std::ffi::OsString;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::task::JoinSet;
@@ -33,6 +36,15 @@ const LAST_WORDS: Duration = Duration::from_secs(1);
 /// No ledger, no key, a command that does not start.
 pub fn run(args: &args::Validate, ledger: Option<&str>, color: Color) -> Result {
     let stop = Stop::listen()?;
+    let file = crate::ledger::file(Some(or_default(ledger)));
+    Inputs::default()
+        .and_file("--key", args.key.as_deref())
+        .and_file("--policy", args.policy.as_deref())
+        .and_file("--ledger", file.as_deref())
+        .check(&[
+            ("--result-out", args.result_out.as_ref()),
+            ("--receipt-out", args.receipt_out.as_ref()),
+        ])?;
     let outs = [&args.result_out, &args.receipt_out].into_iter().flatten();
     for path in outs {
         ensure!(
@@ -79,6 +91,11 @@ async fn sessions(validator: &Arc<Validator>, args: &args::Validate) -> Result<V
     Ok(ended.into_iter().map(|(_, ended)| ended).collect())
 }
 
+/// A session is never without a ledger: that of the user, where none is named.
+fn or_default(ledger: Option<&str>) -> &str {
+    ledger.filter(|typed| !typed.is_empty()).unwrap_or("default")
+}
+
 fn validator(args: &args::Validate, ledger: Option<&str>) -> Result<Validator> {
     let identity = args.key.as_deref().map(SigningIdentity::read).transpose()?;
     let mut request = args.ask.request();
@@ -94,14 +111,32 @@ fn validator(args: &args::Validate, ledger: Option<&str>) -> Result<Validator> {
     if args.receipt_out.is_some() && identity.is_none() {
         bail!("--receipt-out needs a key to sign with\nGive the key file: --key.");
     }
-    let ledger = crate::ledger::chosen(ledger.filter(|typed| !typed.is_empty()).or(Some("default")))?
+    let ledger = crate::ledger::chosen(Some(or_default(ledger)))?
         .context("a live session needs a ledger: the coin comes after the nonce is spent\nLeave --ledger none out.")?;
+    let policy = args.policy.as_deref().map(read_policy).transpose()?;
+    // No miner is to be reached for a challenge that cannot be issued.
+    issue(&least(&request, policy.is_some()))?;
     let mut validator = Validator::new(ledger, request);
-    validator.policy = args.policy.as_deref().map(read_policy).transpose()?;
+    validator.policy = policy;
     validator.identity = identity.map(Arc::new);
     validator.patience.hello = args.hello_within;
     validator.omitted_share = args.omitted_share;
     Ok(validator)
+}
+
+/// The least challenge that can come of `typed`: with one lane, and with no more work
+/// than was typed where a policy sizes the rest.
+fn least(typed: &Request, is_sized: bool) -> Request {
+    let one_lane = Request { gpu_count: Some(1), ..Request::default() };
+    let little = Request {
+        matrix_dim: Some(128),
+        num_matrices: Some(1),
+        num_iterations: Some(typed.sync_interval.unwrap_or(1)),
+        samples_per_iteration: Some(1),
+        ..Request::default()
+    };
+    let least = typed.clone().or(one_lane);
+    if is_sized { least.or(little) } else { least }
 }
 
 fn read_policy(path: &Path) -> Result<Policy> {
@@ -183,15 +218,34 @@ fn devices(hello: &MinerHello) -> String {
     }
 }
 
+/// What fails here takes nothing else along: the nonce is spent, and no session can be
+/// held for its result again. The receipt goes first: it is short, and cannot be had
+/// from the ledger.
 fn report(args: &args::Validate, all: &[Ended], color: Color) -> Result {
+    let mut failure = show(args, all, color).err();
+    let mut write = |path: &Option<PathBuf>, text: Option<String>| {
+        if let (Some(path), Some(text)) = (path, text)
+            && let Err(error) = files::write_atomically(path, &text)
+        {
+            failure.get_or_insert(error.into());
+        }
+    };
     for ended in all {
-        if let (Some(path), Some(result)) = (&args.result_out, &ended.result) {
-            files::write_atomically(path, &result.to_json())?;
-        }
-        if let (Some(path), Some(receipt)) = (&args.receipt_out, &ended.receipt) {
-            files::write_atomically(path, &serde_json::to_string(receipt)?)?;
-        }
+        write(&args.receipt_out, ended.receipt.as_ref().map(Receipt::to_json));
+        write(&args.result_out, ended.result.as_ref().map(|result| result.to_json()));
     }
+    if let Some(failure) = failure {
+        return Err(failure);
+    }
+    let is = |outcome| all.iter().any(|ended| ended.verdict.outcome == outcome);
+    Ok(match () {
+        () if is(Outcome::CouldNotRun) => Done::CouldNotRun,
+        () if is(Outcome::Rejected) => Done::Rejected,
+        () => Done::Ok,
+    })
+}
+
+fn show(args: &args::Validate, all: &[Ended], color: Color) -> Result<()> {
     match (args.json, all) {
         (true, [only]) => print_json(&as_json(only))?,
         (true, all) => print_json(&all.iter().map(as_json).collect::<Vec<_>>())?,
@@ -207,12 +261,7 @@ fn report(args: &args::Validate, all: &[Ended], color: Color) -> Result {
             }
         }
     }
-    let is = |outcome| all.iter().any(|ended| ended.verdict.outcome == outcome);
-    Ok(match () {
-        () if is(Outcome::CouldNotRun) => Done::CouldNotRun,
-        () if is(Outcome::Rejected) => Done::Rejected,
-        () => Done::Ok,
-    })
+    Ok(())
 }
 
 fn legs_of(legs: &Legs) -> [(&'static str, Option<Duration>); 6] {

@@ -26,18 +26,25 @@ use attest::protocol::verify::{
 };
 use std::time::Duration;
 
+/// What is said of a receipt where there is nothing that it could be for.
+const NO_SESSION: &str =
+    "the receipt: it is of a live session, and this result, without a coin, is of none";
+
 /// Verifies the result; the exit code is the verdict.
 ///
 /// # Errors
 /// An unreadable source or no means to recompute: no verdict.
 pub fn run(args: &args::Verify, ledger: Option<&str>, color: Color) -> Result {
     let source = Source::of_path(&args.result);
-    if source == Source::Stdin && Source::of_text(&args.challenge) == Source::Stdin {
-        bail!("result and challenge can't both come from standard input\nPut one into a file.");
-    }
+    input::Inputs::default()
+        .and_source("RESULT", Some(&args.result))
+        .and_text("--challenge", Some(&args.challenge))
+        .and_source("--receipt", args.receipt.as_deref())
+        .and_source("--policy", args.policy.as_deref())
+        .check(&[])?;
     let policy = args.policy.as_deref().map(policy::read).transpose()?;
     let challenge = input::challenge(&args.challenge)?;
-    let ledger = crate::ledger::chosen(ledger)?;
+    let ledger = crate::ledger::of_issuer(ledger)?;
     let of_policy = policy.as_ref().map(Policy::omitted_share);
     let share = args.omitted_share.or(of_policy).unwrap_or_default();
     let conclude = |outcome: Result<Verified, Failure>, history: &[HistoryFinding]| {
@@ -53,7 +60,11 @@ pub fn run(args: &args::Verify, ledger: Option<&str>, color: Color) -> Result {
         Ok(result) => {
             let judge = |issuer, history: &[HistoryFinding]| {
                 let outcome = check(args, &challenge, &result, issuer)?;
-                Ok(conclude(outcome, history))
+                let (outcome, mut verdict) = conclude(outcome, history);
+                if args.receipt.is_some() && result.coin.is_none() && outcome.is_ok() {
+                    verdict.not_checked.push(NO_SESSION.to_owned());
+                }
+                Ok((outcome, verdict))
             };
             match ledger {
                 None => judge(Issuer::Other, &[])?,
