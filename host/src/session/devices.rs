@@ -93,25 +93,10 @@ impl DeviceRules {
 mod tests {
     use super::*;
     use crate::executor::ExecError;
-    use crate::executor::gpu::Capability;
     use crate::protocol::digest::Uuid;
 
     fn gpu(index: u32, name: &str, parent_uuid: Option<Uuid>) -> GpuDevice {
-        GpuDevice {
-            index,
-            name: name.to_owned(),
-            uuid: Uuid([index as u8; 16]),
-            parent_uuid,
-            capability: Capability { major: 9, minor: 0 },
-            sm_count: 132,
-            memory_bytes: 150 << 30,
-            clock_khz: 1_980_000,
-            memory_clock_khz: 3_201_000,
-            memory_bus_bits: 6144,
-            l2_bytes: 60 << 20,
-            pci_id: "0000:01:00.0".to_owned(),
-            ecc: true,
-        }
+        GpuDevice { name: name.to_owned(), parent_uuid, ..GpuDevice::example(index) }
     }
 
     fn rules(gpu_count: u32, mig: MigInstances) -> DeviceRules {

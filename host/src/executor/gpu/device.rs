@@ -326,21 +326,10 @@ fn pci_id(device: &Device) -> Result<String, Failure> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_library_is_the_one_that_is_mapped() {
-        let maps = "7f0000-7f1000 r--p 00000000 08:01 17 /usr/lib/libcudart.so.12\n\
-                    7f1000-7f2000 rw-p 00000000 00:00 0 [heap]\n\
-                    7f2000-7f3000 r-xp 00000000 08:01 18 /usr/local/compat/libcuda.so.580.82.07\n";
-        assert_eq!(mapped_library(maps), Some("libcuda.so.580.82.07"));
-        assert_eq!(mapped_library("7f1000-7f2000 rw-p 00000000 00:00 0 [heap]\n"), None);
-        assert!(driver_library().split(' ').count() >= 2);
-    }
-
-    fn described(index: u32) -> GpuDevice {
-        GpuDevice {
+impl GpuDevice {
+    /// An H200, for tests.
+    pub(crate) fn example(index: u32) -> Self {
+        Self {
             index,
             name: "NVIDIA H200".to_owned(),
             uuid: Uuid([index as u8; 16]),
@@ -356,12 +345,31 @@ mod tests {
             ecc: true,
         }
     }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_library_is_the_one_that_is_mapped() {
+        let maps = "7f0000-7f1000 r--p 00000000 08:01 17 /usr/lib/libcudart.so.12\n\
+                    7f1000-7f2000 rw-p 00000000 00:00 0 [heap]\n\
+                    7f2000-7f3000 r-xp 00000000 08:01 18 /usr/local/compat/libcuda.so.580.82.07\n";
+        assert_eq!(mapped_library(maps), Some("libcuda.so.580.82.07"));
+        assert_eq!(mapped_library("7f1000-7f2000 rw-p 00000000 00:00 0 [heap]\n"), None);
+        assert!(driver_library().split(' ').count() >= 2);
+    }
 
     #[test]
     fn a_device_that_is_not_described_hides_no_other() {
         let failure = Failure { function: "cuDeviceGetName", code: 214 };
-        let list = list_of(3, |index| if index == 1 { Err(failure) } else { Ok(described(index)) });
-        assert_eq!(list.devices, [described(0), described(2)]);
+        let list =
+            list_of(
+                3,
+                |index| if index == 1 { Err(failure) } else { Ok(GpuDevice::example(index)) },
+            );
+        assert_eq!(list.devices, [GpuDevice::example(0), GpuDevice::example(2)]);
         assert_eq!((list.count(), list.broken.len(), list.broken[0].index), (3, 1, 1));
         assert_eq!(list.get(2).unwrap().index, 2);
         let text = list.get(1).unwrap_err().to_string();

@@ -43,16 +43,21 @@ mod tests {
     use crate::protocol::plan::Shape;
     use gpu_kernels::abi::GEMM_M16N8K16;
 
-    #[test]
-    fn each_step_is_smaller_and_there_is_a_last_one() {
-        let mut input = PlanInput {
+    /// With memory for all products at once.
+    fn whole() -> PlanInput {
+        PlanInput {
             shape: Shape { dim: 1024, products: 10 },
             free_bytes: 16 << 30,
             sm_count: 132,
             gemm: GEMM_M16N8K16,
             chunk_products_max: None,
             ring_slots_max: None,
-        };
+        }
+    }
+
+    #[test]
+    fn each_step_is_smaller_and_there_is_a_last_one() {
+        let mut input = whole();
         let mut plan = LaunchPlan::new(&input).unwrap();
         assert!(plan.chunk_products > 1 && plan.ring_slots > 1);
         let mut steps = 0;
@@ -70,14 +75,7 @@ mod tests {
 
     #[test]
     fn for_the_hosts_memory_only_the_ring_shrinks() {
-        let mut input = PlanInput {
-            shape: Shape { dim: 1024, products: 10 },
-            free_bytes: 16 << 30,
-            sm_count: 132,
-            gemm: GEMM_M16N8K16,
-            chunk_products_max: None,
-            ring_slots_max: None,
-        };
+        let mut input = whole();
         let first = LaunchPlan::new(&input).unwrap();
         let mut plan = first.clone();
         while let Some(next) = retreat(&input, &plan, MemoryOf::Host, 16 << 30) {
