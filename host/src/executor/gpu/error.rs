@@ -7,6 +7,8 @@ use cust::error::CudaError;
 
 /// `CUDA_ERROR_OUT_OF_MEMORY`.
 pub(super) const OUT_OF_MEMORY: u32 = 2;
+/// `CUDA_ERROR_SHARED_OBJECT_SYMBOL_NOT_FOUND`: the driver is too old for a call.
+pub(super) const NO_SUCH_FUNCTION: u32 = 302;
 
 /// The error of `what` on `device`.
 pub(super) fn device_error(what: &str, device: &str, failure: Failure) -> ExecError {

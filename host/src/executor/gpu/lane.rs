@@ -12,12 +12,14 @@ mod stopwatch;
 
 use super::counters;
 use super::driver::{DeviceMemory, Gpu, Graph, Readback, Upload};
-use super::error::OUT_OF_MEMORY;
+use super::error::{NO_SUCH_FUNCTION, OUT_OF_MEMORY};
 use super::kernels::Kernels;
 use super::launch::StepRule;
 use super::plan::{LaunchPlan, PlanInput};
+use super::recovery::code_of;
 use super::retreat::{MemoryOf, retreat};
 use super::words::{self, CHAIN_WORDS, DIGEST_WORDS};
+use crate::error_text::what_happened;
 use crate::executor::{
     DeviceTiming, ExecError, IterationOutput, Segment, Sink, SmActivity, SmTiles,
 };
@@ -329,11 +331,19 @@ impl Lane {
         if per_graph > 1 && left >= per_graph {
             if self.graph.as_ref().is_none_or(|(known, _)| *known != rule) {
                 let record = || (0..per_graph).try_for_each(|_| self.iteration(gpu, kernels, rule));
-                let graph = gpu.capture(record)?;
-                self.graph = Some((rule, graph));
+                let graph = match gpu.capture(record) {
+                    Err(error) if code_of(&error) == Some(NO_SUCH_FUNCTION) => {
+                        tracing::info!("{}: no graphs: {}", gpu.label(), what_happened(&error));
+                        self.plan.graph_iterations = 1;
+                        None
+                    }
+                    graph => Some((rule, graph?)),
+                };
+                self.graph = graph;
             }
-            let (_, graph) = self.graph.as_ref().expect("recorded above");
-            while left >= per_graph {
+            while left >= per_graph
+                && let Some((_, graph)) = &self.graph
+            {
                 gpu.replay(graph).map_err(|failure| gpu.error("launching a graph", failure))?;
                 left -= per_graph;
             }
