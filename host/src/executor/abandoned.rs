@@ -1,6 +1,6 @@
 //! Threads that nobody waits for any more, because a driver does not return.
 //!
-//! Guarantees: whoever waits with [`within`] goes on in time; whoever ends the
+//! Guarantees: whoever waits with `within` goes on in time; whoever ends the
 //! process can know that there are such threads, and end it in spite of them.
 
 use crate::files;
