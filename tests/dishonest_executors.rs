@@ -7,8 +7,7 @@
 //! docs/protocol.md promises under "What a verdict may say". (The same over many
 //! challenges, with stand-ins for the arithmetic, is in omissions.)
 
-mod common;
-
+use crate::common::{cpu_evidence, spec};
 use attest::executor::cpu::{CpuExecutor, CpuOptions, CpuVerifier};
 use attest::executor::lanes::{Execution, RunOptions, execute};
 use attest::executor::{
@@ -25,7 +24,6 @@ use attest::protocol::verify::{Failure, verify};
 use attest::protocol::{chain, merkle};
 use attest::reference::Oracle;
 use attest::reference::oracle::Operand;
-use common::{cpu_evidence, spec};
 use std::collections::HashMap;
 
 /// What a miner hands in for the leaves of one tile.

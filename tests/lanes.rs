@@ -1,8 +1,7 @@
 //! Several lanes: the chain across sync points, openings, and what happens when
 //! a lane fails, hangs, panics or lies.
 
-mod common;
-
+use crate::common::spec;
 use attest::executor::cpu::{CpuExecutor, CpuOptions};
 use attest::executor::lanes::{Execution, Patience, RunError, RunOptions, execute};
 use attest::executor::{
@@ -12,7 +11,6 @@ use attest::protocol::challenge::{Challenge, ChallengeSpec};
 use attest::protocol::digest::{Digest, Uuid};
 use attest::protocol::plan::Shape;
 use attest::protocol::sample::{SamplePoint, derive};
-use common::spec;
 use serde_json::Value;
 use std::cell::RefCell;
 use std::ops::ControlFlow;

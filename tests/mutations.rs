@@ -2,13 +2,11 @@
 //! walked generically, and each node is changed in every way listed here. Then
 //! the same with arbitrary edits of the text.
 
-mod common;
-
+use crate::common::{Remembering, Vector, vector, vectors};
 use attest::protocol::circumstances::Circumstances;
 use attest::protocol::rejection::Rejection;
 use attest::protocol::transcript::{ReadError, ResultDoc};
 use attest::protocol::verify::{Failure, verify};
-use common::{Remembering, Vector, vector, vectors};
 use proptest::prelude::*;
 use rayon::prelude::*;
 use serde_json::Value;

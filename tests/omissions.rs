@@ -7,8 +7,7 @@
 //! chain, the commitment, the sampling, the paths and the verifier are the real
 //! ones. Real arithmetic done wrongly is in dishonest_executors.
 
-mod common;
-
+use crate::common::{cpu_evidence, spec};
 use attest::protocol::challenge::{Challenge, ChallengeSpec};
 use attest::protocol::circumstances::Circumstances;
 use attest::protocol::digest::{Digest, Uuid};
@@ -16,7 +15,6 @@ use attest::protocol::plan::LeafPlace;
 use attest::protocol::rejection::Reason;
 use attest::protocol::verify::{Failure, LeafRequest, Recompute, RecomputeError, verify};
 use attest::reference::Run;
-use common::{cpu_evidence, spec};
 use rayon::prelude::*;
 
 const UUIDS: [Uuid; 2] = [Uuid([1; 16]), Uuid([2; 16])];

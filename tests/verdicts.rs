@@ -1,7 +1,6 @@
 //! Verdicts say what was shown and never more.
 
-mod common;
-
+use crate::common::{cpu_evidence, evidence_of_models, spec};
 use attest::protocol::bound::{Bound, Grinding, OmittedShare};
 use attest::protocol::challenge::{Challenge, ChallengeSpec};
 use attest::protocol::circumstances::{Circumstances, Issuer, IssuerRecord, SessionRecord};
@@ -15,7 +14,6 @@ use attest::protocol::verdict::{Grade, Outcome, Verdict, Work};
 use attest::protocol::verified::Extent;
 use attest::protocol::verify::{Failure, RecomputeError, verify, verify_full};
 use attest::reference::{Oracle, Run};
-use common::{cpu_evidence, evidence_of_models, spec};
 use ed25519_dalek::{Signer, SigningKey};
 use serde_json::json;
 use std::time::Duration;

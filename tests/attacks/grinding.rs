@@ -4,8 +4,8 @@
 //! The last iteration is the cheapest place: another garbage root there costs one
 //! hash of the chain, and nothing has to be computed again.
 
-use super::common::{cpu_evidence, spec};
 use super::{UUIDS, alone, code_of};
+use crate::common::{cpu_evidence, spec};
 use attest::executor::cpu::CpuVerifier;
 use attest::policy::{Facts, Policy};
 use attest::protocol::challenge::{Challenge, ChallengeSpec};

@@ -6,8 +6,8 @@
 //! trees take real arithmetic too long. Seeds are fixed, so that each number is
 //! the same in every run.
 
-use super::common::{cpu_evidence, spec};
 use super::{UUIDS, code_of};
+use crate::common::{cpu_evidence, spec};
 use attest::protocol::chain;
 use attest::protocol::challenge::{Challenge, ChallengeSpec};
 use attest::protocol::circumstances::Circumstances;

@@ -1,8 +1,8 @@
 //! Openings that lead elsewhere: paths cut or grown, trees built by other rules,
 //! inner nodes passed off as leaves, openings left out or given twice.
 
-use super::common::spec;
 use super::{Say, UUIDS, alone};
+use crate::common::spec;
 use attest::protocol::challenge::{Challenge, ChallengeSpec};
 use attest::protocol::digest::Digest;
 use attest::protocol::merkle::{node_hash, path_len};

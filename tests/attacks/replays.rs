@@ -1,9 +1,9 @@
 //! The same work twice: an old result, somebody else's, a nonce again, one lane's
 //! roots for another, a result under another device's name.
 
-use super::common::evidence_of_models;
 use super::turned::{Records, Turned};
 use super::{Say, UUIDS, alone, challenge, ended_with, key, public, within};
+use crate::common::evidence_of_models;
 use attest::ledger::{LedgerError, SettledAs, Settlement};
 use attest::protocol::challenge::Challenge;
 use attest::protocol::circumstances::Circumstances;

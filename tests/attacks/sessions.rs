@@ -1,13 +1,13 @@
 //! Tricks with the order of a live session: samples that can be predicted, second
 //! tries, races, and what is swapped after the coin.
 
-use super::common::cpu_evidence;
-use super::peer::Peer;
-use super::recording::Recording;
 use super::turned::{Records, Turned};
 use super::{
     Say, UUIDS, challenge, code_of, ended_with, key, live, live_with, public, request, within,
 };
+use crate::common::cpu_evidence;
+use crate::live::peer::Peer;
+use crate::live::recording::Recording;
 use attest::executor::cpu::CpuVerifier;
 use attest::live::message::{FromValidator, VerdictOutcome, commitment_line_of};
 use attest::protocol::challenge::Challenge;

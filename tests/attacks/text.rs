@@ -1,8 +1,8 @@
 //! Messages of a session that are no proper JSON, or say a thing twice: the same
 //! rules as for files (tests/bad_input), met with through a live session.
 
-use super::peer::hello;
 use super::{Say, ended_with, live, request};
+use crate::live::peer::hello;
 use attest::live::message::{FromMiner, line_of};
 use attest::live::validator::Ended;
 use serde_json::json;

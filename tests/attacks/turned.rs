@@ -5,7 +5,7 @@
 //! ones; only the loop between them has its place taken, as that one reads the
 //! system's clocks, and the coin, which is the challenge's own here.
 
-use super::peer::hello;
+use crate::live::peer::hello;
 use attest::ledger::{self, Ledger, Location};
 use attest::live::clock::Now;
 use attest::live::drive::Validator;

@@ -1,7 +1,7 @@
 //! Challenges whose fields lie outside their bounds.
 
-use super::common::spec;
 use super::{field, json_of_spec, out_of_bounds, token, with_raw};
+use crate::common::spec;
 use attest::protocol::challenge::{Challenge, sample_rate_ppm};
 use attest::protocol::digest::Digest;
 use base64::Engine as _;

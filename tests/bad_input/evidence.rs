@@ -1,7 +1,7 @@
 //! Evidence of the wrong form.
 
-use super::common::cpu_evidence;
 use super::results::{read, result_json};
+use crate::common::cpu_evidence;
 use attest::protocol::digest::Uuid;
 use attest::protocol::evidence::{CANONICAL_BYTES_MAX, Evidence, EvidenceError};
 use serde_json::{Value, json};

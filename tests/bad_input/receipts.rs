@@ -1,7 +1,7 @@
 //! Receipts that show nothing.
 
-use super::common;
-use super::common::spec;
+use crate::common;
+use crate::common::spec;
 use attest::protocol::challenge::Challenge;
 use attest::protocol::digest::Digest;
 use attest::protocol::receipt::{Receipt, ReceiptError};

@@ -1,7 +1,7 @@
 //! Results that are none.
 
-use super::common::{cpu_evidence, spec};
 use super::token;
+use crate::common::{cpu_evidence, spec};
 use attest::protocol::challenge::Challenge;
 use attest::protocol::digest::Uuid;
 use attest::protocol::evidence::{CANONICAL_BYTES_MAX, Evidence, EvidenceError};

@@ -1,7 +1,7 @@
 //! Input that is wrong in one way each: a clear error, the right exit code,
 //! nothing half-written.
 
-use crate::{
+use crate::cli::{
     COULD_NOT_RUN, Example, Finished, OK, REJECTED, attest, names_in, run, run_with_input,
     wait_or_kill,
 };

@@ -1,6 +1,6 @@
 //! `attest bench` and `--ptx`: what is said with and without a GPU.
 
-use crate::{COULD_NOT_RUN, OK, names_in, run};
+use crate::cli::{COULD_NOT_RUN, OK, names_in, run};
 use serde_json::Value;
 
 fn has_gpu() -> bool {

@@ -1,6 +1,6 @@
 //! `attest challenge`: what it accepts, what it refuses, what it writes.
 
-use crate::{COULD_NOT_RUN, OK, names_in, run, run_with_input};
+use crate::cli::{COULD_NOT_RUN, OK, names_in, run, run_with_input};
 use base64::Engine as _;
 use serde_json::Value;
 

@@ -1,6 +1,8 @@
 //! The commands that need no prepared input.
 
-use crate::{COULD_NOT_RUN, Example, Finished, OK, REJECTED, attest, run, run_with_input, vectors};
+use crate::cli::{
+    COULD_NOT_RUN, Example, Finished, OK, REJECTED, attest, run, run_with_input, vectors,
+};
 use serde_json::Value;
 
 #[test]

@@ -1,6 +1,6 @@
 //! Outputs beside inputs: what a command reads, or keeps, it does not write over.
 
-use crate::{COULD_NOT_RUN, Example, Finished, OK, attest, names_in, run, run_with_input};
+use crate::cli::{COULD_NOT_RUN, Example, Finished, OK, attest, names_in, run, run_with_input};
 use std::fs;
 use std::path::Path;
 

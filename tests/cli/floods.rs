@@ -1,7 +1,7 @@
 //! A gigabyte where a result is expected: refused after the result's bound,
 //! in little memory.
 
-use crate::{Example, Finished, REJECTED, spawn};
+use crate::cli::{Example, Finished, REJECTED, spawn};
 use std::io::{Read as _, Write as _};
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::Duration;

@@ -1,6 +1,6 @@
 //! `--ledger` and `attest ledger`: what is issued, accepted once, shown, forgotten.
 
-use crate::{COULD_NOT_RUN, Finished, OK, REJECTED, attest, names_in, run};
+use crate::cli::{COULD_NOT_RUN, Finished, OK, REJECTED, attest, names_in, run};
 use attest::executor::Executor;
 use attest::executor::cpu::{CpuExecutor, CpuOptions};
 use attest::identity::SigningIdentity;

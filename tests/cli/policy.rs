@@ -1,6 +1,6 @@
 //! `attest policy`, and `--policy` of other commands.
 
-use crate::{COULD_NOT_RUN, Example, OK, REJECTED, names_in, run, run_with_input};
+use crate::cli::{COULD_NOT_RUN, Example, OK, REJECTED, names_in, run, run_with_input};
 use base64::Engine as _;
 use serde_json::Value;
 

@@ -1,6 +1,6 @@
 //! challenge → run → verify on the CPU, through pipes and files.
 
-use crate::{COULD_NOT_RUN, Example, OK, names_in, run, run_with_input, vectors};
+use crate::cli::{COULD_NOT_RUN, Example, OK, names_in, run, run_with_input, vectors};
 use serde_json::Value;
 
 #[test]
@@ -67,7 +67,7 @@ fn results_of_independent_programs_are_verified() {
         let verify = ["verify", "-", "--challenge", token];
         let args = verify.iter().chain(&["--arrived-at", "unknown"]);
         run_with_input(args, result.as_bytes()).expect(OK);
-        let late = run_with_input(verify, result.as_bytes()).expect(crate::REJECTED);
+        let late = run_with_input(verify, result.as_bytes()).expect(crate::cli::REJECTED);
         assert!(late.stdout.contains("expired"), "{path:?}: {}", late.stdout);
         checked += 1;
     }
@@ -88,7 +88,7 @@ fn a_receipt_that_does_not_hold_leaves_the_expiry_in_force() {
     std::fs::write(&path, receipt.to_string()).unwrap();
     let token = vector["challenge"].as_str().unwrap();
     let args = ["verify", "-", "--challenge", token, "--receipt", path.to_str().unwrap()];
-    let verdict = run_with_input(args, result.as_bytes()).expect(crate::REJECTED).stdout;
+    let verdict = run_with_input(args, result.as_bytes()).expect(crate::cli::REJECTED).stdout;
     assert!(verdict.contains("expired"), "{verdict}");
 }
 

@@ -1,6 +1,6 @@
 //! SIGINT and SIGTERM end a run with the usual exit codes and leave no file.
 
-use crate::{OK, attest, names_in, run, wait_or_kill};
+use crate::cli::{OK, attest, names_in, run, wait_or_kill};
 use std::io::{BufRead as _, BufReader};
 use std::process::{Command, Stdio};
 

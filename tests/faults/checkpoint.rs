@@ -1,8 +1,8 @@
 //! Going on from a checkpoint: the same roots as an unbroken run, whatever was
 //! torn off the file, and no other run's file.
 
-use crate::wrapper::{Alive, Counts, Fault};
-use crate::{fixed_challenge, lanes_with};
+use crate::faults::wrapper::{Alive, Counts, Fault};
+use crate::faults::{fixed_challenge, lanes_with};
 use attest::executor::cpu::CpuVerifier;
 use attest::executor::lanes::RunError;
 use attest::protocol::challenge::Challenge;

@@ -1,9 +1,9 @@
 //! GPUs that do not initialise: the others carry on where the challenge allows
 //! it, and a CPU only where it was asked for or there is no GPU at all.
 
-use crate::challenge;
 use crate::common::assert_documented;
-use crate::wrapper::{Alive, Fault, Faulty};
+use crate::faults::challenge;
+use crate::faults::wrapper::{Alive, Fault, Faulty};
 use attest::executor::cpu::CpuOptions;
 use attest::executor::gpu::{Capability, DeviceList, GpuDevice, NoGpu};
 use attest::executor::{ExecError, Executor, Kind};

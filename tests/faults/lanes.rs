@@ -1,8 +1,8 @@
 //! A lane that breaks ends the run with lane, device, iteration and cause; the
 //! others do not wait for it; every executor that can be dropped is.
 
-use crate::wrapper::{Alive, Counts, Fault, SMS};
-use crate::{challenge, lanes_with};
+use crate::faults::wrapper::{Alive, Counts, Fault, SMS};
+use crate::faults::{challenge, lanes_with};
 use attest::executor::abandoned;
 use attest::executor::lanes::{Execution, Patience, RunError, RunOptions, execute};
 use attest::protocol::sample::SamplePoint;

@@ -1,7 +1,7 @@
 //! The stress test finds wrong bits, names their tile and device, and is not
 //! held up by a lane that fails or hangs.
 
-use crate::wrapper::{Alive, Fault, Faulty};
+use crate::faults::wrapper::{Alive, Fault, Faulty};
 use attest::executor::Executor;
 use attest::executor::cpu::{CpuExecutor, CpuOptions};
 use attest::protocol::plan::Shape;

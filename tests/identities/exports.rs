@@ -1,6 +1,6 @@
 //! `attest export`: out, back, and tampered with on the way.
 
-use crate::{COULD_NOT_RUN, Desk, OK, REJECTED};
+use crate::identities::{COULD_NOT_RUN, Desk, OK, REJECTED};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};

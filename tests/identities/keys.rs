@@ -1,6 +1,6 @@
 //! `attest key`, and key files that must not be used.
 
-use crate::{COULD_NOT_RUN, Desk, OK, digest, mode, set_mode};
+use crate::identities::{COULD_NOT_RUN, Desk, OK, digest, mode, set_mode};
 use attest::identity::SigningIdentity;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;

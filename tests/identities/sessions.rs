@@ -1,6 +1,6 @@
 //! Committing first and opening with a coin; receipts of it.
 
-use crate::{Desk, OK};
+use crate::identities::{Desk, OK};
 use attest::executor::cpu::CpuVerifier;
 use attest::identity::SigningIdentity;
 use attest::live::clock::unix_ms;

@@ -1,6 +1,6 @@
 //! Results that are signed, should be, or shouldn't.
 
-use crate::{COULD_NOT_RUN, Desk, OK, REJECTED};
+use crate::identities::{COULD_NOT_RUN, Desk, OK, REJECTED};
 use serde_json::{Value, json};
 
 /// A desk with a result to a challenge that names its miner.
@@ -44,7 +44,7 @@ fn another_keys_signature_is_rejected() {
     let other = attest::identity::SigningIdentity::generate().unwrap();
     edit(&desk, |result| {
         let [c, commitment] = ["challenge_digest", "commitment"]
-            .map(|name| crate::digest(result[name].as_str().unwrap()));
+            .map(|name| crate::identities::digest(result[name].as_str().unwrap()));
         let message = attest::protocol::signature::miner_message(&c, &commitment);
         result["miner_signature"] = json!(hex::encode(other.sign(&message)));
     });

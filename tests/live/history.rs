@@ -1,10 +1,10 @@
 //! What the ledger has on record of a device, in live sessions with a policy.
 
-use super::common::{cpu_evidence, cpu_miner};
 use super::in_process::session;
 use super::peer::{Answer, session_with, tiny};
 use super::recording::Recording;
 use super::{identity, small};
+use crate::common::{cpu_evidence, cpu_miner};
 use attest::executor::Executor;
 use attest::executor::cpu::{CpuExecutor, CpuOptions};
 use attest::ledger::{Ledger as _, SettledAs, Settlement, Sighting};

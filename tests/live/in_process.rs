@@ -1,8 +1,8 @@
 //! Whole sessions between a validator and a miner in one process.
 
-use super::common::cpu_miner;
 use super::recording::Recording;
 use super::{identity, small};
+use crate::common::cpu_miner;
 use attest::executor::cpu::CpuVerifier;
 use attest::live::drive::Validator;
 use attest::live::message::VerdictOutcome;

@@ -1,8 +1,8 @@
 //! A miner by hand: says whatever a test wants, and the right thing where asked.
 
-use super::common::cpu_evidence;
 use super::identity;
 use super::recording::Recording;
+use crate::common::cpu_evidence;
 use attest::identity::SigningIdentity;
 use attest::live::drive::Validator;
 use attest::live::message::{

@@ -1,9 +1,9 @@
 //! Sessions over TCP and TLS: keys, plaintext, a busy miner, many at once.
 
-use super::common::cpu_miner;
 use super::identity;
 use super::peer::tiny;
 use super::recording::Recording;
+use crate::common::cpu_miner;
 use attest::executor::Executor;
 use attest::executor::cpu::{CpuExecutor, CpuOptions};
 use attest::live::drive::Validator;

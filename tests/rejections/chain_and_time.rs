@@ -1,7 +1,7 @@
 //! Steps 3 to 5: chain, openings, time.
 
-use super::common::{cpu_evidence, evidence_of_models};
 use super::{UUIDS, accept, challenge, honest, plain, rejected, rejected_by_itself, unreadable};
+use crate::common::{cpu_evidence, evidence_of_models};
 use attest::protocol::circumstances::Circumstances;
 use attest::protocol::digest::Digest;
 use attest::protocol::models;

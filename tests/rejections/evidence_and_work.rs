@@ -1,7 +1,7 @@
 //! Steps 6 and 7: evidence and the work itself.
 
-use super::common::cpu_evidence;
 use super::{UUIDS, accept, challenge, honest, plain, rejected_by_itself};
+use crate::common::cpu_evidence;
 use attest::protocol::challenge::Challenge;
 use attest::protocol::circumstances::Circumstances;
 use attest::protocol::digest::Digest;

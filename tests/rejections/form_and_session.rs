@@ -1,9 +1,9 @@
 //! Steps 1 and 2: form, records, arrival, signature.
 
-use super::common::cpu_evidence;
 use super::{
     UUIDS, accept, challenge, edited, honest, plain, rejected, rejected_by_itself, unreadable,
 };
+use crate::common::cpu_evidence;
 use attest::protocol::challenge::Challenge;
 use attest::protocol::circumstances::{Circumstances, Issuer, IssuerRecord, SessionRecord};
 use attest::protocol::digest::Digest;

@@ -1,9 +1,6 @@
 //! What happens when something breaks, each fault put in by a wrapper around
 //! the CPU executor; docs/recovery.md says what should.
 
-#[path = "../common/mod.rs"]
-mod common;
-
 mod checkpoint;
 mod initialise;
 mod kill;
@@ -38,7 +35,7 @@ fn fixed_challenge(iterations: u64, sync_interval: u64) -> Challenge {
         sync_interval,
         samples_per_iteration: 3,
         expires_at: "2999-01-01T00:00:00Z".to_owned(),
-        ..common::spec()
+        ..crate::common::spec()
     })
     .expect("a valid challenge")
 }

@@ -5,19 +5,11 @@
 //! test, also of those whose tests are elsewhere; [`table`] checks it.
 
 mod arithmetic;
-#[path = "../common/mod.rs"]
-mod common;
 mod devices;
 mod grinding;
 mod omissions;
 mod outsiders;
 mod paths;
-#[allow(dead_code, reason = "shared with the tests of live sessions; each uses its part")]
-#[path = "../live/peer.rs"]
-mod peer;
-#[allow(dead_code, reason = "shared with the tests of live sessions; each uses its part")]
-#[path = "../live/recording.rs"]
-mod recording;
 mod replays;
 mod sessions;
 mod signatures;
@@ -27,6 +19,9 @@ mod text;
 mod times;
 mod turned;
 
+use crate::common::{cpu_evidence, spec};
+use crate::live::peer::{Peer, session_with};
+use crate::live::recording::Recording;
 use attest::identity::SigningIdentity;
 use attest::live::drive::Validator;
 use attest::live::message::{commitment_line_of, openings_line};
@@ -41,10 +36,7 @@ use attest::protocol::verified::Verified;
 use attest::protocol::verify::{Failure, verify};
 use attest::reference::Run;
 use attest::session::issue::Request;
-use common::{cpu_evidence, spec};
 use ed25519_dalek::SigningKey;
-use peer::{Peer, session_with};
-use recording::Recording;
 use std::sync::Arc;
 
 /// The devices of these miners.

@@ -1,8 +1,6 @@
 //! Policies as a user meets them: what they do to verdicts, and whether the
 //! documents say the same as the code.
 
-#[path = "../common/mod.rs"]
-mod common;
 mod docs;
 mod schema;
 mod verdicts;

@@ -3,8 +3,6 @@
 //!
 //! ATTEST_SOAK_SESSIONS says how many; 200 without it.
 
-#[path = "../common/mod.rs"]
-mod common;
 mod peers;
 
 use attest::ledger::{self, Entry, Filter, Ledger, Location, Order};

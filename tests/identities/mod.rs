@@ -1,7 +1,5 @@
 //! Keys, and what is signed with them: results, receipts, attestations.
 
-#[path = "../common/mod.rs"]
-mod common;
 mod exports;
 mod keys;
 mod sessions;

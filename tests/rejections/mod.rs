@@ -2,11 +2,10 @@
 //! shows that the code comes from its own step: everything before it passes.
 
 mod chain_and_time;
-#[path = "../common/mod.rs"]
-mod common;
 mod evidence_and_work;
 mod form_and_session;
 
+use crate::common::{cpu_evidence, spec};
 use attest::protocol::challenge::{Challenge, ChallengeSpec};
 use attest::protocol::circumstances::Circumstances;
 use attest::protocol::digest::Uuid;
@@ -14,7 +13,6 @@ use attest::protocol::rejection::Reason;
 use attest::protocol::transcript::ResultDoc;
 use attest::protocol::verify::{Failure, verify};
 use attest::reference::{Oracle, Run};
-use common::{cpu_evidence, spec};
 use serde_json::Value;
 
 const UUIDS: [Uuid; 3] = [Uuid([1; 16]), Uuid([2; 16]), Uuid([3; 16])];

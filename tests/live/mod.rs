@@ -1,15 +1,13 @@
 //! Live sessions: both sides as machines, over streams, over pipes and over TLS,
 //! with honest and hostile peers.
 
-#[path = "../common/mod.rs"]
-mod common;
 mod history;
 mod hostile;
 mod in_process;
 mod miner_machine;
-mod peer;
+pub mod peer;
 mod pipe;
-mod recording;
+pub mod recording;
 mod tls;
 mod validator_machine;
 

@@ -3,17 +3,15 @@
 
 mod arbitrary;
 mod bounds;
-#[path = "../common/mod.rs"]
-mod common;
 mod evidence;
 mod receipts;
 mod results;
 mod tokens;
 
+use crate::common::spec;
 use attest::protocol::challenge::{Challenge, ChallengeError};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use common::spec;
 use serde_json::{Value, json};
 
 fn json_of_spec() -> Value {

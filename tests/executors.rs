@@ -1,0 +1,8 @@
+//! Every way of computing on this machine, honest, failing and dishonest.
+
+mod common;
+mod dishonest_executors;
+mod executor_cpu;
+mod faults;
+mod gpu_shim;
+mod lanes;

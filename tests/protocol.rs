@@ -1,0 +1,11 @@
+//! The rules: what is read, refused, recomputed, judged and said.
+
+mod bad_input;
+mod common;
+mod mutations;
+mod omissions;
+mod policy;
+mod published;
+mod rejections;
+mod vectors;
+mod verdicts;
