@@ -14,6 +14,7 @@ mod io;
 mod reading;
 mod talk;
 
+pub(in crate::live) use io::verdict_of;
 pub use io::{
     Accepted, Action, Case, Commitment, Ended, Event, Judged, Legs, NotIssued, Settle, Wanted,
 };
@@ -64,18 +65,37 @@ pub struct ValidatorSession {
 #[derive(Debug)]
 enum State {
     New,
-    Hello { until: Duration },
+    Hello {
+        until: Duration,
+    },
     /// This many pongs are awaited, the next one for a ping that was sent then.
-    Pong { left: u32, sent: Duration, until: Duration },
+    Pong {
+        left: u32,
+        sent: Duration,
+        until: Duration,
+    },
     Issuing,
-    Commitment { sent: Now, until: Duration },
+    Commitment {
+        sent: Now,
+        until: Duration,
+    },
     /// A commitment is being read.
-    Reading { sent: Now, arrived: Now },
+    Reading {
+        sent: Now,
+        arrived: Now,
+    },
     Accepting(Box<Held>),
-    Openings { held: Box<Held>, coin: Digest, sent: Duration, until: Duration },
+    Openings {
+        held: Box<Held>,
+        coin: Digest,
+        sent: Duration,
+        until: Duration,
+    },
     /// Openings are being read.
     Completing(Box<Complete>),
-    Judging { since: Duration },
+    Judging {
+        since: Duration,
+    },
     Settling(Box<Ended>),
     Over,
 }
@@ -372,7 +392,7 @@ impl ValidatorSession {
         // What was to be done for a session that has failed is not done.
         out.retain(|action| matches!(action, Action::Send(_)));
         let verdict = match cause {
-            Cause::Fault(fault) => io::verdict_of(&fault),
+            Cause::Fault(fault) => verdict_of(&fault),
             Cause::Rejection(rejection) => {
                 Verdict::of(&Err(Failure::Rejected(rejection)), OmittedShare::default())
             }

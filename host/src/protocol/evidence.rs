@@ -102,9 +102,7 @@ pub enum EvidenceError {
     #[error("evidence is nested too deep: a result may nest {NESTING_MAX} levels\nFlatten it.")]
     TooDeep,
     /// Too many values.
-    #[error(
-        "evidence holds {got} JSON values; at most {VALUES_MAX} are allowed\nReport less."
-    )]
+    #[error("evidence holds {got} JSON values; at most {VALUES_MAX} are allowed\nReport less.")]
     TooManyValues {
         /// How many it holds.
         got: usize,

@@ -221,7 +221,9 @@ mod tests {
         // An object, an array in it, and three values in that.
         let text = b"{\"a\":[1,\"b\",true]}";
         assert!(read_value_of(text, 5).is_ok());
-        assert!(read_value_of(text, 4).unwrap_err().to_string().contains("more than 4 JSON values"));
+        assert!(
+            read_value_of(text, 4).unwrap_err().to_string().contains("more than 4 JSON values")
+        );
         // The rest is not looked at: that it is no JSON goes unseen.
         let endless = format!("[{}", "{\"\":0},".repeat(10_000));
         let error = read_value_of(endless.as_bytes(), 100).unwrap_err();

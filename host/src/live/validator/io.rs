@@ -1,8 +1,8 @@
 //! What goes into a validator's session and what comes out of it.
 
-use crate::ledger::{Acceptance, HistoryFinding};
 use super::reading::{Content, NotRead, Reading};
 use crate::error_text::in_one_line;
+use crate::ledger::{Acceptance, HistoryFinding};
 use crate::live::fault::{Fault, FaultCode, OwnFault};
 use crate::live::message::MinerHello;
 use crate::protocol::challenge::Challenge;
@@ -191,7 +191,7 @@ impl Ended {
 }
 
 /// A fault as the rejection that it is.
-pub(super) fn verdict_of(fault: &Fault) -> Verdict {
+pub(in crate::live) fn verdict_of(fault: &Fault) -> Verdict {
     let detail = format!("{}\n{}", fault.detail, fault.code.advice());
     Verdict::rejected_session(fault.code.code(), detail)
 }

@@ -257,12 +257,7 @@ impl ValidatorSession {
         Ok(())
     }
 
-    fn on_openings(
-        &mut self,
-        now: Now,
-        line: Vec<u8>,
-        out: &mut Vec<Action>,
-    ) -> Result<(), Cause> {
+    fn on_openings(&mut self, now: Now, line: Vec<u8>, out: &mut Vec<Action>) -> Result<(), Cause> {
         let State::Openings { held, coin, sent, .. } = self.take_state() else { return Ok(()) };
         let since = now.since_start;
         self.legs.openings = Some(since.saturating_sub(sent));
@@ -290,10 +285,13 @@ impl ValidatorSession {
 }
 
 fn calendar_was_set(moved_ms: i64) -> OwnFault {
-    let (seconds, whither) = (moved_ms.unsigned_abs() as f64 / 1000.0, match moved_ms < 0 {
-        true => "back",
-        false => "forward",
-    });
+    let (seconds, whither) = (
+        moved_ms.unsigned_abs() as f64 / 1000.0,
+        match moved_ms < 0 {
+            true => "back",
+            false => "forward",
+        },
+    );
     OwnFault(format!(
         "the calendar of this machine was set {whither} by {seconds:.1} s while the challenge \
          was out: whether the commitment came before it expired is not known\nLet a time service \
