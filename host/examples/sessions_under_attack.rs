@@ -122,7 +122,8 @@ fn round(hostile: usize) -> (f64, String) {
     address.1.abort();
     let codes = codes.lock().expect("no panic");
     let counts: Vec<String> = codes.iter().map(|(code, count)| format!("{count} {code}")).collect();
-    (ended.legs.commitment.expect("a commitment").as_secs_f64(), counts.join(", "))
+    let counts = if counts.is_empty() { "none".to_owned() } else { counts.join(", ") };
+    (ended.legs.commitment.expect("a commitment").as_secs_f64(), counts)
 }
 
 type Session = tokio::task::JoinHandle<attest::live::validator::Ended>;

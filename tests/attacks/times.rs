@@ -49,7 +49,7 @@ fn expired() {
     // In a session the commitment's arrival counts: here it may take 30 s, and the
     // challenge expires after five.
     let brief = || {
-        challenge(|spec| {
+        super::challenge(|spec| {
             (spec.max_duration_ms, spec.samples_per_iteration) = (Some(30_000), 20);
             spec.expires_at = "2026-01-01T00:00:05Z".to_owned();
         })
