@@ -444,9 +444,10 @@ fn sized(
         return match policy.devices.cpu_allowed {
             true => {
                 let base = with_lanes(typed, hello.devices.len());
-                policy
-                    .with_samples(base)
-                    .map_err(|error| NotIssued::Own(OwnFault(error.to_string())))
+                policy.with_samples(base).map_err(|error| match error {
+                    SizeError::MinerKey => NotIssued::Unfit(what_happened(error)),
+                    error => NotIssued::Own(OwnFault(error.to_string())),
+                })
             }
             false => {
                 Err(NotIssued::Unfit("the policy asks for GPUs, the miner names none".to_owned()))
@@ -462,7 +463,8 @@ fn sized(
             SizeError::UnknownModel { .. }
             | SizeError::ModelNotAllowed { .. }
             | SizeError::GpuCount { .. }
-            | SizeError::Memory { .. } => NotIssued::Unfit(what_happened(error)),
+            | SizeError::Memory { .. }
+            | SizeError::MinerKey => NotIssued::Unfit(what_happened(error)),
             error => NotIssued::Own(OwnFault(error.to_string())),
         }
     })
