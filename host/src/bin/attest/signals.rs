@@ -5,10 +5,10 @@
 //! A second signal during the grace period changes nothing: there is less than
 //! a second to wait.
 
-use attest::files;
+use attest::{files, streams};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
-use std::io::{IsTerminal as _, Write as _};
+use std::io::IsTerminal as _;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
 use std::time::Duration;
@@ -61,11 +61,8 @@ impl Stop {
 /// or in the driver.
 fn end_now(signal: i32) -> ! {
     let _guard = files::no_write_under_way();
-    let mut stderr = std::io::stderr();
-    if stderr.is_terminal() {
-        // The progress bar hides the cursor.
-        let _ = write!(stderr, "\r\x1b[K\x1b[?25h");
-    }
-    let _ = writeln!(stderr, "stopped");
+    // The progress bar hides the cursor.
+    let cursor = if std::io::stderr().is_terminal() { "\r\x1b[K\x1b[?25h" } else { "" };
+    streams::last_words(&format!("{cursor}stopped\n"));
     signal_hook::low_level::exit(128 + signal)
 }
