@@ -32,7 +32,7 @@ use crate::session::issue::{IssueError, Request, issue};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, watch};
 use tokio::task::{JoinHandle, spawn_blocking};
 
 /// How a validator holds its sessions.
@@ -51,6 +51,8 @@ pub struct Validator {
     pub omitted_share: Option<OmittedShare>,
     /// Verifications at once.
     judging: Semaphore,
+    /// Why all sessions are to end, once they are.
+    interruption: watch::Sender<Option<OwnFault>>,
 }
 
 /// How far a session has come, for whoever watches.
@@ -89,6 +91,22 @@ impl Validator {
             patience: Patience::default(),
             omitted_share: None,
             judging: Semaphore::new(cores),
+            interruption: watch::Sender::new(None),
+        }
+    }
+
+    /// Ends all sessions, those that are yet to begin too: what is out is settled.
+    pub fn interrupt(&self, why: OwnFault) {
+        self.interruption.send_replace(Some(why));
+    }
+
+    /// Ends when [`Self::interrupt`] was called; says why.
+    pub async fn interrupted(&self) -> OwnFault {
+        let mut interruption = self.interruption.subscribe();
+        let why = interruption.wait_for(Option::is_some).await.ok().and_then(|why| why.clone());
+        match why {
+            Some(why) => why,
+            None => std::future::pending().await,
         }
     }
 
@@ -106,6 +124,7 @@ impl Validator {
         let mut link = Link::new(reader, writer);
         let mut work: Option<JoinHandle<Done>> = None;
         let mut actions = session.handle(link.now(), Event::Start);
+        let mut is_interrupted = false;
         loop {
             for action in actions {
                 match action {
@@ -117,7 +136,15 @@ impl Validator {
                     action => work = Some(self.begin(action, watch)),
                 }
             }
-            let (now, heard) = link.next(session.deadline(), &mut work).await;
+            let next = tokio::select! {
+                next = link.next(session.deadline(), &mut work) => next,
+                why = self.interrupted(), if !is_interrupted => {
+                    is_interrupted = true;
+                    actions = session.abandon(why);
+                    continue;
+                }
+            };
+            let (now, heard) = next;
             actions = match heard {
                 Heard::Bytes(length) => session.handle(now, Event::Bytes(link.piece(length))),
                 Heard::Closed => session.handle(now, Event::Closed),

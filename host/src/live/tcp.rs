@@ -45,7 +45,11 @@ pub async fn validate(
     config: &Arc<ClientConfig>,
     watch: &(dyn Fn(Stage<'_>) + Send + Sync),
 ) -> Ended {
-    match timeout(HANDSHAKE, connect(address, config)).await {
+    let connected = tokio::select! {
+        connected = timeout(HANDSHAKE, connect(address, config)) => connected,
+        why = validator.interrupted() => return Ended::of_own(&why),
+    };
+    match connected {
         Ok(Ok((stream, key))) => {
             let (reader, writer) = split(stream);
             validator.session(reader, writer, Some(key), watch).await

@@ -8,6 +8,7 @@ mod input;
 mod ledger;
 mod outcome;
 mod paint;
+mod printer;
 mod progress;
 mod signals;
 

@@ -20,6 +20,8 @@ pub enum Done {
     CouldNotRun,
     /// Stopped by a signal: 128 + its number.
     Stopped(u8),
+    /// Stopped so, and the command has already said what had come of it.
+    Interrupted(u8),
 }
 
 /// An error means: could not run.
@@ -35,15 +37,21 @@ pub fn exit_code(result: Result, color: Color) -> u8 {
             note("stopped; no result was written");
             code
         }
+        Ok(Done::Interrupted(code)) => code,
         Err(error) => {
-            let text = error.to_string();
-            let (what, advice) = text.split_once('\n').unwrap_or((&text, ""));
-            note(&format!("{} {what}", paint::for_errors(color).bad("error:")));
-            for line in advice.lines() {
-                note(&format!("  help: {line}"));
-            }
+            tell(&error, color);
             2
         }
+    }
+}
+
+/// Prints an error to standard error: what happened, and what to try.
+pub fn tell(error: &anyhow::Error, color: Color) {
+    let text = error.to_string();
+    let (what, advice) = text.split_once('\n').unwrap_or((&text, ""));
+    note(&format!("{} {what}", paint::for_errors(color).bad("error:")));
+    for line in advice.lines() {
+        note(&format!("  help: {line}"));
     }
 }
 
