@@ -6,8 +6,8 @@
 //! others rely on it.
 //!
 //! Guarantees: neither a read nor a write ends because a stream was not ready; a
-//! standard stream that was closed when the program started is an error (EBADF), not
-//! the null device that Rust's runtime puts in its place.
+//! standard stream that was closed when the program started is an error, not the null
+//! device that Rust's runtime puts in its place.
 //! Deliberately lacks: buffers (one reader of standard input takes nothing from the
 //! next), and the terminal's progress bars, which may lose a picture.
 
@@ -37,7 +37,7 @@ pub fn stdin() -> Stdin {
 impl Read for Stdin {
     fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
         if at_start::is_stdin_closed() {
-            return Err(Errno::BADF.into());
+            return Err(closed());
         }
         let fd = self.0.as_fd();
         when_ready(fd, PollFlags::IN, || rustix::io::read(fd, &mut *bytes))
@@ -68,9 +68,13 @@ impl Write for Stdout {
 /// writes.
 ///
 /// # Errors
-/// EBADF, as a write would say.
+/// It was closed when the program started.
 pub fn check_stdout() -> io::Result<()> {
-    if at_start::is_stdout_closed() { Err(Errno::BADF.into()) } else { Ok(()) }
+    if at_start::is_stdout_closed() { Err(closed()) } else { Ok(()) }
+}
+
+fn closed() -> io::Error {
+    io::Error::other("it was closed when the program started")
 }
 
 /// Standard error, held by one writer.

@@ -93,6 +93,15 @@ pub fn print(text: &str) -> Result<()> {
     printed(streams::stdout().write_all(text.as_bytes()))
 }
 
+/// Checks that there is a standard output, before much is done or recorded that would
+/// then be said to nobody.
+///
+/// # Errors
+/// There was none when the program started.
+pub fn check_stdout() -> Result<()> {
+    printed(streams::check_stdout())
+}
+
 /// What became of writing to standard output, as [`print`] has it.
 ///
 /// # Errors

@@ -2,7 +2,7 @@
 
 use crate::args::{Ledger as Args, LedgerAction as Action, LedgerState as State};
 use crate::input::Inputs;
-use crate::outcome::{Done, Result, note, print, print_json};
+use crate::outcome::{Done, Result, note, print, print_json, printed};
 use crate::paint::{grouped, table, wrapped};
 use anyhow::{Context as _, bail};
 use attest::files;
@@ -131,17 +131,10 @@ fn export_to_stdout(ledger: &dyn Ledger) -> Result<()> {
     let done = export(ledger, &mut stdout);
     // What is left was not written, and is not tried again.
     drop(stdout.into_parts());
-    match done {
-        // A reader that has enough (`| head`) is no error.
-        Err(error) if is_broken_pipe(&error) => Ok(()),
-        done => done,
-    }
-}
-
-fn is_broken_pipe(error: &anyhow::Error) -> bool {
-    error
-        .downcast_ref::<Unwritten>()
-        .is_some_and(|Unwritten(cause)| cause.kind() == io::ErrorKind::BrokenPipe)
+    done.or_else(|error| match error.downcast() {
+        Ok(Unwritten(cause)) => printed(Err(cause)),
+        Err(error) => Err(error),
+    })
 }
 
 /// The export has no place to go.

@@ -3,7 +3,7 @@
 
 use crate::args;
 use crate::commands::run::choice;
-use crate::outcome::{Done, Result, note, printed};
+use crate::outcome::{Done, Result, check_stdout, note};
 use crate::signals::Stop;
 use anyhow::{Context as _, anyhow};
 use attest::error_text::what_happened;
@@ -20,7 +20,7 @@ use attest::live::tcp::{Listener, Met};
 use attest::live::tls;
 use attest::protocol::digest::Digest;
 use attest::session::executors::{Choice, choose_with};
-use attest::streams::{TaskStdin, TaskStdout, check_stdout};
+use attest::streams::{TaskStdin, TaskStdout};
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -30,7 +30,7 @@ use std::sync::Arc;
 /// A key that cannot be read, devices that cannot be used, an address that is taken.
 pub fn run(args: &args::Respond) -> Result {
     if args.listen.is_none() {
-        printed(check_stdout())?;
+        check_stdout()?;
     }
     let stop = Stop::listen()?;
     let miner = miner(args, &stop)?;

@@ -6,7 +6,7 @@ mod show;
 
 use crate::args::{self, Color};
 use crate::input::Inputs;
-use crate::outcome::{Done, Result, note, printed, tell};
+use crate::outcome::{Done, Result, check_stdout, note, tell};
 use crate::paint::Paint;
 use crate::printer::Printer;
 use crate::signals::Stop;
@@ -19,7 +19,6 @@ use attest::policy::Policy;
 use attest::protocol::receipt::Receipt;
 use attest::protocol::verdict::Outcome;
 use attest::session::issue::{Request, issue};
-use attest::streams;
 use sessions::{Over, SETTLING};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -34,7 +33,7 @@ const STOPPING: Duration = SETTLING.saturating_add(Duration::from_secs(5));
 /// No ledger, no key, a command that does not start, an output that fails.
 pub fn run(args: &args::Validate, ledger: Option<&str>, color: Color) -> Result {
     // The nonce is spent by a verdict that nobody would see.
-    printed(streams::check_stdout())?;
+    check_stdout()?;
     let stop = Stop::listen()?;
     let file = crate::ledger::file(Some(or_default(ledger)));
     Inputs::default()

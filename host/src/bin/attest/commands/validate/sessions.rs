@@ -10,7 +10,7 @@ use crate::printer::Pen;
 use crate::signals::Stop;
 use anyhow::{Context as _, anyhow};
 use attest::live::drive::{Stage, Validator};
-use attest::live::fault::OwnFault;
+use attest::live::fault::{FaultCode, OwnFault};
 use attest::live::validator::Ended;
 use attest::live::{command, tcp, tls};
 use std::ffi::OsString;
@@ -131,7 +131,9 @@ async fn over_command(
     let watch = |stage: Stage<'_>| pen.note(show::line(&stage));
     let (ended, exit) =
         command::validate(&validator, &program, &arguments, say, &watch).await?;
-    if let Some(exit) = exit.filter(|exit| *exit != command::Exit::Status(0)) {
+    // Without a hello the verdict says so.
+    let closed_early = ended.verdict.code == Some(FaultCode::ClosedEarly.code());
+    if let Some(exit) = exit.filter(|_| closed_early && ended.hello.is_some()) {
         pen.note(format!("command     ended with {exit}"));
     }
     Ok(Over { address: None, ended })
