@@ -59,7 +59,8 @@ fn no_standard_output_and_a_full_one_are_errors() {
         let closed = with_shell("exec \"$@\" >&-", &line.replace("{}", folder));
         closed.expect(COULD_NOT_RUN).says("it was closed");
     }
-    let none = with_shell("exec \"$@\" <&-", "verify - --challenge @{}/token").expect(COULD_NOT_RUN);
+    let none =
+        with_shell("exec \"$@\" <&-", "verify - --challenge @{}/token").expect(COULD_NOT_RUN);
     none.says("error: ");
 }
 
@@ -102,8 +103,7 @@ fn run_on_impatient_streams(args: &[&str], input: &[u8]) -> (Option<i32>, Vec<u8
     let (stdin, mut feed) = impatient_pipe();
     let [(out, stdout), (err, stderr)] = [impatient_pipe(), impatient_pipe()];
     let mut command = attest();
-    let mut child =
-        command.args(args).stdin(stdin).stdout(stdout).stderr(stderr).spawn().unwrap();
+    let mut child = command.args(args).stdin(stdin).stdout(stdout).stderr(stderr).spawn().unwrap();
     // The command holds the other ends, too.
     drop(command);
     let reading = [out, err].map(|end| std::thread::spawn(move || read_slowly(end)));

@@ -407,12 +407,8 @@ mod tests {
 
     #[test]
     fn what_is_too_much_is_named_with_its_bound() {
-        let device = Device {
-            kind: DeviceKind::Gpu,
-            model: "x".to_owned(),
-            uuid: None,
-            memory_bytes: 1,
-        };
+        let device =
+            Device { kind: DeviceKind::Gpu, model: "x".to_owned(), uuid: None, memory_bytes: 1 };
         let long = "x".repeat(TEXT_BYTES_MAX + 1);
         let of = |change: fn(&mut MinerHello, Device, String)| {
             let mut hello = MinerHello { versions: vec![1], ..MinerHello::default() };
@@ -421,10 +417,7 @@ mod tests {
         };
         assert!(of(|hello, device, _| hello.devices = vec![device; 64]).is_ok());
         for (change, said) in [
-            (
-                |hello, device, _| hello.devices = vec![device; 65],
-                "devices lists 65, at most 64",
-            ),
+            (|hello, device, _| hello.devices = vec![device; 65], "devices lists 65, at most 64"),
             (|hello, _, _| hello.versions = vec![1; 17], "versions lists 17, at most 16"),
             (
                 |hello, _, text| hello.capabilities = vec![text; 1],

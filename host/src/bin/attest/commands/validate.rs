@@ -56,7 +56,8 @@ pub fn run(args: &args::Validate, ledger: Option<&str>, color: Color) -> Result 
     let runtime = super::runtime()?;
     let printer = Printer::start()?;
     stop.settle_within(STOPPING);
-    let mut report = Report { args, color, printer: &printer, tally: Tally::default(), failure: None };
+    let mut report =
+        Report { args, color, printer: &printer, tally: Tally::default(), failure: None };
     let each = |over: &Over| report.add(over);
     let held = runtime.block_on(sessions::hold(&validator, args, &stop, printer.pen(), each));
     runtime.shutdown_background();

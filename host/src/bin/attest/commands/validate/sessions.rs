@@ -129,8 +129,7 @@ async fn over_command(
     let teller = pen.clone();
     let say = move |line: &str| teller.note(format!("stderr      {line}"));
     let watch = |stage: Stage<'_>| pen.note(show::line(&stage));
-    let (ended, exit) =
-        command::validate(&validator, &program, &arguments, say, &watch).await?;
+    let (ended, exit) = command::validate(&validator, &program, &arguments, say, &watch).await?;
     // Without a hello the verdict says so.
     let closed_early = ended.verdict.code == Some(FaultCode::ClosedEarly.code());
     if let Some(exit) = exit.filter(|_| closed_early && ended.hello.is_some()) {
