@@ -9,10 +9,10 @@
 //! [`crate::protocol::parts`], within the challenge's bounds.
 
 use super::fault::{Fault, FaultCode};
-use super::limits::{DEVICES_MAX, TEXT_BYTES_MAX};
+use super::limits::{DEVICES_MAX, SMALL_VALUES_MAX, TEXT_BYTES_MAX};
 use crate::protocol::digest::{Digest, Uuid};
 use crate::protocol::evidence::Evidence;
-use crate::protocol::json::{present, read_value};
+use crate::protocol::json::{present, read_value_of};
 use crate::protocol::parts::{CommitmentOut, OpeningsOut};
 use crate::protocol::receipt::Receipt;
 use crate::protocol::transcript::{LaneRoots, ResultDoc};
@@ -23,6 +23,10 @@ use serde::{Deserialize, Serialize};
 
 /// Versions of the session that this program speaks.
 pub const VERSIONS: &[u32] = &[1];
+
+/// The capability of a miner that answers every ping before the challenge, up to
+/// [`PINGS_ANSWERED_MAX`](super::limits::PINGS_ANSWERED_MAX): without it, one.
+pub const PINGS_CAPABILITY: &str = "pings";
 
 /// What a validator says.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -126,10 +130,17 @@ pub struct MinerHello {
     /// The public key that it would sign with.
     #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
     pub miner_id: Option<Digest>,
-    /// Names of what it can do beyond the version; none are defined yet.
+    /// Names of what it can do beyond the version: [`PINGS_CAPABILITY`].
     pub capabilities: Vec<String>,
     /// What it would compute on.
     pub devices: Vec<Device>,
+}
+
+impl MinerHello {
+    /// Whether it says that it answers more than one ping.
+    pub fn answers_pings(&self) -> bool {
+        self.capabilities.iter().any(|name| name == PINGS_CAPABILITY)
+    }
 }
 
 /// A device in a hello.
@@ -228,7 +239,7 @@ pub fn kind_of(line: &[u8]) -> Result<&str, Fault> {
 /// `not-json` where a JSON rule is broken, `malformed-message` where the fields
 /// are not the message's.
 fn read<T: DeserializeOwned>(line: &[u8]) -> Result<T, Fault> {
-    let value = read_value(line).map_err(|error| not_json(line, &error))?;
+    let value = read_value_of(line, SMALL_VALUES_MAX).map_err(|error| not_json(line, &error))?;
     serde_json::from_value(value).map_err(|error| malformed(&error))
 }
 

@@ -166,10 +166,11 @@ fn prune(ledger: &dyn Ledger, older_than: Duration, dry_run: bool) -> Result<()>
     let age_ms = u64::try_from(older_than.as_millis()).unwrap_or(u64::MAX);
     let (pruning, done) = match dry_run {
         true => (Pruning::DryRun, "would be forgotten"),
-        false => (Pruning::Forget, "forgotten; their nonces stay spent"),
+        false => (Pruning::Forget, "forgotten; nonces stay spent"),
     };
-    let count = ledger.prune(now_unix_ms.saturating_sub(age_ms), now_unix_ms, pruning)?;
-    print(&format!("{} challenge(s) {done}\n", grouped(count)))
+    let pruned = ledger.prune(now_unix_ms.saturating_sub(age_ms), now_unix_ms, pruning)?;
+    let (challenges, meetings) = (grouped(pruned.challenges), grouped(pruned.meetings));
+    print(&format!("{challenges} challenge(s) and {meetings} meeting(s) {done}\n"))
 }
 
 /// One word for how far a challenge has come.

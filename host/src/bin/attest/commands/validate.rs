@@ -14,6 +14,7 @@ use anyhow::{Context as _, bail, ensure};
 use attest::files::{self, Source};
 use attest::identity::SigningIdentity;
 use attest::live::drive::Validator;
+use attest::live::limits::Patience;
 use attest::policy::POLICY_BYTES_MAX;
 use attest::policy::Policy;
 use attest::protocol::receipt::Receipt;
@@ -163,6 +164,9 @@ fn validator(args: &args::Validate, ledger: Option<&str>) -> Result<Validator> {
     let mut validator = Validator::new(ledger, request);
     validator.policy = policy;
     validator.identity = identity.map(Arc::new);
+    if !args.tcp.is_empty() {
+        validator.patience = Patience::over_tcp();
+    }
     if let Some(hello) = args.hello_within {
         validator.patience.hello = hello;
     }

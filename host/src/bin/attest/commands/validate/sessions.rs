@@ -10,7 +10,7 @@ use crate::printer::Pen;
 use crate::signals::Stop;
 use anyhow::{Context as _, anyhow};
 use attest::live::drive::{Stage, Validator};
-use attest::live::fault::{FaultCode, OwnFault};
+use attest::live::fault::FaultCode;
 use attest::live::validator::Ended;
 use attest::live::{command, tcp, tls};
 use std::ffi::OsString;
@@ -55,11 +55,11 @@ pub(super) async fn hold(
                 }
             },
             () = crate::commands::stopped(stop), if !is_ending => {
-                "a signal ended the session\nHold another one.".to_owned()
+                "a signal came".to_owned()
             }
             () = at(until) => match args.deadline {
                 Some(deadline) if !is_ending => {
-                    format!("the deadline of {deadline:?} has passed\nAllow more with --deadline.")
+                    format!("the deadline of {deadline:?} has passed")
                 }
                 _ => {
                     let left = held.len();
@@ -73,7 +73,7 @@ pub(super) async fn hold(
         };
         is_ending = true;
         until = Some(Instant::now() + SETTLING);
-        validator.interrupt(OwnFault(why));
+        validator.interrupt(&why);
     }
 }
 
