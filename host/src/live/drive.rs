@@ -133,6 +133,11 @@ impl Validator {
         });
     }
 
+    /// Waits until [`Validator::interrupt`] was called; says why.
+    pub(super) async fn given_up(&self) -> OwnFault {
+        given_up(&mut self.interrupted.subscribe()).await
+    }
+
     /// Waits until every challenge whose session's future was dropped is settled. It
     /// blocks.
     pub fn settle_dropped(&self) {

@@ -41,6 +41,7 @@ faults! {
     ClosedEarly "closed-early" "Read what the other side wrote to its standard error.";
     AnsweredTwice "answered-twice" "Answer a challenge once: the first commitment and the first result count.";
     Flooded "flooded" "Send nothing before it is awaited.";
+    Echoed "echoed" "Reach the miner without a terminal between: ssh -T, docker exec -i without -t.";
     Busy "busy" "Try again when the miner is done with the session that it has.";
     MinerFailed "miner-failed" "Read what the miner says, and its log.";
     WrongPeer "wrong-peer" "Name the key that the miner has, or reach the right miner.";

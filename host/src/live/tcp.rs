@@ -47,7 +47,12 @@ pub async fn validate(
     watch: &(dyn Fn(Stage<'_>) + Send + Sync),
 ) -> Ended {
     let met_unix_ms = unix_ms();
-    let fault = match timeout(HANDSHAKE, connect(address, config)).await {
+    let connected = tokio::select! {
+        connected = timeout(HANDSHAKE, connect(address, config)) => connected,
+        // Nobody was met.
+        why = validator.given_up() => return Ended::of_own(&why),
+    };
+    let fault = match connected {
         Ok(Ok((stream, key))) => {
             let ip = stream.get_ref().0.peer_addr().ok().map(|peer| peer.ip().to_string());
             let peer = Peering { key: Some(key), address: ip.or_else(|| host_of(address)) };

@@ -5,6 +5,7 @@ use crate::error_text::in_one_line;
 use crate::ledger::{Acceptance, HistoryFinding};
 use crate::live::fault::{Fault, FaultCode, OwnFault};
 use crate::live::message::MinerHello;
+use crate::protocol::bound::OmittedShare;
 use crate::protocol::challenge::Challenge;
 use crate::protocol::circumstances::{IssuerRecord, SessionRecord};
 use crate::protocol::digest::Digest;
@@ -12,6 +13,7 @@ use crate::protocol::evidence::Evidence;
 use crate::protocol::receipt::Receipt;
 use crate::protocol::transcript::ResultDoc;
 use crate::protocol::verdict::{Outcome, Verdict};
+use crate::protocol::verify::{Failure, RecomputeError};
 use std::time::Duration;
 
 /// What happened.
@@ -179,8 +181,18 @@ pub struct Legs {
 impl Ended {
     /// The end of a session that did not begin.
     pub fn of_fault(fault: &Fault) -> Self {
+        Self::of_verdict(verdict_of(fault))
+    }
+
+    /// The same, since this side gave it up.
+    pub(in crate::live) fn of_own(own: &OwnFault) -> Self {
+        let failure = Failure::CouldNotRun(RecomputeError(own.0.clone()));
+        Self::of_verdict(Verdict::of(&Err(failure), OmittedShare::default()))
+    }
+
+    fn of_verdict(verdict: Verdict) -> Self {
         Self {
-            verdict: verdict_of(fault),
+            verdict,
             legs: Legs::default(),
             hello: None,
             challenge: None,
