@@ -332,7 +332,7 @@ impl Validator {
             arrived_unix_ms: commitment.arrived_unix_ms,
             devices: &Sighting::of(&commitment.evidence, commitment.miner_id),
             until_unix_ms: commitment.over_unix_ms,
-            window: HISTORY_WINDOW,
+            window: self.policy.as_ref().map_or(HISTORY_WINDOW, |policy| policy.history.window()),
         };
         let accepted = self.ledger.accept_session(&commitment.challenge, &accepting);
         let (acceptance, history) = accepted.map_err(|error| OwnFault::of(&error))?;

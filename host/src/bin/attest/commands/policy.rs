@@ -137,7 +137,13 @@ fn demands_text(policy: &Policy) -> String {
     let mut out = format!(
         "\nWhat it demands of each GPU, in a run of {} s, and the share of an honest card's time\n\
          that this is:\n\n{:<width$}  {:<15}  {:>9}  {:>9}  {:>14}  {:>5}\n",
-        policy.time.duration_target_s, "model", "n x m, T", "honest", "allowed", "demanded", "share",
+        policy.time.duration_target_s,
+        "model",
+        "n x m, T",
+        "honest",
+        "allowed",
+        "demanded",
+        "share",
     );
     for (model, demand) in demands {
         // Writing to a String cannot fail.
