@@ -119,7 +119,7 @@ pub fn floor_tflops(sm_count: u32, clock_khz: u32) -> f64 {
 
 /// What is told while a device is measured.
 #[derive(Debug)]
-pub enum Event {
+pub enum BenchEvent {
     /// Before anything is measured.
     Device {
         /// The device; nothing is measured yet.
@@ -155,7 +155,7 @@ enum Found {
 /// No such device. What fails later is in the report.
 pub(super) fn measure(
     options: &Options,
-    on_event: &mut dyn FnMut(Event),
+    on_event: &mut dyn FnMut(BenchEvent),
 ) -> Result<DeviceReport, ExecError> {
     let list = list().unwrap_or_default();
     let device = list.get(options.device)?;
@@ -170,7 +170,7 @@ pub(super) fn measure(
         failed: Vec::new(),
     };
     let variants = variants(options, device);
-    on_event(Event::Device { report: Box::new(report.clone()), variants: variants.clone() });
+    on_event(BenchEvent::Device { report: Box::new(report.clone()), variants: variants.clone() });
     // One after the other: each has the device's memory for itself.
     let measure_one = |variant: Variant, report: &DeviceReport, on_found: &mut dyn FnMut(Found)| {
         let supervisor = Supervisor::new(options.patience);
@@ -186,13 +186,18 @@ pub(super) fn measure(
     Ok(measure_all(&variants, report, &measure_one, on_event))
 }
 
+/// Measures a variant, given what is known so far, and tells what it finds; an error
+/// where the device hangs.
+type MeasureOne<'a> =
+    dyn Fn(Variant, &DeviceReport, &mut dyn FnMut(Found)) -> Result<(), ExecError> + 'a;
+
 /// Has `measure_one` measure each of `variants`, as long as the device comes to an
 /// end of it, and adds what it tells to `report`.
 fn measure_all(
     variants: &[Variant],
     mut report: DeviceReport,
-    measure_one: &dyn Fn(Variant, &DeviceReport, &mut dyn FnMut(Found)) -> Result<(), ExecError>,
-    on_event: &mut dyn FnMut(Event),
+    measure_one: &MeasureOne<'_>,
+    on_event: &mut dyn FnMut(BenchEvent),
 ) -> DeviceReport {
     let mut hung: Option<Failed> = None;
     for &variant in variants {
@@ -301,29 +306,29 @@ fn measure_variant(
 
 impl DeviceReport {
     /// Adds what was found, and tells of it.
-    fn keep(&mut self, found: Found, on_event: &mut dyn FnMut(Event)) {
+    fn keep(&mut self, found: Found, on_event: &mut dyn FnMut(BenchEvent)) {
         on_event(match found {
-            Found::Step(what) => Event::Step(what),
+            Found::Step(what) => BenchEvent::Step(what),
             Found::NoTelemetry(reason) => {
                 self.no_telemetry = reason;
                 return;
             }
             Found::Ceilings(of) => {
                 self.ceilings.push(of.clone());
-                Event::Ceilings(of)
+                BenchEvent::Ceilings(of)
             }
             Found::Sustained(found) => {
                 let row = self.row(*found);
                 self.rows.push(row.clone());
-                Event::Row(Box::new(row))
+                BenchEvent::Row(Box::new(row))
             }
             Found::Total(total) => {
                 self.totals.push((*total).clone());
-                Event::Total(total)
+                BenchEvent::Total(total)
             }
             Found::Failed(failed) => {
                 self.failed.push(failed.clone());
-                Event::Failed(failed)
+                BenchEvent::Failed(failed)
             }
         });
     }

@@ -26,7 +26,7 @@ use check::CheckError;
 use std::time::Duration;
 use vectors::{VectorError, VectorFile};
 
-pub use plan::{Event, Plan, Subject};
+pub use plan::{Item, ItemEvent, SelftestPlan};
 
 /// One line of the table.
 #[derive(Clone, Debug)]

@@ -43,7 +43,7 @@ pub(super) const fn case(dim: u32, products: u32, iterations: u32, sync: u32) ->
 
 /// Something to be checked.
 #[derive(Clone, Debug)]
-pub struct Subject {
+pub struct Item {
     /// What is checked.
     pub name: String,
     /// On what.
@@ -66,27 +66,27 @@ enum Check {
 
 /// What is told while subjects are checked.
 #[derive(Debug)]
-pub enum Event<'a> {
+pub enum ItemEvent<'a> {
     /// This one is next.
-    Starts(&'a Subject),
+    Starts(&'a Item),
     /// This came out.
     Ends(&'a Row),
 }
 
 /// Every subject, in order.
 #[derive(Debug)]
-pub struct Plan<'a> {
+pub struct SelftestPlan<'a> {
     options: &'a Options,
-    subjects: Vec<Subject>,
+    subjects: Vec<Item>,
 }
 
-impl<'a> Plan<'a> {
+impl<'a> SelftestPlan<'a> {
     /// Every subject of this machine that `options` ask for.
     pub fn new(options: &'a Options) -> Self {
         let mut subjects = on_cpu();
         subjects.extend(on_gpus(gpu::list(), &options.ptx_files));
         let files = options.vector_files.iter().enumerate();
-        subjects.extend(files.map(|(at, file)| Subject {
+        subjects.extend(files.map(|(at, file)| Item {
             name: file.name().to_owned(),
             cases: "every field".to_owned(),
             check: Check::Vectors(at),
@@ -98,17 +98,17 @@ impl<'a> Plan<'a> {
     }
 
     /// What will be checked.
-    pub fn subjects(&self) -> &[Subject] {
+    pub fn subjects(&self) -> &[Item] {
         &self.subjects
     }
 
     /// Checks one after the other, and tells `on_event` of each.
-    pub fn run(&self, on_event: &mut dyn FnMut(Event<'_>)) -> Health {
+    pub fn run(&self, on_event: &mut dyn FnMut(ItemEvent<'_>)) -> Health {
         let (by_oracle, by_cpu) = (OnceCell::new(), OnceCell::new());
         let by_oracle = || by_oracle.get_or_init(walk_by_oracle);
         let by_cpu = || by_cpu.get_or_init(|| gpus::walk_by_cpu().map(Arc::new)).clone();
         let patience = self.options.patience;
-        let check = |subject: &Subject| match &subject.check {
+        let check = |subject: &Item| match &subject.check {
             Check::Known(outcome) => outcome.clone(),
             Check::Oracle => {
                 // Here rather than in the next row, whose time it would seem to be.
@@ -130,7 +130,7 @@ impl<'a> Plan<'a> {
     }
 }
 
-impl Subject {
+impl Item {
     fn new(name: impl Into<String>, cases: impl Into<String>, check: Check) -> Self {
         Self { name: name.into(), cases: cases.into(), check }
     }
@@ -146,15 +146,15 @@ impl Subject {
 
 /// Has `check` check one after the other; where a device hangs, nothing more on it.
 fn run(
-    subjects: &[Subject],
-    check: &dyn Fn(&Subject) -> Outcome,
-    on_event: &mut dyn FnMut(Event<'_>),
+    subjects: &[Item],
+    check: &dyn Fn(&Item) -> Outcome,
+    on_event: &mut dyn FnMut(ItemEvent<'_>),
 ) -> Health {
     let mut health = Health::NothingChecked;
     // By device: the subject that it hangs in.
     let mut hung: HashMap<u32, &str> = HashMap::new();
     for subject in subjects {
-        on_event(Event::Starts(subject));
+        on_event(ItemEvent::Starts(subject));
         let start = Instant::now();
         let outcome = match subject.device().and_then(|device| hung.get(&device)) {
             Some(other) => Outcome::NotRun(format!("the device hangs in {other}")),
@@ -168,21 +168,21 @@ fn run(
             _ => Health::Healthy,
         };
         let (name, cases) = (subject.name.clone(), subject.cases.clone());
-        on_event(Event::Ends(&Row { subject: name, cases, outcome, elapsed: start.elapsed() }));
+        on_event(ItemEvent::Ends(&Row { subject: name, cases, outcome, elapsed: start.elapsed() }));
     }
     health
 }
 
-fn on_cpu() -> Vec<Subject> {
+fn on_cpu() -> Vec<Item> {
     let cases = summary(&ORACLE_CASES);
-    let oracle = Subject::new("oracle", "vectors of independent programs", Check::Oracle);
+    let oracle = Item::new("oracle", "vectors of independent programs", Check::Oracle);
     let simds = [Simd::Scalar, Simd::Avx2, Simd::Avx512];
-    let simds = simds.map(|simd| Subject::new(format!("cpu {simd}"), &*cases, Check::Cpu(simd)));
-    let verifier = Subject::new("cpu verifier", &*cases, Check::CpuVerifier);
+    let simds = simds.map(|simd| Item::new(format!("cpu {simd}"), &*cases, Check::Cpu(simd)));
+    let verifier = Item::new("cpu verifier", &*cases, Check::CpuVerifier);
     [oracle].into_iter().chain(simds).chain([verifier]).collect()
 }
 
-fn on_gpus(list: Result<DeviceList, NoGpu>, ptx_files: &[PtxFile]) -> Vec<Subject> {
+fn on_gpus(list: Result<DeviceList, NoGpu>, ptx_files: &[PtxFile]) -> Vec<Item> {
     let files = || ptx_files.iter().flat_map(|&file| Variant::all_of(Target::File(file)));
     let list = match list {
         Ok(list) => list,
@@ -192,8 +192,8 @@ fn on_gpus(list: Result<DeviceList, NoGpu>, ptx_files: &[PtxFile]) -> Vec<Subjec
                 false => Outcome::Failed(in_one_line(&no_gpu)),
             };
             let absent = || Check::Known(Outcome::Absent("there is no GPU".to_owned()));
-            let files = files().map(|variant| Subject::new(variant.to_string(), "", absent()));
-            return [Subject::new("gpu", "", Check::Known(outcome))]
+            let files = files().map(|variant| Item::new(variant.to_string(), "", absent()));
+            return [Item::new("gpu", "", Check::Known(outcome))]
                 .into_iter()
                 .chain(files)
                 .collect();
@@ -201,18 +201,14 @@ fn on_gpus(list: Result<DeviceList, NoGpu>, ptx_files: &[PtxFile]) -> Vec<Subjec
     };
     let broken = list.broken.iter().map(|broken| {
         let outcome = Outcome::Failed(in_one_line(&broken.error));
-        Subject::new(format!("GPU {}", broken.index), "", Check::Known(outcome))
+        Item::new(format!("GPU {}", broken.index), "", Check::Known(outcome))
     });
-    let mut subjects: Vec<Subject> = broken.collect();
+    let mut subjects: Vec<Item> = broken.collect();
     let cases = summary(&GPU_CASES);
     for device in list.devices {
         for variant in Variant::all_for(device.capability).into_iter().chain(files()) {
             let name = format!("{} {variant}", device.label());
-            subjects.push(Subject::new(
-                name,
-                &*cases,
-                Check::Gpu(Box::new(device.clone()), variant),
-            ));
+            subjects.push(Item::new(name, &*cases, Check::Gpu(Box::new(device.clone()), variant)));
         }
     }
     subjects
@@ -280,33 +276,14 @@ pub(super) fn check_cases(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::executor::gpu::Capability;
-
-    fn gpu(index: u32) -> GpuDevice {
-        GpuDevice {
-            index,
-            name: "NVIDIA H200".to_owned(),
-            uuid: Uuid([index as u8; 16]),
-            parent_uuid: None,
-            capability: Capability { major: 9, minor: 0 },
-            sm_count: 132,
-            memory_bytes: 1 << 37,
-            clock_khz: 1_980_000,
-            memory_clock_khz: 3_201_000,
-            memory_bus_bits: 6144,
-            l2_bytes: 1 << 25,
-            pci_id: format!("0000:0{index}:00.0"),
-            ecc: true,
-        }
-    }
 
     #[test]
     fn where_a_device_hangs_its_other_rows_are_not_run_and_other_devices_are() {
-        let subjects = on_gpus(Ok(vec![gpu(0), gpu(1)].into()), &[]);
-        let bad = Variant::all_for(gpu(0).capability)[1].to_string();
+        let subjects = on_gpus(Ok(vec![GpuDevice::example(0), GpuDevice::example(1)].into()), &[]);
+        let bad = Variant::all_for(GpuDevice::example(0).capability)[1].to_string();
         let (mut checked, mut rows) = (Vec::new(), Vec::new());
         let checked_names = std::cell::RefCell::new(&mut checked);
-        let check = |subject: &Subject| {
+        let check = |subject: &Item| {
             checked_names.borrow_mut().push(subject.name.clone());
             match subject.device() == Some(0) && subject.name.ends_with(&bad) {
                 true => Outcome::Hung("gemm hung".to_owned()),
@@ -314,7 +291,7 @@ mod tests {
             }
         };
         let health = run(&subjects, &check, &mut |event| {
-            if let Event::Ends(row) = event {
+            if let ItemEvent::Ends(row) = event {
                 rows.push(row.clone());
             }
         });
@@ -333,16 +310,16 @@ mod tests {
 
     #[test]
     fn a_subject_is_told_before_it_is_checked() {
-        let subjects = [Subject::new("oracle", "", Check::Oracle)];
+        let subjects = [Item::new("oracle", "", Check::Oracle)];
         let told = std::cell::RefCell::new(Vec::new());
-        let check = |_: &Subject| {
+        let check = |_: &Item| {
             told.borrow_mut().push("checked");
             Outcome::Same
         };
         run(&subjects, &check, &mut |event| {
             told.borrow_mut().push(match event {
-                Event::Starts(_) => "starts",
-                Event::Ends(_) => "ends",
+                ItemEvent::Starts(_) => "starts",
+                ItemEvent::Ends(_) => "ends",
             });
         });
         assert_eq!(told.into_inner(), ["starts", "checked", "ends"]);

@@ -186,10 +186,11 @@ impl Gpu {
 
     /// Notes that `kernel` was launched, with so many units of work.
     pub(super) fn launched(&self, kernel: &'static str, work: u64) -> Result<(), Failure> {
-        let launch = self.supervisor.launched(kernel, work);
         if self.is_capturing.load(Ordering::Relaxed) {
+            self.supervisor.recorded(work);
             return Ok(());
         }
+        let launch = self.supervisor.launched(kernel, work);
         if let Some(mark) = self.supervisor.trail(Trail::take).transpose()?.flatten() {
             // Not under the lock: where the stream is full, this waits.
             self.record(&mark)?;

@@ -7,7 +7,7 @@ use crate::input::Inputs;
 use crate::outcome::{Done, Result, print, print_json};
 use crate::paint::Paint;
 use crate::progress;
-use attest::bench::{self, Effort, Event, GpuReport, Options, Work};
+use attest::bench::{self, BenchEvent, Effort, GpuReport, Options, Work};
 use attest::error_text::what_happened;
 use attest::executor::gpu::bench::Turns;
 use attest::executor::gpu::{PATIENCE, PtxFile, Target};
@@ -45,7 +45,7 @@ pub fn run(args: &args::Bench, color: args::Color) -> Result {
     let mut printed = Ok(());
     let spinner = progress::spinner();
     let report = bench::run(&options, effort, &mut |event| {
-        if let Event::Step(what) = &event {
+        if let BenchEvent::Step(what) = &event {
             progress::step(&spinner, what.as_str());
         }
         if !args.json {

@@ -5,7 +5,7 @@ use crate::commands::bench_tables::{
     PRODUCTS, TOTALS, ceilings, details, failed, heading, product, total,
 };
 use crate::paint::{Columns, Paint};
-use attest::bench::{DeviceReport, Event, Work};
+use attest::bench::{BenchEvent, DeviceReport, Work};
 use attest::executor::gpu::bench::Total;
 
 /// Which table the last row was of.
@@ -42,10 +42,10 @@ impl Live {
     }
 
     /// What is to be printed of `event`.
-    pub fn text(&mut self, event: &Event) -> String {
+    pub fn text(&mut self, event: &BenchEvent) -> String {
         match event {
-            Event::Step(_) => String::new(),
-            Event::Device { report, variants } => {
+            BenchEvent::Step(_) => String::new(),
+            BenchEvent::Device { report, variants } => {
                 let names: Vec<String> = variants.iter().map(ToString::to_string).collect();
                 for columns in [&mut self.products, &mut self.totals] {
                     self.shapes.iter().for_each(|shape| columns.fit([&**shape]));
@@ -56,22 +56,22 @@ impl Live {
                 self.totals.fit(["", "", "0.0000 s", "0.0000 s", &*runs]);
                 heading(report, self.paint)
             }
-            Event::Ceilings(of) => {
+            BenchEvent::Ceilings(of) => {
                 self.section = Section::Other;
                 ceilings(of, self.paint)
             }
-            Event::Row(row) => {
+            BenchEvent::Row(row) => {
                 let line = self.products.line(&product(row));
                 self.begin(Section::Products) + &line
             }
-            Event::Total(total) => match &mut self.held {
+            BenchEvent::Total(total) => match &mut self.held {
                 Some(held) => {
                     held.push((**total).clone());
                     String::new()
                 }
                 None => self.total(total),
             },
-            Event::Failed(of) => {
+            BenchEvent::Failed(of) => {
                 self.section = Section::Other;
                 failed(of, self.paint)
             }
@@ -112,17 +112,17 @@ mod tests {
     use attest::executor::gpu::Variant;
     use attest::protocol::plan::Shape;
 
-    fn events(report: &DeviceReport) -> Vec<Event> {
+    fn events(report: &DeviceReport) -> Vec<BenchEvent> {
         let variants = Variant::all_for(attest::executor::gpu::Capability { major: 9, minor: 0 });
         let (row, total) = (report.rows[0].clone(), report.totals[0].clone());
         vec![
-            Event::Device { report: Box::new(report.clone()), variants },
-            Event::Ceilings(report.ceilings[0].clone()),
-            Event::Step("4096x8".to_owned()),
-            Event::Row(Box::new(row.clone())),
-            Event::Total(Box::new(total)),
-            Event::Row(Box::new(row)),
-            Event::Failed(report.failed[0].clone()),
+            BenchEvent::Device { report: Box::new(report.clone()), variants },
+            BenchEvent::Ceilings(report.ceilings[0].clone()),
+            BenchEvent::Step("4096x8".to_owned()),
+            BenchEvent::Row(Box::new(row.clone())),
+            BenchEvent::Total(Box::new(total)),
+            BenchEvent::Row(Box::new(row)),
+            BenchEvent::Failed(report.failed[0].clone()),
         ]
     }
 

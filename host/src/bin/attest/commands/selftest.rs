@@ -8,7 +8,7 @@ use crate::progress;
 use anyhow::bail;
 use attest::executor::gpu::{PATIENCE, PtxFile};
 use attest::selftest::vectors::VectorFile;
-use attest::selftest::{Event, Health, Options, Outcome, Plan, Row};
+use attest::selftest::{Health, ItemEvent, Options, Outcome, Row, SelftestPlan};
 use serde_json::{Value, json};
 
 /// Runs every check and prints each row as it is known.
@@ -29,26 +29,26 @@ pub fn run(args: &args::Selftest, color: args::Color) -> Result {
         only: args.only.clone(),
         patience: args.patience.unwrap_or(PATIENCE),
     };
-    let plan = Plan::new(&options);
+    let plan = SelftestPlan::new(&options);
     if plan.subjects().is_empty() {
         bail!("no subject's name contains that text\nLeave --only out to see all names.");
     }
     if args.json { as_json(&plan) } else { as_text(&plan, color) }
 }
 
-fn as_json(plan: &Plan<'_>) -> Result {
+fn as_json(plan: &SelftestPlan<'_>) -> Result {
     let mut rows = Vec::new();
     let spinner = progress::spinner();
     let health = plan.run(&mut |event| match event {
-        Event::Starts(subject) => progress::step(&spinner, &*subject.name),
-        Event::Ends(row) => rows.push(row_json(row)),
+        ItemEvent::Starts(subject) => progress::step(&spinner, &*subject.name),
+        ItemEvent::Ends(row) => rows.push(row_json(row)),
     });
     spinner.finish_and_clear();
     print_json(&json!({ "healthy": health == Health::Healthy, "rows": rows }))?;
     Ok(done(health))
 }
 
-fn as_text(plan: &Plan<'_>, color: args::Color) -> Result {
+fn as_text(plan: &SelftestPlan<'_>, color: args::Color) -> Result {
     let paint = Paint::of(color, &std::io::stdout());
     let header = ["subject", "cases", "time", "outcome"];
     let mut columns = Columns::of(&header);
@@ -58,8 +58,8 @@ fn as_text(plan: &Plan<'_>, color: args::Color) -> Result {
     let mut printed = print(&columns.line(&header));
     let spinner = progress::spinner();
     let health = plan.run(&mut |event| match event {
-        Event::Starts(subject) => progress::step(&spinner, &*subject.name),
-        Event::Ends(row) => {
+        ItemEvent::Starts(subject) => progress::step(&spinner, &*subject.name),
+        ItemEvent::Ends(row) => {
             let line = columns.line(&row_cells(row));
             let now = spinner.suspend(|| print(&line));
             if printed.is_ok() {
