@@ -17,7 +17,7 @@ use std::time::Duration;
 const MODEL: &str = "NVIDIA A30";
 
 /// What GPUs without counters say of themselves; each has its serial number.
-fn gpus(uuids: &[Uuid], serials: &[&str]) -> Evidence {
+pub(super) fn gpus(uuids: &[Uuid], serials: &[&str]) -> Evidence {
     let lane = |(uuid, serial): (&Uuid, &&str)| {
         json!({
             "uuid": uuid.to_string(),
@@ -34,7 +34,7 @@ fn gpus(uuids: &[Uuid], serials: &[&str]) -> Evidence {
 }
 
 /// No allowances, and soundness for these small challenges.
-fn policy() -> Policy {
+pub(super) fn policy() -> Policy {
     let mut policy = Policy::default();
     policy.time.startup_allowance_ms = 0;
     (policy.soundness.omitted_share, policy.soundness.escape_probability_max) = (0.5, 1e-6);
@@ -42,7 +42,7 @@ fn policy() -> Policy {
 }
 
 /// The shortest time in which the model does one lane's part.
-fn floor(challenge: &Challenge) -> Duration {
+pub(super) fn floor(challenge: &Challenge) -> Duration {
     let multiply_adds =
         challenge.shape().multiply_adds() as f64 * f64::from(challenge.iterations());
     let model = models::find(MODEL).unwrap();

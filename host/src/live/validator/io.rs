@@ -4,7 +4,7 @@ use crate::ledger::{Acceptance, HistoryFinding};
 use crate::live::fault::{Fault, OwnFault};
 use crate::live::message::MinerHello;
 use crate::protocol::challenge::Challenge;
-use crate::protocol::circumstances::{IssuerRecord, SessionRecord};
+use crate::protocol::circumstances::SessionRecord;
 use crate::protocol::digest::Digest;
 use crate::protocol::evidence::Evidence;
 use crate::protocol::receipt::Receipt;
@@ -132,14 +132,6 @@ pub struct Case {
     pub round_trip: Duration,
     /// What does not fit the devices' history.
     pub history: Vec<HistoryFinding>,
-}
-
-impl Case {
-    /// The record as verification asks for it.
-    pub fn record(&self) -> IssuerRecord {
-        let session = self.session.clone();
-        IssuerRecord { nonce_spent_on: Some(session.commitment), session: Some(session) }
-    }
 }
 
 /// A verdict that is to be recorded.

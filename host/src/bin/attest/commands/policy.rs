@@ -6,12 +6,9 @@ use crate::outcome::{Done, Result, print, print_json};
 use anyhow::anyhow;
 use attest::error_text::what_happened;
 use attest::files::{self, Source};
-use attest::ledger::HistoryFinding;
 use attest::policy::codes::Action;
-use attest::policy::{Demand, Facts, POLICY_BYTES_MAX, Policy, SizeError, Target};
+use attest::policy::{Demand, POLICY_BYTES_MAX, Policy, SizeError, Target};
 use attest::protocol::models;
-use attest::protocol::verdict::Verdict;
-use attest::protocol::verified::Verified;
 use attest::session::issue::Request;
 use serde_json::json;
 use std::fmt::Write as _;
@@ -54,21 +51,6 @@ pub fn sized(sizing: &args::Sizing, typed: Request) -> Result<Request> {
     }
     let target = Target { model, seconds: sizing.seconds, round_trip: None };
     Ok(read(path)?.request(&target, typed)?)
-}
-
-/// The verdict with the policy's word on what verified, by devices with this history.
-pub fn judged(
-    policy: Option<&Policy>,
-    verified: Option<&Verified>,
-    history: &[HistoryFinding],
-    verdict: Verdict,
-) -> Verdict {
-    match (policy, verified) {
-        (Some(policy), Some(verified)) => {
-            verdict.judged(policy.judge(&Facts { history, ..Facts::of(verified) }))
-        }
-        _ => verdict,
-    }
 }
 
 fn init(args: &args::PolicyInit) -> Result<()> {
@@ -137,7 +119,13 @@ fn demands_text(policy: &Policy) -> String {
     let mut out = format!(
         "\nWhat it demands of each GPU, in a run of {} s, and the share of an honest card's time\n\
          that this is:\n\n{:<width$}  {:<15}  {:>9}  {:>9}  {:>14}  {:>5}\n",
-        policy.time.duration_target_s, "model", "n x m, T", "honest", "allowed", "demanded", "share",
+        policy.time.duration_target_s,
+        "model",
+        "n x m, T",
+        "honest",
+        "allowed",
+        "demanded",
+        "share",
     );
     for (model, demand) in demands {
         // Writing to a String cannot fail.
