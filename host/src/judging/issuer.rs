@@ -71,7 +71,12 @@ impl AsIssuer<'_> {
     ) -> Result<Judged, E> {
         let HandedIn { challenge, result, .. } = *handed_in;
         let devices = Sighting::of(&result.evidence, challenge.spec().miner_id);
-        let history = self.ledger.history(&challenge.digest(), &devices, self.now_unix_ms)?;
+        let history = self.ledger.history(
+            &challenge.digest(),
+            &devices,
+            self.now_unix_ms,
+            self.terms.history_window(),
+        )?;
         loop {
             let case = Case { as_issuer: self, handed_in, devices: &devices, history: &history };
             if let Some(judged) = case.judge(&verify)? {
@@ -208,7 +213,7 @@ impl Case<'_> {
 
     /// Spends the nonce; `None` where somebody was faster.
     fn settle(&self, verified: &Verified, verdict: Verdict) -> Result<Option<Judged>, LedgerError> {
-        let AsIssuer { ledger, now_unix_ms, .. } = *self.as_issuer;
+        let AsIssuer { ledger, now_unix_ms, terms } = *self.as_issuer;
         let challenge = self.handed_in.challenge;
         debug_assert_eq!(*verified.coin(), CoinStanding::NoSession, "a session settles itself");
         let arrived_unix_ms = match verified.arrival_unix_s() {
@@ -223,8 +228,14 @@ impl Case<'_> {
             settled_unix_ms: now_unix_ms,
         };
         let (c, commitment) = (challenge.digest(), verified.commitment());
-        let (acceptance, findings) =
-            ledger.settle_offline(&c, &commitment, arrived_unix_ms, self.devices, &settlement)?;
+        let (acceptance, findings) = ledger.settle_offline(
+            &c,
+            &commitment,
+            arrived_unix_ms,
+            self.devices,
+            terms.history_window(),
+            &settlement,
+        )?;
         // Another process may have named a device since the history was looked up.
         let is_new = |finding: &&HistoryFinding| !self.history.contains(finding);
         let notes = findings.iter().filter(is_new);

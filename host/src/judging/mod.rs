@@ -18,7 +18,7 @@ mod issuer;
 
 pub use issuer::{AsIssuer, Judged};
 
-use crate::ledger::HistoryFinding;
+use crate::ledger::{HISTORY_WINDOW, HistoryFinding};
 use crate::policy::{Facts, Policy};
 use crate::protocol::bound::OmittedShare;
 use crate::protocol::challenge::Challenge;
@@ -94,6 +94,11 @@ impl Terms<'_> {
     pub fn share(&self) -> OmittedShare {
         let of_policy = self.policy.map(Policy::omitted_share);
         self.omitted_share.or(of_policy).unwrap_or_default()
+    }
+
+    /// How far back a device's history counts.
+    pub fn history_window(&self) -> Duration {
+        self.policy.map_or(HISTORY_WINDOW, |policy| policy.history.window())
     }
 
     /// The verdict on how a verification ended.
