@@ -125,6 +125,21 @@ fn two_gpus_swap_uuids() {
     assert_eq!(reasons(&swapped), ["uuid-changed-serial", "uuid-changed-serial"]);
 }
 
+/// A demand for what the ledger compares: the evidence names neither board nor host.
+#[test]
+fn devices_without_names_to_compare() {
+    let challenge = two_lanes(1);
+    let say = Say { evidence: gpus(&UUIDS, &["1", ""]), ..Say::of(Run::of(&challenge, &UUIDS)) };
+    let mut strict = policy();
+    (strict.devices.serial_required, strict.devices.host_required) = (true, true);
+    strict.session.miner_key_required = true;
+    let judged = |policy| session(&Records::new(), &challenge, policy, &say, floor(&challenge));
+    ended_with("verified", &judged(policy()));
+    let ended = judged(strict);
+    ended_with("rejected-by-policy", &ended);
+    assert_eq!(reasons(&ended), ["miner-key-missing", "host-missing", "serial-missing"]);
+}
+
 fn of_miner(nonce: u8, miner: u8) -> Challenge {
     challenge(|spec| {
         spec.validator_nonce = Digest([nonce; 32]);

@@ -58,8 +58,8 @@ fn errors_name_the_place_and_what_is_allowed() {
 #[test]
 fn a_challenge_is_sized_by_a_policy() {
     let args = ["challenge", "--policy", "-", "--model", "NVIDIA H200", "--seconds", "30"];
-    let tight = run_with_input(args, b"[time]\nslack = 1.38\n").expect(OK);
-    tight.says("time.slack 1.38 leaves little room");
+    let tight = run_with_input(args, b"[time]\nslack = 1.36\n").expect(OK);
+    tight.says("time.slack 1.36 leaves little room");
     let sized = run_with_input(args, b"").expect(OK);
     assert_eq!(sized.stderr, "");
     let token = sized.stdout.clone();
