@@ -34,6 +34,10 @@ use crate::protocol::verified::Verified;
 use crate::protocol::verify::{Failure, RecomputeError};
 use std::time::Duration;
 
+/// What [`Verdict::not_checked`] has where no policy was applied.
+const WITHOUT_POLICY: &str =
+    "what a policy demands of the time and the devices: no policy was applied";
+
 /// How a verification ended.
 pub type End = Result<Verified, Failure>;
 
@@ -109,7 +113,10 @@ impl Terms<'_> {
         verdict.round_trip_ns =
             known.round_trip.and_then(|trip| u64::try_from(trip.as_nanos()).ok());
         match self.policy {
-            None => verdict,
+            None => {
+                verdict.not_checked.push(WITHOUT_POLICY.to_owned());
+                verdict
+            }
             Some(policy) => verdict.judged(policy.judge(&Facts {
                 round_trip: known.round_trip,
                 history: known.history,

@@ -52,21 +52,10 @@ pub struct Validator {
     pub patience: Patience,
     /// f of the bound in verdicts; where absent the policy's, without one the default.
     pub omitted_share: Option<OmittedShare>,
-    /// How many meetings a peer may end before a challenge.
-    pub dodge_limit: Option<DodgeLimit>,
     room: Room,
     open: OpenChallenges,
     /// Why every session is to end, once there is a reason.
     interrupted: watch::Sender<Option<OwnFault>>,
-}
-
-/// How many meetings a peer may end before it is challenged.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct DodgeLimit {
-    /// At most so many.
-    pub dodges_max: u64,
-    /// Within this time.
-    pub window: Duration,
 }
 
 /// Whom a session is with, as far as its transport knows.
@@ -112,7 +101,6 @@ impl Validator {
             policy: None,
             patience: Patience::default(),
             omitted_share: None,
-            dodge_limit: None,
             room: Room::default(),
             open: OpenChallenges::default(),
             interrupted: watch::Sender::new(None),

@@ -22,10 +22,6 @@ use serde::Serialize;
 
 mod text;
 
-/// What [`Verdict::not_checked`] has where no policy was applied.
-const WITHOUT_POLICY: &str =
-    "what a policy demands of the time and the devices: no policy was applied";
-
 /// Version of the JSON form of a [`Verdict`]. 2: a policy's part, rejections
 /// without a step, and `work` that can be proven in a rejected result.
 pub const VERDICT_SCHEMA: u32 = 2;
@@ -195,8 +191,7 @@ impl Verdict {
     /// The verdict with a policy's word added: a verified result that the policy
     /// rejects is rejected, with the code [`REJECTED_BY_POLICY`]. What was shown of the
     /// work stays.
-    pub fn judged(mut self, judgement: Judgement) -> Self {
-        self.not_checked.retain(|what| what != WITHOUT_POLICY);
+    pub fn judged(self, judgement: Judgement) -> Self {
         if self.outcome == Outcome::Verified && judgement.rejects() {
             let codes: Vec<_> = judgement.rejecting().map(|reason| reason.code).collect();
             let detail = format!("policy {:?} rejects it for {}", judgement.policy, listed(codes));
@@ -439,7 +434,6 @@ fn not_checked(verified: &Verified) -> Vec<String> {
     } else {
         absent.extend(without_floor(verified));
     }
-    absent.push(WITHOUT_POLICY.to_owned());
     absent
 }
 
