@@ -7,7 +7,7 @@ use crate::live::fault::{Fault, FaultCode, OwnFault};
 use crate::live::message::MinerHello;
 use crate::protocol::bound::OmittedShare;
 use crate::protocol::challenge::Challenge;
-use crate::protocol::circumstances::{IssuerRecord, SessionRecord};
+use crate::protocol::circumstances::SessionRecord;
 use crate::protocol::digest::Digest;
 use crate::protocol::evidence::Evidence;
 use crate::protocol::receipt::Receipt;
@@ -140,14 +140,6 @@ pub struct Case {
     pub round_trip: Duration,
     /// What does not fit the devices' history.
     pub history: Vec<HistoryFinding>,
-}
-
-impl Case {
-    /// The record as verification asks for it.
-    pub fn record(&self) -> IssuerRecord {
-        let session = self.session.clone();
-        IssuerRecord { nonce_spent_on: Some(session.commitment), session: Some(session) }
-    }
 }
 
 /// A verdict that is to be recorded; never could-not-run.
