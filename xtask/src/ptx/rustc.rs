@@ -11,7 +11,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result, bail, ensure};
 
-use super::table::Target;
+use super::targets::Target;
 use crate::parts::{Part, State};
 
 /// The compiler's target.
@@ -221,8 +221,8 @@ impl DeviceCompiler {
             command.args(["--config", option]);
         }
         command
-            .args(["--", "--emit=asm", "--cfg"])
-            .arg(format!("attest_target=\"{}\"", target.name()))
+            .args(["--", "--emit=asm"])
+            .args(target.has().iter().map(|has| format!("--cfg=attest_has=\"{has}\"")))
             .arg(format!("-Ctarget-cpu={}", target.cpu()))
             .arg(format!("-Ctarget-feature=+ptx{}", target.isa()));
         let output =

@@ -7,8 +7,8 @@
 //! and the checks compare what they compute.
 
 use gpu_kernels::abi::{
-    FILL_THREADS, GEMM_FMA, GEMM_M8N8K4, GEMM_M16N8K16, GemmKernel, MERKLE_THREADS, PEAK_FMA,
-    PEAK_M8N8K4, PEAK_M16N8K16, PEAK_SHA256, PEAK_THREADS,
+    FILL_THREADS, GEMMS, GemmKernel, MERKLE_THREADS, PEAK_FMA, PEAK_M8N8K4, PEAK_M16N8K16,
+    PEAK_SHA256, PEAK_THREADS,
 };
 use std::fs::File;
 use std::io::{self, Read};
@@ -17,8 +17,6 @@ use std::path::{Path, PathBuf};
 /// Longest file that is read, bytes.
 pub const PTX_BYTES_MAX: u64 = 16 << 20;
 
-/// Product kernels that this program can launch, the fastest first.
-const GEMMS: [GemmKernel; 3] = [GEMM_M16N8K16, GEMM_M8N8K4, GEMM_FMA];
 /// What every iteration needs besides a product kernel, and their threads.
 const SERVANTS: [(&str, u32); 3] =
     [("fill", FILL_THREADS), ("merkle", MERKLE_THREADS), ("chain_step", MERKLE_THREADS)];
@@ -199,6 +197,7 @@ fn usable(path: &Path, text: &str) -> Result<Vec<GemmKernel>, PtxFileError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use gpu_kernels::abi::{GEMM_FMA, GEMM_M8N8K4};
 
     fn text(entries: &[(&str, u32)]) -> String {
         let entry = |(name, threads): &(&str, u32)| {
@@ -262,7 +261,10 @@ mod tests {
             (b"no kernels".to_vec(), "no \".visible .entry\""),
             (vec![b' '; PTX_BYTES_MAX as usize + 1], "more than 16777216 bytes"),
             (text(&WHOLE[1..]).into_bytes(), "lacks fill; it has merkle, chain_step, gemm_fma"),
-            (text(&WHOLE[..3]).into_bytes(), "lacks any of gemm_m16n8k16, gemm_m8n8k4, gemm_fma"),
+            (
+                text(&WHOLE[..3]).into_bytes(),
+                "lacks any of gemm_m16n8k16, gemm_m16n8k16_tile, gemm_m8n8k4, gemm_fma",
+            ),
             (text(&wrong_threads).into_bytes(), "blocks of 128 threads and launched with 256"),
         ];
         for (bytes, expected) in cases {
