@@ -73,7 +73,9 @@ fn taken(compilers: &[(&str, bool)]) -> String {
     let (ready, lacking) = (names(true), names(false));
     match (ready.is_empty(), lacking.is_empty()) {
         (_, true) => format!("cargo xtask ptx compiles with {ready}, one after the other"),
-        (true, _) => format!("cargo xtask ptx compiles with nothing: {lacking} lack what is MISSING"),
+        (true, _) => {
+            format!("cargo xtask ptx compiles with nothing: {lacking} lack what is MISSING")
+        }
         _ => format!("cargo xtask ptx compiles with {ready}; {lacking} lacks what is MISSING"),
     }
 }
