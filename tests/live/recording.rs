@@ -1,19 +1,23 @@
 //! A ledger that writes down what it was asked, in order, and can be made to fail.
 
 use attest::ledger::{
-    self, Acceptance, Entry, Filter, HistoryFinding, Ledger, LedgerError, Location, Pruning, Seen,
-    Settlement, Sighting,
+    self, Acceptance, Accepting, Dodges, Entry, Filter, HistoryFinding, Ledger, LedgerError,
+    Location, Meeting, MeetingFilter, Met, Peer, Pruned, Pruning, Seen, Settlement, Sighting,
 };
 use attest::protocol::challenge::Challenge;
 use attest::protocol::circumstances::IssuerRecord;
 use attest::protocol::digest::Digest;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 /// A real ledger in a folder of its own.
 pub struct Recording {
     inner: Arc<dyn Ledger>,
     steps: Mutex<Vec<(Digest, &'static str)>>,
     fails_at: Option<&'static str>,
+    /// How long every step takes beside its own time.
+    slow_by: Duration,
+    meetings: Mutex<Vec<Meeting>>,
     _folder: tempfile::TempDir,
 }
 
@@ -28,7 +32,21 @@ impl Recording {
         let location = Location::File(folder.path().join("ledger.sqlite"));
         let inner = ledger::open(&location).expect("a ledger");
         let steps = Mutex::default();
-        Arc::new(Self { inner, steps, fails_at: step.into(), _folder: folder })
+        let (fails_at, slow_by) = (step.into(), Duration::ZERO);
+        let meetings = Mutex::default();
+        Arc::new(Self { inner, steps, fails_at, slow_by, meetings, _folder: folder })
+    }
+
+    /// One whose every step takes this long.
+    pub fn slow(slow_by: Duration) -> Arc<Self> {
+        let mut ledger = Self::new();
+        Arc::get_mut(&mut ledger).expect("nobody else has it").slow_by = slow_by;
+        ledger
+    }
+
+    /// The meetings that were put on record, in order.
+    pub fn met(&self) -> Vec<Meeting> {
+        self.meetings.lock().unwrap().clone()
     }
 
     /// The steps of all challenges, in the order in which they came.
@@ -52,6 +70,7 @@ impl Recording {
             let cause = "made to fail".to_owned();
             return Err(LedgerError::Order { challenge: *c, what, cause });
         }
+        std::thread::sleep(self.slow_by);
         self.steps.lock().unwrap().push((*c, what));
         Ok(())
     }
@@ -65,6 +84,15 @@ impl Ledger for Recording {
 
     fn record(&self, c: &Digest) -> Result<Option<IssuerRecord>, LedgerError> {
         self.inner.record(c)
+    }
+
+    fn accept_session(
+        &self,
+        c: &Digest,
+        accepting: &Accepting<'_>,
+    ) -> Result<(Acceptance, Vec<HistoryFinding>), LedgerError> {
+        self.step(c, "accept_session")?;
+        self.inner.accept_session(c, accepting)
     }
 
     fn accept(&self, c: &Digest, commitment: &Digest, at: u64) -> Result<Acceptance, LedgerError> {
@@ -93,8 +121,9 @@ impl Ledger for Recording {
         c: &Digest,
         devices: &[Sighting],
         now: u64,
+        window: Duration,
     ) -> Result<Vec<HistoryFinding>, LedgerError> {
-        self.inner.history(c, devices, now)
+        self.inner.history(c, devices, now, window)
     }
 
     fn settle(&self, c: &Digest, settlement: &Settlement) -> Result<(), LedgerError> {
@@ -108,9 +137,10 @@ impl Ledger for Recording {
         commitment: &Digest,
         at: u64,
         devices: &[Sighting],
+        window: Duration,
         settlement: &Settlement,
     ) -> Result<(Acceptance, Vec<HistoryFinding>), LedgerError> {
-        self.inner.settle_offline(c, commitment, at, devices, settlement)
+        self.inner.settle_offline(c, commitment, at, devices, window, settlement)
     }
 
     fn list(&self, filter: &Filter) -> Result<Vec<Entry>, LedgerError> {
@@ -121,7 +151,20 @@ impl Ledger for Recording {
         self.inner.show(c)
     }
 
-    fn prune(&self, before: u64, now: u64, pruning: Pruning) -> Result<u64, LedgerError> {
+    fn meet(&self, meeting: &Meeting) -> Result<(), LedgerError> {
+        self.meetings.lock().unwrap().push(meeting.clone());
+        self.inner.meet(meeting)
+    }
+
+    fn dodges(&self, peer: Peer, at: Option<&str>, since: u64) -> Result<Dodges, LedgerError> {
+        self.inner.dodges(peer, at, since)
+    }
+
+    fn meetings(&self, filter: &MeetingFilter) -> Result<Vec<Met>, LedgerError> {
+        self.inner.meetings(filter)
+    }
+
+    fn prune(&self, before: u64, now: u64, pruning: Pruning) -> Result<Pruned, LedgerError> {
         self.inner.prune(before, now, pruning)
     }
 }
