@@ -142,6 +142,12 @@ impl PtxFile {
     pub fn gemms(self) -> &'static [GemmKernel] {
         self.gemms
     }
+
+    /// What its `.target` names, such as "sm_90a"; empty if there is none.
+    pub fn compiled_for(self) -> &'static str {
+        let line = self.text.lines().find_map(|line| line.trim().strip_prefix(".target "));
+        line.and_then(|rest| rest.split([',', ' ']).find(|word| !word.is_empty())).unwrap_or("")
+    }
 }
 
 /// An entry point of PTX text.
@@ -268,6 +274,7 @@ mod tests {
         entries.push(("peak_fma", PEAK_THREADS));
         let file = read(text(&entries).as_bytes()).unwrap();
         assert_eq!(file.gemms(), [GEMM_M8N8K4, GEMM_FMA], "the fastest first");
+        assert_eq!(file.compiled_for(), "sm_70");
         assert_eq!(file.name(), "other");
         assert!(file.text().starts_with(".version"));
     }

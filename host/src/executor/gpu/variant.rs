@@ -23,7 +23,7 @@ pub enum Target {
     Sm100f,
     /// Compute capability 12.0 and later.
     Sm120,
-    /// Whatever a file was compiled for; the driver decides.
+    /// Whatever a file was compiled for.
     File(PtxFile),
 }
 
@@ -69,8 +69,9 @@ impl Target {
         }
     }
 
-    /// Whether a device of this compute capability can run it.
-    fn runs_on(self, capability: Capability) -> bool {
+    /// Whether a device of this compute capability can run it, as far as is known
+    /// before the driver is asked.
+    pub fn runs_on(self, capability: Capability) -> bool {
         let Capability { major, minor } = capability;
         match self {
             Self::Portable => major >= 7,
@@ -81,7 +82,7 @@ impl Target {
             Self::Sm90a => (major, minor) == (9, 0),
             Self::Sm100f => matches!((major, minor), (10, 0 | 3)),
             Self::Sm120 => major >= 12,
-            Self::File(_) => true,
+            Self::File(file) => capability.runs(file.compiled_for()),
         }
     }
 }
@@ -93,6 +94,27 @@ pub struct Capability {
     pub major: u32,
     /// 0 of 9.0.
     pub minor: u32,
+}
+
+impl Capability {
+    /// Whether a device runs PTX that is compiled for `cpu`: "sm_90" for 9.0 and
+    /// later, "sm_90a" for 9.0 alone, "sm_100f" for its family. What is not of that
+    /// form is left to the driver.
+    fn runs(self, cpu: &str) -> bool {
+        let number = cpu.strip_prefix("sm_").unwrap_or("");
+        let (number, suffix) = match number.find(|c: char| !c.is_ascii_digit()) {
+            Some(at) => number.split_at(at),
+            None => (number, ""),
+        };
+        let Ok(number) = number.parse::<u32>() else { return true };
+        let own = Self { major: number / 10, minor: number % 10 };
+        match suffix {
+            "" => self >= own,
+            "a" => self == own,
+            "f" => self.major == own.major && self.minor >= own.minor,
+            _ => true,
+        }
+    }
 }
 
 impl fmt::Display for Capability {
@@ -232,6 +254,19 @@ mod tests {
                 );
             }
         }
+    }
+
+    #[test]
+    fn ptx_for_other_devices_is_known_by_its_target() {
+        let runs = |major, minor, cpu: &str| Capability { major, minor }.runs(cpu);
+        for cpu in ["sm_70", "sm_80", "sm_90", "sm_90a", "", "nonsense", "sm_", "sm_90x"] {
+            assert!(runs(9, 0, cpu), "{cpu}");
+        }
+        for cpu in ["sm_90b7", "sm_100", "sm_100f", "sm_100a", "sm_120"] {
+            assert_eq!(runs(9, 0, cpu), cpu == "sm_90b7", "{cpu}");
+        }
+        assert!(runs(10, 3, "sm_100f") && !runs(10, 3, "sm_100a") && runs(10, 3, "sm_100"));
+        assert!(!runs(12, 0, "sm_100f") && !runs(12, 0, "sm_90a") && runs(12, 1, "sm_120"));
     }
 
     #[test]
