@@ -4,7 +4,8 @@
 use super::work::Work;
 use crate::executor::ExecError;
 use crate::executor::gpu::bench::{BenchReport, Ceiling, Subject, Total, Turns};
-use crate::executor::gpu::{GpuDevice, Target, Variant, driver_version, list};
+use crate::executor::gpu::{DeviceList, GpuDevice, Target, Variant, driver_version};
+use crate::session::devices::GpuDemand;
 use gpu_kernels::abi::{GemmKernel, PEAK_FMA, PEAK_M8N8K4, PEAK_M16N8K16};
 use serde::Serialize;
 use std::path::PathBuf;
@@ -17,6 +18,8 @@ const FMA_PER_CLOCK: f64 = 128.0;
 pub struct Options {
     /// Number of the device.
     pub device: u32,
+    /// Which GPUs there must be.
+    pub gpus: GpuDemand,
     /// Shapes and totals, in order.
     pub work: Vec<Work>,
     /// Turns of each side.
@@ -117,10 +120,10 @@ pub fn floor_tflops(sm_count: u32, clock_khz: u32) -> f64 {
 /// # Errors
 /// No such device. What fails later is in the report.
 pub(super) fn measure(
+    list: &DeviceList,
     options: &Options,
     on_step: &mut dyn FnMut(&str),
 ) -> Result<DeviceReport, ExecError> {
-    let list = list().unwrap_or_default();
     let device = list.get(options.device)?;
     let mut report = DeviceReport {
         device: facts(device),

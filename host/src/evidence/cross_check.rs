@@ -97,8 +97,7 @@ fn device_count(cuda: &CudaView, nvml: &NvmlView, process: &ProcessView) -> Opti
         let visible = process.cuda_visible_devices.as_deref();
         let named = visible.map_or(managed, |visible| visible::named(visible, managed));
         let mig = devices.iter().any(|device| device.mig == Some(true));
-        // Of those in MIG mode CUDA may use one instance only.
-        explained = named == count || (mig && count > 0 && count < named);
+        explained = visible::explained(visible, managed, count, mig) == visible::Explained::Yes;
         if let Some(visible) = visible {
             text += &format!("; CUDA_VISIBLE_DEVICES is {visible:?}, which names {named}");
         }
@@ -263,7 +262,7 @@ impl<'a> Seen<'a> {
 }
 
 mod of_devices;
-mod visible;
+pub(super) mod visible;
 
 #[cfg(test)]
 #[path = "cross_check_tests.rs"]

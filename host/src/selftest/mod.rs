@@ -11,15 +11,17 @@ pub mod stress;
 pub mod vectors;
 
 use crate::error_text::{in_one_line, what_happened};
+use crate::evidence::present_gpus;
 use crate::executor::Executor;
 use crate::executor::cpu::{CpuExecutor, CpuOptions, CpuVerifier, Simd};
 use crate::executor::gpu::{
-    self, ExactnessCheck, GpuDevice, GpuExecutor, GpuOptions, PtxFile, Target, Variant,
+    ExactnessCheck, GpuDevice, GpuExecutor, GpuOptions, PtxFile, Target, Variant,
 };
 use crate::protocol::digest::Uuid;
 use crate::protocol::plan::Shape;
 use crate::protocol::verify::{Recompute, RecomputeError, RecomputeIteration};
 use crate::reference::{Oracle, OracleExecutor};
+use crate::session::devices::GpuDemand;
 use check::{Case, CheckError, Expected};
 use gpu_kernels::abi::GEMM_FMA;
 use rayon::prelude::*;
@@ -117,39 +119,43 @@ pub struct Options {
     pub vector_files: Vec<VectorFile>,
     /// PTX files whose kernels are checked like the embedded ones, on every GPU.
     pub ptx_files: Vec<PtxFile>,
-    /// Only subjects whose name contains this text.
+    /// Only subjects whose name contains this text, in capitals or not.
     pub only: Option<String>,
+    /// Which GPUs are to be checked.
+    pub gpus: GpuDemand,
 }
 
 /// What all rows say together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Health {
-    /// Every row is healthy.
+    /// Something was checked, and every row is healthy.
     Healthy,
     /// Some row is not.
     Faulty,
-    /// There was no row: nothing was checked.
+    /// There was no row, or only rows of what is absent: nothing was checked.
     NothingChecked,
 }
 
 /// Runs the checks and tells `on_row` of each as it ends.
 pub fn run(options: &Options, on_row: &mut dyn FnMut(&Row)) -> Health {
     let mut health = Health::NothingChecked;
+    let only = options.only.as_ref().map(|only| only.to_lowercase());
     let mut row = |subject: &str, cases: &str, check: &mut dyn FnMut() -> Outcome| {
-        if options.only.as_ref().is_some_and(|only| !subject.contains(only)) {
+        if only.as_ref().is_some_and(|only| !subject.to_lowercase().contains(only)) {
             return;
         }
         let start = Instant::now();
         let outcome = check();
-        health = match (health, outcome.is_healthy()) {
-            (Health::Faulty, _) | (_, false) => Health::Faulty,
-            _ => Health::Healthy,
+        health = match (health, &outcome) {
+            (Health::Faulty, _) | (_, Outcome::Differs(_) | Outcome::Failed(_)) => Health::Faulty,
+            (health, Outcome::Absent(_)) => health,
+            (_, Outcome::Same) => Health::Healthy,
         };
         let (subject, cases) = (subject.to_owned(), cases.to_owned());
         on_row(&Row { subject, cases, outcome, elapsed: start.elapsed() });
     };
     check_cpu(&mut row);
-    check_gpus(&options.ptx_files, &mut row);
+    check_gpus(options.gpus, &options.ptx_files, &mut row);
     for file in &options.vector_files {
         row(file.name(), "every field", &mut || {
             let mut cpu = CpuExecutor::new(CpuOptions::default());
@@ -226,20 +232,34 @@ fn check_cpu(row: OnCheck<'_>) {
     });
 }
 
-fn check_gpus(ptx_files: &[PtxFile], row: OnCheck<'_>) {
-    let list = match gpu::list() {
-        Ok(list) => list,
-        Err(no_gpu) => {
-            row("gpu", "", &mut || match no_gpu.is_absence() {
+fn check_gpus(demand: GpuDemand, ptx_files: &[PtxFile], row: OnCheck<'_>) {
+    let listed = match demand {
+        GpuDemand::Present(rules) => {
+            let listed = present_gpus();
+            if let Err(too_few) = rules.check_count(listed.as_ref()) {
+                row("gpu count", "", &mut || Outcome::Failed(in_one_line(&too_few)));
+            }
+            listed.map_err(|no_gpu| match no_gpu.is_absence() {
                 true => Outcome::Absent(what_happened(&no_gpu)),
                 false => Outcome::Failed(in_one_line(&no_gpu)),
-            });
+            })
+        }
+        GpuDemand::None => Err(Outcome::Absent("not asked for".to_owned())),
+    };
+    let list = match listed {
+        Ok(list) => list,
+        Err(outcome) => {
+            row("gpu", "", &mut || outcome.clone());
+            // These were asked for.
             for file in ptx_files {
-                row(file.name(), "", &mut || Outcome::Absent("there is no GPU".to_owned()));
+                row(file.name(), "", &mut || Outcome::Failed("no GPU to check it on".to_owned()));
             }
             return;
         }
     };
+    if let Some(missing) = &list.missing {
+        row("gpu missing", "", &mut || Outcome::Failed(in_one_line(missing)));
+    }
     let expected = OnceCell::new();
     let expected = || expected.get_or_init(walk_by_cpu).as_ref();
     let verifier = CpuVerifier::new();

@@ -4,6 +4,7 @@
 mod ask;
 mod bench;
 mod challenge;
+mod demo;
 mod detect;
 mod export;
 mod gpus;
@@ -22,6 +23,7 @@ mod verify;
 pub use ask::Ask;
 pub use bench::Bench;
 pub use challenge::Challenge;
+pub use demo::Demo;
 pub use detect::Detect;
 pub use export::Export;
 pub use gpus::Gpus;
@@ -125,7 +127,7 @@ pub enum Command {
     /// Measure the GPU's kernels beside its ceilings and cuBLAS, and verification on the CPU
     Bench(Bench),
     /// Issue, execute and verify a challenge on this machine, then tamper with the result
-    Demo,
+    Demo(Demo),
     /// Print a completion script for a shell
     #[command(after_help = "Example:\n  attest completions bash > /etc/bash_completion.d/attest")]
     Completions {

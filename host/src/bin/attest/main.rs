@@ -35,7 +35,7 @@ fn main() -> ExitCode {
         Command::Schema(args) => commands::schema::run(&args),
         Command::Selftest(args) => commands::selftest::run(&args, color),
         Command::Bench(args) => commands::bench::run(&args, color),
-        Command::Demo => commands::demo::run(color),
+        Command::Demo(args) => commands::demo::run(&args, color),
         Command::Completions { shell } => commands::completions::run(shell),
     };
     outcome::end(outcome::exit_code(result, color))

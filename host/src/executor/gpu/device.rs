@@ -49,6 +49,26 @@ pub struct DeviceList {
     pub devices: Vec<GpuDevice>,
     /// Those that are there and that it fails to describe.
     pub broken: Vec<BrokenDevice>,
+    /// GPUs that NVML lists and this driver does not, unless CUDA_VISIBLE_DEVICES or MIG
+    /// is why.
+    pub missing: Option<MissingGpus>,
+}
+
+/// GPUs that another source lists and the CUDA driver does not. Text in two lines: what
+/// happened, what to try.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "the CUDA driver lists {listed} of {expected} GPUs: {which}\n\
+     Look for what is missing with nvidia-smi and dmesg; or name those to use in \
+     CUDA_VISIBLE_DEVICES, or with --devices where a command has it."
+)]
+pub struct MissingGpus {
+    /// How many there must be.
+    pub expected: u64,
+    /// How many the CUDA driver lists.
+    pub listed: u64,
+    /// Which are missing, as far as that is known.
+    pub which: String,
 }
 
 /// A device that is listed and cannot be used.
@@ -85,6 +105,24 @@ pub enum NoGpu {
         "no GPU is used: the CUDA driver lists no device\ncheck CUDA_VISIBLE_DEVICES and nvidia-smi, or use the CPU executor (--executor cpu)"
     )]
     NoDevice,
+    /// The user hides every GPU.
+    #[error(
+        "no GPU is used: CUDA_VISIBLE_DEVICES is {value:?} and hides all\nunset it, or use the CPU executor (--executor cpu)"
+    )]
+    Hidden {
+        /// The variable's value.
+        value: String,
+    },
+    /// CUDA has none, and other sources say that there are some.
+    #[error(
+        "no GPU is used: {cuda}, but {others}\nmend the driver (nvidia-smi and dmesg say more; a container has to be given the GPUs), or use the CPU executor (--executor cpu)"
+    )]
+    Contradicted {
+        /// Why CUDA has none.
+        cuda: String,
+        /// What the others say.
+        others: String,
+    },
 }
 
 impl From<Failure> for NoGpu {
@@ -97,12 +135,13 @@ impl From<Failure> for NoGpu {
 }
 
 impl NoGpu {
-    /// Whether this machine has no GPU that could be used. Otherwise there may be
-    /// some, and the driver fails.
+    /// Whether no GPU is there to be used, or the user hides all. Otherwise there may be
+    /// some, and the driver fails. What the CUDA driver alone says is no absence yet:
+    /// [`crate::evidence::present_gpus`] asks the others.
     pub fn is_absence(&self) -> bool {
         match self {
-            Self::NoDriver { .. } | Self::NoDevice => true,
-            Self::Driver { .. } => false,
+            Self::NoDriver { .. } | Self::NoDevice | Self::Hidden { .. } => true,
+            Self::Driver { .. } | Self::Contradicted { .. } => false,
         }
     }
 }
@@ -110,7 +149,7 @@ impl NoGpu {
 impl From<Vec<GpuDevice>> for DeviceList {
     /// These, and none that is broken.
     fn from(devices: Vec<GpuDevice>) -> Self {
-        Self { devices, broken: Vec::new() }
+        Self { devices, ..Self::default() }
     }
 }
 
@@ -165,19 +204,12 @@ pub fn names_mig_instance(name: &str) -> bool {
     name.contains(" MIG ")
 }
 
-/// Every CUDA device that can be described, in the driver's order.
-///
-/// # Errors
-/// [`NoGpu`] says why there is none to use.
-pub fn devices() -> Result<Vec<GpuDevice>, NoGpu> {
-    list().map(|list| list.devices)
-}
-
-/// Every CUDA device, those that the driver fails to describe with the reason.
+/// Every CUDA device, those that the driver fails to describe with the reason. Whether
+/// there are more, or some where it lists none, [`crate::evidence::present_gpus`] knows.
 ///
 /// # Errors
 /// [`NoGpu`] says why there is none.
-pub fn list() -> Result<DeviceList, NoGpu> {
+pub(crate) fn list() -> Result<DeviceList, NoGpu> {
     initialise()?;
     let count = Device::num_devices().map_err(from_cust)?;
     if count == 0 {

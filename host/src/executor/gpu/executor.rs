@@ -1,8 +1,6 @@
 //! [`GpuExecutor`]: a lane's chain on one CUDA device.
 
-use super::device::{
-    GpuDevice, NoGpu, devices, driver_cuda_version, driver_library, driver_version,
-};
+use super::device::{GpuDevice, NoGpu, driver_cuda_version, driver_library, driver_version, list};
 use super::driver::Gpu;
 use super::exactness;
 use super::injected::{InjectedFailure, InjectedFailures};
@@ -13,9 +11,11 @@ use super::openings::Openings;
 use super::plan::{LaunchPlan, PlanInput};
 use super::run::FirstIteration;
 use super::variant::Variant;
+use crate::error_text::NO_THREAD;
 use crate::executor::{
     DeviceTiming, ExecError, Executor, Kind, LaneFacts, Segment, Sink, SmActivity, SmTiles,
-    TileRequest, abandoned,
+    TileRequest,
+    abandoned::{self, NoAnswer},
 };
 use crate::protocol::digest::Digest;
 use crate::protocol::plan::Shape;
@@ -86,22 +86,14 @@ pub struct GpuExecutor {
 }
 
 impl GpuExecutor {
-    /// Opens device `index` (as [`devices`] numbers them), loads its kernels
+    /// Opens device `index` (as the driver numbers them), loads its kernels
     /// and checks its tensor cores, variant after variant until one launches.
     ///
     /// # Errors
     /// No driver, no such device, no kernels that load and launch, or a device fault.
     pub fn open(index: u32, options: GpuOptions) -> Result<Self, ExecError> {
-        let all = devices().map_err(|error| opening(index, &error))?;
-        let count = all.len();
-        let device = all.into_iter().find(|device| device.index == index).ok_or_else(|| {
-            ExecError::Device {
-                what: "opening the device".to_owned(),
-                device: format!("GPU {index}"),
-                cause: format!("the driver lists {count} devices, numbered from 0"),
-                advice: "choose another --devices number, or check CUDA_VISIBLE_DEVICES".to_owned(),
-            }
-        })?;
+        let listed = list().map_err(|error| opening(index, &error))?;
+        let device = listed.get(index)?.clone();
         let gpu = Gpu::open(index, device.label())?;
         let kernels = Kernels::load(&gpu, &candidates(&options, &device))?;
         let facts = LaneFacts {
@@ -293,14 +285,19 @@ fn in_time<T: Send + 'static>(
     limit: Duration,
     open: impl FnOnce() -> Result<T, ExecError> + Send + 'static,
 ) -> Result<T, ExecError> {
-    abandoned::within(limit, open).unwrap_or_else(|| {
+    abandoned::within(limit, open).unwrap_or_else(|error| {
+        let (cause, advice) = match error {
+            NoAnswer::Hangs => (
+                format!("the driver did not return within {} s", limit.as_secs()),
+                "see dmesg for Xid lines and nvidia-smi -q, or choose other devices with --devices",
+            ),
+            NoAnswer::NoThread(error) => (format!("no thread: {error}"), NO_THREAD),
+        };
         Err(ExecError::Device {
             what: "opening the device".to_owned(),
             device: format!("GPU {index}"),
-            cause: format!("the driver did not return within {} s", limit.as_secs()),
-            advice: "see dmesg for Xid lines and nvidia-smi -q, or choose other devices with \
-                     --devices"
-                .to_owned(),
+            cause,
+            advice: advice.to_owned(),
         })
     })
 }

@@ -1,6 +1,6 @@
 //! Arguments of `attest bench`.
 
-use super::parse;
+use super::{Executor, Gpus, parse};
 use attest::bench::Work;
 use attest::executor::gpu::Variant;
 use clap::{Args, ValueHint};
@@ -26,6 +26,13 @@ pub struct Bench {
     /// Which GPU
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub device: u32,
+    /// What to measure: auto: the GPU, if there is one, and verification on the CPU; cpu;
+    /// gpu: as auto, and there must be a GPU
+    #[arg(long, value_enum, default_value_t, hide_possible_values = true)]
+    pub executor: Executor,
+    /// What is demanded of the GPUs
+    #[command(flatten)]
+    pub gpus: Gpus,
     /// Shapes [default: 8192x2 4096x8 2048x16 1024x64 1024x1x1000]
     #[arg(long = "shape", value_name = "NxM[xT]", num_args = 1..)]
     pub shapes: Vec<Work>,

@@ -23,15 +23,19 @@ pub fn run(args: &args::Selftest, color: args::Color) -> Result {
     let vector_files =
         args.vectors.iter().map(|path| VectorFile::read(path)).collect::<Result<_, _>>()?;
     let mut rows = Vec::new();
-    let options =
-        Options { vector_files, ptx_files: input::ptx_files(&args.ptx)?, only: args.only.clone() };
+    let options = Options {
+        vector_files,
+        ptx_files: input::ptx_files(&args.ptx)?,
+        only: args.only.clone(),
+        gpus: args.demand(),
+    };
     let spinner = progress::spinner();
     let health = selftest::run(&options, &mut |row| {
         spinner.set_message(format!("{}: {}", row.subject, word(&row.outcome)));
         rows.push(row.clone());
     });
     spinner.finish_and_clear();
-    if health == Health::NothingChecked {
+    if rows.is_empty() {
         bail!("no subject's name contains that text\nLeave --only out to see all names.");
     }
     let healthy = health == Health::Healthy;
@@ -43,15 +47,19 @@ pub fn run(args: &args::Selftest, color: args::Color) -> Result {
     } else {
         let paint = Paint::of(color, &std::io::stdout());
         let cells: Vec<Vec<String>> = rows.iter().map(row_cells).collect();
-        let verdict = if healthy {
-            paint.good("healthy: every bit as the oracle has it")
-        } else {
-            paint.bad("not healthy")
+        let verdict = match health {
+            Health::Healthy => paint.good("healthy: every bit as the oracle has it"),
+            Health::Faulty => paint.bad("not healthy"),
+            Health::NothingChecked => paint.bad("nothing was checked"),
         };
         let header = ["subject", "cases", "time", "outcome"];
         print(&format!("{}\n{verdict}\n", table(&header, &cells)))?;
     }
-    Ok(if healthy { Done::Ok } else { Done::Rejected })
+    Ok(match health {
+        Health::Healthy => Done::Ok,
+        Health::Faulty => Done::Rejected,
+        Health::NothingChecked => Done::CouldNotRun,
+    })
 }
 
 fn word(outcome: &Outcome) -> &'static str {

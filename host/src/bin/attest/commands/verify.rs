@@ -10,8 +10,9 @@ use crate::outcome::{Done, Result, print, print_json};
 use crate::paint::{Paint, wrapped};
 use crate::{input, progress};
 use anyhow::{bail, ensure};
+use attest::evidence::present_gpus;
 use attest::executor::cpu::CpuVerifier;
-use attest::executor::gpu::{self, GpuExecutor, GpuOptions, GpuVerifier};
+use attest::executor::gpu::{GpuExecutor, GpuOptions, GpuVerifier};
 use attest::files::Source;
 use attest::ledger::HistoryFinding;
 use attest::policy::Policy;
@@ -145,7 +146,7 @@ fn check(
             with_means(challenge, result, &circumstances, extent, (&leaves, &mut iterations))
         }
         Recomputer::Gpu => {
-            gpu::list()?.get(0)?;
+            present_gpus()?.get(0)?;
             let gpu = GpuVerifier::new(GpuExecutor::open_in_time(0, GpuOptions::default())?);
             with_means(challenge, result, &circumstances, extent, (&gpu, &mut &gpu))
         }
