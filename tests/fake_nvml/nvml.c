@@ -100,9 +100,14 @@ int nvmlDeviceGetClockInfo(void *device, int which, unsigned *mhz) {
     return result_of(device);
 }
 
-int nvmlDeviceGetMemoryInfo(void *device, unsigned long long *bytes) {
-    bytes[0] = (int)index_of(device) == ABSURD ? ~0ull : 140ull << 30;
-    bytes[1] = bytes[0];
-    bytes[2] = 0;
+typedef struct {
+    unsigned version;
+    unsigned long long total, reserved, free, used;
+} MemoryInfo;
+
+int nvmlDeviceGetMemoryInfo_v2(void *device, MemoryInfo *info) {
+    info->total = (int)index_of(device) == ABSURD ? ~0ull : 140ull << 30;
+    info->reserved = info->used = 0;
+    info->free = info->total;
     return result_of(device);
 }

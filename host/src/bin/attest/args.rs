@@ -12,6 +12,7 @@ mod inspect;
 mod key;
 mod ledger;
 mod parse;
+mod place;
 mod policy;
 mod respond;
 mod run;
@@ -30,6 +31,7 @@ pub use gpus::Gpus;
 pub use inspect::Inspect;
 pub use key::{Key, KeyAction};
 pub use ledger::{Action as LedgerAction, Ledger, State as LedgerState};
+pub use place::{LedgerPlace, check as check_place};
 pub use policy::{Policy, PolicyAction, PolicyCheck, PolicyInit, Sizing};
 pub use respond::Respond;
 pub use run::{Executor, Run};
@@ -75,9 +77,10 @@ pub struct Cli {
         value_name = "LOCATION",
         env = "ATTEST_LEDGER",
         hide_env_values = true,
-        value_hint = ValueHint::FilePath
+        value_hint = ValueHint::FilePath,
+        value_parser = place::LedgerParser
     )]
-    pub ledger: Option<String>,
+    pub ledger: Option<LedgerPlace>,
     /// What to do
     #[command(subcommand)]
     pub command: Command,

@@ -18,8 +18,9 @@ use std::process::ExitCode;
 fn main() -> ExitCode {
     let cli = Cli::parse();
     init_log();
+    signals::survive_file_size_limit();
     let color = cli.color;
-    let ledger = cli.ledger.as_deref();
+    let ledger = cli.ledger.as_ref();
     let result = match cli.command {
         Command::Detect(args) => commands::detect::run(&args),
         Command::Challenge(args) => commands::challenge::run(&args, ledger),

@@ -1,6 +1,6 @@
 //! Arguments of `attest bench`.
 
-use super::{Executor, Gpus, parse};
+use super::{Executor, Gpus, parse, place};
 use attest::bench::Work;
 use attest::executor::gpu::Variant;
 use clap::{Args, ValueHint};
@@ -46,10 +46,10 @@ pub struct Bench {
     #[arg(long = "variant", value_name = "TARGET/KERNEL", num_args = 1..)]
     pub variants: Vec<Variant>,
     /// Also measure the kernels of these PTX files, whatever compiled them
-    #[arg(long, value_name = "FILE", num_args = 1.., value_hint = ValueHint::FilePath)]
+    #[arg(long, value_name = "FILE", num_args = 1.., value_hint = ValueHint::FilePath, value_parser = place::file())]
     pub ptx: Vec<PathBuf>,
     /// The cuBLAS library to compare with [default: where the dynamic loader finds one]
-    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, value_parser = place::file())]
     pub cublas: Option<PathBuf>,
     /// Measure briefly: enough to see that all works, not to compare speeds
     #[arg(long)]
@@ -58,6 +58,6 @@ pub struct Bench {
     #[arg(long)]
     pub json: bool,
     /// Also write the figures as bars to this SVG file
-    #[arg(long, value_name = "FILE.svg", value_hint = ValueHint::FilePath)]
+    #[arg(long, value_name = "FILE.svg", value_hint = ValueHint::FilePath, value_parser = place::output())]
     pub plot: Option<PathBuf>,
 }

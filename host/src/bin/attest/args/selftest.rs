@@ -1,6 +1,6 @@
 //! Arguments of `attest selftest`.
 
-use super::{Executor, Gpus};
+use super::{Executor, Gpus, place};
 use attest::session::devices::GpuDemand;
 use clap::{Args, ValueHint};
 use std::path::PathBuf;
@@ -29,10 +29,10 @@ on a machine that has some, --executor cpu checks the CPU alone.
 If nothing could be checked the exit code is 2.")]
 pub struct Selftest {
     /// Also check these vector files
-    #[arg(long, value_name = "FILE", num_args = 1.., value_hint = ValueHint::FilePath)]
+    #[arg(long, value_name = "FILE", num_args = 1.., value_hint = ValueHint::FilePath, value_parser = place::file())]
     pub vectors: Vec<PathBuf>,
     /// Also check the kernels of these PTX files, whatever compiled them
-    #[arg(long, value_name = "FILE", num_args = 1.., value_hint = ValueHint::FilePath)]
+    #[arg(long, value_name = "FILE", num_args = 1.., value_hint = ValueHint::FilePath, value_parser = place::file())]
     pub ptx: Vec<PathBuf>,
     /// Check only subjects whose name contains this text
     #[arg(long, value_name = "TEXT")]

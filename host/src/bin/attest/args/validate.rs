@@ -1,6 +1,6 @@
 //! Arguments of `attest validate`.
 
-use super::{Ask, parse};
+use super::{Ask, parse, place};
 use attest::protocol::bound::OmittedShare;
 use attest::protocol::digest::Digest;
 use clap::{Args, ValueHint};
@@ -53,10 +53,10 @@ pub struct Validate {
     #[arg(long = "peer", value_name = "KEY", id = "peers", conflicts_with = "miner_id")]
     pub peers: Vec<Digest>,
     /// What is demanded beyond the protocol (`attest policy init` prints one)
-    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, value_parser = place::file())]
     pub policy: Option<PathBuf>,
     /// The validator's key file: challenges name it, and receipts are signed
-    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, value_parser = place::file())]
     pub key: Option<PathBuf>,
     /// How long a miner may take to say hello: it may have to log in somewhere first
     #[arg(long, value_name = "DURATION", default_value = "60s", value_parser = parse::parse_wait)]
@@ -69,10 +69,10 @@ pub struct Validate {
     #[arg(long, value_name = "SHARE", value_parser = parse::parse_omitted_share)]
     pub omitted_share: Option<OmittedShare>,
     /// Write the complete result to this file
-    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, value_parser = place::output())]
     pub result_out: Option<PathBuf>,
     /// Write the receipt to this file
-    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, value_parser = place::output())]
     pub receipt_out: Option<PathBuf>,
     /// Print JSON
     #[arg(long)]

@@ -13,6 +13,7 @@ use attest::protocol::verdict::Verdict;
 use attest::protocol::verified::Verified;
 use attest::session::issue::Request;
 use serde_json::json;
+use std::ffi::OsStr;
 use std::fmt::Write as _;
 
 /// Prints or checks.
@@ -31,7 +32,7 @@ pub fn run(args: &args::Policy) -> Result {
 ///
 /// # Errors
 /// An unreadable or invalid file.
-pub fn read(path: &str) -> Result<Policy> {
+pub fn read(path: &OsStr) -> Result<Policy> {
     let source = Source::of_path(path);
     let text = source.read_text(POLICY_BYTES_MAX as u64)?;
     Ok(Policy::from_toml(&text, &source.name())?)

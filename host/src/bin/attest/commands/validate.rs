@@ -2,7 +2,7 @@
 //! error, the verdict to standard output.
 
 use super::verify::painted;
-use crate::args::{self, Color};
+use crate::args::{self, Color, LedgerPlace};
 use crate::input::Inputs;
 use crate::outcome::{Done, Result, note, print, print_json};
 use crate::paint::{Paint, duration, grouped};
@@ -34,7 +34,7 @@ const LAST_WORDS: Duration = Duration::from_secs(1);
 ///
 /// # Errors
 /// No ledger, no key, a command that does not start.
-pub fn run(args: &args::Validate, ledger: Option<&str>, color: Color) -> Result {
+pub fn run(args: &args::Validate, ledger: Option<&LedgerPlace>, color: Color) -> Result {
     let stop = Stop::listen()?;
     let file = crate::ledger::file(Some(or_default(ledger)));
     Inputs::default()
@@ -92,11 +92,11 @@ async fn sessions(validator: &Arc<Validator>, args: &args::Validate) -> Result<V
 }
 
 /// A session is never without a ledger: that of the user, where none is named.
-fn or_default(ledger: Option<&str>) -> &str {
-    ledger.filter(|typed| !typed.is_empty()).unwrap_or("default")
+fn or_default(ledger: Option<&LedgerPlace>) -> &LedgerPlace {
+    ledger.unwrap_or(&LedgerPlace::Default)
 }
 
-fn validator(args: &args::Validate, ledger: Option<&str>) -> Result<Validator> {
+fn validator(args: &args::Validate, ledger: Option<&LedgerPlace>) -> Result<Validator> {
     let identity = args.key.as_deref().map(SigningIdentity::read).transpose()?;
     let mut request = args.ask.request();
     match args.peers[..] {
@@ -166,8 +166,13 @@ async fn over_command(validator: &Arc<Validator>, args: &args::Validate) -> Resu
 /// The program of a local session.
 fn local_program() -> Result<OsString> {
     match std::env::var_os("GPU_ATTESTOR_PATH") {
-        Some(path) if !path.is_empty() => Ok(path),
-        _ => {
+        Some(path) => match args::check_place(&path) {
+            Ok(()) => Ok(path),
+            Err(why) => {
+                bail!("GPU_ATTESTOR_PATH names no program: {why}\nUnset it, or set it to one.")
+            }
+        },
+        None => {
             let own = std::env::current_exe();
             let own =
                 own.context("this program cannot find itself\nName it: GPU_ATTESTOR_PATH.")?;

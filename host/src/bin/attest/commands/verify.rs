@@ -5,7 +5,7 @@
 
 use super::policy;
 use super::verify_as_issuer;
-use crate::args::{self, Arrival, Color, Recomputer};
+use crate::args::{self, Arrival, Color, LedgerPlace, Recomputer};
 use crate::outcome::{Done, Result, print, print_json};
 use crate::paint::{Paint, wrapped};
 use crate::{input, progress};
@@ -35,7 +35,7 @@ const NO_SESSION: &str =
 ///
 /// # Errors
 /// An unreadable source or no means to recompute: no verdict.
-pub fn run(args: &args::Verify, ledger: Option<&str>, color: Color) -> Result {
+pub fn run(args: &args::Verify, ledger: Option<&LedgerPlace>, color: Color) -> Result {
     let source = Source::of_path(&args.result);
     input::Inputs::default()
         .and_source("RESULT", Some(&args.result))
