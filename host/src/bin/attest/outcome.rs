@@ -35,7 +35,7 @@ pub fn exit_code(result: Result, color: Color) -> u8 {
             code
         }
         Err(error) => {
-            let text = error.to_string();
+            let text = printable(&error.to_string());
             let (what, advice) = text.split_once('\n').unwrap_or((&text, ""));
             note(&format!("{} {what}", paint::for_errors(color).bad("error:")));
             for line in advice.lines() {
@@ -44,6 +44,13 @@ pub fn exit_code(result: Result, color: Color) -> u8 {
             2
         }
     }
+}
+
+/// What a terminal would not show as itself is replaced: a path or a library's words may
+/// hold anything. Line breaks stay.
+fn printable(text: &str) -> String {
+    let shown = |c| if c == '\n' || is_shown(c) { c } else { char::REPLACEMENT_CHARACTER };
+    text.chars().map(shown).collect()
 }
 
 /// What main returns, unless a thread hangs in the driver: then the process ends here.

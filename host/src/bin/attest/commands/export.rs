@@ -152,7 +152,10 @@ fn refused_text(refusal: &Refusal) -> String {
 /// Into a folder of its own, so that nothing is replaced.
 fn extract(attested: &Attested, folder: &Path) -> Result<()> {
     std::fs::create_dir(folder).map_err(|error| {
-        anyhow!("cannot make the folder {}: {error}\nName one that isn't there.", folder.display())
+        anyhow!(
+            "cannot make the folder {}: {error}\nName one that isn't there.",
+            files::shown_path(folder)
+        )
     })?;
     let write = |name: &str, text: &str| files::write_atomically(&folder.join(name), text);
     write("token.txt", attested.challenge().token())?;

@@ -76,7 +76,7 @@ fn init(args: &args::PolicyInit) -> Result<()> {
     if path.exists() {
         return Err(anyhow!(
             "{} is there already\nGive another name, or remove it first.",
-            path.display()
+            files::shown_path(path)
         ));
     }
     // Which ends the text with a line break of its own.
