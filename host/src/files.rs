@@ -9,10 +9,11 @@
 mod target;
 
 use crate::protocol::json::is_shown;
+use crate::streams;
 use std::ffi::{OsStr, OsString};
 use std::fmt::Write as _;
 use std::fs::{File, Metadata};
-use std::io::{self, BufWriter, Read, Write};
+use std::io::{self, BufReader, BufWriter, Read, Write};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -76,7 +77,7 @@ impl Source {
         let failed = |cause| ReadError::Open { name: self.name(), cause };
         Ok(match self {
             Self::Inline(text) => Box::new(text.as_bytes()),
-            Self::Stdin => Box::new(io::stdin().lock()),
+            Self::Stdin => Box::new(BufReader::new(streams::stdin())),
             Self::File(path) => {
                 let file = File::open(path).map_err(failed)?;
                 if file.metadata().map_err(failed)?.is_dir() {

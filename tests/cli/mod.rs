@@ -14,6 +14,7 @@ mod outputs;
 mod policy;
 mod round_trip;
 mod signals;
+mod streams;
 
 use std::ffi::OsStr;
 use std::io::Write as _;

@@ -3,7 +3,7 @@
 
 use crate::args;
 use crate::commands::run::choice;
-use crate::outcome::{Done, Result, note};
+use crate::outcome::{Done, Result, check_stdout, note};
 use crate::signals::Stop;
 use anyhow::{Context as _, anyhow};
 use attest::error_text::what_happened;
@@ -22,6 +22,7 @@ use attest::live::tls;
 use attest::protocol::digest::Digest;
 use attest::session::devices::DeviceRules;
 use attest::session::executors::{Choice, choose_with};
+use attest::streams::{TaskStdin, TaskStdout};
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -30,13 +31,17 @@ use std::sync::Arc;
 /// # Errors
 /// A key that cannot be read, devices that cannot be used, an address that is taken.
 pub fn run(args: &args::Respond) -> Result {
+    if args.listen.is_none() {
+        check_stdout()?;
+    }
     let stop = Stop::listen()?;
     let miner = miner(args, &stop)?;
     let runtime = super::runtime()?;
     let done = match &args.listen {
         Some(address) => runtime.block_on(listen(Arc::new(miner), address, &args.allowed, &stop)),
         None => {
-            let end = runtime.block_on(miner.respond(tokio::io::stdin(), tokio::io::stdout()));
+            let (stdin, stdout) = (TaskStdin::default(), TaskStdout::default());
+            let end = runtime.block_on(miner.respond(stdin, stdout));
             Ok(told(&end))
         }
     };

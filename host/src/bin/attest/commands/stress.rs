@@ -4,8 +4,8 @@ use crate::args;
 use crate::outcome::{Done, Result, note, print, print_json};
 use crate::paint::{Paint, duration, grouped, table};
 use crate::signals::Stop;
-use anyhow::bail;
-use attest::error_text::{in_one_line, what_happened};
+use anyhow::{anyhow, bail};
+use attest::error_text::{NO_THREAD, in_one_line, what_happened};
 use attest::evidence::present_gpus;
 use attest::executor::Executor;
 use attest::executor::cpu::{CpuExecutor, CpuOptions, Simd};
@@ -63,7 +63,8 @@ pub fn run(duration: Duration, args: &args::Selftest, color: args::Color) -> Res
             note(&progress(start.elapsed(), lanes, &now));
             last = Instant::now();
         }
-    });
+    })
+    .map_err(|error| anyhow!("the system gives no thread: {error}\n{NO_THREAD}"))?;
     if let Some(code) = stop.exit_code() {
         return Ok(Done::Stopped(code));
     }

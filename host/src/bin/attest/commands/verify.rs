@@ -12,7 +12,7 @@ use crate::{input, progress};
 use anyhow::{bail, ensure};
 use attest::evidence::present_gpus;
 use attest::executor::cpu::CpuVerifier;
-use attest::executor::gpu::{GpuExecutor, GpuOptions, GpuVerifier};
+use attest::executor::gpu::{GpuExecutor, GpuOptions, GpuVerifier, PATIENCE};
 use attest::files::Source;
 use attest::ledger::HistoryFinding;
 use attest::policy::Policy;
@@ -147,7 +147,8 @@ fn check(
         }
         Recomputer::Gpu => {
             present_gpus()?.get(0)?;
-            let gpu = GpuVerifier::new(GpuExecutor::open_in_time(0, GpuOptions::default())?);
+            let gpu =
+                GpuVerifier::new(GpuExecutor::open_in_time(0, GpuOptions::default())?, PATIENCE);
             with_means(challenge, result, &circumstances, extent, (&gpu, &mut &gpu))
         }
     })
