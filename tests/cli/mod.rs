@@ -10,6 +10,7 @@ mod commands;
 mod files;
 mod floods;
 mod ledger;
+mod limits;
 mod outputs;
 mod policy;
 mod round_trip;
