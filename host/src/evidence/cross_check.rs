@@ -139,6 +139,10 @@ fn compare<'a>(
     for device in ours {
         let (Some(place), Some(pci_id)) = (device.place(), device.pci_id) else { continue };
         let Some(other) = theirs.iter().find(|other| other.place() == Some(place)) else {
+            if theirs.iter().any(|other| other.place().is_none()) {
+                // It may be the one whose place is not told: lost, and a finding as such.
+                continue;
+            }
             let text = format!("{} lists a device at {pci_id}, {their_source} none", device.source);
             findings.push(Finding::new(Code::DeviceUnlisted, text));
             continue;

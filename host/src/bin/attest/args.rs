@@ -47,7 +47,8 @@ Exit codes:
   0  verified, healthy or done
   1  rejected (verify, validate, respond, export --check) or not healthy (selftest)
   2  could not run: bad usage, unreadable input, an invalid token, no device, a kernel
-     that failed (bench), no verdict (verify, validate, respond), a challenge that
+     that failed (bench), nothing that could be checked (selftest), too few threads or
+     descriptors, no verdict (verify, validate, respond), a challenge that
      expired before it was executed
   130, 143  stopped by SIGINT, SIGTERM
 
