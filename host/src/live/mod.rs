@@ -36,6 +36,7 @@ pub mod limits;
 mod link;
 pub mod message;
 pub mod miner;
+pub mod refusal;
 pub mod respond;
 pub mod tcp;
 pub mod tls;

@@ -31,6 +31,7 @@ mod verifier;
 pub use kernel::{Simd, detect_simd};
 pub use verifier::CpuVerifier;
 
+use super::host_memory::HostMemory;
 use super::{
     ExecError, Executor, IterationOutput, Kind, LaneFacts, Segment, Sink, SmTiles, TileRequest,
 };
@@ -139,11 +140,10 @@ fn cpu_model() -> String {
         .unwrap_or_else(|| format!("{} CPU", std::env::consts::ARCH))
 }
 
-/// The machine's memory as Linux gives it; 0 where unknown.
+/// The memory that this process may have in all: the host's, or the limit of its
+/// cgroup; 0 where unknown.
 fn memory_bytes() -> u64 {
-    let kib = linux_entry("/proc/meminfo", "MemTotal")
-        .and_then(|text| text.strip_suffix("kB")?.trim().parse::<u64>().ok());
-    kib.map_or(0, |kib| kib * 1024)
+    HostMemory::read().map_or(0, |memory| memory.total_bytes)
 }
 
 /// The value of the first line `name : value` of a file under /proc.
