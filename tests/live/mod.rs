@@ -10,6 +10,7 @@ mod pipe;
 pub mod recording;
 mod tls;
 mod validator_machine;
+mod warm;
 
 use attest::identity::SigningIdentity;
 use attest::session::issue::Request;

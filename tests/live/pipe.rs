@@ -213,6 +213,21 @@ fn a_miner_writes_nothing_but_messages() {
 }
 
 #[test]
+fn a_miner_is_warm_before_it_is_asked() {
+    let place = Place::new();
+    let miner = "$ATTEST respond --executor cpu";
+    let output = place.validate(&["--json"], miner);
+    assert_eq!(code_of(&output, 0), "");
+    let err = text(&output.stderr);
+    let [ready, met] = ["stderr      ready after", "challenge   "].map(|line| err.find(line));
+    assert!(ready.is_some() && ready < met && err.contains("FLOP/s"), "{err}");
+    for wrong in ["0s", "25h", "x"] {
+        let respond = ["respond", "--executor", "cpu", "--max-session", wrong];
+        assert_eq!(place.attest().args(respond).output().unwrap().status.code(), Some(2));
+    }
+}
+
+#[test]
 fn over_tls_the_binary_listens_and_dials() {
     let place = Place::new();
     let (validator, miner) = (place.key("validator.pem"), place.key("miner.pem"));

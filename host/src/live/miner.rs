@@ -411,7 +411,7 @@ impl MinerSession {
 
 /// How long a challenge allows from its arrival: its time limit, and its validity,
 /// whatever the calendar says here.
-fn allowed_by(challenge: &Challenge) -> Duration {
+pub(super) fn allowed_by(challenge: &Challenge) -> Duration {
     let valid_s = challenge.expires_at_unix_s().saturating_sub(challenge.issued_at_unix_s());
     let valid = Duration::from_secs(valid_s.try_into().unwrap_or(0));
     Duration::from_millis(challenge.limit_ms()).min(valid)

@@ -14,7 +14,7 @@ use super::message::{
     Device, DeviceKind, FromMiner, MinerHello, VERSIONS, commitment_line, line_of, openings_line,
     software, text_for_message,
 };
-use super::miner::{Action, End, Event, MinerSession, SESSION_DEFAULT, Terms};
+use super::miner::{Action, End, Event, MinerSession, SESSION_DEFAULT, Terms, allowed_by};
 use super::refusal::{Refusal, RefusalCode, Unable};
 use crate::error_text::what_happened;
 use crate::executor::lanes::{RunError, RunOptions};
@@ -87,7 +87,12 @@ impl Equipment for Pool {
     fn take(&self, challenge: &Challenge, limit: Duration) -> Result<Taken, Unable> {
         let lending = self.lend(challenge, limit).map_err(|error| match error {
             LendError::TooSlow { .. } => {
-                Unable::Refused(Refusal::new(RefusalCode::TooSlow, what_happened(error)))
+                // What is left of the session may be less than the challenge allows.
+                let code = match limit < allowed_by(challenge) {
+                    true => RefusalCode::SessionOver,
+                    false => RefusalCode::TooSlow,
+                };
+                Refusal::new(code, what_happened(error)).into()
             }
             error => Unable::Own(OwnFault::of(&error)),
         });

@@ -109,17 +109,17 @@ pub enum LendError {
     NoneWorks,
     /// The work cannot be done in time.
     #[error(
-        "the work takes about {needed_s:.3} s at the {tflops:.3} TFLOP/s measured on the slowest \
-         device, and {allowed_s:.3} s are allowed\n\
-         Ask for less work, or allow more time (--max-duration)."
+        "the work takes about {needed} at the {tflops:.3} TFLOP/s measured on the slowest device, \
+         and {allowed} are allowed\n\
+         Ask for less work, or allow more time."
     )]
     TooSlow {
-        /// At the measured speed, s.
-        needed_s: f64,
+        /// At the measured speed, with its unit.
+        needed: String,
         /// The measured speed.
         tflops: f64,
-        /// By the challenge and the session, s.
-        allowed_s: f64,
+        /// By the challenge and the session, with its unit.
+        allowed: String,
     },
 }
 

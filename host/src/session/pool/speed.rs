@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 pub const TOLERANCE: f64 = 3.0;
 
 /// Shorter times say little of a speed.
-const MEASURED_AT_LEAST: Duration = Duration::from_millis(10);
+const MEASURED_AT_LEAST: Duration = Duration::from_millis(1);
 /// Most iterations in a row while measuring.
 const ITERATIONS_MAX: u32 = 1 << 14;
 
@@ -29,11 +29,12 @@ fn trial_shape(kind: Kind) -> Shape {
     }
 }
 
-/// How long one measurement takes.
-fn trial_time(kind: Kind) -> Duration {
+/// How long is measured at a time, and in all. The best of several counts: a machine
+/// is busy now and then, and a device's clock takes its time to rise.
+fn trial_times(kind: Kind) -> (Duration, Duration) {
     match kind {
-        Kind::Gpu => Duration::from_millis(100),
-        Kind::Cpu => Duration::from_millis(20),
+        Kind::Gpu => (Duration::from_millis(40), Duration::from_millis(300)),
+        Kind::Cpu => (MEASURED_AT_LEAST, Duration::from_millis(40)),
     }
 }
 
@@ -94,15 +95,16 @@ pub(super) fn warmed(
     }
 }
 
-/// Computes iterations, more each time, until they take long enough; and opens a tile,
-/// so that those kernels are loaded, too.
+/// Computes iterations for a while and measures them; and opens a tile, so that those
+/// kernels are loaded, too.
 fn measure(executor: &mut dyn Executor) -> Result<f64, ExecError> {
     let kind = executor.facts().kind;
-    let shape = trial_shape(kind);
+    let (shape, (each, all)) = (trial_shape(kind), trial_times(kind));
     executor.begin(shape)?;
     let (mut first_iteration, mut iterations) = (1, 1);
     let (mut start, mut rate) = (Digest::default(), 0.0_f64);
-    loop {
+    let mut measured = Duration::ZERO;
+    while measured < all && first_iteration < ITERATIONS_MAX {
         let segment = Segment { shape, first_iteration, iterations, start, solo_sync: None };
         let mut stopwatch = Stopwatch::start(shape);
         executor.run(&segment, &mut |output: IterationOutput<'_>| {
@@ -111,12 +113,14 @@ fn measure(executor: &mut dyn Executor) -> Result<f64, ExecError> {
             ControlFlow::Continue(())
         })?;
         // The first is slower: it loads what it needs.
-        rate = rate.max(stopwatch.rate().unwrap_or(0.0));
-        let is_enough = rate > 0.0 && stopwatch.last >= trial_time(kind) && first_iteration > 1;
-        if is_enough || iterations >= ITERATIONS_MAX {
-            break;
+        if first_iteration > 1 {
+            rate = rate.max(stopwatch.rate().unwrap_or(0.0));
+            measured += stopwatch.last;
         }
-        (first_iteration, iterations) = (first_iteration + iterations, iterations * 2);
+        first_iteration += iterations;
+        if stopwatch.last < each {
+            iterations *= 2;
+        }
     }
     let tile = TileRequest { state: start, product: 0, tile_row: 0, tile_column: 0 };
     executor.tile_leaf_hashes(shape.dim, &[tile])?;
@@ -139,7 +143,32 @@ pub(super) fn check_time(
     // Without a rate there is nothing to say; a NaN is no reason either.
     if rate > 0.0 && needed_s > TOLERANCE * allowed_s {
         let tflops = 2.0 * rate / 1e12;
-        return Err(LendError::TooSlow { needed_s, tflops, allowed_s });
+        let [needed, allowed] = [needed_s, allowed_s].map(in_words);
+        return Err(LendError::TooSlow { needed, tflops, allowed });
     }
     Ok(())
+}
+
+/// A time of any length, readable.
+fn in_words(seconds: f64) -> String {
+    match seconds {
+        ..1.0 => format!("{:.1} ms", seconds * 1e3),
+        ..600.0 => format!("{seconds:.1} s"),
+        ..172_800.0 => format!("{:.1} h", seconds / 3600.0),
+        _ => format!("{:.0} days", seconds / 86_400.0),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_readable() {
+        for (seconds, text) in
+            [(0.001, "1.0 ms"), (2.25, "2.2 s"), (9000.0, "2.5 h"), (3e9, "34722 days")]
+        {
+            assert_eq!(in_words(seconds), text);
+        }
+    }
 }
