@@ -10,7 +10,7 @@ use attest::executor::{ExecError, Executor, LaneFacts, Segment, Sink, SmTiles, T
 use attest::live::drive::Validator;
 use attest::live::miner::End;
 use attest::live::refusal::RefusalCode;
-use attest::live::respond::{Equipment as _, Miner};
+use attest::live::respond::Miner;
 use attest::live::tcp::{Listener, validate};
 use attest::live::tls;
 use attest::live::validator::Ended;
