@@ -4,8 +4,9 @@
 //! an error, not a truncated text, where the source is longer than its limit.
 //! What was read is not interpreted here.
 
+use crate::streams;
 use std::fs::File;
-use std::io::{self, BufWriter, Read, Write};
+use std::io::{self, BufReader, BufWriter, Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -64,7 +65,7 @@ impl Source {
         let failed = |cause| ReadError::Open { name: self.name(), cause };
         Ok(match self {
             Self::Inline(text) => Box::new(text.as_bytes()),
-            Self::Stdin => Box::new(io::stdin().lock()),
+            Self::Stdin => Box::new(BufReader::new(streams::stdin())),
             Self::File(path) => {
                 let file = File::open(path).map_err(failed)?;
                 if file.metadata().map_err(failed)?.is_dir() {

@@ -63,3 +63,4 @@ pub mod reference;
 pub mod schema;
 pub mod selftest;
 pub mod session;
+pub mod streams;

@@ -4,7 +4,7 @@
 use super::turned::{Records, Turned};
 use super::{Say, UUIDS, alone, challenge, ended_with, key, public, within};
 use crate::common::evidence_of_models;
-use attest::ledger::{LedgerError, SettledAs, Settlement};
+use attest::ledger::{HISTORY_WINDOW, LedgerError, SettledAs, Settlement};
 use attest::protocol::challenge::Challenge;
 use attest::protocol::circumstances::Circumstances;
 use attest::protocol::digest::Digest;
@@ -27,7 +27,7 @@ fn settle(records: &Records, challenge: &Challenge, result: &ResultDoc) {
         settled_unix_ms: 0,
     };
     let (c, commitment) = (challenge.digest(), result.commitment);
-    records.ledger.settle_offline(&c, &commitment, 0, &[], &settlement).unwrap();
+    records.ledger.settle_offline(&c, &commitment, 0, &[], HISTORY_WINDOW, &settlement).unwrap();
 }
 
 #[test]

@@ -13,6 +13,7 @@ mod ledger;
 mod policy;
 mod round_trip;
 mod signals;
+mod streams;
 
 use std::ffi::OsStr;
 use std::io::Write as _;

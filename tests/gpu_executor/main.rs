@@ -4,13 +4,14 @@
 
 #[path = "../common/mod.rs"]
 mod common;
+mod hung;
 mod machine;
 mod recovery;
 
 use attest::executor::cpu::{CpuExecutor, CpuOptions};
 use attest::executor::gpu::{
-    ExactnessCheck, ExactnessMemory, GpuDevice, GpuExecutor, GpuOptions, GpuVerifier, Variant,
-    devices,
+    ExactnessCheck, ExactnessMemory, GpuDevice, GpuExecutor, GpuOptions, GpuVerifier, PATIENCE,
+    Variant, devices,
 };
 use attest::executor::lanes::{RunOptions, execute};
 use attest::executor::{ExecError, Executor, Segment, SmTiles, SoloSync, TileRequest};
@@ -415,7 +416,7 @@ fn a_gpu_verifies_leaves_and_iterations_as_the_cpu_does() {
         let mut cpu = CpuExecutor::new(CpuOptions::default());
         let segment = segment(256, 2, 3, None);
         let expected = run(&mut cpu, &segment);
-        let verifier = GpuVerifier::new(gpu);
+        let verifier = GpuVerifier::new(gpu, PATIENCE);
         let (mut state, mut requests, mut hashes) = (segment.start, Vec::new(), Vec::new());
         for (at, root) in expected.roots.iter().enumerate() {
             let iteration = at as u32 + 1;

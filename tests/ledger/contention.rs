@@ -3,7 +3,7 @@
 use crate::child::Child;
 use crate::places::{self, Place, on_both};
 use crate::{ISSUED_MS, accept, challenge, device, digest, everything, issued, verified};
-use attest::ledger::{Acceptance, Ledger, LedgerError, Options};
+use attest::ledger::{Acceptance, HISTORY_WINDOW, Ledger, LedgerError, Options};
 use attest::protocol::digest::Digest;
 use std::sync::{Arc, Barrier};
 use std::time::Duration;
@@ -56,7 +56,10 @@ fn of_64_threads_with_one_offline_result_one_is_verified(place: &Place) {
     let c = issued(&*ledger);
     let winner = race(place, |ledger, mine| {
         let devices = [device(mine.0[0])];
-        ledger.settle_offline(&c, &mine, ISSUED_MS, &devices, &verified()).unwrap().0
+        ledger
+            .settle_offline(&c, &mine, ISSUED_MS, &devices, HISTORY_WINDOW, &verified())
+            .unwrap()
+            .0
     });
     let (entry, devices) = ledger.show(&c).unwrap().unwrap();
     assert_eq!((entry.commitment, entry.outcome.as_deref()), (Some(winner), Some("verified")));

@@ -6,7 +6,8 @@ use attest::ledger::HistoryCode::{
     UuidChangedHost, UuidChangedSerial, UuidInTwoSessions, UuidUnderTwoIdentities,
 };
 use attest::ledger::{
-    HistoryCode, HistoryFinding, Ledger, LedgerError, Options, Settlement, Sighting,
+    Acceptance, Accepting, HISTORY_WINDOW, HistoryCode, HistoryFinding, Ledger, LedgerError,
+    Options, Settlement, Sighting,
 };
 use std::time::Duration;
 
@@ -17,7 +18,9 @@ on_both![
     another_host_is_a_finding_within_the_window,
     what_did_not_verify_says_nothing_of_a_device,
     claims_without_history_do_not_hinder_the_holder,
-    verified_sessions_without_a_name_do_not_hinder_the_holder,
+    sightings_without_a_key_do_not_count_against_one_with_a_key,
+    findings_have_a_window,
+    who_held_the_name_before_the_window_does_not_hinder,
     two_live_sessions_with_one_device_are_a_finding,
     sessions_that_were_open_at_once_are_a_finding,
     of_sessions_that_claim_at_the_same_moment_one_has_no_finding,
@@ -63,7 +66,14 @@ fn a_device_that_stays_as_it_is_has_no_findings(place: &Place) {
     // What is not reported cannot differ.
     assert_eq!(see(&*ledger, &device(1), ISSUED_MS + 4000), []);
     let offline = issued(&*ledger);
-    let settled = ledger.settle_offline(&offline, &digest(1), EXPIRES_MS, &[known()], &verified());
+    let settled = ledger.settle_offline(
+        &offline,
+        &digest(1),
+        EXPIRES_MS,
+        &[known()],
+        HISTORY_WINDOW,
+        &verified(),
+    );
     assert_eq!(settled.unwrap().1, []);
 }
 
@@ -80,7 +90,14 @@ fn another_identity_is_a_finding(place: &Place) {
     assert_eq!(see(&*ledger, &unbound, ISSUED_MS + 4000), []);
     let offline = issued(&*ledger);
     let other = Sighting { miner: Some(digest(0xcc)), ..known() };
-    let settled = ledger.settle_offline(&offline, &digest(1), EXPIRES_MS, &[other], &verified());
+    let settled = ledger.settle_offline(
+        &offline,
+        &digest(1),
+        EXPIRES_MS,
+        &[other],
+        HISTORY_WINDOW,
+        &verified(),
+    );
     assert_eq!(codes(&settled.unwrap().1), [UuidUnderTwoIdentities]);
 }
 
@@ -137,16 +154,96 @@ fn claims_without_history_do_not_hinder_the_holder(place: &Place) {
     assert_eq!(claim(&owner), [UuidInTwoSessions]);
 }
 
-/// Nor do sessions of others that were verified with a GPU of their own.
-fn verified_sessions_without_a_name_do_not_hinder_the_holder(place: &Place) {
+/// Anyone can name a device without a key: that says nothing against a miner with one,
+/// verified or not, but against others without one.
+fn sightings_without_a_key_do_not_count_against_one_with_a_key(place: &Place) {
     let ledger = place.open();
-    let [owner, nameless] = [Some(digest(0xaa)), None].map(|miner| Sighting { miner, ..known() });
+    let owner = known();
+    let nameless = Sighting {
+        miner: None,
+        serial: Some("166".to_owned()),
+        host: Some("host-b".to_owned()),
+        ..known()
+    };
     assert_eq!(session_of(&*ledger, &nameless, (1000, 2000), &verified()), []);
-    let before = session_of(&*ledger, &owner, (1500, 2500), &rejected("x"));
-    assert_eq!(before, [UuidInTwoSessions]);
-    assert_eq!(session_of(&*ledger, &owner, (3000, 4000), &verified()), []);
+    let live = issued(&*ledger);
+    ledger.claim(&live, std::slice::from_ref(&nameless), ISSUED_MS, EXPIRES_MS).unwrap();
     assert_eq!(session_of(&*ledger, &owner, (1500, 2500), &rejected("x")), []);
+    let unbound = Sighting { miner: None, ..known() };
+    let all = [UuidChangedHost, UuidInTwoSessions, UuidChangedSerial];
+    assert_eq!(session_of(&*ledger, &unbound, (1500, 2500), &rejected("x")), all);
+    ledger.settle(&live, &rejected("x")).unwrap();
+    assert_eq!(session_of(&*ledger, &unbound, (1500, 2500), &rejected("x")), all);
+    assert_eq!(session_of(&*ledger, &owner, (3000, 4000), &verified()), []);
+    // Its own sessions count, and with the key all the more against those without.
     assert_eq!(session_of(&*ledger, &owner, (3500, 4500), &rejected("x")), [UuidInTwoSessions]);
+    assert_eq!(session_of(&*ledger, &nameless, (3500, 4500), &rejected("x")), all);
+}
+
+/// What was long ago is no finding; how long the caller's policy says.
+fn findings_have_a_window(place: &Place) {
+    let ledger = place.open_with(Options { host_window: Duration::MAX, ..Options::default() });
+    see(&*ledger, &known(), ISSUED_MS);
+    let moved = Sighting {
+        serial: Some("166".to_owned()),
+        miner: Some(digest(0xbb)),
+        host: Some("host-b".to_owned()),
+        ..known()
+    };
+    let all = [UuidUnderTwoIdentities, UuidChangedHost, UuidChangedSerial];
+    let c = issued(&*ledger);
+    let window = Duration::from_secs(7 * 86_400);
+    let over_ms = ISSUED_MS + 7 * 86_400_000;
+    let devices = [moved];
+    let look = |at, window| codes(&ledger.history(&c, &devices, at, window).unwrap());
+    assert_eq!(look(over_ms, window), all);
+    assert_eq!(look(over_ms + 1, window), []);
+    assert_eq!(look(over_ms + 1, HISTORY_WINDOW), all);
+    let accept = |window| {
+        let accepting = Accepting {
+            commitment: digest(1),
+            coin: digest(2),
+            arrived_unix_ms: over_ms + 1,
+            devices: &devices,
+            until_unix_ms: over_ms + 2,
+            window,
+        };
+        let c = issued(&*ledger);
+        let (answer, found) = ledger.accept_session(&c, &accepting).unwrap();
+        assert_eq!(answer, Acceptance::Accepted);
+        ledger.settle(&c, &rejected("x")).unwrap();
+        codes(&found)
+    };
+    assert_eq!(accept(window), []);
+    assert_eq!(accept(HISTORY_WINDOW), all);
+    let offline = |window| {
+        let c = issued(&*ledger);
+        ledger
+            .settle_offline(&c, &digest(1), over_ms + 1, &devices, window, &verified())
+            .map(|(_, found)| codes(&found))
+            .unwrap()
+    };
+    assert_eq!(offline(HISTORY_WINDOW), all);
+    let first = &known();
+    let back = ledger.history(&c, std::slice::from_ref(first), over_ms + 2, window).unwrap();
+    assert_eq!(codes(&back), all);
+}
+
+/// Whoever held the name before the window does not hinder its holder of today.
+fn who_held_the_name_before_the_window_does_not_hinder(place: &Place) {
+    let ledger = place.open();
+    let [before, now] = [0xaa, 0xbb].map(|key| Sighting { miner: Some(digest(key)), ..known() });
+    let later_ms = ISSUED_MS + HISTORY_WINDOW.as_millis() as u64 + 1;
+    see(&*ledger, &before, ISSUED_MS);
+    see(&*ledger, &now, later_ms - 1);
+    let live = issued(&*ledger);
+    ledger.claim(&live, std::slice::from_ref(&before), later_ms, u64::MAX).unwrap();
+    let look = |window| {
+        let devices = std::slice::from_ref(&now);
+        codes(&ledger.history(&issued(&*ledger), devices, later_ms + 1, window).unwrap())
+    };
+    assert_eq!(look(HISTORY_WINDOW), []);
+    assert_eq!(look(2 * HISTORY_WINDOW), [UuidUnderTwoIdentities, UuidInTwoSessions]);
 }
 
 fn two_live_sessions_with_one_device_are_a_finding(place: &Place) {
@@ -189,7 +286,7 @@ fn session_of(
     ledger.record_coin(&c, &digest(2)).unwrap();
     ledger.settle(&c, settlement).unwrap();
     // Looked up later it is the same, but for what came meanwhile.
-    assert!(ledger.history(&c, devices, at + 1).unwrap().len() >= found.len());
+    assert!(ledger.history(&c, devices, at + 1, HISTORY_WINDOW).unwrap().len() >= found.len());
     codes(&found)
 }
 
@@ -206,8 +303,14 @@ fn sessions_that_were_open_at_once_are_a_finding(place: &Place) {
     assert_eq!(session(&*ledger, (5000, 6000), &rejected("leaf-mismatch")), []);
     assert_eq!(session(&*ledger, (5000, 6000), &verified()), []);
     let offline = issued(&*ledger);
-    let settled =
-        ledger.settle_offline(&offline, &digest(1), ISSUED_MS + 5500, &[device(1)], &verified());
+    let settled = ledger.settle_offline(
+        &offline,
+        &digest(1),
+        ISSUED_MS + 5500,
+        &[device(1)],
+        HISTORY_WINDOW,
+        &verified(),
+    );
     assert_eq!(settled.unwrap().1, []);
     assert_eq!(session(&*ledger, (6000, 7000), &verified()), []);
 }

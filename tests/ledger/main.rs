@@ -5,6 +5,7 @@ mod child;
 mod contention;
 mod history;
 mod kill;
+mod meetings;
 mod opening;
 mod places;
 mod prune;

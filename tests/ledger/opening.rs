@@ -2,7 +2,7 @@
 
 use crate::places::{self, Place};
 use crate::{ISSUED_MS, accept, digest, everything, issued};
-use attest::ledger::{LedgerError, Location, open};
+use attest::ledger::{LedgerError, Location, Peer, open};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
@@ -38,7 +38,7 @@ fn the_file_is_durable_and_has_its_version() {
     drop(place.open());
     let file = rusqlite::Connection::open(&place.address).unwrap();
     let pragma = |name: &str| file.query_row(&format!("PRAGMA {name}"), [], |row| row.get(0));
-    assert_eq!(pragma("user_version"), Ok(1_i64));
+    assert_eq!(pragma("user_version"), Ok(2_i64));
     let journal: String = file.query_row("PRAGMA journal_mode", [], |row| row.get(0)).unwrap();
     assert_eq!(journal, "wal");
 }
@@ -125,8 +125,8 @@ fn with_version(place: &Place, set: impl Fn(i64)) {
     drop(ledger);
     set(99);
     let Err(error) = open(&place.location()) else { panic!("it opened") };
-    assert!(matches!(error, LedgerError::Schema { found: 99, known: 1, .. }), "{error:?}");
-    set(1);
+    assert!(matches!(error, LedgerError::Schema { found: 99, known: 2, .. }), "{error:?}");
+    set(2);
     assert_eq!(everything(&*place.open()), before);
 }
 
@@ -170,6 +170,39 @@ fn an_older_ledger_is_migrated() {
     issued(&*place.open());
 }
 
+/// Version 1 has no meetings. What it has on record stays.
+#[test]
+fn a_ledger_without_meetings_gets_them() {
+    let old = |place: &Place, to_version_1: &dyn Fn()| {
+        let ledger = place.open();
+        let c = issued(&*ledger);
+        accept(&*ledger, &c, digest(1));
+        let before = everything(&*ledger);
+        drop(ledger);
+        to_version_1();
+        let ledger = place.open();
+        assert_eq!(everything(&*ledger), before);
+        assert_eq!(ledger.meetings(&Default::default()).unwrap(), []);
+        let meeting = crate::meetings::dodged(Peer::Unknown, "busy");
+        ledger.meet(&meeting).unwrap();
+        assert_eq!(ledger.meetings(&Default::default()).unwrap()[0].meeting, meeting);
+    };
+    let place = places::sqlite().unwrap();
+    old(&place, &|| {
+        let file = rusqlite::Connection::open(&place.address).unwrap();
+        file.execute_batch("DROP TABLE meetings; PRAGMA user_version = 1").unwrap();
+    });
+    let Some(place) = places::on_server() else { return };
+    old(&place, &|| {
+        place
+            .client()
+            .batch_execute(
+                "DROP TABLE attest.meetings; UPDATE attest.ledger_version SET version = 1",
+            )
+            .unwrap();
+    });
+}
+
 /// Once the tables are there, a user without the right to make any can use them.
 #[test]
 fn a_user_with_few_rights_can_use_a_ledger() {
@@ -188,4 +221,5 @@ fn a_user_with_few_rights_can_use_a_ledger() {
     let challenge = crate::challenge();
     ledger.issue(&challenge, challenge.token(), ISSUED_MS).unwrap();
     accept(&*ledger, &challenge.digest(), digest(1));
+    ledger.meet(&crate::meetings::dodged(Peer::Unknown, "busy")).unwrap();
 }

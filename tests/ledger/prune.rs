@@ -5,7 +5,7 @@ use crate::{
     EXPIRES_MS, ISSUED_MS, accept, challenge, device, digest, everything, issued, rejected,
     verified,
 };
-use attest::ledger::{Acceptance, Filter, LedgerError, NO_COMMITMENT, Pruning};
+use attest::ledger::{Acceptance, Filter, HISTORY_WINDOW, LedgerError, NO_COMMITMENT, Pruning};
 
 on_both![
     what_is_old_is_forgotten_and_its_nonce_stays_spent,
@@ -21,7 +21,9 @@ fn what_is_old_is_forgotten_and_its_nonce_stays_spent(place: &Place) {
     let old = challenge();
     let c = old.digest();
     ledger.issue(&old, old.token(), ISSUED_MS).unwrap();
-    ledger.settle_offline(&c, &digest(1), ISSUED_MS, &[device(1)], &verified()).unwrap();
+    ledger
+        .settle_offline(&c, &digest(1), ISSUED_MS, &[device(1)], HISTORY_WINDOW, &verified())
+        .unwrap();
     let disconnected = issued(&*ledger);
     ledger.settle(&disconnected, &rejected("disconnected")).unwrap();
     // Expired as the others did, but settled only now.
@@ -34,7 +36,7 @@ fn what_is_old_is_forgotten_and_its_nonce_stays_spent(place: &Place) {
     accept(&*ledger, &live, digest(3));
     ledger.claim(&live, &[device(2)], LATER_MS - 1, LATER_MS + 1).unwrap();
 
-    let prune = || ledger.prune(LATER_MS - 1, LATER_MS, Pruning::Forget).unwrap();
+    let prune = || ledger.prune(LATER_MS - 1, LATER_MS, Pruning::Forget).unwrap().challenges;
     assert_eq!(prune(), 2);
     assert_eq!(prune(), 0);
     let mut left: Vec<_> = everything(&*ledger).iter().map(|entry| entry.challenge).collect();
@@ -49,7 +51,9 @@ fn what_is_old_is_forgotten_and_its_nonce_stays_spent(place: &Place) {
     for ledger in [ledger, place.open()] {
         assert_eq!(accept(&*ledger, &c, digest(1)), Acceptance::Spent(digest(1)));
         assert_eq!(accept(&*ledger, &c, digest(2)), Acceptance::Spent(digest(1)));
-        let offline = ledger.settle_offline(&c, &digest(2), ISSUED_MS, &[], &verified()).unwrap();
+        let offline = ledger
+            .settle_offline(&c, &digest(2), ISSUED_MS, &[], HISTORY_WINDOW, &verified())
+            .unwrap();
         assert_eq!(offline.0, Acceptance::Spent(digest(1)));
         assert_eq!(accept(&*ledger, &disconnected, digest(2)), Acceptance::Spent(NO_COMMITMENT));
         let record = ledger.record(&c).unwrap().expect("it was issued here");
@@ -66,11 +70,12 @@ fn what_was_never_answered_is_not_accepted_any_more(place: &Place) {
     let old = challenge();
     let c = old.digest();
     ledger.issue(&old, old.token(), ISSUED_MS).unwrap();
-    assert_eq!(ledger.prune(EXPIRES_MS, LATER_MS, Pruning::Forget).unwrap(), 0);
-    assert_eq!(ledger.prune(EXPIRES_MS + 1, LATER_MS, Pruning::Forget).unwrap(), 1);
+    assert_eq!(ledger.prune(EXPIRES_MS, LATER_MS, Pruning::Forget).unwrap().challenges, 0);
+    assert_eq!(ledger.prune(EXPIRES_MS + 1, LATER_MS, Pruning::Forget).unwrap().challenges, 1);
     assert_eq!(ledger.record(&c).unwrap(), None);
     assert_eq!(accept(&*ledger, &c, digest(1)), Acceptance::NotIssued);
-    let offline = ledger.settle_offline(&c, &digest(1), ISSUED_MS, &[], &verified()).unwrap();
+    let offline =
+        ledger.settle_offline(&c, &digest(1), ISSUED_MS, &[], HISTORY_WINDOW, &verified()).unwrap();
     assert_eq!(offline.0, Acceptance::NotIssued);
     assert!(ledger.issue(&old, old.token(), LATER_MS).is_err());
 }
@@ -79,6 +84,6 @@ fn a_dry_run_changes_nothing(place: &Place) {
     let ledger = place.open();
     issued(&*ledger);
     let before = everything(&*ledger);
-    assert_eq!(ledger.prune(LATER_MS, LATER_MS, Pruning::DryRun).unwrap(), 1);
+    assert_eq!(ledger.prune(LATER_MS, LATER_MS, Pruning::DryRun).unwrap().challenges, 1);
     assert_eq!(everything(&*ledger), before);
 }

@@ -5,12 +5,16 @@ use crate::{
     EXPIRES_MS, ISSUED_MS, accept, challenge, device, digest, everything, issued, rejected,
     verified,
 };
-use attest::ledger::{Acceptance, Filter, LedgerError, NO_COMMITMENT, Order, Settlement, Standing};
+use attest::ledger::{
+    Acceptance, Accepting, Filter, HISTORY_WINDOW, HistoryCode, LedgerError, NO_COMMITMENT, Order,
+    Settlement, Standing,
+};
 use attest::protocol::challenge::Challenge;
 use attest::protocol::circumstances::{IssuerRecord, SessionRecord};
 
 on_both![
     a_live_session_is_recorded_step_by_step,
+    a_session_is_accepted_claimed_and_given_its_coin_at_once,
     a_result_without_a_session_is_settled_in_one_step,
     what_is_on_record_survives_reopening,
     a_challenge_is_issued_once_and_so_is_its_nonce,
@@ -54,11 +58,73 @@ fn a_live_session_is_recorded_step_by_step(place: &Place) {
     assert_eq!((&devices[0].device, devices[0].seen_unix_ms), (&device(3), ISSUED_MS));
 }
 
+fn a_session_is_accepted_claimed_and_given_its_coin_at_once(place: &Place) {
+    let ledger = place.open();
+    let c = issued(&*ledger);
+    let devices = [device(3)];
+    let accepting = Accepting {
+        commitment: digest(1),
+        coin: digest(2),
+        arrived_unix_ms: ISSUED_MS + 5,
+        devices: &devices,
+        until_unix_ms: EXPIRES_MS,
+        window: HISTORY_WINDOW,
+    };
+    for wrong in [
+        Accepting { commitment: NO_COMMITMENT, ..accepting },
+        Accepting { coin: digest(0), ..accepting },
+        Accepting { devices: &vec![device(3); 65], ..accepting },
+    ] {
+        let error = ledger.accept_session(&c, &wrong).unwrap_err();
+        assert!(matches!(error, LedgerError::Invalid { .. }), "{error}");
+    }
+    assert_eq!(ledger.record(&c).unwrap(), Some(IssuerRecord::default()));
+    assert_eq!(ledger.accept_session(&c, &accepting).unwrap(), (Acceptance::Accepted, vec![]));
+    let session = SessionRecord { commitment: digest(1), coin: digest(2) };
+    let live = IssuerRecord { nonce_spent_on: Some(digest(1)), session: Some(session) };
+    assert_eq!(ledger.record(&c).unwrap(), Some(live));
+    let (entry, seen) = ledger.show(&c).unwrap().unwrap();
+    assert_eq!(entry.arrived_unix_ms, Some(ISSUED_MS + 5));
+    assert_eq!((&seen[0].device, seen[0].seen_unix_ms), (&device(3), ISSUED_MS + 5));
+
+    // A second one changes nothing, nor does one of a challenge that was not issued.
+    let again = Accepting { commitment: digest(4), coin: digest(5), ..accepting };
+    let spent = (Acceptance::Spent(digest(1)), vec![]);
+    assert_eq!(ledger.accept_session(&c, &again).unwrap(), spent);
+    assert_eq!(ledger.show(&c).unwrap(), Some((entry, seen)));
+    let unknown = ledger.accept_session(&digest(9), &accepting).unwrap();
+    assert_eq!(unknown, (Acceptance::NotIssued, vec![]));
+    let named = Filter { device: Some(device(3).uuid), ..Filter::default() };
+    assert_eq!(ledger.list(&named).unwrap().len(), 1);
+
+    // Another session is told of the claim, until the first is settled.
+    let found = |commitment| {
+        let other = issued(&*ledger);
+        let accepting = Accepting { commitment: digest(commitment), ..accepting };
+        let (answer, found) = ledger.accept_session(&other, &accepting).unwrap();
+        assert_eq!(answer, Acceptance::Accepted);
+        ledger.settle(&other, &rejected("late")).unwrap();
+        found.into_iter().map(|finding| finding.code).collect::<Vec<_>>()
+    };
+    assert_eq!(found(6), [HistoryCode::UuidInTwoSessions]);
+    ledger.settle(&c, &rejected("late")).unwrap();
+    assert_eq!(found(7), []);
+}
+
 fn a_result_without_a_session_is_settled_in_one_step(place: &Place) {
     let ledger = place.open();
     let c = issued(&*ledger);
     let settle = |commitment| {
-        ledger.settle_offline(&c, &commitment, ISSUED_MS + 1, &[device(1)], &verified()).unwrap()
+        ledger
+            .settle_offline(
+                &c,
+                &commitment,
+                ISSUED_MS + 1,
+                &[device(1)],
+                HISTORY_WINDOW,
+                &verified(),
+            )
+            .unwrap()
     };
     assert_eq!(settle(digest(1)), (Acceptance::Accepted, vec![]));
     assert_eq!(settle(digest(1)), (Acceptance::Spent(digest(1)), vec![]));
@@ -67,9 +133,12 @@ fn a_result_without_a_session_is_settled_in_one_step(place: &Place) {
     assert_eq!((entry.outcome.as_deref(), entry.coin), (Some("verified"), None));
     assert_eq!(devices.len(), 1);
     let other = digest(9);
-    let unknown = ledger.settle_offline(&other, &digest(1), ISSUED_MS, &[], &verified()).unwrap();
+    let unknown = ledger
+        .settle_offline(&other, &digest(1), ISSUED_MS, &[], HISTORY_WINDOW, &verified())
+        .unwrap();
     assert_eq!(unknown, (Acceptance::NotIssued, vec![]));
-    let wrong = ledger.settle_offline(&c, &digest(1), ISSUED_MS, &[], &rejected("late"));
+    let wrong =
+        ledger.settle_offline(&c, &digest(1), ISSUED_MS, &[], HISTORY_WINDOW, &rejected("late"));
     assert!(matches!(wrong, Err(LedgerError::Invalid { .. })));
 }
 
@@ -191,7 +260,9 @@ fn lists_are_filtered_ordered_and_paged(place: &Place) {
     };
     let [a, b, d] = [1, 2, 3].map(|step| issue_at(ISSUED_MS + step));
     let settle_b = Settlement { miner: Some(digest(8)), ..verified() };
-    ledger.settle_offline(&b, &digest(1), ISSUED_MS, &[device(4)], &settle_b).unwrap();
+    ledger
+        .settle_offline(&b, &digest(1), ISSUED_MS, &[device(4)], HISTORY_WINDOW, &settle_b)
+        .unwrap();
     ledger.settle(&d, &rejected("late")).unwrap();
     let wanted = |filter: Filter| -> Vec<_> {
         ledger.list(&filter).unwrap().into_iter().map(|entry| entry.challenge).collect()

@@ -43,7 +43,7 @@ async fn an_honest_one_passes_beside_them() {
     });
     let ended = ended.await;
     assert_eq!(ended.verdict.outcome, Outcome::Verified, "{:?}", ended.verdict);
-    assert_eq!(ledger.steps(), ["issue", "accept", "claim", "coin", "settle"]);
+    assert_eq!(ledger.steps(), ["issue", "accept_session", "settle"]);
 }
 
 #[tokio::test]
@@ -69,7 +69,7 @@ async fn stalled() {
         peer.linger().await;
     })
     .await;
-    assert_eq!(ledger.steps(), ["issue", "accept", "claim", "coin", "settle"]);
+    assert_eq!(ledger.steps(), ["issue", "accept_session", "settle"]);
 }
 
 #[tokio::test]
@@ -120,7 +120,7 @@ async fn closed_early() {
         peer.linger().await;
     })
     .await;
-    assert_eq!(ledger.steps(), ["issue", "accept", "claim", "coin", "settle"]);
+    assert_eq!(ledger.steps(), ["issue", "accept_session", "settle"]);
     // Gone before it sees the coin.
     let (ended, _) = rejected("closed-early", async |mut peer| {
         peer.greet(None).await;
@@ -154,7 +154,7 @@ async fn answered_twice() {
         peer.linger().await;
     })
     .await;
-    assert_eq!(ledger.steps().iter().filter(|step| **step == "accept").count(), 1);
+    assert_eq!(ledger.steps().iter().filter(|step| **step == "accept_session").count(), 1);
     rejected("answered-twice", async |mut peer| {
         let (answer, coin) = peer.reach_coin().await;
         peer.send(answer.commitment_line()).await;
@@ -362,9 +362,7 @@ async fn what_is_swapped_after_the_coin_is_seen() {
 
 #[tokio::test]
 async fn a_ledger_that_fails_is_no_verdict_and_no_coin() {
-    for (step, sees_coin) in
-        [("issue", false), ("accept", false), ("claim", false), ("coin", false)]
-    {
+    for (step, sees_coin) in [("issue", false), ("accept_session", false)] {
         let ledger = Recording::failing_at(step);
         let ended = session_with(Validator::new(ledger.clone(), tiny()), async |mut peer| {
             peer.greet(None).await;

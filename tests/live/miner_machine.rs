@@ -4,9 +4,9 @@ use super::identity;
 use super::peer::{hello, tiny};
 use attest::live::clock::Now;
 use attest::live::fault::{Fault, FaultCode, OwnFault};
-use attest::live::limits::{Patience, lateness_heard};
+use attest::live::limits::{PINGS_ANSWERED_MAX, Patience, lateness_heard};
 use attest::live::message::{FromMiner, FromValidator, VerdictMessage, VerdictOutcome, line_of};
-use attest::live::miner::{Action, End, Event, MinerSession, PINGS_MAX, Terms};
+use attest::live::miner::{Action, End, Event, MinerSession, Terms};
 use attest::live::refusal::{Refusal, RefusalCode};
 use attest::protocol::digest::Digest;
 use attest::session::issue::{Request, issue};
@@ -304,11 +304,11 @@ fn pings_are_answered_so_often_and_do_not_put_the_challenge_off() {
     told.sent.clear();
     told.say(&FromValidator::Ping { version: 1 });
     let until = told.session.deadline();
-    for _ in 1..PINGS_MAX {
+    for _ in 1..PINGS_ANSWERED_MAX {
         told.now.since_start += Duration::from_secs(1);
         told.say(&FromValidator::Ping { version: 1 });
     }
-    assert_eq!(told.sent, line_of(&FromMiner::Pong {}).repeat(PINGS_MAX as usize));
+    assert_eq!(told.sent, line_of(&FromMiner::Pong {}).repeat(PINGS_ANSWERED_MAX as usize));
     assert_eq!(told.session.deadline(), until);
     told.say(&FromValidator::Ping { version: 1 });
     assert_eq!(told.fault().code, FaultCode::UnexpectedMessage);
@@ -374,7 +374,7 @@ fn what_went_wrong_says_what_to_try() {
     // What this side says comes back.
     let own = line_of(&FromMiner::Hello(hello(None)));
     let echo = text(&[&lines[0], &own]);
-    assert!(echo.contains("own hello") && echo.contains("ssh without -t"), "{echo}");
+    assert!(echo.starts_with("echoed: a miner's hello") && echo.contains("ssh -T"), "{echo}");
     for lines in [&[][..], &[&lines[0][..], &own[..]]] {
         assert_eq!(text(lines).lines().count(), 2);
     }

@@ -8,6 +8,7 @@ mod miner_machine;
 pub mod peer;
 mod pipe;
 pub mod recording;
+mod several;
 mod tls;
 mod validator_machine;
 mod warm;

@@ -9,19 +9,19 @@ use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
 /// A folder with a ledger, and commands in it.
-struct Place(TempDir);
+pub(super) struct Place(TempDir);
 
 impl Place {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         Self(tempfile::tempdir().expect("a folder"))
     }
 
-    fn path(&self, name: &str) -> PathBuf {
+    pub(super) fn path(&self, name: &str) -> PathBuf {
         self.0.path().join(name)
     }
 
     /// `attest` with this place's ledger as the default one.
-    fn attest(&self) -> Command {
+    pub(super) fn attest(&self) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_attest"));
         command.env_remove("RUST_LOG").env_remove("GPU_ATTESTOR_PATH");
         command.env("XDG_STATE_HOME", self.0.path()).stdin(Stdio::null());
@@ -37,7 +37,7 @@ impl Place {
         command.output().expect("attest starts")
     }
 
-    fn key(&self, name: &str) -> String {
+    pub(super) fn key(&self, name: &str) -> String {
         let path = self.path(name);
         let made = self.attest().args(["key", "new", "--out"]).arg(&path).output().unwrap();
         assert!(made.status.success());
@@ -151,7 +151,8 @@ fn commands_that_are_no_miner_are_rejected_by_name() {
         ("exec sleep 100", "stalled"),
         ("yes", "not-json"),
         ("echo Last login: Sun Nov 22", "not-json"),
-        ("cat", "malformed-message"),
+        ("cat", "echoed"),
+        ("exit 1", "closed-early"),
         ("cat /dev/zero", "message-too-long"),
         ("yes | tr -d '\\n'", "message-too-long"),
         ("echo '{\"message\":\"busy\",\"text\":\"later\"}'; cat >/dev/null", "busy"),
@@ -373,7 +374,7 @@ fn what_the_other_side_could_not_do_is_told_in_one_line() {
     assert!(said.contains("no speed is known") && !said.contains('\u{fffd}'), "{said}");
 }
 
-fn wait_for(is_so: impl Fn() -> bool) {
+pub(super) fn wait_for(is_so: impl Fn() -> bool) {
     let start = Instant::now();
     while !is_so() {
         assert!(start.elapsed() < Duration::from_secs(60), "it never happened");
@@ -390,7 +391,7 @@ fn assert_gone(pid: &str) {
     });
 }
 
-fn wait_or_kill(child: &mut Child) -> Option<i32> {
+pub(super) fn wait_or_kill(child: &mut Child) -> Option<i32> {
     let start = Instant::now();
     loop {
         if let Some(status) = child.try_wait().unwrap() {

@@ -1,13 +1,14 @@
 //! A ledger that writes down what it was asked, in order, and can be made to fail.
 
 use attest::ledger::{
-    self, Acceptance, Entry, Filter, HistoryFinding, Ledger, LedgerError, Location, Pruning, Seen,
-    Settlement, Sighting,
+    self, Acceptance, Accepting, Dodges, Entry, Filter, HistoryFinding, Ledger, LedgerError,
+    Location, Meeting, MeetingFilter, Met, Peer, Pruned, Pruning, Seen, Settlement, Sighting,
 };
 use attest::protocol::challenge::Challenge;
 use attest::protocol::circumstances::IssuerRecord;
 use attest::protocol::digest::Digest;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 /// A real ledger in a folder of its own.
 pub struct Recording {
@@ -67,6 +68,15 @@ impl Ledger for Recording {
         self.inner.record(c)
     }
 
+    fn accept_session(
+        &self,
+        c: &Digest,
+        accepting: &Accepting<'_>,
+    ) -> Result<(Acceptance, Vec<HistoryFinding>), LedgerError> {
+        self.step(c, "accept_session")?;
+        self.inner.accept_session(c, accepting)
+    }
+
     fn accept(&self, c: &Digest, commitment: &Digest, at: u64) -> Result<Acceptance, LedgerError> {
         self.step(c, "accept")?;
         self.inner.accept(c, commitment, at)
@@ -93,8 +103,9 @@ impl Ledger for Recording {
         c: &Digest,
         devices: &[Sighting],
         now: u64,
+        window: Duration,
     ) -> Result<Vec<HistoryFinding>, LedgerError> {
-        self.inner.history(c, devices, now)
+        self.inner.history(c, devices, now, window)
     }
 
     fn settle(&self, c: &Digest, settlement: &Settlement) -> Result<(), LedgerError> {
@@ -108,9 +119,10 @@ impl Ledger for Recording {
         commitment: &Digest,
         at: u64,
         devices: &[Sighting],
+        window: Duration,
         settlement: &Settlement,
     ) -> Result<(Acceptance, Vec<HistoryFinding>), LedgerError> {
-        self.inner.settle_offline(c, commitment, at, devices, settlement)
+        self.inner.settle_offline(c, commitment, at, devices, window, settlement)
     }
 
     fn list(&self, filter: &Filter) -> Result<Vec<Entry>, LedgerError> {
@@ -121,7 +133,19 @@ impl Ledger for Recording {
         self.inner.show(c)
     }
 
-    fn prune(&self, before: u64, now: u64, pruning: Pruning) -> Result<u64, LedgerError> {
+    fn meet(&self, meeting: &Meeting) -> Result<(), LedgerError> {
+        self.inner.meet(meeting)
+    }
+
+    fn dodges(&self, peer: Peer, at: Option<&str>, since: u64) -> Result<Dodges, LedgerError> {
+        self.inner.dodges(peer, at, since)
+    }
+
+    fn meetings(&self, filter: &MeetingFilter) -> Result<Vec<Met>, LedgerError> {
+        self.inner.meetings(filter)
+    }
+
+    fn prune(&self, before: u64, now: u64, pruning: Pruning) -> Result<Pruned, LedgerError> {
         self.inner.prune(before, now, pruning)
     }
 }

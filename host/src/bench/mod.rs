@@ -20,7 +20,9 @@ mod work;
 
 pub use charts::plot;
 pub use cpu::{CpuReport, Full, LeafTimes};
-pub use device::{DeviceFacts, DeviceReport, Failed, Options, Row, TargetCeilings, floor_tflops};
+pub use device::{
+    BenchEvent, DeviceFacts, DeviceReport, Failed, Options, Row, TargetCeilings, floor_tflops,
+};
 pub use work::{UnknownWork, Work};
 
 use crate::executor::ExecError;
@@ -72,7 +74,8 @@ pub enum Effort {
     Quick,
 }
 
-/// Measures, and tells `on_step` what is measured next.
+/// Measures, and tells `on_event` of what is measured next, and of each figure as it
+/// is known.
 ///
 /// # Errors
 /// A device that is there and cannot be opened. What fails later is in the
@@ -80,14 +83,14 @@ pub enum Effort {
 pub fn run(
     options: &Options,
     effort: Effort,
-    on_step: &mut dyn FnMut(&str),
+    on_event: &mut dyn FnMut(BenchEvent),
 ) -> Result<Report, ExecError> {
     let gpu = match gpu::devices() {
-        Ok(_) => GpuReport::Measured(Box::new(device::measure(options, on_step)?)),
+        Ok(_) => GpuReport::Measured(Box::new(device::measure(options, on_event)?)),
         Err(no_gpu) if no_gpu.is_absence() => GpuReport::NoGpu { reason: no_gpu.to_string() },
         Err(no_gpu) => GpuReport::Failed { reason: no_gpu.to_string() },
     };
-    let cpu = cpu::measure(effort, on_step);
+    let cpu = cpu::measure(effort, &mut |step| on_event(BenchEvent::Step(step.to_owned())));
     let measured_at = jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
     let attest_version = env!("CARGO_PKG_VERSION");
     Ok(Report { schema: SCHEMA, attest_version, measured_at, gpu, cpu })

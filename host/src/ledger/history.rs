@@ -31,8 +31,10 @@ pub(super) struct Naming<'a> {
     pub devices: &'a [Sighting],
     /// When, ms since 1970.
     pub now_unix_ms: u64,
-    /// Within what time a change of host does not fit.
+    /// How far back the history counts.
     pub window: Duration,
+    /// Within what time a change of host does not fit.
+    pub host_window: Duration,
     /// In what.
     pub named: Named,
 }
@@ -53,13 +55,16 @@ pub(super) fn see(sql: &mut dyn Sql, naming: Naming<'_>) -> Result<Vec<HistoryFi
 
 /// What [`see`] would find; nothing is added.
 pub(super) fn look(sql: &mut dyn Sql, naming: Naming<'_>) -> Result<Vec<HistoryFinding>, DbError> {
-    let Naming { c, devices, now_unix_ms, window, .. } = naming;
+    let Naming { c, devices, now_unix_ms, window, host_window, .. } = naming;
     let open = Open::of(sql, naming)?;
-    let window_ms = u64::try_from(window.as_millis()).unwrap_or(u64::MAX);
-    let since_ms = now_unix_ms.saturating_sub(window_ms);
+    let since = |window: Duration| {
+        now_unix_ms.saturating_sub(u64::try_from(window.as_millis()).unwrap_or(u64::MAX))
+    };
+    let (since_ms, host_since_ms) = (since(window), since(window.min(host_window)));
     let mut found = Vec::new();
     for device in sorted(devices) {
-        found.extend(Earlier { sql, c, device, open }.findings(now_unix_ms, since_ms)?);
+        let earlier = Earlier { sql, c, device, open, since_ms };
+        found.extend(earlier.findings(now_unix_ms, host_since_ms)?);
     }
     Ok(found)
 }
@@ -131,6 +136,10 @@ const VERIFIED_MINERS: &str = "SELECT miner FROM sightings WHERE uuid = $1 AND c
      AND EXISTS (SELECT 1 FROM challenges \
      WHERE challenges.c = sightings.c AND challenges.outcome = 'verified')";
 
+/// The claim was made by whoever meets what is asked of `named`.
+const CLAIMED_BY: &str = "EXISTS (SELECT 1 FROM sightings AS named \
+     WHERE named.uuid = claims.uuid AND named.c = claims.c";
+
 /// The other challenges' sightings of one device.
 struct Earlier<'a> {
     sql: &'a mut dyn Sql,
@@ -138,21 +147,27 @@ struct Earlier<'a> {
     device: &'a Sighting,
     /// Of the session in which the device is named now.
     open: Option<Open>,
+    /// Older ones don't count, ms since 1970.
+    since_ms: u64,
 }
 
 impl Earlier<'_> {
-    fn findings(mut self, now_unix_ms: u64, since_ms: u64) -> Result<Vec<HistoryFinding>, DbError> {
-        let uuid = self.device.uuid;
+    fn findings(
+        mut self,
+        now_unix_ms: u64,
+        host_since_ms: u64,
+    ) -> Result<Vec<HistoryFinding>, DbError> {
+        let (uuid, since_ms) = (self.device.uuid, self.since_ms);
         let mut found = Vec::new();
         let mut add = |code, text: String| found.push(HistoryFinding { code, text });
         if let Some(miner) = self.device.miner
-            && let Some((other, seen)) = self.newest_other("miner", miner.into(), 0)?
+            && let Some((other, seen)) = self.newest_other("miner", miner.into(), since_ms)?
         {
             let text = format!("{uuid} is named by {miner} and was by {} {seen}", shown(&other));
             add(HistoryCode::UuidUnderTwoIdentities, text);
         }
         if let Some(host) = self.device.host.as_deref().map(bounded)
-            && let Some((other, seen)) = self.newest_other("host", (*host).into(), since_ms)?
+            && let Some((other, seen)) = self.newest_other("host", (*host).into(), host_since_ms)?
         {
             let text = format!("{uuid} is on host {host:?} and was on {} {seen}", shown(&other));
             add(HistoryCode::UuidChangedHost, text);
@@ -161,7 +176,7 @@ impl Earlier<'_> {
             add(HistoryCode::UuidInTwoSessions, text);
         }
         if let Some(serial) = self.device.serial.as_deref().map(bounded)
-            && let Some((other, seen)) = self.newest_other("serial", (*serial).into(), 0)?
+            && let Some((other, seen)) = self.newest_other("serial", (*serial).into(), since_ms)?
         {
             let text =
                 format!("{uuid} has serial number {serial:?} and had {} {seen}", shown(&other));
@@ -172,23 +187,24 @@ impl Earlier<'_> {
 
     /// Another live session that claims the device, or that was verified with it while
     /// this one's challenge was out. A miner that was verified under its name is not
-    /// hindered by those that never were: else a stranger could claim the name, say
-    /// nothing more, and have its holder rejected.
+    /// hindered by those that were not, within the window: else a stranger could claim
+    /// the name, say nothing more, and have its holder rejected.
     fn other_session(&mut self, now_unix_ms: u64) -> Result<Option<String>, DbError> {
         let uuid = self.device.uuid;
-        let held = self.is_held()?;
-        let key = || [uuid.into(), (*self.c).into()];
-
-        let by_such = format!(
-            "AND EXISTS (SELECT 1 FROM sightings AS named WHERE named.uuid = claims.uuid \
-             AND named.c = claims.c AND named.miner IN ({VERIFIED_MINERS}))"
-        );
+        let mut values = vec![uuid.into(), (*self.c).into(), ms(now_unix_ms)];
+        let by_whom = if self.is_held()? {
+            values.push(ms(self.since_ms));
+            format!("AND {CLAIMED_BY} AND named.miner IN ({VERIFIED_MINERS} AND seen >= $4))")
+        } else if self.device.miner.is_some() {
+            format!("AND {CLAIMED_BY} AND named.miner IS NOT NULL)")
+        } else {
+            String::new()
+        };
         let query = format!(
-            "SELECT c FROM claims WHERE uuid = $1 AND c <> $2 AND until > $3 {} ORDER BY c LIMIT 1",
-            if held { &by_such } else { "" }
+            "SELECT c FROM claims WHERE uuid = $1 AND c <> $2 AND until > $3 {by_whom} \
+             ORDER BY c LIMIT 1"
         );
-        let [device, own] = key();
-        if let Some(row) = self.sql.query(&query, &[device, own, ms(now_unix_ms)])?.first() {
+        if let Some(row) = self.sql.query(&query, &values)?.first() {
             let other = row.digest(0)?;
             return Ok(Some(format!("{uuid} is claimed by the live session of {other}, too")));
         }
@@ -200,14 +216,20 @@ impl Earlier<'_> {
              JOIN challenges ON challenges.c = sightings.c \
              WHERE sightings.uuid = $1 AND sightings.c <> $2 AND sightings.seen > $3 \
              AND challenges.issued < $4 AND challenges.coin IS NOT NULL \
-             AND challenges.outcome = 'verified' {} ORDER BY sightings.seen LIMIT 1",
-            if held { "AND sightings.miner IS NOT NULL" } else { "" }
+             AND challenges.outcome = 'verified' AND {} ORDER BY sightings.seen LIMIT 1",
+            self.with_key()
         );
-        let [device, own] = key();
+        let [device, own] = [uuid.into(), (*self.c).into()];
         let rows = self.sql.query(&query, &[device, own, ms(issued), ms(arrived)])?;
         let Some(row) = rows.first() else { return Ok(None) };
         let other = row.digest(0)?;
         Ok(Some(format!("{uuid} answered {other} while this live session was open, too")))
+    }
+
+    /// Which sightings count at all: what was named without a key is anybody's word,
+    /// and is none against one with a key.
+    fn with_key(&self) -> &'static str {
+        if self.device.miner.is_some() { "sightings.miner IS NOT NULL" } else { "TRUE" }
     }
 
     /// Whether the miner who names the device was verified under its name before.
@@ -231,10 +253,11 @@ impl Earlier<'_> {
         let rows = self.sql.query(
             &format!(
                 "SELECT seen, {column} FROM sightings WHERE uuid = $1 AND c <> $2 \
-                 AND {column} IS NOT NULL AND {column} <> $3 AND seen >= $4 \
+                 AND {column} IS NOT NULL AND {column} <> $3 AND seen >= $4 AND {} \
                  AND EXISTS (SELECT 1 FROM challenges \
                  WHERE challenges.c = sightings.c AND challenges.outcome = 'verified') \
-                 ORDER BY seen DESC LIMIT 1"
+                 ORDER BY seen DESC LIMIT 1",
+                self.with_key()
             ),
             &[self.device.uuid.into(), (*self.c).into(), value, ms(since_ms)],
         )?;

@@ -2,8 +2,9 @@
 //! and which GPU was seen under which identity.
 //!
 //! ```text
-//! issue ─▶ accept ─▶ record_coin ─▶ settle          a live session, in this order
-//! issue ─▶ settle_offline                           a result without a session
+//! issue ─▶ accept_session ─▶ settle      a live session, in this order
+//! issue ─▶ settle_offline                a result without a session
+//! meet                                   once a connection, challenged or not
 //! ```
 //!
 //! Guarantees: every step is atomic and durable before it returns; a nonce is
@@ -16,6 +17,7 @@
 mod error;
 mod history;
 mod location;
+mod meeting;
 mod pool;
 mod postgres;
 mod query;
@@ -28,7 +30,8 @@ mod steps;
 pub use error::LedgerError;
 pub use location::{Location, Server};
 pub use record::{
-    Acceptance, Entry, Filter, HistoryCode, HistoryFinding, NO_COMMITMENT, Order, Pruning, Seen,
+    Acceptance, Accepting, DODGES, Dodges, Ending, Entry, Filter, HISTORY_WINDOW, HistoryCode,
+    HistoryFinding, Meeting, MeetingFilter, Met, NO_COMMITMENT, Order, Peer, Pruned, Pruning, Seen,
     SettledAs, Settlement, Sighting, Standing,
 };
 
@@ -64,6 +67,21 @@ pub trait Ledger: Send + Sync {
     /// [`LedgerError`].
     fn record(&self, c: &Digest) -> Result<Option<IssuerRecord>, LedgerError>;
 
+    /// Accepts a live session's commitment, claims its devices and records its coin, in
+    /// one step: the coin may be sent when this returns [`Acceptance::Accepted`]. Says
+    /// what does not fit the devices' history. A claim is never refused: two sessions
+    /// may hold one, and the later one is told. Where the answer is not
+    /// [`Acceptance::Accepted`], nothing is recorded and the findings are empty.
+    ///
+    /// # Errors
+    /// [`LedgerError`]; a commitment or a coin of zeros is one, and so are more devices
+    /// than a result can have.
+    fn accept_session(
+        &self,
+        c: &Digest,
+        accepting: &Accepting<'_>,
+    ) -> Result<(Acceptance, Vec<HistoryFinding>), LedgerError>;
+
     /// Spends the nonce of `c` on `commitment`, at most once ever.
     ///
     /// # Errors
@@ -98,7 +116,8 @@ pub trait Ledger: Send + Sync {
     ) -> Result<Vec<HistoryFinding>, LedgerError>;
 
     /// What does not fit the history of `devices`, named for `c`, as
-    /// [`Ledger::claim`] would say it; nothing is recorded.
+    /// [`Ledger::accept_session`] would say it; nothing is recorded. `window` is how
+    /// far back the history counts ([`HISTORY_WINDOW`] unless a policy says otherwise).
     ///
     /// # Errors
     /// [`LedgerError`]; more devices than a result can have.
@@ -107,6 +126,7 @@ pub trait Ledger: Send + Sync {
         c: &Digest,
         devices: &[Sighting],
         now_unix_ms: u64,
+        window: Duration,
     ) -> Result<Vec<HistoryFinding>, LedgerError>;
 
     /// Records the verdict and releases the devices of `c`. The first settlement
@@ -120,6 +140,7 @@ pub trait Ledger: Send + Sync {
     /// Accepts, records the devices and settles as verified in one step: for a
     /// result outside a live session. Where the answer is not
     /// [`Acceptance::Accepted`], nothing is recorded and the findings are empty.
+    /// `window` is as in [`Ledger::history`].
     ///
     /// # Errors
     /// [`LedgerError`]; another outcome than verified is one.
@@ -129,6 +150,7 @@ pub trait Ledger: Send + Sync {
         commitment: &Digest,
         arrived_unix_ms: u64,
         devices: &[Sighting],
+        window: Duration,
         settlement: &Settlement,
     ) -> Result<(Acceptance, Vec<HistoryFinding>), LedgerError>;
 
@@ -144,9 +166,35 @@ pub trait Ledger: Send + Sync {
     /// [`LedgerError`].
     fn show(&self, c: &Digest) -> Result<Option<(Entry, Vec<Seen>)>, LedgerError>;
 
+    /// Records a meeting with a miner.
+    ///
+    /// # Errors
+    /// [`LedgerError`].
+    fn meet(&self, meeting: &Meeting) -> Result<(), LedgerError>;
+
+    /// How often since `since_unix_ms` the miner ended a meeting before it was
+    /// challenged, by its key as it is known now and by its address (as in
+    /// [`Meeting::address`]).
+    ///
+    /// # Errors
+    /// [`LedgerError`].
+    fn dodges(
+        &self,
+        peer: Peer,
+        address: Option<&str>,
+        since_unix_ms: u64,
+    ) -> Result<Dodges, LedgerError>;
+
+    /// The meetings that `filter` asks for, the newest first.
+    ///
+    /// # Errors
+    /// [`LedgerError`].
+    fn meetings(&self, filter: &MeetingFilter) -> Result<Vec<Met>, LedgerError>;
+
     /// Forgets the challenges that were settled, or expired unsettled, before
     /// `before_unix_ms`, with the devices that were named for them; but for those
-    /// that hold a device at `now_unix_ms`. Their nonces stay spent. Says how many.
+    /// that hold a device at `now_unix_ms`. Their nonces stay spent. Forgets the
+    /// meetings before `before_unix_ms`, too. Says how many.
     ///
     /// # Errors
     /// [`LedgerError`]; what was forgotten until then stays forgotten.
@@ -155,7 +203,7 @@ pub trait Ledger: Send + Sync {
         before_unix_ms: u64,
         now_unix_ms: u64,
         pruning: Pruning,
-    ) -> Result<u64, LedgerError>;
+    ) -> Result<Pruned, LedgerError>;
 }
 
 /// How a ledger behaves.

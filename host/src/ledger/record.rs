@@ -8,6 +8,7 @@ use crate::protocol::digest::{Digest, Uuid};
 use crate::protocol::evidence::{Evidence, EvidenceLane};
 use serde::Serialize;
 use serde_json::Value;
+use std::time::Duration;
 
 /// What a nonce is spent on where the challenge was settled as rejected before any
 /// commitment came. No SHA-256 value that anyone can find.
@@ -23,6 +24,27 @@ pub enum Acceptance {
     /// This ledger never issued the challenge, or has pruned it unanswered.
     NotIssued,
 }
+
+/// A live session's commitment, with all that is recorded before its coin is sent.
+#[derive(Clone, Copy, Debug)]
+pub struct Accepting<'a> {
+    /// On which the nonce is spent; not zero.
+    pub commitment: Digest,
+    /// The session's one coin; not zero.
+    pub coin: Digest,
+    /// When the commitment arrived, ms since 1970.
+    pub arrived_unix_ms: u64,
+    /// The devices that it names, at most as many as a result can have.
+    pub devices: &'a [Sighting],
+    /// How long the session claims them unless it is settled before, ms since 1970.
+    pub until_unix_ms: u64,
+    /// How far back the devices' history counts: [`HISTORY_WINDOW`] unless a policy
+    /// says otherwise.
+    pub window: Duration,
+}
+
+/// How far back a device's history counts where no policy says otherwise: 30 days.
+pub const HISTORY_WINDOW: Duration = Duration::from_secs(30 * 24 * 3600);
 
 /// A device as a miner named it, with where it was named.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -239,6 +261,102 @@ pub enum Order {
     NewestFirst,
     /// For export.
     OldestFirst,
+}
+
+/// A connection between a validator and a miner, whether or not a challenge came of
+/// it. Recorded once it is known how it ended, or with the challenge.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Meeting {
+    /// When the connection began, ms since 1970.
+    pub met_unix_ms: u64,
+    /// With whom.
+    pub peer: Peer,
+    /// From where, without a port, so that one host stays one: an IP address, or the
+    /// name of what was started. At most 256 characters are kept.
+    pub address: Option<String>,
+    /// What came of it.
+    pub ending: Ending,
+    /// The measured round trip, where it came that far; kept in µs.
+    pub round_trip: Option<Duration>,
+}
+
+/// Whom a validator has met.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Peer {
+    /// Whoever holds this key: the transport has proven it.
+    Proven(Digest),
+    /// Somebody who says that this is its key. Anyone can.
+    Claimed(Digest),
+    /// Somebody without a key.
+    Unknown,
+}
+
+/// What came of a meeting.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Ending {
+    /// This challenge was sent; its record says the rest.
+    Challenged(Digest),
+    /// It ended before a challenge was sent, with this stable code: `busy`, `stalled`,
+    /// … ([`DODGES`] are those that are the miner's own doing). At most 256
+    /// characters are kept.
+    Before(String),
+}
+
+/// How a miner ends a meeting before it is challenged. Of no use to an honest one,
+/// but to one that wants to know when a challenge comes.
+pub const DODGES: [&str; 4] = ["busy", "stalled", "closed-early", "miner-failed"];
+
+/// How often the miner ended a meeting before a challenge, see [`DODGES`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Dodges {
+    /// Meetings in which its key was proven: these can count against it. 0 if its key
+    /// is not proven now.
+    pub proven: u64,
+    /// Meetings in which its key was claimed, by it or by anyone else, and not proven.
+    /// 0 if its key is proven now.
+    pub claimed: u64,
+    /// Meetings with anyone who proved no key, from the same address.
+    pub from_address: u64,
+}
+
+/// A meeting on record.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Met {
+    /// Its number, which grows from meeting to meeting.
+    pub number: i64,
+    /// The meeting.
+    pub meeting: Meeting,
+}
+
+/// Which meetings are wanted. The default is the newest hundred of all.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MeetingFilter {
+    /// Only those with this key, proven or claimed.
+    pub miner: Option<Digest>,
+    /// Only those before the one with this number: the last of the page before.
+    pub before: Option<i64>,
+    /// At most so many, at most [`MeetingFilter::LIMIT_MAX`].
+    pub limit: u32,
+}
+
+impl MeetingFilter {
+    /// The most meetings of one answer.
+    pub const LIMIT_MAX: u32 = 1000;
+}
+
+impl Default for MeetingFilter {
+    fn default() -> Self {
+        Self { miner: None, before: None, limit: 100 }
+    }
+}
+
+/// What was forgotten, or would be.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Pruned {
+    /// Challenges, with the devices that were named for them.
+    pub challenges: u64,
+    /// Meetings.
+    pub meetings: u64,
 }
 
 /// Whether to prune or to say what would go.

@@ -8,14 +8,16 @@
 use super::error::LedgerError;
 use super::history::{Named, Naming};
 use super::record::{
-    Acceptance, Entry, Filter, HistoryFinding, NO_COMMITMENT, Pruning, Seen, SettledAs, Settlement,
+    Acceptance, Accepting, Dodges, Entry, Filter, HISTORY_WINDOW, HistoryFinding, Meeting,
+    MeetingFilter, Met, NO_COMMITMENT, Peer, Pruned, Pruning, Seen, SettledAs, Settlement,
     Sighting,
 };
 use super::sql::{Access, Backend, DbError, Fault, Sql, ms};
-use super::{Ledger, Options, history, query};
+use super::{Ledger, Options, history, meeting, query};
 use crate::protocol::challenge::{Challenge, LANES_MAX};
 use crate::protocol::circumstances::{IssuerRecord, SessionRecord};
 use crate::protocol::digest::Digest;
+use std::time::Duration;
 
 /// A ledger in a database.
 pub(super) struct Records<B> {
@@ -160,6 +162,37 @@ fn check_commitment(what: &'static str, commitment: &Digest) -> Result<(), Ledge
     Ok(())
 }
 
+fn check_coin(what: &'static str, coin: &Digest) -> Result<(), LedgerError> {
+    if *coin == Digest::default() {
+        return Err(LedgerError::Invalid { what, cause: "a coin is not zero".to_owned() });
+    }
+    Ok(())
+}
+
+fn set_coin(sql: &mut dyn Sql, c: &Digest, coin: &Digest) -> Result<(), DbError> {
+    let values = [(*c).into(), (*coin).into()];
+    sql.execute("UPDATE challenges SET coin = $2 WHERE c = $1", &values)?;
+    Ok(())
+}
+
+/// Records the devices as claimed by the live session, and says what does not fit
+/// their history.
+fn claim(
+    sql: &mut dyn Sql,
+    naming: Naming<'_>,
+    until_unix_ms: u64,
+) -> Result<Vec<HistoryFinding>, DbError> {
+    let found = history::see(sql, naming)?;
+    for device in naming.devices {
+        sql.execute(
+            "INSERT INTO claims (uuid, c, until) VALUES ($1, $2, $3) \
+             ON CONFLICT (uuid, c) DO UPDATE SET until = excluded.until",
+            &[device.uuid.into(), (*naming.c).into(), ms(until_unix_ms)],
+        )?;
+    }
+    Ok(found)
+}
+
 fn check_devices(what: &'static str, devices: &[Sighting]) -> Result<(), LedgerError> {
     if devices.len() as u64 > u64::from(LANES_MAX) {
         let cause = format!("{} devices, and a result has {LANES_MAX} at most", devices.len());
@@ -240,6 +273,32 @@ impl<B: Backend> Ledger for Records<B> {
         })
     }
 
+    fn accept_session(
+        &self,
+        c: &Digest,
+        accepting: &Accepting<'_>,
+    ) -> Result<(Acceptance, Vec<HistoryFinding>), LedgerError> {
+        const WHAT: &str = "record a commitment and its coin";
+        let Accepting { commitment, coin, arrived_unix_ms, devices, until_unix_ms, window } =
+            *accepting;
+        check_commitment(WHAT, &commitment)?;
+        check_coin(WHAT, &coin)?;
+        check_devices(WHAT, devices)?;
+        let (now_unix_ms, host_window) = (arrived_unix_ms, self.options.host_window);
+        let named = Named::InSession;
+        let naming = Naming { c, devices, now_unix_ms, window, host_window, named };
+        self.write(WHAT, |sql| {
+            let acceptance = spend(sql, c, &commitment)?;
+            if acceptance != Acceptance::Accepted {
+                return Ok((acceptance, Vec::new()));
+            }
+            set_arrived(sql, c, arrived_unix_ms)?;
+            let found = claim(sql, naming, until_unix_ms)?;
+            set_coin(sql, c, &coin)?;
+            Ok((acceptance, found))
+        })
+    }
+
     fn accept(
         &self,
         c: &Digest,
@@ -259,9 +318,7 @@ impl<B: Backend> Ledger for Records<B> {
 
     fn record_coin(&self, c: &Digest, coin: &Digest) -> Result<(), LedgerError> {
         const WHAT: &str = "record a coin";
-        if *coin == Digest::default() {
-            return Err(LedgerError::Invalid { what: WHAT, cause: "a coin is not zero".into() });
-        }
+        check_coin(WHAT, coin)?;
         self.write(WHAT, |sql| {
             const STEP: &str = "get a coin";
             let (_, progress) = progress_of(locked(sql, c)?, c, STEP)?;
@@ -269,11 +326,7 @@ impl<B: Backend> Ledger for Records<B> {
                 Progress { settled: Some(_), .. } => "it is settled",
                 Progress { coin: Some(_), .. } => "it has one",
                 Progress { arrived: None, .. } => "no commitment was accepted",
-                _ => {
-                    let values = [(*c).into(), (*coin).into()];
-                    sql.execute("UPDATE challenges SET coin = $2 WHERE c = $1", &values)?;
-                    return Ok(());
-                }
+                _ => return Ok(set_coin(sql, c, coin)?),
             };
             Err(out_of_order(c, STEP, refusal))
         })
@@ -294,17 +347,10 @@ impl<B: Backend> Ledger for Records<B> {
             if progress.settled.is_some() {
                 return Err(out_of_order(c, STEP, "it is settled"));
             }
-            let window = self.options.host_window;
-            let named = Named::InSession;
-            let found = history::see(sql, Naming { c, devices, now_unix_ms, window, named })?;
-            for device in devices {
-                sql.execute(
-                    "INSERT INTO claims (uuid, c, until) VALUES ($1, $2, $3) \
-                     ON CONFLICT (uuid, c) DO UPDATE SET until = excluded.until",
-                    &[device.uuid.into(), (*c).into(), ms(until_unix_ms)],
-                )?;
-            }
-            Ok(found)
+            let (window, named) = (HISTORY_WINDOW, Named::InSession);
+            let host_window = self.options.host_window;
+            let naming = Naming { c, devices, now_unix_ms, window, host_window, named };
+            Ok(claim(sql, naming, until_unix_ms)?)
         })
     }
 
@@ -313,12 +359,12 @@ impl<B: Backend> Ledger for Records<B> {
         c: &Digest,
         devices: &[Sighting],
         now_unix_ms: u64,
+        window: Duration,
     ) -> Result<Vec<HistoryFinding>, LedgerError> {
         const WHAT: &str = "look up devices";
         check_devices(WHAT, devices)?;
-        let window = self.options.host_window;
-        let named = Named::AsRecorded;
-        let naming = Naming { c, devices, now_unix_ms, window, named };
+        let (host_window, named) = (self.options.host_window, Named::AsRecorded);
+        let naming = Naming { c, devices, now_unix_ms, window, host_window, named };
         self.read(WHAT, |sql| Ok(history::look(sql, naming)?))
     }
 
@@ -350,6 +396,7 @@ impl<B: Backend> Ledger for Records<B> {
         commitment: &Digest,
         arrived_unix_ms: u64,
         devices: &[Sighting],
+        window: Duration,
         settlement: &Settlement,
     ) -> Result<(Acceptance, Vec<HistoryFinding>), LedgerError> {
         const WHAT: &str = "spend a nonce with its verdict";
@@ -365,9 +412,10 @@ impl<B: Backend> Ledger for Records<B> {
                 return Ok((acceptance, Vec::new()));
             }
             set_arrived(sql, c, arrived_unix_ms)?;
-            let window = self.options.host_window;
             let (named, now_unix_ms) = (Named::AsRecorded, arrived_unix_ms);
-            let found = history::see(sql, Naming { c, devices, now_unix_ms, window, named })?;
+            let host_window = self.options.host_window;
+            let naming = Naming { c, devices, now_unix_ms, window, host_window, named };
+            let found = history::see(sql, naming)?;
             set_settled(sql, c, settlement)?;
             Ok((acceptance, found))
         })
@@ -381,24 +429,49 @@ impl<B: Backend> Ledger for Records<B> {
         self.read("look up a challenge", |sql| Ok(query::show(sql, c)?))
     }
 
+    fn meet(&self, meeting: &Meeting) -> Result<(), LedgerError> {
+        self.write("record a meeting", |sql| Ok(meeting::record(sql, meeting)?))
+    }
+
+    fn dodges(
+        &self,
+        peer: Peer,
+        address: Option<&str>,
+        since_unix_ms: u64,
+    ) -> Result<Dodges, LedgerError> {
+        self.read("count meetings", |sql| Ok(meeting::dodges(sql, peer, address, since_unix_ms)?))
+    }
+
+    fn meetings(&self, filter: &MeetingFilter) -> Result<Vec<Met>, LedgerError> {
+        self.read("list meetings", |sql| Ok(meeting::list(sql, filter)?))
+    }
+
     fn prune(
         &self,
         before_unix_ms: u64,
         now_unix_ms: u64,
         pruning: Pruning,
-    ) -> Result<u64, LedgerError> {
+    ) -> Result<Pruned, LedgerError> {
         let bounds = [ms(before_unix_ms), ms(now_unix_ms)];
         if pruning == Pruning::DryRun {
-            return self.read("count old challenges", |sql| Ok(query::count_old(sql, &bounds)?));
+            return self.read("count what is old", |sql| {
+                let challenges = query::count_old(sql, &bounds)?;
+                Ok(Pruned { challenges, meetings: meeting::count_old(sql, before_unix_ms)? })
+            });
         }
-        let mut pruned = 0;
         // In small transactions, so that sessions can go on meanwhile.
-        loop {
-            let step = self.write("prune", |sql| Ok(query::forget_some(sql, &bounds)?))?;
-            pruned += step;
-            if step == 0 {
-                return Ok(pruned);
+        let until_none = |step: &dyn Fn(&mut dyn Sql) -> Result<u64, DbError>| {
+            let mut pruned = 0;
+            loop {
+                match self.write("prune", |sql| Ok(step(sql)?))? {
+                    0 => return Ok(pruned),
+                    some => pruned += some,
+                }
             }
-        }
+        };
+        Ok(Pruned {
+            challenges: until_none(&|sql| query::forget_some(sql, &bounds))?,
+            meetings: until_none(&|sql| meeting::forget_some(sql, before_unix_ms))?,
+        })
     }
 }

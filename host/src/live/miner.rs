@@ -10,7 +10,7 @@
 
 use super::clock::Now;
 use super::fault::{Fault, FaultCode, OwnFault};
-use super::limits::{Patience, TOKEN_MESSAGE_BYTES_MAX, lateness_heard};
+use super::limits::{PINGS_ANSWERED_MAX, Patience, TOKEN_MESSAGE_BYTES_MAX, lateness_heard};
 use super::message::{
     FromMiner, FromValidator, MinerHello, VERSIONS, VerdictMessage, VerdictOutcome, kind_of,
     line_of, text_for_message,
@@ -22,8 +22,6 @@ use crate::protocol::challenge::Challenge;
 use crate::protocol::digest::Digest;
 use std::time::Duration;
 
-/// Most pings that are answered before the challenge.
-pub const PINGS_MAX: u32 = 16;
 /// Longest session unless another length is asked for.
 pub const SESSION_DEFAULT: Duration = Duration::from_secs(2 * 3600);
 
@@ -107,6 +105,7 @@ pub struct MinerSession {
     until: Option<Duration>,
     /// How long the challenge, or the coin, allows for the work under way.
     allowed: Duration,
+    /// Pings that were answered.
     pings: u32,
 }
 
@@ -310,11 +309,10 @@ impl MinerSession {
         let kind = kind_of(line).map_err(|fault| self.advised(fault))?;
         let message = FromValidator::read(line).map_err(|fault| match FromMiner::read(line) {
             Ok(_) => End::Fault(
-                Fault::new(FaultCode::UnexpectedMessage, format!("a miner's own {kind} came"))
-                    .advised(
-                        "What this side says comes back: a terminal is between (use ssh without \
-                         -t), or two miners are joined.",
-                    ),
+                Fault::new(FaultCode::Echoed, format!("a miner's {kind} came to a miner")).advised(
+                    "What this side says comes back: a terminal is between (use ssh -T), or two \
+                     miners are joined.",
+                ),
             ),
             Err(_) => self.advised(fault),
         })?;
@@ -368,8 +366,8 @@ impl MinerSession {
             return Err(self.fault(FaultCode::VersionMismatch, detail));
         }
         self.pings += 1;
-        if self.pings > PINGS_MAX {
-            let detail = format!("more than {PINGS_MAX} pings, and no challenge");
+        if self.pings > PINGS_ANSWERED_MAX {
+            let detail = format!("more than {PINGS_ANSWERED_MAX} pings, and no challenge");
             return Err(self.fault(FaultCode::UnexpectedMessage, detail));
         }
         Ok(())

@@ -11,8 +11,8 @@ use super::fault::OwnFault;
 use super::limits::Patience;
 use super::link::{Heard, Link};
 use super::message::{
-    Device, DeviceKind, FromMiner, MinerHello, VERSIONS, commitment_line, line_of, openings_line,
-    software, text_for_message,
+    Device, DeviceKind, FromMiner, MinerHello, PINGS_CAPABILITY, VERSIONS, commitment_line,
+    line_of, openings_line, software, text_for_message,
 };
 use super::miner::{Action, End, Event, MinerSession, SESSION_DEFAULT, Terms, allowed_by};
 use super::refusal::{Refusal, RefusalCode, Unable};
@@ -169,7 +169,7 @@ impl Miner {
             versions: VERSIONS.to_vec(),
             software: software(),
             miner_id: self.identity.as_ref().map(|identity| identity.public()),
-            capabilities: Vec::new(),
+            capabilities: vec![PINGS_CAPABILITY.to_owned()],
             devices,
         }
     }
@@ -178,7 +178,7 @@ impl Miner {
     /// nobody has authenticated.
     pub async fn respond(
         &self,
-        reader: impl AsyncRead + Unpin,
+        reader: impl AsyncRead + Unpin + Send + 'static,
         writer: impl AsyncWrite + Unpin,
     ) -> End {
         self.respond_to(None, reader, writer).await
@@ -189,7 +189,7 @@ impl Miner {
     pub async fn respond_to(
         &self,
         validator: Option<Digest>,
-        reader: impl AsyncRead + Unpin,
+        reader: impl AsyncRead + Unpin + Send + 'static,
         writer: impl AsyncWrite + Unpin,
     ) -> End {
         let Self { patience, session_max, .. } = *self;
@@ -223,7 +223,7 @@ impl Miner {
             }
             let (now, heard) = link.next(session.deadline(), &mut work).await;
             actions = match heard {
-                Heard::Bytes(length) => session.handle(now, Event::Bytes(link.piece(length))),
+                Heard::Bytes(bytes) => session.handle(now, Event::Bytes(&bytes)),
                 Heard::Closed => session.handle(now, Event::Closed),
                 Heard::Deadline => session.handle(now, Event::Tick),
                 Heard::Done(done) => {

@@ -2,7 +2,6 @@
 
 use crate::outcome::Result;
 use anyhow::bail;
-use attest::executor::gpu::{PtxFile, PtxFileError};
 use attest::files::{self, Source};
 use attest::protocol::challenge::{Challenge, TOKEN_BYTES_MAX};
 use attest::protocol::receipt::Receipt;
@@ -82,12 +81,4 @@ const RECEIPT_BYTES_MAX: u64 = 4096;
 pub fn receipt(path: &str) -> Result<Receipt> {
     let text = Source::of_path(path).read_text(RECEIPT_BYTES_MAX)?;
     Ok(Receipt::from_json(text.as_bytes())?)
-}
-
-/// Reads the files that `--ptx` names.
-///
-/// # Errors
-/// The first that is unreadable or cannot run an iteration.
-pub fn ptx_files(paths: &[PathBuf]) -> Result<Vec<PtxFile>, PtxFileError> {
-    paths.iter().map(|path| PtxFile::read(path)).collect()
 }

@@ -8,6 +8,7 @@ mod input;
 mod ledger;
 mod outcome;
 mod paint;
+mod printer;
 mod progress;
 mod signals;
 
@@ -16,7 +17,10 @@ use clap::Parser as _;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(told) => return outcome::told(&told),
+    };
     init_log();
     let color = cli.color;
     let ledger = cli.ledger.as_deref();
@@ -47,7 +51,7 @@ fn init_log() {
     let filter = EnvFilter::builder().with_default_directive(LevelFilter::WARN.into());
     tracing_subscriber::fmt()
         .with_env_filter(filter.from_env_lossy())
-        .with_writer(std::io::stderr)
+        .with_writer(attest::streams::stderr)
         .with_ansi(false)
         .with_target(false)
         // It would report a closed standard error on standard error, and panic.

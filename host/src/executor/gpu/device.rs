@@ -2,11 +2,13 @@
 
 use super::error::{device_error, from_cust};
 use super::variant::Capability;
-use crate::executor::ExecError;
+use crate::executor::{ExecError, abandoned};
 use crate::protocol::digest::Uuid;
 use cuda_driver::{Failure, calls};
 use cust::device::{Device, DeviceAttribute};
 use std::ffi::CStr;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 /// `CUDA_ERROR_NO_DEVICE`.
 const NO_DEVICE: u32 = 100;
@@ -80,6 +82,14 @@ pub enum NoGpu {
         /// Its result.
         failure: Failure,
     },
+    /// The driver is there and does not answer.
+    #[error(
+        "no GPU is used: the CUDA driver did not say within {limit_s} s which devices there are\nsee dmesg for Xid lines and run nvidia-smi, or use the CPU executor (--executor cpu)"
+    )]
+    Silent {
+        /// How long it was waited for, seconds.
+        limit_s: u64,
+    },
     /// The driver works and sees no device.
     #[error(
         "no GPU is used: the CUDA driver lists no device\ncheck CUDA_VISIBLE_DEVICES and nvidia-smi, or use the CPU executor (--executor cpu)"
@@ -102,7 +112,7 @@ impl NoGpu {
     pub fn is_absence(&self) -> bool {
         match self {
             Self::NoDriver { .. } | Self::NoDevice => true,
-            Self::Driver { .. } => false,
+            Self::Driver { .. } | Self::Silent { .. } => false,
         }
     }
 }
@@ -173,11 +183,35 @@ pub fn devices() -> Result<Vec<GpuDevice>, NoGpu> {
     list().map(|list| list.devices)
 }
 
-/// Every CUDA device, those that the driver fails to describe with the reason.
+/// How long the driver may take to initialise all devices and to describe them.
+const LISTING_LIMIT: Duration = Duration::from_secs(300);
+
+/// Every CUDA device, those that the driver fails to describe with the reason. The
+/// driver may take five minutes.
 ///
 /// # Errors
 /// [`NoGpu`] says why there is none.
 pub fn list() -> Result<DeviceList, NoGpu> {
+    in_time(LISTING_LIMIT, list_now)
+}
+
+/// What `list` returns, or that it did not.
+fn in_time(
+    limit: Duration,
+    list: impl FnOnce() -> Result<DeviceList, NoGpu> + Send + 'static,
+) -> Result<DeviceList, NoGpu> {
+    abandoned::within(limit, list).unwrap_or_else(|| {
+        let limit_s = limit.as_secs();
+        SILENT_S.store(limit_s, Ordering::Relaxed);
+        Err(NoGpu::Silent { limit_s })
+    })
+}
+
+/// How long the driver was waited for in vain, seconds; 0: it was not. Nobody calls a
+/// driver a second time that does not answer.
+static SILENT_S: AtomicU64 = AtomicU64::new(0);
+
+fn list_now() -> Result<DeviceList, NoGpu> {
     initialise()?;
     let count = Device::num_devices().map_err(from_cust)?;
     if count == 0 {
@@ -239,6 +273,10 @@ fn mapped_library(maps: &str) -> Option<&str> {
 
 /// Loads and initialises the driver; cheap when repeated.
 pub(super) fn initialise() -> Result<(), NoGpu> {
+    let limit_s = SILENT_S.load(Ordering::Relaxed);
+    if limit_s > 0 {
+        return Err(NoGpu::Silent { limit_s });
+    }
     cuda_driver::driver().map_err(|error| NoGpu::NoDriver { reason: error.to_string() })?;
     match cust::init(cust::CudaFlags::empty()) {
         Ok(()) => Ok(()),
@@ -377,6 +415,20 @@ mod tests {
         assert!(text.starts_with(expected) && text.contains("out of service"), "{text}");
         let text = list.get(3).unwrap_err().to_string();
         assert!(text.contains("the driver lists 3 devices"), "{text}");
+    }
+
+    #[test]
+    fn a_driver_that_does_not_answer_may_hide_gpus() {
+        let list = in_time(Duration::from_secs(60), || Ok(DeviceList::default()));
+        assert_eq!(list.expect("in time").count(), 0);
+        let hung = in_time(Duration::from_millis(20), || {
+            loop {
+                std::thread::park();
+            }
+        });
+        let no_gpu = hung.expect_err("too late");
+        assert!(matches!(no_gpu, NoGpu::Silent { .. }) && !no_gpu.is_absence());
+        assert_eq!(no_gpu.to_string().lines().count(), 2, "{no_gpu}");
     }
 
     #[test]

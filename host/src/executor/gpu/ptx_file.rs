@@ -6,6 +6,7 @@
 //! Deliberately lacks: any look at the instructions. The driver compiles them,
 //! and the checks compare what they compute.
 
+use super::ptx_set::PTX_FILES_MAX;
 use gpu_kernels::abi::{
     FILL_THREADS, GEMM_FMA, GEMM_M8N8K4, GEMM_M16N8K16, GemmKernel, MERKLE_THREADS, PEAK_FMA,
     PEAK_M8N8K4, PEAK_M16N8K16, PEAK_SHA256, PEAK_THREADS,
@@ -41,6 +42,18 @@ pub enum PtxFileError {
         path: PathBuf,
         /// The system's words.
         cause: io::Error,
+    },
+    /// A folder that holds none.
+    #[error("{path} holds no .ptx file\nGive a PTX file, or the folder that holds them.", path = path.display())]
+    EmptyFolder {
+        /// Which folder.
+        path: PathBuf,
+    },
+    /// A folder that holds too many.
+    #[error("{path} holds more than {max} .ptx files\nName the files that are meant.", path = path.display(), max = PTX_FILES_MAX)]
+    TooManyFiles {
+        /// Which folder.
+        path: PathBuf,
     },
     /// It is longer than any set of kernels.
     #[error("{path} holds more than {PTX_BYTES_MAX} bytes, the most that a PTX file may have\nCheck that it is the file that was meant.", path = path.display())]
@@ -87,11 +100,17 @@ pub enum PtxFileError {
 }
 
 impl PtxFile {
-    /// Reads the file at `path`. Its name, without `.ptx`, names the target.
+    /// Reads the file at `path`. Its name, without folders and `.ptx`, names the target.
     ///
     /// # Errors
     /// [`PtxFileError`].
     pub fn read(path: &Path) -> Result<Self, PtxFileError> {
+        let stem = path.file_stem().unwrap_or(path.as_os_str());
+        Self::read_as(path, stem.to_string_lossy().into_owned())
+    }
+
+    /// Reads the file at `path`; `name` names the target.
+    pub(super) fn read_as(path: &Path, name: String) -> Result<Self, PtxFileError> {
         let failed = |cause| PtxFileError::Read { path: path.to_owned(), cause };
         let mut bytes = Vec::new();
         let file = File::open(path).map_err(failed)?;
@@ -105,13 +124,13 @@ impl PtxFile {
         })?;
         let gemms = usable(path, &text)?;
         Ok(Self {
-            name: Box::leak(path.display().to_string().into_boxed_str()),
+            name: Box::leak(name.into_boxed_str()),
             text: Box::leak(text.into_boxed_str()),
             gemms: Box::leak(gemms.into_boxed_slice()),
         })
     }
 
-    /// The file, as it was named.
+    /// What the target is called.
     pub fn name(self) -> &'static str {
         self.name
     }
@@ -250,7 +269,7 @@ mod tests {
         entries.push(("peak_fma", PEAK_THREADS));
         let file = read(text(&entries).as_bytes()).unwrap();
         assert_eq!(file.gemms(), [GEMM_M8N8K4, GEMM_FMA], "the fastest first");
-        assert!(file.name().ends_with("other.ptx"));
+        assert_eq!(file.name(), "other");
         assert!(file.text().starts_with(".version"));
     }
 

@@ -16,13 +16,23 @@ pub(super) struct Lent {
     slots: Slots,
     /// False from a failure on, and during a call: one that panics does not come back.
     is_sound: bool,
+    /// It hung: its device stays busy until the process ends.
+    has_hung: bool,
     /// Multiply-adds a second, the most that a run showed.
     rate: f64,
 }
 
 impl Lent {
     pub(super) fn new(executor: Box<dyn Executor>, at: usize, loan: u64, slots: Slots) -> Self {
-        Self { executor: Some(executor), at, loan, slots, is_sound: true, rate: 0.0 }
+        Self {
+            executor: Some(executor),
+            at,
+            loan,
+            slots,
+            is_sound: true,
+            has_hung: false,
+            rate: 0.0,
+        }
     }
 
     fn inner(&self) -> &dyn Executor {
@@ -38,6 +48,7 @@ impl Lent {
         // Stopping, and memory that was not there, leave a device as it was.
         let is_well = matches!(done, Ok(_) | Err(ExecError::Stopped | ExecError::Memory { .. }));
         self.is_sound = was_sound && is_well;
+        self.has_hung |= matches!(done, Err(ExecError::Hung { .. }));
         done
     }
 }
@@ -48,7 +59,7 @@ impl Drop for Lent {
         let (executor, place) = if self.is_sound {
             (None, Place::Ready(executor))
         } else {
-            (Some(executor), Place::Lost)
+            (Some(executor), if self.has_hung { Place::Gone } else { Place::Lost })
         };
         // It may never be gone, if a driver hangs; until it is, it is out.
         drop(executor);

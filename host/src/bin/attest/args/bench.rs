@@ -38,8 +38,8 @@ pub struct Bench {
     /// Embedded kernels, as sm_90a/gemm_m16n8k16 [default: the fastest of each target]
     #[arg(long = "variant", value_name = "TARGET/KERNEL", num_args = 1..)]
     pub variants: Vec<Variant>,
-    /// Also measure the kernels of these PTX files, whatever compiled them
-    #[arg(long, value_name = "FILE", num_args = 1.., value_hint = ValueHint::FilePath)]
+    /// Also measure the kernels of these PTX files, or folders of them
+    #[arg(long, value_name = "FILE|FOLDER", num_args = 1.., value_hint = ValueHint::FilePath)]
     pub ptx: Vec<PathBuf>,
     /// The cuBLAS library to compare with [default: where the dynamic loader finds one]
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
@@ -47,6 +47,9 @@ pub struct Bench {
     /// Measure briefly: enough to see that all works, not to compare speeds
     #[arg(long)]
     pub quick: bool,
+    /// How long a GPU may take beyond its work before it counts as hung [default: 60s]
+    #[arg(long, value_name = "DURATION", value_parser = parse::parse_wait)]
+    pub patience: Option<Duration>,
     /// Print JSON
     #[arg(long)]
     pub json: bool,

@@ -16,7 +16,7 @@ Examples:
     -- docker exec gpu0 attest respond
   attest validate --policy policy.toml -- ssh miner attest respond
   attest validate --key validator.pem --tcp miner-1:7420 --peer $MINER_1 \\
-    --tcp miner-2:7420 --peer $MINER_2
+    --tcp miner-2:7420 --peer $MINER_2 --deadline 10m --json
   attest validate --key validator.pem --receipt-out receipt.json --result-out result.json \\
     -- ssh miner attest respond --key miner.pem
 
@@ -26,10 +26,14 @@ verdicts are kept in the user's own ledger, or where --ledger says. Without a co
 the session is held with the program that GPU_ATTESTOR_PATH names, on this machine (by
 default with this program). With --tcp the miners at all addresses are challenged at
 the same moment, each over TLS 1.3; every one must prove to hold a key named with
---peer. Whatever the miner does wrong is the verdict rejected, with a stable code;
+--peer, and each verdict is printed as soon as its session is over. SIGINT, SIGTERM and
+--deadline settle what is out and print what is known; a second signal ends at once.
+Whatever the miner does wrong is the verdict rejected, with a stable code;
 docs/sessions.md lists them.
 
-Exit codes: 0 verified, 1 rejected, 2 no verdict, by this side's own fault.";
+Exit codes: 0 verified, 1 rejected, 2 no verdict (this side failed, the command did not
+reach the miner, the deadline passed), 130 and 143 a signal; of several sessions the
+worst: 2 before 1 before 0.";
 
 /// `attest validate`.
 #[derive(Debug, Args)]
@@ -59,8 +63,13 @@ pub struct Validate {
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub key: Option<PathBuf>,
     /// How long a miner may take to say hello: it may have to log in somewhere first
-    #[arg(long, value_name = "DURATION", default_value = "60s", value_parser = parse::parse_wait)]
-    pub hello_within: Duration,
+    /// [default: 60s; with --tcp 5s]
+    #[arg(long, value_name = "DURATION", value_parser = parse::parse_wait)]
+    pub hello_within: Option<Duration>,
+    /// End all sessions after this time: what is out is settled, what is known is printed
+    /// [default: each ends by its own limits]
+    #[arg(long, value_name = "DURATION", value_parser = parse::parse_wait)]
+    pub deadline: Option<Duration>,
     /// What the challenge asks for
     #[command(flatten)]
     pub ask: Ask,
@@ -74,7 +83,7 @@ pub struct Validate {
     /// Write the receipt to this file
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub receipt_out: Option<PathBuf>,
-    /// Print JSON
+    /// Print JSON: an object a line for each session, as it ends
     #[arg(long)]
     pub json: bool,
 }

@@ -1,7 +1,7 @@
 //! `attest key`: makes a key, or shows the public half of one.
 
 use crate::args::{Key, KeyAction};
-use crate::outcome::{Done, Result, note, print, print_json};
+use crate::outcome::{Done, Result, check_stdout, note, print, print_json};
 use anyhow::{anyhow, bail};
 use attest::identity::SigningIdentity;
 use std::fs::DirBuilder;
@@ -15,6 +15,7 @@ use std::path::{Path, PathBuf};
 pub fn run(args: &Key) -> Result {
     match &args.action {
         KeyAction::New { out, json } => {
+            check_stdout()?;
             let path = match out {
                 Some(path) => path.clone(),
                 None => made_folder_of(default_path()?)?,

@@ -2,7 +2,7 @@
 
 use crate::args::{Ledger as Args, LedgerAction as Action, LedgerState as State};
 use crate::input::Inputs;
-use crate::outcome::{Done, Result, note, print, print_json};
+use crate::outcome::{Done, Result, note, print, print_json, printed};
 use crate::paint::{grouped, table, wrapped};
 use anyhow::{Context as _, bail};
 use attest::files;
@@ -10,9 +10,10 @@ use attest::ledger::{Entry, Filter, Ledger, NO_COMMITMENT, Order, Pruning, Seen,
 use attest::live::clock::unix_ms;
 use attest::protocol::digest::Digest;
 use attest::protocol::time;
+use attest::streams;
 use serde_json::{Value, json};
 use std::fmt::Write as _;
-use std::io::{self, Write};
+use std::io::{self, BufWriter, Write};
 use std::time::Duration;
 
 /// Does what is asked with the ledger that `--ledger` names.
@@ -126,24 +127,23 @@ fn show(ledger: &dyn Ledger, c: &Digest, json: bool) -> Result<()> {
 }
 
 fn export_to_stdout(ledger: &dyn Ledger) -> Result<()> {
-    let mut stdout = io::stdout().lock();
-    match export(ledger, &mut stdout) {
-        // A reader that has enough (`| head`) is no error.
-        Err(error) if is_broken_pipe(&error) => Ok(()),
-        done => done,
-    }
+    let mut stdout = BufWriter::new(streams::stdout());
+    let done = export(ledger, &mut stdout);
+    // What is left was not written, and is not tried again.
+    drop(stdout.into_parts());
+    done.or_else(|error| match error.downcast() {
+        Ok(Unwritten(cause)) => printed(Err(cause)),
+        Err(error) => Err(error),
+    })
 }
 
-fn is_broken_pipe(error: &anyhow::Error) -> bool {
-    error
-        .root_cause()
-        .downcast_ref::<io::Error>()
-        .is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
-}
+/// The export has no place to go.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot write the export: {0}\nCheck where it goes, and free space.")]
+struct Unwritten(io::Error);
 
 /// Writes every challenge, the oldest first, a page at a time.
 fn export(ledger: &dyn Ledger, out: &mut dyn Write) -> Result<()> {
-    const FAILED: &str = "cannot write the export\nCheck where it goes, and free space.";
     let mut page = Filter { order: Order::OldestFirst, limit: 100, ..Filter::default() };
     loop {
         let entries = ledger.list(&page)?;
@@ -155,10 +155,10 @@ fn export(ledger: &dyn Ledger, out: &mut dyn Write) -> Result<()> {
             serde_json::to_writer(&mut *out, &record_json(&entry, &devices)?)
                 .map_err(io::Error::from)
                 .and_then(|()| out.write_all(b"\n"))
-                .context(FAILED)?;
+                .map_err(Unwritten)?;
         }
     }
-    out.flush().context(FAILED)
+    Ok(out.flush().map_err(Unwritten)?)
 }
 
 fn prune(ledger: &dyn Ledger, older_than: Duration, dry_run: bool) -> Result<()> {
@@ -166,10 +166,11 @@ fn prune(ledger: &dyn Ledger, older_than: Duration, dry_run: bool) -> Result<()>
     let age_ms = u64::try_from(older_than.as_millis()).unwrap_or(u64::MAX);
     let (pruning, done) = match dry_run {
         true => (Pruning::DryRun, "would be forgotten"),
-        false => (Pruning::Forget, "forgotten; their nonces stay spent"),
+        false => (Pruning::Forget, "forgotten; nonces stay spent"),
     };
-    let count = ledger.prune(now_unix_ms.saturating_sub(age_ms), now_unix_ms, pruning)?;
-    print(&format!("{} challenge(s) {done}\n", grouped(count)))
+    let pruned = ledger.prune(now_unix_ms.saturating_sub(age_ms), now_unix_ms, pruning)?;
+    let (challenges, meetings) = (grouped(pruned.challenges), grouped(pruned.meetings));
+    print(&format!("{challenges} challenge(s) and {meetings} meeting(s) {done}\n"))
 }
 
 /// One word for how far a challenge has come.

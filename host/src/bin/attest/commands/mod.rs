@@ -2,6 +2,7 @@
 //! render what came back.
 
 pub mod bench;
+mod bench_live;
 mod bench_tables;
 pub mod challenge;
 pub mod completions;

@@ -3,7 +3,7 @@
 
 use crate::args;
 use crate::commands::run::choice;
-use crate::outcome::{Done, Result, note};
+use crate::outcome::{Done, Result, check_stdout, note};
 use crate::paint::{duration, flops};
 use crate::signals::Stop;
 use anyhow::{Context as _, anyhow, bail};
@@ -16,6 +16,7 @@ use attest::live::tcp::{Listener, Met};
 use attest::live::tls;
 use attest::protocol::digest::Digest;
 use attest::session::pool::Pool;
+use attest::streams::{TaskStdin, TaskStdout};
 use std::io::IsTerminal as _;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -26,6 +27,9 @@ use std::time::{Duration, Instant};
 /// # Errors
 /// A key that cannot be read, devices that cannot be used, an address that is taken.
 pub fn run(args: &args::Respond) -> Result {
+    if args.listen.is_none() {
+        check_stdout()?;
+    }
     let stop = Stop::listen()?;
     if args.listen.is_none() && std::io::stdin().is_terminal() {
         bail!(
@@ -39,7 +43,8 @@ pub fn run(args: &args::Respond) -> Result {
     let done = match &args.listen {
         Some(address) => runtime.block_on(listen(Arc::new(miner), address, &args.allowed, &stop)),
         None => {
-            let end = runtime.block_on(miner.respond(tokio::io::stdin(), tokio::io::stdout()));
+            let (stdin, stdout) = (TaskStdin::default(), TaskStdout::default());
+            let end = runtime.block_on(miner.respond(stdin, stdout));
             Ok(told(&end))
         }
     };

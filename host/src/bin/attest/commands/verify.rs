@@ -146,7 +146,10 @@ fn check(
         }
         Recomputer::Gpu => {
             gpu::list()?.get(0)?;
-            let gpu = GpuVerifier::new(GpuExecutor::open_in_time(0, GpuOptions::default())?);
+            let gpu = GpuVerifier::new(
+                GpuExecutor::open_in_time(0, GpuOptions::default())?,
+                gpu::PATIENCE,
+            );
             with_means(challenge, result, &circumstances, extent, (&gpu, &mut &gpu))
         }
     })

@@ -6,7 +6,9 @@
 //! first, for a policy to judge; without a policy it is told in notes.
 
 use crate::outcome::{Result, note};
-use attest::ledger::{Acceptance, HistoryFinding, Ledger, SettledAs, Settlement, Sighting};
+use attest::ledger::{
+    Acceptance, HISTORY_WINDOW, HistoryFinding, Ledger, SettledAs, Settlement, Sighting,
+};
 use attest::live::clock::unix_ms;
 use attest::protocol::challenge::Challenge;
 use attest::protocol::circumstances::Issuer;
@@ -31,7 +33,7 @@ pub fn verify(
 ) -> Result<Judged> {
     let c = challenge.digest();
     let devices = Sighting::of(&result.evidence, challenge.spec().miner_id);
-    let history = ledger.history(&c, &devices, unix_ms())?;
+    let history = ledger.history(&c, &devices, unix_ms(), HISTORY_WINDOW)?;
     let judged = || judge(ledger.record(&c)?.map_or(Issuer::Unknown, Issuer::Record), &history);
     let (outcome, verdict) = judged()?;
     let verified = match &outcome {
@@ -65,8 +67,14 @@ pub fn verify(
         settled_unix_ms: now_unix_ms,
     };
     let commitment = verified.commitment();
-    let (acceptance, findings) =
-        ledger.settle_offline(&c, &commitment, arrived_unix_ms, &devices, &settlement)?;
+    let (acceptance, findings) = ledger.settle_offline(
+        &c,
+        &commitment,
+        arrived_unix_ms,
+        &devices,
+        HISTORY_WINDOW,
+        &settlement,
+    )?;
     // What the policy has judged its part of the verdict tells; another process may
     // have named a device since.
     let is_told = |finding| verdict.policy.is_some() && history.contains(finding);
