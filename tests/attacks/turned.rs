@@ -103,6 +103,11 @@ impl Turned {
         self.feed(Event::Tick);
     }
 
+    /// The validator's.
+    pub fn ledger(&self) -> Arc<dyn Ledger> {
+        Arc::clone(&self.validator.ledger)
+    }
+
     /// How it ended.
     #[track_caller]
     pub fn end(self) -> Ended {

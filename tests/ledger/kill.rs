@@ -1,10 +1,9 @@
 //! kill -9, between every two steps and in the middle of them.
 
 use crate::child::{Child, STEPS};
-use crate::places::{self, Place, on_both};
-use crate::server::Server;
-use crate::{EXPIRES_MS, ISSUED_MS, accept, device, digest, everything, issued, verified};
-use attest::ledger::{Acceptance, HistoryCode, Ledger, Location, open};
+use crate::places::{Place, on_both};
+use crate::{ISSUED_MS, accept, device, digest, everything, issued, verified};
+use attest::ledger::{Acceptance, HistoryCode, Ledger};
 use attest::protocol::digest::Digest;
 
 on_both![
@@ -86,39 +85,4 @@ fn check_said(ledger: &dyn Ledger, step: &str, c: &Digest) {
         "settled" => assert_eq!(entry.outcome.as_deref(), Some("verified")),
         other => panic!("no step {other:?}"),
     }
-}
-
-/// A server that crashed is an error for as long as it is away; then the same
-/// ledger goes on, with everything that it had.
-#[test]
-fn a_server_that_comes_back_is_used_again() {
-    let Some(server) = Server::own() else { return };
-    let address = server.new_database();
-    let ledger = open(&Location::parse(&address).unwrap()).unwrap();
-    let c = issued(&*ledger);
-    assert_eq!(accept(&*ledger, &c, digest(1)), Acceptance::Accepted);
-    server.tell("crash");
-    let error = ledger.accept(&c, &digest(2), ISSUED_MS).unwrap_err();
-    assert_eq!(error.to_string().lines().count(), 2, "{error}");
-    assert!(!error.to_string().contains("hunter2"), "{error}");
-    let away = open(&Location::parse(&address).unwrap()).err().expect("nobody is there");
-    assert!(away.to_string().starts_with("cannot open the ledger postgres://"), "{away}");
-    assert!(!format!("{away} {away:?}").contains("hunter2"), "{away:?}");
-    server.tell("start");
-    assert_eq!(accept(&*ledger, &c, digest(2)), Acceptance::Spent(digest(1)));
-    ledger.record_coin(&c, &digest(2)).unwrap();
-}
-
-/// A connection that the server ended between two steps is made anew.
-#[test]
-fn a_connection_that_ends_between_two_steps_is_no_error() {
-    let Some(place) = places::on_server() else { return };
-    let ledger = place.open();
-    let c = issued(&*ledger);
-    let mut other = place.client();
-    let end = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity \
-               WHERE datname = current_database() AND pid <> pg_backend_pid()";
-    assert_eq!(other.query(end, &[]).unwrap().len(), 1);
-    assert_eq!(accept(&*ledger, &c, digest(1)), Acceptance::Accepted);
-    assert_eq!(ledger.show(&c).unwrap().unwrap().0.expires_unix_ms, EXPIRES_MS);
 }

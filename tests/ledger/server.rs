@@ -52,19 +52,8 @@ struct Shell {
 
 impl Server {
     fn start(bin: &std::path::Path) -> Self {
-        let mut command = match is_root() {
-            // The server refuses to run as root.
-            true => {
-                let mut command = Command::new("runuser");
-                command.args(["-u", unprivileged(), "--", "sh"]);
-                command
-            }
-            false => Command::new("sh"),
-        };
-        let mut child = command
-            .args(["-c", SCRIPT, "sh"])
+        let mut child = unprivileged_shell(SCRIPT)
             .arg(bin)
-            .current_dir("/")
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
@@ -83,8 +72,7 @@ impl Server {
     /// The address of a new, empty database.
     pub fn new_database(&self) -> String {
         let name = format!("ledger{}", self.databases.fetch_add(1, Ordering::Relaxed));
-        let mut client = postgres::Client::connect(&self.address("postgres"), postgres::NoTls)
-            .expect("the server answers");
+        let mut client = self.client();
         client.batch_execute(&format!("CREATE DATABASE {name}")).expect("a database");
         self.address(&name)
     }
@@ -92,6 +80,17 @@ impl Server {
     fn address(&self, database: &str) -> String {
         let host = self.folder.replace('/', "%2F");
         format!("postgres://attest:hunter2@{host}/{database}")
+    }
+
+    /// A connection to a database that belongs to no ledger.
+    pub fn client(&self) -> postgres::Client {
+        postgres::Client::connect(&self.address("postgres"), postgres::NoTls)
+            .expect("the server answers")
+    }
+
+    /// Where its socket is.
+    pub fn folder(&self) -> &str {
+        &self.folder
     }
 
     /// "start" or "crash".
@@ -139,15 +138,31 @@ fn programs() -> Option<&'static std::path::Path> {
         folders.pop()
     });
     if bin.is_none() {
-        let required = std::env::var_os("ATTEST_REQUIRE_POSTGRES").is_some_and(|set| set == "1");
-        assert!(!required, "no PostgreSQL server: apt-get install postgresql");
-        // Past the capture of the test harness.
-        let _ = writeln!(
-            std::io::stderr(),
-            "SKIPPED on PostgreSQL: no server in /usr/lib/postgresql (apt-get install postgresql)"
-        );
+        skip("no server in /usr/lib/postgresql (apt-get install postgresql)");
     }
     bin.as_deref()
+}
+
+/// Says that a test is skipped, or fails where none may be.
+pub fn skip(cause: &str) {
+    let required = std::env::var_os("ATTEST_REQUIRE_POSTGRES").is_some_and(|set| set == "1");
+    assert!(!required, "{cause}");
+    // Past the capture of the test harness.
+    let _ = writeln!(std::io::stderr(), "SKIPPED on PostgreSQL: {cause}");
+}
+
+/// A shell with this script: servers refuse to run as root.
+pub fn unprivileged_shell(script: &str) -> Command {
+    let mut command = match is_root() {
+        true => {
+            let mut command = Command::new("runuser");
+            command.args(["-u", unprivileged(), "--", "sh"]);
+            command
+        }
+        false => Command::new("sh"),
+    };
+    command.args(["-c", script, "sh"]).current_dir("/");
+    command
 }
 
 fn is_root() -> bool {

@@ -188,6 +188,22 @@ fn end_of(lines: &[&[u8]]) -> End {
 }
 
 #[test]
+fn several_pings_are_answered_and_not_any_number() {
+    let lines = lines();
+    let after = |pings: usize| {
+        let mut all: Vec<&[u8]> = vec![&lines[0]];
+        all.extend(vec![&lines[1][..]; pings]);
+        end_of(&all)
+    };
+    let code = |end| match end {
+        End::Fault(Fault { code, .. }) => code,
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(code(after(16)), FaultCode::ClosedEarly);
+    assert_eq!(code(after(17)), FaultCode::UnexpectedMessage);
+}
+
+#[test]
 fn a_validator_that_misbehaves_is_named() {
     let lines = lines();
     let code = |lines: &[&[u8]]| match end_of(lines) {

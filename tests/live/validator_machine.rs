@@ -5,7 +5,7 @@ use attest::ledger::Acceptance;
 use attest::live::clock::Now;
 use attest::live::fault::{Fault, FaultCode, OwnFault};
 use attest::live::limits::{Patience, UNAWAITED_BYTES_MAX};
-use attest::live::message::{FromMiner, FromValidator, line_of};
+use attest::live::message::{FromMiner, FromValidator, MinerHello, line_of};
 use attest::live::validator::{
     Accepted, Action, Event, Judged, NotIssued, NotRead, Reading, ValidatorSession,
 };
@@ -127,6 +127,8 @@ struct Watched {
     awaits: Option<Work>,
     /// The line that is to be read.
     reading: Option<Box<Reading>>,
+    /// Of the miner, as the challenge is sized by it.
+    round_trip: Option<Duration>,
     /// A challenge was put on record.
     issued: bool,
     /// It was settled, or is somebody else's.
@@ -149,6 +151,7 @@ impl Watched {
             asked: Vec::new(),
             awaits: None,
             reading: None,
+            round_trip: None,
             issued: false,
             settled: false,
             sent: None,
@@ -172,7 +175,10 @@ impl Watched {
                     }
                     self.sent = Some(message);
                 }
-                Action::Issue(_) => self.ask(Work::Issue),
+                Action::Issue(wanted) => {
+                    self.round_trip = Some(wanted.round_trip);
+                    self.ask(Work::Issue);
+                }
                 Action::Read(reading) => {
                     self.reading = Some(reading);
                     // Of the commitment and of the openings.
@@ -351,4 +357,112 @@ fn the_sequences_reach_the_end() {
     }
     assert_eq!(watched.asked, [Work::Issue, Work::Accept, Work::Read, Work::Judge, Work::Settle]);
     assert_eq!(watched.ended, Some(Outcome::Rejected), "the judge of this test rejects");
+}
+
+/// The session on its way, with this capability in the miner's hello.
+fn greeted(capability: &str) -> Watched {
+    let mut watched = Watched::new();
+    let capabilities = vec![capability.to_owned()];
+    let hello = MinerHello { capabilities, ..hello(None) };
+    watched.feed(Event::Bytes(&line_of(&FromMiner::Hello(hello))));
+    watched
+}
+
+impl Watched {
+    fn pass(&mut self, time: Duration) {
+        self.now.since_start += time;
+        self.now.unix_ms += time.as_millis() as u64;
+    }
+}
+
+#[test]
+fn the_least_of_five_round_trips_counts() {
+    let mut watched = greeted("pings");
+    for (index, ms) in [40, 30, 7, 900, 20].into_iter().enumerate() {
+        assert!(matches!(watched.sent, Some(FromValidator::Ping { version: 1 })), "{index}");
+        assert!(watched.asked.is_empty(), "no challenge before the fifth pong");
+        watched.sent = None;
+        watched.pass(Duration::from_millis(ms));
+        watched.line(Kind::Pong);
+    }
+    assert_eq!(watched.asked, [Work::Issue]);
+    assert_eq!(watched.round_trip, Some(Duration::from_millis(7)));
+    // One that does not say that it answers more gets one ping, as ever.
+    let mut watched = greeted("other");
+    watched.pass(Duration::from_millis(40));
+    watched.line(Kind::Pong);
+    assert_eq!(watched.asked, [Work::Issue]);
+    assert_eq!(watched.round_trip, Some(Duration::from_millis(40)));
+}
+
+#[test]
+fn five_slow_pongs_have_no_more_time_than_one() {
+    let mut watched = greeted("pings");
+    let deadline = watched.session.deadline().expect("a pong is awaited");
+    for _ in 0..4 {
+        watched.pass(Duration::from_millis(1200));
+        watched.line(Kind::Pong);
+        assert_eq!(watched.session.deadline(), Some(deadline));
+    }
+    watched.pass(Duration::from_millis(200));
+    watched.line(Kind::Pong);
+    assert_eq!(watched.ended, Some(Outcome::Rejected), "5 s are over");
+}
+
+#[test]
+fn no_session_runs_out_of_time_while_its_own_work_is_under_way() {
+    let mut watched = Watched::new();
+    let mut seen = Vec::new();
+    for _ in 0..10 {
+        if let Some(work) = watched.awaits {
+            seen.push(work);
+            assert_eq!(watched.session.deadline(), None, "{work:?}");
+            // A queue before the ledger or the verifier, however long it is.
+            watched.now.since_start += Duration::from_secs(86_400);
+            watched.feed(Event::Tick);
+            assert_eq!(watched.awaits, Some(work));
+        }
+        watched.onward();
+    }
+    let all = [Work::Issue, Work::Read, Work::Accept, Work::Read, Work::Judge, Work::Settle];
+    assert_eq!(seen, all);
+    assert_eq!(watched.ended, Some(Outcome::Rejected), "the judge of this test rejects");
+}
+
+#[test]
+fn what_was_read_before_the_challenge_was_sent_is_no_answer_to_it() {
+    let mut watched = Watched::new();
+    for _ in 0..2 {
+        watched.onward();
+    }
+    // Stamped while the challenge was being recorded, handled after it was sent.
+    let early = watched.now;
+    watched.pass(Duration::from_millis(50));
+    watched.done(Work::Issue, true);
+    assert!(matches!(watched.sent, Some(FromValidator::Challenge { .. })));
+    let late = std::mem::replace(&mut watched.now, early);
+    watched.line(Kind::Commitment);
+    watched.now = late;
+    assert_eq!(watched.awaits, Some(Work::Settle), "it is over");
+    assert!(!watched.asked.contains(&Work::Read));
+}
+
+#[test]
+fn an_end_while_the_challenge_is_being_recorded_is_settled() {
+    let flood = vec![b'\n'; 2 * UNAWAITED_BYTES_MAX];
+    let own = || OwnFault("it was interrupted\nTry again.".into());
+    for event in [Event::Bytes(&flood), Event::Closed, Event::Interrupted(own())] {
+        let mut watched = Watched::new();
+        for _ in 0..2 {
+            watched.onward();
+        }
+        assert_eq!(watched.awaits, Some(Work::Issue));
+        watched.feed(event);
+        assert_eq!(watched.ended, None, "the ledger is waited for");
+        watched.done(Work::Issue, true);
+        assert_eq!(watched.awaits, Some(Work::Settle));
+        assert!(matches!(watched.sent, Some(FromValidator::Ping { .. })), "it is not sent");
+        watched.done(Work::Settle, true);
+        assert!(watched.ended.is_some());
+    }
 }

@@ -10,7 +10,7 @@
 //! Guarantees: every step is atomic and durable before it returns; a nonce is
 //! accepted once, whoever else asks at the same moment, from whichever process; a
 //! later step without its earlier one fails; no step waits longer than
-//! [`Options::patience`] for others.
+//! [`Options::patience`] for others if nothing moves.
 //! Deliberately lacks: judgement of what it finds, and any clock: times come from
 //! the caller.
 
@@ -209,7 +209,8 @@ pub trait Ledger: Send + Sync {
 /// How a ledger behaves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Options {
-    /// A step that cannot begin for so long is [`LedgerError::Busy`].
+    /// A step that cannot begin while nothing moves ahead of it for so long is
+    /// [`LedgerError::Busy`]; however much moves, it waits no longer than 30 times that.
     pub patience: Duration,
     /// A UUID that was seen on another host no longer ago than this is a finding.
     pub host_window: Duration,
@@ -227,6 +228,23 @@ impl Default for Options {
 /// [`LedgerError`].
 pub fn open(location: &Location) -> Result<Arc<dyn Ledger>, LedgerError> {
     open_with(location, Options::default())
+}
+
+/// Opens the ledger at `location` for reading, if it can only be read: then every step
+/// that writes is an error. None is made.
+///
+/// # Errors
+/// [`LedgerError`].
+pub fn open_to_read(location: &Location) -> Result<Arc<dyn Ledger>, LedgerError> {
+    let options = Options::default();
+    let Location::File(path) = location else { return open(location) };
+    Ok(match sqlite::Sqlite::open_existing(path, options.patience) {
+        Err(LedgerError::Open { .. }) => {
+            let file = sqlite::ReadOnly::open(path, options.patience)?;
+            Arc::new(steps::Records::new(file, options))
+        }
+        opened => Arc::new(steps::Records::new(opened?, options)),
+    })
 }
 
 /// Opens the ledger at `location`, or makes one there.

@@ -2,8 +2,10 @@
 //!
 //! Guarantees: a transaction that was committed is on the server's disk, as far as
 //! the server's own settings go; a step waits a bounded time for others, and is
-//! begun again where it was rolled back or its connection was lost before the
-//! commit; no message has the password.
+//! begun again if it was rolled back or lost its connection, unless it is known to be
+//! committed; all that a transaction relies on is set within it, and statements have
+//! no names, so that a pooler may give each transaction another connection; no message
+//! has the password.
 //! Deliberately lacks: TLS, and bounds for a server whose process is frozen while
 //! its machine still answers.
 
@@ -12,19 +14,22 @@ use super::location::{Location, Server};
 use super::pool::Pool;
 use super::schema::{self, Dialect};
 use super::sql::{Access, Backend, DbError, DbErrorKind, Fault, Row, Sql, Value};
-use postgres::error::SqlState;
+use postgres::error::{Severity, SqlState};
 use postgres::types::private::BytesMut;
 use postgres::types::{IsNull, ToSql, Type};
-use postgres::{Client, IsolationLevel, NoTls, Transaction};
+use postgres::{Client, NoTls, SimpleQueryMessage};
 use std::error::Error;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Connections of one process. Steps of different challenges don't wait for each
 /// other; more would only take them from other validators.
 const CONNECTIONS_MAX: usize = 8;
 
-/// How often a step is begun that was rolled back or lost its connection.
-const ATTEMPTS_MAX: u32 = 4;
+/// How often a step is begun that was rolled back in favour of others.
+const ATTEMPTS_MAX: u32 = 10;
+
+/// The longest pause before a step that lost its connection is begun again.
+const PAUSE_MAX: Duration = Duration::from_millis(500);
 
 /// The lock of whoever makes or migrates the tables: "atst".
 const MIGRATION_LOCK: i64 = 0x6174_7374;
@@ -48,36 +53,91 @@ impl Postgres {
             advice: "Check that the server runs, and the user, password and database.",
         };
         let mut client = connect(server, patience).map_err(open)?;
+        begin(&mut client, Access::Read, patience).map_err(open)?;
         warn_of_settings(&mut client, &location).map_err(open)?;
         let mut found = version(&mut client).map_err(open)?;
+        client.batch_execute("COMMIT").map_err(|error| open(db_error(error)))?;
         if found < schema::VERSION {
-            bring_up(&mut client).map_err(open)?;
-            found = version(&mut client).map_err(open)?;
+            found = bring_up(&mut client, patience).map_err(open)?;
         }
         if found > schema::VERSION {
             return Err(LedgerError::Schema { location, found, known: schema::VERSION });
         }
-        let pool = Pool::new(client, CONNECTIONS_MAX);
+        let pool = Pool::new(Some(client), CONNECTIONS_MAX);
         Ok(Self { server: server.clone(), location, patience, pool })
     }
 
+    /// Runs the step once, on the connection in `slot` if one is there.
     fn attempt<T>(
         &self,
         access: Access,
-        client: &mut Client,
+        slot: &mut Option<Client>,
         work: &mut dyn FnMut(&mut dyn Sql) -> Result<T, Fault>,
     ) -> Result<T, Fault> {
-        let builder = client.build_transaction();
-        let builder = match access {
-            // Of one moment, though it takes several queries.
-            Access::Read => builder.isolation_level(IsolationLevel::RepeatableRead).read_only(true),
-            // Each statement sees what was committed while it waited for a lock.
-            Access::Write => builder.isolation_level(IsolationLevel::ReadCommitted),
+        let mut client = match slot.take().filter(|client| !client.is_closed()) {
+            Some(client) => client,
+            None => connect(&self.server, self.patience)?,
         };
-        let mut statements = Statements(builder.start().map_err(db_error)?);
-        let done = work(&mut statements)?;
-        statements.0.commit().map_err(|error| at_commit(db_error(error)))?;
-        Ok(done)
+        // What is not put back is closed.
+        let id = begin(&mut client, access, self.patience)?;
+        let done = match work(&mut Statements(&mut client)) {
+            Ok(done) => done,
+            Err(fault) => {
+                if client.batch_execute("ROLLBACK").is_ok() {
+                    *slot = Some(client);
+                }
+                return Err(fault);
+            }
+        };
+        match client.batch_execute("COMMIT").map_err(db_error) {
+            Ok(()) => {
+                *slot = Some(client);
+                Ok(done)
+            }
+            Err(error) if error.kind == DbErrorKind::Lost => match id {
+                Some(id) => self.look_up(id, slot, done, error),
+                // It has changed nothing.
+                None => Err(error.into()),
+            },
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Asks what became of transaction `id`, whose connection was lost at its commit, and
+    /// gives its answer, `done`, if it was committed. The error is [`DbErrorKind::Lost`]
+    /// if it was not.
+    fn look_up<T>(
+        &self,
+        id: i64,
+        slot: &mut Option<Client>,
+        done: T,
+        error: DbError,
+    ) -> Result<T, Fault> {
+        let mut pauses = Pauses::new(self.patience);
+        loop {
+            let asked = connect(&self.server, self.patience).and_then(|mut client| {
+                let status = status(&mut client, id)?;
+                Ok((client, status))
+            });
+            match asked {
+                Ok((client, status)) => match status.as_deref() {
+                    Some("committed") => {
+                        *slot = Some(client);
+                        return Ok(done);
+                    }
+                    Some("aborted") => {
+                        *slot = Some(client);
+                        return Err(error.into());
+                    }
+                    // Until the server sees that its connection is gone.
+                    Some("in progress") if pauses.pause() => {}
+                    _ => break,
+                },
+                Err(away) if away.kind == DbErrorKind::Lost && pauses.pause() => {}
+                Err(_) => break,
+            }
+        }
+        Err(DbError { kind: DbErrorKind::Unknown, ..error }.into())
     }
 }
 
@@ -93,26 +153,22 @@ impl Backend for Postgres {
         let mut lent = self.pool.lend(self.patience).ok_or_else(|| {
             failed(DbError { kind: DbErrorKind::Busy, cause: "no connection was free".to_owned() })
         })?;
+        let mut pauses = Pauses::new(self.patience);
         let mut attempts = 0;
         loop {
             attempts += 1;
-            let mut client = match lent.connection.take() {
-                Some(client) if !client.is_closed() => client,
-                _ => connect(&self.server, self.patience).map_err(failed)?,
-            };
-            let done = self.attempt(access, &mut client, work);
-            if !client.is_closed() {
-                lent.connection = Some(client);
-            }
-            match done {
+            let error = match self.attempt(access, &mut lent.connection, work) {
                 Ok(done) => return Ok(done),
                 Err(Fault::Rule(error)) => return Err(error),
-                Err(Fault::Database(error)) => {
-                    let again = matches!(error.kind, DbErrorKind::Again | DbErrorKind::Lost);
-                    if !again || attempts == ATTEMPTS_MAX {
-                        return Err(failed(error));
-                    }
-                }
+                Err(Fault::Database(error)) => error,
+            };
+            let again = match error.kind {
+                DbErrorKind::Again => attempts < ATTEMPTS_MAX,
+                DbErrorKind::Lost => pauses.pause(),
+                _ => false,
+            };
+            if !again {
+                return Err(failed(error));
             }
         }
     }
@@ -129,6 +185,27 @@ impl Drop for Postgres {
     }
 }
 
+/// Pauses for a server that is away: none, then longer and longer ones.
+struct Pauses {
+    patience: Duration,
+    start: Instant,
+    next: Duration,
+}
+
+impl Pauses {
+    fn new(patience: Duration) -> Self {
+        Self { patience, start: Instant::now(), next: Duration::ZERO }
+    }
+
+    /// Pauses; false once the patience is at its end.
+    fn pause(&mut self) -> bool {
+        let Some(left) = self.patience.checked_sub(self.start.elapsed()) else { return false };
+        std::thread::sleep(self.next.min(left));
+        self.next = (self.next * 2).clamp(Duration::from_millis(20), PAUSE_MAX);
+        true
+    }
+}
+
 fn connect(server: &Server, patience: Duration) -> Result<Client, DbError> {
     let mut config = server.config().clone();
     config
@@ -138,61 +215,89 @@ fn connect(server: &Server, patience: Duration) -> Result<Client, DbError> {
         .keepalives_interval(Duration::from_secs(1))
         .keepalives_retries(3)
         .application_name("attest");
-    let mut client = config.connect(NoTls).map_err(db_error)?;
+    config.connect(NoTls).map_err(db_error)
+}
+
+/// Begins a transaction with its settings, in one message. A transaction that writes
+/// has a number, under which the server knows later what became of it.
+fn begin(client: &mut Client, access: Access, patience: Duration) -> Result<Option<i64>, DbError> {
+    let mode = match access {
+        // Of one moment, though it takes several queries.
+        Access::Read => "REPEATABLE READ READ ONLY",
+        // Each statement sees what was committed while it waited for a lock.
+        Access::Write => "READ COMMITTED",
+    };
     let wait_ms = patience.as_millis().max(1);
-    client
-        .batch_execute(&format!(
-            "SET lock_timeout = {wait_ms}; SET statement_timeout = {}; \
-             SET idle_in_transaction_session_timeout = 60000; \
-             SET client_min_messages = warning; SET search_path TO attest; \
-             SELECT set_config('synchronous_commit', 'on', false) \
-             WHERE current_setting('synchronous_commit') IN ('off', 'local')",
-            wait_ms + 5000
-        ))
-        .map_err(db_error)?;
-    Ok(client)
+    let mut words = format!(
+        "START TRANSACTION ISOLATION LEVEL {mode}; \
+         SET LOCAL lock_timeout = {wait_ms}; SET LOCAL statement_timeout = {}; \
+         SET LOCAL idle_in_transaction_session_timeout = 60000; \
+         SET LOCAL client_min_messages = warning; SET LOCAL search_path TO attest",
+        wait_ms + 5000
+    );
+    if access == Access::Read {
+        client.batch_execute(&words).map_err(db_error)?;
+        return Ok(None);
+    }
+    words += "; SELECT set_config('synchronous_commit', 'on', true) \
+              WHERE current_setting('synchronous_commit') IN ('off', 'local'); \
+              SELECT txid_current()";
+    let answers = client.simple_query(&words).map_err(db_error)?;
+    let id = answers.iter().rev().find_map(|answer| match answer {
+        SimpleQueryMessage::Row(row) => row.get(0)?.parse().ok(),
+        _ => None,
+    });
+    Ok(id)
+}
+
+/// What became of a transaction: "committed", "aborted", "in progress".
+fn status(client: &mut Client, id: i64) -> Result<Option<String>, DbError> {
+    let row =
+        client.query_typed_opt("SELECT txid_status($1)", &typed(&[id.into()])).map_err(db_error)?;
+    row.map_or(Ok(None), |row| row.try_get(0).map_err(db_error))
 }
 
 /// What the ledger relies on and cannot set.
 fn warn_of_settings(client: &mut Client, location: &str) -> Result<(), DbError> {
     let off = "SELECT name FROM pg_settings \
                WHERE name IN ('fsync', 'full_page_writes') AND setting = 'off'";
-    for row in client.query(off, &[]).map_err(db_error)? {
+    for row in client.query_typed(off, &[]).map_err(db_error)? {
         let name: String = row.try_get(0).map_err(db_error)?;
         tracing::warn!("{location} has {name} = off: a crash of its machine can lose spent nonces");
     }
     Ok(())
 }
 
-/// The version of the tables; 0 where there are none.
+/// The version of the tables; 0 if there are none.
 fn version(client: &mut Client) -> Result<i64, DbError> {
     let exists = "SELECT 1 FROM pg_catalog.pg_tables \
                   WHERE schemaname = 'attest' AND tablename = 'ledger_version'";
-    if client.query_opt(exists, &[]).map_err(db_error)?.is_none() {
+    if client.query_typed_opt(exists, &[]).map_err(db_error)?.is_none() {
         return Ok(0);
     }
-    let row = client.query_opt("SELECT version FROM attest.ledger_version", &[]);
+    let row = client.query_typed_opt("SELECT version FROM attest.ledger_version", &[]);
     row.map_err(db_error)?.map_or(Ok(0), |row| row.try_get(0).map_err(db_error))
 }
 
-/// Makes the tables, or leads those of an older program to today's.
-fn bring_up(client: &mut Client) -> Result<(), DbError> {
-    // Others that open it for the first time wait here.
-    let lock = format!("SELECT pg_advisory_lock({MIGRATION_LOCK})");
+/// Makes the tables, or leads those of an older program to today's. Says which version
+/// they have then.
+fn bring_up(client: &mut Client, patience: Duration) -> Result<i64, DbError> {
+    begin(client, Access::Write, patience)?;
+    // Others that open it for the first time wait here, and then see the tables.
+    let lock = format!("SELECT pg_advisory_xact_lock({MIGRATION_LOCK})");
     client.batch_execute(&lock).map_err(db_error)?;
     let from = version(client)?;
     if from < schema::VERSION {
-        let mut statements = Statements(client.transaction().map_err(db_error)?);
+        let mut statements = Statements(client);
         statements.execute("CREATE SCHEMA IF NOT EXISTS attest", &[])?;
         statements
             .execute("CREATE TABLE IF NOT EXISTS ledger_version (version BIGINT NOT NULL)", &[])?;
         schema::migrate(&mut statements, Dialect::Postgres, from)?;
         statements.execute("DELETE FROM ledger_version", &[])?;
         statements.execute("INSERT INTO ledger_version VALUES ($1)", &[schema::VERSION.into()])?;
-        statements.0.commit().map_err(db_error)?;
     }
-    let unlock = format!("SELECT pg_advisory_unlock({MIGRATION_LOCK})");
-    client.batch_execute(&unlock).map_err(db_error)
+    client.batch_execute("COMMIT").map_err(db_error)?;
+    Ok(from.max(schema::VERSION))
 }
 
 fn db_error(error: postgres::Error) -> DbError {
@@ -214,23 +319,26 @@ fn db_error(error: postgres::Error) -> DbError {
     };
     let code = from_server.code();
     let kind = match *code {
+        _ if ends_the_connection(from_server) => DbErrorKind::Lost,
         SqlState::LOCK_NOT_AVAILABLE | SqlState::QUERY_CANCELED => DbErrorKind::Busy,
         SqlState::T_R_SERIALIZATION_FAILURE | SqlState::T_R_DEADLOCK_DETECTED => DbErrorKind::Again,
-        SqlState::ADMIN_SHUTDOWN | SqlState::CRASH_SHUTDOWN | SqlState::CANNOT_CONNECT_NOW => {
-            DbErrorKind::Lost
-        }
         SqlState::DATA_CORRUPTED | SqlState::INDEX_CORRUPTED => DbErrorKind::Corrupt,
         _ => DbErrorKind::Other,
     };
     DbError { kind, cause: format!("{} ({})", from_server.message(), code.code()) }
 }
 
-/// A connection that is lost at the commit leaves it open whether it was made.
-fn at_commit(error: DbError) -> DbError {
-    match error.kind {
-        DbErrorKind::Lost => DbError { kind: DbErrorKind::Unknown, ..error },
-        _ => error,
-    }
+/// Whether the server has ended the connection, for a reason that another one need not
+/// meet: a shutdown, a timeout, too many connections. Not if it lets nobody in.
+fn ends_the_connection(error: &postgres::error::DbError) -> bool {
+    let is_fatal = match error.parsed_severity() {
+        Some(severity) => matches!(severity, Severity::Fatal | Severity::Panic),
+        // A pooler's own errors.
+        None => matches!(error.severity(), "FATAL" | "PANIC"),
+    };
+    // Invalid authorization, no such database, no right to connect.
+    let is_refusal = ["28", "3D", "42"].iter().any(|class| error.code().code().starts_with(class));
+    is_fatal && !is_refusal
 }
 
 impl ToSql for Value {
@@ -272,7 +380,9 @@ fn typed(values: &[Value]) -> Vec<(&(dyn ToSql + Sync), Type)> {
     values.iter().map(|value| (value as &(dyn ToSql + Sync), typed(value))).collect()
 }
 
-struct Statements<'a>(Transaction<'a>);
+/// The statements of the transaction that is open on a connection. They have no names:
+/// the next transaction may be on another connection.
+struct Statements<'a>(&'a mut Client);
 
 impl Sql for Statements<'_> {
     fn row_lock(&self) -> &'static str {

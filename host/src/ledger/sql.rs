@@ -137,7 +137,7 @@ pub(super) enum DbErrorKind {
 }
 
 /// A database's error, in its own words.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct DbError {
     pub(super) kind: DbErrorKind,
     pub(super) cause: String,

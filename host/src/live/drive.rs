@@ -52,21 +52,10 @@ pub struct Validator {
     pub patience: Patience,
     /// f of the bound in verdicts; where absent the policy's, without one the default.
     pub omitted_share: Option<OmittedShare>,
-    /// How many meetings a peer may end before a challenge.
-    pub dodge_limit: Option<DodgeLimit>,
     room: Room,
     open: OpenChallenges,
     /// Why every session is to end, once there is a reason.
     interrupted: watch::Sender<Option<OwnFault>>,
-}
-
-/// How many meetings a peer may end before it is challenged.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct DodgeLimit {
-    /// At most so many.
-    pub dodges_max: u64,
-    /// Within this time.
-    pub window: Duration,
 }
 
 /// Whom a session is with, as far as its transport knows.
@@ -112,7 +101,6 @@ impl Validator {
             policy: None,
             patience: Patience::default(),
             omitted_share: None,
-            dodge_limit: None,
             room: Room::default(),
             open: OpenChallenges::default(),
             interrupted: watch::Sender::new(None),
@@ -344,7 +332,7 @@ impl Validator {
             arrived_unix_ms: commitment.arrived_unix_ms,
             devices: &Sighting::of(&commitment.evidence, commitment.miner_id),
             until_unix_ms: commitment.over_unix_ms,
-            window: HISTORY_WINDOW,
+            window: self.policy.as_ref().map_or(HISTORY_WINDOW, |policy| policy.history.window()),
         };
         let accepted = self.ledger.accept_session(&commitment.challenge, &accepting);
         let (acceptance, history) = accepted.map_err(|error| OwnFault::of(&error))?;
@@ -449,9 +437,10 @@ fn sized(
         return match policy.devices.cpu_allowed {
             true => {
                 let base = with_lanes(typed, hello.devices.len());
-                policy
-                    .with_samples(base)
-                    .map_err(|error| NotIssued::Own(OwnFault(error.to_string())))
+                policy.with_samples(base).map_err(|error| match error {
+                    SizeError::MinerKey => NotIssued::Unfit(what_happened(error)),
+                    error => NotIssued::Own(OwnFault(error.to_string())),
+                })
             }
             false => {
                 Err(NotIssued::Unfit("the policy asks for GPUs, the miner names none".to_owned()))
@@ -467,7 +456,8 @@ fn sized(
             SizeError::UnknownModel { .. }
             | SizeError::ModelNotAllowed { .. }
             | SizeError::GpuCount { .. }
-            | SizeError::Memory { .. } => NotIssued::Unfit(what_happened(error)),
+            | SizeError::Memory { .. }
+            | SizeError::MinerKey => NotIssued::Unfit(what_happened(error)),
             error => NotIssued::Own(OwnFault(error.to_string())),
         }
     })

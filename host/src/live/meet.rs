@@ -2,8 +2,7 @@
 //! has met in vain too often.
 //!
 //! Guarantees: a session that ends before its challenge is on record like any other.
-//! Deliberately lacks: any consequence but the refusal; without a
-//! [`DodgeLimit`](super::drive::DodgeLimit) there is none.
+//! Deliberately lacks: any consequence but the refusal, and without a policy that.
 
 use super::clock::unix_ms;
 use super::drive::{Peering, Validator};
@@ -55,9 +54,9 @@ impl Validator {
         peering: &Peering,
         wanted: &Wanted,
     ) -> Result<(), NotIssued> {
-        let Some(limit) = self.dodge_limit else { return Ok(()) };
-        let window_ms = u64::try_from(limit.window.as_millis()).unwrap_or(u64::MAX);
-        let since = unix_ms().saturating_sub(window_ms);
+        let Some(policy) = &self.policy else { return Ok(()) };
+        let window_s = policy.session.dodge_window_s;
+        let since = unix_ms().saturating_sub(window_s.saturating_mul(1000));
         let peer = peer(peering, wanted.hello.miner_id);
         let dodges = self
             .ledger
@@ -69,14 +68,13 @@ impl Validator {
             Peer::Proven(_) => proven,
             Peer::Claimed(_) | Peer::Unknown => claimed.max(from_address),
         };
-        if count <= limit.dodges_max {
+        if !policy.refuses_dodger(count) {
             return Ok(());
         }
+        let (codes, most) = (DODGES.join(", "), policy.session.dodges_max);
         Err(NotIssued::Dodger(format!(
-            "{count} of its sessions in {:?} ended before a challenge ({}), {} are allowed",
-            limit.window,
-            DODGES.join(", "),
-            limit.dodges_max
+            "{count} of its sessions in {window_s} s ended before a challenge ({codes}), at \
+             most {most} may"
         )))
     }
 }

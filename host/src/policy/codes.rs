@@ -68,6 +68,9 @@ codes! {
     SessionRequired "session-required" Reject "there was no live session that counts, and `session.live_required` is true";
     ClockLow "clock-low" Reject "the median SM clock is below `telemetry.clock_share_min` of the model's highest, or not reported";
     PowerLow "power-low" Reject "the median power is below `telemetry.power_median_min_w`, or not reported";
+    SerialMissing "serial-missing" Reject "a lane reports no serial number, and `devices.serial_required` is true";
+    HostMissing "host-missing" Reject "the machine reports no id, and `devices.host_required` is true";
+    MinerKeyMissing "miner-key-missing" Reject "the challenge names no miner's key, and `session.miner_key_required` is true";
 }
 
 codes! {
@@ -86,6 +89,10 @@ codes! {
     FindingsMalformed "findings-malformed" Reject "the evidence's findings are no list of codes and texts";
     FindingUnknown "finding-unknown" Warn "the evidence has a finding of a code that this program does not know";
 }
+
+/// The code of a session that is refused before its challenge, because its peer ended
+/// more meetings early than `session.dodges_max`. No result has it.
+pub const TOO_MANY_DODGES: &str = "too-many-dodges";
 
 /// Whether a code is one of a device's history.
 pub fn is_history(name: &str) -> bool {

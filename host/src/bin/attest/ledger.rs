@@ -39,12 +39,24 @@ pub fn file(typed: Option<&str>) -> Option<PathBuf> {
     }
 }
 
-/// Opens the ledger that `typed` names, or the user's own, for commands that only
-/// look: none is made.
+/// Opens the ledger that `typed` names, or the user's own, for commands that make none.
 ///
 /// # Errors
 /// No such ledger.
 pub fn existing(typed: Option<&str>) -> Result<Arc<dyn Ledger>> {
+    Ok(ledger::open(&existing_location(typed)?)?)
+}
+
+/// Opens the ledger that `typed` names, or the user's own, for commands that only look:
+/// it may be one that cannot be written.
+///
+/// # Errors
+/// No such ledger.
+pub fn existing_to_read(typed: Option<&str>) -> Result<Arc<dyn Ledger>> {
+    Ok(ledger::open_to_read(&existing_location(typed)?)?)
+}
+
+fn existing_location(typed: Option<&str>) -> Result<Location> {
     if typed == Some("none") {
         bail!("--ledger none leaves nothing to look at\nName a ledger, or leave the option out.");
     }
@@ -57,7 +69,7 @@ pub fn existing(typed: Option<&str>) -> Result<Arc<dyn Ledger>> {
              own; name another with --ledger."
         );
     }
-    Ok(ledger::open(&location)?)
+    Ok(location)
 }
 
 fn location(typed: &str) -> Result<Location> {

@@ -18,7 +18,7 @@ use std::sync::mpsc::{self, RecvTimeoutError};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-/// How long a device may take beyond what its work does at [`UNITS_PER_S`], unless
+/// How long a device may take beyond what its work does at 10¹⁰ units a second, unless
 /// the caller says otherwise.
 pub const PATIENCE: Duration = Duration::from_secs(60);
 /// For the driver's own work where it compiles kernels, too.

@@ -19,7 +19,8 @@ What it guarantees is in docs/ledger.md.";
 const LIST_EXAMPLES: &str = "\
 Examples:
   attest ledger list
-  attest ledger list --device GPU-6a1f0f0e-1f5c-4d1b-9a64-0c4dcbd8a1d1 --json";
+  attest ledger list --device GPU-6a1f0f0e-1f5c-4d1b-9a64-0c4dcbd8a1d1 --json
+  attest ledger list --meetings";
 
 const SHOW_EXAMPLES: &str = "\
 Example:
@@ -50,13 +51,16 @@ pub struct Ledger {
 /// What to do with a ledger.
 #[derive(Debug, Subcommand)]
 pub enum Action {
-    /// List challenges, the newest first
+    /// List challenges or meetings, the newest first
     #[command(after_help = LIST_EXAMPLES)]
     List {
+        /// List meetings with miners instead, also those that came to no challenge
+        #[arg(long, conflicts_with_all = ["state", "device"])]
+        meetings: bool,
         /// Only those of this state
         #[arg(long, value_enum, value_name = "STATE")]
         state: Option<State>,
-        /// Only those bound to this miner's public key (64 hex digits)
+        /// Only those bound to this miner's public key, or meetings with it (64 hex digits)
         #[arg(long, value_name = "KEY")]
         miner: Option<Digest>,
         /// Only those for which this device was named (GPU-xxxxxxxx-… or 32 hex digits)
@@ -86,7 +90,7 @@ pub enum Action {
         #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
         out: Option<PathBuf>,
     },
-    /// Forget challenges that were settled, or expired, long ago
+    /// Forget challenges that were settled or expired, and meetings, long ago
     #[command(after_help = PRUNE_EXAMPLES)]
     Prune {
         /// How long ago at least, as 12h, 90d

@@ -6,7 +6,10 @@ use crate::outcome::{Done, Result, note, print, print_json, printed};
 use crate::paint::{grouped, table, wrapped};
 use anyhow::{Context as _, bail};
 use attest::files;
-use attest::ledger::{Entry, Filter, Ledger, NO_COMMITMENT, Order, Pruning, Seen, Standing};
+use attest::ledger::{
+    Ending, Entry, Filter, Ledger, Meeting, MeetingFilter, NO_COMMITMENT, Order, Peer, Pruning,
+    Seen, Standing,
+};
 use attest::live::clock::unix_ms;
 use attest::protocol::digest::Digest;
 use attest::protocol::time;
@@ -27,9 +30,15 @@ pub fn run(args: &Args, ledger: Option<&str>) -> Result {
             .and_file("--ledger", file.as_deref())
             .check(&[("--out", out.as_ref())])?;
     }
-    let ledger = crate::ledger::existing(ledger)?;
+    let ledger = match &args.action {
+        Action::Prune { .. } => crate::ledger::existing(ledger)?,
+        _ => crate::ledger::existing_to_read(ledger)?,
+    };
     match &args.action {
-        &Action::List { state, miner, device, limit, json } => {
+        &Action::List { meetings: true, miner, limit, json, .. } => {
+            list_meetings(&*ledger, miner, limit, json)?;
+        }
+        &Action::List { state, miner, device, limit, json, meetings: false } => {
             let standing = state.map(|state| match state {
                 State::Unsettled => Standing::Unsettled,
                 State::Verified => Standing::Verified,
@@ -83,6 +92,74 @@ fn list(entries: &[Entry], json: bool) -> Result<()> {
     };
     let rows: Vec<Vec<String>> = entries.iter().map(row).collect();
     print(&table(&["challenge", "issued", "state", "reason"], &rows))
+}
+
+fn list_meetings(ledger: &dyn Ledger, miner: Option<Digest>, limit: u32, json: bool) -> Result<()> {
+    let most = (limit + 1).min(MeetingFilter::LIMIT_MAX);
+    let filter = MeetingFilter { miner, limit: most, ..MeetingFilter::default() };
+    let mut meetings = ledger.meetings(&filter)?;
+    let is_cut = meetings.len() >= (limit as usize + 1).min(MeetingFilter::LIMIT_MAX as usize);
+    meetings.truncate(limit as usize);
+    if json {
+        let meetings: Vec<Value> = meetings.iter().map(|met| meeting_json(&met.meeting)).collect();
+        print_json(&meetings)?;
+    } else {
+        let rows: Vec<Vec<String>> = meetings.iter().map(|met| meeting_row(&met.meeting)).collect();
+        print(&table(&["met", "peer", "key", "address", "round trip", "ending"], &rows))?;
+    }
+    if is_cut {
+        note(&format!("note: the newest {limit} are shown: more with --limit"));
+    }
+    Ok(())
+}
+
+fn meeting_row(meeting: &Meeting) -> Vec<String> {
+    let (peer, key) = match meeting.peer {
+        Peer::Proven(key) => (key.to_string(), "proven"),
+        Peer::Claimed(key) => (key.to_string(), "claimed"),
+        Peer::Unknown => (String::new(), ""),
+    };
+    let round_trip = meeting.round_trip.map(|time| format!("{:.1} ms", time.as_secs_f64() * 1e3));
+    let ending = match &meeting.ending {
+        Ending::Challenged(c) => format!("challenged {c}"),
+        Ending::Before(code) => code.clone(),
+    };
+    vec![
+        time_text(meeting.met_unix_ms),
+        peer,
+        key.to_owned(),
+        meeting.address.clone().unwrap_or_default(),
+        round_trip.unwrap_or_default(),
+        ending,
+    ]
+}
+
+/// What is not known is absent.
+fn meeting_json(meeting: &Meeting) -> Value {
+    let mut value = json!({ "met_unix_ms": meeting.met_unix_ms });
+    let mut add = |name: &str, field: Value| value[name] = field;
+    match meeting.peer {
+        Peer::Proven(key) => {
+            add("miner", json!(key));
+            add("key", json!("proven"));
+        }
+        Peer::Claimed(key) => {
+            add("miner", json!(key));
+            add("key", json!("claimed"));
+        }
+        Peer::Unknown => {}
+    }
+    if let Some(address) = &meeting.address {
+        add("address", json!(address));
+    }
+    if let Some(time) = meeting.round_trip {
+        add("round_trip_us", json!(time.as_micros() as u64));
+    }
+    match &meeting.ending {
+        Ending::Challenged(c) => add("challenge", json!(c)),
+        Ending::Before(code) => add("code", json!(code)),
+    }
+    value
 }
 
 fn show(ledger: &dyn Ledger, c: &Digest, json: bool) -> Result<()> {
@@ -164,13 +241,16 @@ fn export(ledger: &dyn Ledger, out: &mut dyn Write) -> Result<()> {
 fn prune(ledger: &dyn Ledger, older_than: Duration, dry_run: bool) -> Result<()> {
     let now_unix_ms = unix_ms();
     let age_ms = u64::try_from(older_than.as_millis()).unwrap_or(u64::MAX);
-    let (pruning, done) = match dry_run {
-        true => (Pruning::DryRun, "would be forgotten"),
-        false => (Pruning::Forget, "forgotten; nonces stay spent"),
+    let (pruning, done, kept) = match dry_run {
+        true => (Pruning::DryRun, "would be forgotten", ""),
+        false => (Pruning::Forget, "forgotten", "; their nonces stay spent"),
     };
     let pruned = ledger.prune(now_unix_ms.saturating_sub(age_ms), now_unix_ms, pruning)?;
-    let (challenges, meetings) = (grouped(pruned.challenges), grouped(pruned.meetings));
-    print(&format!("{challenges} challenge(s) and {meetings} meeting(s) {done}\n"))
+    print(&format!(
+        "{} challenge(s) {done}{kept}\n{} meeting(s) {done}\n",
+        grouped(pruned.challenges),
+        grouped(pruned.meetings)
+    ))
 }
 
 /// One word for how far a challenge has come.

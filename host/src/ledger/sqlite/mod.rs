@@ -1,45 +1,79 @@
 //! A ledger in an SQLite file.
 //!
 //! Guarantees: a transaction that was committed survives the loss of power
-//! (synchronous = FULL); writers of several processes take turns; the file that is
-//! made can be read by its owner only; a file that is something else is left as it
-//! is.
+//! (synchronous = FULL); writers of several processes take turns; readers wait for no
+//! writer; the file that is made can be read by its owner only; a file that is
+//! something else is left as it is.
 //! Deliberately lacks: network file systems, whose locks SQLite cannot rely on.
+
+mod read_only;
+mod statements;
+mod writer;
+
+pub(super) use read_only::ReadOnly;
 
 use super::error::LedgerError;
 use super::pool::Pool;
 use super::schema::{self, Dialect};
-use super::sql::{Access, Backend, DbError, DbErrorKind, Fault, Row, Sql, Value};
-use rusqlite::types::{ToSqlOutput, ValueRef};
-use rusqlite::{Connection, ErrorCode, OpenFlags, ToSql, Transaction, TransactionBehavior};
+use super::sql::{Access, Backend, DbError, DbErrorKind, Fault, Sql};
+use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior};
+use statements::{Statements, db_error, is_busy};
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
+use writer::Writer;
 
-/// "atst": says of an SQLite file that it is a ledger.
+/// "atst": marks an SQLite file as a ledger.
 const APPLICATION_ID: i64 = 0x6174_7374;
+
+/// Connections that read, of one process.
+const READERS_MAX: usize = 4;
 
 /// A ledger in a file.
 pub(super) struct Sqlite {
     path: PathBuf,
     patience: Duration,
-    /// One: writers of one process take turns without asking the file.
-    pool: Pool<Connection>,
+    writer: Writer,
+    readers: Pool<Connection>,
 }
 
 impl Sqlite {
     /// Opens the file, or makes it and the folders that it is in.
     pub(super) fn open(path: &Path, patience: Duration) -> Result<Self, LedgerError> {
         make(path).map_err(|error| unusable(&path.display().to_string(), error.to_string()))?;
-        let connection = connect(path, patience)?;
-        Ok(Self { path: path.to_owned(), patience, pool: Pool::new(connection, 1) })
+        Self::open_existing(path, patience)
     }
 
-    fn failed(&self, error: DbError, what: &'static str) -> LedgerError {
-        let location = self.path.display().to_string();
-        LedgerError::of(error, location, what, self.patience.as_secs())
+    /// Opens the file that is there.
+    pub(super) fn open_existing(path: &Path, patience: Duration) -> Result<Self, LedgerError> {
+        let owned = path.to_owned();
+        let connect = move || connect(&owned, patience);
+        let first = connect()?;
+        let again = Box::new(move || Ok(connect()?));
+        let writer = Writer::new(first, patience, again);
+        let readers = Pool::new(None, READERS_MAX);
+        Ok(Self { path: path.to_owned(), patience, writer, readers })
+    }
+
+    fn read<T>(&self, work: &mut dyn FnMut(&mut dyn Sql) -> Result<T, Fault>) -> Result<T, Fault> {
+        let no_turn = || DbError { kind: DbErrorKind::Busy, cause: "no turn came".to_owned() };
+        let mut lent = self.readers.lend(self.patience).ok_or_else(no_turn)?;
+        let connection = match lent.connection.take() {
+            Some(connection) => connection,
+            None => {
+                let connection = connect(&self.path, self.patience)?;
+                connection.pragma_update(None, "query_only", true).map_err(db_error)?;
+                connection
+            }
+        };
+        let done = read(&connection, self.patience, work);
+        // A transaction that could not even be rolled back ends with its connection.
+        if connection.is_autocommit() {
+            lent.connection = Some(connection);
+        }
+        done
     }
 }
 
@@ -50,36 +84,34 @@ impl Backend for Sqlite {
         what: &'static str,
         work: &mut dyn FnMut(&mut dyn Sql) -> Result<T, Fault>,
     ) -> Result<T, LedgerError> {
-        let start = Instant::now();
-        let busy = || DbError { kind: DbErrorKind::Busy, cause: "no turn came".to_owned() };
-        let mut lent = self.pool.lend(self.patience).ok_or_else(|| self.failed(busy(), what))?;
-        let mut connection = match lent.connection.take() {
-            Some(connection) => connection,
-            None => connect(&self.path, self.patience)?,
+        let done = match access {
+            Access::Read => self.read(work),
+            Access::Write => self.writer.write(work),
         };
-        let behavior = match access {
-            Access::Read => TransactionBehavior::Deferred,
-            Access::Write => TransactionBehavior::Immediate,
-        };
-        let left = self.patience.saturating_sub(start.elapsed());
-        let mut run = |connection: &mut Connection| -> Result<T, Fault> {
-            connection.busy_timeout(left).map_err(db_error)?;
-            let mut transaction =
-                Statements(connection.transaction_with_behavior(behavior).map_err(db_error)?);
-            let done = work(&mut transaction)?;
-            transaction.0.commit().map_err(db_error)?;
-            Ok(done)
-        };
-        let done = run(&mut connection);
-        // A transaction that could not even be rolled back ends with its connection.
-        if connection.is_autocommit() {
-            lent.connection = Some(connection);
-        }
-        done.map_err(|fault| match fault {
-            Fault::Rule(error) => error,
-            Fault::Database(error) => self.failed(error, what),
-        })
+        done.map_err(|fault| ledger_error(fault, &self.path, what, self.patience))
     }
+}
+
+fn ledger_error(fault: Fault, path: &Path, what: &'static str, patience: Duration) -> LedgerError {
+    match fault {
+        Fault::Rule(error) => error,
+        Fault::Database(error) => {
+            LedgerError::of(error, path.display().to_string(), what, patience.as_secs())
+        }
+    }
+}
+
+/// Runs `work` on one state of the ledger.
+fn read<T>(
+    connection: &Connection,
+    patience: Duration,
+    work: &mut dyn FnMut(&mut dyn Sql) -> Result<T, Fault>,
+) -> Result<T, Fault> {
+    connection.busy_timeout(patience).map_err(db_error)?;
+    let transaction = connection.unchecked_transaction().map_err(db_error)?;
+    let done = work(&mut Statements(&transaction))?;
+    transaction.finish().map_err(db_error)?;
+    Ok(done)
 }
 
 /// Makes an empty file where there is none, for its owner only, and its folders.
@@ -129,18 +161,24 @@ fn kind(connection: &Connection) -> rusqlite::Result<Kind> {
     Ok(if is_empty { Kind::Empty } else { Kind::Other })
 }
 
-fn connect(path: &Path, patience: Duration) -> Result<Connection, LedgerError> {
-    let location = path.display().to_string();
-    let failed = |error: rusqlite::Error| match error.sqlite_error_code() {
+/// An error of opening.
+fn open_error(error: rusqlite::Error, location: &str, patience: Duration) -> LedgerError {
+    match error.sqlite_error_code() {
         Some(ErrorCode::NotADatabase) => LedgerError::NotALedger {
-            location: location.clone(),
+            location: location.to_owned(),
             cause: "it is not an SQLite file".to_owned(),
         },
         Some(ErrorCode::CannotOpen | ErrorCode::ReadOnly | ErrorCode::PermissionDenied) => {
-            unusable(&location, error.to_string())
+            unusable(location, error.to_string())
         }
-        _ => LedgerError::of(db_error(error), location.clone(), "open", patience.as_secs()),
-    };
+        _ => LedgerError::of(db_error(error), location.to_owned(), "open", patience.as_secs()),
+    }
+}
+
+/// A connection that can write.
+fn connect(path: &Path, patience: Duration) -> Result<Connection, LedgerError> {
+    let location = path.display().to_string();
+    let failed = |error| open_error(error, &location, patience);
     // No URIs: a path is a path.
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let mut connection = Connection::open_with_flags(path, flags).map_err(failed)?;
@@ -152,7 +190,8 @@ fn connect(path: &Path, patience: Duration) -> Result<Connection, LedgerError> {
     // Before anything is changed in a file that may be another program's. In one
     // transaction: between two reads somebody else might make the tables.
     let looking = connection.transaction().map_err(failed)?;
-    if let Kind::Other = kind(&looking).map_err(failed)? {
+    let before = kind(&looking).map_err(failed)?;
+    if let Kind::Other = before {
         return Err(another_program(&location));
     }
     looking.finish().map_err(failed)?;
@@ -167,7 +206,13 @@ fn connect(path: &Path, patience: Duration) -> Result<Connection, LedgerError> {
     for pragma in ["synchronous = FULL", "foreign_keys = ON", "trusted_schema = OFF"] {
         connection.execute_batch(&format!("PRAGMA {pragma}")).map_err(failed)?;
     }
-    bring_up(&mut connection, &location, &failed)?;
+    match before {
+        // Nothing to wait for, while others write.
+        Kind::Ledger { version: schema::VERSION } => {}
+        _ => bring_up(&mut connection, &location, &failed)?,
+    }
+    // The writer waits in its own way.
+    connection.busy_timeout(Duration::ZERO).map_err(failed)?;
     Ok(connection)
 }
 
@@ -188,17 +233,16 @@ fn bring_up(
         let location = location.to_owned();
         return Err(LedgerError::Schema { location, found: from, known: schema::VERSION });
     }
-    let mut statements = Statements(transaction);
     if from < schema::VERSION {
-        schema::migrate(&mut statements, Dialect::Sqlite, from)
+        schema::migrate(&mut Statements(&transaction), Dialect::Sqlite, from)
             .map_err(|error| LedgerError::of(error, location.to_owned(), "make its tables", 0))?;
         let versions = format!(
             "PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {}",
             schema::VERSION
         );
-        statements.0.execute_batch(&versions).map_err(failed)?;
+        transaction.execute_batch(&versions).map_err(failed)?;
     }
-    statements.0.commit().map_err(failed)
+    transaction.commit().map_err(failed)
 }
 
 fn unusable(location: &str, cause: String) -> LedgerError {
@@ -226,75 +270,5 @@ fn switch_to_wal(connection: &Connection, patience: Duration) -> rusqlite::Resul
             }
             done => return done,
         }
-    }
-}
-
-fn is_busy(error: &rusqlite::Error) -> bool {
-    matches!(error.sqlite_error_code(), Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked))
-}
-
-fn db_error(error: rusqlite::Error) -> DbError {
-    let kind = match error.sqlite_error_code() {
-        _ if is_busy(&error) => DbErrorKind::Busy,
-        Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => DbErrorKind::Corrupt,
-        _ => DbErrorKind::Other,
-    };
-    DbError { kind, cause: error.to_string() }
-}
-
-struct Statements<'a>(Transaction<'a>);
-
-/// SQLite counts ?1, ?2, …; $1 would be a name.
-fn numbered(statement: &str) -> String {
-    statement.replace('$', "?")
-}
-
-impl ToSql for Value {
-    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
-        Ok(ToSqlOutput::Borrowed(match self {
-            Self::Null => ValueRef::Null,
-            Self::Integer(integer) => ValueRef::Integer(*integer),
-            Self::Text(text) => ValueRef::Text(text.as_bytes()),
-            Self::Bytes(bytes) => ValueRef::Blob(bytes),
-        }))
-    }
-}
-
-fn value(column: ValueRef<'_>) -> Result<Value, DbError> {
-    let damaged = |cause: String| DbError { kind: DbErrorKind::Corrupt, cause };
-    Ok(match column {
-        ValueRef::Null => Value::Null,
-        ValueRef::Integer(integer) => Value::Integer(integer),
-        ValueRef::Blob(bytes) => Value::Bytes(bytes.to_vec()),
-        ValueRef::Text(bytes) => match std::str::from_utf8(bytes) {
-            Ok(text) => Value::Text(text.to_owned()),
-            Err(error) => return Err(damaged(error.to_string())),
-        },
-        ValueRef::Real(number) => return Err(damaged(format!("found the number {number}"))),
-    })
-}
-
-impl Sql for Statements<'_> {
-    // The transaction has the whole file.
-    fn row_lock(&self) -> &'static str {
-        ""
-    }
-
-    fn execute(&mut self, statement: &str, values: &[Value]) -> Result<u64, DbError> {
-        let mut prepared = self.0.prepare_cached(&numbered(statement)).map_err(db_error)?;
-        let changed = prepared.execute(rusqlite::params_from_iter(values)).map_err(db_error)?;
-        Ok(changed as u64)
-    }
-
-    fn query(&mut self, statement: &str, values: &[Value]) -> Result<Vec<Row>, DbError> {
-        let mut prepared = self.0.prepare_cached(&numbered(statement)).map_err(db_error)?;
-        let columns = prepared.column_count();
-        let mut found = prepared.query(rusqlite::params_from_iter(values)).map_err(db_error)?;
-        let mut rows = Vec::new();
-        while let Some(row) = found.next().map_err(db_error)? {
-            let cells = (0..columns).map(|at| value(row.get_ref(at).map_err(db_error)?));
-            rows.push(Row(cells.collect::<Result<_, DbError>>()?));
-        }
-        Ok(rows)
     }
 }

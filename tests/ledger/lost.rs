@@ -1,0 +1,142 @@
+//! Connections to PostgreSQL that end, at any moment and for any reason: a step is on
+//! record once, and says so.
+
+use crate::places;
+use crate::proxy::{End, Proxy};
+use crate::server::{self, Server};
+use crate::{EXPIRES_MS, ISSUED_MS, accept, device, digest, everything, issued, verified};
+use attest::ledger::{
+    Acceptance, Accepting, HISTORY_WINDOW, Ledger, Location, Options, open, open_with,
+};
+use attest::protocol::digest::Digest;
+use std::time::Duration;
+
+/// So patient that a busy machine makes no difference.
+fn patient() -> Options {
+    Options { patience: Duration::from_secs(120), ..Options::default() }
+}
+
+fn accept_session(ledger: &dyn Ledger, c: &Digest) -> Acceptance {
+    let accepting = Accepting {
+        commitment: digest(1),
+        coin: digest(2),
+        arrived_unix_ms: ISSUED_MS + 5,
+        devices: &[device(3)],
+        until_unix_ms: EXPIRES_MS,
+        window: HISTORY_WINDOW,
+    };
+    ledger.accept_session(c, &accepting).expect("an answer").0
+}
+
+fn assert_accepted_once(ledger: &dyn Ledger, c: &Digest) {
+    let (entry, devices) = ledger.show(c).unwrap().unwrap();
+    assert_eq!((entry.commitment, entry.coin), (Some(digest(1)), Some(digest(2))));
+    assert_eq!(devices.len(), 1);
+    ledger.settle(c, &verified()).unwrap();
+}
+
+#[test]
+fn a_connection_that_ends_at_any_moment_of_a_step_is_made_anew() {
+    let Some(server) = server::shared() else { return };
+    let proxy = Proxy::new(server.folder());
+    let address = proxy.address(&server.new_database());
+    let ledger = open_with(&Location::parse(&address).unwrap(), patient()).unwrap();
+    let fatal = ["57P01", "57P02", "57P03", "57P05", "25P03", "08P01"].map(End::Fatal);
+    let ends = fatal.into_iter().chain([End::Before, End::After]);
+    for end in ends {
+        for text in ["START TRANSACTION", "UPDATE nonces", "INSERT INTO claims", "COMMIT"] {
+            let c = issued(&*ledger);
+            proxy.end_at(text, end);
+            assert_eq!(accept_session(&*ledger, &c), Acceptance::Accepted, "{end:?} at {text}");
+            assert!(proxy.has_ended(), "{end:?} at {text}");
+            assert_accepted_once(&*ledger, &c);
+        }
+        let before = everything(&*ledger);
+        proxy.end_at("FROM challenges", end);
+        assert_eq!(everything(&*ledger), before, "{end:?}");
+        assert!(proxy.has_ended(), "{end:?}");
+    }
+}
+
+/// Whom the server does not let in need not try for long.
+#[test]
+fn a_refusal_is_told_at_once() {
+    let Some(server) = server::shared() else { return };
+    let address = server.new_database().replace("ledger", "no_such_database");
+    let error = open_with(&Location::parse(&address).unwrap(), patient()).err().expect("refused");
+    assert!(error.to_string().contains("does not exist"), "{error}");
+    // Also in the middle of a session.
+    let place = places::on_server().unwrap();
+    let ledger = place.open_with(patient());
+    let c = issued(&*ledger);
+    let database = place.address.rsplit('/').next().unwrap();
+    let drop_it = format!("DROP DATABASE {database} WITH (FORCE)");
+    server.client().batch_execute(&drop_it).expect("it is dropped");
+    let error = ledger.record(&c).unwrap_err();
+    assert!(error.to_string().contains("does not exist"), "{error}");
+}
+
+/// The server's own timeout, set by whoever looks after it.
+#[test]
+fn a_connection_that_was_idle_for_too_long_is_made_anew() {
+    let Some(place) = places::on_server() else { return };
+    drop(place.open());
+    let mut other = place.client();
+    other.batch_execute("SET idle_session_timeout = 0").unwrap();
+    let database = place.address.rsplit('/').next().unwrap();
+    let set = format!("ALTER DATABASE {database} SET idle_session_timeout = '20ms'");
+    other.batch_execute(&set).unwrap();
+    let ledger = place.open_with(patient());
+    for _ in 0..3 {
+        let c = issued(&*ledger);
+        let others = "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() \
+                      AND pid <> pg_backend_pid()";
+        while !other.query(others, &[]).unwrap().is_empty() {
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        assert_eq!(accept_session(&*ledger, &c), Acceptance::Accepted);
+        assert_accepted_once(&*ledger, &c);
+    }
+}
+
+/// A server that crashed is an error for as long as it is away; then the same
+/// ledger goes on, with everything that it had.
+#[test]
+fn a_server_that_comes_back_is_used_again() {
+    let Some(server) = Server::own() else { return };
+    let address = server.new_database();
+    let location = Location::parse(&address).unwrap();
+    let impatient = Options { patience: Duration::from_millis(200), ..Options::default() };
+    let (ledger, soon_tired) =
+        (open_with(&location, patient()).unwrap(), open_with(&location, impatient).unwrap());
+    let c = issued(&*ledger);
+    assert_eq!(accept(&*ledger, &c, digest(1)), Acceptance::Accepted);
+    server.tell("crash");
+    let error = soon_tired.accept(&c, &digest(2), ISSUED_MS).unwrap_err();
+    assert_eq!(error.to_string().lines().count(), 2, "{error}");
+    assert!(!error.to_string().contains("hunter2"), "{error}");
+    let away = open(&location).err().expect("nobody is there");
+    assert!(away.to_string().starts_with("cannot open the ledger postgres://"), "{away}");
+    assert!(!format!("{away} {away:?}").contains("hunter2"), "{away:?}");
+    // A step that comes meanwhile waits for it.
+    std::thread::scope(|scope| {
+        let waiting = scope.spawn(|| accept(&*ledger, &c, digest(2)));
+        server.tell("start");
+        assert_eq!(waiting.join().unwrap(), Acceptance::Spent(digest(1)));
+    });
+    ledger.record_coin(&c, &digest(2)).unwrap();
+}
+
+/// A connection that the server ended between two steps is made anew.
+#[test]
+fn a_connection_that_ends_between_two_steps_is_no_error() {
+    let Some(place) = places::on_server() else { return };
+    let ledger = place.open();
+    let c = issued(&*ledger);
+    let mut other = place.client();
+    let end = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity \
+               WHERE datname = current_database() AND pid <> pg_backend_pid()";
+    assert_eq!(other.query(end, &[]).unwrap().len(), 1);
+    assert_eq!(accept(&*ledger, &c, digest(1)), Acceptance::Accepted);
+    assert_eq!(ledger.show(&c).unwrap().unwrap().0.expires_unix_ms, EXPIRES_MS);
+}
