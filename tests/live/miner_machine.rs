@@ -6,7 +6,7 @@ use attest::live::clock::Now;
 use attest::live::fault::{Fault, FaultCode, OwnFault};
 use attest::live::limits::{PINGS_ANSWERED_MAX, Patience, lateness_heard};
 use attest::live::message::{FromMiner, FromValidator, VerdictMessage, VerdictOutcome, line_of};
-use attest::live::miner::{Action, End, Event, MinerSession, Terms};
+use attest::live::miner::{Action, End, Event, MinerSession, Terms, margin};
 use attest::live::refusal::{Refusal, RefusalCode};
 use attest::protocol::digest::Digest;
 use attest::session::issue::{Request, issue};
@@ -243,7 +243,7 @@ fn nothing_is_verified_before_it_is_open() {
 }
 
 #[test]
-fn work_ends_at_the_challenges_limit_and_as_long_as_a_validator_listens() {
+fn work_ends_at_the_challenges_limit_and_a_margin() {
     let limit = Duration::from_millis(1);
     let asked = Request {
         max_duration_ms: Some(1),
@@ -258,15 +258,17 @@ fn work_ends_at_the_challenges_limit_and_as_long_as_a_validator_listens() {
     told.now.since_start = Duration::from_secs(7);
     told.challenged(&asked);
     assert_eq!(told.limit, Some(limit));
-    told.wait(limit + lateness_heard(limit) - Duration::from_nanos(1));
+    told.wait(limit + margin(limit) - Duration::from_nanos(1));
     assert_eq!(told.end, None);
     assert_eq!(told.session.deadline(), Some(told.now.since_start + Duration::from_nanos(1)));
     told.wait(Duration::from_nanos(1));
     assert_eq!(told.refusal().code, RefusalCode::TimeOver);
+    // The validator still listens.
+    assert!(margin(limit) < lateness_heard(limit));
     // Where no limit was asked for it is the validity.
     let mut told = Told::on(Terms::default(), None);
     told.challenged(&Request { valid_for_s: Some(80), ..tiny() });
-    told.wait(Duration::from_secs(89));
+    told.wait(Duration::from_secs(84));
     assert_eq!(told.end, None);
     told.wait(Duration::from_secs(1));
     assert_eq!(told.refusal().code, RefusalCode::TimeOver);

@@ -3,7 +3,7 @@
 //! Guarantees: every sequence of events ends in one [`Action::End`], and every wait
 //! has a deadline, whatever the validator does; one challenge is worked on and one
 //! coin opened, and nothing is opened before the coin; no work goes on after the
-//! challenge's time limit and [`lateness_heard`], by the miner's own monotonic clock.
+//! challenge's time limit and a [`margin`], by the miner's own monotonic clock.
 //! Deliberately lacks: clocks, streams, executors and trust: what the verdict
 //! says is the validator's word. The calendar: whether a challenge has expired is
 //! the validator's to say.
@@ -399,12 +399,17 @@ impl MinerSession {
         Ok(challenge)
     }
 
-    /// Work begins that may take [`MinerSession::allowed`], and as much longer as a
-    /// validator listens.
+    /// Work begins that may take [`MinerSession::allowed`] and a margin.
     fn work(&mut self, state: State, now: Now) {
-        let until = self.allowed.saturating_add(lateness_heard(self.allowed));
+        let until = self.allowed.saturating_add(margin(self.allowed));
         self.go(state, Some(now.since_start.saturating_add(until)));
     }
+}
+
+/// How long work goes on after `limit`: half as long as a validator listens for what is
+/// late, so that it still hears why there is nothing.
+pub fn margin(limit: Duration) -> Duration {
+    lateness_heard(limit) / 2
 }
 
 /// How long a challenge allows from its arrival: its time limit, and its validity,

@@ -25,7 +25,7 @@ const ITERATIONS_MAX: u32 = 1 << 14;
 fn trial_shape(kind: Kind) -> Shape {
     match kind {
         Kind::Gpu => Shape { dim: 2048, products: 4 },
-        Kind::Cpu => Shape { dim: 512, products: 1 },
+        Kind::Cpu => Shape { dim: 256, products: 1 },
     }
 }
 
@@ -34,7 +34,7 @@ fn trial_shape(kind: Kind) -> Shape {
 fn trial_times(kind: Kind) -> (Duration, Duration) {
     match kind {
         Kind::Gpu => (Duration::from_millis(40), Duration::from_millis(300)),
-        Kind::Cpu => (MEASURED_AT_LEAST, Duration::from_millis(40)),
+        Kind::Cpu => (MEASURED_AT_LEAST, Duration::from_millis(60)),
     }
 }
 
