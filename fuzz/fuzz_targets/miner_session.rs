@@ -1,12 +1,11 @@
-//! The miner's machine against a validator of arbitrary bytes: one end, one
-//! challenge worked on, nothing opened before the coin.
+//! The miner's machine against a validator of arbitrary bytes: one end, a deadline
+//! until then, one challenge worked on, nothing opened before the coin.
 #![no_main]
 
 use attest::live::clock::Now;
 use attest::live::fault::OwnFault;
-use attest::live::limits::Patience;
 use attest::live::message::{FromValidator, MinerHello, line_of, software};
-use attest::live::miner::{Action, Event, MinerSession};
+use attest::live::miner::{Action, Event, MinerSession, Terms};
 use attest_fuzz::{COIN, Fixture, Script};
 use libfuzzer_sys::fuzz_target;
 use std::sync::LazyLock;
@@ -26,7 +25,7 @@ fn tell(session: &mut MinerSession, seen: &mut Seen, now: Now, event: Event<'_>)
         assert_eq!(seen.ends, 0, "{action:?} after the end");
         match action {
             Action::Send(line) => assert_eq!(line.last(), Some(&b'\n')),
-            Action::Commit(_) => seen.commits += 1,
+            Action::Commit { .. } => seen.commits += 1,
             Action::Open { .. } => seen.opens += 1,
             Action::End(_) => seen.ends += 1,
         }
@@ -36,7 +35,7 @@ fn tell(session: &mut MinerSession, seen: &mut Seen, now: Now, event: Event<'_>)
 
 fuzz_target!(|data: &[u8]| {
     let (mut script, mut seen, mut now) = (Script(data), Seen::default(), Now::default());
-    let mut session = MinerSession::new(Patience::default(), MinerHello::default());
+    let mut session = MinerSession::new(Terms::default(), MinerHello::default());
     tell(&mut session, &mut seen, now, Event::Start);
     while let Some(step) = script.step() {
         let token = || FIXTURE.challenge.token().to_owned();
@@ -53,7 +52,7 @@ fuzz_target!(|data: &[u8]| {
             0..=7 => Event::Bytes(&line),
             8 => Event::Committed(Ok(FIXTURE.commitment_line.clone())),
             9 => Event::Opened(if step == 9 { Err(own()) } else { Ok(b"{}\n".to_vec()) }),
-            10 if step == 10 => Event::Committed(Err(own())),
+            10 if step == 10 => Event::Committed(Err(own().into())),
             10 => Event::Closed,
             _ => {
                 now.since_start += Duration::from_millis(script.short().into());
@@ -61,6 +60,7 @@ fuzz_target!(|data: &[u8]| {
             }
         };
         tell(&mut session, &mut seen, now, event);
+        assert_eq!(session.deadline().is_none(), seen.ends == 1);
     }
     tell(&mut session, &mut seen, now, Event::Closed);
     assert_eq!(seen.ends, 1);

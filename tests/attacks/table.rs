@@ -1,6 +1,7 @@
 //! The table of docs/threat-model.md names tests and codes that exist.
 
 use attest::live::fault::FaultCode;
+use attest::live::refusal::RefusalCode;
 use attest::policy::codes;
 use attest::protocol::rejection::Reason;
 use std::path::Path;
@@ -25,9 +26,14 @@ const OTHERS: [&str; 14] = [
     "receipt",
 ];
 
-/// The rows of the table of tricks: their cells.
+/// The rows of the tables of tricks, a miner's and a validator's: their cells.
 fn rows() -> Vec<Vec<&'static str>> {
-    let start = THREAT_MODEL.find("| trick |").expect("the table of tricks");
+    let of = ["| trick |", "| trick of a validator |"].map(rows_of);
+    of.concat()
+}
+
+fn rows_of(head: &str) -> Vec<Vec<&'static str>> {
+    let start = THREAT_MODEL.find(head).expect("a table of tricks");
     let table = THREAT_MODEL[start..].split("\n\n").next().unwrap_or_default();
     table
         .lines()
@@ -61,6 +67,7 @@ fn every_test_and_code_of_the_table_exists() {
     let is_code = |code: &str| {
         Reason::ALL.iter().any(|reason| reason.code() == code)
             || FaultCode::ALL.iter().any(|fault| fault.code() == code)
+            || RefusalCode::ALL.iter().any(|refusal| refusal.code() == code)
             || codes::names().contains(&code)
             || OTHERS.contains(&code)
     };

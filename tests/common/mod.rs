@@ -5,9 +5,8 @@
 use attest::executor::Executor;
 use attest::executor::cpu::{CpuExecutor, CpuOptions};
 use attest::identity::SigningIdentity;
-use attest::live::limits::Patience;
 use attest::live::message::{Device, DeviceKind};
-use attest::live::respond::Miner;
+use attest::live::respond::{Miner, OnDemand};
 use attest::protocol::challenge::{Challenge, ChallengeSpec};
 use attest::protocol::digest::{Digest, Uuid};
 use attest::protocol::evidence::Evidence;
@@ -19,7 +18,6 @@ use serde_json::{Value, json};
 use std::collections::HashMap;
 use std::io::{PipeReader, PipeWriter, Read as _, pipe};
 use std::os::fd::AsFd;
-use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -123,22 +121,26 @@ pub fn evidence_of_models(uuids: &[Uuid], models: &[&str]) -> Evidence {
 
 /// An honest miner on the CPU.
 pub fn cpu_miner(signs_with: Option<SigningIdentity>) -> Miner {
-    Miner {
-        executors: Arc::new(|_| {
-            let cpu: Box<dyn Executor> = Box::new(CpuExecutor::new(CpuOptions::default()));
-            Ok(vec![cpu].into())
-        }),
-        identity: signs_with.map(Arc::new),
-        devices: vec![Device {
-            kind: DeviceKind::Cpu,
-            model: "a CPU".to_owned(),
-            uuid: None,
-            memory_bytes: 0,
-        }],
-        patience: Patience::default(),
-        stop: Arc::new(AtomicBool::new(false)),
-        progress: Arc::new(|_, _| ()),
-    }
+    cpu_miner_with(signs_with, |_| {
+        let cpu: Box<dyn Executor> = Box::new(CpuExecutor::new(CpuOptions::default()));
+        vec![cpu]
+    })
+}
+
+/// The same on the executors that `open` opens.
+pub fn cpu_miner_with(
+    signs_with: Option<SigningIdentity>,
+    open: impl Fn(&Challenge) -> Vec<Box<dyn Executor>> + Send + Sync + 'static,
+) -> Miner {
+    let devices = vec![Device {
+        kind: DeviceKind::Cpu,
+        model: "a CPU".to_owned(),
+        uuid: None,
+        memory_bytes: 0,
+    }];
+    let open = Box::new(move |challenge: &Challenge| Ok(open(challenge).into()));
+    let miner = Miner::new(Arc::new(OnDemand { devices, open }));
+    Miner { identity: signs_with.map(Arc::new), ..miner }
 }
 
 /// The oracle, computing each leaf once: for verifying one run many times.

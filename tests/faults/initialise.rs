@@ -212,7 +212,7 @@ fn a_mig_instance_to_spare_is_left_out() {
 }
 
 /// A whole H200 at `index`.
-fn device(index: u32) -> GpuDevice {
+pub fn device(index: u32) -> GpuDevice {
     GpuDevice {
         index,
         name: "NVIDIA H200".to_owned(),

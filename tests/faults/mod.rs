@@ -5,6 +5,7 @@ mod checkpoint;
 mod initialise;
 mod kill;
 mod lanes;
+mod pool;
 mod stress;
 mod wrapper;
 

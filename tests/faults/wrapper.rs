@@ -58,6 +58,8 @@ pub struct Faulty {
     inner: CpuExecutor,
     facts: LaneFacts,
     fault: Fault,
+    /// What goes wrong from the next [`Executor::rest`] on.
+    later: Fault,
     broken: bool,
     flipped: bool,
     tiles: u64,
@@ -77,7 +79,15 @@ impl Faulty {
         }
         alive.fetch_add(1, Ordering::SeqCst);
         let alive = Arc::clone(alive);
-        Self { inner, facts, fault, broken: false, flipped: false, tiles: 0, alive }
+        let later = fault;
+        Self { inner, facts, fault, later, broken: false, flipped: false, tiles: 0, alive }
+    }
+
+    /// Like [`Faulty::new`], but nothing goes wrong before it has been used once.
+    pub fn later(uuid: u8, fault: Fault, alive: &Alive) -> Self {
+        let mut this = Self::new(uuid, Fault::None, alive);
+        this.later = fault;
+        this
     }
 
     fn lost(&self) -> ExecError {
@@ -154,6 +164,10 @@ impl Executor for Faulty {
         });
         (self.broken, self.flipped) = (broken, flipped);
         if broken { Err(self.lost()) } else { result }
+    }
+
+    fn rest(&mut self) {
+        self.fault = self.later;
     }
 
     fn tile_leaf_hashes(

@@ -4,7 +4,7 @@ use super::in_process::session;
 use super::peer::{Answer, session_with, tiny};
 use super::recording::Recording;
 use super::{identity, small};
-use crate::common::{cpu_evidence, cpu_miner};
+use crate::common::{cpu_evidence, cpu_miner_with};
 use attest::executor::Executor;
 use attest::executor::cpu::{CpuExecutor, CpuOptions};
 use attest::ledger::{Ledger as _, SettledAs, Settlement, Sighting};
@@ -22,10 +22,9 @@ const UUID: Uuid = Uuid([0xdd; 16]);
 
 /// A session with the miner of key `seed`, under a policy with these `findings`.
 async fn judged(ledger: &Arc<Recording>, seed: u8, findings: &str) -> Ended {
-    let mut miner = cpu_miner(Some(identity(seed)));
-    miner.executors = Arc::new(|_| {
+    let miner = cpu_miner_with(Some(identity(seed)), |_| {
         let cpu = CpuExecutor::new(CpuOptions { uuid: Some(UUID) });
-        Ok(vec![Box::new(cpu) as Box<dyn Executor>].into())
+        vec![Box::new(cpu) as Box<dyn Executor>]
     });
     let policy = format!(
         "[devices]\ncpu_allowed = true\n[soundness]\nomitted_share = 0.5\n[findings]\n{findings}"

@@ -1,13 +1,15 @@
 //! The miner's machine under any sequence of events.
 
+use super::identity;
 use super::peer::{hello, tiny};
 use attest::live::clock::Now;
 use attest::live::fault::{Fault, FaultCode, OwnFault};
-use attest::live::limits::Patience;
-use attest::live::message::{FromValidator, VerdictMessage, VerdictOutcome, line_of};
-use attest::live::miner::{Action, End, Event, MinerSession};
+use attest::live::limits::{PINGS_ANSWERED_MAX, Patience, lateness_heard};
+use attest::live::message::{FromMiner, FromValidator, VerdictMessage, VerdictOutcome, line_of};
+use attest::live::miner::{Action, End, Event, MinerSession, Terms, margin};
+use attest::live::refusal::{Refusal, RefusalCode};
 use attest::protocol::digest::Digest;
-use attest::session::issue::issue;
+use attest::session::issue::{Request, issue};
 use proptest::prelude::*;
 use std::time::Duration;
 
@@ -59,14 +61,14 @@ proptest! {
         right in 0..5_usize, steps in proptest::collection::vec(step(), 0..12)
     ) {
         let lines = lines();
-        let mut session = MinerSession::new(Patience::default(), hello(None));
+        let mut session = MinerSession::new(Terms::default(), hello(None));
         let mut now = Now::default();
         let (mut commits, mut opens, mut ends) = (0, 0, 0);
         let mut look = |actions: Vec<Action>| {
             for action in actions {
                 assert_eq!(ends, 0, "nothing comes after the end");
                 match action {
-                    Action::Commit(_) => commits += 1,
+                    Action::Commit { .. } => commits += 1,
                     Action::Open { .. } => opens += 1,
                     Action::End(_) => ends += 1,
                     Action::Send(_) => {}
@@ -88,7 +90,7 @@ proptest! {
             let event = match step {
                 Step::Line(index) => Event::Bytes(&lines[index]),
                 Step::Committed(well) => {
-                    Event::Committed(if well { Ok(b"{}\n".to_vec()) } else { Err(own()) })
+                    Event::Committed(if well { Ok(b"{}\n".to_vec()) } else { Err(own().into()) })
                 }
                 Step::Opened(well) => {
                     Event::Opened(if well { Ok(b"{}\n".to_vec()) } else { Err(own()) })
@@ -106,18 +108,83 @@ proptest! {
     }
 }
 
+/// A session that is told one thing after the other.
+struct Told {
+    session: MinerSession,
+    now: Now,
+    end: Option<End>,
+    /// What it sent.
+    sent: Vec<u8>,
+    limit: Option<Duration>,
+}
+
+impl Told {
+    fn on(terms: Terms, miner_id: Option<Digest>) -> Self {
+        let session = MinerSession::new(terms, hello(miner_id));
+        let (now, sent) = (Now::default(), Vec::new());
+        let mut told = Self { session, now, end: None, sent, limit: None };
+        told.event(Event::Start);
+        told
+    }
+
+    fn event(&mut self, event: Event<'_>) {
+        for action in self.session.handle(self.now, event) {
+            match action {
+                Action::Send(line) => self.sent.extend(line),
+                Action::End(end) => self.end = Some(end),
+                Action::Commit { limit, .. } => self.limit = Some(limit),
+                Action::Open { .. } => {}
+            }
+        }
+    }
+
+    fn say(&mut self, message: &FromValidator) {
+        self.event(Event::Bytes(&line_of(message)));
+    }
+
+    /// As far as the challenge that is asked for.
+    fn challenged(&mut self, request: &Request) {
+        self.say(&FromValidator::Hello { versions: vec![1], software: "a test".into() });
+        self.say(&FromValidator::Ping { version: 1 });
+        let token = issue(request).unwrap().token().to_owned();
+        self.say(&FromValidator::Challenge { token });
+    }
+
+    fn wait(&mut self, time: Duration) {
+        self.now.since_start += time;
+        self.event(Event::Tick);
+    }
+
+    #[track_caller]
+    fn refusal(&self) -> &Refusal {
+        match &self.end {
+            Some(End::Refused(refusal)) => {
+                let last = self.sent.split(|&byte| byte == b'\n').rev().nth(1).unwrap();
+                let Ok(FromMiner::Failed { text }) = FromMiner::read(last) else { panic!() };
+                assert!(text.starts_with(refusal.code.code()), "the validator is told: {text}");
+                refusal
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[track_caller]
+    fn fault(&self) -> &Fault {
+        match &self.end {
+            Some(End::Fault(fault)) => fault,
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
 /// How it ends after these lines.
 fn end_of(lines: &[&[u8]]) -> End {
-    let mut session = MinerSession::new(Patience::default(), hello(None));
-    let mut actions = session.handle(Now::default(), Event::Start);
+    let mut told = Told::on(Terms::default(), None);
     for line in lines {
-        actions.extend(session.handle(Now::default(), Event::Bytes(line)));
+        told.event(Event::Bytes(line));
     }
-    actions.extend(session.handle(Now::default(), Event::Closed));
-    match actions.pop() {
-        Some(Action::End(end)) => end,
-        other => panic!("{other:?}"),
-    }
+    told.event(Event::Closed);
+    told.end.expect("closed")
 }
 
 #[test]
@@ -148,10 +215,185 @@ fn a_validator_that_misbehaves_is_named() {
     assert_eq!(code(&[&lines[0], &lines[5]]), FaultCode::VersionMismatch);
     assert_eq!(code(&[b"Last login\n"]), FaultCode::NotJson);
     assert_eq!(code(&[&lines[8]]), FaultCode::MessageTooLong);
-    // Two challenges, and a coin before the commitment.
+    // Two hellos, two challenges, and a coin before the commitment.
+    assert_eq!(code(&[&lines[0], &lines[0]]), FaultCode::UnexpectedMessage);
     assert_eq!(code(&[&lines[0], &lines[1], &lines[2], &lines[2]]), FaultCode::UnexpectedMessage);
     assert_eq!(code(&[&lines[0], &lines[1], &lines[2], &lines[3]]), FaultCode::UnexpectedMessage);
     let bad_token = br#"{"message":"challenge","token":"e30="}"#;
     let bad_token = [&bad_token[..], b"\n"].concat();
     assert!(matches!(end_of(&[&lines[0], &lines[1], &bad_token]), End::Own(_)));
+    let huge = format!(r#"{{"message":"challenge","token":"{}"}}"#, "e".repeat(100_000));
+    assert_eq!(code(&[&lines[0], &lines[1], huge.as_bytes()]), FaultCode::MessageTooLong);
+}
+
+/// Rejected it may be at any time; verified only what is open.
+#[test]
+fn nothing_is_verified_before_it_is_open() {
+    let verdict = |outcome| {
+        let verdict = VerdictMessage { outcome, code: None, detail: None, receipt: None };
+        line_of(&FromValidator::Verdict(verdict))
+    };
+    let (hello, ping) = (&lines()[0], &lines()[1]);
+    for before in [&[][..], &[&hello[..]], &[&hello[..], &ping[..]]] {
+        let ends = |outcome| end_of(&[before, &[&verdict(outcome)[..]]].concat());
+        assert!(matches!(ends(VerdictOutcome::Rejected), End::Verdict(_)));
+        let End::Fault(fault) = ends(VerdictOutcome::Verified) else { panic!() };
+        assert_eq!(fault.code, FaultCode::UnexpectedMessage);
+    }
+}
+
+#[test]
+fn work_ends_at_the_challenges_limit_and_a_margin() {
+    let limit = Duration::from_millis(1);
+    let asked = Request {
+        max_duration_ms: Some(1),
+        matrix_dim: Some(32_768),
+        num_matrices: Some(16),
+        num_iterations: Some(1_000_000),
+        verification_sample_rate: Some(1e-6),
+        valid_for_s: Some(2),
+        ..tiny()
+    };
+    let mut told = Told::on(Terms::default(), None);
+    told.now.since_start = Duration::from_secs(7);
+    told.challenged(&asked);
+    assert_eq!(told.limit, Some(limit));
+    told.wait(limit + margin(limit) - Duration::from_nanos(1));
+    assert_eq!(told.end, None);
+    assert_eq!(told.session.deadline(), Some(told.now.since_start + Duration::from_nanos(1)));
+    told.wait(Duration::from_nanos(1));
+    assert_eq!(told.refusal().code, RefusalCode::TimeOver);
+    // The validator still listens.
+    assert!(margin(limit) < lateness_heard(limit));
+    // Where no limit was asked for it is the validity.
+    let mut told = Told::on(Terms::default(), None);
+    told.challenged(&Request { valid_for_s: Some(80), ..tiny() });
+    told.wait(Duration::from_secs(84));
+    assert_eq!(told.end, None);
+    told.wait(Duration::from_secs(1));
+    assert_eq!(told.refusal().code, RefusalCode::TimeOver);
+    // A limit beyond the validity is none.
+    let mut told = Told::on(Terms::default(), None);
+    let beyond = Request { valid_for_s: Some(80), max_duration_ms: Some(1 << 40), ..tiny() };
+    told.challenged(&beyond);
+    assert_eq!(told.limit, Some(Duration::from_secs(80)));
+}
+
+#[test]
+fn a_challenge_that_is_over_by_the_miners_calendar_is_the_validators_to_judge() {
+    let mut told = Told::on(Terms::default(), None);
+    told.now.unix_ms = 4_102_444_800_000;
+    told.challenged(&tiny());
+    assert!(told.limit.is_some() && told.end.is_none(), "{:?}", told.end);
+}
+
+#[test]
+fn a_challenge_of_another_validator_or_to_another_miner_is_refused() {
+    let [peer, other, own] = [1, 2, 3].map(|seed| identity(seed).public());
+    let terms = Terms { validator: Some(peer), ..Terms::default() };
+    let of = |validator_id, miner_id| Request { validator_id, miner_id, ..tiny() };
+    for (asked, refused) in [
+        (of(Some(peer), Some(own)), None),
+        (of(Some(peer), None), None),
+        (of(Some(other), Some(own)), Some(RefusalCode::OtherValidator)),
+        (of(None, Some(own)), Some(RefusalCode::OtherValidator)),
+        (of(Some(peer), Some(other)), Some(RefusalCode::OtherMiner)),
+    ] {
+        let mut told = Told::on(terms, Some(own));
+        told.challenged(&asked);
+        match refused {
+            None => assert!(told.limit.is_some(), "{:?}", told.end),
+            Some(code) => assert_eq!((told.refusal().code, told.limit), (code, None)),
+        }
+    }
+    // Nobody has authenticated this one, so anybody may be named.
+    let mut told = Told::on(Terms::default(), None);
+    told.challenged(&of(Some(other), None));
+    assert!(told.limit.is_some());
+    let mut told = Told::on(Terms::default(), None);
+    told.challenged(&of(None, Some(own)));
+    assert!(told.refusal().detail.ends_with("this miner has no key"), "{:?}", told.end);
+}
+
+#[test]
+fn pings_are_answered_so_often_and_do_not_put_the_challenge_off() {
+    let mut told = Told::on(Terms::default(), None);
+    told.say(&FromValidator::Hello { versions: vec![1], software: "a test".into() });
+    told.sent.clear();
+    told.say(&FromValidator::Ping { version: 1 });
+    let until = told.session.deadline();
+    for _ in 1..PINGS_ANSWERED_MAX {
+        told.now.since_start += Duration::from_secs(1);
+        told.say(&FromValidator::Ping { version: 1 });
+    }
+    assert_eq!(told.sent, line_of(&FromMiner::Pong {}).repeat(PINGS_ANSWERED_MAX as usize));
+    assert_eq!(told.session.deadline(), until);
+    told.say(&FromValidator::Ping { version: 1 });
+    assert_eq!(told.fault().code, FaultCode::UnexpectedMessage);
+}
+
+/// Every state, with a validator that goes silent there, or sends a byte now and then.
+#[test]
+fn every_wait_has_an_end() {
+    let lines = lines();
+    let reach = |steps: usize| {
+        let mut told = Told::on(Terms::default(), None);
+        for step in 0..steps {
+            match step {
+                0..=2 => told.event(Event::Bytes(&lines[step])),
+                3 => told.event(Event::Committed(Ok(b"{}\n".to_vec()))),
+                4 => told.event(Event::Bytes(&lines[3])),
+                _ => told.event(Event::Opened(Ok(b"{}\n".to_vec()))),
+            }
+        }
+        told
+    };
+    for steps in 0..=6 {
+        let mut silent = reach(steps);
+        let until = silent.session.deadline().expect("a deadline");
+        silent.now.since_start = until;
+        silent.event(Event::Tick);
+        match steps {
+            3 | 5 => assert_eq!(silent.refusal().code, RefusalCode::TimeOver),
+            _ => assert_eq!(silent.fault().code, FaultCode::Stalled),
+        }
+        let mut trickling = reach(steps);
+        while trickling.now.since_start < until {
+            trickling.now.since_start += until / 50;
+            trickling.event(Event::Bytes(b" "));
+        }
+        assert!(trickling.end.is_some(), "{steps}");
+        // All of it together has an end, too.
+        let session_max = Duration::from_millis(500);
+        let mut short = Told::on(Terms { session_max, ..Terms::default() }, None);
+        short.challenged(&tiny());
+        assert_eq!((short.limit, short.session.deadline()), (Some(session_max), short.limit));
+        short.wait(session_max);
+        assert_eq!(short.refusal().code, RefusalCode::SessionOver);
+    }
+    let patience = Patience { hello: Duration::MAX, ..Patience::default() };
+    let endless = Told::on(Terms { patience, ..Terms::default() }, None);
+    assert_eq!(endless.session.deadline(), Some(Terms::default().session_max));
+}
+
+#[test]
+fn what_went_wrong_says_what_to_try() {
+    let lines = lines();
+    let text = |lines: &[&[u8]]| match end_of(lines) {
+        End::Fault(fault) => fault.to_string(),
+        other => panic!("{other:?}"),
+    };
+    // Nobody is there; the validator goes before the challenge, and after it.
+    assert!(text(&[]).contains("attest validate -- ssh HOST attest respond"));
+    assert!(text(&[&lines[0], &lines[1]]).contains("its own standard error has the reason"));
+    let after = text(&[&lines[0], &lines[1], &lines[2]]);
+    assert!(after.contains("while this side was at work") && after.contains("ask for another"));
+    assert!(text(&[b"Last login\n"]).contains("no terminal (ssh without -t)"));
+    // What this side says comes back.
+    let own = line_of(&FromMiner::Hello(hello(None)));
+    let echo = text(&[&lines[0], &own]);
+    assert!(echo.starts_with("echoed: a miner's hello") && echo.contains("ssh -T"), "{echo}");
+    for lines in [&[][..], &[&lines[0][..], &own[..]]] {
+        assert_eq!(text(lines).lines().count(), 2);
+    }
 }

@@ -14,6 +14,7 @@ mod several;
 mod tls;
 mod unready;
 mod validator_machine;
+mod warm;
 
 use attest::identity::SigningIdentity;
 use attest::session::issue::Request;

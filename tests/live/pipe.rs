@@ -188,7 +188,8 @@ fn a_transport_that_failed_is_no_miners_fault() {
     let output = place.validate(&["--json"], "exit 3");
     assert_eq!(code_of(&output, 1), "closed-early");
     assert!(text(&output.stdout).contains("with exit status 3"), "{}", text(&output.stdout));
-    let hello = r#"{"message":"hello","versions":[1],"software":"x","capabilities":[],"devices":[]}"#;
+    let hello =
+        r#"{"message":"hello","versions":[1],"software":"x","capabilities":[],"devices":[]}"#;
     let output = place.validate(&["--json"], &format!("echo '{hello}'; read line; exit 255"));
     assert_eq!(code_of(&output, 1), "closed-early");
     let err = text(&output.stderr);
@@ -258,6 +259,21 @@ fn a_miner_writes_nothing_but_messages() {
     stdin.write_all(b"garbage\n").unwrap();
     assert!(lines.next().is_none(), "garbage is not answered");
     assert_eq!(wait_or_kill(&mut child), Some(2));
+}
+
+#[test]
+fn a_miner_is_warm_before_it_is_asked() {
+    let place = Place::new();
+    let miner = "$ATTEST respond --executor cpu";
+    let output = place.validate(&["--json"], miner);
+    assert_eq!(code_of(&output, 0), "");
+    let err = text(&output.stderr);
+    let [ready, met] = ["stderr      ready after", "challenge   "].map(|line| err.find(line));
+    assert!(ready.is_some() && ready < met && err.contains("FLOP/s"), "{err}");
+    for wrong in ["0s", "25h", "x"] {
+        let respond = ["respond", "--executor", "cpu", "--max-session", wrong];
+        assert_eq!(place.attest().args(respond).output().unwrap().status.code(), Some(2));
+    }
 }
 
 #[test]

@@ -4,7 +4,7 @@
 use super::identity;
 use super::pipe::{Place, wait_or_kill};
 use super::tls::{Gate, Listening, listen_for};
-use crate::common::cpu_miner;
+use crate::common::{cpu_miner, cpu_miner_with};
 use attest::executor::Executor;
 use attest::executor::cpu::{CpuExecutor, CpuOptions};
 use attest::live::respond::Miner;
@@ -54,13 +54,11 @@ impl Scene {
 
 fn waiting_at(gate: &Arc<Gate>) -> Miner {
     let gate = Arc::clone(gate);
-    let mut miner = cpu_miner(Some(identity(2)));
-    miner.executors = Arc::new(move |_| {
+    cpu_miner_with(Some(identity(2)), move |_| {
         gate.pass();
         let cpu: Box<dyn Executor> = Box::new(CpuExecutor::new(CpuOptions::default()));
-        Ok(vec![cpu].into())
-    });
-    miner
+        vec![cpu]
+    })
 }
 
 fn signal(child: &Child, name: &str) {

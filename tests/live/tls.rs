@@ -3,7 +3,7 @@
 use super::identity;
 use super::peer::tiny;
 use super::recording::Recording;
-use crate::common::cpu_miner;
+use crate::common::{cpu_miner, cpu_miner_with};
 use attest::executor::Executor;
 use attest::executor::cpu::{CpuExecutor, CpuOptions};
 use attest::live::drive::Validator;
@@ -132,12 +132,11 @@ impl Gate {
 #[tokio::test(flavor = "multi_thread")]
 async fn who_comes_meanwhile_is_told_that_the_miner_is_busy() {
     let gate = Arc::new(Gate::default());
-    let mut slow = cpu_miner(Some(identity(2)));
     let at_work = Arc::clone(&gate);
-    slow.executors = Arc::new(move |_| {
+    let slow = cpu_miner_with(Some(identity(2)), move |_| {
         at_work.pass();
         let cpu: Box<dyn Executor> = Box::new(CpuExecutor::new(CpuOptions::default()));
-        Ok(vec![cpu].into())
+        vec![cpu]
     });
     let mut listening = listen(slow).await;
     let (first_ledger, address) = (Recording::new(), listening.address.clone());

@@ -12,6 +12,7 @@
 pub mod abandoned;
 pub mod cpu;
 pub mod gpu;
+pub mod host_memory;
 pub mod lanes;
 
 use crate::protocol::chain;
@@ -310,4 +311,9 @@ pub trait Executor: Send {
     fn sm_activity(&self) -> Option<SmActivity> {
         None
     }
+
+    /// Gives up what the last [`Executor::begin`] and its openings took, and keeps
+    /// what every run needs: the device's context, its kernels. [`Executor::begin`]
+    /// comes next.
+    fn rest(&mut self) {}
 }

@@ -59,18 +59,25 @@ pub struct Fault {
     pub code: FaultCode,
     /// What was awaited and what came, printable.
     pub detail: String,
+    /// What to try: the code's advice, or a better one for this case.
+    pub advice: &'static str,
 }
 
 impl Fault {
     /// A fault with its detail made fit for a terminal.
     pub fn new(code: FaultCode, detail: impl fmt::Display) -> Self {
-        Self { code, detail: printable(&detail) }
+        Self { code, detail: printable(&detail), advice: code.advice() }
+    }
+
+    /// With other advice than the code's.
+    pub fn advised(self, advice: &'static str) -> Self {
+        Self { advice, ..self }
     }
 }
 
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}\n{}", self.code.code(), self.detail, self.code.advice())
+        write!(f, "{}: {}\n{}", self.code.code(), self.detail, self.advice)
     }
 }
 

@@ -1,23 +1,47 @@
 //! The miner's side of a session, without any input or output.
 //!
-//! Guarantees: every sequence of events ends in one [`Action::End`]; one
-//! challenge is worked on and one coin opened, and nothing is opened before the
-//! coin.
+//! Guarantees: every sequence of events ends in one [`Action::End`], and every wait
+//! has a deadline, whatever the validator does; one challenge is worked on and one
+//! coin opened, and nothing is opened before the coin; no work goes on after the
+//! challenge's time limit and a [`margin`], by the miner's own monotonic clock.
 //! Deliberately lacks: clocks, streams, executors and trust: what the verdict
-//! says is the validator's word.
+//! says is the validator's word. The calendar: whether a challenge has expired is
+//! the validator's to say.
 
 use super::clock::Now;
 use super::fault::{Fault, FaultCode, OwnFault};
-use super::limits::{PINGS_ANSWERED_MAX, Patience, TOKEN_MESSAGE_BYTES_MAX};
+use super::limits::{PINGS_ANSWERED_MAX, Patience, TOKEN_MESSAGE_BYTES_MAX, lateness_heard};
 use super::message::{
-    FromMiner, FromValidator, MinerHello, VERSIONS, VerdictMessage, kind_of, line_of,
-    text_for_message,
+    FromMiner, FromValidator, MinerHello, VERSIONS, VerdictMessage, VerdictOutcome, kind_of,
+    line_of, text_for_message,
 };
+use super::refusal::{Refusal, RefusalCode, Unable};
 use super::wire::LineBuffer;
 use crate::error_text::in_one_line;
 use crate::protocol::challenge::Challenge;
 use crate::protocol::digest::Digest;
 use std::time::Duration;
+
+/// Longest session unless another length is asked for.
+pub const SESSION_DEFAULT: Duration = Duration::from_secs(2 * 3600);
+
+/// On what terms a miner holds a session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Terms {
+    /// How long it waits.
+    pub patience: Patience,
+    /// How long the session may last in all.
+    pub session_max: Duration,
+    /// The validator's key, if the transport has authenticated one: then the
+    /// challenge has to name it.
+    pub validator: Option<Digest>,
+}
+
+impl Default for Terms {
+    fn default() -> Self {
+        Self { patience: Patience::default(), session_max: SESSION_DEFAULT, validator: None }
+    }
+}
 
 /// What happened.
 #[derive(Debug)]
@@ -31,7 +55,7 @@ pub enum Event<'a> {
     /// Time passed: [`MinerSession::deadline`] is reached.
     Tick,
     /// [`Action::Commit`] is done: the line of the message.
-    Committed(Result<Vec<u8>, OwnFault>),
+    Committed(Result<Vec<u8>, Unable>),
     /// [`Action::Open`] is done: the line of the message.
     Opened(Result<Vec<u8>, OwnFault>),
 }
@@ -42,7 +66,12 @@ pub enum Action {
     /// Send this line.
     Send(Vec<u8>),
     /// Execute the challenge and commit, then [`Event::Committed`].
-    Commit(Box<Challenge>),
+    Commit {
+        /// What to execute.
+        challenge: Box<Challenge>,
+        /// How long it may take: by the challenge, and by what is left of the session.
+        limit: Duration,
+    },
     /// Open what was committed to with this coin, then [`Event::Opened`].
     Open {
         /// The validator's.
@@ -59,6 +88,8 @@ pub enum End {
     Verdict(Box<VerdictMessage>),
     /// By the validator's fault.
     Fault(Fault),
+    /// This side refused, at once or when the time was over.
+    Refused(Refusal),
     /// This side could not do its part.
     Own(OwnFault),
 }
@@ -66,11 +97,14 @@ pub enum End {
 /// One session with one validator.
 #[derive(Debug)]
 pub struct MinerSession {
-    patience: Patience,
+    terms: Terms,
     hello: MinerHello,
     input: LineBuffer,
     state: State,
+    /// When what is awaited, or the work, has to be there.
     until: Option<Duration>,
+    /// How long the challenge, or the coin, allows for the work under way.
+    allowed: Duration,
     /// Pings that were answered.
     pings: u32,
 }
@@ -99,18 +133,52 @@ impl State {
             Self::Verdict | Self::Over => "verdict",
         }
     }
+
+    /// What to try after this fault of the validator's.
+    fn advice(self, code: FaultCode) -> &'static str {
+        match (code, self) {
+            (FaultCode::ClosedEarly | FaultCode::Stalled, Self::New | Self::Hello) => {
+                "No validator spoke here. It starts this command itself: `attest validate -- ssh \
+                 HOST attest respond`; to wait for validators, give --listen."
+            }
+            (FaultCode::ClosedEarly, Self::Ping | Self::Challenge) => {
+                "The validator ended the session before a challenge: its own standard error has \
+                 the reason (the policy, these devices, the key)."
+            }
+            (FaultCode::ClosedEarly, _) => {
+                "The validator was stopped or the connection broke: see its log. This challenge \
+                 cannot be answered again; ask for another."
+            }
+            (FaultCode::Stalled, _) => {
+                "Check the connection, and that the validator still runs: its log says what it is \
+                 at."
+            }
+            (FaultCode::NotJson, _) => {
+                "Let nothing but `attest validate` write to this command's standard input: no \
+                 terminal (ssh without -t), no login script."
+            }
+            (FaultCode::MessageTooLong | FaultCode::MalformedMessage, _) => {
+                "Check what is at the other end: it is no validator of this protocol version."
+            }
+            (code, _) => code.advice(),
+        }
+    }
 }
 
 impl MinerSession {
     /// A session that has not begun; `hello` is what it says of itself.
-    pub fn new(patience: Patience, hello: MinerHello) -> Self {
+    pub fn new(terms: Terms, hello: MinerHello) -> Self {
         let input = LineBuffer::default();
-        Self { patience, hello, input, state: State::New, until: None, pings: 0 }
+        let (state, allowed) = (State::New, Duration::ZERO);
+        Self { terms, hello, input, state, until: None, allowed, pings: 0 }
     }
 
     /// When a [`Event::Tick`] is due, since the start of the session.
     pub fn deadline(&self) -> Option<Duration> {
-        self.until
+        match self.state {
+            State::New | State::Over => None,
+            _ => Some(self.until.map_or(self.terms.session_max, |u| u.min(self.terms.session_max))),
+        }
     }
 
     /// Takes what happened; says what is to be done, in this order. Events that
@@ -120,8 +188,13 @@ impl MinerSession {
         if let Err(end) = self.step(now, event, &mut actions)
             && self.state != State::Over
         {
-            if let End::Own(own) = &end {
-                let text = text_for_message(&in_one_line(own));
+            let told = match &end {
+                End::Own(own) => Some(in_one_line(own)),
+                End::Refused(refusal) => Some(in_one_line(refusal)),
+                End::Verdict(_) | End::Fault(_) => None,
+            };
+            if let Some(text) = told {
+                let text = text_for_message(&text);
                 actions.push(Action::Send(line_of(&FromMiner::Failed { text })));
             }
             self.go(State::Over, None);
@@ -134,7 +207,10 @@ impl MinerSession {
     fn step(&mut self, now: Now, event: Event<'_>, out: &mut Vec<Action>) -> Result<(), End> {
         match event {
             Event::Start if self.state == State::New => {
-                self.go(State::Hello, Some(now.since_start.saturating_add(self.patience.hello)));
+                self.go(
+                    State::Hello,
+                    Some(now.since_start.saturating_add(self.terms.patience.hello)),
+                );
                 Ok(())
             }
             Event::Bytes(bytes) if self.state != State::Over => {
@@ -143,21 +219,27 @@ impl MinerSession {
                 self.read_lines(now, out)
             }
             Event::Closed if self.state != State::Over => {
-                let detail = format!("awaiting {} when it closed", self.state.awaited());
-                Err(End::Fault(Fault::new(FaultCode::ClosedEarly, detail)))
+                let detail = match self.state {
+                    State::Working => "it closed while this side was at work".to_owned(),
+                    State::Opening => "it closed while samples were being opened".to_owned(),
+                    state => format!("awaiting {} when it closed", state.awaited()),
+                };
+                Err(self.fault(FaultCode::ClosedEarly, detail))
             }
             Event::Tick => self.check_time(now),
             Event::Committed(line) if self.state == State::Working => {
-                out.push(Action::Send(line.map_err(End::Own)?));
-                self.go(State::Coin, Some(now.since_start.saturating_add(self.patience.next)));
+                out.push(Action::Send(line.map_err(|unable| match unable {
+                    Unable::Refused(refusal) => End::Refused(refusal),
+                    Unable::Own(own) => End::Own(own),
+                })?));
+                let next = now.since_start.saturating_add(self.terms.patience.next);
+                self.go(State::Coin, Some(next));
                 Ok(())
             }
             Event::Opened(line) if self.state == State::Opening => {
                 out.push(Action::Send(line.map_err(End::Own)?));
-                self.go(
-                    State::Verdict,
-                    Some(now.since_start.saturating_add(self.patience.verdict)),
-                );
+                let verdict = now.since_start.saturating_add(self.terms.patience.verdict);
+                self.go(State::Verdict, Some(verdict));
                 Ok(())
             }
             _ => Ok(()),
@@ -169,13 +251,45 @@ impl MinerSession {
         self.until = until;
     }
 
+    fn fault(&self, code: FaultCode, detail: impl std::fmt::Display) -> End {
+        End::Fault(Fault::new(code, detail).advised(self.state.advice(code)))
+    }
+
+    /// A fault in what came, with advice for where the session is.
+    fn advised(&self, fault: Fault) -> End {
+        let advice = self.state.advice(fault.code);
+        End::Fault(fault.advised(advice))
+    }
+
     fn check_time(&self, now: Now) -> Result<(), End> {
-        match self.until {
-            Some(until) if now.since_start >= until => {
-                let awaited = self.state.awaited();
-                let detail = format!("no {awaited} by {:.1} s", until.as_secs_f64());
-                Err(End::Fault(Fault::new(FaultCode::Stalled, detail)))
+        let refused = |code, detail: String| Err(End::Refused(Refusal::new(code, detail)));
+        if self.state == State::Over {
+            return Ok(());
+        }
+        let since_start = now.since_start;
+        match (self.state, self.until) {
+            (State::Working, Some(until)) if since_start >= until => {
+                let allowed = self.allowed;
+                refused(
+                    RefusalCode::TimeOver,
+                    format!("the challenge allows {allowed:?}, and the work is not done after it"),
+                )
             }
+            (State::Opening, Some(until)) if since_start >= until => {
+                let allowed = self.allowed;
+                refused(
+                    RefusalCode::TimeOver,
+                    format!("the coin allows {allowed:?}, and the samples are not open after it"),
+                )
+            }
+            (state, Some(until)) if since_start >= until => {
+                let detail = format!("no {} by {:.1} s", state.awaited(), until.as_secs_f64());
+                Err(self.fault(FaultCode::Stalled, detail))
+            }
+            _ if since_start >= self.terms.session_max => refused(
+                RefusalCode::SessionOver,
+                format!("it has lasted {:?}, the longest that is held", self.terms.session_max),
+            ),
             _ => Ok(()),
         }
     }
@@ -183,8 +297,7 @@ impl MinerSession {
     fn read_lines(&mut self, now: Now, out: &mut Vec<Action>) -> Result<(), End> {
         loop {
             let line = self.input.take_line(TOKEN_MESSAGE_BYTES_MAX);
-            let too_long = |error| End::Fault(Fault::new(FaultCode::MessageTooLong, error));
-            match line.map_err(too_long)? {
+            match line.map_err(|error| self.fault(FaultCode::MessageTooLong, error))? {
                 Some(line) => self.on_line(now, &line, out)?,
                 None => return Ok(()),
             }
@@ -192,44 +305,117 @@ impl MinerSession {
     }
 
     fn on_line(&mut self, now: Now, line: &[u8], out: &mut Vec<Action>) -> Result<(), End> {
-        let next = Some(now.since_start.saturating_add(self.patience.next));
-        let kind = kind_of(line).map_err(End::Fault)?;
-        match (self.state, FromValidator::read(line).map_err(End::Fault)?) {
-            (_, FromValidator::Verdict(verdict)) => return Err(End::Verdict(Box::new(verdict))),
+        let next = now.since_start.saturating_add(self.terms.patience.next);
+        let kind = kind_of(line).map_err(|fault| self.advised(fault))?;
+        let message = FromValidator::read(line).map_err(|fault| match FromMiner::read(line) {
+            Ok(_) => End::Fault(
+                Fault::new(FaultCode::Echoed, format!("a miner's {kind} came to a miner")).advised(
+                    "What this side says comes back: a terminal is between (use ssh -T), or two \
+                     miners are joined.",
+                ),
+            ),
+            Err(_) => self.advised(fault),
+        })?;
+        match (self.state, message) {
+            // Whatever else went wrong, nothing can be verified before it is open.
+            (State::Verdict, FromValidator::Verdict(verdict)) => {
+                return Err(End::Verdict(Box::new(verdict)));
+            }
+            (_, FromValidator::Verdict(verdict)) if verdict.outcome != VerdictOutcome::Verified => {
+                return Err(End::Verdict(Box::new(verdict)));
+            }
             (State::Hello, FromValidator::Hello { versions, .. }) => {
                 if !VERSIONS.iter().any(|version| versions.contains(version)) {
                     // The validator can tell from the hello, too.
                     tracing::debug!(?versions, "no version in common");
                 }
                 out.push(Action::Send(line_of(&FromMiner::Hello(self.hello.clone()))));
-                self.go(State::Ping, next);
+                self.go(State::Ping, Some(next));
             }
-            (State::Ping | State::Challenge, FromValidator::Ping { version })
-                if self.pings < PINGS_ANSWERED_MAX =>
-            {
-                if !VERSIONS.contains(&version) {
-                    let detail = format!("the validator speaks {version}, this side {VERSIONS:?}");
-                    return Err(End::Fault(Fault::new(FaultCode::VersionMismatch, detail)));
-                }
+            (State::Ping | State::Challenge, FromValidator::Ping { version }) => {
+                self.on_ping(version)?;
                 out.push(Action::Send(line_of(&FromMiner::Pong {})));
-                self.pings += 1;
-                self.go(State::Challenge, next);
+                // Further pings do not put the challenge off.
+                let until = self.until.filter(|_| self.pings > 1).unwrap_or(next);
+                self.go(State::Challenge, Some(until));
             }
             (State::Challenge, FromValidator::Challenge { token }) => {
-                let challenge = Challenge::from_token(&token)
-                    .map_err(|error| End::Own(OwnFault::of(&error)))?;
-                out.push(Action::Commit(Box::new(challenge)));
-                self.go(State::Working, None);
+                let challenge = self.accepted(&token)?;
+                self.allowed = allowed_by(&challenge);
+                let left = self.terms.session_max.saturating_sub(now.since_start);
+                let limit = self.allowed.min(left);
+                out.push(Action::Commit { challenge: Box::new(challenge), limit });
+                self.work(State::Working, now);
             }
-            (State::Coin, FromValidator::Coin { coin, .. }) => {
+            (State::Coin, FromValidator::Coin { coin, openings_within_ms }) => {
+                self.allowed = Duration::from_millis(openings_within_ms);
                 out.push(Action::Open { coin });
-                self.go(State::Opening, None);
+                self.work(State::Opening, now);
             }
             (state, _) => {
                 let detail = format!("expected {}, got {kind}", state.awaited());
-                return Err(End::Fault(Fault::new(FaultCode::UnexpectedMessage, detail)));
+                return Err(self.fault(FaultCode::UnexpectedMessage, detail));
             }
         }
         Ok(())
     }
+
+    fn on_ping(&mut self, version: u32) -> Result<(), End> {
+        if !VERSIONS.contains(&version) {
+            let detail = format!("the validator speaks {version}, this side {VERSIONS:?}");
+            return Err(self.fault(FaultCode::VersionMismatch, detail));
+        }
+        self.pings += 1;
+        if self.pings > PINGS_ANSWERED_MAX {
+            let detail = format!("more than {PINGS_ANSWERED_MAX} pings, and no challenge");
+            return Err(self.fault(FaultCode::UnexpectedMessage, detail));
+        }
+        Ok(())
+    }
+
+    /// The challenge of `token`, if it is this validator's to ask and this miner's to
+    /// answer.
+    fn accepted(&self, token: &str) -> Result<Challenge, End> {
+        let challenge =
+            Challenge::from_token(token).map_err(|error| End::Own(OwnFault::of(&error)))?;
+        let refused = |code, detail| Err(End::Refused(Refusal::new(code, detail)));
+        let named = |key: Option<Digest>| key.map_or("nobody".to_owned(), |key| key.to_string());
+        let spec = challenge.spec();
+        if let Some(peer) = self.terms.validator
+            && spec.validator_id != Some(peer)
+        {
+            let (got, code) = (named(spec.validator_id), RefusalCode::OtherValidator);
+            let detail = format!("the challenge names {got} as its validator, and this is {peer}");
+            return refused(code, detail);
+        }
+        if spec.miner_id.is_some() && spec.miner_id != self.hello.miner_id {
+            let got = named(spec.miner_id);
+            let own = self.hello.miner_id.map_or("this miner has no key".to_owned(), |own| {
+                format!("this is the key of {own}")
+            });
+            let detail = format!("the challenge may be answered by {got} only, and {own}");
+            return refused(RefusalCode::OtherMiner, detail);
+        }
+        Ok(challenge)
+    }
+
+    /// Work begins that may take [`MinerSession::allowed`] and a margin.
+    fn work(&mut self, state: State, now: Now) {
+        let until = self.allowed.saturating_add(margin(self.allowed));
+        self.go(state, Some(now.since_start.saturating_add(until)));
+    }
+}
+
+/// How long work goes on after `limit`: half as long as a validator listens for what is
+/// late, so that it still hears why there is nothing.
+pub fn margin(limit: Duration) -> Duration {
+    lateness_heard(limit) / 2
+}
+
+/// How long a challenge allows from its arrival: its time limit, and its validity,
+/// whatever the calendar says here.
+pub(super) fn allowed_by(challenge: &Challenge) -> Duration {
+    let valid_s = challenge.expires_at_unix_s().saturating_sub(challenge.issued_at_unix_s());
+    let valid = Duration::from_secs(valid_s.try_into().unwrap_or(0));
+    Duration::from_millis(challenge.limit_ms()).min(valid)
 }

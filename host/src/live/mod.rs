@@ -39,6 +39,7 @@ mod meet;
 pub mod message;
 pub mod miner;
 mod open;
+pub mod refusal;
 pub mod respond;
 mod room;
 pub mod tcp;

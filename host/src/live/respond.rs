@@ -1,32 +1,117 @@
 //! A miner that answers sessions: executors and key for the actions of
 //! [`super::miner`], over any pair of streams.
 //!
-//! Guarantees: where the session ends the run ends, too, within an iteration, and
-//! its devices are free when [`Miner::respond`] returns.
+//! Guarantees: where the session ends the run ends, too, within an iteration; no
+//! work begins that the miner's measured speed cannot do in time; [`Miner::respond`]
+//! returns at most [`WORK_FAREWELL`] after the session's end, and says `busy` as long
+//! as the devices are still at work for one that is over.
 //! Deliberately lacks: making connections, and choosing devices.
 
 use super::fault::OwnFault;
 use super::limits::Patience;
 use super::link::{Heard, Link};
 use super::message::{
-    Device, MinerHello, PINGS_CAPABILITY, VERSIONS, commitment_line, openings_line, software,
+    Device, DeviceKind, FromMiner, MinerHello, PINGS_CAPABILITY, VERSIONS, commitment_line,
+    line_of, openings_line, software, text_for_message,
 };
-use super::miner::{Action, End, Event, MinerSession};
-use crate::executor::lanes::RunOptions;
+use super::miner::{Action, End, Event, MinerSession, SESSION_DEFAULT, Terms, allowed_by};
+use super::refusal::{Refusal, RefusalCode, Unable};
+use crate::error_text::what_happened;
+use crate::executor::lanes::{RunError, RunOptions};
+use crate::executor::{ExecError, Kind, LaneFacts, abandoned};
 use crate::identity::SigningIdentity;
 use crate::protocol::challenge::Challenge;
 use crate::protocol::digest::Digest;
 use crate::session::committed::Committed;
 use crate::session::executors::Chosen;
-use crate::session::mine::{MineOptions, commit};
+use crate::session::mine::{Expiry, MineError, MineOptions, commit};
+use crate::session::pool::{LendError, Lending, Loan, Pool};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::task::{JoinHandle, spawn_blocking};
 
-/// Opens the executors for a challenge, one a lane; its notes go into the evidence.
-pub type Executors = dyn Fn(&Challenge) -> Result<Chosen, OwnFault> + Send + Sync;
+/// What a miner computes with.
+pub trait Equipment: Send + Sync {
+    /// What a hello lists.
+    ///
+    /// # Errors
+    /// Why there is nothing to list now, in words: the validator is told `busy`.
+    fn devices(&self) -> Result<Vec<Device>, String>;
+
+    /// Executors for a challenge, one a lane; their notes go into the evidence.
+    ///
+    /// # Errors
+    /// What the challenge asks for is not there, or cannot be done within `limit`.
+    fn take(&self, challenge: &Challenge, limit: Duration) -> Result<Taken, Unable>;
+
+    /// Between two sessions: makes ready what the last one used or broke.
+    fn recover(&self) {}
+}
+
+/// Executors for one run, and the end of their loan where they are lent.
+pub struct Taken {
+    /// One a lane, in lane order.
+    pub chosen: Chosen,
+    /// Kept until the run is over and its executors are dropped.
+    pub loan: Option<Loan>,
+}
+
+/// Opens the executors for a challenge.
+pub type Open = dyn Fn(&Challenge) -> Result<Chosen, Unable> + Send + Sync;
+
+/// Executors that are opened when a challenge is there.
+pub struct OnDemand {
+    /// What a hello lists.
+    pub devices: Vec<Device>,
+    /// What opens them.
+    pub open: Box<Open>,
+}
+
+impl Equipment for OnDemand {
+    fn devices(&self) -> Result<Vec<Device>, String> {
+        Ok(self.devices.clone())
+    }
+    fn take(&self, challenge: &Challenge, _: Duration) -> Result<Taken, Unable> {
+        Ok(Taken { chosen: (self.open)(challenge)?, loan: None })
+    }
+}
+
+impl Equipment for Pool {
+    fn devices(&self) -> Result<Vec<Device>, String> {
+        let ready = self.ready().map_err(what_happened)?;
+        Ok(ready.iter().map(device_of).collect())
+    }
+
+    fn take(&self, challenge: &Challenge, limit: Duration) -> Result<Taken, Unable> {
+        let lending = self.lend(challenge, limit).map_err(|error| match error {
+            LendError::TooSlow { .. } => {
+                // What is left of the session may be less than the challenge allows.
+                let code = match limit < allowed_by(challenge) {
+                    true => RefusalCode::SessionOver,
+                    false => RefusalCode::TooSlow,
+                };
+                Refusal::new(code, what_happened(error)).into()
+            }
+            error => Unable::Own(OwnFault::of(&error)),
+        });
+        lending.map(|Lending { chosen, loan }| Taken { chosen, loan: Some(loan) })
+    }
+
+    fn recover(&self) {
+        Self::recover(self);
+    }
+}
+
+/// A lane as a hello lists it.
+pub fn device_of(facts: &LaneFacts) -> Device {
+    let (kind, uuid) = match facts.kind {
+        Kind::Gpu => (DeviceKind::Gpu, Some(facts.uuid)),
+        Kind::Cpu => (DeviceKind::Cpu, None),
+    };
+    Device { kind, model: facts.model.clone(), uuid, memory_bytes: facts.memory_bytes }
+}
 
 /// Told of the iterations that each lane has done.
 pub type Progress = dyn Fn(&Challenge, &[u32]) + Send + Sync;
@@ -34,47 +119,91 @@ pub type Progress = dyn Fn(&Challenge, &[u32]) + Send + Sync;
 /// How a miner answers.
 pub struct Miner {
     /// What computes.
-    pub executors: Arc<Executors>,
+    pub equipment: Arc<dyn Equipment>,
     /// Who signs.
     pub identity: Option<Arc<SigningIdentity>>,
-    /// What the hello lists.
-    pub devices: Vec<Device>,
     /// How long it waits.
     pub patience: Patience,
+    /// How long a session may last; [`SESSION_DEFAULT`] unless told otherwise.
+    pub session_max: Duration,
     /// Set it and every run ends.
     pub stop: Arc<AtomicBool>,
     /// Told of each lane's iterations.
     pub progress: Arc<Progress>,
 }
 
+/// A run that is committed to. What it computes with is dropped before its loan ends.
+struct Run {
+    committed: Box<Committed>,
+    loan: Option<Loan>,
+}
+
 /// What work under way comes to.
 enum Done {
-    Committed(Result<Box<Committed>, OwnFault>),
+    Committed(Result<Run, Unable>),
     Opened(Result<Vec<u8>, OwnFault>),
 }
 
 /// How often the flag of the whole program is looked at.
 const STOP_LOOK: Duration = Duration::from_millis(50);
+/// How long work under way is waited for when its session is over. An iteration on a
+/// CPU may take longer.
+pub const WORK_FAREWELL: Duration = Duration::from_secs(10);
 
 impl Miner {
+    /// A miner without a key, on default terms.
+    pub fn new(equipment: Arc<dyn Equipment>) -> Self {
+        Self {
+            equipment,
+            identity: None,
+            patience: Patience::default(),
+            session_max: SESSION_DEFAULT,
+            stop: Arc::new(AtomicBool::new(false)),
+            progress: Arc::new(|_, _| ()),
+        }
+    }
+
     /// What it says of itself.
-    pub fn hello(&self) -> MinerHello {
+    fn hello(&self, devices: Vec<Device>) -> MinerHello {
         MinerHello {
             versions: VERSIONS.to_vec(),
             software: software(),
             miner_id: self.identity.as_ref().map(|identity| identity.public()),
             capabilities: vec![PINGS_CAPABILITY.to_owned()],
-            devices: self.devices.clone(),
+            devices,
         }
     }
 
-    /// Holds one session over these streams, to its end.
+    /// Holds one session over these streams, to its end, with a validator that
+    /// nobody has authenticated.
     pub async fn respond(
         &self,
         reader: impl AsyncRead + Unpin + Send + 'static,
         writer: impl AsyncWrite + Unpin,
     ) -> End {
-        let mut session = MinerSession::new(self.patience, self.hello());
+        self.respond_to(None, reader, writer).await
+    }
+
+    /// [`Miner::respond`] to the validator whose key the transport has authenticated:
+    /// its challenge has to name that key.
+    pub async fn respond_to(
+        &self,
+        validator: Option<Digest>,
+        reader: impl AsyncRead + Unpin + Send + 'static,
+        writer: impl AsyncWrite + Unpin,
+    ) -> End {
+        let Self { patience, session_max, .. } = *self;
+        let devices = match self.equipment.devices() {
+            Ok(devices) => devices,
+            Err(text) => {
+                let mut link = Link::new(reader, writer);
+                link.send(&line_of(&FromMiner::Busy { text: text_for_message(&text) }));
+                link.finish().await;
+                return End::Own(OwnFault(format!("{text}\nTry again later.")));
+            }
+        };
+        let terms = Terms { patience, session_max, validator };
+        let mut session = MinerSession::new(terms, self.hello(devices));
         let mut link = Link::new(reader, writer);
         let mut work: Option<JoinHandle<Done>> = None;
         let mut committed = None;
@@ -85,10 +214,10 @@ impl Miner {
             for action in actions {
                 match action {
                     Action::Send(line) => link.send(&line),
-                    Action::Commit(challenge) => {
-                        work = Some(self.commit(*challenge, Arc::clone(&stop)));
+                    Action::Commit { challenge, limit } => {
+                        work = Some(self.commit(*challenge, limit, Arc::clone(&stop)));
                     }
-                    Action::Open { coin } => work = committed.take().map(|c| open(c, coin)),
+                    Action::Open { coin } => work = committed.take().map(|run| open(run, coin)),
                     Action::End(end) => break 'session end,
                 }
             }
@@ -100,14 +229,14 @@ impl Miner {
                 Heard::Done(done) => {
                     let event = match done {
                         Ok(Done::Committed(Ok(done))) => {
-                            let line = commitment_line(&done);
+                            let line = commitment_line(&done.committed);
                             committed = Some(done);
                             Event::Committed(Ok(line))
                         }
                         Ok(Done::Committed(Err(error))) => Event::Committed(Err(error)),
                         Ok(Done::Opened(opened)) => Event::Opened(opened),
                         Err(panic) if committed.is_none() => {
-                            Event::Committed(Err(panicked(&panic)))
+                            Event::Committed(Err(panicked(&panic).into()))
                         }
                         Err(panic) => Event::Opened(Err(panicked(&panic))),
                     };
@@ -118,33 +247,63 @@ impl Miner {
         stop.store(true, Ordering::SeqCst);
         passing_on.abort();
         link.finish().await;
-        if let Some(work) = work {
-            // The devices are in use until it ends; it heeds the flag.
-            let _ = work.await;
+        if let Some(work) = work
+            && tokio::time::timeout(WORK_FAREWELL, work).await.is_err()
+        {
+            // It heeds the flag when its iteration is done. Until then the devices are
+            // not ready, and the process has to end without waiting for them.
+            abandoned::note();
         }
         end
     }
 
-    fn commit(&self, challenge: Challenge, stop: Arc<AtomicBool>) -> JoinHandle<Done> {
-        let (executors, identity) = (Arc::clone(&self.executors), self.identity.clone());
+    fn commit(
+        &self,
+        challenge: Challenge,
+        limit: Duration,
+        stop: Arc<AtomicBool>,
+    ) -> JoinHandle<Done> {
+        let (equipment, identity) = (Arc::clone(&self.equipment), self.identity.clone());
         let progress = Arc::clone(&self.progress);
         spawn_blocking(move || {
-            let committed =
-                executors(&challenge).and_then(|Chosen { executors, notes, .. }| {
-                    let run = RunOptions { stop, ..RunOptions::default() };
-                    let identity = identity.as_deref();
-                    let options = MineOptions { run, identity, notes, ..MineOptions::default() };
-                    commit(&challenge, executors, &options, &|done| progress(&challenge, done))
-                        .map_err(|error| OwnFault::of(&error))
-                });
-            Done::Committed(committed.map(Box::new))
+            let done = equipment.take(&challenge, limit).and_then(|Taken { chosen, loan }| {
+                let options = MineOptions {
+                    run: RunOptions { stop, ..RunOptions::default() },
+                    identity: identity.as_deref(),
+                    notes: chosen.notes,
+                    expiry: Expiry::ValidatorsClock,
+                    ..MineOptions::default()
+                };
+                let progress = |done: &[u32]| progress(&challenge, done);
+                let committed = commit(&challenge, chosen.executors, &options, &progress);
+                let committed = Box::new(committed.map_err(unable)?);
+                Ok(Run { committed, loan })
+            });
+            Done::Committed(done)
         })
     }
 }
 
-fn open(committed: Box<Committed>, coin: Digest) -> JoinHandle<Done> {
+/// What does not fit is refused; anything else is this side's failure.
+fn unable(error: MineError) -> Unable {
+    let is_too_large = match &error {
+        MineError::Memory { .. } => true,
+        MineError::Run(RunError::Lane { source, .. }) => {
+            matches!(**source, ExecError::Memory { .. })
+        }
+        _ => false,
+    };
+    match is_too_large {
+        true => Refusal::new(RefusalCode::TooLarge, what_happened(error)).into(),
+        false => OwnFault::of(&error).into(),
+    }
+}
+
+fn open(run: Run, coin: Digest) -> JoinHandle<Done> {
     spawn_blocking(move || {
+        let Run { committed, loan } = run;
         let result = committed.open(Some(coin)).map_err(|error| OwnFault::of(&error));
+        drop(loan);
         Done::Opened(result.map(|result| openings_line(&result)))
     })
 }

@@ -187,8 +187,11 @@ async fn answer(
     match session.try_lock() {
         Ok(_held) => {
             watch(Met::Began(key));
-            let end = miner.respond(reader, writer).await;
+            let end = miner.respond_to(key, reader, writer).await;
             watch(Met::Ended(end));
+            // Who comes meanwhile is told: busy.
+            let equipment = Arc::clone(&miner.equipment);
+            let _ = tokio::task::spawn_blocking(move || equipment.recover()).await;
         }
         Err(_) => {
             watch(Met::Busy(key));

@@ -149,10 +149,23 @@ pub fn choose_from(
     challenge: &Challenge,
     machine: Machine<'_>,
 ) -> Result<Chosen, ChooseError> {
+    open_from(choice, rules, Lanes::of(challenge), machine)
+}
+
+/// Opens as many executors as `lanes` takes; for a challenge, or before there is one.
+///
+/// # Errors
+/// As [`choose_with`].
+pub(super) fn open_from(
+    choice: &Choice,
+    rules: &DeviceRules,
+    lanes: Lanes,
+    machine: Machine<'_>,
+) -> Result<Chosen, ChooseError> {
     let Machine { cpu, devices, open } = machine;
     if *choice == Choice::Cpu {
         // No driver is asked: it may hang, and that be the reason for the choice.
-        return with_cpu(challenge, cpu, None);
+        return with_cpu(lanes, cpu, None);
     }
     let listed = devices();
     if let Err(no_gpu) = &listed
@@ -164,7 +177,7 @@ pub fn choose_from(
     rules.check_count(listed.as_ref())?;
     let (mut list, asked) = match (choice, listed) {
         (Choice::Gpus(_), Err(no_gpu)) => return Err(no_gpu.into()),
-        (_, Err(no_gpu)) => return with_cpu(challenge, cpu, Some(no_gpu)),
+        (_, Err(no_gpu)) => return with_cpu(lanes, cpu, Some(no_gpu)),
         (Choice::Gpus(asked), Ok(list)) => (list, &asked[..]),
         (_, Ok(list)) => (list, &[][..]),
     };
@@ -176,7 +189,7 @@ pub fn choose_from(
         // Known before the first of them is opened.
         indices.iter().try_for_each(|&index| usable(&list, rules, index))?;
     }
-    let wanted = if asked { indices.len() } else { challenge.max_lanes() as usize };
+    let wanted = if asked { indices.len() } else { lanes.most() as usize };
     let mut executors: Vec<Box<dyn Executor>> = Vec::new();
     let (mut failed, mut left_out) = (None, Vec::new());
     for index in indices {
@@ -203,11 +216,11 @@ pub fn choose_from(
     rules.check_count(Ok(&list))?;
     if let Some(error) = failed {
         // Where the others are too few it is this failure that has to be told.
-        if executors.is_empty() || check_lanes(challenge, executors.len()).is_err() {
+        if executors.is_empty() || lanes.check(executors.len()).is_err() {
             return Err(error);
         }
     }
-    check_lanes(challenge, executors.len())?;
+    lanes.check(executors.len())?;
     let mut notes = Map::new();
     if let Some(missing) = &list.missing {
         notes.insert("devices_missing".to_owned(), json!(what_happened(missing)));
@@ -223,12 +236,8 @@ fn usable(list: &DeviceList, rules: &DeviceRules, index: u32) -> Result<(), Choo
     Ok(rules.check_mig(list.get(index)?)?)
 }
 
-fn with_cpu(
-    challenge: &Challenge,
-    cpu: CpuOptions,
-    no_gpu: Option<NoGpu>,
-) -> Result<Chosen, ChooseError> {
-    check_lanes(challenge, 1)?;
+fn with_cpu(lanes: Lanes, cpu: CpuOptions, no_gpu: Option<NoGpu>) -> Result<Chosen, ChooseError> {
+    lanes.check(1)?;
     let cpu = CpuExecutor::new(cpu);
     let why = match &no_gpu {
         None => "asked for".to_owned(),
@@ -250,17 +259,46 @@ fn check_indices(asked: &[u32], count: usize) -> Result<Vec<u32>, ChooseError> {
     if asked.is_empty() { Ok((0..count as u32).collect()) } else { Ok(asked.to_vec()) }
 }
 
-fn check_lanes(challenge: &Challenge, got: usize) -> Result<(), ChooseError> {
-    let most = challenge.max_lanes();
-    let (fits, bound) = match challenge.spec().gpu_count {
-        Some(count) => (got as u64 == count, "exactly"),
-        None => (got <= most as usize, "at most"),
-    };
-    if fits {
-        return Ok(());
+/// How many lanes are taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Lanes {
+    /// So many.
+    Exactly(u32),
+    /// Any number up to this.
+    AtMost(u32),
+}
+
+impl Lanes {
+    /// What `challenge` takes.
+    pub(super) fn of(challenge: &Challenge) -> Self {
+        let most = challenge.max_lanes();
+        match challenge.spec().gpu_count {
+            Some(_) => Self::Exactly(most),
+            None => Self::AtMost(most),
+        }
     }
-    let s = if most == 1 { "" } else { "s" };
-    Err(ChooseError::LaneCount { wanted: format!("{bound} {most} lane{s}"), got })
+
+    pub(super) fn most(self) -> u32 {
+        match self {
+            Self::Exactly(most) | Self::AtMost(most) => most,
+        }
+    }
+
+    /// Whether `got` lanes are right.
+    ///
+    /// # Errors
+    /// [`ChooseError::LaneCount`].
+    pub(super) fn check(self, got: usize) -> Result<(), ChooseError> {
+        let (fits, bound, most) = match self {
+            Self::Exactly(count) => (got == count as usize, "exactly", count),
+            Self::AtMost(most) => (got <= most as usize, "at most", most),
+        };
+        if fits {
+            return Ok(());
+        }
+        let s = if most == 1 { "" } else { "s" };
+        Err(ChooseError::LaneCount { wanted: format!("{bound} {most} lane{s}"), got })
+    }
 }
 
 #[cfg(test)]

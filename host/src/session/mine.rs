@@ -9,6 +9,7 @@
 use super::checkpoint::{self, CheckpointError, CheckpointOptions};
 use super::committed::Committed;
 use crate::evidence::{self, MachineOptions, Observing, RunTiming};
+use crate::executor::host_memory::{BoundBy, HostMemory};
 use crate::executor::lanes::{self, Progress, Resumed, RunError, RunOptions};
 use crate::executor::{Executor, Kind, LaneFacts};
 use crate::identity::SigningIdentity;
@@ -35,6 +36,19 @@ pub struct MineOptions<'a> {
     pub notes: Map<String, Value>,
     /// What is found out of the machine meanwhile.
     pub machine: MachineOptions,
+    /// By whose clock the challenge expires.
+    pub expiry: Expiry,
+}
+
+/// By whose clock a challenge expires for the miner.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Expiry {
+    /// This machine's: hours of work for nothing are saved where it is right.
+    #[default]
+    OwnClock,
+    /// The validator's, who is there and will say: this machine's calendar does not
+    /// count.
+    ValidatorsClock,
 }
 
 /// A result, and what the miner saw while making it.
@@ -54,11 +68,16 @@ pub struct Mined {
 /// Why there is no result. Text in two lines: what happened, what to try.
 #[derive(Debug, thiserror::Error)]
 pub enum MineError {
-    /// The challenge is over.
-    #[error("the challenge expired at {expires_at}\nAsk for a new one.")]
+    /// The challenge is over, by this machine's clock.
+    #[error(
+        "the challenge expired at {expires_at}, and this machine's clock says {now}\n\
+         Ask for a new one; if the clock is wrong, set it."
+    )]
     Expired {
         /// As the challenge writes it.
         expires_at: String,
+        /// What the clock says, in the same form.
+        now: String,
     },
     /// The challenge names a miner, and no key was given.
     #[error(
@@ -97,14 +116,18 @@ pub enum MineError {
     },
     /// What must be kept during the run doesn't fit in the host's memory.
     #[error(
-        "the tile digests of this run take {needed_bytes} bytes and the host has {free_bytes} free\n\
-         Ask for fewer iterations, fewer products or a smaller dimension."
+        "the digests of this run take {needed_bytes} bytes, and {available_bytes} are available \
+         {bound_by}\n\
+         Free memory or raise the limit, or ask for fewer iterations, fewer products or a \
+         smaller dimension."
     )]
     Memory {
-        /// 32 bytes a tile, over all iterations that are kept at once.
+        /// For tiles, roots and states of all iterations that are kept at once.
         needed_bytes: u128,
-        /// What the system could give.
-        free_bytes: u64,
+        /// What this process could take.
+        available_bytes: u64,
+        /// What bounds it.
+        bound_by: BoundBy,
     },
     /// The checkpoint cannot be used.
     #[error(transparent)]
@@ -146,7 +169,9 @@ pub fn commit(
     options: &MineOptions<'_>,
     progress: &Progress<'_>,
 ) -> Result<Committed, MineError> {
-    check_open(challenge, jiff::Timestamp::now().as_second())?;
+    if options.expiry == Expiry::OwnClock {
+        check_open(challenge, jiff::Timestamp::now())?;
+    }
     let signer = signer(challenge, options.identity)?;
     let facts: Vec<LaneFacts> = executors.iter().map(|lane| lane.facts().clone()).collect();
     for (lane, facts) in facts.iter().enumerate() {
@@ -211,9 +236,10 @@ pub fn signer<'a>(
     }
 }
 
-fn check_open(challenge: &Challenge, now_unix_s: i64) -> Result<(), MineError> {
-    if now_unix_s >= challenge.expires_at_unix_s() {
-        return Err(MineError::Expired { expires_at: challenge.spec().expires_at.clone() });
+fn check_open(challenge: &Challenge, now: jiff::Timestamp) -> Result<(), MineError> {
+    if now.as_second() >= challenge.expires_at_unix_s() {
+        let now = now.strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
+        return Err(MineError::Expired { expires_at: challenge.spec().expires_at.clone(), now });
     }
     Ok(())
 }
@@ -240,28 +266,26 @@ fn check_fit(challenge: &Challenge, lane: usize, facts: &LaneFacts) -> Result<()
     }
 }
 
-/// Whether the host can keep the tile digests of so many iterations of `shape`.
+/// Whether the host can keep the digests of so many iterations of `shape`.
 ///
 /// # Errors
 /// [`MineError::Memory`].
 pub fn check_memory(shape: Shape, iterations: u64) -> Result<(), MineError> {
-    fits(shape, iterations, free_bytes())
+    HostMemory::read().map_or(Ok(()), |memory| fits(shape, iterations, memory))
 }
 
-fn fits(shape: Shape, iterations: u64, free_bytes: u64) -> Result<(), MineError> {
-    let needed_bytes = 32 * u128::from(shape.tiles()) * u128::from(iterations);
-    if needed_bytes > u128::from(free_bytes) {
-        return Err(MineError::Memory { needed_bytes, free_bytes });
+/// Kept of an iteration beside its tiles: its root and state, the root again in the
+/// commitment, and its text in the message.
+const ITERATION_BYTES: u128 = 192;
+
+fn fits(shape: Shape, iterations: u64, memory: HostMemory) -> Result<(), MineError> {
+    let of_iteration = 32 * u128::from(shape.tiles()) + ITERATION_BYTES;
+    let needed_bytes = of_iteration * u128::from(iterations);
+    let HostMemory { available_bytes, bound_by, .. } = memory;
+    if needed_bytes > u128::from(available_bytes) {
+        return Err(MineError::Memory { needed_bytes, available_bytes, bound_by });
     }
     Ok(())
-}
-
-/// What Linux says that it could give without swapping; elsewhere no limit.
-fn free_bytes() -> u64 {
-    let text = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
-    let line = text.lines().find_map(|line| line.strip_prefix("MemAvailable:"));
-    let kib = line.and_then(|rest| rest.trim().strip_suffix("kB")?.trim().parse::<u64>().ok());
-    kib.map_or(u64::MAX, |kib| kib.saturating_mul(1024))
 }
 
 #[cfg(test)]
@@ -300,8 +324,12 @@ mod tests {
     fn the_last_second_is_too_late() {
         let challenge = issue(&Request::default()).unwrap();
         let end = challenge.expires_at_unix_s();
-        assert!(check_open(&challenge, end - 1).is_ok());
-        assert!(matches!(check_open(&challenge, end), Err(MineError::Expired { .. })));
+        let at = |unix_s| jiff::Timestamp::from_second(unix_s).unwrap();
+        assert!(check_open(&challenge, at(end - 1)).is_ok());
+        let error = check_open(&challenge, at(end)).unwrap_err().to_string();
+        let expires_at = &challenge.spec().expires_at;
+        let named = format!("expired at {expires_at}, and this machine's clock says {expires_at}");
+        assert!(error.contains(&named), "{error}");
     }
 
     #[test]
@@ -317,11 +345,20 @@ mod tests {
 
     #[test]
     fn digests_that_cannot_be_kept_are_refused_by_arithmetic() {
+        let memory = |available_bytes| HostMemory {
+            total_bytes: 1 << 50,
+            available_bytes,
+            bound_by: BoundBy::Cgroup("/sys/fs/cgroup/box".into()),
+        };
         let largest = Shape { dim: 32_768, products: 4096 };
-        let error = fits(largest, 65_537 * 64, 1 << 50).unwrap_err();
+        let error = fits(largest, 65_537 * 64, memory(1 << 50)).unwrap_err();
         assert!(matches!(error, MineError::Memory { .. }), "{error}");
         let one_tile = Shape { dim: 128, products: 1 };
-        assert!(fits(one_tile, 2, 64).is_ok());
-        assert!(fits(one_tile, 2, 63).is_err());
+        let needed = 2 * (32 + 192);
+        assert!(fits(one_tile, 2, memory(needed)).is_ok());
+        let text = fits(one_tile, 2, memory(needed - 1)).unwrap_err().to_string();
+        for part in ["448 bytes", "447 are available", "the cgroup /sys/fs/cgroup/box", "\n"] {
+            assert!(text.contains(part), "{part:?} is missing in {text:?}");
+        }
     }
 }

@@ -14,3 +14,4 @@ pub mod devices;
 pub mod executors;
 pub mod issue;
 pub mod mine;
+pub mod pool;

@@ -31,6 +31,7 @@ mod verifier;
 pub use kernel::{Simd, detect_simd};
 pub use verifier::CpuVerifier;
 
+use super::host_memory::HostMemory;
 use super::{
     ExecError, Executor, IterationOutput, Kind, LaneFacts, Segment, Sink, SmTiles, TileRequest,
 };
@@ -139,17 +140,17 @@ fn cpu_model() -> String {
         .unwrap_or_else(|| format!("{} CPU", std::env::consts::ARCH))
 }
 
-/// The machine's memory as the kernel gives it, bytes, also where /proc is not there;
-/// 0 where it does not tell.
+/// The memory that this process may have in all, bytes: the limit of its cgroup, or what
+/// the kernel says that the machine has, also if /proc is not there; 0 if unknown.
 fn memory_bytes() -> u64 {
     #[cfg(target_os = "linux")]
-    let bytes = {
+    let machine = {
         let info = rustix::system::sysinfo();
         u64::from(info.totalram).saturating_mul(info.mem_unit.into())
     };
     #[cfg(not(target_os = "linux"))]
-    let bytes = 0;
-    bytes
+    let machine = 0;
+    HostMemory::read().map_or(machine, |memory| memory.total_bytes)
 }
 
 /// The value of the first line `name : value` of a file under /proc.

@@ -386,6 +386,15 @@ impl Executor for GpuExecutor {
     fn sm_activity(&self) -> Option<SmActivity> {
         self.lane.as_ref()?.activity.clone()
     }
+
+    fn rest(&mut self) {
+        // The buffers' destructors need the context and an idle stream.
+        if self.gpu.enter().is_ok() {
+            let _ = self.gpu.synchronise();
+        }
+        self.openings = None;
+        self.lane = None;
+    }
 }
 
 impl Drop for GpuExecutor {

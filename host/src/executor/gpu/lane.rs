@@ -20,6 +20,7 @@ use super::recovery::code_of;
 use super::retreat::{MemoryOf, retreat};
 use super::words::{self, CHAIN_WORDS, DIGEST_WORDS};
 use crate::error_text::what_happened;
+use crate::executor::host_memory::HostMemory;
 use crate::executor::{
     DeviceTiming, ExecError, IterationOutput, Segment, Sink, SmActivity, SmTiles,
 };
@@ -73,6 +74,12 @@ pub(super) struct Lane {
     iterations: u64,
     /// Of the counters that were read last, if they are to be trusted.
     pub activity: Option<SmActivity>,
+}
+
+/// Most page-locked memory that a lane asks for: an eighth of what the host has
+/// available, as other lanes lock theirs at the same time.
+fn host_bytes_max() -> u64 {
+    HostMemory::read().map_or(u64::MAX, |memory| memory.available_bytes / 8)
 }
 
 /// The error where the host has no memory to lock, not even for the smallest ring.
@@ -134,6 +141,13 @@ impl Lane {
         loop {
             let plan = LaunchPlan::new(&input)
                 .map_err(|least| short(least.needed_bytes, least.free_bytes))?;
+            // What is locked beyond a cgroup's limit ends the process, not the call.
+            if plan.host_bytes() > host_bytes_max()
+                && let Some(smaller) = retreat(&input, &plan, MemoryOf::Host, input.free_bytes)
+            {
+                input = smaller;
+                continue;
+            }
             tracing::debug!("{}: launch plan\n{plan}", gpu.label());
             match Self::allocate(gpu, plan.clone(), counting) {
                 Err((whose, failure)) if failure.code == OUT_OF_MEMORY => {

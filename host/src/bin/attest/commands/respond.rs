@@ -4,27 +4,23 @@
 use crate::args;
 use crate::commands::run::choice;
 use crate::outcome::{Done, Result, check_stdout, note};
+use crate::paint::{duration, flops};
 use crate::signals::Stop;
-use anyhow::{Context as _, anyhow};
+use anyhow::{Context as _, anyhow, bail};
 use attest::error_text::what_happened;
-use attest::evidence::present_gpus;
-use attest::executor::Executor as _;
-use attest::executor::cpu::{CpuExecutor, CpuOptions};
-use attest::executor::gpu::NoGpu;
 use attest::identity::SigningIdentity;
-use attest::live::fault::OwnFault;
-use attest::live::limits::Patience;
-use attest::live::message::{Device, DeviceKind, VerdictOutcome};
-use attest::live::miner::End;
+use attest::live::message::VerdictOutcome;
+use attest::live::miner::{End, SESSION_DEFAULT};
 use attest::live::respond::Miner;
 use attest::live::tcp::{Listener, Met};
 use attest::live::tls;
 use attest::protocol::digest::Digest;
-use attest::session::devices::DeviceRules;
-use attest::session::executors::{Choice, choose_with};
+use attest::session::pool::Pool;
 use attest::streams::{TaskStdin, TaskStdout};
+use std::io::IsTerminal as _;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 /// Answers one session, or all that come.
 ///
@@ -35,6 +31,13 @@ pub fn run(args: &args::Respond) -> Result {
         check_stdout()?;
     }
     let stop = Stop::listen()?;
+    if args.listen.is_none() && std::io::stdin().is_terminal() {
+        bail!(
+            "standard input is a terminal, which says back what it gets and cuts lines\n\
+             A validator starts this command: `attest validate -- ssh HOST attest respond` (ssh \
+             without -t). To wait for validators, give --listen."
+        );
+    }
     let miner = miner(args, &stop)?;
     let runtime = super::runtime()?;
     let done = match &args.listen {
@@ -75,68 +78,23 @@ async fn listen(miner: Arc<Miner>, address: &str, allowed: &[Digest], stop: &Sto
 fn miner(args: &args::Respond, stop: &Stop) -> Result<Miner> {
     let choice = choice(args.executor, args.devices.as_ref())?;
     let identity = args.key.as_deref().map(SigningIdentity::read).transpose()?.map(Arc::new);
-    let rules = args.gpus.rules();
-    let devices = devices(&choice, &rules)?;
-    let executors = move |challenge: &_| {
-        choose_with(&choice, &rules, challenge).map_err(|error| OwnFault::of(&error))
-    };
+    let begun = Instant::now();
+    note("warming up: opening devices, checking and measuring them");
+    let pool = Pool::warm(&choice, &args.gpus.rules())?;
+    if let Some(no_gpu) = pool.no_gpu() {
+        note(&format!("note: {}: the CPU answers", what_happened(no_gpu)));
+    }
+    for (facts, rate) in pool.ready()?.iter().zip(pool.rates()) {
+        let rate = flops(2.0 * rate, Duration::from_secs(1));
+        note(&format!("  {} ({}): {rate}", facts.model, facts.uuid));
+    }
+    note(&format!("ready after {}", duration(begun.elapsed())));
     Ok(Miner {
-        executors: Arc::new(executors),
         identity,
-        devices,
-        patience: Patience::default(),
+        session_max: args.max_session.unwrap_or(SESSION_DEFAULT),
         stop: stop.flag().clone(),
-        progress: Arc::new(|_, _| ()),
+        ..Miner::new(Arc::new(pool))
     })
-}
-
-/// What the hello lists.
-fn devices(choice: &Choice, rules: &DeviceRules) -> Result<Vec<Device>> {
-    if *choice == Choice::Cpu {
-        return Ok(vec![cpu()]);
-    }
-    let listed = present_gpus();
-    if listed.as_ref().map_or_else(NoGpu::is_absence, |_| true) {
-        rules.check_count(listed.as_ref())?;
-    }
-    let list = match (choice, listed) {
-        (_, Ok(list)) => list,
-        (Choice::Auto, Err(no_gpu)) if no_gpu.is_absence() => {
-            note(&format!("note: {}: the CPU answers", what_happened(no_gpu)));
-            return Ok(vec![cpu()]);
-        }
-        (_, Err(no_gpu)) => return Err(no_gpu.into()),
-    };
-    let by_index = matches!(choice, Choice::Gpus(chosen) if !chosen.is_empty());
-    if let Some(missing) = list.missing
-        && !by_index
-    {
-        return Err(missing.into());
-    }
-    let is_chosen = |index: u32| match choice {
-        Choice::Gpus(chosen) if !chosen.is_empty() => chosen.contains(&index),
-        _ => true,
-    };
-    let chosen = list.devices.into_iter().filter(|gpu| is_chosen(gpu.index));
-    Ok(chosen
-        .map(|gpu| Device {
-            kind: DeviceKind::Gpu,
-            model: gpu.name,
-            uuid: Some(gpu.uuid),
-            memory_bytes: gpu.memory_bytes,
-        })
-        .collect())
-}
-
-fn cpu() -> Device {
-    let executor = CpuExecutor::new(CpuOptions::default());
-    let facts = executor.facts();
-    Device {
-        kind: DeviceKind::Cpu,
-        model: facts.model.clone(),
-        uuid: None,
-        memory_bytes: facts.memory_bytes,
-    }
 }
 
 /// The end of a session on standard error, and its exit code.
@@ -164,6 +122,10 @@ fn told(end: &End) -> Done {
         }
         End::Fault(fault) => {
             note(&format!("session ended: {fault}"));
+            Done::CouldNotRun
+        }
+        End::Refused(refusal) => {
+            note(&format!("session ended: {refusal}"));
             Done::CouldNotRun
         }
         End::Own(own) => {

@@ -16,7 +16,7 @@ use attest::identity::SigningIdentity;
 use attest::protocol::challenge::Challenge;
 use attest::session::checkpoint::{self, CheckpointOptions};
 use attest::session::executors::{Choice, Chosen, choose_again};
-use attest::session::mine::{MineError, MineOptions, Mined, mine, signer};
+use attest::session::mine::{Expiry, MineError, MineOptions, Mined, mine, signer};
 use std::io::IsTerminal as _;
 use std::time::Duration;
 
@@ -54,6 +54,7 @@ pub fn run(args: &args::Run) -> Result {
         interval: Duration::from_secs(args.checkpoint_every.into()),
     });
     let options = MineOptions {
+        expiry: Expiry::OwnClock,
         run: RunOptions { stop: stop.flag().clone(), ..RunOptions::default() },
         identity: identity.as_ref(),
         checkpoint,
