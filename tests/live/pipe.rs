@@ -28,11 +28,16 @@ impl Place {
         command
     }
 
-    /// `attest validate` of little work, with `options`, on `sh -c SCRIPT`.
+    /// `attest validate` of little work, with `options`, on `sh -c SCRIPT`; without a
+    /// policy, where the options name none, as these miners are CPUs.
     fn validate(&self, options: &[&str], script: &str) -> Output {
         let small = "validate --dim 128 --matrices 1 --iterations 2 --samples 300";
         let mut command = self.attest();
-        command.args(small.split(' ')).args(options).args(["--", "sh", "-c", script]);
+        command.args(small.split(' ')).args(options);
+        if !options.contains(&"--policy") {
+            command.arg("--no-policy");
+        }
+        command.args(["--", "sh", "-c", script]);
         command.env("ATTEST", env!("CARGO_BIN_EXE_attest"));
         command.output().expect("attest starts")
     }
@@ -130,10 +135,10 @@ fn what_a_command_says_beside_its_messages_is_marked_and_shown_as_it_is() {
 #[test]
 fn without_a_command_the_program_that_the_environment_names_answers() {
     let place = Place::new();
-    let small = ["validate", "--dim", "128", "--iterations", "1"];
+    let small = ["validate", "--no-policy", "--dim", "128", "--iterations", "1"];
     let own = place.attest().args(small).output().unwrap();
     assert_eq!(own.status.code(), Some(0), "{}", text(&own.stderr));
-    assert!(text(&own.stdout).starts_with("VERIFIED: the work is proven\n"));
+    assert!(text(&own.stdout).starts_with("VERIFIED: the work is proven (no policy: "));
     let named = place.attest().args(small).env("GPU_ATTESTOR_PATH", "/bin/true").output().unwrap();
     assert_eq!(named.status.code(), Some(1));
     assert!(text(&named.stdout).starts_with("REJECTED: closed-early (session)\n"));
@@ -272,8 +277,9 @@ fn over_tls_the_binary_listens_and_dials() {
     let address = lines.find_map(|line| Some(line.strip_prefix("listening on ")?.to_owned()));
     let address = address.expect("it listens");
     let dial = |key: &Path, peer: &str| {
-        let small = ["validate", "--dim", "128", "--iterations", "1", "--json", "--tcp", &address];
-        place.attest().args(small).args(["--peer", peer, "--key"]).arg(key).output().unwrap()
+        let small = ["validate", "--no-policy", "--dim", "128", "--iterations", "1", "--json"];
+        let command = ["--tcp", &address, "--peer", peer, "--key"];
+        place.attest().args(small).args(command).arg(key).output().unwrap()
     };
     assert_eq!(code_of(&dial(&place.path("validator.pem"), &miner), 0), "");
     // Each side wants the other's key.
@@ -319,6 +325,26 @@ fn a_policy_that_wants_gpus_takes_no_cpu() {
         .unwrap();
     let output = place.validate(&["--json", "--policy", path], "$ATTEST respond --executor cpu");
     assert_eq!(code_of(&output, 1), "rejected-by-policy");
+}
+
+/// Who types no policy means the default one: no laptop passes for GPUs.
+#[test]
+fn without_an_option_the_default_policy_applies() {
+    let place = Place::new();
+    let small = "validate --dim 128 --matrices 1 --iterations 2 --samples 300 --json";
+    let validate = |options: &[&str], script: &str| {
+        let mut command = place.attest();
+        command.args(small.split(' ')).args(options).args(["--", "sh", "-c", script]);
+        command.env("ATTEST", env!("CARGO_BIN_EXE_attest")).output().unwrap()
+    };
+    let miner = "$ATTEST respond --executor cpu";
+    assert_eq!(code_of(&validate(&[], miner), 1), "unfit-devices");
+    let output = validate(&["--no-policy"], miner);
+    assert_eq!(code_of(&output, 0), "");
+    let said = text(&output.stdout);
+    assert!(said.contains("no policy was applied"), "{said}");
+    let both = validate(&["--no-policy", "--policy", "p.toml"], miner);
+    assert_eq!(both.status.code(), Some(2), "{}", text(&both.stderr));
 }
 
 #[test]
