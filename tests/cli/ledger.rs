@@ -4,14 +4,15 @@ use crate::cli::{COULD_NOT_RUN, Finished, OK, REJECTED, attest, names_in, run};
 use attest::executor::Executor;
 use attest::executor::cpu::{CpuExecutor, CpuOptions};
 use attest::identity::SigningIdentity;
-use attest::ledger::{self, Location, SettledAs, Settlement, Sighting};
+use attest::ledger::{self, Ending, Location, Meeting, Peer, SettledAs, Settlement, Sighting};
 use attest::protocol::challenge::Challenge;
 use attest::protocol::digest::{Digest, Uuid};
 use attest::session::mine::{MineOptions, commit, mine};
 use ed25519_dalek::SigningKey;
 use serde_json::Value;
+use std::io::Write as _;
 use std::os::unix::fs::PermissionsExt as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
 /// A challenge that is on record, and a result for it.
@@ -197,6 +198,120 @@ fn what_is_on_record_is_shown_exported_and_forgotten() {
     assert!(verdict.starts_with("REJECTED: nonce-spent"), "{verdict}");
     let args = ["list", "--limit", "0"];
     recorded.show(&args).expect(COULD_NOT_RUN).printed_nothing();
+}
+
+#[test]
+fn meetings_are_listed_and_forgotten() {
+    let recorded = Recorded::new();
+    assert_eq!(recorded.show(&["list", "--meetings", "--json"]).expect(OK).stdout, "[]\n");
+    let ledger = ledger::open(&Location::File(recorded.path("ledger.sqlite"))).unwrap();
+    let key = Digest([7; 32]);
+    let dodged = Meeting {
+        met_unix_ms: 1_800_000_000_000,
+        peer: Peer::Proven(key),
+        address: Some("192.0.2.1".to_owned()),
+        ending: Ending::Before("busy".to_owned()),
+        round_trip: Some(std::time::Duration::from_micros(1500)),
+    };
+    let challenged = Meeting {
+        peer: Peer::Claimed(Digest([8; 32])),
+        ending: Ending::Challenged(Digest([9; 32])),
+        round_trip: None,
+        ..dodged.clone()
+    };
+    let unknown = Meeting { peer: Peer::Unknown, address: None, ..dodged.clone() };
+    for meeting in [&dodged, &challenged, &unknown] {
+        ledger.meet(meeting).unwrap();
+    }
+    let listed = recorded.show(&["list", "--meetings", "--json"]).expect(OK).stdout;
+    let expected = serde_json::json!([
+        { "met_unix_ms": 1_800_000_000_000_u64, "code": "busy", "round_trip_us": 1500 },
+        {
+            "met_unix_ms": 1_800_000_000_000_u64, "miner": "08".repeat(32), "key": "claimed",
+            "address": "192.0.2.1", "challenge": "09".repeat(32),
+        },
+        {
+            "met_unix_ms": 1_800_000_000_000_u64, "miner": "07".repeat(32), "key": "proven",
+            "address": "192.0.2.1", "code": "busy", "round_trip_us": 1500,
+        },
+    ]);
+    assert_eq!(serde_json::from_str::<Value>(&listed).expect("JSON"), expected);
+    let of = ["list", "--meetings", "--miner", &key.to_string()];
+    let text = recorded.show(&of).expect(OK).stdout;
+    let line = text.lines().nth(1).expect("a meeting").split_whitespace().collect::<Vec<_>>();
+    let key = key.to_string();
+    assert_eq!(line, ["2027-01-15T08:00:00Z", &key, "proven", "192.0.2.1", "1.5", "ms", "busy"]);
+    assert_eq!(text.lines().count(), 2, "{text}");
+    recorded
+        .show(&["list", "--meetings", "--limit", "2"])
+        .expect(OK)
+        .says("the newest 2 are shown");
+    recorded.show(&["list", "--meetings", "--state", "verified"]).expect(COULD_NOT_RUN);
+}
+
+/// Runs `attest ledger ARGS` on a ledger whose folder cannot be written; `None` if there
+/// is no way to make it so for this user.
+fn on_frozen(recorded: &Recorded, args: &[&str]) -> Option<Finished> {
+    let (folder, ledger) = (recorded.folder.path(), recorded.ledger());
+    let set_mode = |path: &Path, mode| {
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
+    };
+    let args = [&["ledger", "--ledger", &ledger], args].concat();
+    set_mode(folder, 0o500);
+    set_mode(ledger.as_ref(), 0o400);
+    let probe = recorded.path("probe");
+    let binds = std::fs::write(&probe, "").is_err() || std::fs::remove_file(&probe).is_err();
+    let finished = if binds {
+        Some(run(args))
+    } else {
+        // Permissions don't bind root; a read-only mount does.
+        let script = "mount --bind \"$0\" \"$0\" && mount -o remount,bind,ro \"$0\" || exit 99; \
+                      exec \"$@\"";
+        let mut command = std::process::Command::new("unshare");
+        command.args(["--mount", "sh", "-c", script]).arg(folder);
+        command.arg(env!("CARGO_BIN_EXE_attest")).args(args);
+        let output = command.stdin(Stdio::null()).env_remove("ATTEST_LEDGER").output();
+        output.ok().filter(|output| !matches!(output.status.code(), Some(1 | 99))).map(Finished::of)
+    };
+    set_mode(folder, 0o700);
+    set_mode(ledger.as_ref(), 0o600);
+    finished
+}
+
+#[test]
+fn a_ledger_that_cannot_be_written_can_be_read() {
+    let recorded = Recorded::new();
+    let exported = recorded.show(&["export"]).expect(OK).stdout;
+    let Some(finished) = on_frozen(&recorded, &["export"]) else {
+        let _ = writeln!(std::io::stderr(), "SKIPPED: no way to make a folder read-only");
+        return;
+    };
+    assert_eq!(finished.expect(OK).stdout, exported);
+    let frozen = |args: &[&str]| on_frozen(&recorded, args).expect("it worked before");
+    assert!(frozen(&["list"]).expect(OK).stdout.contains(" open\n"));
+    let c = Challenge::from_token(&recorded.token).unwrap().digest().to_string();
+    assert!(frozen(&["show", &c]).expect(OK).stdout.contains("open"));
+    assert_eq!(frozen(&["list", "--meetings", "--json"]).expect(OK).stdout, "[]\n");
+    frozen(&["prune", "--older-than", "1ms"]).expect(COULD_NOT_RUN).says("cannot open the ledger");
+    // What a validator writes meanwhile is seen, though only the log has it.
+    let ledger = ledger::open(&Location::File(recorded.path("ledger.sqlite"))).unwrap();
+    let late = Settlement {
+        outcome: SettledAs::Rejected,
+        code: Some("late".to_owned()),
+        verdict_json: "{}".to_owned(),
+        miner: None,
+        settled_unix_ms: 1,
+    };
+    ledger.settle(&c.parse().unwrap(), &late).unwrap();
+    assert!(frozen(&["list"]).expect(OK).stdout.contains("late"));
+    // So it is after it was killed: its files stay as they are.
+    let [log, memory] = ["ledger.sqlite-wal", "ledger.sqlite-shm"].map(|name| recorded.path(name));
+    let kept = std::fs::read(&log).unwrap();
+    drop(ledger);
+    std::fs::write(&log, kept).unwrap();
+    let _ = std::fs::remove_file(memory);
+    assert!(frozen(&["list"]).expect(OK).stdout.contains("late"));
+    assert_eq!(names_in(recorded.folder.path()).len(), 3, "nothing was made beside it");
 }
 
 #[test]

@@ -1,12 +1,12 @@
 //! Standard streams as others leave them: closed, full, and not ready.
 
 use crate::cli::{COULD_NOT_RUN, Example, Finished, OK, attest, names_in, run};
+use crate::common::{impatient_pipe, read_slowly};
 use attest::ledger::{self, Location};
 use attest::session::issue::{Request, issue};
-use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
+use rustix::fs::{OFlags, fcntl_getfl};
 use std::fs::{self, File};
-use std::io::{PipeReader, PipeWriter, Read as _, Write as _, pipe};
-use std::os::fd::AsFd;
+use std::io::{Read as _, Write as _, pipe};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
@@ -73,28 +73,6 @@ fn with_shell(script: &str, line: &str) -> Finished {
         command.env_remove(name);
     }
     Finished::of(command.stdin(Stdio::null()).output().expect("sh starts"))
-}
-
-/// A pipe whose ends are both non-blocking, as Node.js leaves them.
-fn impatient_pipe() -> (PipeReader, PipeWriter) {
-    let (reader, writer) = pipe().unwrap();
-    for end in [reader.as_fd(), writer.as_fd()] {
-        fcntl_setfl(end, fcntl_getfl(end).unwrap() | OFlags::NONBLOCK).unwrap();
-    }
-    (reader, writer)
-}
-
-/// Everything that comes, read with pauses: whoever writes finds the pipe full.
-fn read_slowly(mut reader: PipeReader) -> Vec<u8> {
-    let (mut all, mut piece) = (Vec::new(), vec![0; 16 << 10]);
-    loop {
-        match reader.read(&mut piece) {
-            Ok(0) => return all,
-            Ok(length) => all.extend_from_slice(&piece[..length]),
-            Err(error) => assert_eq!(error.kind(), std::io::ErrorKind::WouldBlock),
-        }
-        std::thread::sleep(Duration::from_millis(2));
-    }
 }
 
 /// Runs `attest LINE` on streams that are not ready: `input` comes in two parts, and
@@ -201,12 +179,12 @@ fn a_terminal_that_is_not_ready_gets_all_of_the_help() {
     let expected = run(["completions", "bash"]).expect(OK).stdout.replace('\n', "\r\n");
     let (mut all, mut piece) = (Vec::new(), vec![0; 1024]);
     let mut master = File::from(master);
-    while all.len() < expected.len() {
-        let length = master.read(&mut piece).unwrap();
+    drop(slave);
+    // Once nobody has the other side open, there is an error (EIO).
+    while let Ok(length @ 1..) = master.read(&mut piece) {
         all.extend_from_slice(&piece[..length]);
         std::thread::sleep(Duration::from_micros(200));
     }
     assert_eq!(child.wait().unwrap().code(), Some(OK));
     assert!(all == expected.as_bytes(), "{} bytes", all.len());
-    drop(slave);
 }

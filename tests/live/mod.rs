@@ -12,6 +12,7 @@ mod pipe;
 pub mod recording;
 mod several;
 mod tls;
+mod unready;
 mod validator_machine;
 
 use attest::identity::SigningIdentity;

@@ -167,6 +167,48 @@ fn commands_that_are_no_miner_are_rejected_by_name() {
     }
 }
 
+/// Nothing of a miner was seen. Once there was, it is the miner's end.
+#[test]
+fn a_transport_that_failed_is_no_miners_fault() {
+    let place = Place::new();
+    for (script, said) in [
+        ("exit 255", "exit status 255\nSo ends ssh"),
+        ("no-such-command", "exit status 127\nSo ends a shell that finds no"),
+        ("exec /dev/null", "exit status 126\nSo ends a shell that may not"),
+        ("exit 125", "exit status 125\nSo ends a container engine"),
+        ("kill -KILL $$", "signal 9 (SIGKILL)\nFind out what ended it"),
+    ] {
+        let output = place.validate(&["--json"], script);
+        assert_eq!(code_of(&output, 2), "", "{script}");
+        let session: Value = serde_json::from_slice(&output.stdout).unwrap();
+        assert_eq!(session["verdict"]["outcome"], "could-not-run", "{script}");
+        let detail = session["verdict"]["detail"].as_str().unwrap();
+        assert!(detail.contains(said), "{script}: {detail}");
+    }
+    let output = place.validate(&["--json"], "exit 3");
+    assert_eq!(code_of(&output, 1), "closed-early");
+    assert!(text(&output.stdout).contains("with exit status 3"), "{}", text(&output.stdout));
+    let hello = r#"{"message":"hello","versions":[1],"software":"x","capabilities":[],"devices":[]}"#;
+    let output = place.validate(&["--json"], &format!("echo '{hello}'; read line; exit 255"));
+    assert_eq!(code_of(&output, 1), "closed-early");
+    let err = text(&output.stderr);
+    assert!(err.contains("command     ended with exit status 255\n"), "{err}");
+}
+
+#[test]
+fn more_gpus_than_a_hello_may_list_are_named_with_the_bound() {
+    let place = Place::new();
+    let device = r#"{"kind":"gpu","model":"x","memory_bytes":1}"#;
+    let devices = vec![device; 65].join(",");
+    let hello = format!(
+        r#"{{"message":"hello","versions":[1],"software":"x","capabilities":[],"devices":[{devices}]}}"#
+    );
+    let output = place.validate(&["--json"], &format!("echo '{hello}'; cat >/dev/null"));
+    assert_eq!(code_of(&output, 1), "malformed-message");
+    let said = text(&output.stdout);
+    assert!(said.contains("devices lists 65, at most 64"), "{said}");
+}
+
 #[test]
 fn the_command_and_what_it_started_are_gone_at_the_end() {
     let place = Place::new();

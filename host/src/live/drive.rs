@@ -185,7 +185,7 @@ impl Validator {
                     Action::Send(line) => link.send(&line),
                     Action::End(ended) => {
                         if let Some(open) = open {
-                            open.is_settled();
+                            open.release();
                         }
                         return (*ended, link);
                     }
@@ -267,7 +267,7 @@ impl Validator {
                 spawn_blocking(move || {
                     let settled = own.settle(&settle);
                     if let (Some(open), Ok(())) = (open, &settled) {
-                        open.is_settled();
+                        open.release();
                     }
                     Done::Settled(settled)
                 })

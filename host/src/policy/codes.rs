@@ -109,6 +109,7 @@ fn history_action(code: HistoryCode) -> Action {
 fn finding_action(code: FindingCode) -> Action {
     match code {
         FindingCode::DevicesHidden
+        | FindingCode::DeviceLost
         | FindingCode::DeviceShared
         | FindingCode::PreloadVariable
         | FindingCode::PreloadFile

@@ -405,10 +405,10 @@ fn claims(verified: &Verified) -> Vec<Fact> {
             sms => format!("{:.1} % of {sms} SMs counted work", 100.0 * lane.sm_utilization()),
         };
         let text = format!(
-            "lane {g}: executor {executor}, model {}, uuid {}, {} bytes of memory, {counters}",
+            "lane {g}: executor {executor}, model {}, uuid {}, {}, {counters}",
             printable(&format_args!("{:?}", lane.model)),
             lane.uuid,
-            lane.memory_bytes
+            lane.memory_text()
         );
         fact(Grade::Claimed, "lane", text)
     };

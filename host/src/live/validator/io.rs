@@ -210,7 +210,7 @@ pub(super) fn on_record(verdict: &Verdict) -> Verdict {
     Verdict {
         challenge_digest: verdict.challenge_digest,
         commitment: verdict.commitment,
-        ..verdict_of(&Fault::new(FaultCode::Abandoned, in_one_line(&why)))
+        ..verdict_of(&Fault::new(FaultCode::Abandoned, in_one_line(why)))
     }
 }
 

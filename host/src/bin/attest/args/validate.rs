@@ -1,6 +1,6 @@
 //! Arguments of `attest validate`.
 
-use super::{Ask, parse};
+use super::{Ask, parse, place};
 use attest::protocol::bound::OmittedShare;
 use attest::protocol::digest::Digest;
 use clap::{Args, ValueHint};
@@ -60,13 +60,13 @@ pub struct Validate {
     pub peers: Vec<Digest>,
     /// What is demanded beyond the protocol, a TOML file [default: the policy that
     /// `attest policy init` prints]
-    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, value_parser = place::file())]
     pub policy: Option<PathBuf>,
     /// Demand nothing beyond the protocol: neither time nor devices are judged
     #[arg(long, conflicts_with = "policy")]
     pub no_policy: bool,
     /// The validator's key file: challenges name it, and receipts are signed
-    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, value_parser = place::file())]
     pub key: Option<PathBuf>,
     /// How long a miner may take to say hello: it may have to log in somewhere first
     /// [default: 60s; with --tcp 5s]
@@ -84,10 +84,10 @@ pub struct Validate {
     #[arg(long, value_name = "SHARE", value_parser = parse::parse_omitted_share)]
     pub omitted_share: Option<OmittedShare>,
     /// Write the complete result to this file
-    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, value_parser = place::output())]
     pub result_out: Option<PathBuf>,
     /// Write the receipt to this file
-    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, value_parser = place::output())]
     pub receipt_out: Option<PathBuf>,
     /// Print JSON: an object a line for each session, as it ends
     #[arg(long)]

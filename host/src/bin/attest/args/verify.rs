@@ -1,8 +1,9 @@
 //! Arguments of `attest verify`.
 
-use super::parse;
+use super::{parse, place};
 use attest::protocol::bound::OmittedShare;
 use clap::{Args, ValueEnum, ValueHint};
+use std::ffi::OsString;
 
 const VERIFY_EXAMPLES: &str = "\
 Examples:
@@ -29,11 +30,11 @@ are too few to prove the work; the verdict says so in its first line.";
 #[command(after_help = VERIFY_EXAMPLES)]
 pub struct Verify {
     /// The result: a file, or - for standard input
-    #[arg(value_name = "RESULT", value_hint = ValueHint::FilePath)]
-    pub result: String,
+    #[arg(value_name = "RESULT", value_hint = ValueHint::FilePath, value_parser = place::source())]
+    pub result: OsString,
     /// The challenge: a token, @FILE, or - for standard input
-    #[arg(long, value_name = "TOKEN|@FILE|-")]
-    pub challenge: String,
+    #[arg(long, value_name = "TOKEN|@FILE|-", value_parser = place::token())]
+    pub challenge: OsString,
     /// Recompute the sampled leaves (this is the default)
     #[arg(long, conflicts_with = "full")]
     pub sampled: bool,
@@ -50,8 +51,8 @@ pub struct Verify {
     #[arg(long, value_name = "TIME", value_parser = parse::parse_arrival)]
     pub arrived_at: Option<Arrival>,
     /// The validator's receipt of a live session, a JSON file
-    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
-    pub receipt: Option<String>,
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, value_parser = place::source())]
+    pub receipt: Option<OsString>,
     /// Time from sending the challenge to holding the result, by your own
     /// clock, as 950ms, 45s [default: not checked; that of a session on record]
     #[arg(long, value_name = "DURATION", value_parser = parse::parse_duration_ms)]
@@ -62,8 +63,8 @@ pub struct Verify {
     pub omitted_share: Option<OmittedShare>,
     /// What the result must meet beyond the protocol, a TOML file (`attest policy
     /// init` prints one); a result that it rejects ends with exit code 1
-    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
-    pub policy: Option<String>,
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, value_parser = place::source())]
+    pub policy: Option<OsString>,
     /// Print JSON
     #[arg(long)]
     pub json: bool,

@@ -1,5 +1,6 @@
 //! `attest ledger`: what is on record, for people and for other programs.
 
+use crate::args::LedgerPlace;
 use crate::args::{Ledger as Args, LedgerAction as Action, LedgerState as State};
 use crate::input::Inputs;
 use crate::outcome::{Done, Result, note, print, print_json, printed};
@@ -23,9 +24,9 @@ use std::time::Duration;
 ///
 /// # Errors
 /// No such ledger, or it fails.
-pub fn run(args: &Args, ledger: Option<&str>) -> Result {
+pub fn run(args: &Args, ledger: Option<&LedgerPlace>) -> Result {
     if let Action::Export { out } = &args.action {
-        let file = crate::ledger::file(Some(ledger.unwrap_or("default")));
+        let file = crate::ledger::file(Some(ledger.unwrap_or(&LedgerPlace::Default)));
         Inputs::default()
             .and_file("--ledger", file.as_deref())
             .check(&[("--out", out.as_ref())])?;
@@ -241,13 +242,16 @@ fn export(ledger: &dyn Ledger, out: &mut dyn Write) -> Result<()> {
 fn prune(ledger: &dyn Ledger, older_than: Duration, dry_run: bool) -> Result<()> {
     let now_unix_ms = unix_ms();
     let age_ms = u64::try_from(older_than.as_millis()).unwrap_or(u64::MAX);
-    let (pruning, done) = match dry_run {
-        true => (Pruning::DryRun, "would be forgotten"),
-        false => (Pruning::Forget, "forgotten; nonces stay spent"),
+    let (pruning, done, kept) = match dry_run {
+        true => (Pruning::DryRun, "would be forgotten", ""),
+        false => (Pruning::Forget, "forgotten", "; their nonces stay spent"),
     };
     let pruned = ledger.prune(now_unix_ms.saturating_sub(age_ms), now_unix_ms, pruning)?;
-    let (challenges, meetings) = (grouped(pruned.challenges), grouped(pruned.meetings));
-    print(&format!("{challenges} challenge(s) and {meetings} meeting(s) {done}\n"))
+    print(&format!(
+        "{} challenge(s) {done}{kept}\n{} meeting(s) {done}\n",
+        grouped(pruned.challenges),
+        grouped(pruned.meetings)
+    ))
 }
 
 /// One word for how far a challenge has come.

@@ -11,6 +11,7 @@ use attest::policy::{Demand, POLICY_BYTES_MAX, Policy, SizeError, Target};
 use attest::protocol::models;
 use attest::session::issue::Request;
 use serde_json::json;
+use std::ffi::OsStr;
 use std::fmt::Write as _;
 
 /// Prints or checks.
@@ -29,7 +30,7 @@ pub fn run(args: &args::Policy) -> Result {
 ///
 /// # Errors
 /// An unreadable or invalid file.
-pub fn read(path: &str) -> Result<Policy> {
+pub fn read(path: &OsStr) -> Result<Policy> {
     let source = Source::of_path(path);
     let text = source.read_text(POLICY_BYTES_MAX as u64)?;
     Ok(Policy::from_toml(&text, &source.name())?)
@@ -58,7 +59,7 @@ fn init(args: &args::PolicyInit) -> Result<()> {
     if path.exists() {
         return Err(anyhow!(
             "{} is there already\nGive another name, or remove it first.",
-            path.display()
+            files::shown_path(path)
         ));
     }
     // Which ends the text with a line break of its own.

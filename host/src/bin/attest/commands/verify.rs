@@ -4,13 +4,14 @@
 //! fault on this side (no file, no GPU, no token) is none.
 
 use super::policy;
-use crate::args::{self, Arrival, Color, Recomputer};
+use crate::args::{self, Arrival, Color, LedgerPlace, Recomputer};
 use crate::outcome::{Done, Result, note, print, print_json};
 use crate::paint::{Paint, wrapped};
 use crate::{input, progress};
 use anyhow::bail;
+use attest::evidence::present_gpus;
 use attest::executor::cpu::CpuVerifier;
-use attest::executor::gpu::{self, GpuExecutor, GpuOptions, GpuVerifier};
+use attest::executor::gpu::{GpuExecutor, GpuOptions, GpuVerifier, PATIENCE};
 use attest::files::Source;
 use attest::judging::{AsIssuer, End, HandedIn, Known, Terms};
 use attest::live::clock::unix_ms;
@@ -33,7 +34,7 @@ const NO_SESSION: &str =
 ///
 /// # Errors
 /// An unreadable source or no means to recompute: no verdict.
-pub fn run(args: &args::Verify, ledger: Option<&str>, color: Color) -> Result {
+pub fn run(args: &args::Verify, ledger: Option<&LedgerPlace>, color: Color) -> Result {
     let source = Source::of_path(&args.result);
     input::Inputs::default()
         .and_source("RESULT", Some(&args.result))
@@ -144,11 +145,9 @@ fn recomputed(
             with_means(challenge, result, circumstances, extent, (&leaves, &mut iterations))
         }
         Recomputer::Gpu => {
-            gpu::list()?.get(0)?;
-            let gpu = GpuVerifier::new(
-                GpuExecutor::open_in_time(0, GpuOptions::default())?,
-                gpu::PATIENCE,
-            );
+            present_gpus()?.get(0)?;
+            let gpu =
+                GpuVerifier::new(GpuExecutor::open_in_time(0, GpuOptions::default())?, PATIENCE);
             with_means(challenge, result, circumstances, extent, (&gpu, &mut &gpu))
         }
     })
