@@ -188,7 +188,8 @@ fn a_transport_that_failed_is_no_miners_fault() {
     let output = place.validate(&["--json"], "exit 3");
     assert_eq!(code_of(&output, 1), "closed-early");
     assert!(text(&output.stdout).contains("with exit status 3"), "{}", text(&output.stdout));
-    let hello = r#"{"message":"hello","versions":[1],"software":"x","capabilities":[],"devices":[]}"#;
+    let hello =
+        r#"{"message":"hello","versions":[1],"software":"x","capabilities":[],"devices":[]}"#;
     let output = place.validate(&["--json"], &format!("echo '{hello}'; read line; exit 255"));
     assert_eq!(code_of(&output, 1), "closed-early");
     let err = text(&output.stderr);
