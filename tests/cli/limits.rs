@@ -14,7 +14,7 @@ const COMMANDS: [&[&str]; 7] = [
     &["selftest", "--executor", "cpu", "--stress", "0.01", "--dim", "128"],
     &["demo", "--executor", "cpu"],
     &["respond", "--executor", "cpu"],
-    &["validate", "--dim", "128", "--matrices", "1", "--iterations", "2", "--samples", "2"],
+    &["validate", "--no-policy", "--dim", "128", "--matrices", "1", "--iterations", "1"],
 ];
 
 /// A folder that anyone may use, with an example and the program in it.
