@@ -5,8 +5,9 @@ use super::work::Work;
 use crate::executor::ExecError;
 use crate::executor::gpu::bench::{BenchReport, Ceiling, Subject, Total, Turns};
 use crate::executor::gpu::{
-    GpuDevice, Supervisor, Target, Variant, driver_version, list, supervised,
+    DeviceList, GpuDevice, Supervisor, Target, Variant, driver_version, supervised,
 };
+use crate::session::devices::GpuDemand;
 use gpu_kernels::abi::{GemmKernel, PEAK_FMA, PEAK_M8N8K4, PEAK_M16N8K16};
 use serde::Serialize;
 use std::path::PathBuf;
@@ -20,6 +21,8 @@ const FMA_PER_CLOCK: f64 = 128.0;
 pub struct Options {
     /// Number of the device.
     pub device: u32,
+    /// Which GPUs there must be.
+    pub gpus: GpuDemand,
     /// Shapes and totals, in order.
     pub work: Vec<Work>,
     /// Turns of each side.
@@ -154,10 +157,10 @@ enum Found {
 /// # Errors
 /// No such device. What fails later is in the report.
 pub(super) fn measure(
+    list: &DeviceList,
     options: &Options,
     on_event: &mut dyn FnMut(BenchEvent),
 ) -> Result<DeviceReport, ExecError> {
-    let list = list().unwrap_or_default();
     let device = list.get(options.device)?;
     let report = DeviceReport {
         device: facts(device),

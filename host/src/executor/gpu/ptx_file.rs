@@ -7,6 +7,7 @@
 //! and the checks compare what they compute.
 
 use super::ptx_set::PTX_FILES_MAX;
+use crate::files::shown_path;
 use gpu_kernels::abi::{
     FILL_THREADS, GEMMS, GemmKernel, MERKLE_THREADS, PEAK_FMA, PEAK_M8N8K4, PEAK_M16N8K16,
     PEAK_SHA256, PEAK_THREADS,
@@ -34,7 +35,7 @@ pub struct PtxFile {
 #[derive(Debug, thiserror::Error)]
 pub enum PtxFileError {
     /// It could not be read.
-    #[error("cannot read {path}: {cause}\nCheck the path and its permissions.", path = path.display())]
+    #[error("cannot read {path}: {cause}\nCheck the path and its permissions.", path = shown_path(path))]
     Read {
         /// Which file.
         path: PathBuf,
@@ -42,25 +43,25 @@ pub enum PtxFileError {
         cause: io::Error,
     },
     /// A folder that holds none.
-    #[error("{path} holds no .ptx file\nGive a PTX file, or the folder that holds them.", path = path.display())]
+    #[error("{path} holds no .ptx file\nGive a PTX file, or the folder that holds them.", path = shown_path(path))]
     EmptyFolder {
         /// Which folder.
         path: PathBuf,
     },
     /// A folder that holds too many.
-    #[error("{path} holds more than {max} .ptx files\nName the files that are meant.", path = path.display(), max = PTX_FILES_MAX)]
+    #[error("{path} holds more than {max} .ptx files\nName the files that are meant.", path = shown_path(path), max = PTX_FILES_MAX)]
     TooManyFiles {
         /// Which folder.
         path: PathBuf,
     },
     /// It is longer than any set of kernels.
-    #[error("{path} holds more than {PTX_BYTES_MAX} bytes, the most that a PTX file may have\nCheck that it is the file that was meant.", path = path.display())]
+    #[error("{path} holds more than {PTX_BYTES_MAX} bytes, the most that a PTX file may have\nCheck that it is the file that was meant.", path = shown_path(path))]
     TooLong {
         /// Which file.
         path: PathBuf,
     },
     /// It is not UTF-8.
-    #[error("{path} is not UTF-8 text: the bytes are invalid from offset {valid_up_to}\nGive PTX text, not a cubin or an archive.", path = path.display())]
+    #[error("{path} is not UTF-8 text: the bytes are invalid from offset {valid_up_to}\nGive PTX text, not a cubin or an archive.", path = shown_path(path))]
     NotUtf8 {
         /// Which file.
         path: PathBuf,
@@ -68,13 +69,13 @@ pub enum PtxFileError {
         valid_up_to: usize,
     },
     /// It is text without kernels.
-    #[error("{path} has no \".visible .entry\": it holds no kernel\nGive PTX text as `cargo xtask ptx` writes it.", path = path.display())]
+    #[error("{path} has no \".visible .entry\": it holds no kernel\nGive PTX text as `cargo xtask ptx` writes it.", path = shown_path(path))]
     NoEntry {
         /// Which file.
         path: PathBuf,
     },
     /// Its kernels cannot run an iteration.
-    #[error("{path} lacks {lacking}; it has {has}\nCompile all kernels of gpu-kernels into one file.", path = path.display())]
+    #[error("{path} lacks {lacking}; it has {has}\nCompile all kernels of gpu-kernels into one file.", path = shown_path(path))]
     Incomplete {
         /// Which file.
         path: PathBuf,
@@ -84,7 +85,7 @@ pub enum PtxFileError {
         has: String,
     },
     /// A kernel was compiled for other blocks than it would be launched with.
-    #[error("{kernel} in {path} is compiled for blocks of {got} threads and launched with {expected}\nCompile it from the sources that this program was built with.", path = path.display())]
+    #[error("{kernel} in {path} is compiled for blocks of {got} threads and launched with {expected}\nCompile it from the sources that this program was built with.", path = shown_path(path))]
     Threads {
         /// Which file.
         path: PathBuf,
