@@ -31,7 +31,9 @@ fn main() -> ExitCode {
     // What the kernels may use reaches them through the environment of
     // kernels/build.rs.
     if env::var_os("ATTEST_HAS").is_none() {
-        eprintln!("error: ATTEST_HAS is not set\n  try: cargo xtask ptx --backend rust-cuda sets it");
+        eprintln!(
+            "error: ATTEST_HAS is not set\n  try: cargo xtask ptx --backend rust-cuda sets it"
+        );
         return ExitCode::FAILURE;
     }
     let built = CudaBuilder::new(Path::new(kernels))

@@ -20,8 +20,11 @@ pub struct Written {
     pub manifest: Manifest,
 }
 
+/// What a column shows of a kernel.
+type Value = fn(&Resources) -> u32;
+
 /// The columns of one compiler.
-const COLUMNS: [(&str, fn(&Resources) -> u32); 6] = [
+const COLUMNS: [(&str, Value); 6] = [
     ("registers", |r| r.registers),
     ("spills", |r| r.spill_store_bytes + r.spill_load_bytes),
     ("stack", |r| r.stack_bytes),
