@@ -145,7 +145,7 @@ fn memory_bytes() -> u64 {
     #[cfg(target_os = "linux")]
     let bytes = {
         let info = rustix::system::sysinfo();
-        u64::from(info.totalram).saturating_mul(info.mem_unit.into())
+        info.totalram.saturating_mul(info.mem_unit.into())
     };
     #[cfg(not(target_os = "linux"))]
     let bytes = 0;
