@@ -46,10 +46,10 @@ const EXIT_CODES: &str = "\
 Exit codes:
   0  verified, healthy or done
   1  rejected (verify, validate, respond, export --check) or not healthy (selftest)
-  2  could not run: bad usage, unreadable input, an invalid token, no device, a kernel
-     that failed (bench), nothing that could be checked (selftest), too few threads or
-     descriptors, no verdict (verify, validate, respond), a challenge that
-     expired before it was executed
+  2  could not run: bad usage, unreadable input, standard output closed or full, an
+     invalid token, no device, a kernel that failed (bench), nothing that could be
+     checked (selftest), too few threads or descriptors, no verdict (verify, validate,
+     respond), a challenge that expired before it was executed
   130, 143  stopped by SIGINT, SIGTERM
 
 Logging: RUST_LOG=attest=debug shows on standard error what is done.";

@@ -9,8 +9,8 @@
 use super::ptx_set::PTX_FILES_MAX;
 use crate::files::shown_path;
 use gpu_kernels::abi::{
-    FILL_THREADS, GEMM_FMA, GEMM_M8N8K4, GEMM_M16N8K16, GemmKernel, MERKLE_THREADS, PEAK_FMA,
-    PEAK_M8N8K4, PEAK_M16N8K16, PEAK_SHA256, PEAK_THREADS,
+    FILL_THREADS, GEMMS, GemmKernel, MERKLE_THREADS, PEAK_FMA, PEAK_M8N8K4, PEAK_M16N8K16,
+    PEAK_SHA256, PEAK_THREADS,
 };
 use std::fs::File;
 use std::io::{self, Read};
@@ -19,8 +19,6 @@ use std::path::{Path, PathBuf};
 /// Longest file that is read, bytes.
 pub const PTX_BYTES_MAX: u64 = 16 << 20;
 
-/// Product kernels that this program can launch, the fastest first.
-const GEMMS: [GemmKernel; 3] = [GEMM_M16N8K16, GEMM_M8N8K4, GEMM_FMA];
 /// What every iteration needs besides a product kernel, and their threads.
 const SERVANTS: [(&str, u32); 3] =
     [("fill", FILL_THREADS), ("merkle", MERKLE_THREADS), ("chain_step", MERKLE_THREADS)];
@@ -145,6 +143,12 @@ impl PtxFile {
     pub fn gemms(self) -> &'static [GemmKernel] {
         self.gemms
     }
+
+    /// What its `.target` names, such as "sm_90a"; empty if there is none.
+    pub fn compiled_for(self) -> &'static str {
+        let line = self.text.lines().find_map(|line| line.trim().strip_prefix(".target "));
+        line.and_then(|rest| rest.split([',', ' ']).find(|word| !word.is_empty())).unwrap_or("")
+    }
 }
 
 /// An entry point of PTX text.
@@ -219,6 +223,7 @@ fn usable(path: &Path, text: &str) -> Result<Vec<GemmKernel>, PtxFileError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use gpu_kernels::abi::{GEMM_FMA, GEMM_M8N8K4};
 
     fn text(entries: &[(&str, u32)]) -> String {
         let entry = |(name, threads): &(&str, u32)| {
@@ -270,6 +275,7 @@ mod tests {
         entries.push(("peak_fma", PEAK_THREADS));
         let file = read(text(&entries).as_bytes()).unwrap();
         assert_eq!(file.gemms(), [GEMM_M8N8K4, GEMM_FMA], "the fastest first");
+        assert_eq!(file.compiled_for(), "sm_70");
         assert_eq!(file.name(), "other");
         assert!(file.text().starts_with(".version"));
     }
@@ -282,7 +288,10 @@ mod tests {
             (b"no kernels".to_vec(), "no \".visible .entry\""),
             (vec![b' '; PTX_BYTES_MAX as usize + 1], "more than 16777216 bytes"),
             (text(&WHOLE[1..]).into_bytes(), "lacks fill; it has merkle, chain_step, gemm_fma"),
-            (text(&WHOLE[..3]).into_bytes(), "lacks any of gemm_m16n8k16, gemm_m8n8k4, gemm_fma"),
+            (
+                text(&WHOLE[..3]).into_bytes(),
+                "lacks any of gemm_m16n8k16, gemm_m16n8k16_tile, gemm_m8n8k4, gemm_fma",
+            ),
             (text(&wrong_threads).into_bytes(), "blocks of 128 threads and launched with 256"),
         ];
         for (bytes, expected) in cases {

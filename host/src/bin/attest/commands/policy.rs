@@ -6,12 +6,9 @@ use crate::outcome::{Done, Result, print, print_json};
 use anyhow::anyhow;
 use attest::error_text::what_happened;
 use attest::files::{self, Source};
-use attest::ledger::HistoryFinding;
 use attest::policy::codes::Action;
-use attest::policy::{Demand, Facts, POLICY_BYTES_MAX, Policy, SizeError, Target};
+use attest::policy::{Demand, POLICY_BYTES_MAX, Policy, SizeError, Target};
 use attest::protocol::models;
-use attest::protocol::verdict::Verdict;
-use attest::protocol::verified::Verified;
 use attest::session::issue::Request;
 use serde_json::json;
 use std::ffi::OsStr;
@@ -55,21 +52,6 @@ pub fn sized(sizing: &args::Sizing, typed: Request) -> Result<Request> {
     }
     let target = Target { model, seconds: sizing.seconds, round_trip: None };
     Ok(read(path)?.request(&target, typed)?)
-}
-
-/// The verdict with the policy's word on what verified, by devices with this history.
-pub fn judged(
-    policy: Option<&Policy>,
-    verified: Option<&Verified>,
-    history: &[HistoryFinding],
-    verdict: Verdict,
-) -> Verdict {
-    match (policy, verified) {
-        (Some(policy), Some(verified)) => {
-            verdict.judged(policy.judge(&Facts { history, ..Facts::of(verified) }))
-        }
-        _ => verdict,
-    }
 }
 
 fn init(args: &args::PolicyInit) -> Result<()> {

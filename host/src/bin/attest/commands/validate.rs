@@ -158,7 +158,11 @@ fn validator(args: &args::Validate, ledger: Option<&LedgerPlace>) -> Result<Vali
     }
     let ledger = crate::ledger::chosen(Some(or_default(ledger)))?
         .context("a live session needs a ledger: the coin comes after the nonce is spent\nLeave --ledger none out.")?;
-    let policy = args.policy.as_deref().map(read_policy).transpose()?;
+    let policy = match &args.policy {
+        Some(path) => Some(read_policy(path)?),
+        None if args.no_policy => None,
+        None => Some(Policy::default()),
+    };
     // No miner is to be reached for a challenge that cannot be issued.
     issue(&least(&request, policy.is_some()))?;
     let mut validator = Validator::new(ledger, request);
