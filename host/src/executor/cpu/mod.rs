@@ -146,7 +146,7 @@ fn memory_bytes() -> u64 {
     #[cfg(target_os = "linux")]
     let machine = {
         let info = rustix::system::sysinfo();
-        u64::from(info.totalram).saturating_mul(info.mem_unit.into())
+        info.totalram.saturating_mul(info.mem_unit.into())
     };
     #[cfg(not(target_os = "linux"))]
     let machine = 0;
