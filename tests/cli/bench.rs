@@ -62,6 +62,16 @@ fn bench_refuses_what_it_cannot_measure() {
 }
 
 #[test]
+fn a_plot_is_not_written_over_a_file_of_the_folder_that_is_measured() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("x.ptx");
+    std::fs::write(&path, attest::executor::gpu::Target::Portable.ptx()).unwrap();
+    let (folder, path) = (folder.path().to_str().unwrap(), path.to_str().unwrap());
+    let args = ["bench", "--quick", "--ptx", folder, "--plot", path];
+    run(args).expect(COULD_NOT_RUN).says("--plot").says("--ptx").printed_nothing();
+}
+
+#[test]
 fn a_ptx_file_is_read_before_anything_is_checked() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("kernels.ptx");

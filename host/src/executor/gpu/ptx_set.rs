@@ -8,6 +8,18 @@ use std::path::{Path, PathBuf};
 pub const PTX_FILES_MAX: usize = 256;
 
 impl PtxFile {
+    /// The files at `paths`, unread; of a folder every `.ptx` file in it, by name.
+    ///
+    /// # Errors
+    /// A folder without PTX files, with more than [`PTX_FILES_MAX`], or unreadable.
+    pub fn find(paths: &[PathBuf]) -> Result<Vec<PathBuf>, PtxFileError> {
+        let mut files = Vec::new();
+        for path in paths {
+            if path.is_dir() { files.extend(in_folder(path)?) } else { files.push(path.clone()) }
+        }
+        Ok(files)
+    }
+
     /// Reads the files at `paths`; of a folder every `.ptx` file in it, by name. What
     /// is named twice is read once. A file's name is its own without `.ptx`; where
     /// another file or an embedded target has that, with as many folders before it as
@@ -18,14 +30,11 @@ impl PtxFile {
     /// files, or with more than [`PTX_FILES_MAX`].
     pub fn read_all(paths: &[PathBuf]) -> Result<Vec<Self>, PtxFileError> {
         let mut files: Vec<(PathBuf, PathBuf)> = Vec::new();
-        for path in paths {
-            let found = if path.is_dir() { in_folder(path)? } else { vec![path.clone()] };
-            for typed in found {
-                let read = |cause| PtxFileError::Read { path: typed.clone(), cause };
-                let whole = typed.canonicalize().map_err(read)?;
-                if files.iter().all(|(_, known)| *known != whole) {
-                    files.push((typed, whole));
-                }
+        for typed in Self::find(paths)? {
+            let read = |cause| PtxFileError::Read { path: typed.clone(), cause };
+            let whole = typed.canonicalize().map_err(read)?;
+            if files.iter().all(|(_, known)| *known != whole) {
+                files.push((typed, whole));
             }
         }
         let taken: Vec<&str> = Target::ALL.iter().map(|target| target.name()).collect();

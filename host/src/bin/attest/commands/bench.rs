@@ -20,7 +20,8 @@ use std::time::Duration;
 /// A PTX file or a device that cannot be used; nowhere to print or write.
 pub fn run(args: &args::Bench, color: args::Color) -> Result {
     let inputs = Inputs::default().and_file("--cublas", args.cublas.as_deref());
-    let inputs = args.ptx.iter().fold(inputs, |all, path| all.and_file("--ptx", Some(path)));
+    let ptx = PtxFile::find(&args.ptx)?;
+    let inputs = ptx.iter().fold(inputs, |all, path| all.and_file("--ptx", Some(path)));
     inputs.check(&[("--plot", args.plot.as_ref())])?;
     let effort = if args.quick { Effort::Quick } else { Effort::Full };
     let (count, length_ms) = match effort {
