@@ -109,11 +109,11 @@ fn a_calendar_that_jumps_changes_no_duration() {
     });
     let forward = session(|turned| turned.now.unix_ms += hour_ms);
     for (session, whither) in [(back, "set back"), (forward, "set forward")] {
-        let ledger = session.ledger();
+        let records = session.records();
         let verdict = session.end().verdict;
         assert_eq!(verdict.outcome, Outcome::CouldNotRun, "{verdict:?}");
         assert!(verdict.detail.unwrap().contains(whither));
-        let entry = ledger.list(&Filter::default()).unwrap().pop().expect("a challenge");
+        let entry = records.ledger.list(&Filter::default()).unwrap().pop().expect("a challenge");
         assert_eq!(entry.outcome.as_deref(), Some("rejected"));
         assert_eq!(entry.code.as_deref(), Some("abandoned"));
     }

@@ -21,16 +21,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 /// A ledger in a folder of its own.
+#[derive(Clone)]
 pub struct Records {
     pub ledger: Arc<dyn Ledger>,
-    _folder: tempfile::TempDir,
+    _folder: Arc<tempfile::TempDir>,
 }
 
 impl Records {
     pub fn new() -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let location = Location::File(folder.path().join("ledger.sqlite"));
-        Self { ledger: ledger::open(&location).expect("a ledger"), _folder: folder }
+        Self { ledger: ledger::open(&location).expect("a ledger"), _folder: Arc::new(folder) }
     }
 
     /// Puts a challenge on record.
@@ -50,6 +51,7 @@ impl Records {
 pub struct Turned {
     session: ValidatorSession,
     validator: Validator,
+    records: Records,
     challenge: Challenge,
     pub now: Now,
     pub coin: Option<Digest>,
@@ -70,6 +72,7 @@ impl Turned {
         let mut turned = Self {
             session: ValidatorSession::new(validator.patience, miner_id),
             validator,
+            records: records.clone(),
             challenge: challenge.clone(),
             now: Now { since_start: Duration::ZERO, unix_ms },
             coin: None,
@@ -104,8 +107,8 @@ impl Turned {
     }
 
     /// The validator's.
-    pub fn ledger(&self) -> Arc<dyn Ledger> {
-        Arc::clone(&self.validator.ledger)
+    pub fn records(&self) -> Records {
+        self.records.clone()
     }
 
     /// How it ended.

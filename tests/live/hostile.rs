@@ -253,13 +253,17 @@ async fn malformed_commitments_and_openings_are_named_as_results_are() {
             "malformed",
         ),
     ] {
-        rejected(code, async |mut peer| {
+        let (ended, _) = rejected(code, async |mut peer| {
             peer.greet(None).await;
             peer.challenge().await;
             peer.line(&text).await;
             peer.linger().await;
         })
         .await;
+        if text.contains("evidence") {
+            let detail = ended.verdict.detail.unwrap();
+            assert!(detail.contains("more than 32768 JSON values"), "{detail}");
+        }
     }
     let (ended, _) = rejected("malformed", async |mut peer| {
         peer.reach_coin().await;
