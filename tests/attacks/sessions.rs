@@ -219,7 +219,7 @@ async fn a_junk_commitment_to_burn_a_nonce() {
     })
     .await;
     ended_with("signature-invalid", &stranger);
-    assert!(!ledger.steps().contains(&"accept"), "no nonce is spent on it");
+    assert!(!ledger.steps().contains(&"accept_session"), "no nonce is spent on it");
     // What it burnt was its own connection's. The miner has another challenge.
     let miner = live(&ledger, bound, async |mut peer| {
         peer.greet(Some(public(2))).await;

@@ -3,8 +3,10 @@
 
 use super::turned::{Records, Turned};
 use super::{Say, challenge, ended_with, within};
+use attest::ledger::Filter;
 use attest::protocol::challenge::{Challenge, ChallengeSpec};
 use attest::protocol::circumstances::Circumstances;
+use attest::protocol::verdict::Outcome;
 use std::time::Duration;
 
 const HOUR: Duration = Duration::from_secs(3600);
@@ -16,7 +18,11 @@ fn limited() -> Challenge {
 
 /// A session whose commitment comes after `change`.
 fn session(change: impl FnOnce(&mut Turned)) -> Turned {
-    let (records, challenge) = (Records::new(), limited());
+    session_of(limited(), change)
+}
+
+fn session_of(challenge: Challenge, change: impl FnOnce(&mut Turned)) -> Turned {
+    let records = Records::new();
     records.issue(&challenge);
     let say = Say::honestly(&challenge);
     let mut session = Turned::new(&records, &challenge);
@@ -40,10 +46,23 @@ fn expired() {
     assert_eq!(within(&challenge, &result, &at(expiry - 1)), "verified");
     assert_eq!(within(&challenge, &result, &at(expiry)), "expired");
     assert_eq!(within(&challenge, &result, &at(i64::MAX)), "expired");
-    // In a session the commitment's arrival counts.
-    let unhurried = |time| session(|turned| turned.now.unix_ms += time).end();
-    ended_with("verified", &unhurried(3_599_999));
-    ended_with("expired", &unhurried(3_600_000));
+    // In a session the commitment's arrival counts: here it may take 30 s, and the
+    // challenge expires after five.
+    let brief = || {
+        super::challenge(|spec| {
+            (spec.max_duration_ms, spec.samples_per_iteration) = (Some(30_000), 20);
+            spec.expires_at = "2026-01-01T00:00:05Z".to_owned();
+        })
+    };
+    let after = |ms| session_of(brief(), |turned| turned.pass(Duration::from_millis(ms))).end();
+    ended_with("verified", &after(4_999));
+    ended_with("expired", &after(5_000));
+    // Setting the calendar back, to a time after the issue, keeps nothing open.
+    let back = session_of(brief(), |turned| {
+        turned.pass(Duration::from_millis(5_000));
+        turned.now.unix_ms -= 4_000;
+    });
+    ended_with("expired", &back.end());
 }
 
 #[test]
@@ -75,21 +94,35 @@ fn redated_by_the_miner() {
 
 #[test]
 fn a_calendar_that_jumps_changes_no_duration() {
-    // Within the limit by the monotonic clock, whatever the calendar does below
-    // expiry; beyond it late, also where the calendar was set back.
+    // Within the limit by the monotonic clock, whatever the calendar does between issue
+    // and expiry.
     let hour_ms = HOUR.as_millis() as u64;
+    let unhurried = session(|turned| turned.now.unix_ms += hour_ms - 1);
+    ended_with("verified", &unhurried.end());
+    let skewed = session(|turned| turned.now.unix_ms -= 2_000);
+    ended_with("verified", &skewed.end());
+    // Set to before the issue or beyond expiry it shows neither interval nor expiry: that
+    // is no fault of the miner's. The challenge is over all the same.
     let back = session(|turned| {
         turned.pass(Duration::from_millis(10_000));
         turned.now.unix_ms -= hour_ms;
     });
-    ended_with("verified", &back.end());
+    let forward = session(|turned| turned.now.unix_ms += hour_ms);
+    for (session, whither) in [(back, "set back"), (forward, "set forward")] {
+        let ledger = session.ledger();
+        let verdict = session.end().verdict;
+        assert_eq!(verdict.outcome, Outcome::CouldNotRun, "{verdict:?}");
+        assert!(verdict.detail.unwrap().contains(whither));
+        let entry = ledger.list(&Filter::default()).unwrap().pop().expect("a challenge");
+        assert_eq!(entry.outcome.as_deref(), Some("rejected"));
+        assert_eq!(entry.code.as_deref(), Some("abandoned"));
+    }
+    // Beyond the limit it is late, whatever the calendar says.
     let late = session(|turned| {
         turned.pass(Duration::from_millis(10_001));
         turned.now.unix_ms -= hour_ms;
     });
     ended_with("late", &late.end());
-    let forward = session(|turned| turned.now.unix_ms += hour_ms);
-    ended_with("expired", &forward.end());
 }
 
 #[test]

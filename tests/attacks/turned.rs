@@ -103,6 +103,11 @@ impl Turned {
         self.feed(Event::Tick);
     }
 
+    /// The validator's.
+    pub fn ledger(&self) -> Arc<dyn Ledger> {
+        Arc::clone(&self.validator.ledger)
+    }
+
     /// How it ended.
     #[track_caller]
     pub fn end(self) -> Ended {
@@ -128,11 +133,10 @@ impl Turned {
             }
             // On record already: two sessions may meet at one challenge.
             Action::Issue(_) => Some(Event::Issued(Ok(Box::new(self.challenge.clone())))),
-            Action::Accept(commitment) => Some(Event::Accepted(self.validator.accept(&commitment))),
-            Action::DrawCoin { challenge } => {
-                let coin = Digest::of(&[b"a coin", &challenge.0]);
-                self.validator.ledger.record_coin(&challenge, &coin).expect("one coin");
-                Some(Event::CoinRecorded(Ok(coin)))
+            Action::Read(reading) => Some(Event::Read(reading.read())),
+            Action::Accept(commitment) => {
+                let coin = Digest::of(&[b"a coin", &commitment.challenge.0]);
+                Some(Event::Accepted(self.validator.accept_with(&commitment, coin)))
             }
             Action::Judge(case) => Some(Event::Judged(Box::new(self.validator.judge(*case)))),
             Action::Settle(settle) => Some(Event::Settled(self.validator.settle(&settle))),

@@ -3,7 +3,7 @@
 use super::results::{read, result_json};
 use crate::common::cpu_evidence;
 use attest::protocol::digest::Uuid;
-use attest::protocol::evidence::{CANONICAL_BYTES_MAX, Evidence, EvidenceError};
+use attest::protocol::evidence::{CANONICAL_BYTES_MAX, Evidence, EvidenceError, VALUES_MAX};
 use serde_json::{Value, json};
 
 fn evidence_with(edit: impl FnOnce(&mut Value)) -> Result<Evidence, EvidenceError> {
@@ -81,11 +81,29 @@ fn evidence_at_its_longest_and_one_byte_more() {
     let error = evidence_with(|value| value["x"] = json!("\n".repeat(room / 2 + 1)));
     assert!(matches!(error, Err(EvidenceError::TooLarge { .. })));
     // Many members, whose quotes, colons and commas count, too.
-    let member = |i: usize| (format!("{i:06}"), json!(0));
-    let count = room / 11;
+    let member = |i: usize| (format!("{i:036}"), json!(0));
+    let count = room / 41;
     let many: serde_json::Map<String, Value> = (0..count).map(member).collect();
     let full = evidence_with(|value| value["x"] = Value::Object(many)).unwrap();
     assert!(full.canonical().len() > CANONICAL_BYTES_MAX - 32);
     result["evidence"] = full.value().clone();
     read(result.to_string()).unwrap();
+}
+
+#[test]
+fn evidence_with_as_many_values_as_it_may_have_and_one_more() {
+    // Besides `x`: schema, executor, the list of lanes, a lane with five fields, and the
+    // document itself.
+    let few = 10;
+    let with = |count: usize| json!(vec![json!({}); count]);
+    let most = evidence_with(|value| value["x"] = with(VALUES_MAX - few - 1)).unwrap();
+    let mut result = result_json();
+    result["evidence"] = most.value().clone();
+    assert_eq!(read(result.to_string()).unwrap().evidence, most);
+    let error = evidence_with(|value| value["x"] = with(VALUES_MAX - few));
+    assert_eq!(error, Err(EvidenceError::TooManyValues { got: VALUES_MAX + 1 }));
+    // A stranger's is refused while it is read, whatever else there may be in it.
+    result["evidence"]["x"] = with(VALUES_MAX);
+    let error = read(result.to_string()).unwrap_err().to_string();
+    assert!(error.contains("more than 32768 JSON values"), "{error}");
 }

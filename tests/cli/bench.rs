@@ -1,7 +1,8 @@
 //! `attest bench` and `--ptx`: what is said with and without a GPU.
 
-use crate::cli::{COULD_NOT_RUN, OK, names_in, run};
+use crate::cli::{COULD_NOT_RUN, OK, REJECTED, names_in, run};
 use serde_json::Value;
+use std::io::BufRead as _;
 
 fn has_gpu() -> bool {
     let json: Value = serde_json::from_str(&run(["detect", "--json"]).expect(OK).stdout).unwrap();
@@ -79,8 +80,45 @@ fn a_ptx_file_is_read_before_anything_is_checked() {
 
 #[test]
 fn a_committed_ptx_file_is_checked_where_there_is_a_gpu() {
-    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../gpu-kernels/ptx/portable.ptx");
-    let shown = run(["selftest", "--only", "portable.ptx", "--ptx", path]).expect(OK).stdout;
-    let outcome = if has_gpu() { "same bits" } else { "absent: there is no GPU" };
-    assert!(shown.contains(outcome), "{shown}");
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../gpu-kernels/ptx");
+    // By its short name, in a folder: "portable" is an embedded target's.
+    let args = ["selftest", "--only", "ptx/portable/gemm_fma", "--ptx", folder];
+    // What was asked for and cannot be checked is not healthy.
+    let (code, outcome) =
+        if has_gpu() { (OK, "same bits") } else { (REJECTED, "FAILED: there is no GPU") };
+    let shown = run(args).expect(code).stdout;
+    assert!(shown.contains("ptx/portable/gemm_fma ") && shown.contains(outcome), "{shown}");
+    assert!(!shown.contains(".ptx") && !shown.contains("gpu-kernels"), "{shown}");
+}
+
+#[test]
+fn two_ptx_files_of_one_name_are_told_apart() {
+    let folder = tempfile::tempdir().unwrap();
+    let text = attest::executor::gpu::Target::Portable.ptx();
+    let paths = ["a", "b"].map(|name| {
+        let inside = folder.path().join(name);
+        std::fs::create_dir(&inside).unwrap();
+        std::fs::write(inside.join("x.ptx"), text).unwrap();
+        inside.join("x.ptx").display().to_string()
+    });
+    let args = ["selftest", "--only", "b/x/gemm_fma", "--ptx", &paths[0], &paths[1]];
+    let shown = run(args).expect(if has_gpu() { OK } else { REJECTED }).stdout;
+    assert!(shown.contains("b/x/gemm_fma ") && !shown.contains("a/x/"), "{shown}");
+}
+
+#[test]
+fn the_table_of_a_selftest_begins_before_anything_is_checked() {
+    let mut child = std::process::Command::new(env!("CARGO_BIN_EXE_attest"))
+        .arg("selftest")
+        .stdout(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = std::io::BufReader::new(child.stdout.take().unwrap()).lines();
+    let header = lines.next().unwrap().unwrap();
+    // The oracle's row alone takes seconds of CPU time.
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert!(header.starts_with("subject ") && header.ends_with(" outcome"), "{header}");
+    let rest: Vec<String> = lines.map_while(Result::ok).collect();
+    assert!(!rest.iter().any(|line| line.contains("healthy")), "all came at once: {rest:?}");
 }

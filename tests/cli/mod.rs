@@ -10,9 +10,12 @@ mod commands;
 mod files;
 mod floods;
 mod ledger;
+mod limits;
+mod outputs;
 mod policy;
 mod round_trip;
 mod signals;
+mod streams;
 
 use std::ffi::OsStr;
 use std::io::Write as _;

@@ -14,10 +14,14 @@ use attest::protocol::evidence::Evidence;
 use attest::protocol::transcript::ResultDoc;
 use attest::protocol::verify::{LeafRequest, Recompute, RecomputeError};
 use attest::reference::Oracle;
+use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
 use serde_json::{Value, json};
 use std::collections::HashMap;
+use std::io::{PipeReader, PipeWriter, Read as _, pipe};
+use std::os::fd::AsFd;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 /// Where the vector files are.
 pub const VECTORS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/vectors");
@@ -154,5 +158,31 @@ impl Recompute for Remembering {
                 .or_insert_with(|| Oracle.leaf_hash(&request.state, dim, request.place))
         };
         Ok(requests.iter().map(hash).collect())
+    }
+}
+
+/// A pipe whose ends are both non-blocking, as Node.js leaves them.
+pub fn impatient_pipe() -> (PipeReader, PipeWriter) {
+    let (reader, writer) = pipe().unwrap();
+    set_non_blocking(&reader);
+    set_non_blocking(&writer);
+    (reader, writer)
+}
+
+/// Sets O_NONBLOCK on what is open there, for whoever shares it.
+pub fn set_non_blocking(end: impl AsFd) {
+    fcntl_setfl(&end, fcntl_getfl(&end).unwrap() | OFlags::NONBLOCK).unwrap();
+}
+
+/// Everything that comes, read with pauses: whoever writes finds the pipe full.
+pub fn read_slowly(mut reader: PipeReader) -> Vec<u8> {
+    let (mut all, mut piece) = (Vec::new(), vec![0; 16 << 10]);
+    loop {
+        match reader.read(&mut piece) {
+            Ok(0) => return all,
+            Ok(length) => all.extend_from_slice(&piece[..length]),
+            Err(error) => assert_eq!(error.kind(), std::io::ErrorKind::WouldBlock),
+        }
+        std::thread::sleep(Duration::from_millis(2));
     }
 }

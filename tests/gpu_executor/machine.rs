@@ -8,7 +8,7 @@ use attest::evidence::{
 use attest::executor::gpu::bandwidth::{Figure, Rate, Way, measure};
 use attest::executor::gpu::bench::{Subject, Turns};
 use attest::executor::gpu::telemetry::LaneTelemetry;
-use attest::executor::gpu::{ExactnessCheck, GpuExecutor, GpuOptions};
+use attest::executor::gpu::{ExactnessCheck, GpuExecutor, GpuOptions, Supervisor};
 use attest::executor::{Executor, LaneFacts};
 use attest::protocol::models;
 use attest::protocol::plan::Shape;
@@ -167,7 +167,7 @@ fn a_bench_measures_every_side() {
     for device in gpus() {
         let turns = Turns { count: 3, length: Duration::from_millis(40) };
         for products in [1, 6] {
-            let report = Subject::open(device.index, None)
+            let report = Subject::open(device.index, None, Supervisor::default())
                 .and_then(|mut subject| {
                     subject.sustained(Shape { dim: 256, products }, turns, None)
                 })

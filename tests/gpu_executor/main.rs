@@ -4,13 +4,15 @@
 
 #[path = "../common/mod.rs"]
 mod common;
+mod hung;
 mod machine;
 mod recovery;
 
+use attest::evidence::present_gpus;
 use attest::executor::cpu::{CpuExecutor, CpuOptions};
 use attest::executor::gpu::{
-    ExactnessCheck, ExactnessMemory, GpuDevice, GpuExecutor, GpuOptions, GpuVerifier, Variant,
-    devices,
+    ExactnessCheck, ExactnessMemory, GpuDevice, GpuExecutor, GpuOptions, GpuVerifier, PATIENCE,
+    Variant,
 };
 use attest::executor::lanes::{RunOptions, execute};
 use attest::executor::{ExecError, Executor, Segment, SmTiles, SoloSync, TileRequest};
@@ -35,7 +37,7 @@ fn turn() -> MutexGuard<'static, ()> {
 
 /// The devices to test, or none with a line on the terminal that says why.
 fn gpus() -> Vec<GpuDevice> {
-    match devices() {
+    match present_gpus().map(|list| list.devices) {
         Ok(devices) => devices,
         Err(reason) => {
             let required = std::env::var("ATTEST_REQUIRE_GPU").is_ok_and(|value| value == "1");
@@ -415,7 +417,7 @@ fn a_gpu_verifies_leaves_and_iterations_as_the_cpu_does() {
         let mut cpu = CpuExecutor::new(CpuOptions::default());
         let segment = segment(256, 2, 3, None);
         let expected = run(&mut cpu, &segment);
-        let verifier = GpuVerifier::new(gpu);
+        let verifier = GpuVerifier::new(gpu, PATIENCE);
         let (mut state, mut requests, mut hashes) = (segment.start, Vec::new(), Vec::new());
         for (at, root) in expected.roots.iter().enumerate() {
             let iteration = at as u32 + 1;

@@ -2,9 +2,10 @@
 //! nonce is spent, and nothing hangs.
 
 use super::identity;
-use super::peer::{Answer, Peer, hello, impatient, session_with, tiny};
+use super::peer::{Answer, Peer, hello, patient, session_with, tiny};
 use super::recording::Recording;
 use attest::live::drive::Validator;
+use attest::live::limits::Patience;
 use attest::live::message::{FromMiner, FromValidator, VerdictOutcome, line_of};
 use attest::live::validator::Ended;
 use attest::protocol::digest::Digest;
@@ -18,8 +19,19 @@ async fn rejected<F>(code: &str, play: impl FnOnce(Peer) -> F) -> (Ended, Arc<Re
 where
     F: Future<Output = ()>,
 {
+    rejected_by(patient, code, play).await
+}
+
+async fn rejected_by<F>(
+    validator: impl FnOnce(&Arc<Recording>) -> Validator,
+    code: &str,
+    play: impl FnOnce(Peer) -> F,
+) -> (Ended, Arc<Recording>)
+where
+    F: Future<Output = ()>,
+{
     let ledger = Recording::new();
-    let ended = session_with(impatient(&ledger), play).await;
+    let ended = session_with(validator(&ledger), play).await;
     assert_eq!(ended.verdict.outcome, Outcome::Rejected, "{:?}", ended.verdict);
     assert_eq!(ended.verdict.code, Some(code), "{:?}", ended.verdict);
     assert!(ended.receipt.is_none());
@@ -34,7 +46,7 @@ where
 #[tokio::test]
 async fn an_honest_one_passes_beside_them() {
     let ledger = Recording::new();
-    let ended = session_with(impatient(&ledger), async |mut peer| {
+    let ended = session_with(patient(&ledger), async |mut peer| {
         let (answer, coin) = peer.reach_coin().await;
         peer.send(answer.openings_line(coin)).await;
         let Some(FromValidator::Verdict(verdict)) = peer.next().await else { panic!() };
@@ -43,39 +55,51 @@ async fn an_honest_one_passes_beside_them() {
     });
     let ended = ended.await;
     assert_eq!(ended.verdict.outcome, Outcome::Verified, "{:?}", ended.verdict);
-    assert_eq!(ledger.steps(), ["issue", "accept", "claim", "coin", "settle"]);
+    assert_eq!(ledger.steps(), ["issue", "accept_session", "settle"]);
+}
+
+/// One that is quickly tired of waiting for one thing.
+fn tired_of(wait: fn(&mut Patience) -> &mut Duration) -> impl FnOnce(&Arc<Recording>) -> Validator {
+    move |ledger| {
+        let mut validator = patient(ledger);
+        *wait(&mut validator.patience) = Duration::from_millis(200);
+        validator
+    }
 }
 
 #[tokio::test]
 async fn stalled() {
-    rejected("stalled", async |mut peer| peer.linger().await).await;
-    rejected("stalled", async |mut peer| {
-        peer.send(line_of(&FromMiner::Hello(hello(None)))).await;
-        peer.linger().await;
-    })
-    .await;
+    let hello = || tired_of(|patience| &mut patience.hello);
+    rejected_by(hello(), "stalled", async |mut peer| peer.linger().await).await;
     // A byte now and then is no sign of life.
-    rejected("stalled", async |mut peer| {
-        for byte in b"{\"message\":\"hello\"".iter().cycle().take(60) {
+    rejected_by(hello(), "stalled", async |mut peer| {
+        for byte in b"{\"message\":\"hello\"".iter().cycle().take(30) {
             peer.send([*byte]).await;
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
         peer.linger().await;
     })
     .await;
+    let pong = tired_of(|patience| &mut patience.pong);
+    rejected_by(pong, "stalled", async |mut peer| {
+        peer.send(line_of(&FromMiner::Hello(super::peer::hello(None)))).await;
+        peer.linger().await;
+    })
+    .await;
     // After the coin: accepted, settled, and no second try.
-    let (_, ledger) = rejected("stalled", async |mut peer| {
+    let openings = tired_of(|patience| &mut patience.openings);
+    let (_, ledger) = rejected_by(openings, "stalled", async |mut peer| {
         peer.reach_coin().await;
         peer.linger().await;
     })
     .await;
-    assert_eq!(ledger.steps(), ["issue", "accept", "claim", "coin", "settle"]);
+    assert_eq!(ledger.steps(), ["issue", "accept_session", "settle"]);
 }
 
 #[tokio::test]
 async fn stalled_without_a_commitment() {
     let ledger = Recording::new();
-    let mut validator = impatient(&ledger);
+    let mut validator = patient(&ledger);
     validator.request.max_duration_ms = Some(100);
     let ended = session_with(validator, async |mut peer| {
         peer.greet(None).await;
@@ -89,12 +113,12 @@ async fn stalled_without_a_commitment() {
 #[tokio::test]
 async fn late() {
     let ledger = Recording::new();
-    let mut validator = impatient(&ledger);
+    let mut validator = patient(&ledger);
     validator.request.max_duration_ms = Some(1);
     let ended = session_with(validator, async |mut peer| {
         peer.greet(None).await;
         let answer = Answer::of(&peer.challenge().await, None);
-        tokio::time::sleep(Duration::from_millis(500)).await;
+        tokio::time::sleep(Duration::from_millis(20)).await;
         peer.send(answer.commitment_line()).await;
         let coin = peer.coin().await;
         peer.send(answer.openings_line(coin)).await;
@@ -120,7 +144,7 @@ async fn closed_early() {
         peer.linger().await;
     })
     .await;
-    assert_eq!(ledger.steps(), ["issue", "accept", "claim", "coin", "settle"]);
+    assert_eq!(ledger.steps(), ["issue", "accept_session", "settle"]);
     // Gone before it sees the coin.
     let (ended, _) = rejected("closed-early", async |mut peer| {
         peer.greet(None).await;
@@ -136,7 +160,7 @@ async fn closed_early() {
 #[tokio::test]
 async fn who_has_answered_need_not_wait() {
     let ledger = Recording::new();
-    let ended = session_with(impatient(&ledger), async |mut peer| {
+    let ended = session_with(patient(&ledger), async |mut peer| {
         let (answer, coin) = peer.reach_coin().await;
         peer.send(answer.openings_line(coin)).await;
         peer.close().await;
@@ -154,7 +178,7 @@ async fn answered_twice() {
         peer.linger().await;
     })
     .await;
-    assert_eq!(ledger.steps().iter().filter(|step| **step == "accept").count(), 1);
+    assert_eq!(ledger.steps().iter().filter(|step| **step == "accept_session").count(), 1);
     rejected("answered-twice", async |mut peer| {
         let (answer, coin) = peer.reach_coin().await;
         peer.send(answer.commitment_line()).await;
@@ -219,6 +243,15 @@ async fn malformed_commitments_and_openings_are_named_as_results_are() {
     for (text, code) in [
         (r#"{"message":"commitment"}"#.to_owned(), "malformed"),
         (format!(r#"{{"message":"commitment","x":{}"#, "[".repeat(100_000)), "malformed"),
+        // No more of it is parsed than evidence may have.
+        (
+            format!(r#"{{"message":"commitment","evidence":[{}"#, r#"{"":0},"#.repeat(150_000)),
+            "malformed",
+        ),
+        (
+            format!(r#"{{"message":"commitment","evidence":[{}"#, r#""","#.repeat(340_000)),
+            "malformed",
+        ),
     ] {
         rejected(code, async |mut peer| {
             peer.greet(None).await;
@@ -311,7 +344,7 @@ async fn busy_and_failed() {
 #[tokio::test]
 async fn wrong_peer() {
     let ledger = Recording::new();
-    let mut validator = impatient(&ledger);
+    let mut validator = patient(&ledger);
     validator.request.miner_id = Some(identity(2).public());
     let ended = session_with(validator, async |mut peer| {
         peer.send(line_of(&FromMiner::Hello(hello(Some(identity(3).public()))))).await;
@@ -362,9 +395,7 @@ async fn what_is_swapped_after_the_coin_is_seen() {
 
 #[tokio::test]
 async fn a_ledger_that_fails_is_no_verdict_and_no_coin() {
-    for (step, sees_coin) in
-        [("issue", false), ("accept", false), ("claim", false), ("coin", false)]
-    {
+    for (step, sees_coin) in [("issue", false), ("accept_session", false)] {
         let ledger = Recording::failing_at(step);
         let ended = session_with(Validator::new(ledger.clone(), tiny()), async |mut peer| {
             peer.greet(None).await;
@@ -385,7 +416,7 @@ async fn a_ledger_that_fails_is_no_verdict_and_no_coin() {
     }
     // A verdict that is not on record is none.
     let ledger = Recording::failing_at("settle");
-    let ended = session_with(impatient(&ledger), async |mut peer| {
+    let ended = session_with(patient(&ledger), async |mut peer| {
         let (answer, coin) = peer.reach_coin().await;
         peer.send(answer.openings_line(coin)).await;
         let Some(FromValidator::Verdict(verdict)) = peer.next().await else { panic!() };

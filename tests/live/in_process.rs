@@ -37,7 +37,7 @@ async fn an_honest_miner_is_verified_live() {
     let End::Verdict(told) = end else { panic!("{end:?}") };
     assert_eq!(told.outcome, VerdictOutcome::Verified);
     assert_eq!(told.receipt, None);
-    assert_eq!(ledger.steps(), ["issue", "accept", "claim", "coin", "settle"]);
+    assert_eq!(ledger.steps(), ["issue", "accept_session", "settle"]);
     assert_eq!(ledger.only().outcome.as_deref(), Some("verified"));
     let legs = ended.legs;
     assert!(legs.round_trip.unwrap() <= legs.hello.unwrap() + legs.commitment.unwrap());

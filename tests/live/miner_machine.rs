@@ -2,7 +2,7 @@
 
 use super::peer::{hello, tiny};
 use attest::live::clock::Now;
-use attest::live::fault::{FaultCode, OwnFault};
+use attest::live::fault::{Fault, FaultCode, OwnFault};
 use attest::live::limits::Patience;
 use attest::live::message::{FromValidator, VerdictMessage, VerdictOutcome, line_of};
 use attest::live::miner::{Action, End, Event, MinerSession};
@@ -118,6 +118,22 @@ fn end_of(lines: &[&[u8]]) -> End {
         Some(Action::End(end)) => end,
         other => panic!("{other:?}"),
     }
+}
+
+#[test]
+fn several_pings_are_answered_and_not_any_number() {
+    let lines = lines();
+    let after = |pings: usize| {
+        let mut all: Vec<&[u8]> = vec![&lines[0]];
+        all.extend(vec![&lines[1][..]; pings]);
+        end_of(&all)
+    };
+    let code = |end| match end {
+        End::Fault(Fault { code, .. }) => code,
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(code(after(16)), FaultCode::ClosedEarly);
+    assert_eq!(code(after(17)), FaultCode::UnexpectedMessage);
 }
 
 #[test]

@@ -1,14 +1,18 @@
 //! Live sessions: both sides as machines, over streams, over pipes and over TLS,
 //! with honest and hostile peers.
 
+mod given_up;
 mod history;
 mod hostile;
 mod in_process;
+mod meetings;
 mod miner_machine;
 pub mod peer;
 mod pipe;
 pub mod recording;
+mod several;
 mod tls;
+mod unready;
 mod validator_machine;
 
 use attest::identity::SigningIdentity;

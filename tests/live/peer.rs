@@ -6,7 +6,8 @@ use crate::common::cpu_evidence;
 use attest::identity::SigningIdentity;
 use attest::live::drive::Validator;
 use attest::live::message::{
-    FromMiner, FromValidator, MinerHello, commitment_line_of, line_of, openings_line,
+    FromMiner, FromValidator, MinerHello, PINGS_CAPABILITY, commitment_line_of, line_of,
+    openings_line,
 };
 use attest::live::validator::Ended;
 use attest::protocol::challenge::Challenge;
@@ -145,14 +146,26 @@ pub fn tiny() -> Request {
     }
 }
 
-/// A validator that is quickly tired of waiting.
-pub fn impatient(ledger: &Arc<Recording>) -> Validator {
+/// A validator that waits as long as a busy machine may need.
+pub fn patient(ledger: &Arc<Recording>) -> Validator {
     let mut validator = Validator::new(ledger.clone(), tiny());
-    validator.patience.hello = Duration::from_millis(400);
-    validator.patience.pong = Duration::from_millis(400);
-    validator.patience.openings = Duration::from_millis(400);
+    validator.patience.pong = validator.patience.hello;
     validator.identity = Some(Arc::new(identity(1)));
     validator
+}
+
+/// The line of a miner without a key that answers every ping.
+pub fn hello_line() -> Vec<u8> {
+    let capabilities = vec![PINGS_CAPABILITY.to_owned()];
+    line_of(&FromMiner::Hello(MinerHello { capabilities, ..hello(None) }))
+}
+
+/// A validator's two streams, and the miner's end of them.
+pub fn pipe() -> (ReadHalf<DuplexStream>, WriteHalf<DuplexStream>, Peer) {
+    let (ours, theirs) = duplex(16 * 1024);
+    let (reader, writer) = split(ours);
+    let (peer_reader, peer_writer) = split(theirs);
+    (reader, writer, Peer { reader: BufReader::new(peer_reader), writer: peer_writer })
 }
 
 /// A session with the miner that `play` plays.
@@ -160,10 +173,7 @@ pub async fn session_with<F>(validator: Validator, play: impl FnOnce(Peer) -> F)
 where
     F: Future<Output = ()>,
 {
-    let (ours, theirs) = duplex(16 * 1024);
-    let (reader, writer) = split(ours);
-    let (peer_reader, peer_writer) = split(theirs);
-    let peer = Peer { reader: BufReader::new(peer_reader), writer: peer_writer };
+    let (reader, writer, peer) = pipe();
     let validator = Arc::new(validator);
     let session = validator.session(reader, writer, None, &|_| ());
     let both = async { tokio::join!(session, play(peer)).0 };

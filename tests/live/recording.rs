@@ -15,6 +15,9 @@ pub struct Recording {
     inner: Arc<dyn Ledger>,
     steps: Mutex<Vec<(Digest, &'static str)>>,
     fails_at: Option<&'static str>,
+    /// How long every step takes beside its own time.
+    slow_by: Duration,
+    meetings: Mutex<Vec<Meeting>>,
     _folder: tempfile::TempDir,
 }
 
@@ -29,7 +32,21 @@ impl Recording {
         let location = Location::File(folder.path().join("ledger.sqlite"));
         let inner = ledger::open(&location).expect("a ledger");
         let steps = Mutex::default();
-        Arc::new(Self { inner, steps, fails_at: step.into(), _folder: folder })
+        let (fails_at, slow_by) = (step.into(), Duration::ZERO);
+        let meetings = Mutex::default();
+        Arc::new(Self { inner, steps, fails_at, slow_by, meetings, _folder: folder })
+    }
+
+    /// One whose every step takes this long.
+    pub fn slow(slow_by: Duration) -> Arc<Self> {
+        let mut ledger = Self::new();
+        Arc::get_mut(&mut ledger).expect("nobody else has it").slow_by = slow_by;
+        ledger
+    }
+
+    /// The meetings that were put on record, in order.
+    pub fn met(&self) -> Vec<Meeting> {
+        self.meetings.lock().unwrap().clone()
     }
 
     /// The steps of all challenges, in the order in which they came.
@@ -53,6 +70,7 @@ impl Recording {
             let cause = "made to fail".to_owned();
             return Err(LedgerError::Order { challenge: *c, what, cause });
         }
+        std::thread::sleep(self.slow_by);
         self.steps.lock().unwrap().push((*c, what));
         Ok(())
     }
@@ -134,6 +152,7 @@ impl Ledger for Recording {
     }
 
     fn meet(&self, meeting: &Meeting) -> Result<(), LedgerError> {
+        self.meetings.lock().unwrap().push(meeting.clone());
         self.inner.meet(meeting)
     }
 

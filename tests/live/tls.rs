@@ -11,6 +11,7 @@ use attest::live::respond::Miner;
 use attest::live::tcp::{Listener, Met, validate};
 use attest::live::tls;
 use attest::live::validator::Ended;
+use attest::protocol::digest::Digest;
 use attest::protocol::verdict::Outcome;
 use std::net::SocketAddr;
 use std::sync::{Arc, Condvar, Mutex};
@@ -20,15 +21,20 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
 /// A miner that listens: its address, what it met, and the task to stop.
-struct Listening {
-    address: String,
+pub(super) struct Listening {
+    pub(super) address: String,
     met: mpsc::UnboundedReceiver<Met>,
     task: JoinHandle<()>,
 }
 
 /// Key 2 listens for validators with key 1.
 async fn listen(miner: Miner) -> Listening {
-    let config = tls::server(&Arc::new(identity(2)), &[identity(1).public()]).unwrap();
+    listen_for(miner, &[identity(1).public()]).await
+}
+
+/// Key 2 listens for these validators.
+pub(super) async fn listen_for(miner: Miner, validators: &[Digest]) -> Listening {
+    let config = tls::server(&Arc::new(identity(2)), validators).unwrap();
     let listener = Listener::bind(Arc::new(miner), "127.0.0.1:0", config).await.unwrap();
     let address = listener.local_addr().unwrap().to_string();
     let (sender, met) = mpsc::unbounded_channel();
@@ -110,14 +116,14 @@ async fn nobody_there_is_a_rejection() {
 
 /// A gate that a miner's work waits at.
 #[derive(Default)]
-struct Gate(Mutex<bool>, Condvar);
+pub(super) struct Gate(Mutex<bool>, Condvar);
 
 impl Gate {
-    fn pass(&self) {
+    pub(super) fn pass(&self) {
         let open = self.0.lock().unwrap();
         drop(self.1.wait_while(open, |open| !*open).unwrap());
     }
-    fn open(&self) {
+    pub(super) fn open(&self) {
         *self.0.lock().unwrap() = true;
         self.1.notify_all();
     }

@@ -3,10 +3,12 @@
 use super::peer::{Answer, hello, tiny};
 use attest::ledger::Acceptance;
 use attest::live::clock::Now;
-use attest::live::fault::OwnFault;
+use attest::live::fault::{Fault, FaultCode, OwnFault};
 use attest::live::limits::{Patience, UNAWAITED_BYTES_MAX};
-use attest::live::message::{FromMiner, FromValidator, line_of};
-use attest::live::validator::{Accepted, Action, Event, Judged, NotIssued, ValidatorSession};
+use attest::live::message::{FromMiner, FromValidator, MinerHello, line_of};
+use attest::live::validator::{
+    Accepted, Action, Event, Judged, NotIssued, NotRead, Reading, ValidatorSession,
+};
 use attest::protocol::challenge::Challenge;
 use attest::protocol::digest::Digest;
 use attest::protocol::parts::CommitmentPart;
@@ -48,6 +50,8 @@ enum Step {
     /// Time passes, ms.
     Wait(u64),
     Closed,
+    /// This side gives up.
+    Interrupted,
     /// Somebody's work is done, asked for or not; `bool`: well.
     Done(Work, bool),
 }
@@ -66,8 +70,8 @@ enum Kind {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Work {
     Issue,
+    Read,
     Accept,
-    Coin,
     Judge,
     Settle,
 }
@@ -94,8 +98,8 @@ impl ReferenceStateMachine for Anything {
         ];
         let work = prop_oneof![
             Just(Work::Issue),
+            Just(Work::Read),
             Just(Work::Accept),
-            Just(Work::Coin),
             Just(Work::Judge),
             Just(Work::Settle),
         ];
@@ -106,6 +110,7 @@ impl ReferenceStateMachine for Anything {
             1 => (0..3 * UNAWAITED_BYTES_MAX).prop_map(Step::Flood),
             2 => (0..70_000_u64).prop_map(Step::Wait),
             1 => Just(Step::Closed),
+            1 => Just(Step::Interrupted),
             3 => (work, any::<bool>()).prop_map(|(work, well)| Step::Done(work, well)),
         ]
         .boxed()
@@ -120,11 +125,18 @@ struct Watched {
     now: Now,
     asked: Vec<Work>,
     awaits: Option<Work>,
+    /// The line that is to be read.
+    reading: Option<Box<Reading>>,
+    /// Of the miner, as the challenge is sized by it.
+    round_trip: Option<Duration>,
+    /// A challenge was put on record.
+    issued: bool,
+    /// It was settled, or is somebody else's.
+    settled: bool,
     /// The last message that it sent.
     sent: Option<FromValidator>,
     coins_sent: usize,
     accepted: bool,
-    recorded: bool,
     ended: Option<Outcome>,
 }
 
@@ -138,10 +150,13 @@ impl Watched {
             },
             asked: Vec::new(),
             awaits: None,
+            reading: None,
+            round_trip: None,
+            issued: false,
+            settled: false,
             sent: None,
             coins_sent: 0,
             accepted: false,
-            recorded: false,
             ended: None,
         };
         watched.feed(Event::Start);
@@ -155,29 +170,37 @@ impl Watched {
                 Action::Send(line) => {
                     let message = FromValidator::read(&line).expect("its own message");
                     if matches!(message, FromValidator::Coin { .. }) {
-                        assert!(self.accepted && self.recorded, "a coin before its record");
+                        assert!(self.accepted, "a coin before its record");
                         self.coins_sent += 1;
                     }
                     self.sent = Some(message);
                 }
-                Action::Issue(_) => self.ask(Work::Issue),
-                Action::Accept(_) => self.ask(Work::Accept),
-                Action::DrawCoin { .. } => {
-                    assert!(self.accepted, "a coin for what was not accepted");
-                    self.ask(Work::Coin);
+                Action::Issue(wanted) => {
+                    self.round_trip = Some(wanted.round_trip);
+                    self.ask(Work::Issue);
                 }
+                Action::Read(reading) => {
+                    self.reading = Some(reading);
+                    // Of the commitment and of the openings.
+                    self.asked.retain(|work| *work != Work::Read || self.coins_sent == 0);
+                    self.ask(Work::Read);
+                }
+                Action::Accept(_) => self.ask(Work::Accept),
                 Action::Judge(_) => {
                     assert_eq!(self.coins_sent, 1);
                     self.ask(Work::Judge);
                 }
                 Action::Settle(settle) => {
                     assert_ne!(settle.verdict.outcome, Outcome::CouldNotRun);
-                    // Judging is called off where the miner answers twice.
+                    assert!(self.issued && !self.settled);
+                    // Reading and judging are called off where the miner answers twice.
                     self.awaits = None;
                     self.ask(Work::Settle);
+                    self.settled = true;
                 }
                 Action::End(ended) => {
                     assert!(matches!(self.sent, Some(FromValidator::Verdict(_))));
+                    assert_eq!(self.settled, self.issued, "what was issued is settled");
                     self.ended = Some(ended.verdict.outcome);
                     self.awaits = None;
                 }
@@ -213,8 +236,10 @@ impl Watched {
         let asked = self.awaits == Some(work);
         if asked {
             self.awaits = None;
+            self.issued |= work == Work::Issue && well;
             self.accepted |= work == Work::Accept && well;
-            self.recorded |= work == Work::Coin && well;
+            // It is somebody else's, who settles it.
+            self.settled |= work == Work::Accept && !well;
         }
         let own = OwnFault("it failed\nTry again.".into());
         let fixture = &*FIXTURE;
@@ -227,9 +252,16 @@ impl Watched {
             Work::Accept => {
                 let acceptance =
                     if well { Acceptance::Accepted } else { Acceptance::Spent(Digest([1; 32])) };
-                self.feed(Event::Accepted(Ok(Accepted { acceptance, history: Vec::new() })));
+                let accepted = Accepted { acceptance, history: Vec::new(), coin: COIN };
+                self.feed(Event::Accepted(Ok(accepted)));
             }
-            Work::Coin => self.feed(Event::CoinRecorded(if well { Ok(COIN) } else { Err(own) })),
+            Work::Read => match self.reading.take() {
+                Some(reading) if asked => self.feed(Event::Read(reading.read())),
+                _ => {
+                    let fault = Fault::new(FaultCode::NotJson, "nobody asked");
+                    self.feed(Event::Read(Err(NotRead::Fault(fault))));
+                }
+            },
             Work::Judge => {
                 let answer =
                     CommitmentPart::read(fixture.commitment.trim_ascii(), &fixture.challenge);
@@ -282,6 +314,10 @@ impl StateMachineTest for Machine {
                 watched.feed(Event::Tick);
             }
             Step::Closed => watched.feed(Event::Closed),
+            Step::Interrupted => {
+                let own = OwnFault("it was interrupted\nTry again.".into());
+                watched.feed(Event::Interrupted(own));
+            }
             Step::Done(work, well) => watched.done(work, well),
         }
         watched
@@ -316,9 +352,117 @@ prop_state_machine! {
 #[test]
 fn the_sequences_reach_the_end() {
     let mut watched = Watched::new();
-    for _ in 0..9 {
+    for _ in 0..10 {
         watched.onward();
     }
-    assert_eq!(watched.asked, [Work::Issue, Work::Accept, Work::Coin, Work::Judge, Work::Settle]);
+    assert_eq!(watched.asked, [Work::Issue, Work::Accept, Work::Read, Work::Judge, Work::Settle]);
     assert_eq!(watched.ended, Some(Outcome::Rejected), "the judge of this test rejects");
+}
+
+/// The session on its way, with this capability in the miner's hello.
+fn greeted(capability: &str) -> Watched {
+    let mut watched = Watched::new();
+    let capabilities = vec![capability.to_owned()];
+    let hello = MinerHello { capabilities, ..hello(None) };
+    watched.feed(Event::Bytes(&line_of(&FromMiner::Hello(hello))));
+    watched
+}
+
+impl Watched {
+    fn pass(&mut self, time: Duration) {
+        self.now.since_start += time;
+        self.now.unix_ms += time.as_millis() as u64;
+    }
+}
+
+#[test]
+fn the_least_of_five_round_trips_counts() {
+    let mut watched = greeted("pings");
+    for (index, ms) in [40, 30, 7, 900, 20].into_iter().enumerate() {
+        assert!(matches!(watched.sent, Some(FromValidator::Ping { version: 1 })), "{index}");
+        assert!(watched.asked.is_empty(), "no challenge before the fifth pong");
+        watched.sent = None;
+        watched.pass(Duration::from_millis(ms));
+        watched.line(Kind::Pong);
+    }
+    assert_eq!(watched.asked, [Work::Issue]);
+    assert_eq!(watched.round_trip, Some(Duration::from_millis(7)));
+    // One that does not say that it answers more gets one ping, as ever.
+    let mut watched = greeted("other");
+    watched.pass(Duration::from_millis(40));
+    watched.line(Kind::Pong);
+    assert_eq!(watched.asked, [Work::Issue]);
+    assert_eq!(watched.round_trip, Some(Duration::from_millis(40)));
+}
+
+#[test]
+fn five_slow_pongs_have_no_more_time_than_one() {
+    let mut watched = greeted("pings");
+    let deadline = watched.session.deadline().expect("a pong is awaited");
+    for _ in 0..4 {
+        watched.pass(Duration::from_millis(1200));
+        watched.line(Kind::Pong);
+        assert_eq!(watched.session.deadline(), Some(deadline));
+    }
+    watched.pass(Duration::from_millis(200));
+    watched.line(Kind::Pong);
+    assert_eq!(watched.ended, Some(Outcome::Rejected), "5 s are over");
+}
+
+#[test]
+fn no_session_runs_out_of_time_while_its_own_work_is_under_way() {
+    let mut watched = Watched::new();
+    let mut seen = Vec::new();
+    for _ in 0..10 {
+        if let Some(work) = watched.awaits {
+            seen.push(work);
+            assert_eq!(watched.session.deadline(), None, "{work:?}");
+            // A queue before the ledger or the verifier, however long it is.
+            watched.now.since_start += Duration::from_secs(86_400);
+            watched.feed(Event::Tick);
+            assert_eq!(watched.awaits, Some(work));
+        }
+        watched.onward();
+    }
+    let all = [Work::Issue, Work::Read, Work::Accept, Work::Read, Work::Judge, Work::Settle];
+    assert_eq!(seen, all);
+    assert_eq!(watched.ended, Some(Outcome::Rejected), "the judge of this test rejects");
+}
+
+#[test]
+fn what_was_read_before_the_challenge_was_sent_is_no_answer_to_it() {
+    let mut watched = Watched::new();
+    for _ in 0..2 {
+        watched.onward();
+    }
+    // Stamped while the challenge was being recorded, handled after it was sent.
+    let early = watched.now;
+    watched.pass(Duration::from_millis(50));
+    watched.done(Work::Issue, true);
+    assert!(matches!(watched.sent, Some(FromValidator::Challenge { .. })));
+    let late = std::mem::replace(&mut watched.now, early);
+    watched.line(Kind::Commitment);
+    watched.now = late;
+    assert_eq!(watched.awaits, Some(Work::Settle), "it is over");
+    assert!(!watched.asked.contains(&Work::Read));
+}
+
+#[test]
+fn an_end_while_the_challenge_is_being_recorded_is_settled() {
+    let flood = vec![b'\n'; 2 * UNAWAITED_BYTES_MAX];
+    let own = || OwnFault("it was interrupted\nTry again.".into());
+    for event in [Event::Bytes(&flood), Event::Closed, Event::Interrupted(own())] {
+        let mut watched = Watched::new();
+        for _ in 0..2 {
+            watched.onward();
+        }
+        assert_eq!(watched.awaits, Some(Work::Issue));
+        watched.feed(event);
+        assert_eq!(watched.ended, None, "the ledger is waited for");
+        watched.done(Work::Issue, true);
+        assert_eq!(watched.awaits, Some(Work::Settle));
+        assert!(matches!(watched.sent, Some(FromValidator::Ping { .. })), "it is not sent");
+        watched.done(Work::Settle, true);
+        assert!(watched.ended.is_some());
+    }
 }

@@ -20,11 +20,14 @@ mod work;
 
 pub use charts::plot;
 pub use cpu::{CpuReport, Full, LeafTimes};
-pub use device::{DeviceFacts, DeviceReport, Failed, Options, Row, TargetCeilings, floor_tflops};
+pub use device::{
+    BenchEvent, DeviceFacts, DeviceReport, Failed, Options, Row, TargetCeilings, floor_tflops,
+};
 pub use work::{UnknownWork, Work};
 
+use crate::evidence::present_gpus;
 use crate::executor::ExecError;
-use crate::executor::gpu;
+use crate::session::devices::GpuDemand;
 use serde::Serialize;
 
 /// Version of the report's form.
@@ -72,7 +75,8 @@ pub enum Effort {
     Quick,
 }
 
-/// Measures, and tells `on_step` what is measured next.
+/// Measures, and tells `on_event` of what is measured next, and of each figure as it
+/// is known.
 ///
 /// # Errors
 /// A device that is there and cannot be opened. What fails later is in the
@@ -80,15 +84,32 @@ pub enum Effort {
 pub fn run(
     options: &Options,
     effort: Effort,
-    on_step: &mut dyn FnMut(&str),
+    on_event: &mut dyn FnMut(BenchEvent),
 ) -> Result<Report, ExecError> {
-    let gpu = match gpu::devices() {
-        Ok(_) => GpuReport::Measured(Box::new(device::measure(options, on_step)?)),
-        Err(no_gpu) if no_gpu.is_absence() => GpuReport::NoGpu { reason: no_gpu.to_string() },
-        Err(no_gpu) => GpuReport::Failed { reason: no_gpu.to_string() },
-    };
-    let cpu = cpu::measure(effort, on_step);
+    let gpu = of_gpu(options, on_event)?;
+    let cpu = cpu::measure(effort, &mut |step| on_event(BenchEvent::Step(step.to_owned())));
     let measured_at = jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
     let attest_version = env!("CARGO_PKG_VERSION");
     Ok(Report { schema: SCHEMA, attest_version, measured_at, gpu, cpu })
+}
+
+fn of_gpu(options: &Options, on_event: &mut dyn FnMut(BenchEvent)) -> Result<GpuReport, ExecError> {
+    let GpuDemand::Present(rules) = options.gpus else {
+        let reason = "no GPU is measured: the CPU alone was asked for".to_owned();
+        return Ok(GpuReport::NoGpu { reason });
+    };
+    let listed = present_gpus();
+    if let Err(too_few) = rules.check_count(listed.as_ref()) {
+        return Ok(GpuReport::Failed { reason: too_few.to_string() });
+    }
+    Ok(match listed {
+        Ok(list) => {
+            if let Some(missing) = &list.missing {
+                tracing::warn!("{missing}");
+            }
+            GpuReport::Measured(Box::new(device::measure(&list, options, on_event)?))
+        }
+        Err(no_gpu) if no_gpu.is_absence() => GpuReport::NoGpu { reason: no_gpu.to_string() },
+        Err(no_gpu) => GpuReport::Failed { reason: no_gpu.to_string() },
+    })
 }

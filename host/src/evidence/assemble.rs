@@ -43,8 +43,8 @@ impl Detail {
 }
 
 /// The evidence of a finished run, with what the machine it ran on says of
-/// itself and what of that does not fit together. Where all of it is too long,
-/// the series go, then the descriptions of devices and the ends of long texts.
+/// itself and what of that does not fit together. Where all of it is too long or has
+/// too many values, the series go, then the descriptions of devices and the ends of long texts.
 ///
 /// # Errors
 /// An executor reports something that evidence may not hold, or too much.
@@ -62,7 +62,10 @@ pub fn assemble(execution: &Execution, observed: &Observed) -> Result<Evidence, 
             }
         }
         last = Evidence::from_value(value);
-        if !matches!(last, Err(EvidenceError::TooLarge { .. })) {
+        let is_too_much = |error: &EvidenceError| {
+            matches!(error, EvidenceError::TooLarge { .. } | EvidenceError::TooManyValues { .. })
+        };
+        if !last.as_ref().is_err_and(is_too_much) {
             break;
         }
     }

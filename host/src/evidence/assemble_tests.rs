@@ -7,6 +7,7 @@ use crate::evidence::process::{FileState, MappedLibrary, ProcessView};
 use crate::executor::LaneFacts;
 use crate::ledger::Sighting;
 use crate::protocol::digest::Uuid;
+use crate::protocol::evidence::VALUES_MAX;
 
 /// A machine of which nothing is known.
 fn unknown() -> Observed {
@@ -271,4 +272,37 @@ fn the_host_is_named_however_little_else_is_told() {
     assert!(machine.get("cuda").is_none());
     let plain = document(&[], &unknown(), Detail::Full);
     assert!(plain["machine"].get("machine_id").is_none());
+}
+
+#[test]
+fn evidence_of_as_many_large_gpus_as_there_can_be_has_room() {
+    let (lane, observed) = full();
+    let mut telemetry = observed.telemetry[0].clone();
+    if let Some(LaneTelemetry::Sampled(seen)) = &mut telemetry {
+        seen.series.power_mw = vec![1; 256];
+        seen.series.at_ms = vec![1; 256];
+    }
+    let mut observed = Observed { telemetry: vec![telemetry; 64], ..observed };
+    let devices: Vec<_> = (0..64).map(device).collect();
+    observed.inventory.nvml = nvml(devices.iter().map(managed).collect());
+    observed.inventory.cuda = cuda(devices);
+    // More SMs than any card has.
+    let mut execution = finished(lane);
+    execution.lanes[0].sm_tiles = SmTiles::Counted(vec![1; 256]);
+    execution.lanes = vec![execution.lanes[0].clone(); 64];
+    let most = document(&execution.lanes, &observed, Detail::Full);
+    assert!(count(&most) > VALUES_MAX, "in full there is too much of it");
+    let evidence = assemble(&execution, &observed).unwrap();
+    assert_eq!(evidence.lanes()[63].sm_tiles.len(), 256);
+    assert!(count(evidence.value()) < VALUES_MAX * 9 / 10, "{}", count(evidence.value()));
+    // What the readings come to is still there.
+    assert!(evidence.value()["lanes"][63]["telemetry"]["samples"].is_number());
+}
+
+fn count(value: &Value) -> usize {
+    1 + match value {
+        Value::Array(values) => values.iter().map(count).sum(),
+        Value::Object(members) => members.values().map(count).sum(),
+        _ => 0,
+    }
 }

@@ -245,6 +245,19 @@ pub enum ExecError {
         /// What to try.
         advice: String,
     },
+    /// The device did not come to an end of what it was asked for.
+    #[error(
+        "{what} hung on {device}: no end after {} s\nthe device stays busy until this process ends; see dmesg for Xid lines, and try again when nothing else uses it",
+        waited_ms / 1000
+    )]
+    Hung {
+        /// Which kernel, and in what.
+        what: String,
+        /// Which device.
+        device: String,
+        /// How long it was waited for.
+        waited_ms: u64,
+    },
     /// The sink asked to stop.
     #[error("stopped")]
     Stopped,

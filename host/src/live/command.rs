@@ -3,15 +3,25 @@
 //!
 //! Guarantees: the command has a process group of its own, which is ended, and
 //! the command reaped, when the [`Reached`] is dropped, whatever happened; nothing of
-//! it has this program's terminal as a stream.
+//! it has this program's terminal as a stream; a transport that failed before it reached
+//! a miner is no miner's fault.
 //! Deliberately lacks: a terminal. A command in the background that asks for a
 //! password on the terminal is stopped by the system: give it a key.
 
+use super::drive::{Stage, Validator};
+use super::fault::FaultCode;
+use super::validator::Ended;
+use super::words;
+use crate::protocol::bound::OmittedShare;
+use crate::protocol::verdict::Verdict;
+use crate::protocol::verify::{Failure, RecomputeError};
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process_group, waitid};
 use std::ffi::OsString;
+use std::fmt;
 use std::io;
 use std::os::unix::process::CommandExt as _;
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::process::{ChildStderr, ChildStdin, ChildStdout};
 
@@ -21,6 +31,96 @@ const FAREWELL: Duration = Duration::from_secs(2);
 const TERM: Duration = Duration::from_millis(300);
 /// How often its state is looked at.
 const LOOK: Duration = Duration::from_millis(5);
+
+/// How long the last of a command's standard error may take, once it has ended.
+const LAST_WORDS: Duration = Duration::from_secs(1);
+
+/// Holds a session with the miner that `program` reaches. `say` is told each line that
+/// the command writes to standard error. Also says how the command ended, unless this
+/// side ended it. If it failed as transports do, before any hello, there is no verdict.
+///
+/// # Errors
+/// [`StartError`].
+pub async fn validate(
+    validator: &Arc<Validator>,
+    program: &OsString,
+    arguments: &[OsString],
+    say: impl FnMut(&str) + Send + 'static,
+    watch: &(dyn Fn(Stage<'_>) + Send + Sync),
+) -> Result<(Ended, Option<Exit>), StartError> {
+    let mut reached = Reached::start(program, arguments)?;
+    let (stdout, stdin) = reached.streams();
+    let words = tokio::spawn(words::pass_on(reached.stderr(), say));
+    let mut ended = validator.session(stdout, stdin, None, watch).await;
+    let exit = reached.finish().await;
+    // The last of it is often what explains the end. What has left the group and
+    // holds on to the stream is not waited for.
+    let _ = tokio::time::timeout(LAST_WORDS, words).await;
+    let closed_early = ended.verdict.code == Some(FaultCode::ClosedEarly.code());
+    if let Some(exit) = exit.filter(|_| closed_early && ended.hello.is_none()) {
+        explain(&mut ended.verdict, exit);
+    }
+    Ok((ended, exit))
+}
+
+/// Puts into a verdict on a miner that said nothing how the command ended that was to
+/// reach it.
+fn explain(verdict: &mut Verdict, exit: Exit) {
+    let what = format!("the command ended before a hello came, with {exit}");
+    match exit.of_transport() {
+        Some(advice) => {
+            let failure = Failure::CouldNotRun(RecomputeError(format!("{what}\n{advice}")));
+            *verdict = Verdict::of(&Err(failure), OmittedShare::default());
+        }
+        None => verdict.detail = Some(format!("{what}\n{}", FaultCode::ClosedEarly.advice())),
+    }
+}
+
+/// How a command ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Exit {
+    /// By itself, with this status.
+    Status(i32),
+    /// By this signal.
+    Signal(i32),
+}
+
+impl Exit {
+    /// What to try if this is how a transport ends that did not reach the miner: the
+    /// statuses that ssh, shells and container engines keep for themselves, and signals.
+    fn of_transport(self) -> Option<&'static str> {
+        match self {
+            Self::Status(255) => Some(
+                "So ends ssh when it cannot connect or log in: try `ssh -o BatchMode=yes HOST true`.",
+            ),
+            Self::Status(127) => Some(
+                "So ends a shell that finds no such command: give the path of attest on the miner's machine.",
+            ),
+            Self::Status(126) => Some(
+                "So ends a shell that may not execute it: check permissions, and for which machine it was built.",
+            ),
+            Self::Status(125) => Some(
+                "So ends a container engine that cannot start it: check that the container is there and runs.",
+            ),
+            Self::Status(_) => None,
+            Self::Signal(_) => Some(
+                "Find out what ended it on this machine: memory limits, timeouts, somebody's kill.",
+            ),
+        }
+    }
+}
+
+impl fmt::Display for Exit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Status(status) => write!(f, "exit status {status}"),
+            Self::Signal(signal) => match signal_hook::low_level::signal_name(*signal) {
+                Some(name) => write!(f, "signal {signal} ({name})"),
+                None => write!(f, "signal {signal}"),
+            },
+        }
+    }
+}
 
 /// The command was not started.
 #[derive(Debug, thiserror::Error)]
@@ -87,12 +187,14 @@ impl Reached {
         self.stderr.take().expect("standard error is taken once")
     }
 
-    /// Waits for the command to end by itself, a moment, then ends it.
-    pub async fn finish(self) {
+    /// Waits for the command to end by itself, a moment, then ends it. Says how it ended
+    /// if it was by itself.
+    pub async fn finish(self) -> Option<Exit> {
         let asked = Instant::now();
         while !self.group.has_exited() && asked.elapsed() < FAREWELL {
             tokio::time::sleep(LOOK).await;
         }
+        self.group.exit()
     }
 }
 
@@ -109,8 +211,17 @@ impl Group {
     /// Whether the command itself has ended. It is not reaped by this, so its
     /// number, and its group's, still belong to it.
     fn has_exited(&self) -> bool {
-        let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
-        !matches!(waitid(WaitId::Pid(self.pid()), options), Ok(None))
+        !matches!(waitid(WaitId::Pid(self.pid()), Self::LOOK_ONLY), Ok(None))
+    }
+
+    const LOOK_ONLY: WaitIdOptions =
+        WaitIdOptions::EXITED.union(WaitIdOptions::NOHANG).union(WaitIdOptions::NOWAIT);
+
+    /// How it has ended, if it has.
+    fn exit(&self) -> Option<Exit> {
+        let status = waitid(WaitId::Pid(self.pid()), Self::LOOK_ONLY).ok()??;
+        let signal = || status.terminating_signal().map(Exit::Signal);
+        status.exit_status().map(Exit::Status).or_else(signal)
     }
 }
 

@@ -1,9 +1,10 @@
 //! A validator that holds sessions: the means for the actions of
 //! [`super::validator`], over any pair of streams.
 //!
-//! Guarantees: a session ends whatever the streams do; ledger and verification
-//! run beside the streams, and no more verifications at once than there are
-//! cores; memory of a session is bounded by its challenge.
+//! Guarantees: a session ends whatever the streams do; ledger, parsing and
+//! verification run beside the streams, within [`Room`]; memory of a session is
+//! bounded by its challenge; what was issued is settled, however the session ends,
+//! also where its future is dropped; every session is on record as a meeting.
 //! Deliberately lacks: making connections; [`super::command`] and [`super::tcp`]
 //! do.
 
@@ -12,27 +13,29 @@ use super::fault::OwnFault;
 use super::limits::{Patience, ROUND_TRIP_CREDIT_MAX};
 use super::link::{Heard, Link};
 use super::message::{DeviceKind, MinerHello};
+use super::open::{OpenChallenge, OpenChallenges, settlement_of};
+use super::room::Room;
 use super::validator::{
-    Accepted, Action, Case, Commitment, Ended, Event, Judged, NotIssued, Settle, ValidatorSession,
-    Wanted,
+    Accepted, Action, Case, Commitment, Content, Ended, Event, Judged, NotIssued, NotRead, Settle,
+    ValidatorSession, Wanted,
 };
 use crate::error_text::what_happened;
 use crate::executor::cpu::CpuVerifier;
 use crate::identity::SigningIdentity;
-use crate::ledger::{Acceptance, Ledger, SettledAs, Settlement, Sighting};
-use crate::policy::{Facts, Policy, SizeError, Target};
+use crate::judging::{Known, Session, Terms};
+use crate::ledger::{Acceptance, Accepting, Ledger, Sighting};
+use crate::policy::{Policy, SizeError, Target};
 use crate::protocol::bound::OmittedShare;
 use crate::protocol::challenge::{Challenge, ChallengeError};
-use crate::protocol::circumstances::{Circumstances, Issuer};
 use crate::protocol::digest::Digest;
-use crate::protocol::models;
-use crate::protocol::verdict::{Outcome, Verdict};
+use crate::protocol::verdict::Outcome;
 use crate::protocol::verify::verify;
 use crate::session::issue::{IssueError, Request, issue};
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::sync::Semaphore;
+use tokio::sync::watch;
 use tokio::task::{JoinHandle, spawn_blocking};
 
 /// How a validator holds its sessions.
@@ -49,8 +52,19 @@ pub struct Validator {
     pub patience: Patience,
     /// f of the bound in verdicts; where absent the policy's, without one the default.
     pub omitted_share: Option<OmittedShare>,
-    /// Verifications at once.
-    judging: Semaphore,
+    room: Room,
+    open: OpenChallenges,
+    /// Why every session is to end, once there is a reason.
+    interrupted: watch::Sender<Option<OwnFault>>,
+}
+
+/// Whom a session is with, as far as its transport knows.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Peering {
+    /// The key that it has proven.
+    pub key: Option<Digest>,
+    /// Where it is, as in [`Meeting::address`].
+    pub address: Option<String>,
 }
 
 /// How far a session has come, for whoever watches.
@@ -70,9 +84,9 @@ pub enum Stage<'a> {
 
 /// What work under way comes to.
 enum Done {
-    Issued(Result<Box<Challenge>, NotIssued>),
+    Issued(Result<(Box<Challenge>, OpenChallenge), NotIssued>),
+    Read(Result<Box<Content>, NotRead>),
     Accepted(Result<Accepted, OwnFault>),
-    CoinRecorded(Result<Digest, OwnFault>),
     Judged(Box<Judged>),
     Settled(Result<(), OwnFault>),
 }
@@ -80,7 +94,6 @@ enum Done {
 impl Validator {
     /// A validator with these records that asks for this, with default patience.
     pub fn new(ledger: Arc<dyn Ledger>, request: Request) -> Self {
-        let cores = std::thread::available_parallelism().map_or(1, |cores| cores.get());
         Self {
             ledger,
             identity: None,
@@ -88,50 +101,116 @@ impl Validator {
             policy: None,
             patience: Patience::default(),
             omitted_share: None,
-            judging: Semaphore::new(cores),
+            room: Room::default(),
+            open: OpenChallenges::default(),
+            interrupted: watch::Sender::new(None),
         }
     }
 
-    /// Holds one session over these streams, to its end. `miner_id` is the key
-    /// that the transport has authenticated, or that is demanded.
+    /// Ends every session that is under way, and any that begins from now on, without
+    /// a verdict (could-not-run), for this reason. A challenge that is out is settled as
+    /// rejected (`abandoned`), so that nobody answers it any more; a verdict that is
+    /// being recorded stands. Returns at once: the sessions end within a moment, that
+    /// of the ledger.
+    pub fn interrupt(&self, reason: &str) {
+        let text = format!("the session was given up: {reason}\nHold another one.");
+        self.interrupted.send_if_modified(|why| {
+            let is_first = why.is_none();
+            why.get_or_insert(OwnFault(text));
+            is_first
+        });
+    }
+
+    /// Waits until [`Validator::interrupt`] was called; says why.
+    pub(super) async fn given_up(&self) -> OwnFault {
+        given_up(&mut self.interrupted.subscribe()).await
+    }
+
+    /// Waits until every challenge whose session's future was dropped is settled. It
+    /// blocks.
+    pub fn settle_dropped(&self) {
+        self.open.wait();
+    }
+
+    /// Holds one session over these streams, to its end. `miner_id` is the key that
+    /// the transport has authenticated. `watch` is called where all sessions run: it
+    /// must not block.
     pub async fn session(
         self: &Arc<Self>,
-        reader: impl AsyncRead + Unpin,
+        reader: impl AsyncRead + Unpin + Send + 'static,
         writer: impl AsyncWrite + Unpin,
         miner_id: Option<Digest>,
         watch: &(dyn Fn(Stage<'_>) + Send + Sync),
     ) -> Ended {
-        let miner_id = miner_id.or(self.request.miner_id);
+        let peer = Peering { key: miner_id, address: None };
+        self.session_with(reader, writer, &peer, watch).await
+    }
+
+    /// As [`Validator::session`], with a peer of which the transport knows more.
+    pub async fn session_with(
+        self: &Arc<Self>,
+        reader: impl AsyncRead + Unpin + Send + 'static,
+        writer: impl AsyncWrite + Unpin,
+        peer: &Peering,
+        watch: &(dyn Fn(Stage<'_>) + Send + Sync),
+    ) -> Ended {
+        let met_unix_ms = unix_ms();
+        let (ended, link) = self.talk(reader, writer, peer, watch).await;
+        let (meeting, ()) = tokio::join!(self.meet(peer, met_unix_ms, &ended), link.finish());
+        if let Err(error) = meeting {
+            tracing::warn!("the meeting is not on record: {error}");
+        }
+        ended
+    }
+
+    async fn talk<W: AsyncWrite + Unpin>(
+        self: &Arc<Self>,
+        reader: impl AsyncRead + Unpin + Send + 'static,
+        writer: W,
+        peer: &Peering,
+        watch: &(dyn Fn(Stage<'_>) + Send + Sync),
+    ) -> (Ended, Link<W>) {
+        let miner_id = peer.key.or(self.request.miner_id);
         let mut session = ValidatorSession::new(self.patience, miner_id);
         let mut link = Link::new(reader, writer);
+        let mut interrupted = self.interrupted.subscribe();
+        let mut is_interrupted = false;
         let mut work: Option<JoinHandle<Done>> = None;
+        // Settles the challenge when this future is dropped.
+        let mut open: Option<OpenChallenge> = None;
         let mut actions = session.handle(link.now(), Event::Start);
         loop {
             for action in actions {
                 match action {
                     Action::Send(line) => link.send(&line),
                     Action::End(ended) => {
-                        link.finish().await;
-                        return *ended;
+                        if let Some(open) = open {
+                            open.release();
+                        }
+                        return (*ended, link);
                     }
-                    action => work = Some(self.begin(action, watch)),
+                    action => work = Some(self.begin(action, peer, &mut open, watch)),
                 }
             }
-            let (now, heard) = link.next(session.deadline(), &mut work).await;
-            actions = match heard {
-                Heard::Bytes(length) => session.handle(now, Event::Bytes(link.piece(length))),
-                Heard::Closed => session.handle(now, Event::Closed),
-                Heard::Deadline => session.handle(now, Event::Tick),
-                Heard::Done(Ok(done)) => {
-                    if let Done::Issued(Ok(challenge)) = &done {
-                        watch(Stage::Challenged(challenge));
-                    }
-                    if let Done::CoinRecorded(Ok(_)) = &done {
-                        watch(Stage::CoinSent);
-                    }
-                    session.handle(now, event_of(done))
+            link.want(session.wanted_bytes());
+            let next = tokio::select! {
+                biased;
+                why = given_up(&mut interrupted), if !is_interrupted => Err(why),
+                next = link.next(session.deadline(), &mut work) => Ok(next),
+            };
+            actions = match next {
+                Err(why) => {
+                    is_interrupted = true;
+                    session.handle(link.now(), Event::Interrupted(why))
                 }
-                Heard::Done(Err(panic)) => {
+                Ok((now, Heard::Bytes(bytes))) => session.handle(now, Event::Bytes(&bytes)),
+                Ok((now, Heard::Closed)) => session.handle(now, Event::Closed),
+                Ok((now, Heard::Deadline)) => session.handle(now, Event::Tick),
+                Ok((now, Heard::Done(Ok(done)))) => {
+                    let event = event_of(done, &mut open, watch);
+                    session.handle(now, event)
+                }
+                Ok((_, Heard::Done(Err(panic)))) => {
                     let text = format!("the validator's own work failed: {panic}\nReport it.");
                     session.abandon(OwnFault(text))
                 }
@@ -142,31 +221,57 @@ impl Validator {
     fn begin(
         self: &Arc<Self>,
         action: Action,
+        peer: &Peering,
+        open: &mut Option<OpenChallenge>,
         watch: &(dyn Fn(Stage<'_>) + Send + Sync),
     ) -> JoinHandle<Done> {
         let own = Arc::clone(self);
         match action {
             Action::Issue(wanted) => {
                 watch(Stage::Met(&wanted.hello, wanted.round_trip));
-                spawn_blocking(move || Done::Issued(own.issue(&wanted).map(Box::new)))
+                let peer = peer.clone();
+                spawn_blocking(move || {
+                    Done::Issued(own.refuse_dodger(&peer, &wanted).and_then(|()| {
+                        let challenge = own.issue(&wanted)?;
+                        let open = own.open.of(&own.ledger, &challenge);
+                        Ok((Box::new(challenge), open))
+                    }))
+                })
             }
+            Action::Read(reading) => tokio::spawn(async move {
+                let _place = own.room.for_reading(reading.cost_bytes()).await;
+                let read = spawn_blocking(move || reading.read()).await;
+                Done::Read(read.expect("reading does not panic"))
+            }),
             Action::Accept(commitment) => {
                 watch(Stage::Committed(&commitment.commitment));
                 spawn_blocking(move || Done::Accepted(own.accept(&commitment)))
             }
-            Action::DrawCoin { challenge } => {
-                spawn_blocking(move || Done::CoinRecorded(own.draw_coin(&challenge)))
-            }
             Action::Judge(case) => {
                 watch(Stage::Complete(case.result.openings.len()));
                 tokio::spawn(async move {
-                    let _turn = own.judging.acquire().await;
+                    let _turn = own.room.for_judging().await;
                     let own = Arc::clone(&own);
-                    let judged = spawn_blocking(move || own.judge(*case)).await;
-                    Done::Judged(Box::new(judged.expect("verification does not panic")))
+                    let judged = spawn_blocking(move || {
+                        let mut judged = own.judge(*case);
+                        judged.result.evidence.forget_parsed();
+                        judged
+                    });
+                    Done::Judged(Box::new(judged.await.expect("verification does not panic")))
                 })
             }
-            Action::Settle(settle) => spawn_blocking(move || Done::Settled(own.settle(&settle))),
+            Action::Settle(settle) => {
+                // From here on it is this work that settles, or, where it fails or is
+                // dropped, the end of this.
+                let open = open.take();
+                spawn_blocking(move || {
+                    let settled = own.settle(&settle);
+                    if let (Some(open), Ok(())) = (open, &settled) {
+                        open.release();
+                    }
+                    Done::Settled(settled)
+                })
+            }
             Action::Send(_) | Action::End(_) => unreachable!("done by the caller"),
         }
     }
@@ -200,28 +305,11 @@ impl Validator {
         Ok(challenge)
     }
 
-    /// Does [`Action::Accept`]: spends the nonce, claims the devices.
+    /// Does [`Action::Accept`], with a coin from the operating system.
     ///
     /// # Errors
-    /// The ledger fails.
+    /// The ledger fails, or there are no random bytes.
     pub fn accept(&self, commitment: &Commitment) -> Result<Accepted, OwnFault> {
-        let own = |error| OwnFault::of(&error);
-        let Commitment { challenge, arrived_unix_ms, over_unix_ms, .. } = *commitment;
-        let acceptance =
-            self.ledger.accept(&challenge, &commitment.commitment, arrived_unix_ms).map_err(own)?;
-        let history = match acceptance {
-            Acceptance::Accepted => {
-                let devices = Sighting::of(&commitment.evidence, commitment.miner_id);
-                self.ledger
-                    .claim(&challenge, &devices, arrived_unix_ms, over_unix_ms)
-                    .map_err(own)?
-            }
-            Acceptance::Spent(_) | Acceptance::NotIssued => Vec::new(),
-        };
-        Ok(Accepted { acceptance, history })
-    }
-
-    fn draw_coin(&self, challenge: &Digest) -> Result<Digest, OwnFault> {
         let mut coin = Digest::default();
         while coin == Digest::default() {
             getrandom::fill(&mut coin.0).map_err(|error| {
@@ -230,30 +318,48 @@ impl Validator {
                 ))
             })?;
         }
-        self.ledger.record_coin(challenge, &coin).map_err(|error| OwnFault::of(&error))?;
-        Ok(coin)
+        self.accept_with(commitment, coin)
+    }
+
+    /// Does [`Action::Accept`] with this coin, which nobody knows yet and is not zero.
+    ///
+    /// # Errors
+    /// The ledger fails.
+    pub fn accept_with(&self, commitment: &Commitment, coin: Digest) -> Result<Accepted, OwnFault> {
+        let accepting = Accepting {
+            commitment: commitment.commitment,
+            coin,
+            arrived_unix_ms: commitment.arrived_unix_ms,
+            devices: &Sighting::of(&commitment.evidence, commitment.miner_id),
+            until_unix_ms: commitment.over_unix_ms,
+            window: self.terms().history_window(),
+        };
+        let accepted = self.ledger.accept_session(&commitment.challenge, &accepting);
+        let (acceptance, history) = accepted.map_err(|error| OwnFault::of(&error))?;
+        Ok(Accepted { acceptance, history, coin })
+    }
+
+    fn terms(&self) -> Terms<'_> {
+        Terms { policy: self.policy.as_ref(), omitted_share: self.omitted_share }
     }
 
     /// Does [`Action::Judge`]: verifies, asks the policy, signs the receipt.
     pub fn judge(&self, case: Case) -> Judged {
-        let circumstances = Circumstances {
-            issuer: Issuer::Record(case.record()),
-            arrival_unix_s: Some((case.arrived_unix_ms / 1000) as i64),
-            elapsed: Some(case.elapsed),
-            receipt: None,
-            floor_flops: Some(&models::floor_flops),
-        };
         let Case { challenge, result, session, arrived_unix_ms, .. } = &case;
-        let end = verify(challenge, result, &circumstances, &CpuVerifier::new());
-        let history = case.history.iter().map(|f| format!("{}: {}", f.code.name(), f.text));
-        let of_policy = self.policy.as_ref().map(Policy::omitted_share);
-        let share = self.omitted_share.or(of_policy).unwrap_or_default();
-        let mut verdict = Verdict::of(&end, share).with_history(history);
-        if let (Some(policy), Ok(verified)) = (&self.policy, &end) {
-            let round_trip = Some(case.round_trip.min(ROUND_TRIP_CREDIT_MAX));
-            let facts = Facts { round_trip, history: &case.history, ..Facts::of(verified) };
-            verdict = verdict.judged(policy.judge(&facts));
-        }
+        let to_judge = Session {
+            challenge,
+            result,
+            record: session.clone(),
+            elapsed: case.elapsed,
+            arrived_unix_ms: *arrived_unix_ms,
+            known: Known {
+                round_trip: Some(case.round_trip.min(ROUND_TRIP_CREDIT_MAX)),
+                history: &case.history,
+            },
+        };
+        let Ok(verdict) = self.terms().of_session(&to_judge, |circumstances| {
+            Ok::<_, Infallible>(verify(challenge, result, circumstances, &CpuVerifier::new()))
+        });
         let signer = self.identity.as_ref().filter(|_| verdict.outcome == Outcome::Verified);
         let receipt = signer.and_then(|identity| {
             identity
@@ -264,34 +370,47 @@ impl Validator {
         Judged { verdict, receipt, result: case.result }
     }
 
-    /// Does [`Action::Settle`]: records the verdict. One that is none is not recorded.
+    /// Does [`Action::Settle`]: records the verdict.
     ///
     /// # Errors
     /// The ledger fails.
     pub fn settle(&self, settle: &Settle) -> Result<(), OwnFault> {
         let Settle { challenge, miner_id, verdict } = settle;
-        let outcome = match verdict.outcome {
-            Outcome::Verified => SettledAs::Verified,
-            Outcome::Rejected => SettledAs::Rejected,
-            // The session settles nothing that was not decided.
-            Outcome::CouldNotRun => return Ok(()),
-        };
-        let settlement = Settlement {
-            outcome,
-            code: verdict.code.map(str::to_owned),
-            verdict_json: serde_json::to_string(verdict).expect("a verdict has string keys"),
-            miner: *miner_id,
-            settled_unix_ms: unix_ms(),
-        };
+        let settlement = settlement_of(verdict, *miner_id);
         self.ledger.settle(challenge, &settlement).map_err(|error| OwnFault::of(&error))
     }
 }
 
-fn event_of<'a>(done: Done) -> Event<'a> {
+/// Waits until there is a reason to end the session.
+async fn given_up(interrupted: &mut watch::Receiver<Option<OwnFault>>) -> OwnFault {
+    let why = interrupted.wait_for(Option::is_some).await.map(|why| why.clone());
+    match why {
+        Ok(Some(why)) => why,
+        // Its validator lives as long as the session.
+        _ => std::future::pending().await,
+    }
+}
+
+fn event_of<'a>(
+    done: Done,
+    open: &mut Option<OpenChallenge>,
+    watch: &(dyn Fn(Stage<'_>) + Send + Sync),
+) -> Event<'a> {
     match done {
-        Done::Issued(issued) => Event::Issued(issued),
-        Done::Accepted(accepted) => Event::Accepted(accepted),
-        Done::CoinRecorded(coin) => Event::CoinRecorded(coin),
+        Done::Issued(Ok((challenge, issued))) => {
+            *open = Some(issued);
+            watch(Stage::Challenged(&challenge));
+            Event::Issued(Ok(challenge))
+        }
+        Done::Issued(Err(why)) => Event::Issued(Err(why)),
+        Done::Read(read) => Event::Read(read),
+        Done::Accepted(accepted) => {
+            let is_accepted = |accepted: &Accepted| accepted.acceptance == Acceptance::Accepted;
+            if accepted.as_ref().is_ok_and(is_accepted) {
+                watch(Stage::CoinSent);
+            }
+            Event::Accepted(accepted)
+        }
         Done::Judged(judged) => Event::Judged(judged),
         Done::Settled(settled) => Event::Settled(settled),
     }
@@ -319,9 +438,10 @@ fn sized(
         return match policy.devices.cpu_allowed {
             true => {
                 let base = with_lanes(typed, hello.devices.len());
-                policy
-                    .with_samples(base)
-                    .map_err(|error| NotIssued::Own(OwnFault(error.to_string())))
+                policy.with_samples(base).map_err(|error| match error {
+                    SizeError::MinerKey => NotIssued::Unfit(what_happened(error)),
+                    error => NotIssued::Own(OwnFault(error.to_string())),
+                })
             }
             false => {
                 Err(NotIssued::Unfit("the policy asks for GPUs, the miner names none".to_owned()))
@@ -337,7 +457,8 @@ fn sized(
             SizeError::UnknownModel { .. }
             | SizeError::ModelNotAllowed { .. }
             | SizeError::GpuCount { .. }
-            | SizeError::Memory { .. } => NotIssued::Unfit(what_happened(error)),
+            | SizeError::Memory { .. }
+            | SizeError::MinerKey => NotIssued::Unfit(what_happened(error)),
             error => NotIssued::Own(OwnFault(error.to_string())),
         }
     })

@@ -9,7 +9,7 @@ use std::fmt;
 
 macro_rules! faults {
     ($($variant:ident $code:literal $advice:literal;)*) => {
-        /// One named way in which the other side ended a session.
+        /// One named way in which a session ended without a result.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
         pub enum FaultCode {
             $(#[doc = concat!("`", $code, "`. ", $advice)] $variant,)*
@@ -41,10 +41,13 @@ faults! {
     ClosedEarly "closed-early" "Read what the other side wrote to its standard error.";
     AnsweredTwice "answered-twice" "Answer a challenge once: the first commitment and the first result count.";
     Flooded "flooded" "Send nothing before it is awaited.";
+    Echoed "echoed" "Reach the miner without a terminal between: ssh -T, docker exec -i without -t.";
     Busy "busy" "Try again when the miner is done with the session that it has.";
     MinerFailed "miner-failed" "Read what the miner says, and its log.";
     WrongPeer "wrong-peer" "Name the key that the miner has, or reach the right miner.";
     UnfitDevices "unfit-devices" "Ask for what the miner has, or take another miner.";
+    TooManyDodges "too-many-dodges" "Wait until fewer of its sessions ended before a challenge, or change the policy.";
+    Abandoned "abandoned" "Hold another session: the validator gave this one up.";
     Unreachable "unreachable" "Check address, port and firewall, and that the miner listens.";
     HandshakeFailed "handshake-failed" "Check that each side allows the other's key (`attest key show`).";
 }

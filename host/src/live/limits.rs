@@ -18,13 +18,20 @@ pub const DEVICES_MAX: usize = 64;
 /// Longest text in a message, bytes.
 pub const TEXT_BYTES_MAX: usize = 1024;
 
+/// Pings of a session, if the miner answers several: the least round trip counts.
+pub const PINGS: u32 = 5;
+/// Most pings that a miner answers.
+pub const PINGS_ANSWERED_MAX: u32 = 16;
+/// Most JSON values of a message of no other bound.
+pub const SMALL_VALUES_MAX: usize = 1024;
+
 /// How long to wait for the other side.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Patience {
     /// From starting the session to the other side's hello: it may have to log in
     /// somewhere and start a driver first.
     pub hello: Duration,
-    /// From ping to pong.
+    /// From the first ping to the last pong.
     pub pong: Duration,
     /// Least time from coin to openings; more where the challenge makes them costly.
     pub openings: Duration,
@@ -38,7 +45,7 @@ impl Default for Patience {
     fn default() -> Self {
         Self {
             hello: Duration::from_secs(60),
-            pong: Duration::from_secs(10),
+            pong: Duration::from_secs(5),
             openings: Duration::from_secs(30),
             next: Duration::from_secs(120),
             verdict: Duration::from_secs(600),
@@ -56,6 +63,12 @@ const OPENING_RATE: f64 = 2e9;
 const OPENING_BYTES_PER_S: f64 = 1e6;
 
 impl Patience {
+    /// The default, with a miner that listens: it is there already, and has no time to
+    /// find a GPU first.
+    pub fn over_tcp() -> Self {
+        Self { hello: Duration::from_secs(5), ..Self::default() }
+    }
+
     /// From the coin to the complete result: each sampled tile is computed again,
     /// at a rate that a few cores have, and every path travels.
     pub fn openings_of(&self, challenge: &Challenge, lanes: usize) -> Duration {

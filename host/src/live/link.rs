@@ -1,12 +1,16 @@
 //! A pair of streams as a session sees it: pieces in, lines out, a deadline, and
 //! work under way elsewhere, whichever comes first, and when it came.
 //!
-//! Guarantees: a reader that does not read holds up nobody: what is to be sent
-//! waits beside everything else; no piece is larger than [`PIECE_BYTES`].
+//! Guarantees: what comes is stamped where it is read, by a task that does nothing
+//! else, however busy or blocked the session is; a reader that does not read holds up
+//! nobody: what is to be sent waits beside everything else; no more is kept than the
+//! session wants, and one piece of [`PIECE_BYTES`].
 //! Deliberately lacks: any knowledge of messages.
 
 use super::clock::{Clock, Now};
-use std::time::{Duration, Instant};
+use super::inbox::Inbox;
+use std::sync::Arc;
+use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::task::{JoinError, JoinHandle};
 
@@ -14,11 +18,14 @@ use tokio::task::{JoinError, JoinHandle};
 const PIECE_BYTES: usize = 64 * 1024;
 /// How long the last lines may take to leave.
 const FAREWELL: Duration = Duration::from_secs(2);
+/// The longest sleep before the session's clock is looked at again: it goes on while
+/// the machine is suspended, and timers do not.
+const SLEEP_MAX: Duration = Duration::from_secs(1);
 
 /// What came first.
 pub(super) enum Heard<T> {
-    /// So many bytes of [`Link::piece`].
-    Bytes(usize),
+    /// Bytes.
+    Bytes(Vec<u8>),
     /// The other side will send nothing more, or the stream failed.
     Closed,
     /// The deadline.
@@ -28,30 +35,43 @@ pub(super) enum Heard<T> {
 }
 
 /// Two streams, what is to be sent, and the session's clock.
-pub(super) struct Link<R, W> {
+pub(super) struct Link<W> {
     clock: Clock,
-    reader: R,
+    inbox: Arc<Inbox>,
+    reading: Reading,
     writer: W,
-    piece: Box<[u8]>,
     out: Vec<u8>,
     sent: usize,
     is_flushed: bool,
-    is_closed: bool,
 }
 
-impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Link<R, W> {
-    /// Starts the session's clock.
-    pub(super) fn new(reader: R, writer: W) -> Self {
-        Self {
-            clock: Clock::start(),
-            reader,
-            writer,
-            piece: vec![0; PIECE_BYTES].into_boxed_slice(),
-            out: Vec::new(),
-            sent: 0,
-            is_flushed: true,
-            is_closed: false,
+/// The task that reads; it ends with this.
+struct Reading(JoinHandle<()>);
+
+impl Drop for Reading {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+/// Reads and stamps, as long as no more waits than is wanted.
+async fn read_on(mut reader: impl AsyncRead + Unpin, inbox: Arc<Inbox>, clock: Clock) {
+    let mut piece = vec![0; PIECE_BYTES];
+    loop {
+        inbox.has_room().await;
+        match reader.read(&mut piece).await {
+            Ok(0) | Err(_) => return inbox.close(clock.now()),
+            Ok(length) => inbox.put(clock.now(), &piece[..length]),
         }
+    }
+}
+
+impl<W: AsyncWrite + Unpin> Link<W> {
+    /// Starts the session's clock, and reading. Within a tokio runtime.
+    pub(super) fn new(reader: impl AsyncRead + Unpin + Send + 'static, writer: W) -> Self {
+        let (clock, inbox) = (Clock::start(), Arc::new(Inbox::default()));
+        let reading = Reading(tokio::spawn(read_on(reader, Arc::clone(&inbox), clock)));
+        Self { clock, inbox, reading, writer, out: Vec::new(), sent: 0, is_flushed: true }
     }
 
     /// The time by the session's clock.
@@ -59,9 +79,9 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Link<R, W> {
         self.clock.now()
     }
 
-    /// The first `length` bytes of what was read last.
-    pub(super) fn piece(&self, length: usize) -> &[u8] {
-        &self.piece[..length]
+    /// How many bytes may wait from now on before reading pauses.
+    pub(super) fn want(&self, bytes: u64) {
+        self.inbox.want(bytes);
     }
 
     /// Adds a line to what is to be sent.
@@ -71,34 +91,22 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Link<R, W> {
     }
 
     /// Waits for whatever comes first, sending meanwhile; says when it came. The
-    /// deadline is since the session's start.
+    /// deadline is since the session's start. What came before the deadline comes
+    /// before it here, too.
     pub(super) async fn next<T>(
         &mut self,
         deadline: Option<Duration>,
         work: &mut Option<JoinHandle<T>>,
     ) -> (Now, Heard<T>) {
-        let deadline = deadline.and_then(|since_start| self.clock.instant(since_start));
-        let heard = self.first_of(deadline, work).await;
-        (self.now(), heard)
-    }
-
-    async fn first_of<T>(
-        &mut self,
-        deadline: Option<Instant>,
-        work: &mut Option<JoinHandle<T>>,
-    ) -> Heard<T> {
         loop {
-            let Self { reader, writer, piece, out, sent, is_flushed, is_closed, .. } = self;
+            let Self { clock, inbox, writer, out, sent, is_flushed, .. } = self;
             let is_working = work.is_some();
             tokio::select! {
-                read = reader.read(piece), if !*is_closed => {
-                    return match read {
-                        Ok(0) | Err(_) => {
-                            *is_closed = true;
-                            Heard::Closed
-                        }
-                        Ok(length) => Heard::Bytes(length),
-                    };
+                // What is done comes first: bytes may come without end.
+                biased;
+                done = joined(work), if is_working => {
+                    *work = None;
+                    return (clock.now(), Heard::Done(done));
                 }
                 wrote = write_some(writer, &out[*sent..]), if !*is_flushed => match wrote {
                     Ok(length) if length > 0 => *sent += length,
@@ -110,12 +118,10 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Link<R, W> {
                         *is_flushed = true;
                     }
                 },
-                done = joined(work), if is_working => {
-                    *work = None;
-                    return Heard::Done(done);
+                (at, bytes) = inbox.take() => {
+                    return (at, bytes.map_or(Heard::Closed, Heard::Bytes));
                 }
-                () = until(deadline), if deadline.is_some() => return Heard::Deadline,
-                else => return Heard::Deadline,
+                () = until(*clock, deadline) => return (clock.now(), Heard::Deadline),
             }
         }
     }
@@ -131,6 +137,9 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Link<R, W> {
         };
         // The session is over, whether the other side hears of it or not.
         let _ = tokio::time::timeout(FAREWELL, farewell).await;
+        self.reading.0.abort();
+        // Both halves are gone when this returns.
+        let _ = (&mut self.reading.0).await;
     }
 }
 
@@ -152,9 +161,14 @@ async fn joined<T>(work: &mut Option<JoinHandle<T>>) -> Result<T, JoinError> {
     }
 }
 
-async fn until(deadline: Option<Instant>) {
-    if let Some(deadline) = deadline {
-        tokio::time::sleep_until(deadline.into()).await;
+/// Sleeps until the clock says so.
+async fn until(clock: Clock, deadline: Option<Duration>) {
+    let Some(deadline) = deadline else { return std::future::pending().await };
+    loop {
+        match deadline.checked_sub(clock.now().since_start) {
+            None | Some(Duration::ZERO) => return,
+            Some(left) => tokio::time::sleep(left.min(SLEEP_MAX)).await,
+        }
     }
 }
 
@@ -195,15 +209,31 @@ mod tests {
     fn the_last_line_has_left_when_the_session_ends() {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         let mut writer = Held::default();
-        let mut link = Link::new(tokio::io::empty(), &mut writer);
-        link.send(b"the last\n");
-        runtime.expect("a runtime").block_on(link.finish());
+        runtime.expect("a runtime").block_on(async {
+            let mut link = Link::new(tokio::io::empty(), &mut writer);
+            link.send(b"the last\n");
+            link.finish().await;
+        });
         assert_eq!(writer.left, b"the last\n");
     }
 
-    #[test]
-    fn a_deadline_that_no_clock_reaches_is_none() {
-        assert_eq!(Clock::start().instant(Duration::MAX), None);
-        assert!(Clock::start().instant(Duration::from_secs(1)).is_some());
+    #[tokio::test]
+    async fn what_comes_is_stamped_while_the_session_is_busy() {
+        let (ours, mut theirs) = tokio::io::duplex(1024);
+        let mut link = Link::new(ours, tokio::io::sink());
+        link.want(100);
+        theirs.write_all(b"in time\n").await.expect("room");
+        while link.inbox.waiting() == 0 {
+            tokio::task::yield_now().await;
+        }
+        // The session was busy until here, and had a deadline in between.
+        let here = link.now().since_start;
+        let mut work: Option<JoinHandle<()>> = None;
+        let (now, heard) = link.next(Some(Duration::ZERO), &mut work).await;
+        assert!(matches!(heard, Heard::Bytes(bytes) if bytes == b"in time\n"));
+        assert!(now.since_start <= here, "{now:?}, {here:?}");
+        let (now, heard) = link.next(Some(Duration::ZERO), &mut work).await;
+        assert!(matches!(heard, Heard::Deadline));
+        assert!(now.since_start >= here);
     }
 }

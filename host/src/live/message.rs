@@ -9,10 +9,10 @@
 //! [`crate::protocol::parts`], within the challenge's bounds.
 
 use super::fault::{Fault, FaultCode};
-use super::limits::{DEVICES_MAX, TEXT_BYTES_MAX};
+use super::limits::{DEVICES_MAX, SMALL_VALUES_MAX, TEXT_BYTES_MAX};
 use crate::protocol::digest::{Digest, Uuid};
 use crate::protocol::evidence::Evidence;
-use crate::protocol::json::{present, read_value};
+use crate::protocol::json::{present, read_value_of};
 use crate::protocol::parts::{CommitmentOut, OpeningsOut};
 use crate::protocol::receipt::Receipt;
 use crate::protocol::transcript::{LaneRoots, ResultDoc};
@@ -23,6 +23,10 @@ use serde::{Deserialize, Serialize};
 
 /// Versions of the session that this program speaks.
 pub const VERSIONS: &[u32] = &[1];
+
+/// The capability of a miner that answers every ping before the challenge, up to
+/// [`PINGS_ANSWERED_MAX`](super::limits::PINGS_ANSWERED_MAX): without it, one.
+pub const PINGS_CAPABILITY: &str = "pings";
 
 /// What a validator says.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -126,10 +130,17 @@ pub struct MinerHello {
     /// The public key that it would sign with.
     #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
     pub miner_id: Option<Digest>,
-    /// Names of what it can do beyond the version; none are defined yet.
+    /// Names of what it can do beyond the version: [`PINGS_CAPABILITY`].
     pub capabilities: Vec<String>,
     /// What it would compute on.
     pub devices: Vec<Device>,
+}
+
+impl MinerHello {
+    /// Whether it says that it answers more than one ping.
+    pub fn answers_pings(&self) -> bool {
+        self.capabilities.iter().any(|name| name == PINGS_CAPABILITY)
+    }
 }
 
 /// A device in a hello.
@@ -228,7 +239,7 @@ pub fn kind_of(line: &[u8]) -> Result<&str, Fault> {
 /// `not-json` where a JSON rule is broken, `malformed-message` where the fields
 /// are not the message's.
 fn read<T: DeserializeOwned>(line: &[u8]) -> Result<T, Fault> {
-    let value = read_value(line).map_err(|error| not_json(line, &error))?;
+    let value = read_value_of(line, SMALL_VALUES_MAX).map_err(|error| not_json(line, &error))?;
     serde_json::from_value(value).map_err(|error| malformed(&error))
 }
 
@@ -260,22 +271,49 @@ impl FromMiner {
     /// `not-json` or `malformed-message`.
     pub fn read(line: &[u8]) -> Result<Self, Fault> {
         kind_of(line)?;
-        let message: Self = read(line)?;
-        let short = |text: &String| text.len() <= TEXT_BYTES_MAX;
-        let bounded = match &message {
-            Self::Hello(hello) => {
-                let texts = [&hello.software].into_iter().chain(&hello.capabilities);
-                let models = hello.devices.iter().map(|device| &device.model);
-                hello.versions.len() <= 16
-                    && hello.capabilities.len() <= 16
-                    && hello.devices.len() <= DEVICES_MAX
-                    && texts.chain(models).all(short)
-            }
-            Self::Busy { text } | Self::Failed { text } => short(text),
-            Self::Pong {} => true,
-        };
-        bounded.then_some(message).ok_or_else(|| malformed(&"a text or list is too long"))
+        let message: Self = read(line).map_err(|fault| echo_of(line).unwrap_or(fault))?;
+        match &message {
+            Self::Hello(hello) => hello.check()?,
+            Self::Busy { text } | Self::Failed { text } => check_text("text", text)?,
+            Self::Pong {} => {}
+        }
+        Ok(message)
     }
+}
+
+impl MinerHello {
+    /// Checks every text and list against its bound.
+    fn check(&self) -> Result<(), Fault> {
+        check_count("versions", self.versions.len(), LISTED_MAX)?;
+        check_count("capabilities", self.capabilities.len(), LISTED_MAX)?;
+        check_count("devices", self.devices.len(), DEVICES_MAX)?;
+        check_text("software", &self.software)?;
+        self.capabilities.iter().try_for_each(|text| check_text("a capability", text))?;
+        self.devices.iter().try_for_each(|device| check_text("a device's model", &device.model))
+    }
+}
+
+/// Most versions, and most capabilities, that a hello lists.
+const LISTED_MAX: usize = 16;
+
+fn check_count(field: &str, count: usize, count_max: usize) -> Result<(), Fault> {
+    let text = || malformed(&format_args!("{field} lists {count}, at most {count_max} may be"));
+    (count <= count_max).then_some(()).ok_or_else(text)
+}
+
+fn check_text(field: &str, text: &str) -> Result<(), Fault> {
+    let bytes = text.len();
+    let long = || malformed(&format_args!("{field} has {bytes} bytes, at most {TEXT_BYTES_MAX}"));
+    (bytes <= TEXT_BYTES_MAX).then_some(()).ok_or_else(long)
+}
+
+/// The fault where a miner's line is a message that only a validator sends: a terminal
+/// in between shows what is typed, and so sends it back.
+fn echo_of(line: &[u8]) -> Option<Fault> {
+    FromValidator::read(line).ok()?;
+    let kind = kind_of(line).ok()?;
+    let detail = format_args!("the validator's own {kind} came back, as a terminal does");
+    Some(Fault::new(FaultCode::Echoed, detail))
 }
 
 /// A text cut to what a message may hold.
@@ -363,6 +401,49 @@ mod tests {
             &long,
         ] {
             assert_eq!(code(text), FaultCode::MalformedMessage, "{text}");
+        }
+    }
+
+    #[test]
+    fn what_comes_back_is_an_echo() {
+        let hello = FromValidator::Hello { versions: vec![1], software: software() };
+        let mut line = line_of(&hello);
+        line.pop();
+        // A terminal puts a carriage return before the line break.
+        line.push(b'\r');
+        for line in [line, line_of(&FromValidator::Ping { version: 1 })] {
+            assert_eq!(FromMiner::read(&line).unwrap_err().code, FaultCode::Echoed);
+        }
+    }
+
+    #[test]
+    fn what_is_too_much_is_named_with_its_bound() {
+        let device =
+            Device { kind: DeviceKind::Gpu, model: "x".to_owned(), uuid: None, memory_bytes: 1 };
+        let long = "x".repeat(TEXT_BYTES_MAX + 1);
+        let of = |change: fn(&mut MinerHello, Device, String)| {
+            let mut hello = MinerHello { versions: vec![1], ..MinerHello::default() };
+            change(&mut hello, device.clone(), long.clone());
+            FromMiner::read(&line_of(&FromMiner::Hello(hello)))
+        };
+        assert!(of(|hello, device, _| hello.devices = vec![device; 64]).is_ok());
+        for (change, said) in [
+            (|hello, device, _| hello.devices = vec![device; 65], "devices lists 65, at most 64"),
+            (|hello, _, _| hello.versions = vec![1; 17], "versions lists 17, at most 16"),
+            (
+                |hello, _, text| hello.capabilities = vec![text; 1],
+                "a capability has 1025 bytes, at most 1024",
+            ),
+            (|hello, _, text| hello.software = text, "software has 1025 bytes"),
+            (
+                |hello, device, model| hello.devices = vec![Device { model, ..device }],
+                "a device's model has 1025 bytes",
+            ),
+        ] as [(fn(&mut MinerHello, Device, String), &str); 5]
+        {
+            let fault = of(change).unwrap_err();
+            assert_eq!(fault.code, FaultCode::MalformedMessage);
+            assert!(fault.detail.contains(said), "{said}: {}", fault.detail);
         }
     }
 

@@ -8,7 +8,7 @@
 
 use super::clock::Now;
 use super::fault::{Fault, FaultCode, OwnFault};
-use super::limits::{Patience, TOKEN_MESSAGE_BYTES_MAX};
+use super::limits::{PINGS_ANSWERED_MAX, Patience, TOKEN_MESSAGE_BYTES_MAX};
 use super::message::{
     FromMiner, FromValidator, MinerHello, VERSIONS, VerdictMessage, kind_of, line_of,
     text_for_message,
@@ -71,6 +71,8 @@ pub struct MinerSession {
     input: LineBuffer,
     state: State,
     until: Option<Duration>,
+    /// Pings that were answered.
+    pings: u32,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -103,7 +105,7 @@ impl MinerSession {
     /// A session that has not begun; `hello` is what it says of itself.
     pub fn new(patience: Patience, hello: MinerHello) -> Self {
         let input = LineBuffer::default();
-        Self { patience, hello, input, state: State::New, until: None }
+        Self { patience, hello, input, state: State::New, until: None, pings: 0 }
     }
 
     /// When a [`Event::Tick`] is due, since the start of the session.
@@ -202,12 +204,15 @@ impl MinerSession {
                 out.push(Action::Send(line_of(&FromMiner::Hello(self.hello.clone()))));
                 self.go(State::Ping, next);
             }
-            (State::Ping, FromValidator::Ping { version }) => {
+            (State::Ping | State::Challenge, FromValidator::Ping { version })
+                if self.pings < PINGS_ANSWERED_MAX =>
+            {
                 if !VERSIONS.contains(&version) {
                     let detail = format!("the validator speaks {version}, this side {VERSIONS:?}");
                     return Err(End::Fault(Fault::new(FaultCode::VersionMismatch, detail)));
                 }
                 out.push(Action::Send(line_of(&FromMiner::Pong {})));
+                self.pings += 1;
                 self.go(State::Challenge, next);
             }
             (State::Challenge, FromValidator::Challenge { token }) => {

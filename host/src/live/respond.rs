@@ -8,7 +8,9 @@
 use super::fault::OwnFault;
 use super::limits::Patience;
 use super::link::{Heard, Link};
-use super::message::{Device, MinerHello, VERSIONS, commitment_line, openings_line, software};
+use super::message::{
+    Device, MinerHello, PINGS_CAPABILITY, VERSIONS, commitment_line, openings_line, software,
+};
 use super::miner::{Action, End, Event, MinerSession};
 use crate::executor::lanes::RunOptions;
 use crate::identity::SigningIdentity;
@@ -61,7 +63,7 @@ impl Miner {
             versions: VERSIONS.to_vec(),
             software: software(),
             miner_id: self.identity.as_ref().map(|identity| identity.public()),
-            capabilities: Vec::new(),
+            capabilities: vec![PINGS_CAPABILITY.to_owned()],
             devices: self.devices.clone(),
         }
     }
@@ -69,7 +71,7 @@ impl Miner {
     /// Holds one session over these streams, to its end.
     pub async fn respond(
         &self,
-        reader: impl AsyncRead + Unpin,
+        reader: impl AsyncRead + Unpin + Send + 'static,
         writer: impl AsyncWrite + Unpin,
     ) -> End {
         let mut session = MinerSession::new(self.patience, self.hello());
@@ -92,7 +94,7 @@ impl Miner {
             }
             let (now, heard) = link.next(session.deadline(), &mut work).await;
             actions = match heard {
-                Heard::Bytes(length) => session.handle(now, Event::Bytes(link.piece(length))),
+                Heard::Bytes(bytes) => session.handle(now, Event::Bytes(&bytes)),
                 Heard::Closed => session.handle(now, Event::Closed),
                 Heard::Deadline => session.handle(now, Event::Tick),
                 Heard::Done(done) => {

@@ -6,7 +6,8 @@
 //! noticed (keep-alive).
 //! Deliberately lacks: plaintext, and validators that listen.
 
-use super::drive::{Stage, Validator};
+use super::clock::unix_ms;
+use super::drive::{Peering, Stage, Validator};
 use super::fault::{Fault, FaultCode};
 use super::limits::SMALL_BYTES_MAX;
 use super::message::{FromMiner, line_of};
@@ -45,17 +46,36 @@ pub async fn validate(
     config: &Arc<ClientConfig>,
     watch: &(dyn Fn(Stage<'_>) + Send + Sync),
 ) -> Ended {
-    match timeout(HANDSHAKE, connect(address, config)).await {
+    let met_unix_ms = unix_ms();
+    let connected = tokio::select! {
+        connected = timeout(HANDSHAKE, connect(address, config)) => connected,
+        // Nobody was met.
+        why = validator.given_up() => return Ended::of_own(&why),
+    };
+    let fault = match connected {
         Ok(Ok((stream, key))) => {
+            let ip = stream.get_ref().0.peer_addr().ok().map(|peer| peer.ip().to_string());
+            let peer = Peering { key: Some(key), address: ip.or_else(|| host_of(address)) };
             let (reader, writer) = split(stream);
-            validator.session(reader, writer, Some(key), watch).await
+            return validator.session_with(reader, writer, &peer, watch).await;
         }
-        Ok(Err(fault)) => Ended::of_fault(&fault),
+        Ok(Err(fault)) => fault,
         Err(_) => {
             let detail = format!("{address} did not finish a handshake in {HANDSHAKE:?}");
-            Ended::of_fault(&Fault::new(FaultCode::Unreachable, detail))
+            Fault::new(FaultCode::Unreachable, detail)
         }
+    };
+    // Who it was is not known.
+    let (ended, peer) = (Ended::of_fault(&fault), Peering { key: None, address: host_of(address) });
+    if let Err(error) = validator.meet(&peer, met_unix_ms, &ended).await {
+        tracing::warn!("the meeting is not on record: {error}");
     }
+    ended
+}
+
+/// `HOST` of `HOST:PORT`.
+fn host_of(address: &str) -> Option<String> {
+    address.rsplit_once(':').map(|(host, _)| host.trim_matches(['[', ']']).to_owned())
 }
 
 type Dialled = tokio_rustls::client::TlsStream<TcpStream>;

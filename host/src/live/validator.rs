@@ -1,22 +1,28 @@
 //! The validator's side of a session, without any input or output.
 //!
 //! Guarantees: every sequence of events ends in one [`Action::End`]; nothing is
-//! accepted twice; a coin leaves only after [`Event::Accepted`] and
-//! [`Event::CoinRecorded`] said that nonce and coin are on record; once a
-//! challenge is out whatever the miner does wrong is a settled rejection.
-//! Deliberately lacks: clocks, streams, ledger, randomness and verification. The
-//! caller does what the actions say and tells how it went.
+//! accepted twice; a coin leaves only after [`Event::Accepted`] said that nonce and
+//! coin are on record; a challenge that is on record is settled, however the session
+//! ends: as rejected, too, where this side gives it up, as nobody is to answer it
+//! then. Nothing but small messages is read here.
+//! Deliberately lacks: clocks, streams, ledger, randomness and verification, and
+//! parsing of what may be large. The caller does what the actions say and tells how
+//! it went.
 
+mod calendar;
 mod io;
+mod reading;
 mod talk;
 
+pub(in crate::live) use io::verdict_of;
 pub use io::{
     Accepted, Action, Case, Commitment, Ended, Event, Judged, Legs, NotIssued, Settle, Wanted,
 };
+pub use reading::{Content, NotRead, Reading};
 
 use super::clock::Now;
 use super::fault::{Fault, FaultCode, OwnFault};
-use super::limits::{Patience, lateness_heard};
+use super::limits::{Patience, UNAWAITED_BYTES_MAX, lateness_heard};
 use super::message::{
     FromValidator, MinerHello, VERSIONS, VerdictMessage, line_of, software, text_for_message,
 };
@@ -24,6 +30,7 @@ use super::wire::LineBuffer;
 use crate::ledger::{Acceptance, HistoryFinding};
 use crate::protocol::bound::OmittedShare;
 use crate::protocol::challenge::Challenge;
+use crate::protocol::circumstances::SessionRecord;
 use crate::protocol::digest::Digest;
 use crate::protocol::parts::CommitmentPart;
 use crate::protocol::receipt::Receipt;
@@ -40,8 +47,9 @@ pub struct ValidatorSession {
     miner_id: Option<Digest>,
     input: LineBuffer,
     state: State,
-    /// A fault that came while the ledger was at work, which is waited for.
-    held_back: Option<Fault>,
+    /// What ends the session, and came while the ledger was at work, which is waited
+    /// for.
+    held_back: Option<Cause>,
     legs: Legs,
     hello: Option<MinerHello>,
     challenge: Option<Box<Challenge>>,
@@ -49,20 +57,45 @@ pub struct ValidatorSession {
     is_on_record: bool,
     /// The commitment that the nonce is spent on.
     accepted: Option<Digest>,
+    /// Of the session's messages.
+    version: u32,
 }
 
 /// What is awaited, and until when (since the start of the session).
 #[derive(Debug)]
 enum State {
     New,
-    Hello { until: Duration },
-    Pong { sent: Duration, until: Duration },
+    Hello {
+        until: Duration,
+    },
+    /// This many pongs are awaited, the next one for a ping that was sent then.
+    Pong {
+        left: u32,
+        sent: Duration,
+        until: Duration,
+    },
     Issuing,
-    Commitment { sent: Duration, until: Duration },
+    Commitment {
+        sent: Now,
+        until: Duration,
+    },
+    /// A commitment is being read.
+    Reading {
+        sent: Now,
+        arrived: Now,
+    },
     Accepting(Box<Held>),
-    DrawingCoin(Box<Held>),
-    Openings { held: Box<Held>, coin: Digest, sent: Duration, until: Duration },
-    Judging { since: Duration },
+    Openings {
+        held: Box<Held>,
+        coin: Digest,
+        sent: Duration,
+        until: Duration,
+    },
+    /// Openings are being read.
+    Completing(Box<Complete>),
+    Judging {
+        since: Duration,
+    },
     Settling(Box<Ended>),
     Over,
 }
@@ -75,7 +108,17 @@ struct Held {
     history: Vec<HistoryFinding>,
 }
 
+/// What is known of openings that came.
+#[derive(Debug)]
+struct Complete {
+    session: SessionRecord,
+    arrived: Now,
+    history: Vec<HistoryFinding>,
+    since: Duration,
+}
+
 /// Why there is no verdict on a complete result.
+#[derive(Debug)]
 enum Cause {
     /// The miner's session.
     Fault(Fault),
@@ -93,6 +136,14 @@ impl From<Fault> for Cause {
 impl From<Rejection> for Cause {
     fn from(rejection: Rejection) -> Self {
         Self::Rejection(rejection)
+    }
+}
+impl From<NotRead> for Cause {
+    fn from(not_read: NotRead) -> Self {
+        match not_read {
+            NotRead::Fault(fault) => Self::Fault(fault),
+            NotRead::Rejection(rejection) => Self::Rejection(rejection),
+        }
     }
 }
 impl From<OwnFault> for Cause {
@@ -117,6 +168,7 @@ impl ValidatorSession {
             challenge: None,
             is_on_record: false,
             accepted: None,
+            version: VERSIONS[0],
         }
     }
 
@@ -152,11 +204,20 @@ impl ValidatorSession {
         actions
     }
 
-    /// Ends the session by a fault of this side that belongs to no action.
+    /// Ends the session because the action under way failed, and no event will say so.
     pub fn abandon(&mut self, own: OwnFault) -> Vec<Action> {
         let mut actions = Vec::new();
-        self.fail(own.into(), &mut actions);
+        match self.take_state() {
+            State::Settling(ended) => self.close_with(ended, Err(own), &mut actions),
+            _ => self.fail(own.into(), &mut actions),
+        }
         actions
+    }
+
+    /// The most bytes that this session may still want to hold at once: a line of what
+    /// is awaited.
+    pub fn wanted_bytes(&self) -> u64 {
+        self.line_limit().unwrap_or(UNAWAITED_BYTES_MAX as u64)
     }
 
     fn step(&mut self, now: Now, event: Event<'_>, out: &mut Vec<Action>) -> Result<(), Cause> {
@@ -169,9 +230,10 @@ impl ValidatorSession {
             }
             Event::Closed => self.close(),
             Event::Tick => self.check_time(now),
+            Event::Interrupted(own) => self.interrupt(own),
             Event::Issued(issued) => self.issued(now, issued, out),
-            Event::Accepted(accepted) => self.on_accepted(accepted, out),
-            Event::CoinRecorded(coin) => self.on_coin(now, coin, out),
+            Event::Read(read) => self.on_read(read, out),
+            Event::Accepted(accepted) => self.on_accepted(now, accepted, out),
             Event::Judged(judged) => self.on_judged(now, *judged, out),
             Event::Settled(settled) => self.on_settled(settled, out),
         }
@@ -201,6 +263,13 @@ impl ValidatorSession {
         Err(Fault::new(FaultCode::Stalled, detail).into())
     }
 
+    fn interrupt(&mut self, own: OwnFault) -> Result<(), Cause> {
+        match self.state {
+            State::Settling(_) | State::Over => Ok(()),
+            _ => self.raise(own.into()),
+        }
+    }
+
     fn challenge(&self) -> &Challenge {
         self.challenge.as_ref().expect("set before any state that needs it")
     }
@@ -214,26 +283,32 @@ impl ValidatorSession {
         if !matches!(self.state, State::Issuing) {
             return Ok(());
         }
-        let challenge = issued.map_err(|error| match error {
+        let issued = issued.map_err(|error| match error {
             NotIssued::Own(own) => Cause::Own(own),
             NotIssued::Unfit(text) => Fault::new(FaultCode::UnfitDevices, text).into(),
-        })?;
+            NotIssued::Dodger(text) => Fault::new(FaultCode::TooManyDodges, text).into(),
+        });
+        let challenge = match issued {
+            Ok(challenge) => challenge,
+            Err(cause) => return self.take_held_back().and(Err(cause)),
+        };
         let token = challenge.token().to_owned();
         let limit = Duration::from_millis(challenge.limit_ms());
         self.challenge = Some(challenge);
         self.is_on_record = true;
+        self.take_held_back()?;
         if !self.input.is_empty() {
             return Err(Fault::new(FaultCode::Flooded, "bytes came before the challenge").into());
         }
         out.push(Action::Send(line_of(&FromValidator::Challenge { token })));
-        let sent = now.since_start;
-        let until = sent.saturating_add(limit).saturating_add(lateness_heard(limit));
-        self.state = State::Commitment { sent, until };
+        let until = now.since_start.saturating_add(limit).saturating_add(lateness_heard(limit));
+        self.state = State::Commitment { sent: now, until };
         Ok(())
     }
 
     fn on_accepted(
         &mut self,
+        now: Now,
         accepted: Result<Accepted, OwnFault>,
         out: &mut Vec<Action>,
     ) -> Result<(), Cause> {
@@ -258,9 +333,13 @@ impl ValidatorSession {
         self.accepted = Some(held.part.commitment());
         self.take_held_back()?;
         held.history = accepted.history;
-        out.push(Action::DrawCoin { challenge: self.challenge().digest() });
-        self.state = State::DrawingCoin(held);
-        Ok(())
+        let (coin, sent) = (accepted.coin, now.since_start);
+        self.legs.coin = Some(sent.saturating_sub(held.arrived.since_start));
+        let within = self.patience.openings_of(self.challenge(), held.part.lanes().len());
+        let openings_within_ms = within.as_millis() as u64;
+        out.push(Action::Send(line_of(&FromValidator::Coin { coin, openings_within_ms })));
+        self.state = State::Openings { held, coin, sent, until: sent.saturating_add(within) };
+        self.read_lines(now, out)
     }
 
     fn take_state(&mut self) -> State {
@@ -268,28 +347,7 @@ impl ValidatorSession {
     }
 
     fn take_held_back(&mut self) -> Result<(), Cause> {
-        self.held_back.take().map_or(Ok(()), |fault| Err(fault.into()))
-    }
-
-    fn on_coin(
-        &mut self,
-        now: Now,
-        coin: Result<Digest, OwnFault>,
-        out: &mut Vec<Action>,
-    ) -> Result<(), Cause> {
-        if !matches!(self.state, State::DrawingCoin(_)) {
-            return Ok(());
-        }
-        let State::DrawingCoin(held) = self.take_state() else { return Ok(()) };
-        let coin = coin?;
-        self.take_held_back()?;
-        let sent = now.since_start;
-        self.legs.coin = Some(sent - held.arrived.since_start);
-        let within = self.patience.openings_of(self.challenge(), held.part.lanes().len());
-        let openings_within_ms = within.as_millis() as u64;
-        out.push(Action::Send(line_of(&FromValidator::Coin { coin, openings_within_ms })));
-        self.state = State::Openings { held, coin, sent, until: sent + within };
-        self.read_lines(now, out)
+        self.held_back.take().map_or(Ok(()), Err)
     }
 
     fn on_judged(&mut self, now: Now, judged: Judged, out: &mut Vec<Action>) -> Result<(), Cause> {
@@ -308,21 +366,33 @@ impl ValidatorSession {
         if !matches!(self.state, State::Settling(_)) {
             return Ok(());
         }
-        let State::Settling(mut ended) = self.take_state() else { return Ok(()) };
-        if let Err(own) = settled {
+        let State::Settling(ended) = self.take_state() else { return Ok(()) };
+        self.close_with(ended, settled, out);
+        Ok(())
+    }
+
+    fn close_with(
+        &mut self,
+        mut ended: Box<Ended>,
+        settled: Result<(), OwnFault>,
+        out: &mut Vec<Action>,
+    ) {
+        self.state = State::Over;
+        if let Err(own) = settled
+            && ended.verdict.outcome != Outcome::CouldNotRun
+        {
             // What is not on record was not decided.
             ended.verdict = could_not_run(own);
             ended.receipt = None;
         }
         end(ended, out);
-        Ok(())
     }
 
     fn fail(&mut self, cause: Cause, out: &mut Vec<Action>) {
         // What was to be done for a session that has failed is not done.
         out.retain(|action| matches!(action, Action::Send(_)));
         let verdict = match cause {
-            Cause::Fault(fault) => io::verdict_of(&fault),
+            Cause::Fault(fault) => verdict_of(&fault),
             Cause::Rejection(rejection) => {
                 Verdict::of(&Err(Failure::Rejected(rejection)), OmittedShare::default())
             }
@@ -347,16 +417,16 @@ impl ValidatorSession {
         let settle = challenge.as_ref().filter(|_| self.is_on_record).map(|challenge| Settle {
             challenge: challenge.digest(),
             miner_id: challenge.spec().miner_id,
-            verdict: verdict.clone(),
+            verdict: io::on_record(&verdict),
         });
         let hello = self.hello.take();
         let ended = Box::new(Ended { verdict, legs: self.legs, hello, challenge, result, receipt });
         match settle {
-            Some(settle) if settle.verdict.outcome != Outcome::CouldNotRun => {
+            Some(settle) => {
                 out.push(Action::Settle(Box::new(settle)));
                 self.state = State::Settling(ended);
             }
-            _ => {
+            None => {
                 self.state = State::Over;
                 end(ended, out);
             }

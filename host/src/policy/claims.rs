@@ -55,10 +55,20 @@ impl<'a> Claims<'a> {
         reasons.and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str)
     }
 
+    /// The board's serial number.
+    pub(super) fn serial(self) -> Option<&'a str> {
+        self.lane.get("serial")?.as_str().filter(|serial| !serial.is_empty())
+    }
+
     /// How long its part took, s.
     pub(super) fn elapsed_s(self) -> Option<f64> {
         Some(1e-9 * number(self.lane.get("elapsed_ns")?)?).filter(|&s| s > 0.0)
     }
+}
+
+/// The machine's id.
+pub(super) fn host(evidence: &Value) -> Option<&str> {
+    evidence.get("machine")?.get("machine_id")?.as_str().filter(|id| !id.is_empty())
 }
 
 /// The kernel driver's version.
@@ -102,7 +112,8 @@ mod tests {
             let claims = Claims::of(&document, 0);
             assert!(!claims.has_telemetry());
             assert_eq!((claims.elapsed_s(), claims.throttle_reasons().count()), (None, 0));
-            assert_eq!(driver_version(&document), None);
+            assert_eq!((driver_version(&document), host(&document)), (None, None));
+            assert_eq!(claims.serial(), None);
         }
     }
 }

@@ -68,6 +68,9 @@ codes! {
     SessionRequired "session-required" Reject "there was no live session that counts, and `session.live_required` is true";
     ClockLow "clock-low" Reject "the median SM clock is below `telemetry.clock_share_min` of the model's highest, or not reported";
     PowerLow "power-low" Reject "the median power is below `telemetry.power_median_min_w`, or not reported";
+    SerialMissing "serial-missing" Reject "a lane reports no serial number, and `devices.serial_required` is true";
+    HostMissing "host-missing" Reject "the machine reports no id, and `devices.host_required` is true";
+    MinerKeyMissing "miner-key-missing" Reject "the challenge names no miner's key, and `session.miner_key_required` is true";
 }
 
 codes! {
@@ -106,6 +109,7 @@ fn history_action(code: HistoryCode) -> Action {
 fn finding_action(code: FindingCode) -> Action {
     match code {
         FindingCode::DevicesHidden
+        | FindingCode::DeviceLost
         | FindingCode::DeviceShared
         | FindingCode::PreloadVariable
         | FindingCode::PreloadFile

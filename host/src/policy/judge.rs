@@ -92,9 +92,13 @@ impl Judge<'_> {
             let text = "expected a live session on record or in a receipt, got none";
             self.reject(Requirement::SessionRequired, text);
         }
-        if self.facts.challenge.miner_id().is_none() {
-            let text = "the challenge names no miner's key: whoever saw it may have answered";
-            self.observe(Observation::NotBoundToMiner, text);
+        let text = "the challenge names no miner's key: whoever saw it may have answered";
+        match self.facts.challenge.miner_id() {
+            Some(_) => {}
+            None if self.policy.session.miner_key_required => {
+                self.reject(Requirement::MinerKeyMissing, text);
+            }
+            None => self.observe(Observation::NotBoundToMiner, text),
         }
     }
 
@@ -123,6 +127,10 @@ impl Judge<'_> {
         }
         if evidence.executor() == EvidenceExecutor::Cpu && !devices.cpu_allowed {
             self.reject(Requirement::CpuExecutor, "expected GPUs, a CPU did the work");
+        }
+        if devices.host_required && claims::host(evidence.value()).is_none() {
+            let text = "expected the machine's id (machine_id), got none";
+            self.reject(Requirement::HostMissing, text);
         }
         self.driver_version();
     }

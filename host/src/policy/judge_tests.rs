@@ -39,6 +39,7 @@ fn honest() -> Value {
             "sm_tiles": (0..132).map(tiles).collect::<Vec<_>>(),
             "elapsed_ns": "2043000000",
             "achieved_flops": "53818483983162",
+            "serial": "1650123456789",
             "power_limit_mw": 700_000,
             "telemetry": {
                 "samples": 10,
@@ -49,7 +50,7 @@ fn honest() -> Value {
                 "after": {"ecc_uncorrected": 3, "rows_remapped_corrected": 0},
             },
         }],
-        "machine": {"kernel_driver_version": "580.82.07"},
+        "machine": {"kernel_driver_version": "580.82.07", "machine_id": "a1"},
         "findings": [],
     })
 }
@@ -148,6 +149,17 @@ const CASES: &[(&str, Change)] = &[
         for sm in 0..20 {
             lane(case)["sm_tiles"][sm] = json!("0");
         }
+    }),
+    ("serial-missing", |case| {
+        case.policy.devices.serial_required = true;
+        lane(case)["serial"] = json!("");
+    }),
+    ("host-missing", |case| {
+        case.policy.devices.host_required = true;
+        case.evidence["machine"] = json!({});
+    }),
+    ("miner-key-missing", |case| {
+        (case.policy.session.miner_key_required, case.miner) = (true, false);
     }),
     ("too-slow", |case| case.elapsed = Some(Duration::from_secs(5))),
     ("soundness-too-weak", |case| case.draws = 2061),
@@ -287,16 +299,25 @@ fn a_miner_cannot_speak_in_the_validators_codes() {
 
 #[test]
 fn the_limit_is_slack_times_floor_and_the_allowances() {
-    // 2·8·4096³·100 operations at 1.1 · 66.9 TFLOP/s are 1.494 s; 1.35 times
-    // that, 2 s to start up and 0.03 s of round trip are 4.047 s.
+    // 2·8·4096³·100 operations at 1.1 · 66.9 TFLOP/s are 1.494 s; 1.45 times
+    // that, 0.3 s to start up and 0.03 s of round trip are 2.496 s.
     let mut case = Case::honest();
-    case.elapsed = Some(Duration::from_millis(4046));
+    case.elapsed = Some(Duration::from_millis(2496));
     assert_eq!(given(&case.judge()), []);
-    case.elapsed = Some(Duration::from_millis(4048));
+    case.elapsed = Some(Duration::from_millis(2497));
     assert_eq!(given(&case.judge()), [("too-slow", Weight::Reject)]);
     // Not measured: the policy's half second stands in.
     case.round_trip = None;
     assert_eq!(given(&case.judge()), []);
+}
+
+#[test]
+fn dodgers_are_refused_beyond_the_number_that_is_allowed() {
+    let mut policy = Policy::default();
+    assert!(!policy.refuses_dodger(0) && !policy.refuses_dodger(3) && policy.refuses_dodger(4));
+    policy.session.dodges_max = 0;
+    assert!(!policy.refuses_dodger(u64::MAX));
+    assert_eq!(policy.history.window(), Duration::from_secs(30 * 86_400));
 }
 
 #[test]
@@ -306,6 +327,8 @@ fn what_is_allowed_gives_no_reason() {
     case.policy.devices.driver_version_min = "535".into();
     case.policy.devices.driver_version_max = "580".into();
     case.policy.telemetry.clock_share_min = 0.85;
+    (case.policy.devices.serial_required, case.policy.devices.host_required) = (true, true);
+    case.policy.session.miner_key_required = true;
     case.policy.telemetry.power_median_min_w = 600.0;
     assert_eq!(given(&case.judge()), []);
     case = Case::honest();

@@ -84,7 +84,11 @@ impl<'j, 'f> LaneRules<'j, 'f> {
             let text = format!("expected a model of the table, got {:?}", lane.model);
             self.reject(Requirement::ModelUnknown, &text);
         }
-        let (expected, got) = (devices.memory_min_bytes, lane.memory_bytes);
+        let serial_missing = devices.serial_required && self.claims().serial().is_none();
+        if serial_missing {
+            self.reject(Requirement::SerialMissing, "expected the board's serial number, got none");
+        }
+        let (expected, got) = (self.judge.policy.devices.memory_min_bytes, lane.memory_bytes);
         if got < expected {
             let text = format!("expected at least {expected} bytes of memory, got {got}");
             self.reject(Requirement::MemoryTooSmall, &text);

@@ -13,6 +13,7 @@
 
 mod claims;
 pub mod codes;
+mod demand;
 mod driver_version;
 mod facts;
 mod findings;
@@ -23,6 +24,7 @@ mod size;
 mod template;
 
 pub use crate::protocol::judgement::{Judgement, Reason, Weight};
+pub use demand::Demand;
 pub use facts::Facts;
 pub use findings::Findings;
 pub use read::{POLICY_BYTES_MAX, PolicyError};
@@ -31,6 +33,7 @@ pub use size::{SizeError, Target};
 use crate::protocol::bound::OmittedShare;
 use crate::protocol::digest::Digest;
 use serde::{Deserialize, Serialize};
+use std::time::Duration;
 
 /// A validator's demands. Every field has a default; docs/policy.md says why.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -48,6 +51,8 @@ pub struct Policy {
     pub time: Time,
     /// What the devices must report of the run.
     pub telemetry: Telemetry,
+    /// How far back devices are looked up.
+    pub history: History,
     /// What each finding does.
     pub findings: Findings,
 }
@@ -61,6 +66,7 @@ impl Default for Policy {
             devices: Devices::default(),
             time: Time::default(),
             telemetry: Telemetry::default(),
+            history: History::default(),
             findings: Findings::default(),
         }
     }
@@ -76,11 +82,25 @@ pub struct Session {
     /// How long a challenge can wait before it is taken up, beside the run's own
     /// limit, s; 1 … 604,800.
     pub valid_for_s: u64,
+    /// Whether the challenge must name the miner's key.
+    pub miner_key_required: bool,
+    /// How many meetings of one peer may end before a challenge (busy, stalled, closed
+    /// early) within [`Self::dodge_window_s`] until it is refused; 0 … 1000, where 0
+    /// refuses nobody. [`Policy::refuses_dodger`] compares.
+    pub dodges_max: u64,
+    /// Within what time they count, s; 1 … 2,592,000.
+    pub dodge_window_s: u64,
 }
 
 impl Default for Session {
     fn default() -> Self {
-        Self { live_required: true, valid_for_s: 600 }
+        Self {
+            live_required: true,
+            valid_for_s: 600,
+            miner_key_required: false,
+            dodges_max: 3,
+            dodge_window_s: 3600,
+        }
     }
 }
 
@@ -126,6 +146,11 @@ pub struct Devices {
     pub driver_version_min: String,
     /// Newest kernel driver: "580" takes in all that start so; empty means any.
     pub driver_version_max: String,
+    /// Whether every lane must report its board's serial number, which the ledger
+    /// compares with what the device said before.
+    pub serial_required: bool,
+    /// Whether the machine must report its id, likewise.
+    pub host_required: bool,
 }
 
 impl Default for Devices {
@@ -141,6 +166,8 @@ impl Default for Devices {
             sm_share_min: 0.85,
             driver_version_min: String::new(),
             driver_version_max: String::new(),
+            serial_required: false,
+            host_required: false,
         }
     }
 }
@@ -153,8 +180,8 @@ pub struct Time {
     pub duration_target_s: f64,
     /// Longest time as a multiple of the model's floor; 1 … 100.
     pub slack: f64,
-    /// Allowed beside it for starting up (CUDA contexts, loading and checking
-    /// kernels, reading the machine), ms; at most 600,000.
+    /// Allowed beside it for starting up, ms; at most 600,000. A miner in a live
+    /// session has opened its devices and loaded its kernels before its hello.
     pub startup_allowance_ms: u64,
     /// Allowed beside it for the way there and back where no round trip was
     /// measured, ms; at most 600,000.
@@ -165,8 +192,8 @@ impl Default for Time {
     fn default() -> Self {
         Self {
             duration_target_s: 10.0,
-            slack: 1.35,
-            startup_allowance_ms: 2000,
+            slack: 1.45,
+            startup_allowance_ms: 300,
             round_trip_allowance_ms: 500,
         }
     }
@@ -189,7 +216,34 @@ impl Default for Telemetry {
     }
 }
 
+/// `[history]`: what the ledger knows of a device.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct History {
+    /// How far back a device's earlier sightings speak against it, days; 1 … 3650.
+    pub window_days: u64,
+}
+
+impl Default for History {
+    fn default() -> Self {
+        Self { window_days: 30 }
+    }
+}
+
+impl History {
+    /// The window.
+    pub fn window(&self) -> Duration {
+        Duration::from_secs(self.window_days.saturating_mul(24 * 3600))
+    }
+}
+
 impl Policy {
+    /// Whether a peer is refused that has ended `dodges` meetings before a challenge
+    /// within `session.dodge_window_s`: its session ends as `too-many-dodges`.
+    pub fn refuses_dodger(&self, dodges: u64) -> bool {
+        self.session.dodges_max > 0 && dodges > self.session.dodges_max
+    }
+
     /// f of the soundness; one tenth where the field is outside its bounds, which
     /// it cannot be in a policy that was read.
     pub fn omitted_share(&self) -> OmittedShare {

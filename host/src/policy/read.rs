@@ -85,6 +85,7 @@ impl Policy {
     /// The first field outside its bounds.
     fn first_breach(&self) -> Option<Breach> {
         let (devices, time, telemetry) = (&self.devices, &self.time, &self.telemetry);
+        let (soundness, session, history) = (&self.soundness, &self.session, &self.history);
         let integer = |path, got: u64, low: u64, high: u64| {
             let expected = format!("a whole number from {low} to {high}");
             breach(path, got, (low..=high).contains(&got), expected)
@@ -108,10 +109,13 @@ impl Policy {
         };
         let name_bytes = self.name.len() as u64;
         let model_bytes = devices.models.iter().map(String::len).max().unwrap_or(1) as u64;
-        let (soundness, session) = (&self.soundness, &self.session);
         let lanes_max = u64::from(LANES_MAX);
         None.or_else(|| text_length(("", "name"), name_bytes, 100))
             .or_else(|| integer(("session", "valid_for_s"), session.valid_for_s, 1, 604_800))
+            .or_else(|| integer(("session", "dodges_max"), session.dodges_max, 0, 1000))
+            .or_else(|| {
+                integer(("session", "dodge_window_s"), session.dodge_window_s, 1, 2_592_000)
+            })
             .or_else(|| inside(("soundness", "omitted_share"), soundness.omitted_share, 1.0))
             .or_else(|| {
                 let p = soundness.escape_probability_max;
@@ -151,6 +155,7 @@ impl Policy {
                 let got = telemetry.power_median_min_w;
                 number(("telemetry", "power_median_min_w"), got, 0.0, 10_000.0)
             })
+            .or_else(|| integer(("history", "window_days"), history.window_days, 1, 3650))
     }
 }
 
@@ -236,7 +241,7 @@ mod tests {
         let text = "[time]\nslack = 2\n[findings]\ndevice-count = \"warn\"\n";
         let policy = Policy::from_toml(text, "p.toml").unwrap();
         assert_eq!(policy.time.slack, 2.0);
-        assert_eq!(policy.time.startup_allowance_ms, 2000);
+        assert_eq!(policy.time.startup_allowance_ms, 300);
         assert_eq!(policy.findings.action("device-count"), Some(Action::Warn));
         assert_eq!(policy.findings.action("uuid-differs"), Some(Action::Reject));
         assert_ne!(policy.digest(), Policy::default().digest());
@@ -279,6 +284,9 @@ mod tests {
         let cases = [
             "name = \"\"",
             "[session]\nvalid_for_s = 0",
+            "[session]\ndodges_max = 1001",
+            "[session]\ndodge_window_s = 0",
+            "[session]\ndodge_window_s = 2592001",
             "[soundness]\nomitted_share = 1",
             "[soundness]\nomitted_share = nan",
             "[soundness]\nescape_probability_max = 0",
@@ -297,6 +305,8 @@ mod tests {
             "[time]\nround_trip_allowance_ms = 600001",
             "[telemetry]\nclock_share_min = -0.1",
             "[telemetry]\npower_median_min_w = 10001",
+            "[history]\nwindow_days = 0",
+            "[history]\nwindow_days = 3651",
         ];
         for text in cases {
             let (line, field) = (text.lines().count(), text.lines().last().unwrap());

@@ -72,6 +72,11 @@ pub enum SizeError {
         /// Asked for.
         expected_bytes: u64,
     },
+    /// The policy would reject a challenge that anyone may answer.
+    #[error(
+        "the policy demands a miner's key, and none is named\nName it with --miner-id or --peer, or leave session.miner_key_required out."
+    )]
+    MinerKey,
     /// No time, or more than a day.
     #[error("a run cannot last {got_s} s\nAsk for more than 0 and at most 86400 seconds.")]
     Seconds {
@@ -172,19 +177,19 @@ fn efficiency(model: &Model, dim: u32) -> f64 {
 
 /// What an honest run of one model is expected to do.
 #[derive(Clone, Copy)]
-struct Speed {
-    model: &'static Model,
-    shape: Shape,
+pub(super) struct Speed {
+    pub(super) model: &'static Model,
+    pub(super) shape: Shape,
 }
 
 impl Speed {
     /// One iteration, s.
-    fn iteration_s(self) -> f64 {
+    pub(super) fn iteration_s(self) -> f64 {
         let flops = efficiency(self.model, self.shape.dim) * self.model.peak_flops();
         2.0 * self.shape.multiply_adds() as f64 / flops
     }
     /// The floor that slack multiplies, s for `iterations`.
-    fn floor_s(self, iterations: u64) -> f64 {
+    pub(super) fn floor_s(self, iterations: u64) -> f64 {
         2.0 * self.shape.multiply_adds() as f64 * iterations as f64
             / self.model.native_floor_flops()
     }
@@ -213,6 +218,7 @@ impl Policy {
     /// warning.
     pub fn request(&self, target: &Target<'_>, base: Request) -> Result<Request, SizeError> {
         let model = self.target_model(target)?;
+        self.check_miner_key(&base)?;
         let (lanes_min, gpu_count) = self.lanes(&base)?;
         let seconds = target.seconds.unwrap_or(self.time.duration_target_s);
         if !(seconds > 0.0 && seconds <= 86_400.0) {
@@ -257,8 +263,9 @@ impl Policy {
     /// of which no speed is known, so that the work is what was typed.
     ///
     /// # Errors
-    /// [`SizeError::TooManyOpenings`].
+    /// [`SizeError::TooManyOpenings`], [`SizeError::MinerKey`].
     pub(crate) fn with_samples(&self, base: Request) -> Result<Request, SizeError> {
+        self.check_miner_key(&base)?;
         if base.verification_sample_rate.is_some() || base.samples_per_iteration.is_some() {
             return Ok(base);
         }
@@ -272,6 +279,13 @@ impl Policy {
         Ok(base.or(sized))
     }
 
+    fn check_miner_key(&self, base: &Request) -> Result<(), SizeError> {
+        match base.miner_id {
+            None if self.session.miner_key_required => Err(SizeError::MinerKey),
+            _ => Ok(()),
+        }
+    }
+
     /// The counted draws that this policy's soundness takes, over all lanes.
     pub fn draws_needed(&self) -> u64 {
         let grinding = match self.session.live_required {
@@ -281,7 +295,7 @@ impl Policy {
         draws_needed(self.omitted_share(), self.soundness.escape_probability_max.log10(), grinding)
     }
 
-    fn target_model(&self, target: &Target<'_>) -> Result<&'static Model, SizeError> {
+    pub(super) fn target_model(&self, target: &Target<'_>) -> Result<&'static Model, SizeError> {
         let got = || target.model.chars().take(100).collect();
         let Some(model) = models::find(target.model) else {
             return Err(SizeError::UnknownModel { got: got() });
@@ -312,7 +326,7 @@ impl Policy {
     }
 
     /// Shape and iterations.
-    fn work(
+    pub(super) fn work(
         &self,
         model: &'static Model,
         seconds: f64,

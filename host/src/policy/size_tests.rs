@@ -31,29 +31,25 @@ fn an_h200_gets_ten_seconds_and_two_thousand_openings() {
     assert_eq!(challenge.spec().gpu_model.as_deref(), Some("NVIDIA H200"));
     // 246 iterations of 9 samples are 2214, of 8 they would be 1968 of 2062.
     assert_eq!((challenge.samples_per_iteration(), challenge.sampled_iterations()), (9, 246));
-    // 1.35 · 246 · 2.199e12 / 73.6e12 s, 2 s to start, half a second for the way.
-    assert_eq!(challenge.limit_ms(), 12_423);
+    // 1.45 · 246 · 2.199e12 / 73.6e12 s, 0.3 s to start, half a second for the way.
+    assert_eq!(challenge.limit_ms(), 11_458);
     let expires_in = challenge.expires_at_unix_s() - challenge.issued_at_unix_s();
     assert_eq!(expires_in, 613);
 }
 
 #[test]
-fn every_model_is_sized_close_to_the_seconds_or_told_the_slack_it_needs() {
+fn every_model_is_sized_close_to_the_seconds_whatever_they_are() {
     for model in MODELS {
         for seconds in [1.0, 10.0, 60.0, 3600.0] {
-            let mut policy = Policy::default();
+            let policy = Policy::default();
             let target = target(model.name, seconds);
-            if let Err(error) = policy.request(&target, Request::default()) {
-                let SizeError::Slack { needed, .. } = error else { panic!("{error}") };
-                assert!(needed > 1.35 && needed < 2.0, "{}: {needed}", model.name);
-                policy.time.slack = needed;
-            }
             let challenge = sized(&policy, &target, Request::default());
             let speed = Speed { model, shape: challenge.shape() };
             let expected_s = speed.iteration_s() * f64::from(challenge.iterations());
             // Whole iterations: 1 in place of 1.5, or of 0.75.
             assert!((0.66..1.34).contains(&(expected_s / seconds)), "{}: {expected_s}", model.name);
-            assert!(challenge.limit_ms() as f64 > 1e3 * expected_s);
+            // A card 3 % slower than expected keeps the limit, in a run of any length.
+            assert!(challenge.limit_ms() as f64 > 1030.0 * expected_s, "{}", model.name);
             assert!(draws(&challenge, 1) >= policy.draws_needed());
         }
     }
@@ -63,7 +59,7 @@ fn every_model_is_sized_close_to_the_seconds_or_told_the_slack_it_needs() {
 fn no_smaller_number_of_openings_would_do() {
     for (live, seconds, lanes) in [(true, 10.0, 1), (false, 10.0, 1), (true, 600.0, 4)] {
         let mut policy = Policy::default();
-        (policy.session.live_required, policy.time.slack) = (live, 1.4);
+        policy.session.live_required = live;
         (policy.devices.gpu_count_min, policy.devices.gpu_count_max) = (lanes, lanes);
         let challenge = sized(&policy, &target("NVIDIA H200", seconds), Request::default());
         assert_eq!(challenge.spec().gpu_count, Some(lanes));
@@ -101,6 +97,21 @@ fn what_was_typed_stays() {
 }
 
 #[test]
+fn an_honest_h200_keeps_its_limit_with_all_of_the_start_up_used() {
+    // BENCHMARKS.md: 54.5 TFLOP/s at n = 8192, 3 % less on the slowest card; a warm
+    // start takes 0.3 s, and a slow way 0.5 s.
+    let policy = Policy::default();
+    for seconds in [2.0, 10.0, 3600.0] {
+        let challenge = sized(&policy, &target("NVIDIA H200", seconds), Request::default());
+        let operations = 2.0 * challenge.shape().multiply_adds() as f64;
+        let run_s = operations * f64::from(challenge.iterations()) / (0.97 * 54.5e12);
+        assert!(challenge.limit_ms() as f64 > 1e3 * (run_s + 0.3 + 0.5), "{seconds} s");
+        // One card that does the work of two does not.
+        assert!((challenge.limit_ms() as f64) < 2e3 * run_s, "{seconds} s");
+    }
+}
+
+#[test]
 fn counters_are_demanded_where_missing_ones_reject() {
     let mut policy = Policy::default();
     let request = |policy: &Policy| {
@@ -113,8 +124,7 @@ fn counters_are_demanded_where_missing_ones_reject() {
 
 #[test]
 fn a_day_takes_larger_iterations() {
-    let mut policy = Policy::default();
-    policy.time.slack = 1.4;
+    let policy = Policy::default();
     let challenge = sized(&policy, &target("NVIDIA H200", 86_400.0), Request::default());
     assert!(challenge.shape().products > 2);
     assert!(challenge.iterations() <= 1_000_000);
@@ -149,7 +159,10 @@ fn impossible_asks_are_told() {
     let slack = |policy: &mut Policy, _: &mut Request| policy.time.slack = 1.0;
     assert!(matches!(request(&slack, h200, 100.0), SizeError::Slack { .. }));
     // The allowances are spare time, but not for ever.
-    assert!(matches!(request(&none, h200, 3600.0), SizeError::Slack { needed: 1.36, .. }));
+    let tight = |policy: &mut Policy, _: &mut Request| policy.time.slack = 1.35;
+    assert!(matches!(request(&tight, h200, 3600.0), SizeError::Slack { needed: 1.36, .. }));
+    let keyed = |policy: &mut Policy, _: &mut Request| policy.session.miner_key_required = true;
+    assert!(matches!(request(&keyed, h200, 10.0), SizeError::MinerKey));
     let long = |policy: &mut Policy, base: &mut Request| {
         (policy.time.slack, base.matrix_dim, base.num_matrices) = (20.0, Some(256), Some(1));
     };

@@ -2,8 +2,8 @@
 //! the digest of its RFC 8785 form.
 //!
 //! Guarantees: an [`Evidence`] has the required fields with their types, only
-//! integers below 2⁵³ in magnitude as numbers, no null, and a canonical form
-//! of at most [`CANONICAL_BYTES_MAX`]. [`Evidence::agrees_with`] adds that it
+//! integers below 2⁵³ in magnitude as numbers, no null, at most [`VALUES_MAX`]
+//! JSON values, and a canonical form of at most [`CANONICAL_BYTES_MAX`]. [`Evidence::agrees_with`] adds that it
 //! fits itself, the lanes and the challenge.
 //! Deliberately lacks: any judgement of whether it is true. All of it is claimed.
 
@@ -11,10 +11,13 @@ use super::challenge::{Challenge, INTEGER_MAX};
 use super::digest::{Digest, Uuid};
 use super::json::NESTING_MAX;
 use serde_json::{Map, Number, Value};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 /// Longest RFC 8785 form, bytes.
 pub const CANONICAL_BYTES_MAX: usize = 1024 * 1024;
+/// Most JSON values, the document itself, objects and arrays included. A value takes up
+/// to a few hundred bytes once it is parsed, whatever its text has.
+pub const VALUES_MAX: usize = 32_768;
 /// The evidence schema of protocol version 1.
 pub const SCHEMA: u64 = 1;
 /// How `sm_monitoring` starts where a GPU has no counters.
@@ -48,14 +51,29 @@ pub struct EvidenceLane {
 
 /// A well-formed evidence document.
 ///
-/// Clones share the document: parsed it takes up to a hundred times its text, so that
-/// a mebibyte of small objects is costly enough to hold once.
-#[derive(Clone, Debug, PartialEq)]
+/// It is kept as its RFC 8785 form and parsed again by whoever asks for more than the
+/// required fields: small objects take fifty times their text once they are parsed, and
+/// a validator holds the evidence of many sessions. A clone shares the text, and starts
+/// without what the other has parsed.
+#[derive(Debug)]
 pub struct Evidence {
-    value: Arc<Value>,
     canonical: Arc<[u8]>,
     executor: EvidenceExecutor,
-    lanes: Vec<EvidenceLane>,
+    lanes: Arc<[EvidenceLane]>,
+    parsed: OnceLock<Value>,
+}
+
+impl Clone for Evidence {
+    fn clone(&self) -> Self {
+        let (canonical, lanes) = (Arc::clone(&self.canonical), Arc::clone(&self.lanes));
+        Self { canonical, executor: self.executor, lanes, parsed: OnceLock::new() }
+    }
+}
+
+impl PartialEq for Evidence {
+    fn eq(&self, other: &Self) -> bool {
+        self.canonical == other.canonical
+    }
 }
 
 /// Why a document is no evidence.
@@ -83,6 +101,12 @@ pub enum EvidenceError {
     /// Nested too deep.
     #[error("evidence is nested too deep: a result may nest {NESTING_MAX} levels\nFlatten it.")]
     TooDeep,
+    /// Too many values.
+    #[error("evidence holds {got} JSON values; at most {VALUES_MAX} are allowed\nReport less.")]
+    TooManyValues {
+        /// How many it holds.
+        got: usize,
+    },
     /// Too long.
     #[error(
         "evidence has {got_bytes} bytes in canonical form; at most {CANONICAL_BYTES_MAX} are allowed\nReport less."
@@ -172,6 +196,10 @@ impl Evidence {
     /// The first rule of form that it breaks.
     pub fn from_value(value: Value) -> Result<Self, EvidenceError> {
         check_values(&value, NESTING_MAX - 1)?;
+        let got = count(&value);
+        if got > VALUES_MAX {
+            return Err(EvidenceError::TooManyValues { got });
+        }
         let object = value.as_object().ok_or_else(|| wrong("evidence", "an object"))?;
         if object.get("schema").and_then(Value::as_u64) != Some(SCHEMA) {
             return Err(wrong("schema", "1"));
@@ -188,13 +216,13 @@ impl Evidence {
             .iter()
             .enumerate()
             .map(|(index, lane)| read_lane(index, lane))
-            .collect::<Result<_, _>>()?;
+            .collect::<Result<Arc<[_]>, _>>()?;
         let canonical = serde_json_canonicalizer::to_vec(&value)
             .expect("a value without real numbers has a canonical form");
         if canonical.len() > CANONICAL_BYTES_MAX {
             return Err(EvidenceError::TooLarge { got_bytes: canonical.len() });
         }
-        Ok(Self { value: value.into(), canonical: canonical.into(), executor, lanes })
+        Ok(Self { canonical: canonical.into(), executor, lanes, parsed: OnceLock::new() })
     }
 
     /// The RFC 8785 form.
@@ -205,9 +233,14 @@ impl Evidence {
     pub fn digest(&self) -> Digest {
         Digest::of(&[&self.canonical])
     }
-    /// The document.
+    /// The document, parsed by the first call.
     pub fn value(&self) -> &Value {
-        &self.value
+        let parse = || serde_json::from_slice(&self.canonical).expect("its own canonical form");
+        self.parsed.get_or_init(parse)
+    }
+    /// Gives up what [`Evidence::value`] has parsed.
+    pub fn forget_parsed(&mut self) {
+        self.parsed.take();
     }
     /// The required fields of the lanes, in lane order.
     pub fn lanes(&self) -> &[EvidenceLane] {
@@ -266,6 +299,14 @@ impl EvidenceLane {
         self.sm_monitoring.as_ref().is_some_and(|why| why.starts_with(UNAVAILABLE))
     }
 
+    /// The memory in words: 0 is what a machine reports that does not know it.
+    pub fn memory_text(&self) -> String {
+        match self.memory_bytes {
+            0 => "memory not known".to_owned(),
+            bytes => format!("{bytes} bytes of memory"),
+        }
+    }
+
     /// Entries of sm_tiles above 0 ÷ sm_count; 0 without counters.
     pub fn sm_utilization(&self) -> f64 {
         match self.sm_tiles.len() {
@@ -316,6 +357,15 @@ fn check_values(value: &Value, levels_left: usize) -> Result<(), EvidenceError> 
             members.values().try_for_each(|value| check_values(value, below))
         }
         _ => Ok(()),
+    }
+}
+
+/// JSON values, `value` itself and all that it holds.
+fn count(value: &Value) -> usize {
+    1 + match value {
+        Value::Array(values) => values.iter().map(count).sum(),
+        Value::Object(members) => members.values().map(count).sum(),
+        _ => 0,
     }
 }
 

@@ -2,7 +2,8 @@
 //!
 //! Guarantees: no duplicate key at any depth (compared after unescaping), no
 //! null, no lone surrogate, at most [`NESTING_MAX`] levels, and never more
-//! than the caller's budget of content held in memory. Numbers keep exactly
+//! bytes of content or values in memory than the caller's [`Budget`] has: what is
+//! beyond it is refused while it is read. Numbers keep exactly
 //! what `serde_json` read: an integer where the text was one, otherwise the
 //! nearest binary64 (an overflow is an error).
 //!
@@ -22,39 +23,71 @@ pub const NESTING_MAX: usize = 16;
 /// # Errors
 /// Whatever breaks a rule, with line and column.
 pub fn read_value(bytes: &[u8]) -> Result<Value, serde_json::Error> {
-    let budget = Cell::new(bytes.len());
+    read_value_of(bytes, usize::MAX)
+}
+
+/// As [`read_value`], of at most `values_max` JSON values, the outermost included: an
+/// object of one member takes hundreds of times its text once it is parsed.
+///
+/// # Errors
+/// Whatever breaks a rule, with line and column.
+pub fn read_value_of(bytes: &[u8], values_max: usize) -> Result<Value, serde_json::Error> {
+    let budget = Budget::new(bytes.len(), values_max);
     let mut deserializer = serde_json::Deserializer::from_slice(bytes);
     let value = StrictValue::new(NESTING_MAX, &budget).deserialize(&mut deserializer)?;
     deserializer.end()?;
     Ok(value)
 }
 
-/// A value inside a document: how many levels it may still open, and how many
-/// bytes of content the document may still hold.
+/// What a document may still hold.
+pub(crate) struct Budget {
+    bytes_left: Cell<usize>,
+    values_left: Cell<usize>,
+    values_max: usize,
+}
+
+impl Budget {
+    pub(crate) fn new(bytes_max: usize, values_max: usize) -> Self {
+        Self { bytes_left: Cell::new(bytes_max), values_left: Cell::new(values_max), values_max }
+    }
+}
+
+/// A value inside a document: how many levels it may still open, and what the
+/// document may still hold.
 #[derive(Clone, Copy)]
 pub(crate) struct StrictValue<'b> {
     levels_left: usize,
-    budget_bytes: &'b Cell<usize>,
+    budget: &'b Budget,
 }
 
 impl<'b> StrictValue<'b> {
-    pub(crate) fn new(levels_left: usize, budget_bytes: &'b Cell<usize>) -> Self {
-        Self { levels_left, budget_bytes }
+    pub(crate) fn new(levels_left: usize, budget: &'b Budget) -> Self {
+        Self { levels_left, budget }
     }
 
-    /// Takes what the value's shortest JSON text costs at least.
+    /// Takes what a key's shortest JSON text costs at least.
     fn spend<E: de::Error>(self, bytes: usize) -> Result<(), E> {
-        match self.budget_bytes.get().checked_sub(bytes) {
+        match self.budget.bytes_left.get().checked_sub(bytes) {
             Some(left) => {
-                self.budget_bytes.set(left);
+                self.budget.bytes_left.set(left);
                 Ok(())
             }
             None => Err(E::custom("more content than is allowed here")),
         }
     }
 
+    /// Takes one value whose shortest JSON text has so many bytes at least.
+    fn spend_value<E: de::Error>(self, bytes: usize) -> Result<(), E> {
+        let Some(left) = self.budget.values_left.get().checked_sub(1) else {
+            let most = self.budget.values_max;
+            return Err(E::custom(format!("more than {most} JSON values, which is too many here")));
+        };
+        self.budget.values_left.set(left);
+        self.spend(bytes)
+    }
+
     fn open<E: de::Error>(self) -> Result<Self, E> {
-        self.spend(2)?;
+        self.spend_value(2)?;
         match self.levels_left.checked_sub(1) {
             Some(levels_left) => Ok(Self { levels_left, ..self }),
             None => Err(E::custom(format!("nested more than {NESTING_MAX} deep"))),
@@ -76,23 +109,23 @@ impl<'de> Visitor<'de> for StrictValue<'_> {
         f.write_str("a JSON value other than null")
     }
     fn visit_bool<E: de::Error>(self, value: bool) -> Result<Value, E> {
-        self.spend(4)?;
+        self.spend_value(4)?;
         Ok(Value::Bool(value))
     }
     fn visit_u64<E: de::Error>(self, value: u64) -> Result<Value, E> {
-        self.spend(1)?;
+        self.spend_value(1)?;
         Ok(Value::Number(value.into()))
     }
     fn visit_i64<E: de::Error>(self, value: i64) -> Result<Value, E> {
-        self.spend(2)?;
+        self.spend_value(2)?;
         Ok(Value::Number(value.into()))
     }
     fn visit_f64<E: de::Error>(self, value: f64) -> Result<Value, E> {
-        self.spend(1)?;
+        self.spend_value(1)?;
         Number::from_f64(value).map(Value::Number).ok_or_else(|| E::custom("number out of range"))
     }
     fn visit_str<E: de::Error>(self, value: &str) -> Result<Value, E> {
-        self.spend(value.len() + 2)?;
+        self.spend_value(value.len() + 2)?;
         Ok(Value::String(value.to_owned()))
     }
     fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Value, A::Error> {
@@ -159,7 +192,7 @@ where
 
 #[cfg(test)]
 mod tests {
-    use super::{is_shown, read_value};
+    use super::{is_shown, read_value, read_value_of};
 
     #[test]
     fn letters_are_shown_and_what_hides_or_moves_them_is_not() {
@@ -181,6 +214,20 @@ mod tests {
         }
         let sixteen = format!("{}{}", "[".repeat(16), "]".repeat(16));
         assert!(read_value(sixteen.as_bytes()).is_ok());
+    }
+
+    #[test]
+    fn values_are_counted_while_they_are_read() {
+        // An object, an array in it, and three values in that.
+        let text = b"{\"a\":[1,\"b\",true]}";
+        assert!(read_value_of(text, 5).is_ok());
+        assert!(
+            read_value_of(text, 4).unwrap_err().to_string().contains("more than 4 JSON values")
+        );
+        // The rest is not looked at: that it is no JSON goes unseen.
+        let endless = format!("[{}", "{\"\":0},".repeat(10_000));
+        let error = read_value_of(endless.as_bytes(), 100).unwrap_err();
+        assert!(error.column() < 1000, "{error}");
     }
 
     #[test]

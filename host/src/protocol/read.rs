@@ -1,8 +1,8 @@
 //! Reading a result's fields from JSON of a stranger.
 //!
 //! Guarantees: at most as many bytes are taken from the reader as a result to
-//! the challenge may have; no list holds more entries than it may, at any
-//! moment; unknown and duplicate fields, nulls, and arrays in the place of
+//! the challenge may have; no list holds more entries than it may, and evidence no
+//! more values, at any moment; unknown and duplicate fields, nulls, and arrays in the place of
 //! objects are errors.
 //! Deliberately lacks: everything that needs two fields at once.
 
@@ -10,14 +10,13 @@ pub(super) use parts::{commitment_fields_of, opening_fields_of};
 
 use super::challenge::Challenge;
 use super::digest::{Digest, Uuid, hex_array_from};
-use super::evidence::CANONICAL_BYTES_MAX;
-use super::json::{NESTING_MAX, StrictValue, printable};
+use super::evidence::{CANONICAL_BYTES_MAX, VALUES_MAX};
+use super::json::{Budget, NESTING_MAX, StrictValue, printable};
 use super::merkle::path_len;
 use super::transcript::{FormError, LaneRoots, Opening, ReadError};
 use serde::Deserialize;
 use serde::de::{self, DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::Value;
-use std::cell::Cell;
 use std::fmt;
 use std::io::{self, BufReader, Read};
 use std::marker::PhantomData;
@@ -175,14 +174,14 @@ struct ResultSeed<'a>(&'a Limits);
 
 object_seed!(ResultSeed<'_>, Fields, "a result: a JSON object", |self, map| {
     let Limits { lanes: most_lanes, openings: most_openings, .. } = *self.0;
-    let evidence_bytes = Cell::new(CANONICAL_BYTES_MAX);
+    let budget = Budget::new(CANONICAL_BYTES_MAX, VALUES_MAX);
     read_object!(map,
         required {
             version: plain::<u64>(),
             challenge_digest: plain::<Digest>(),
             commitment: plain::<Digest>(),
             lanes: List { seed: LaneSeed(self.0), limit: most_lanes, what: "lanes" },
-            evidence: StrictValue::new(NESTING_MAX - 1, &evidence_bytes),
+            evidence: StrictValue::new(NESTING_MAX - 1, &budget),
             openings: List { seed: OpeningSeed(self.0), limit: most_openings, what: "openings" },
         }
         optional {

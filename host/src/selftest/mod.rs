@@ -1,32 +1,33 @@
 //! Is this machine healthy: does every executor and every kernel variant
 //! present give the oracle's bits?
 //!
+//! ```text
+//! plan    every subject, known before anything is checked
+//! gpus    a variant on a device, within its deadlines
+//! check   the one checker          vectors  of independent programs
+//! stress  the same chain for hours
+//! ```
+//!
 //! Guarantees: every subject goes through the same checker ([`check`]); one
-//! differing bit is a difference; what is absent is a row that says so.
+//! differing bit is a difference; what is absent is a row that says so; where a kernel
+//! does not end, a row names it and the other devices are checked.
 //! Deliberately lacks: a tolerance, and speed figures.
 
 pub mod check;
+mod gpus;
+mod plan;
 mod replay;
 pub mod stress;
 pub mod vectors;
 
 use crate::error_text::{in_one_line, what_happened};
-use crate::executor::Executor;
-use crate::executor::cpu::{CpuExecutor, CpuOptions, CpuVerifier, Simd};
-use crate::executor::gpu::{
-    self, ExactnessCheck, GpuDevice, GpuExecutor, GpuOptions, PtxFile, Target, Variant,
-};
-use crate::protocol::digest::Uuid;
-use crate::protocol::plan::Shape;
-use crate::protocol::verify::{Recompute, RecomputeError, RecomputeIteration};
-use crate::reference::{Oracle, OracleExecutor};
-use check::{Case, CheckError, Expected};
-use gpu_kernels::abi::GEMM_FMA;
-use rayon::prelude::*;
-use std::cell::OnceCell;
-use std::convert::Infallible;
-use std::time::{Duration, Instant};
+use crate::executor::gpu::{PATIENCE, PtxFile};
+use crate::session::devices::GpuDemand;
+use check::CheckError;
+use std::time::Duration;
 use vectors::{VectorError, VectorFile};
+
+pub use plan::{Item, ItemEvent, SelftestPlan};
 
 /// One line of the table.
 #[derive(Clone, Debug)]
@@ -52,6 +53,10 @@ pub enum Outcome {
     Differs(String),
     /// Could not be checked, and why; the machine is not healthy.
     Failed(String),
+    /// A kernel did not end in time, and which.
+    Hung(String),
+    /// Not checked, as its device hangs in another subject.
+    NotRun(String),
 }
 
 impl Outcome {
@@ -71,222 +76,6 @@ impl From<Result<(), CheckError>> for Outcome {
     }
 }
 
-/// Small enough for the scalar oracle: every boundary of tiles, products,
-/// iterations and sync points once.
-const ORACLE_CASES: [Case; 6] = [
-    case(128, 1, 1, 1),
-    case(128, 3, 5, 2),
-    case(256, 2, 4, 3),
-    case(384, 2, 3, 1),
-    case(512, 1, 2, 2),
-    case(1024, 1, 1, 1),
-];
-
-/// For GPUs, against the CPU executor: whether that agrees with the oracle is told
-/// by rows of its own, which [`Options::only`] may leave out.
-const GPU_CASES: [Case; 11] = [
-    case(128, 1, 1, 1),
-    case(128, 5, 9, 4),
-    case(128, 513, 2, 1), // more tiles than chain_step takes: a merkle launch
-    case(256, 3, 7, 3),
-    case(384, 2, 5, 5),
-    case(512, 4, 4, 1),
-    case(640, 1, 3, 2),
-    case(768, 3, 2, 2),
-    case(896, 2, 2, 1),
-    case(1024, 1, 4, 3),
-    case(1024, 4, 2, 1),
-];
-
-/// What independent programs say of small challenges; see tests/vectors.
-const EMBEDDED_VECTORS: [&[u8]; 4] = [
-    include_bytes!("../../../tests/vectors/draws.json"),
-    include_bytes!("../../../tests/vectors/odd-tree-384.json"),
-    include_bytes!("../../../tests/vectors/one-product.json"),
-    include_bytes!("../../../tests/vectors/two-lanes-counters.json"),
-];
-
-const fn case(dim: u32, products: u32, iterations: u32, sync: u32) -> Case {
-    Case { shape: Shape { dim, products }, iterations, sync }
-}
-
-/// What to check.
-#[derive(Clone, Debug, Default)]
-pub struct Options {
-    /// Vector files to check besides executors and variants.
-    pub vector_files: Vec<VectorFile>,
-    /// PTX files whose kernels are checked like the embedded ones, on every GPU.
-    pub ptx_files: Vec<PtxFile>,
-    /// Only subjects whose name contains this text.
-    pub only: Option<String>,
-}
-
-/// What all rows say together.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Health {
-    /// Every row is healthy.
-    Healthy,
-    /// Some row is not.
-    Faulty,
-    /// There was no row: nothing was checked.
-    NothingChecked,
-}
-
-/// Runs the checks and tells `on_row` of each as it ends.
-pub fn run(options: &Options, on_row: &mut dyn FnMut(&Row)) -> Health {
-    let mut health = Health::NothingChecked;
-    let mut row = |subject: &str, cases: &str, check: &mut dyn FnMut() -> Outcome| {
-        if options.only.as_ref().is_some_and(|only| !subject.contains(only)) {
-            return;
-        }
-        let start = Instant::now();
-        let outcome = check();
-        health = match (health, outcome.is_healthy()) {
-            (Health::Faulty, _) | (_, false) => Health::Faulty,
-            _ => Health::Healthy,
-        };
-        let (subject, cases) = (subject.to_owned(), cases.to_owned());
-        on_row(&Row { subject, cases, outcome, elapsed: start.elapsed() });
-    };
-    check_cpu(&mut row);
-    check_gpus(&options.ptx_files, &mut row);
-    for file in &options.vector_files {
-        row(file.name(), "every field", &mut || {
-            let mut cpu = CpuExecutor::new(CpuOptions::default());
-            file.check(&mut cpu).map(|_| ()).into()
-        });
-    }
-    health
-}
-
-/// Subject, cases, and the check, which is called unless the subject is left out.
-type OnCheck<'a> = &'a mut dyn FnMut(&str, &str, &mut dyn FnMut() -> Outcome);
-
-/// What the oracle, scalar as it is, makes of its cases; on all cores at least.
-fn walk_by_oracle() -> Vec<Expected> {
-    let walk = |case: &Case| {
-        case.expect_from(|_, state| Ok::<_, Infallible>(Oracle.iteration_root(case.shape, state)))
-    };
-    ORACLE_CASES
-        .par_iter()
-        .with_max_len(1)
-        .map(|case| walk(case).unwrap_or_else(|never| match never {}))
-        .collect()
-}
-
-/// "n=128…1024, 6 cases".
-fn summary(cases: &[Case]) -> String {
-    let dims = cases.iter().map(|case| case.shape.dim);
-    let (low, high) = (dims.clone().min().unwrap_or(0), dims.max().unwrap_or(0));
-    format!("n={low}…{high}, {} cases", cases.len())
-}
-
-fn check_cases(
-    executor: &mut dyn Executor,
-    cases: &[Case],
-    expected: &[Expected],
-    oracle: &dyn Recompute,
-) -> Outcome {
-    for (case, expected) in cases.iter().zip(expected) {
-        let outcome = Outcome::from(check::executor(executor, case, expected, oracle));
-        match outcome {
-            Outcome::Same => {}
-            Outcome::Differs(what) => return Outcome::Differs(format!("{case}: {what}")),
-            Outcome::Failed(what) => return Outcome::Failed(format!("{case}: {what}")),
-            absent @ Outcome::Absent(_) => return absent,
-        }
-    }
-    Outcome::Same
-}
-
-fn check_cpu(row: OnCheck<'_>) {
-    let cases = &ORACLE_CASES;
-    let expected = OnceCell::new();
-    let expected = || expected.get_or_init(walk_by_oracle);
-    row("oracle", "vectors of independent programs", &mut || {
-        // Here rather than in the next row, whose time it would seem to be.
-        expected();
-        let mut oracle = OracleExecutor::new(Uuid([7; 16]));
-        let check = |json: &&[u8]| vectors::check_json(json, &mut oracle).map(|_| ());
-        EMBEDDED_VECTORS.iter().try_for_each(check).into()
-    });
-    for simd in [Simd::Scalar, Simd::Avx2, Simd::Avx512] {
-        row(&format!("cpu {simd}"), &summary(cases), &mut || match CpuExecutor::with_simd(
-            simd,
-            CpuOptions::default(),
-        ) {
-            Some(mut cpu) => check_cases(&mut cpu, cases, expected(), &Oracle),
-            None => Outcome::Absent("this CPU lacks it".to_owned()),
-        });
-    }
-    row("cpu verifier", &summary(cases), &mut || {
-        let verifier = CpuVerifier::new();
-        let check = |(case, expected)| check::recomputation(&verifier, case, expected, &Oracle);
-        cases.iter().zip(expected()).try_for_each(check).into()
-    });
-}
-
-fn check_gpus(ptx_files: &[PtxFile], row: OnCheck<'_>) {
-    let list = match gpu::list() {
-        Ok(list) => list,
-        Err(no_gpu) => {
-            row("gpu", "", &mut || match no_gpu.is_absence() {
-                true => Outcome::Absent(what_happened(&no_gpu)),
-                false => Outcome::Failed(in_one_line(&no_gpu)),
-            });
-            for file in ptx_files {
-                row(file.name(), "", &mut || Outcome::Absent("there is no GPU".to_owned()));
-            }
-            return;
-        }
-    };
-    let expected = OnceCell::new();
-    let expected = || expected.get_or_init(walk_by_cpu).as_ref();
-    let verifier = CpuVerifier::new();
-    for broken in &list.broken {
-        let why = || Outcome::Failed(in_one_line(&broken.error));
-        row(&format!("GPU {}", broken.index), "", &mut || why());
-    }
-    for device in list.devices {
-        let files = ptx_files.iter().flat_map(|&file| Variant::all_of(Target::File(file)));
-        for variant in Variant::all_for(device.capability).into_iter().chain(files) {
-            let subject = format!("{} {variant}", device.label());
-            row(&subject, &summary(&GPU_CASES), &mut || {
-                let expected = match expected() {
-                    Ok(expected) => expected,
-                    Err(RecomputeError(cause)) => return Outcome::Failed(cause.clone()),
-                };
-                match open(&device, variant) {
-                    Ok(mut gpu) => check_cases(&mut gpu, &GPU_CASES, expected, &verifier),
-                    Err(outcome) => outcome,
-                }
-            });
-        }
-    }
-}
-
-/// The device with exactly this variant, its tensor cores compared with its
-/// FMA pipe now, where the target has a kernel for both.
-fn open(device: &GpuDevice, variant: Variant) -> Result<GpuExecutor, Outcome> {
-    let both = variant.target.gemms().contains(&GEMM_FMA);
-    let exactness = if both { ExactnessCheck::Always } else { ExactnessCheck::Never };
-    let options = GpuOptions { variant: Some(variant), exactness, ..GpuOptions::default() };
-    let gpu = GpuExecutor::open(device.index, options)
-        .map_err(|error| Outcome::Failed(in_one_line(error)))?;
-    // A run goes on with the FMA pipe then; here that would hide the fault.
-    if gpu.variant() != variant {
-        let check = gpu.facts().more.get("exactness_check").and_then(|text| text.as_str());
-        return Err(Outcome::Differs(check.unwrap_or("another kernel runs").to_owned()));
-    }
-    Ok(gpu)
-}
-
-fn walk_by_cpu() -> Result<Vec<Expected>, RecomputeError> {
-    let mut cpu = CpuVerifier::new();
-    let walk = |case: &Case| case.expect_from(|i, state| cpu.iteration_root(case.shape, i, state));
-    GPU_CASES.iter().map(walk).collect()
-}
-
 impl From<Result<(), VectorError>> for Outcome {
     fn from(result: Result<(), VectorError>) -> Self {
         match result {
@@ -297,4 +86,38 @@ impl From<Result<(), VectorError>> for Outcome {
             Err(error) => Self::Failed(what_happened(error)),
         }
     }
+}
+
+/// What to check.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Vector files to check besides executors and variants.
+    pub vector_files: Vec<VectorFile>,
+    /// PTX files whose kernels are checked like the embedded ones, on every GPU.
+    pub ptx_files: Vec<PtxFile>,
+    /// Only subjects whose name contains this text, in capitals or not.
+    pub only: Option<String>,
+    /// Which GPUs are to be checked.
+    pub gpus: GpuDemand,
+    /// How long a GPU may take beyond what its work does on a slow one.
+    pub patience: Duration,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        let (vector_files, ptx_files) = (Vec::new(), Vec::new());
+        let gpus = GpuDemand::default();
+        Self { vector_files, ptx_files, only: None, gpus, patience: PATIENCE }
+    }
+}
+
+/// What all rows say together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Health {
+    /// Something was checked, and every row is healthy.
+    Healthy,
+    /// Some row is not.
+    Faulty,
+    /// There was no row, or only rows of what is absent: nothing was checked.
+    NothingChecked,
 }

@@ -6,8 +6,10 @@ mod args;
 mod commands;
 mod input;
 mod ledger;
+mod limits;
 mod outcome;
 mod paint;
+mod printer;
 mod progress;
 mod signals;
 
@@ -16,10 +18,17 @@ use clap::Parser as _;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(told) => return outcome::told(&told),
+    };
     init_log();
+    signals::survive_file_size_limit();
     let color = cli.color;
-    let ledger = cli.ledger.as_deref();
+    if let Err(error) = limits::check(&cli.command) {
+        return outcome::end(outcome::exit_code(Err(error), color));
+    }
+    let ledger = cli.ledger.as_ref();
     let result = match cli.command {
         Command::Detect(args) => commands::detect::run(&args),
         Command::Challenge(args) => commands::challenge::run(&args, ledger),
@@ -35,7 +44,7 @@ fn main() -> ExitCode {
         Command::Schema(args) => commands::schema::run(&args),
         Command::Selftest(args) => commands::selftest::run(&args, color),
         Command::Bench(args) => commands::bench::run(&args, color),
-        Command::Demo => commands::demo::run(color),
+        Command::Demo(args) => commands::demo::run(&args, color),
         Command::Completions { shell } => commands::completions::run(shell),
     };
     outcome::end(outcome::exit_code(result, color))
@@ -47,7 +56,7 @@ fn init_log() {
     let filter = EnvFilter::builder().with_default_directive(LevelFilter::WARN.into());
     tracing_subscriber::fmt()
         .with_env_filter(filter.from_env_lossy())
-        .with_writer(std::io::stderr)
+        .with_writer(attest::streams::stderr)
         .with_ansi(false)
         .with_target(false)
         // It would report a closed standard error on standard error, and panic.

@@ -1,9 +1,10 @@
 //! How a command ends: its exit code, and its error on standard error.
 
 use crate::args::Color;
-use crate::paint;
+use crate::paint::{self, Paint};
 use attest::executor::abandoned;
 use attest::protocol::json::is_shown;
+use attest::streams;
 use std::fmt::Write as _;
 use std::io::{self, Write as _};
 use std::process::ExitCode;
@@ -19,6 +20,8 @@ pub enum Done {
     CouldNotRun,
     /// Stopped by a signal: 128 + its number.
     Stopped(u8),
+    /// Stopped so, and the command has already said what had come of it.
+    Interrupted(u8),
 }
 
 /// An error means: could not run.
@@ -34,15 +37,46 @@ pub fn exit_code(result: Result, color: Color) -> u8 {
             note("stopped; no result was written");
             code
         }
+        Ok(Done::Interrupted(code)) => code,
         Err(error) => {
-            let text = error.to_string();
-            let (what, advice) = text.split_once('\n').unwrap_or((&text, ""));
-            note(&format!("{} {what}", paint::for_errors(color).bad("error:")));
-            for line in advice.lines() {
-                note(&format!("  help: {line}"));
-            }
+            tell(&error, color);
             2
         }
+    }
+}
+
+/// What a terminal would not show as itself is replaced: a path or a library's words may
+/// hold anything. Line breaks stay.
+fn printable(text: &str) -> String {
+    let shown = |c| if c == '\n' || is_shown(c) { c } else { char::REPLACEMENT_CHARACTER };
+    text.chars().map(shown).collect()
+}
+
+/// Prints an error to standard error: what happened, and what to try.
+pub fn tell(error: &anyhow::Error, color: Color) {
+    let text = printable(&error.to_string());
+    let (what, advice) = text.split_once('\n').unwrap_or((&text, ""));
+    note(&format!("{} {what}", paint::for_errors(color).bad("error:")));
+    for line in advice.lines() {
+        note(&format!("  help: {line}"));
+    }
+}
+
+/// How the program ends that was asked for help or its version, or wrongly.
+pub fn told(told: &clap::Error) -> ExitCode {
+    let text = told.render();
+    if told.use_stderr() {
+        note(render(&text, paint::for_errors(Color::Auto)).trim_end());
+        return ExitCode::from(told.exit_code() as u8);
+    }
+    let paint = Paint::of(Color::Auto, &io::stdout());
+    ExitCode::from(exit_code(print(&render(&text, paint)).map(|()| Done::Ok), Color::Auto))
+}
+
+fn render(text: &clap::builder::StyledStr, paint: Paint) -> String {
+    match paint {
+        Paint::Colored => text.ansi().to_string(),
+        Paint::Plain => text.to_string(),
     }
 }
 
@@ -54,7 +88,8 @@ pub fn end(code: u8) -> ExitCode {
 /// Prints a line to standard error. Where nobody takes it the run goes on:
 /// `eprintln!` would panic, and the exit code says the same.
 pub fn note(text: &str) {
-    let _ = writeln!(io::stderr(), "{text}");
+    // One write: nobody else's line comes between.
+    let _ = streams::stderr().write_all(format!("{text}\n").as_bytes());
 }
 
 /// Prints to standard output. A reader that went away (`| head`) is no error.
@@ -62,10 +97,27 @@ pub fn note(text: &str) {
 /// # Errors
 /// Any other failure to write.
 pub fn print(text: &str) -> Result<()> {
-    let mut stdout = io::stdout().lock();
-    match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
+    printed(streams::stdout().write_all(text.as_bytes()))
+}
+
+/// Checks that there is a standard output, before much is done or recorded that would
+/// then be said to nobody.
+///
+/// # Errors
+/// There was none when the program started.
+pub fn check_stdout() -> Result<()> {
+    printed(streams::check_stdout())
+}
+
+/// What became of writing to standard output, as [`print`] has it.
+///
+/// # Errors
+/// Any failure but that of a reader that went away.
+pub fn printed(written: io::Result<()>) -> Result<()> {
+    match written {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(anyhow::anyhow!(
-            "cannot write to standard output: {error}\nCheck where it leads, or use --out."
+            "cannot write to standard output: {error}\n\
+             Check where it leads, and free space there; /dev/null takes what nobody reads."
         )),
         _ => Ok(()),
     }
@@ -77,8 +129,13 @@ pub fn print(text: &str) -> Result<()> {
 /// # Errors
 /// Those of [`print`].
 pub fn print_json(value: &impl serde::Serialize) -> Result<()> {
-    let mut text = String::new();
-    for c in serde_json::to_string_pretty(value)?.chars() {
+    print(&shown_json(&serde_json::to_string_pretty(value)?))
+}
+
+/// `json` and a newline, with what a terminal would not show as itself escaped.
+pub fn shown_json(json: &str) -> String {
+    let mut text = String::with_capacity(json.len() + 1);
+    for c in json.chars() {
         if c == '\n' || is_shown(c) {
             text.push(c);
         } else {
@@ -89,5 +146,5 @@ pub fn print_json(value: &impl serde::Serialize) -> Result<()> {
         }
     }
     text.push('\n');
-    print(&text)
+    text
 }

@@ -53,26 +53,43 @@ pub fn for_errors(choice: Color) -> Paint {
 /// Left-aligned columns, two spaces apart, the header first. Rows shorter than
 /// the header end early; nothing is cut off.
 pub fn table(header: &[&str], rows: &[Vec<String>]) -> String {
-    let mut widths: Vec<usize> = header.iter().map(|cell| cell.chars().count()).collect();
+    let mut columns = Columns::of(header);
     for row in rows {
-        for (width, cell) in widths.iter_mut().zip(row) {
+        columns.fit(row.iter().map(String::as_str));
+    }
+    let mut out = columns.line(header);
+    for row in rows {
+        out += &columns.line(row);
+    }
+    out
+}
+
+/// Left-aligned columns, two spaces apart, for rows that are printed as they are known.
+#[derive(Clone, Debug)]
+pub struct Columns(Vec<usize>);
+
+impl Columns {
+    /// As wide as `header`.
+    pub fn of(header: &[&str]) -> Self {
+        Self(header.iter().map(|cell| cell.chars().count()).collect())
+    }
+
+    /// At least as wide as these cells, too.
+    pub fn fit<'a>(&mut self, cells: impl IntoIterator<Item = &'a str>) {
+        for (width, cell) in self.0.iter_mut().zip(cells) {
             *width = (*width).max(cell.chars().count());
         }
     }
-    let mut out = String::new();
-    let mut line = |cells: &mut dyn Iterator<Item = &str>| {
+
+    /// A row and a line break. A cell that is too long moves the rest of its row.
+    pub fn line(&self, cells: &[impl AsRef<str>]) -> String {
         let mut text = String::new();
-        for (cell, &width) in cells.zip(&widths) {
-            let _ = write!(text, "{cell:width$}  ");
+        for (cell, &width) in cells.iter().zip(&self.0) {
+            let _ = write!(text, "{:width$}  ", cell.as_ref());
         }
-        out.push_str(text.trim_end());
-        out.push('\n');
-    };
-    line(&mut header.iter().copied());
-    for row in rows {
-        line(&mut row.iter().map(String::as_str));
+        text.truncate(text.trim_end().len());
+        text + "\n"
     }
-    out
 }
 
 /// Columns after which lines are wrapped.
@@ -143,6 +160,14 @@ mod tests {
     fn tables_align_and_have_no_trailing_space() {
         let rows = [vec!["a".into(), "long cell".into()], vec!["bcd".into(), "x".into()]];
         assert_eq!(table(&["k", "v"], &rows), "k    v\na    long cell\nbcd  x\n");
+    }
+
+    #[test]
+    fn rows_align_before_all_of_them_are_known() {
+        let mut columns = Columns::of(&["k", "v", "w"]);
+        columns.fit(["abc", ""]);
+        assert_eq!(columns.line(&["k", "v", "w"]), "k    v  w\n");
+        assert_eq!(columns.line(&["a", "long", ""]), "a    long\n");
     }
 
     #[test]

@@ -13,9 +13,17 @@ pub fn bar(what: &str, total: u64) -> ProgressBar {
     bar
 }
 
-/// A spinner with a message, on standard error.
+/// A spinner with a message and how long that has been said, on standard error.
+/// What is printed meanwhile has to be printed in its `suspend`.
 pub fn spinner() -> ProgressBar {
-    let spinner = ProgressBar::new_spinner();
+    let style = ProgressStyle::with_template("{spinner} {msg}  {elapsed}");
+    let spinner = ProgressBar::new_spinner().with_style(style.expect("a valid template"));
     spinner.enable_steady_tick(Duration::from_millis(200));
     spinner
+}
+
+/// Says on `spinner` what is done from now on.
+pub fn step(spinner: &ProgressBar, what: impl Into<String>) {
+    spinner.reset_elapsed();
+    spinner.set_message(what.into());
 }

@@ -139,11 +139,17 @@ fn cpu_model() -> String {
         .unwrap_or_else(|| format!("{} CPU", std::env::consts::ARCH))
 }
 
-/// The machine's memory as Linux gives it; 0 where unknown.
+/// The machine's memory as the kernel gives it, bytes, also where /proc is not there;
+/// 0 where it does not tell.
 fn memory_bytes() -> u64 {
-    let kib = linux_entry("/proc/meminfo", "MemTotal")
-        .and_then(|text| text.strip_suffix("kB")?.trim().parse::<u64>().ok());
-    kib.map_or(0, |kib| kib * 1024)
+    #[cfg(target_os = "linux")]
+    let bytes = {
+        let info = rustix::system::sysinfo();
+        u64::from(info.totalram).saturating_mul(info.mem_unit.into())
+    };
+    #[cfg(not(target_os = "linux"))]
+    let bytes = 0;
+    bytes
 }
 
 /// The value of the first line `name : value` of a file under /proc.

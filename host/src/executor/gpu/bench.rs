@@ -31,6 +31,7 @@ pub use telemetry::{Conditions, Telemetry, Window};
 pub use total::Total;
 
 use super::executor::{ExactnessCheck, GpuExecutor, GpuOptions};
+use super::supervisor::Supervisor;
 use super::variant::Variant;
 use crate::executor::{ExecError, Executor};
 use crate::protocol::plan::Shape;
@@ -58,15 +59,20 @@ pub struct Subject {
 
 impl Subject {
     /// Opens device `device`, loads `variant` (`None`: the fastest that
-    /// loads) and compares its bits with the FMA pipe's.
+    /// loads) and compares its bits with the FMA pipe's. `supervisor` is told what
+    /// the device is asked for.
     ///
     /// # Errors
     /// Kernels that do not load or give other bits; device faults.
-    pub fn open(device: u32, variant: Option<Variant>) -> Result<Self, ExecError> {
+    pub fn open(
+        device: u32,
+        variant: Option<Variant>,
+        supervisor: Supervisor,
+    ) -> Result<Self, ExecError> {
         // A file may lack the kernel to compare with; selftest has others.
         let comparable = variant.is_none_or(|variant| variant.target.gemms().contains(&GEMM_FMA));
         let exactness = if comparable { ExactnessCheck::Always } else { ExactnessCheck::Never };
-        let options = GpuOptions { variant, exactness, ..GpuOptions::default() };
+        let options = GpuOptions { variant, exactness, supervisor, ..GpuOptions::default() };
         let executor = GpuExecutor::open(device, options)?;
         if let Some(wanted) = variant
             && wanted != executor.variant()
@@ -124,6 +130,8 @@ impl Subject {
         let Self { executor, telemetry } = self;
         executor.begin(shape)?;
         let device_bytes = executor.plan().map_or(0, |plan| plan.bytes.on_device());
+        let supervisor = executor.supervisor().clone();
+        let _doing = supervisor.begin("a warm-up");
         let mut rival = Rival::load(executor, cublas);
         // Everything once, to compile, to warm up, and to know how long a turn is.
         let warm = Duration::from_millis(300).min(turns.length);
@@ -136,6 +144,9 @@ impl Subject {
             rival = Err(reason);
         }
 
+        let _doing = supervisor.begin("a turn");
+        // What is measured runs as in a challenge. Every kernel has run once.
+        let _unmarked = supervisor.without_marks();
         let mut logs: [Log; 3] = Default::default();
         let mut cores = Vec::new();
         for _ in 0..turns.count.max(1) {

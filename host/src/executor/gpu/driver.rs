@@ -10,12 +10,15 @@
 mod copies;
 mod memory;
 mod module;
+mod trail;
 
 pub(super) use copies::{Copy, HostMemory};
 pub(super) use memory::{DeviceMemory, Readback, Upload};
 pub(super) use module::{Graph, Kernel, Module};
+pub(super) use trail::Trail;
 
 use super::error::{device_error, from_cust};
+use super::supervisor::Supervisor;
 use crate::executor::ExecError;
 use cuda_driver::{Failure, calls};
 use cust::context::{Context, CurrentContext};
@@ -24,6 +27,7 @@ use cust::event::{Event, EventFlags};
 use cust::stream::{Stream, StreamFlags};
 use std::ffi::c_void;
 use std::ptr::null_mut;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// A device's primary context and the one stream that its lane uses.
 #[derive(Debug)]
@@ -31,7 +35,13 @@ pub(super) struct Gpu {
     stream: Stream,
     context: Context,
     label: String,
+    supervisor: Supervisor,
+    /// Launches are recorded as a graph, not run.
+    is_capturing: AtomicBool,
 }
+
+/// What a graph is called where its kernels cannot be told apart.
+const GRAPH: &str = "a graph of fill, product, merkle and chain_step";
 
 impl Gpu {
     /// Retains the primary context of a device (so that libraries such as
@@ -57,9 +67,25 @@ impl Gpu {
             Ok((context, stream))
         };
         match open() {
-            Ok((context, stream)) => Ok(Self { stream, context, label }),
+            Ok((context, stream)) => {
+                let (supervisor, is_capturing) = (Supervisor::default(), AtomicBool::new(false));
+                Ok(Self { stream, context, label, supervisor, is_capturing })
+            }
             Err(failure) => Err(device_error("opening the device", &label, failure)),
         }
+    }
+
+    /// Tells `supervisor` from here on what the device is asked for. This context is
+    /// current.
+    pub(super) fn supervise(&mut self, supervisor: Supervisor) {
+        self.supervisor.trail(Trail::detach);
+        supervisor.trail(|trail| trail.attach(self.context.clone()));
+        self.supervisor = supervisor;
+    }
+
+    /// Whoever watches how long it takes.
+    pub(super) fn supervisor(&self) -> &Supervisor {
+        &self.supervisor
     }
 
     /// Makes the context current on this thread.
@@ -85,7 +111,9 @@ impl Gpu {
 
     /// Waits for everything on the stream.
     pub(super) fn synchronise(&self) -> Result<(), Failure> {
-        self.stream.synchronize().map_err(from_cust)
+        self.stream.synchronize().map_err(from_cust)?;
+        self.supervisor.completed(self.supervisor.enqueued());
+        Ok(())
     }
 
     /// An event that a thread can sleep on.
@@ -127,7 +155,11 @@ impl Gpu {
         // SAFETY: a live stream of the current context.
         unsafe { calls::cuStreamBeginCapture_v2(stream, mode) }
             .map_err(|failure| self.error("recording a graph", failure))?;
+        self.is_capturing.store(true, Ordering::Relaxed);
+        let before = self.supervisor.enqueued();
         let captured = work();
+        let work = self.supervisor.take_back(before);
+        self.is_capturing.store(false, Ordering::Relaxed);
         // SAFETY: the capture begun above, ended whether or not `work` failed.
         let ended = unsafe { calls::cuStreamEndCapture(stream, &raw mut graph) };
         let made = ended.and_then(|()| {
@@ -138,7 +170,7 @@ impl Gpu {
             // SAFETY: made above and used no more: the executable has its own copy.
             let _ = unsafe { calls::cuGraphDestroy(graph) };
         }
-        let graph = made.map(|()| Graph { executable });
+        let graph = made.map(|()| Graph { executable, work });
         // What went wrong first says most.
         captured.and(graph.map_err(|failure| self.error("building a graph", failure)))
     }
@@ -148,10 +180,27 @@ impl Gpu {
         // SAFETY: an executable graph of this context, alive while borrowed;
         // where it is destroyed later, its launches still keep what they need
         // until they end.
-        unsafe { calls::cuGraphLaunch(graph.executable, self.stream_handle()) }
+        unsafe { calls::cuGraphLaunch(graph.executable, self.stream_handle()) }?;
+        self.launched(GRAPH, graph.work)
     }
 
-    /// Launches `kernel` with `params` as its only argument.
+    /// Notes that `kernel` was launched, with so many units of work.
+    pub(super) fn launched(&self, kernel: &'static str, work: u64) -> Result<(), Failure> {
+        if self.is_capturing.load(Ordering::Relaxed) {
+            self.supervisor.recorded(work);
+            return Ok(());
+        }
+        let launch = self.supervisor.launched(kernel, work);
+        if let Some(mark) = self.supervisor.trail(Trail::take).transpose()?.flatten() {
+            // Not under the lock: where the stream is full, this waits.
+            self.record(&mark)?;
+            self.supervisor.trail(|trail| trail.put(launch, kernel, mark));
+        }
+        Ok(())
+    }
+
+    /// Launches `kernel` with `params` as its only argument. `work`: what it takes,
+    /// in units that [`Supervisor`] reckons with.
     ///
     /// # Safety
     /// `P` is the parameter struct of this kernel in `gpu_kernels::abi`, and
@@ -163,6 +212,7 @@ impl Gpu {
         grid: u32,
         threads: u32,
         params: &P,
+        work: u64,
     ) -> Result<(), ExecError> {
         let mut argument: *mut c_void = std::ptr::from_ref(params).cast_mut().cast();
         // SAFETY: a live kernel of this context (it holds its module); the
@@ -183,6 +233,7 @@ impl Gpu {
                 null_mut(),
             )
         }
+        .and_then(|()| self.launched(kernel.name, work))
         .map_err(|failure| self.error(&format!("launching {}", kernel.name), failure))
     }
 }
@@ -191,6 +242,7 @@ impl Drop for Gpu {
     fn drop(&mut self) {
         // The stream's destructor, next, needs the context.
         let _ = CurrentContext::set_current(&self.context);
+        self.supervisor.trail(Trail::detach);
     }
 }
 

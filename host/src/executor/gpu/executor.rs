@@ -1,8 +1,6 @@
 //! [`GpuExecutor`]: a lane's chain on one CUDA device.
 
-use super::device::{
-    GpuDevice, NoGpu, devices, driver_cuda_version, driver_library, driver_version,
-};
+use super::device::{GpuDevice, NoGpu, driver_cuda_version, driver_library, driver_version, list};
 use super::driver::Gpu;
 use super::exactness;
 use super::injected::{InjectedFailure, InjectedFailures};
@@ -12,15 +10,15 @@ use super::memory::{CheckedPair, ExactnessMemory};
 use super::openings::Openings;
 use super::plan::{LaunchPlan, PlanInput};
 use super::run::FirstIteration;
+use super::supervisor::{Doing, PATIENCE, Supervisor, supervised};
 use super::variant::Variant;
 use crate::executor::{
     DeviceTiming, ExecError, Executor, Kind, LaneFacts, Segment, Sink, SmActivity, SmTiles,
-    TileRequest, abandoned,
+    TileRequest,
 };
 use crate::protocol::digest::Digest;
 use crate::protocol::plan::Shape;
 use serde_json::{Value, json};
-use std::time::Duration;
 
 /// How a device is used.
 #[derive(Clone, Debug)]
@@ -40,6 +38,8 @@ pub struct GpuOptions {
     pub chunk_products_max: Option<u32>,
     /// Most slots of the rings; `None`: as many as serve.
     pub ring_slots_max: Option<u32>,
+    /// Told what the device is asked for, so that a hang is noticed.
+    pub supervisor: Supervisor,
 }
 
 /// When tensor cores are compared with the FMA pipe.
@@ -63,6 +63,7 @@ impl Default for GpuOptions {
             exactness: ExactnessCheck::Remembered(ExactnessMemory::of_user()),
             chunk_products_max: None,
             ring_slots_max: None,
+            supervisor: Supervisor::default(),
         }
     }
 }
@@ -71,7 +72,8 @@ impl Default for GpuOptions {
 /// calls: each call makes the device's context current first.
 #[derive(Debug)]
 pub struct GpuExecutor {
-    // In this order they are dropped: buffers before kernels before context.
+    // In this order they are dropped: buffers before kernels before context before the
+    // end of what is asked of the device.
     pub(super) openings: Option<Openings>,
     pub(super) lane: Option<Lane>,
     pub(super) kernels: Kernels,
@@ -83,26 +85,22 @@ pub struct GpuExecutor {
     pub(super) first: Option<FirstIteration>,
     /// Why tiles are not counted, since the last `begin`.
     pub(super) uncounted: Option<String>,
+    /// While all of this is given back.
+    closing: Option<Doing>,
 }
 
 impl GpuExecutor {
-    /// Opens device `index` (as [`devices`] numbers them), loads its kernels
+    /// Opens device `index` (as the driver numbers them), loads its kernels
     /// and checks its tensor cores, variant after variant until one launches.
     ///
     /// # Errors
     /// No driver, no such device, no kernels that load and launch, or a device fault.
     pub fn open(index: u32, options: GpuOptions) -> Result<Self, ExecError> {
-        let all = devices().map_err(|error| opening(index, &error))?;
-        let count = all.len();
-        let device = all.into_iter().find(|device| device.index == index).ok_or_else(|| {
-            ExecError::Device {
-                what: "opening the device".to_owned(),
-                device: format!("GPU {index}"),
-                cause: format!("the driver lists {count} devices, numbered from 0"),
-                advice: "choose another --devices number, or check CUDA_VISIBLE_DEVICES".to_owned(),
-            }
-        })?;
-        let gpu = Gpu::open(index, device.label())?;
+        let _doing = options.supervisor.begin_loading("opening the device");
+        let listed = list().map_err(|error| opening(index, &error))?;
+        let device = listed.get(index)?.clone();
+        let mut gpu = Gpu::open(index, device.label())?;
+        gpu.supervise(options.supervisor.clone());
         let kernels = Kernels::load(&gpu, &candidates(&options, &device))?;
         let facts = LaneFacts {
             kind: Kind::Gpu,
@@ -122,6 +120,7 @@ impl GpuExecutor {
             facts,
             first: None,
             uncounted: None,
+            closing: None,
         };
         if let Err(error) = executor.check_kernels() {
             executor.replace(error, "in the exactness check", &mut Self::check_kernels)?;
@@ -129,13 +128,34 @@ impl GpuExecutor {
         Ok(executor)
     }
 
-    /// [`GpuExecutor::open`] on a thread of its own, where the driver may take
-    /// ten minutes.
+    /// [`GpuExecutor::open`] on a thread of its own. The driver may take ten minutes;
+    /// each kernel of the exactness check has a deadline.
     ///
     /// # Errors
-    /// As [`GpuExecutor::open`], and a driver that does not return in time.
+    /// As [`GpuExecutor::open`], and [`ExecError::Hung`].
     pub fn open_in_time(index: u32, options: GpuOptions) -> Result<Self, ExecError> {
-        in_time(index, OPENING_LIMIT, move || Self::open(index, options))
+        let supervisor = Supervisor::new(PATIENCE);
+        let options = GpuOptions { supervisor: supervisor.clone(), ..options };
+        let open = move |_: &dyn Fn(())| {
+            let mut opened = Self::open(index, options)?;
+            // Lanes have deadlines of their own, and no time for this one's.
+            opened.supervise(Supervisor::default());
+            Ok(opened)
+        };
+        supervised(&supervisor, &format!("GPU {index}"), open, &mut drop)?
+    }
+
+    /// Tells `supervisor` from here on what the device is asked for.
+    pub(super) fn supervise(&mut self, supervisor: Supervisor) {
+        // Where that fails, so will whatever comes next.
+        let _ = self.gpu.enter();
+        supervisor.set_variant(self.kernels.variant.to_string());
+        self.gpu.supervise(supervisor);
+    }
+
+    /// Whoever is told what the device is asked for.
+    pub(super) fn supervisor(&self) -> &Supervisor {
+        self.gpu.supervisor()
     }
 
     /// The first launch of these kernels, and what the evidence says of them.
@@ -221,6 +241,7 @@ impl GpuExecutor {
         if let Some(code) = self.options.injected.at_check() {
             return Err(self.injected("checking the tensor cores", code));
         }
+        let _doing = self.supervisor().begin("the exactness check");
         let mut state = Digest::default();
         getrandom::fill(&mut state.0).map_err(|error| ExecError::Device {
             what: "drawing operands for the exactness check".to_owned(),
@@ -283,28 +304,6 @@ fn candidates(options: &GpuOptions, device: &GpuDevice) -> Vec<Variant> {
     }
 }
 
-/// Loading kernels and the exactness check take seconds, also where the driver
-/// compiles them first.
-const OPENING_LIMIT: Duration = Duration::from_secs(600);
-
-/// What `open` returns, or that it did not.
-fn in_time<T: Send + 'static>(
-    index: u32,
-    limit: Duration,
-    open: impl FnOnce() -> Result<T, ExecError> + Send + 'static,
-) -> Result<T, ExecError> {
-    abandoned::within(limit, open).unwrap_or_else(|| {
-        Err(ExecError::Device {
-            what: "opening the device".to_owned(),
-            device: format!("GPU {index}"),
-            cause: format!("the driver did not return within {} s", limit.as_secs()),
-            advice: "see dmesg for Xid lines and nvidia-smi -q, or choose other devices with \
-                     --devices"
-                .to_owned(),
-        })
-    })
-}
-
 /// [`NoGpu`] as an executor's error.
 fn opening(index: u32, error: &NoGpu) -> ExecError {
     let text = error.to_string();
@@ -323,6 +322,7 @@ impl Executor for GpuExecutor {
     }
 
     fn begin(&mut self, shape: Shape) -> Result<(), ExecError> {
+        let _doing = self.supervisor().begin("making room");
         self.gpu.enter()?;
         if self.lane.as_ref().is_none_or(|lane| lane.plan.shape != shape) {
             self.openings = None;
@@ -340,6 +340,10 @@ impl Executor for GpuExecutor {
     }
 
     fn run(&mut self, segment: &Segment, sink: &mut Sink<'_>) -> Result<(), ExecError> {
+        let _doing = self.supervisor().is_some().then(|| {
+            let (first, count) = (segment.first_iteration, segment.iterations);
+            self.supervisor().begin(format!("iterations {first} to {}", first + count - 1))
+        });
         self.gpu.enter()?;
         self.run_through(segment, sink)
     }
@@ -352,6 +356,7 @@ impl Executor for GpuExecutor {
         if tiles.is_empty() {
             return Ok(Vec::new());
         }
+        let _doing = self.supervisor().begin("recomputing tiles");
         self.gpu.enter()?;
         let (gpu, kernels, sm_count) = (&self.gpu, &self.kernels, self.device.sm_count);
         let lent = self.lane.as_ref().map(|lane| &lane.workspace);
@@ -365,6 +370,7 @@ impl Executor for GpuExecutor {
     }
 
     fn sm_tiles(&mut self) -> Result<SmTiles, ExecError> {
+        let _doing = self.supervisor().begin("reading the SM counters");
         self.gpu.enter()?;
         match (&mut self.lane, &self.uncounted) {
             (_, Some(why)) => Ok(SmTiles::Unavailable(why.clone())),
@@ -384,28 +390,10 @@ impl Executor for GpuExecutor {
 
 impl Drop for GpuExecutor {
     fn drop(&mut self) {
+        self.closing = Some(self.supervisor().begin("closing the device"));
         // The buffers' destructors, next, need the context and an idle stream.
         if self.gpu.enter().is_ok() {
             let _ = self.gpu.synchronise();
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_driver_that_does_not_return_is_an_error_that_names_the_device() {
-        let opened = in_time(3, Duration::from_secs(60), || Ok(7));
-        assert_eq!(opened.expect("in time"), 7);
-        let hung = in_time::<u8>(3, Duration::from_millis(20), || {
-            loop {
-                std::thread::park();
-            }
-        });
-        let text = hung.expect_err("too late").to_string();
-        assert!(text.contains("GPU 3") && text.contains("did not return"), "{text}");
-        assert_eq!(text.lines().count(), 2, "{text}");
     }
 }

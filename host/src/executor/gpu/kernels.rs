@@ -72,6 +72,7 @@ impl Kernels {
         if ptx.trim().is_empty() {
             return Err("this build carries no PTX for that target".to_owned());
         }
+        gpu.supervisor().set_variant(variant.to_string());
         let module = Module::load(gpu, ptx).map_err(|refused| refused.to_string())?;
         let kernel = |name: &'static str, shared_bytes: u32| {
             module.kernel(name, shared_bytes).map_err(|failure| format!("kernel {name}: {failure}"))

@@ -301,7 +301,7 @@ impl Lane {
                 }
             }
             let Some(batch) = flying.pop_front() else {
-                return self.stopwatch.close_segment().map_err(timing);
+                return self.stopwatch.close_segment(gpu).map_err(timing);
             };
             self.deliver(gpu, kernels, &batch, sink)?;
             free.push(batch.readback);

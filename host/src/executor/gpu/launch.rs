@@ -14,6 +14,8 @@ use gpu_kernels::abi::{
 };
 use gpu_kernels::tile::{LEAVES_PER_TILE, Packing, TILE};
 
+/// Units of work that a SHA-256 node of two blocks counts as.
+const NODE_WORK: u64 = 256;
 const DIGEST_BYTES: u64 = size_of::<DigestWords>() as u64;
 const CHAIN_BYTES: u64 = size_of::<ChainState>() as u64;
 
@@ -46,7 +48,8 @@ pub(super) fn fill(
 ) -> Result<(), ExecError> {
     let Fill { operands, chain, sources, dim, panels: [panels_a, panels_b], .. } = *work;
     let panels = u64::from(work.products) * u64::from(panels_a + panels_b);
-    require(operands, panels * 8 * u64::from(TILE) * u64::from(dim), "operands");
+    let numbers = panels * u64::from(TILE) * u64::from(dim);
+    require(operands, 8 * numbers, "operands");
     require(chain, CHAIN_BYTES, "chain");
     if let Some(sources) = sources {
         require(sources, u64::from(work.products) * size_of::<ProductSource>() as u64, "sources");
@@ -64,7 +67,7 @@ pub(super) fn fill(
     };
     let grid = fill_grid(sm_count, panels, dim);
     // SAFETY: `fill` takes FillParams; the lengths were checked above.
-    unsafe { gpu.launch(kernel, grid, FILL_THREADS, &params) }
+    unsafe { gpu.launch(kernel, grid, FILL_THREADS, &params, numbers) }
 }
 
 /// Whether outputs are hashed.
@@ -118,6 +121,7 @@ pub(super) fn gemm(
     let [tiles_m, tiles_n] = work.tiles;
     let tiles = u64::from(work.products) * u64::from(tiles_m) * u64::from(tiles_n);
     let panel_bytes = 8 * u64::from(TILE) * u64::from(work.dim);
+    let multiply_adds = tiles * u64::from(TILE).pow(2) * u64::from(work.dim);
     let grid = gemm_grid(shape, sm_count, tiles);
     let panels = u64::from(work.products) * u64::from(tiles_m + tiles_n);
     require(operands, panels * panel_bytes, "operands");
@@ -150,7 +154,7 @@ pub(super) fn gemm(
         bare: u32::from(work.hashing == Hashing::Bare),
     };
     // SAFETY: product kernels take GemmParams; the lengths were checked above.
-    unsafe { gpu.launch(kernel, grid, shape.threads, &params) }
+    unsafe { gpu.launch(kernel, grid, shape.threads, &params, multiply_adds) }
 }
 
 /// Nodes of a tree: a ring's slot that the chain names, or a plain array.
@@ -207,7 +211,7 @@ pub(super) fn merkle(
         count,
     };
     // SAFETY: `merkle` takes MerkleParams; the lengths were checked above.
-    unsafe { gpu.launch(kernel, groups as u32, MERKLE_THREADS, &params) }
+    unsafe { gpu.launch(kernel, groups as u32, MERKLE_THREADS, &params, NODE_WORK * count) }
 }
 
 /// How `chain_step` steps.
@@ -254,21 +258,23 @@ pub(super) fn step(gpu: &Gpu, kernel: &Kernel, work: &Step<'_>) -> Result<(), Ex
         reserved: 0,
     };
     // SAFETY: `chain_step` takes StepParams; the lengths were checked above.
-    unsafe { gpu.launch(kernel, 1, MERKLE_THREADS, &params) }
+    unsafe { gpu.launch(kernel, 1, MERKLE_THREADS, &params, NODE_WORK * u64::from(count)) }
 }
 
-/// Launches a ceiling kernel: `grid` blocks, each thread `rounds` rounds.
+/// Launches a ceiling kernel: `grid` blocks, each thread `rounds` rounds, which are
+/// `work` units in all.
 pub(super) fn peak(
     gpu: &Gpu,
     kernel: &Kernel,
     grid: u32,
     rounds: u32,
+    work: u64,
     out: &DeviceMemory,
 ) -> Result<(), ExecError> {
     require(out, 4, "out");
     let params = PeakParams { out: out.address(), rounds, reserved: 0 };
     // SAFETY: ceiling kernels take PeakParams; the length was checked above.
-    unsafe { gpu.launch(kernel, grid, PEAK_THREADS, &params) }
+    unsafe { gpu.launch(kernel, grid, PEAK_THREADS, &params, work) }
 }
 
 /// # Panics

@@ -10,7 +10,7 @@
 //! launch    kernels as functions over buffers           driver    the typed wall: most unsafe code
 //! run       a segment, through failures of kernels      recovery  which failures end a lane
 //! retreat   smaller plans where memory ran out          ptx_file  PTX from elsewhere, as a target
-//! injected  failures that a test wants
+//! injected  failures that a test wants                supervisor how long a device may take
 //! telemetry clocks, power and error counts of a run     bandwidth of memory and links
 //! counters  tiles per SM, read and judged               words     digests as the device has them
 //! cpu_time  of a thread, for telemetry                  error     driver failures in words
@@ -44,16 +44,19 @@ mod memory;
 mod openings;
 pub mod plan;
 mod ptx_file;
+mod ptx_set;
 mod recovery;
 mod retreat;
 mod run;
+mod supervisor;
 pub mod telemetry;
 mod variant;
 mod verifier;
 mod words;
 
+pub(crate) use device::list;
 pub use device::{
-    BrokenDevice, DeviceList, GpuDevice, NoGpu, devices, driver_cuda_version, driver_version, list,
+    BrokenDevice, DeviceList, GpuDevice, MissingGpus, NoGpu, driver_cuda_version, driver_version,
     names_mig_instance, peer_access,
 };
 pub use executor::{ExactnessCheck, GpuExecutor, GpuOptions};
@@ -61,5 +64,8 @@ pub use injected::{InjectedFailure, InjectedFailures};
 pub use lane::Counting;
 pub use memory::{CheckedPair, ExactnessMemory};
 pub use ptx_file::{PTX_BYTES_MAX, PtxFile, PtxFileError};
+pub use ptx_set::PTX_FILES_MAX;
+pub(crate) use supervisor::supervised;
+pub use supervisor::{PATIENCE, Supervisor};
 pub use variant::{Capability, Target, UnknownVariant, Variant};
 pub use verifier::GpuVerifier;

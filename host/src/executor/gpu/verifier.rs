@@ -2,32 +2,55 @@
 //! iterations.
 
 use super::executor::GpuExecutor;
+use super::supervisor::{Supervisor, supervised};
 use crate::executor::{ExecError, Executor, Segment, TileRequest};
 use crate::protocol::digest::Digest;
 use crate::protocol::plan::Shape;
 use crate::protocol::verify::{LeafRequest, Recompute, RecomputeError, RecomputeIteration};
 use std::collections::HashMap;
 use std::ops::ControlFlow;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 /// Recomputes on one device. One caller at a time: others wait.
 #[derive(Debug)]
 pub struct GpuVerifier {
-    executor: Mutex<GpuExecutor>,
+    /// `None` once the device hung: it is left to the thread that used it.
+    executor: Mutex<Option<GpuExecutor>>,
+    supervisor: Supervisor,
+    device: String,
 }
 
 /// Tiles recomputed before their unwanted leaves are dropped: 8 KiB each.
 const TILES_AT_A_TIME: usize = 4096;
 
 impl GpuVerifier {
-    /// Recomputes with `executor`.
-    pub fn new(executor: GpuExecutor) -> Self {
-        Self { executor: Mutex::new(executor) }
+    /// Recomputes with `executor`, which may take `patience` longer than its work
+    /// does on a slow device ([`super::PATIENCE`]).
+    pub fn new(mut executor: GpuExecutor, patience: Duration) -> Self {
+        let (supervisor, device) = (Supervisor::new(patience), executor.device().label());
+        executor.supervise(supervisor.clone());
+        Self { executor: Mutex::new(Some(executor)), supervisor, device }
     }
 
-    fn executor(&self) -> MutexGuard<'_, GpuExecutor> {
-        // A panic leaves the executor usable: every call sets up anew.
-        self.executor.lock().unwrap_or_else(PoisonError::into_inner)
+    /// What `work` makes of the device, in time.
+    fn with<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&mut GpuExecutor) -> Result<T, ExecError> + Send + 'static,
+    ) -> Result<T, RecomputeError> {
+        let mut executor = self.executor.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(mut own) = executor.take() else {
+            let text = format!("{} hung before\nsee dmesg for Xid lines", self.device);
+            return Err(RecomputeError(text));
+        };
+        let work = move |_: &dyn Fn(())| {
+            let done = work(&mut own);
+            (own, done)
+        };
+        let (own, done) =
+            supervised(&self.supervisor, &self.device, work, &mut drop).map_err(verifier)?;
+        *executor = Some(own);
+        done.map_err(verifier)
     }
 }
 
@@ -37,8 +60,8 @@ impl Recompute for GpuVerifier {
         dim: u32,
         requests: &[LeafRequest],
     ) -> Result<Vec<Digest>, RecomputeError> {
-        let mut executor = self.executor();
-        wanted_leaves(requests, |tiles| executor.tile_leaf_hashes(dim, tiles)).map_err(verifier)
+        let requests = requests.to_vec();
+        self.with(move |gpu| wanted_leaves(&requests, |tiles| gpu.tile_leaf_hashes(dim, tiles)))
     }
 }
 
@@ -61,7 +84,6 @@ impl RecomputeIteration for &GpuVerifier {
         iteration: u32,
         state: &Digest,
     ) -> Result<Digest, RecomputeError> {
-        let mut executor = self.executor();
         let segment = Segment {
             shape,
             first_iteration: iteration,
@@ -69,13 +91,15 @@ impl RecomputeIteration for &GpuVerifier {
             start: *state,
             solo_sync: None,
         };
-        let mut root = None;
-        executor.begin(shape).map_err(verifier)?;
-        let ran = executor.run(&segment, &mut |output| {
-            root = Some(output.root);
-            ControlFlow::Continue(())
-        });
-        ran.map_err(verifier)?;
+        let root = self.with(move |gpu| {
+            let mut root = None;
+            gpu.begin(shape)?;
+            gpu.run(&segment, &mut |output| {
+                root = Some(output.root);
+                ControlFlow::Continue(())
+            })?;
+            Ok(root)
+        })?;
         root.ok_or_else(|| {
             RecomputeError(
                 "the GPU gave no root\nThis is a defect of the executor; please report it.".into(),

@@ -1,15 +1,19 @@
 //! What goes into a validator's session and what comes out of it.
 
+use super::reading::{Content, NotRead, Reading};
+use crate::error_text::in_one_line;
 use crate::ledger::{Acceptance, HistoryFinding};
-use crate::live::fault::{Fault, OwnFault};
+use crate::live::fault::{Fault, FaultCode, OwnFault};
 use crate::live::message::MinerHello;
+use crate::protocol::bound::OmittedShare;
 use crate::protocol::challenge::Challenge;
-use crate::protocol::circumstances::{IssuerRecord, SessionRecord};
+use crate::protocol::circumstances::SessionRecord;
 use crate::protocol::digest::Digest;
 use crate::protocol::evidence::Evidence;
 use crate::protocol::receipt::Receipt;
 use crate::protocol::transcript::ResultDoc;
-use crate::protocol::verdict::Verdict;
+use crate::protocol::verdict::{Outcome, Verdict};
+use crate::protocol::verify::{Failure, RecomputeError};
 use std::time::Duration;
 
 /// What happened.
@@ -23,12 +27,15 @@ pub enum Event<'a> {
     Closed,
     /// Time passed: [`super::ValidatorSession::deadline`] is reached.
     Tick,
+    /// This side gives the session up.
+    Interrupted(OwnFault),
     /// [`Action::Issue`] is done: the challenge is issued and on record.
     Issued(Result<Box<Challenge>, NotIssued>),
-    /// [`Action::Accept`] is done.
+    /// [`Action::Read`] is done.
+    Read(Result<Box<Content>, NotRead>),
+    /// [`Action::Accept`] is done: where the commitment is accepted, the coin is on
+    /// record.
     Accepted(Result<Accepted, OwnFault>),
-    /// [`Action::DrawCoin`] is done: the coin is on record.
-    CoinRecorded(Result<Digest, OwnFault>),
     /// [`Action::Judge`] is done.
     Judged(Box<Judged>),
     /// [`Action::Settle`] is done.
@@ -42,6 +49,8 @@ pub enum NotIssued {
     Own(OwnFault),
     /// What the miner says that it has does not do.
     Unfit(String),
+    /// The miner has dodged sessions more often than the policy allows.
+    Dodger(String),
 }
 
 /// The ledger's answer to a commitment.
@@ -51,6 +60,8 @@ pub struct Accepted {
     pub acceptance: Acceptance,
     /// What does not fit the history of the devices that it names.
     pub history: Vec<HistoryFinding>,
+    /// The coin that is on record for it, where it is accepted.
+    pub coin: Digest,
 }
 
 /// A judged case.
@@ -71,14 +82,11 @@ pub enum Action {
     Send(Vec<u8>),
     /// Issue a challenge and record it, then [`Event::Issued`].
     Issue(Box<Wanted>),
-    /// Spend the nonce, atomically and durably, then [`Event::Accepted`].
+    /// Read a line where that holds up nobody, then [`Event::Read`].
+    Read(Box<Reading>),
+    /// Spend the nonce, claim the devices and record a coin from the operating
+    /// system's random generator, all at once and durably, then [`Event::Accepted`].
     Accept(Box<Commitment>),
-    /// Draw a coin from the operating system's random generator and record it,
-    /// durably, then [`Event::CoinRecorded`].
-    DrawCoin {
-        /// c.
-        challenge: Digest,
-    },
     /// Verify the result, then [`Event::Judged`].
     Judge(Box<Case>),
     /// Record the verdict, then [`Event::Settled`].
@@ -94,7 +102,7 @@ pub struct Wanted {
     pub hello: MinerHello,
     /// The key that the challenge must name as its miner_id, if any.
     pub miner_id: Option<Digest>,
-    /// From ping to pong.
+    /// From ping to pong: the least of those that were measured.
     pub round_trip: Duration,
 }
 
@@ -128,21 +136,13 @@ pub struct Case {
     pub elapsed: Duration,
     /// When the commitment came, ms since 1970.
     pub arrived_unix_ms: u64,
-    /// From ping to pong.
+    /// From ping to pong: the least of those that were measured.
     pub round_trip: Duration,
     /// What does not fit the devices' history.
     pub history: Vec<HistoryFinding>,
 }
 
-impl Case {
-    /// The record as verification asks for it.
-    pub fn record(&self) -> IssuerRecord {
-        let session = self.session.clone();
-        IssuerRecord { nonce_spent_on: Some(session.commitment), session: Some(session) }
-    }
-}
-
-/// A verdict that is to be recorded.
+/// A verdict that is to be recorded; never could-not-run.
 #[derive(Clone, Debug)]
 pub struct Settle {
     /// c.
@@ -158,7 +158,7 @@ pub struct Settle {
 pub struct Legs {
     /// From the start to the miner's hello.
     pub hello: Option<Duration>,
-    /// From ping to pong.
+    /// From ping to pong: the least of those that were measured.
     pub round_trip: Option<Duration>,
     /// From sending the challenge to holding the commitment.
     pub commitment: Option<Duration>,
@@ -173,8 +173,18 @@ pub struct Legs {
 impl Ended {
     /// The end of a session that did not begin.
     pub fn of_fault(fault: &Fault) -> Self {
+        Self::of_verdict(verdict_of(fault))
+    }
+
+    /// The same, since this side gave it up.
+    pub(in crate::live) fn of_own(own: &OwnFault) -> Self {
+        let failure = Failure::CouldNotRun(RecomputeError(own.0.clone()));
+        Self::of_verdict(Verdict::of(&Err(failure), OmittedShare::default()))
+    }
+
+    fn of_verdict(verdict: Verdict) -> Self {
         Self {
-            verdict: verdict_of(fault),
+            verdict,
             legs: Legs::default(),
             hello: None,
             challenge: None,
@@ -185,9 +195,23 @@ impl Ended {
 }
 
 /// A fault as the rejection that it is.
-pub(super) fn verdict_of(fault: &Fault) -> Verdict {
+pub(in crate::live) fn verdict_of(fault: &Fault) -> Verdict {
     let detail = format!("{}\n{}", fault.detail, fault.code.advice());
     Verdict::rejected_session(fault.code.code(), detail)
+}
+
+/// What the ledger keeps of a verdict. Where there is none, since this side gave the
+/// session up, the challenge is settled as rejected all the same: nobody is to answer it.
+pub(super) fn on_record(verdict: &Verdict) -> Verdict {
+    if verdict.outcome != Outcome::CouldNotRun {
+        return verdict.clone();
+    }
+    let why = verdict.detail.as_deref().unwrap_or("no reason is known");
+    Verdict {
+        challenge_digest: verdict.challenge_digest,
+        commitment: verdict.commitment,
+        ..verdict_of(&Fault::new(FaultCode::Abandoned, in_one_line(why)))
+    }
 }
 
 /// How a session ended.

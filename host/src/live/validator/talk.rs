@@ -1,15 +1,18 @@
 //! What a miner says, and what follows from it.
 
-use super::{Action, Case, Cause, Commitment, Held, State, ValidatorSession, Wanted};
-use crate::ledger::NO_COMMITMENT;
+use super::calendar::Arrival;
+use super::reading::{Awaited, Content, NotRead, Reading};
+use super::{Action, Case, Cause, Commitment, Complete, Held, State, ValidatorSession, Wanted};
 use crate::live::clock::Now;
-use crate::live::fault::{Fault, FaultCode};
-use crate::live::limits::{SMALL_BYTES_MAX, UNAWAITED_BYTES_MAX};
+use crate::live::fault::{Fault, FaultCode, OwnFault};
+use crate::live::limits::{PINGS, SMALL_BYTES_MAX, UNAWAITED_BYTES_MAX};
 use crate::live::message::{FromMiner, FromValidator, MinerHello, VERSIONS, kind_of, line_of};
 use crate::protocol::circumstances::SessionRecord;
 use crate::protocol::parts::CommitmentPart;
 use crate::protocol::rejection::{Reason, Rejection};
-use crate::protocol::signature::{decode_key, is_valid, miner_message};
+use crate::protocol::signature::decode_key;
+use crate::protocol::transcript::ResultDoc;
+use std::time::Duration;
 
 impl ValidatorSession {
     pub(super) fn close(&mut self) -> Result<(), Cause> {
@@ -17,29 +20,35 @@ impl ValidatorSession {
             State::Hello { .. } => "before its hello",
             State::Pong { .. } | State::Issuing => "before the challenge",
             State::Commitment { .. } => "before a commitment",
-            State::Accepting(_) | State::DrawingCoin(_) => "before the coin",
+            State::Reading { .. } | State::Accepting(_) => "before the coin",
             State::Openings { .. } => "before a complete result",
             // It need not wait for its verdict.
-            State::New | State::Judging { .. } | State::Settling(_) | State::Over => return Ok(()),
+            State::New
+            | State::Completing(_)
+            | State::Judging { .. }
+            | State::Settling(_)
+            | State::Over => return Ok(()),
         };
         let fault = Fault::new(FaultCode::ClosedEarly, format!("the miner closed {detail}"));
-        self.raise(fault)
+        self.raise(fault.into())
     }
 
-    /// A fault counts at once, but while the ledger is at work: then it waits, so
-    /// that what the ledger did is settled.
-    fn raise(&mut self, fault: Fault) -> Result<(), Cause> {
-        if matches!(self.state, State::Accepting(_) | State::DrawingCoin(_)) {
-            self.held_back.get_or_insert(fault);
+    /// What ends the session counts at once, but while the ledger is at work, or is
+    /// about to be: then it waits, so that what the ledger did is settled.
+    pub(super) fn raise(&mut self, cause: Cause) -> Result<(), Cause> {
+        let waits =
+            matches!(self.state, State::Issuing | State::Reading { .. } | State::Accepting(_));
+        if waits {
+            self.held_back.get_or_insert(cause);
             return Ok(());
         }
-        Err(fault.into())
+        Err(cause)
     }
 
     pub(super) fn hear(&mut self, bytes: &[u8]) -> Result<(), Cause> {
         match self.state {
             State::Settling(_) | State::Over | State::New => return Ok(()),
-            State::Judging { .. } if !bytes.is_empty() => {
+            State::Completing(_) | State::Judging { .. } if !bytes.is_empty() => {
                 let detail = "more came after the complete result";
                 return Err(Fault::new(FaultCode::AnsweredTwice, detail).into());
             }
@@ -52,13 +61,13 @@ impl ValidatorSession {
         if !is_awaited && self.input.len() > UNAWAITED_BYTES_MAX {
             self.input.clear();
             let detail = format!("more than {UNAWAITED_BYTES_MAX} bytes came unasked");
-            return self.raise(Fault::new(FaultCode::Flooded, detail));
+            return self.raise(Fault::new(FaultCode::Flooded, detail).into());
         }
         Ok(())
     }
 
     /// The longest line in this state; `None` while nothing is awaited.
-    fn line_limit(&self) -> Option<u64> {
+    pub(super) fn line_limit(&self) -> Option<u64> {
         match &self.state {
             State::Hello { .. } | State::Pong { .. } => Some(SMALL_BYTES_MAX),
             State::Commitment { .. } => Some(CommitmentPart::bytes_max(self.challenge())),
@@ -71,35 +80,30 @@ impl ValidatorSession {
         while let Some(limit_bytes) = self.line_limit() {
             let too_long = |error| Fault::new(FaultCode::MessageTooLong, error);
             let Some(line) = self.input.take_line(limit_bytes).map_err(too_long)? else { break };
-            self.on_line(now, &line, out)?;
+            self.on_line(now, line, out)?;
         }
-        if matches!(self.state, State::Judging { .. }) && !self.input.is_empty() {
+        if matches!(self.state, State::Completing(_)) && !self.input.is_empty() {
             let detail = "more came after the complete result";
             return Err(Fault::new(FaultCode::AnsweredTwice, detail).into());
         }
         Ok(())
     }
 
-    fn on_line(&mut self, now: Now, line: &[u8], out: &mut Vec<Action>) -> Result<(), Cause> {
-        let kind = kind_of(line)?;
-        match (&self.state, kind) {
-            (State::Commitment { .. }, "commitment") => self.on_commitment(now, line, out),
-            (State::Openings { .. }, "openings") => self.on_openings(now, line, out),
-            (State::Openings { .. }, "commitment") => {
-                let detail = "a second commitment came";
-                Err(Fault::new(FaultCode::AnsweredTwice, detail).into())
-            }
-            (_, "commitment" | "openings") => Err(self.unexpected(kind).into()),
-            _ => self.on_small(now, FromMiner::read(line)?, kind, out),
+    fn on_line(&mut self, now: Now, line: Vec<u8>, out: &mut Vec<Action>) -> Result<(), Cause> {
+        match &self.state {
+            State::Commitment { .. } => self.on_commitment(now, line, out),
+            State::Openings { .. } => self.on_openings(now, line, out),
+            _ => match kind_of(&line)? {
+                kind @ ("commitment" | "openings") => Err(self.unexpected(kind).into()),
+                kind => self.on_small(now, FromMiner::read(&line)?, kind, out),
+            },
         }
     }
 
     fn unexpected(&self, kind: &str) -> Fault {
         let awaited = match self.state {
             State::Hello { .. } => "hello",
-            State::Pong { .. } => "pong",
-            State::Commitment { .. } => "commitment",
-            _ => "openings",
+            _ => "pong",
         };
         Fault::new(FaultCode::UnexpectedMessage, format!("expected {awaited}, got {kind}"))
     }
@@ -116,12 +120,19 @@ impl ValidatorSession {
             (State::Hello { .. }, FromMiner::Busy { text }) => {
                 Err(Fault::new(FaultCode::Busy, format!("the miner says: {text}")).into())
             }
-            (State::Pong { sent, .. }, FromMiner::Pong {}) => {
-                let round_trip = now.since_start - *sent;
-                self.legs.round_trip = Some(round_trip);
+            (&State::Pong { left, sent, until }, FromMiner::Pong {}) => {
+                let round_trip = now.since_start.saturating_sub(sent);
+                let least = self.legs.round_trip.map_or(round_trip, |least| least.min(round_trip));
+                self.legs.round_trip = Some(least);
+                if left > 1 {
+                    out.push(Action::Send(line_of(&FromValidator::Ping { version: self.version })));
+                    self.state = State::Pong { left: left - 1, sent: now.since_start, until };
+                    return Ok(());
+                }
                 let hello = self.hello.clone().expect("a pong follows a hello");
                 let miner_id = self.miner_id.or(hello.miner_id);
-                out.push(Action::Issue(Box::new(Wanted { hello, miner_id, round_trip })));
+                let wanted = Wanted { hello, miner_id, round_trip: least };
+                out.push(Action::Issue(Box::new(wanted)));
                 self.state = State::Issuing;
                 Ok(())
             }
@@ -154,58 +165,114 @@ impl ValidatorSession {
             let detail = format!("expected a miner with key {expected}, it has {got}");
             return Err(Fault::new(FaultCode::WrongPeer, detail).into());
         }
-        self.hello = Some(hello);
+        let left = if hello.answers_pings() { PINGS } else { 1 };
+        (self.hello, self.version) = (Some(hello), version);
         out.push(Action::Send(line_of(&FromValidator::Ping { version })));
         let sent = now.since_start;
-        self.state = State::Pong { sent, until: sent.saturating_add(self.patience.pong) };
+        self.state = State::Pong { left, sent, until: sent.saturating_add(self.patience.pong) };
         Ok(())
     }
 
-    fn on_commitment(&mut self, now: Now, line: &[u8], out: &mut Vec<Action>) -> Result<(), Cause> {
+    /// A line came where a commitment is awaited: that is when it came, whatever it is
+    /// and however long it takes to read.
+    fn on_commitment(
+        &mut self,
+        now: Now,
+        line: Vec<u8>,
+        out: &mut Vec<Action>,
+    ) -> Result<(), Cause> {
         let State::Commitment { sent, .. } = self.state else { return Ok(()) };
-        self.legs.commitment = Some(now.since_start - sent);
+        if now.since_start < sent.since_start {
+            return Err(Fault::new(FaultCode::Flooded, "bytes came before the challenge").into());
+        }
+        self.legs.commitment = Some(now.since_start - sent.since_start);
+        let (challenge, awaited) = (self.challenge().clone(), Awaited::Commitment);
+        out.push(Action::Read(Box::new(Reading { line, challenge, awaited })));
+        self.state = State::Reading { sent, arrived: now };
+        Ok(())
+    }
+
+    pub(super) fn on_read(
+        &mut self,
+        read: Result<Box<Content>, NotRead>,
+        out: &mut Vec<Action>,
+    ) -> Result<(), Cause> {
+        if !matches!(self.state, State::Reading { .. } | State::Completing(_)) {
+            return Ok(());
+        }
+        match (self.take_state(), *read?) {
+            (State::Reading { sent, arrived }, Content::Commitment(part)) => {
+                self.accept(part, sent, arrived, out)
+            }
+            (State::Completing(complete), Content::Result(result)) => {
+                self.judge(*complete, result, out);
+                Ok(())
+            }
+            (state, _) => {
+                // Read for another state than this one.
+                self.state = state;
+                Ok(())
+            }
+        }
+    }
+
+    fn accept(
+        &mut self,
+        part: CommitmentPart,
+        sent: Now,
+        arrived: Now,
+        out: &mut Vec<Action>,
+    ) -> Result<(), Cause> {
         let challenge = self.challenge();
-        let part = CommitmentPart::read(line, challenge).map_err(Rejection::from)?;
         let expires_unix_ms = challenge.expires_at_unix_s().saturating_mul(1000);
-        if i128::from(now.unix_ms) >= i128::from(expires_unix_ms) {
-            let detail = format!("the commitment came after {}", challenge.spec().expires_at);
-            return Err(Rejection::new(Reason::Expired, detail).into());
-        }
-        let (c, commitment) = (challenge.digest(), part.commitment());
-        if let (Some(key), Some(signature)) = (challenge.miner_id(), part.miner_signature())
-            && !is_valid(&key, &miner_message(&c, &commitment), &signature)
-        {
-            let detail = format!("miner_signature does not verify for {commitment}");
-            return Err(Rejection::new(Reason::SignatureInvalid, detail).into());
-        }
-        if commitment == NO_COMMITMENT {
-            let detail = "a commitment of zeros is none";
-            return Err(Rejection::new(Reason::CommitmentMismatch, detail).into());
+        match Arrival::of(sent, arrived, expires_unix_ms) {
+            Arrival::InTime => {}
+            Arrival::Expired => {
+                let detail = format!("the commitment came after {}", challenge.spec().expires_at);
+                return Err(Rejection::new(Reason::Expired, detail).into());
+            }
+            Arrival::Unknown(moved_ms) => {
+                let elapsed = arrived.since_start.saturating_sub(sent.since_start);
+                let limit = Duration::from_millis(challenge.limit_ms());
+                return Err(match elapsed > limit {
+                    // That needs no calendar.
+                    true => {
+                        let detail = format!("took {elapsed:?}, the limit is {limit:?}");
+                        Rejection::new(Reason::Late, detail).into()
+                    }
+                    false => calendar_was_set(moved_ms).into(),
+                });
+            }
         }
         let over = self.patience.openings_of(challenge, part.lanes().len()) + self.patience.verdict;
         out.push(Action::Accept(Box::new(Commitment {
-            challenge: c,
-            commitment,
+            challenge: challenge.digest(),
+            commitment: part.commitment(),
             miner_id: challenge.spec().miner_id,
             evidence: part.evidence().clone(),
-            arrived_unix_ms: now.unix_ms,
-            over_unix_ms: now.unix_ms.saturating_add(over.as_millis() as u64),
+            arrived_unix_ms: arrived.unix_ms,
+            over_unix_ms: arrived.unix_ms.saturating_add(over.as_millis() as u64),
         })));
-        self.state = State::Accepting(Box::new(Held { part, arrived: now, history: Vec::new() }));
+        self.state = State::Accepting(Box::new(Held { part, arrived, history: Vec::new() }));
         Ok(())
     }
 
-    fn on_openings(&mut self, now: Now, line: &[u8], out: &mut Vec<Action>) -> Result<(), Cause> {
+    fn on_openings(&mut self, now: Now, line: Vec<u8>, out: &mut Vec<Action>) -> Result<(), Cause> {
+        let State::Openings { held, coin, sent, .. } = self.take_state() else { return Ok(()) };
         let since = now.since_start;
-        let state = std::mem::replace(&mut self.state, State::Judging { since });
-        let State::Openings { held, coin, sent, .. } = state else { return Ok(()) };
-        self.legs.openings = Some(since - sent);
+        self.legs.openings = Some(since.saturating_sub(sent));
         let Held { part, arrived, history } = *held;
         let session = SessionRecord { commitment: part.commitment(), coin };
-        let challenge = self.challenge().clone();
-        let result = part.complete(line, &challenge).map_err(Rejection::from)?;
+        let (challenge, awaited) = (self.challenge().clone(), Awaited::Openings(Box::new(part)));
+        out.push(Action::Read(Box::new(Reading { line, challenge, awaited })));
+        self.state = State::Completing(Box::new(Complete { session, arrived, history, since }));
+        Ok(())
+    }
+
+    fn judge(&mut self, complete: Complete, result: ResultDoc, out: &mut Vec<Action>) {
+        let Complete { session, arrived, history, since } = complete;
         out.push(Action::Judge(Box::new(Case {
-            challenge,
+            challenge: self.challenge().clone(),
             result,
             session,
             elapsed: self.legs.commitment.unwrap_or_default(),
@@ -213,6 +280,21 @@ impl ValidatorSession {
             round_trip: self.legs.round_trip.unwrap_or_default(),
             history,
         })));
-        Ok(())
+        self.state = State::Judging { since };
     }
+}
+
+fn calendar_was_set(moved_ms: i64) -> OwnFault {
+    let (seconds, whither) = (
+        moved_ms.unsigned_abs() as f64 / 1000.0,
+        match moved_ms < 0 {
+            true => "back",
+            false => "forward",
+        },
+    );
+    OwnFault(format!(
+        "the calendar of this machine was set {whither} by {seconds:.1} s while the challenge \
+         was out: whether the commitment came before it expired is not known\nLet a time service \
+         keep this machine's clock, and ask again."
+    ))
 }

@@ -3,13 +3,12 @@
 use super::{Limits, List, OpeningSeed, Signature, plain, refuse_second};
 use crate::protocol::challenge::Challenge;
 use crate::protocol::digest::Digest;
-use crate::protocol::evidence::CANONICAL_BYTES_MAX;
-use crate::protocol::json::{NESTING_MAX, StrictValue, printable};
+use crate::protocol::evidence::{CANONICAL_BYTES_MAX, VALUES_MAX};
+use crate::protocol::json::{Budget, NESTING_MAX, StrictValue, printable};
 use crate::protocol::read::LaneSeed;
 use crate::protocol::transcript::{FormError, LaneRoots, Opening};
 use serde::de::{self, DeserializeSeed, Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde_json::Value;
-use std::cell::Cell;
 use std::fmt;
 
 /// What comes first.
@@ -54,13 +53,13 @@ fn read<'a, S: DeserializeSeed<'a>>(bytes: &'a [u8], seed: S) -> Result<S::Value
 struct CommitmentSeed<'a>(&'a Limits);
 
 object_seed!(CommitmentSeed<'_>, CommitmentFields, "a commitment: a JSON object", |self, map| {
-    let evidence_bytes = Cell::new(CANONICAL_BYTES_MAX);
+    let budget = Budget::new(CANONICAL_BYTES_MAX, VALUES_MAX);
     read_object!(map,
         required {
             message: plain::<IgnoredAny>(),
             commitment: plain::<Digest>(),
             lanes: List { seed: LaneSeed(self.0), limit: self.0.lanes, what: "lanes" },
-            evidence: StrictValue::new(NESTING_MAX - 1, &evidence_bytes),
+            evidence: StrictValue::new(NESTING_MAX - 1, &budget),
         }
         optional {
             miner_signature: plain::<Signature>(),

@@ -1,6 +1,6 @@
 //! Arguments of `attest respond`.
 
-use super::{Executor, Gpus};
+use super::{Executor, Gpus, place};
 use attest::protocol::digest::Digest;
 use clap::{Args, ValueHint};
 use std::path::PathBuf;
@@ -31,7 +31,7 @@ pub struct Respond {
     #[command(flatten)]
     pub gpus: Gpus,
     /// The miner's key file: signs commitments and names the miner
-    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, value_parser = place::file())]
     pub key: Option<PathBuf>,
     /// Listen here instead, over TLS
     #[arg(long, value_name = "ADDRESS:PORT", requires = "key", requires = "allowed")]

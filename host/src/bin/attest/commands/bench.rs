@@ -1,19 +1,20 @@
 //! `attest bench`: how fast this machine is, beside its ceilings and cuBLAS.
 
 use crate::args;
-use crate::commands::bench_tables::{render_cpu, render_device};
+use crate::commands::bench_live::Live;
+use crate::commands::bench_tables::render_cpu;
 use crate::input::Inputs;
 use crate::outcome::{Done, Result, print, print_json};
 use crate::paint::Paint;
-use crate::{input, progress};
-use attest::bench::{self, Effort, GpuReport, Options, Work};
+use crate::progress;
+use attest::bench::{self, BenchEvent, Effort, GpuReport, Options, Work};
 use attest::error_text::what_happened;
-use attest::executor::gpu::Target;
 use attest::executor::gpu::bench::Turns;
+use attest::executor::gpu::{PATIENCE, PtxFile, Target};
 use attest::files;
 use std::time::Duration;
 
-/// Measures, prints the tables, writes the plot.
+/// Measures, prints each row as it is known, writes the plot.
 ///
 /// # Errors
 /// A PTX file or a device that cannot be used; nowhere to print or write.
@@ -26,9 +27,10 @@ pub fn run(args: &args::Bench, color: args::Color) -> Result {
         Effort::Full => (3, 1500),
         Effort::Quick => (1, 200),
     };
-    let files = input::ptx_files(&args.ptx)?;
+    let files = PtxFile::read_all(&args.ptx)?;
     let options = Options {
         device: args.device,
+        gpus: args.gpus.demand(args.executor),
         work: if args.shapes.is_empty() { Work::DEFAULT.to_vec() } else { args.shapes.clone() },
         turns: Turns {
             count: args.turns.unwrap_or(count),
@@ -37,19 +39,34 @@ pub fn run(args: &args::Bench, color: args::Color) -> Result {
         variants: args.variants.clone(),
         files: files.into_iter().map(Target::File).collect(),
         cublas: args.cublas.clone(),
+        patience: args.patience.unwrap_or(PATIENCE),
     };
+    let paint = Paint::of(color, &std::io::stdout());
+    let mut live = Live::new(&options.work, paint);
+    let mut printed = Ok(());
     let spinner = progress::spinner();
-    let report = bench::run(&options, effort, &mut |step| spinner.set_message(step.to_owned()));
+    let report = bench::run(&options, effort, &mut |event| {
+        if let BenchEvent::Step(what) = &event {
+            progress::step(&spinner, what.as_str());
+        }
+        if !args.json {
+            let text = live.text(&event);
+            let now = if text.is_empty() { Ok(()) } else { spinner.suspend(|| print(&text)) };
+            if printed.is_ok() {
+                printed = now;
+            }
+        }
+    });
     spinner.finish_and_clear();
     let report = report?;
+    printed?;
     if args.json {
         print_json(&report)?;
     } else {
-        let paint = Paint::of(color, &std::io::stdout());
         let gpu = match &report.gpu {
             GpuReport::NoGpu { reason } => format!("{}\n", what_happened(reason)),
             GpuReport::Failed { reason } => format!("{reason}\n"),
-            GpuReport::Measured(gpu) => render_device(gpu, paint),
+            GpuReport::Measured(gpu) => live.rest(gpu),
         };
         print(&format!("{gpu}\n{}", render_cpu(&report.cpu, paint)))?;
     }

@@ -2,58 +2,64 @@
 //! decimal points.
 
 use crate::paint::{Paint, table};
-use attest::bench::{CpuReport, DeviceReport, Row, TargetCeilings};
+use attest::bench::{CpuReport, DeviceReport, Failed, Row, TargetCeilings};
 use attest::executor::gpu::bench::{Ceiling, Conditions, Phases, Side, Total};
 use std::fmt::Write as _;
 
 /// Bytes of a GiB.
 const GIB: f64 = (1_u64 << 30) as f64;
 
-/// Everything about the GPU.
-pub fn render_device(report: &DeviceReport, paint: Paint) -> String {
-    let mut out = heading(report, paint);
-    let mut part = |title: &str, header: &[&str], rows: Vec<Vec<String>>| {
-        if !rows.is_empty() {
-            let _ = write!(out, "\n{}\n{}", paint.strong(title), table(header, &rows));
-        }
-    };
-    for of in &report.ceilings {
-        let title = format!("Ceilings, kernels of {}", of.target);
-        let header = ["unit", "median", "", "turns", "W", "MHz", "held down by"];
-        part(&title, &header, of_target(of));
+/// A table with its title, after an empty line; nothing without rows.
+fn part(paint: Paint, title: &str, header: &[&str], rows: &[Vec<String>]) -> String {
+    if rows.is_empty() {
+        return String::new();
     }
-    part(
-        "Products, TFLOP/s",
-        &[
-            "shape",
-            "variant",
-            "attested",
-            "bare",
-            "cuBLAS",
-            "attested/cuBLAS",
-            "bare/cuBLAS",
-            "attested/ceiling",
-            "bare/ceiling",
-            "sigma",
-            "host",
-        ],
-        report.rows.iter().map(product).collect(),
-    );
-    part(
-        "An iteration by phases, ms",
-        &["shape", "variant", "fill", "product", "(bare)", "tail", "all", "tail/all", "fill TB/s"],
-        all_phases(report),
-    );
-    part(
-        "While each side ran",
-        &["shape", "variant", "side", "turns, TFLOP/s", "W", "MHz", "lowest", "°C", "held down by"],
-        report.rows.iter().flat_map(sides).collect(),
-    );
-    part(
-        "From first to last",
-        &["shape", "variant", "median", "first", "runs", "TFLOP/s", "host"],
-        report.totals.iter().map(total).collect(),
-    );
+    format!("\n{}\n{}", paint.strong(title), table(header, rows))
+}
+
+/// Ceilings of one target.
+pub fn ceilings(of: &TargetCeilings, paint: Paint) -> String {
+    let header = ["unit", "median", "", "turns", "W", "MHz", "held down by"];
+    part(paint, &format!("Ceilings, kernels of {}", of.target), &header, &of_target(of))
+}
+
+/// Title and header of the products' table, whose rows are [`product`]'s.
+pub const PRODUCTS: (&str, [&str; 11]) = (
+    "Products, TFLOP/s",
+    [
+        "shape",
+        "variant",
+        "attested",
+        "bare",
+        "cuBLAS",
+        "attested/cuBLAS",
+        "bare/cuBLAS",
+        "attested/ceiling",
+        "bare/ceiling",
+        "sigma",
+        "host",
+    ],
+);
+
+/// Title and header of the totals' table, whose rows are [`total`]'s.
+pub const TOTALS: (&str, [&str; 7]) =
+    ("From first to last", ["shape", "variant", "median", "first", "runs", "TFLOP/s", "host"]);
+
+/// Something that could not be measured, after an empty line.
+pub fn failed(failed: &Failed, paint: Paint) -> String {
+    let what = paint.bad(&format!("not measured: {}", failed.what));
+    format!("\n{what}\n  {}\n", failed.reason.replace('\n', "\n  "))
+}
+
+/// What the products' table has no room for, and what was absent.
+pub fn details(report: &DeviceReport, paint: Paint) -> String {
+    let phases =
+        ["shape", "variant", "fill", "product", "(bare)", "tail", "all", "tail/all", "fill TB/s"];
+    let mut out = part(paint, "An iteration by phases, ms", &phases, &all_phases(report));
+    let header =
+        ["shape", "variant", "side", "turns, TFLOP/s", "W", "MHz", "lowest", "°C", "held down by"];
+    let sides: Vec<_> = report.rows.iter().flat_map(sides).collect();
+    out += &part(paint, "While each side ran", &header, &sides);
     if let Some(reason) = &report.no_telemetry {
         let _ = writeln!(out, "\npower and clocks are not known: {reason}");
     }
@@ -61,24 +67,19 @@ pub fn render_device(report: &DeviceReport, paint: Paint) -> String {
     if let Some(reason) = absent {
         let _ = writeln!(out, "\n{reason}");
     }
-    for failed in &report.failed {
-        let what = paint.bad(&format!("not measured: {}", failed.what));
-        let _ = writeln!(out, "\n{what}\n  {}", failed.reason.replace('\n', "\n  "));
+    if let Some(version @ 1..) = report.rows.iter().map(|row| row.report.cublas_version).max() {
+        let _ = writeln!(out, "\ncuBLAS's version: {version}");
     }
     out
 }
 
-fn heading(report: &DeviceReport, paint: Paint) -> String {
+/// Of which device, and how its figures are to be read.
+pub fn heading(report: &DeviceReport, paint: Paint) -> String {
     let device = &report.device;
     let mhz = device.clock_khz / 1000;
     let name = paint.strong(&format!("GPU {} ({})", device.index, device.name));
-    let version = report.rows.iter().map(|row| row.report.cublas_version).max();
-    let cublas = match version {
-        Some(version) if version > 0 => format!(", cuBLAS {version}"),
-        _ => String::new(),
-    };
     format!(
-        "{name}: {} SMs at up to {mhz} MHz, {:.1} GiB, driver {}{cublas}\n\
+        "{name}: {} SMs at up to {mhz} MHz, {:.1} GiB, driver {}\n\
          medians of {} turns of {} s, sides alternating; a multiply-add is two FLOP\n\
          sigma: attested time over the time at {} SMs x 128 FMA x {mhz} MHz = {:.1} TFLOP/s\n",
         device.sm_count,
@@ -111,7 +112,8 @@ fn shape(dim: u32, products: u32) -> String {
     format!("{dim}x{products}")
 }
 
-fn product(row: &Row) -> Vec<String> {
+/// A row of [`PRODUCTS`].
+pub fn product(row: &Row) -> Vec<String> {
     let report = &row.report;
     let speed = |side: &Side| format!("{:>8.2}", side.median_tflops);
     let ratio = |ratio: Option<f64>| ratio.map_or("-".to_owned(), |ratio| format!("{ratio:.3}"));
@@ -178,7 +180,8 @@ fn sides(row: &Row) -> Vec<Vec<String>> {
     all.into_iter().filter_map(line).collect()
 }
 
-fn total(total: &Total) -> Vec<String> {
+/// A row of [`TOTALS`].
+pub fn total(total: &Total) -> Vec<String> {
     vec![
         format!("{}x{}", shape(total.dim, total.products), total.iterations),
         total.variant.clone(),
@@ -244,9 +247,9 @@ pub fn render_cpu(report: &CpuReport, paint: Paint) -> String {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
-    use attest::bench::{DeviceFacts, Failed, Full, LeafTimes};
+    use attest::bench::{DeviceFacts, Full, LeafTimes};
     use attest::executor::gpu::bench::BenchReport;
 
     const PHASES: Phases = Phases {
@@ -258,7 +261,8 @@ mod tests {
         fill_tb_s: 4.19,
     };
 
-    fn device() -> DeviceReport {
+    /// A report with one of each.
+    pub(in crate::commands) fn device() -> DeviceReport {
         let conditions = Some(Conditions {
             power_w: Some(698.7),
             sm_clock_mhz: Some(1605.0),
@@ -336,34 +340,6 @@ mod tests {
                 reason: "refused\ntry another".to_owned(),
             }],
         }
-    }
-
-    #[test]
-    fn every_figure_is_in_a_table() {
-        let text = render_device(&device(), Paint::Plain);
-        for part in [
-            "132 SMs at up to 1980 MHz, 150.0 GiB, driver 580.82.07",
-            "132 SMs x 128 FMA x 1980 MHz = 66.9 TFLOP/s",
-            "peak_m16n8k16",
-            "54.30",
-            "56.20",
-            "0.820",
-            "1.23",
-            "1.2 %",
-            "0.50 %",
-            "4.19",
-            "54.10, 54.30, 54.40",
-            "699",
-            "1605",
-            "SW_POWER_CAP",
-            "1024x1x1000",
-            "0.1205 s",
-            "cuBLAS cannot be loaded: not here",
-            "not measured: x.ptx/gemm_fma\n  refused\n  try another",
-        ] {
-            assert!(text.contains(part), "{part:?} is missing in:\n{text}");
-        }
-        assert!(text.lines().all(|line| line.chars().count() <= 140), "too wide:\n{text}");
     }
 
     #[test]

@@ -1,9 +1,9 @@
 //! `attest challenge`: issues a challenge and prints its token.
 
 use super::policy;
-use crate::args;
+use crate::args::{self, LedgerPlace};
 use crate::input;
-use crate::outcome::{Done, Result, print};
+use crate::outcome::{Done, Result, check_stdout, print};
 use anyhow::{anyhow, ensure};
 use attest::files::{self, Source};
 use attest::live::clock::unix_ms;
@@ -19,7 +19,10 @@ const SPEC_BYTES_MAX: u64 = 64 << 10;
 /// # Errors
 /// An unreadable file, a bound that does not hold, no random bytes, a ledger that
 /// fails.
-pub fn run(args: &args::Challenge, ledger: Option<&str>) -> Result {
+pub fn run(args: &args::Challenge, ledger: Option<&LedgerPlace>) -> Result {
+    if args.out.is_none() {
+        check_stdout()?;
+    }
     input::Inputs::default()
         .and_source("--from-file", args.from_file.as_deref())
         .and_source("--policy", args.sizing.policy.as_deref())

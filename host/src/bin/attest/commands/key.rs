@@ -1,8 +1,9 @@
 //! `attest key`: makes a key, or shows the public half of one.
 
 use crate::args::{Key, KeyAction};
-use crate::outcome::{Done, Result, note, print, print_json};
+use crate::outcome::{Done, Result, check_stdout, note, print, print_json};
 use anyhow::{anyhow, bail};
+use attest::files::shown_path;
 use attest::identity::SigningIdentity;
 use std::fs::DirBuilder;
 use std::os::unix::fs::DirBuilderExt as _;
@@ -15,13 +16,14 @@ use std::path::{Path, PathBuf};
 pub fn run(args: &Key) -> Result {
     match &args.action {
         KeyAction::New { out, json } => {
+            check_stdout()?;
             let path = match out {
                 Some(path) => path.clone(),
                 None => made_folder_of(default_path()?)?,
             };
             let identity = SigningIdentity::generate()?;
             identity.write_new(&path)?;
-            note(&format!("wrote {}: keep it secret, and keep a copy", path.display()));
+            note(&format!("wrote {}: keep it secret, and keep a copy", shown_path(&path)));
             show(&identity, &path, *json)
         }
         KeyAction::Show { file, json } => {
@@ -61,7 +63,7 @@ fn made_folder_of(path: PathBuf) -> Result<PathBuf> {
     DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(|error| {
         anyhow!(
             "cannot make the folder {}: {error}\nName another file with --out.",
-            folder.display()
+            shown_path(folder)
         )
     })?;
     Ok(path)

@@ -1,8 +1,9 @@
 //! `attest ledger`: what is on record, for people and for other programs.
 
+use crate::args::LedgerPlace;
 use crate::args::{Ledger as Args, LedgerAction as Action, LedgerState as State};
 use crate::input::Inputs;
-use crate::outcome::{Done, Result, note, print, print_json};
+use crate::outcome::{Done, Result, note, print, print_json, printed};
 use crate::paint::{grouped, table, wrapped};
 use anyhow::{Context as _, bail};
 use attest::files;
@@ -13,18 +14,19 @@ use attest::ledger::{
 use attest::live::clock::unix_ms;
 use attest::protocol::digest::Digest;
 use attest::protocol::time;
+use attest::streams;
 use serde_json::{Value, json};
 use std::fmt::Write as _;
-use std::io::{self, Write};
+use std::io::{self, BufWriter, Write};
 use std::time::Duration;
 
 /// Does what is asked with the ledger that `--ledger` names.
 ///
 /// # Errors
 /// No such ledger, or it fails.
-pub fn run(args: &Args, ledger: Option<&str>) -> Result {
+pub fn run(args: &Args, ledger: Option<&LedgerPlace>) -> Result {
     if let Action::Export { out } = &args.action {
-        let file = crate::ledger::file(Some(ledger.unwrap_or("default")));
+        let file = crate::ledger::file(Some(ledger.unwrap_or(&LedgerPlace::Default)));
         Inputs::default()
             .and_file("--ledger", file.as_deref())
             .check(&[("--out", out.as_ref())])?;
@@ -203,24 +205,23 @@ fn show(ledger: &dyn Ledger, c: &Digest, json: bool) -> Result<()> {
 }
 
 fn export_to_stdout(ledger: &dyn Ledger) -> Result<()> {
-    let mut stdout = io::stdout().lock();
-    match export(ledger, &mut stdout) {
-        // A reader that has enough (`| head`) is no error.
-        Err(error) if is_broken_pipe(&error) => Ok(()),
-        done => done,
-    }
+    let mut stdout = BufWriter::new(streams::stdout());
+    let done = export(ledger, &mut stdout);
+    // What is left was not written, and is not tried again.
+    drop(stdout.into_parts());
+    done.or_else(|error| match error.downcast() {
+        Ok(Unwritten(cause)) => printed(Err(cause)),
+        Err(error) => Err(error),
+    })
 }
 
-fn is_broken_pipe(error: &anyhow::Error) -> bool {
-    error
-        .root_cause()
-        .downcast_ref::<io::Error>()
-        .is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
-}
+/// The export has no place to go.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot write the export: {0}\nCheck where it goes, and free space.")]
+struct Unwritten(io::Error);
 
 /// Writes every challenge, the oldest first, a page at a time.
 fn export(ledger: &dyn Ledger, out: &mut dyn Write) -> Result<()> {
-    const FAILED: &str = "cannot write the export\nCheck where it goes, and free space.";
     let mut page = Filter { order: Order::OldestFirst, limit: 100, ..Filter::default() };
     loop {
         let entries = ledger.list(&page)?;
@@ -232,10 +233,10 @@ fn export(ledger: &dyn Ledger, out: &mut dyn Write) -> Result<()> {
             serde_json::to_writer(&mut *out, &record_json(&entry, &devices)?)
                 .map_err(io::Error::from)
                 .and_then(|()| out.write_all(b"\n"))
-                .context(FAILED)?;
+                .map_err(Unwritten)?;
         }
     }
-    out.flush().context(FAILED)
+    Ok(out.flush().map_err(Unwritten)?)
 }
 
 fn prune(ledger: &dyn Ledger, older_than: Duration, dry_run: bool) -> Result<()> {

@@ -2,6 +2,7 @@
 //! render what came back.
 
 pub mod bench;
+mod bench_live;
 mod bench_tables;
 pub mod challenge;
 pub mod completions;
@@ -21,7 +22,6 @@ mod stress;
 mod summary;
 pub mod validate;
 pub mod verify;
-mod verify_as_issuer;
 
 /// What live sessions run on.
 ///

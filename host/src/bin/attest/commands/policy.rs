@@ -4,15 +4,14 @@
 use crate::args::{self, PolicyAction};
 use crate::outcome::{Done, Result, print, print_json};
 use anyhow::anyhow;
+use attest::error_text::what_happened;
 use attest::files::{self, Source};
-use attest::ledger::HistoryFinding;
 use attest::policy::codes::Action;
-use attest::policy::{Facts, POLICY_BYTES_MAX, Policy, Target};
+use attest::policy::{Demand, POLICY_BYTES_MAX, Policy, SizeError, Target};
 use attest::protocol::models;
-use attest::protocol::verdict::Verdict;
-use attest::protocol::verified::Verified;
 use attest::session::issue::Request;
 use serde_json::json;
+use std::ffi::OsStr;
 use std::fmt::Write as _;
 
 /// Prints or checks.
@@ -31,7 +30,7 @@ pub fn run(args: &args::Policy) -> Result {
 ///
 /// # Errors
 /// An unreadable or invalid file.
-pub fn read(path: &str) -> Result<Policy> {
+pub fn read(path: &OsStr) -> Result<Policy> {
     let source = Source::of_path(path);
     let text = source.read_text(POLICY_BYTES_MAX as u64)?;
     Ok(Policy::from_toml(&text, &source.name())?)
@@ -55,27 +54,12 @@ pub fn sized(sizing: &args::Sizing, typed: Request) -> Result<Request> {
     Ok(read(path)?.request(&target, typed)?)
 }
 
-/// The verdict with the policy's word on what verified, by devices with this history.
-pub fn judged(
-    policy: Option<&Policy>,
-    verified: Option<&Verified>,
-    history: &[HistoryFinding],
-    verdict: Verdict,
-) -> Verdict {
-    match (policy, verified) {
-        (Some(policy), Some(verified)) => {
-            verdict.judged(policy.judge(&Facts { history, ..Facts::of(verified) }))
-        }
-        _ => verdict,
-    }
-}
-
 fn init(args: &args::PolicyInit) -> Result<()> {
     let Some(path) = &args.out else { return print(&Policy::template()) };
     if path.exists() {
         return Err(anyhow!(
             "{} is there already\nGive another name, or remove it first.",
-            path.display()
+            files::shown_path(path)
         ));
     }
     // Which ends the text with a line break of its own.
@@ -88,6 +72,7 @@ fn check(args: &args::PolicyCheck) -> Result<()> {
         return print_json(&json!({
             "digest": policy.digest(),
             "draws_needed": policy.draws_needed(),
+            "demands": demands_json(&policy),
             "policy": policy,
         }));
     }
@@ -122,7 +107,60 @@ fn shown(policy: &Policy) -> Result<String> {
         let codes: Vec<_> = policy.findings.iter().filter(|(_, does)| *does == action).collect();
         line(&format!("{name}s"), format!("{} kinds of findings", codes.len()));
     }
+    out.push_str(&demands_text(policy));
     out.push_str("\nResolved values:\n\n");
     out.push_str(&toml::to_string(policy)?);
     Ok(out)
+}
+
+/// What the policy demands of each model that it allows, as a table.
+fn demands_text(policy: &Policy) -> String {
+    let demands = policy.demands();
+    let width = demands.iter().map(|(model, _)| model.name.len()).max().unwrap_or(0).max(5);
+    let mut out = format!(
+        "\nWhat it demands of each GPU, in a run of {} s, and the share of an honest card's time\n\
+         that this is:\n\n{:<width$}  {:<15}  {:>9}  {:>9}  {:>14}  {:>5}\n",
+        policy.time.duration_target_s,
+        "model",
+        "n x m, T",
+        "honest",
+        "allowed",
+        "demanded",
+        "share",
+    );
+    for (model, demand) in demands {
+        // Writing to a String cannot fail.
+        let _ = match demand {
+            Ok(demand) => writeln!(
+                out,
+                "{:<width$}  {:<15}  {:>7.2} s  {:>7.2} s  {:>6.2} TFLOP/s  {:>3.0} %",
+                model.name,
+                format!("{} x {}, {}", demand.shape.dim, demand.shape.products, demand.iterations),
+                demand.honest_s,
+                demand.allowed_s,
+                1e-12 * demand.flops(),
+                100.0 * demand.share(),
+            ),
+            Err(error) => writeln!(out, "{:<width$}  {}", model.name, what_happened(error)),
+        };
+    }
+    out
+}
+
+/// The same for machines.
+fn demands_json(policy: &Policy) -> Vec<serde_json::Value> {
+    let of = |(model, demand): (&models::Model, Result<Demand, SizeError>)| match demand {
+        Ok(demand) => json!({
+            "model": model.name,
+            "matrix_dim": demand.shape.dim,
+            "num_matrices": demand.shape.products,
+            "num_iterations": demand.iterations,
+            "honest_s": demand.honest_s,
+            "allowed_s": demand.allowed_s,
+            "demanded_flops": demand.flops(),
+            "share": demand.share(),
+        }),
+        Err(error) => json!({"model": model.name, "why": what_happened(error)}),
+    };
+    policy.demands().into_iter().map(of).collect()
 }

@@ -3,13 +3,14 @@
 
 use crate::args;
 use crate::commands::run::choice;
-use crate::outcome::{Done, Result, note};
+use crate::outcome::{Done, Result, check_stdout, note};
 use crate::signals::Stop;
 use anyhow::{Context as _, anyhow};
 use attest::error_text::what_happened;
+use attest::evidence::present_gpus;
 use attest::executor::Executor as _;
 use attest::executor::cpu::{CpuExecutor, CpuOptions};
-use attest::executor::gpu;
+use attest::executor::gpu::NoGpu;
 use attest::identity::SigningIdentity;
 use attest::live::fault::OwnFault;
 use attest::live::limits::Patience;
@@ -19,7 +20,9 @@ use attest::live::respond::Miner;
 use attest::live::tcp::{Listener, Met};
 use attest::live::tls;
 use attest::protocol::digest::Digest;
+use attest::session::devices::DeviceRules;
 use attest::session::executors::{Choice, choose_with};
+use attest::streams::{TaskStdin, TaskStdout};
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -28,13 +31,17 @@ use std::sync::Arc;
 /// # Errors
 /// A key that cannot be read, devices that cannot be used, an address that is taken.
 pub fn run(args: &args::Respond) -> Result {
+    if args.listen.is_none() {
+        check_stdout()?;
+    }
     let stop = Stop::listen()?;
     let miner = miner(args, &stop)?;
     let runtime = super::runtime()?;
     let done = match &args.listen {
         Some(address) => runtime.block_on(listen(Arc::new(miner), address, &args.allowed, &stop)),
         None => {
-            let end = runtime.block_on(miner.respond(tokio::io::stdin(), tokio::io::stdout()));
+            let (stdin, stdout) = (TaskStdin::default(), TaskStdout::default());
+            let end = runtime.block_on(miner.respond(stdin, stdout));
             Ok(told(&end))
         }
     };
@@ -68,8 +75,8 @@ async fn listen(miner: Arc<Miner>, address: &str, allowed: &[Digest], stop: &Sto
 fn miner(args: &args::Respond, stop: &Stop) -> Result<Miner> {
     let choice = choice(args.executor, args.devices.as_ref())?;
     let identity = args.key.as_deref().map(SigningIdentity::read).transpose()?.map(Arc::new);
-    let devices = devices(&choice)?;
     let rules = args.gpus.rules();
+    let devices = devices(&choice, &rules)?;
     let executors = move |challenge: &_| {
         choose_with(&choice, &rules, challenge).map_err(|error| OwnFault::of(&error))
     };
@@ -84,24 +91,33 @@ fn miner(args: &args::Respond, stop: &Stop) -> Result<Miner> {
 }
 
 /// What the hello lists.
-fn devices(choice: &Choice) -> Result<Vec<Device>> {
-    let found = match choice {
-        Choice::Cpu => return Ok(vec![cpu()]),
-        Choice::Auto => match gpu::devices() {
-            Ok(found) => found,
-            Err(no_gpu) if !no_gpu.is_absence() => return Err(no_gpu.into()),
-            Err(no_gpu) => {
-                note(&format!("note: {}: the CPU answers", what_happened(no_gpu)));
-                return Ok(vec![cpu()]);
-            }
-        },
-        Choice::Gpus(_) => gpu::devices()?,
+fn devices(choice: &Choice, rules: &DeviceRules) -> Result<Vec<Device>> {
+    if *choice == Choice::Cpu {
+        return Ok(vec![cpu()]);
+    }
+    let listed = present_gpus();
+    if listed.as_ref().map_or_else(NoGpu::is_absence, |_| true) {
+        rules.check_count(listed.as_ref())?;
+    }
+    let list = match (choice, listed) {
+        (_, Ok(list)) => list,
+        (Choice::Auto, Err(no_gpu)) if no_gpu.is_absence() => {
+            note(&format!("note: {}: the CPU answers", what_happened(no_gpu)));
+            return Ok(vec![cpu()]);
+        }
+        (_, Err(no_gpu)) => return Err(no_gpu.into()),
     };
+    let by_index = matches!(choice, Choice::Gpus(chosen) if !chosen.is_empty());
+    if let Some(missing) = list.missing
+        && !by_index
+    {
+        return Err(missing.into());
+    }
     let is_chosen = |index: u32| match choice {
         Choice::Gpus(chosen) if !chosen.is_empty() => chosen.contains(&index),
         _ => true,
     };
-    let chosen = found.into_iter().filter(|gpu| is_chosen(gpu.index));
+    let chosen = list.devices.into_iter().filter(|gpu| is_chosen(gpu.index));
     Ok(chosen
         .map(|gpu| Device {
             kind: DeviceKind::Gpu,

@@ -3,7 +3,7 @@
 
 use super::run_timing;
 use crate::args;
-use crate::outcome::{Done, Result, note, print};
+use crate::outcome::{Done, Result, check_stdout, note, print};
 use crate::paint::{duration, flops};
 use crate::signals::Stop;
 use crate::{input, progress};
@@ -37,8 +37,11 @@ pub fn run(args: &args::Run) -> Result {
     if identity.is_some() && !signs {
         note("note: the challenge names no miner, so the result is not signed");
     }
-    // Hours of work are not to end at a folder that isn't there.
-    args.out.as_deref().map(files::check_writable).transpose()?;
+    // Hours of work are not to end at a folder or a stream that isn't there.
+    match &args.out {
+        Some(path) => files::check_writable(path)?,
+        None => check_stdout()?,
+    }
     let before = args.checkpoint.as_deref().map(checkpoint::uuids).transpose()?.flatten();
     let choice = choice(args.executor, args.devices.as_ref())?;
     let Chosen { executors, no_gpu, notes } =
@@ -64,7 +67,7 @@ pub fn run(args: &args::Run) -> Result {
     let mined = mine(&challenge, executors, &options, &|done| bar.set_position(sum(done)));
     bar.finish_and_clear();
     if let (Err(MineError::Run(_)), Some(file)) = (&mined, &args.checkpoint) {
-        note(&format!("{} is kept: the same command goes on from there", file.display()));
+        note(&format!("{} is kept: the same command goes on from there", files::shown_path(file)));
     }
     let mined = match (mined, stop.exit_code()) {
         (_, Some(code)) => return Ok(Done::Stopped(code)),

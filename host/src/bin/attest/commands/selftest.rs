@@ -3,14 +3,15 @@
 use super::stress;
 use crate::args;
 use crate::outcome::{Done, Result, print, print_json};
-use crate::paint::{Paint, duration, table};
-use crate::{input, progress};
+use crate::paint::{Columns, Paint, duration};
+use crate::progress;
 use anyhow::bail;
+use attest::executor::gpu::{PATIENCE, PtxFile};
 use attest::selftest::vectors::VectorFile;
-use attest::selftest::{self, Health, Options, Outcome, Row};
+use attest::selftest::{Health, ItemEvent, Options, Outcome, Row, SelftestPlan};
 use serde_json::{Value, json};
 
-/// Runs every check and prints the table.
+/// Runs every check and prints each row as it is known.
 ///
 /// # Errors
 /// A vector or PTX file that can't be read or used; standard output can't be
@@ -22,36 +23,71 @@ pub fn run(args: &args::Selftest, color: args::Color) -> Result {
     // A file that isn't there, or is none, says nothing of this machine's health.
     let vector_files =
         args.vectors.iter().map(|path| VectorFile::read(path)).collect::<Result<_, _>>()?;
-    let mut rows = Vec::new();
-    let options =
-        Options { vector_files, ptx_files: input::ptx_files(&args.ptx)?, only: args.only.clone() };
-    let spinner = progress::spinner();
-    let health = selftest::run(&options, &mut |row| {
-        spinner.set_message(format!("{}: {}", row.subject, word(&row.outcome)));
-        rows.push(row.clone());
-    });
-    spinner.finish_and_clear();
-    if health == Health::NothingChecked {
+    let options = Options {
+        vector_files,
+        ptx_files: PtxFile::read_all(&args.ptx)?,
+        only: args.only.clone(),
+        gpus: args.demand(),
+        patience: args.patience.unwrap_or(PATIENCE),
+    };
+    let plan = SelftestPlan::new(&options);
+    if plan.subjects().is_empty() {
         bail!("no subject's name contains that text\nLeave --only out to see all names.");
     }
-    let healthy = health == Health::Healthy;
-    if args.json {
-        print_json(&json!({
-            "healthy": healthy,
-            "rows": rows.iter().map(row_json).collect::<Vec<_>>(),
-        }))?;
-    } else {
-        let paint = Paint::of(color, &std::io::stdout());
-        let cells: Vec<Vec<String>> = rows.iter().map(row_cells).collect();
-        let verdict = if healthy {
-            paint.good("healthy: every bit as the oracle has it")
-        } else {
-            paint.bad("not healthy")
-        };
-        let header = ["subject", "cases", "time", "outcome"];
-        print(&format!("{}\n{verdict}\n", table(&header, &cells)))?;
+    if args.json { as_json(&plan) } else { as_text(&plan, color) }
+}
+
+fn as_json(plan: &SelftestPlan<'_>) -> Result {
+    let mut rows = Vec::new();
+    let spinner = progress::spinner();
+    let health = plan.run(&mut |event| match event {
+        ItemEvent::Starts(subject) => progress::step(&spinner, &*subject.name),
+        ItemEvent::Ends(row) => rows.push(row_json(row)),
+    });
+    spinner.finish_and_clear();
+    print_json(&json!({ "healthy": health == Health::Healthy, "rows": rows }))?;
+    Ok(done(health))
+}
+
+fn as_text(plan: &SelftestPlan<'_>, color: args::Color) -> Result {
+    let paint = Paint::of(color, &std::io::stdout());
+    let header = ["subject", "cases", "time", "outcome"];
+    let mut columns = Columns::of(&header);
+    for subject in plan.subjects() {
+        columns.fit([&*subject.name, &*subject.cases, LONG_TIME]);
     }
-    Ok(if healthy { Done::Ok } else { Done::Rejected })
+    let mut printed = print(&columns.line(&header));
+    let spinner = progress::spinner();
+    let health = plan.run(&mut |event| match event {
+        ItemEvent::Starts(subject) => progress::step(&spinner, &*subject.name),
+        ItemEvent::Ends(row) => {
+            let line = columns.line(&row_cells(row));
+            let now = spinner.suspend(|| print(&line));
+            if printed.is_ok() {
+                printed = now;
+            }
+        }
+    });
+    spinner.finish_and_clear();
+    printed?;
+    let verdict = match health {
+        Health::Healthy => paint.good("healthy: every bit as the oracle has it"),
+        Health::Faulty => paint.bad("not healthy"),
+        Health::NothingChecked => paint.bad("nothing was checked"),
+    };
+    print(&format!("\n{verdict}\n"))?;
+    Ok(done(health))
+}
+
+/// As wide as most times are.
+const LONG_TIME: &str = "99.9 ms";
+
+fn done(health: Health) -> Done {
+    match health {
+        Health::Healthy => Done::Ok,
+        Health::Faulty => Done::Rejected,
+        Health::NothingChecked => Done::CouldNotRun,
+    }
 }
 
 fn word(outcome: &Outcome) -> &'static str {
@@ -60,13 +96,19 @@ fn word(outcome: &Outcome) -> &'static str {
         Outcome::Absent(_) => "absent",
         Outcome::Differs(_) => "DIFFERS",
         Outcome::Failed(_) => "FAILED",
+        Outcome::Hung(_) => "HUNG",
+        Outcome::NotRun(_) => "NOT RUN",
     }
 }
 
 fn detail(outcome: &Outcome) -> Option<&str> {
     match outcome {
         Outcome::Same => None,
-        Outcome::Absent(why) | Outcome::Differs(why) | Outcome::Failed(why) => Some(why),
+        Outcome::Absent(why)
+        | Outcome::Differs(why)
+        | Outcome::Failed(why)
+        | Outcome::Hung(why)
+        | Outcome::NotRun(why) => Some(why),
     }
 }
 

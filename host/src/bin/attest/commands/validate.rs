@@ -1,40 +1,40 @@
-//! `attest validate`: holds a live session with a miner. Progress goes to standard
-//! error, the verdict to standard output.
+//! `attest validate`: holds live sessions with miners. Progress goes to standard
+//! error, each verdict to standard output as soon as it is there.
 
-use super::verify::painted;
-use crate::args::{self, Color};
+mod sessions;
+mod show;
+
+use crate::args::{self, Color, LedgerPlace};
 use crate::input::Inputs;
-use crate::outcome::{Done, Result, note, print, print_json};
-use crate::paint::{Paint, duration, grouped};
+use crate::outcome::{Done, Result, check_stdout, note, tell};
+use crate::paint::Paint;
+use crate::printer::Printer;
 use crate::signals::Stop;
 use anyhow::{Context as _, bail, ensure};
 use attest::files::{self, Source};
 use attest::identity::SigningIdentity;
-use attest::live::command::Reached;
-use attest::live::drive::{Stage, Validator};
-use attest::live::message::{Device, MinerHello};
-use attest::live::validator::{Ended, Legs};
-use attest::live::{tcp, tls, words};
+use attest::live::drive::Validator;
+use attest::live::limits::Patience;
 use attest::policy::POLICY_BYTES_MAX;
 use attest::policy::Policy;
 use attest::protocol::receipt::Receipt;
 use attest::protocol::verdict::Outcome;
 use attest::session::issue::{Request, issue};
-use serde_json::json;
-use std::ffi::OsString;
+use sessions::{Over, SETTLING};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::task::JoinSet;
 
-/// How long the last of a command's standard error may take, once it has ended.
-const LAST_WORDS: Duration = Duration::from_secs(1);
+/// How long a signal waits for sessions to be settled and verdicts to be printed.
+const STOPPING: Duration = SETTLING.saturating_add(Duration::from_secs(5));
 
 /// Holds the sessions; the exit code is the verdict, of several the worst.
 ///
 /// # Errors
-/// No ledger, no key, a command that does not start.
-pub fn run(args: &args::Validate, ledger: Option<&str>, color: Color) -> Result {
+/// No ledger, no key, a command that does not start, an output that fails.
+pub fn run(args: &args::Validate, ledger: Option<&LedgerPlace>, color: Color) -> Result {
+    // The nonce is spent by a verdict that nobody would see.
+    check_stdout()?;
     let stop = Stop::listen()?;
     let file = crate::ledger::file(Some(or_default(ledger)));
     Inputs::default()
@@ -55,48 +55,93 @@ pub fn run(args: &args::Validate, ledger: Option<&str>, color: Color) -> Result 
     }
     let validator = Arc::new(validator(args, ledger)?);
     let runtime = super::runtime()?;
-    let ended = runtime.block_on(async {
-        tokio::select! {
-            ended = sessions(&validator, args) => Some(ended),
-            () = super::stopped(&stop) => None,
-        }
-    });
+    let printer = Printer::start()?;
+    stop.settle_within(STOPPING);
+    let mut report =
+        Report { args, color, printer: &printer, tally: Tally::default(), failure: None };
+    let each = |over: &Over| report.add(over);
+    let held = runtime.block_on(sessions::hold(&validator, args, &stop, printer.pen(), each));
     runtime.shutdown_background();
-    match (ended, stop.exit_code()) {
-        (_, Some(code)) => Ok(Done::Stopped(code)),
-        (Some(ended), None) => report(args, &ended?, color),
-        (None, None) => Ok(Done::CouldNotRun),
+    let Report { tally, failure, .. } = report;
+    let failed = [held.err(), failure, printer.finish().err()];
+    let Tally { verified, rejected, undecided } = tally;
+    if let Some(code) = stop.exit_code() {
+        failed.iter().flatten().for_each(|error| tell(error, color));
+        return Ok(Done::Interrupted(code));
     }
+    if let Some(error) = failed.into_iter().flatten().next() {
+        return Err(error);
+    }
+    if args.tcp.len() > 1 {
+        note(&format!(
+            "sessions    {verified} verified, {rejected} rejected, {undecided} without a verdict"
+        ));
+    }
+    Ok(match () {
+        () if undecided > 0 => Done::CouldNotRun,
+        () if rejected > 0 => Done::Rejected,
+        () => Done::Ok,
+    })
 }
 
-/// The session over a command, or those with all miners that were named.
-async fn sessions(validator: &Arc<Validator>, args: &args::Validate) -> Result<Vec<Ended>> {
-    if args.tcp.is_empty() {
-        return Ok(vec![over_command(validator, args).await?]);
+/// How many sessions ended how.
+#[derive(Default)]
+struct Tally {
+    verified: usize,
+    rejected: usize,
+    undecided: usize,
+}
+
+/// Where the ends of sessions go.
+struct Report<'a> {
+    args: &'a args::Validate,
+    color: Color,
+    printer: &'a Printer,
+    tally: Tally,
+    /// The first output that failed.
+    failure: Option<anyhow::Error>,
+}
+
+impl Report<'_> {
+    /// What fails here takes nothing else along: the nonce is spent, and no session can
+    /// be held for its result again. The receipt goes first: it is short, and cannot be
+    /// had from the ledger.
+    fn add(&mut self, over: &Over) {
+        let (ended, pen) = (&over.ended, self.printer.pen());
+        let several = self.args.tcp.len() > 1;
+        let name = over.address.as_deref().filter(|_| several).unwrap_or_default();
+        if self.args.json {
+            pen.print(show::json_line(over));
+        } else {
+            if let Some(times) = show::times(&ended.legs) {
+                pen.note(sessions::named(name, &times));
+            }
+            let paint = Paint::of(self.color, &std::io::stdout());
+            pen.print(show::text(over, name, paint));
+        }
+        *match ended.verdict.outcome {
+            Outcome::Verified => &mut self.tally.verified,
+            Outcome::Rejected => &mut self.tally.rejected,
+            Outcome::CouldNotRun => &mut self.tally.undecided,
+        } += 1;
+        let mut write = |path: &Option<PathBuf>, text: Option<String>| {
+            if let (Some(path), Some(text)) = (path, text)
+                && let Err(error) = files::write_atomically(path, &text)
+            {
+                self.failure.get_or_insert(error.into());
+            }
+        };
+        write(&self.args.receipt_out, ended.receipt.as_ref().map(Receipt::to_json));
+        write(&self.args.result_out, ended.result.as_ref().map(|result| result.to_json()));
     }
-    let identity = validator.identity.as_ref().context("--tcp needs a key\nGive --key.")?;
-    let config = tls::client(identity, &args.peers)?;
-    let mut tasks = JoinSet::new();
-    for (index, address) in args.tcp.iter().cloned().enumerate() {
-        let (validator, config) = (Arc::clone(validator), Arc::clone(&config));
-        let several = args.tcp.len() > 1;
-        tasks.spawn(async move {
-            let name = if several { format!("{address}  ") } else { String::new() };
-            let watch = |stage: Stage<'_>| note(&format!("{name}{}", line(&stage)));
-            (index, tcp::validate(&validator, &address, &config, &watch).await)
-        });
-    }
-    let mut ended = tasks.join_all().await;
-    ended.sort_by_key(|(index, _)| *index);
-    Ok(ended.into_iter().map(|(_, ended)| ended).collect())
 }
 
 /// A session is never without a ledger: that of the user, where none is named.
-fn or_default(ledger: Option<&str>) -> &str {
-    ledger.filter(|typed| !typed.is_empty()).unwrap_or("default")
+fn or_default(ledger: Option<&LedgerPlace>) -> &LedgerPlace {
+    ledger.unwrap_or(&LedgerPlace::Default)
 }
 
-fn validator(args: &args::Validate, ledger: Option<&str>) -> Result<Validator> {
+fn validator(args: &args::Validate, ledger: Option<&LedgerPlace>) -> Result<Validator> {
     let identity = args.key.as_deref().map(SigningIdentity::read).transpose()?;
     let mut request = args.ask.request();
     match args.peers[..] {
@@ -113,13 +158,22 @@ fn validator(args: &args::Validate, ledger: Option<&str>) -> Result<Validator> {
     }
     let ledger = crate::ledger::chosen(Some(or_default(ledger)))?
         .context("a live session needs a ledger: the coin comes after the nonce is spent\nLeave --ledger none out.")?;
-    let policy = args.policy.as_deref().map(read_policy).transpose()?;
+    let policy = match &args.policy {
+        Some(path) => Some(read_policy(path)?),
+        None if args.no_policy => None,
+        None => Some(Policy::default()),
+    };
     // No miner is to be reached for a challenge that cannot be issued.
     issue(&least(&request, policy.is_some()))?;
     let mut validator = Validator::new(ledger, request);
     validator.policy = policy;
     validator.identity = identity.map(Arc::new);
-    validator.patience.hello = args.hello_within;
+    if !args.tcp.is_empty() {
+        validator.patience = Patience::over_tcp();
+    }
+    if let Some(hello) = args.hello_within {
+        validator.patience.hello = hello;
+    }
     validator.omitted_share = args.omitted_share;
     Ok(validator)
 }
@@ -143,161 +197,4 @@ fn read_policy(path: &Path) -> Result<Policy> {
     let source = Source::File(path.to_owned());
     let text = source.read_text(POLICY_BYTES_MAX as u64)?;
     Ok(Policy::from_toml(&text, &source.name())?)
-}
-
-/// A session with the miner that the command reaches.
-async fn over_command(validator: &Arc<Validator>, args: &args::Validate) -> Result<Ended> {
-    let (program, arguments) = match args.command.split_first() {
-        Some((program, arguments)) => (program.clone(), arguments.to_vec()),
-        None => (local_program()?, vec!["respond".into()]),
-    };
-    let mut reached = Reached::start(&program, &arguments)?;
-    let (stdout, stdin) = reached.streams();
-    let say = |line: &str| note(&format!("stderr      {line}"));
-    let words = tokio::spawn(words::pass_on(reached.stderr(), say));
-    let ended = validator.session(stdout, stdin, None, &|stage| note(&line(&stage))).await;
-    reached.finish().await;
-    // The last of it is often what explains the end. Who has left the group and
-    // holds on to the stream is not waited for.
-    let _ = tokio::time::timeout(LAST_WORDS, words).await;
-    Ok(ended)
-}
-
-/// The program of a local session.
-fn local_program() -> Result<OsString> {
-    match std::env::var_os("GPU_ATTESTOR_PATH") {
-        Some(path) if !path.is_empty() => Ok(path),
-        _ => {
-            let own = std::env::current_exe();
-            let own =
-                own.context("this program cannot find itself\nName it: GPU_ATTESTOR_PATH.")?;
-            Ok(own.into_os_string())
-        }
-    }
-}
-
-/// What happens, in a line.
-fn line(stage: &Stage<'_>) -> String {
-    match stage {
-        Stage::Met(hello, round_trip) => format!(
-            "miner       {}, {}, round trip {}",
-            hello.software.escape_debug(),
-            devices(hello),
-            duration(*round_trip)
-        ),
-        Stage::Challenged(challenge) => {
-            let shape = challenge.shape();
-            format!(
-                "challenge   {} iterations of {} products of {n} x {n}, limit {}",
-                grouped(u64::from(challenge.iterations())),
-                shape.products,
-                duration(Duration::from_millis(challenge.limit_ms())),
-                n = shape.dim,
-            )
-        }
-        Stage::Committed(commitment) => format!("commitment  {commitment}"),
-        Stage::CoinSent => "coin        drawn after the nonce was spent".to_owned(),
-        Stage::Complete(openings) => format!("result      {} openings", grouped(*openings as u64)),
-    }
-}
-
-/// "2 x NVIDIA H200", as the miner says.
-fn devices(hello: &MinerHello) -> String {
-    let mut groups: Vec<(&Device, usize)> = Vec::new();
-    for device in &hello.devices {
-        match groups.iter_mut().find(|(first, _)| first.model == device.model) {
-            Some((_, count)) => *count += 1,
-            None => groups.push((device, 1)),
-        }
-    }
-    let group =
-        |(device, count): &(&Device, usize)| format!("{count} x {}", device.model.escape_debug());
-    match groups.len() {
-        0 => "no devices named".to_owned(),
-        _ => groups.iter().map(group).collect::<Vec<String>>().join(", "),
-    }
-}
-
-/// What fails here takes nothing else along: the nonce is spent, and no session can be
-/// held for its result again. The receipt goes first: it is short, and cannot be had
-/// from the ledger.
-fn report(args: &args::Validate, all: &[Ended], color: Color) -> Result {
-    let mut failure = show(args, all, color).err();
-    let mut write = |path: &Option<PathBuf>, text: Option<String>| {
-        if let (Some(path), Some(text)) = (path, text)
-            && let Err(error) = files::write_atomically(path, &text)
-        {
-            failure.get_or_insert(error.into());
-        }
-    };
-    for ended in all {
-        write(&args.receipt_out, ended.receipt.as_ref().map(Receipt::to_json));
-        write(&args.result_out, ended.result.as_ref().map(|result| result.to_json()));
-    }
-    if let Some(failure) = failure {
-        return Err(failure);
-    }
-    let is = |outcome| all.iter().any(|ended| ended.verdict.outcome == outcome);
-    Ok(match () {
-        () if is(Outcome::CouldNotRun) => Done::CouldNotRun,
-        () if is(Outcome::Rejected) => Done::Rejected,
-        () => Done::Ok,
-    })
-}
-
-fn show(args: &args::Validate, all: &[Ended], color: Color) -> Result<()> {
-    match (args.json, all) {
-        (true, [only]) => print_json(&as_json(only))?,
-        (true, all) => print_json(&all.iter().map(as_json).collect::<Vec<_>>())?,
-        (false, all) => {
-            let paint = Paint::of(color, &std::io::stdout());
-            for (index, ended) in all.iter().enumerate() {
-                let name = args.tcp.get(index).filter(|_| all.len() > 1);
-                let name = name.map(|name| format!("{}  ", paint.strong(name))).unwrap_or_default();
-                if ended.legs != Legs::default() {
-                    note(&format!("times       {}", legs_text(&ended.legs)));
-                }
-                print(&format!("{name}{}", painted(&ended.verdict, paint)))?;
-            }
-        }
-    }
-    Ok(())
-}
-
-fn legs_of(legs: &Legs) -> [(&'static str, Option<Duration>); 6] {
-    [
-        ("hello", legs.hello),
-        ("round_trip", legs.round_trip),
-        ("commitment", legs.commitment),
-        ("coin", legs.coin),
-        ("openings", legs.openings),
-        ("judging", legs.judging),
-    ]
-}
-
-fn legs_text(legs: &Legs) -> String {
-    let known = legs_of(legs).into_iter().filter_map(|(name, took)| Some((name, took?)));
-    let texts: Vec<String> = known
-        .map(|(name, took)| format!("{} {}", name.replace('_', " "), duration(took)))
-        .collect();
-    texts.join(", ")
-}
-
-/// One session for machines.
-fn as_json(ended: &Ended) -> serde_json::Value {
-    let took = |(name, took): (&str, Option<Duration>)| {
-        Some((format!("{name}_us"), json!(took?.as_micros() as u64)))
-    };
-    let times: serde_json::Map<_, _> = legs_of(&ended.legs).into_iter().filter_map(took).collect();
-    let mut value = json!({"schema": 1, "verdict": ended.verdict, "times": times});
-    if let Some(hello) = &ended.hello {
-        value["miner"] = json!(hello);
-    }
-    if let Some(challenge) = &ended.challenge {
-        value["challenge"] = json!(challenge.token());
-    }
-    if let Some(receipt) = &ended.receipt {
-        value["receipt"] = json!(receipt);
-    }
-    value
 }

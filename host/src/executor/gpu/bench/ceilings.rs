@@ -58,6 +58,7 @@ pub(super) fn ceilings(
     turns: Turns,
     telemetry: &Telemetry,
 ) -> Result<Vec<Ceiling>, ExecError> {
+    let _doing = executor.supervisor().begin("the ceilings");
     executor.begin(FILL_SHAPE)?;
     let sm_count = executor.device().sm_count;
     let (gpu, kernels, lane) = executor.parts()?;
@@ -69,6 +70,7 @@ pub(super) fn ceilings(
             probes.push(Probe::new(gpu, kernel, peak, sm_count)?);
         }
     }
+    let _unmarked = gpu.supervisor().without_marks();
     let mut found = Vec::new();
     let mut measure = |name: &str, unit, work: &dyn Fn() -> Result<(f64, f64), ExecError>| {
         let (mut speeds, mut windows) = (Vec::new(), Vec::new());
@@ -110,15 +112,21 @@ impl Probe {
     /// Milliseconds of a launch, repeated for at least `turn`.
     fn ms(&self, gpu: &Gpu, turn: Duration) -> Result<f64, ExecError> {
         let Self { kernel, grid, rounds, out, .. } = self;
-        repeat_ms(gpu, turn, || launch::peak(gpu, kernel, *grid, *rounds, out))
+        let work = self.warp_rounds().saturating_mul(self.peak.per_warp_round);
+        repeat_ms(gpu, turn, || launch::peak(gpu, kernel, *grid, *rounds, work, out))
     }
 
     /// What a launch does: 10⁹ FLOP, or 10⁶ SHA-256 blocks; and the unit that
     /// it gives when divided by milliseconds.
     fn amount(&self) -> (f64, &'static str) {
         let (per_ms, unit) = per_warp_round(&self.peak);
+        (per_ms * self.warp_rounds() as f64, unit)
+    }
+
+    /// Rounds of all warps of a launch.
+    fn warp_rounds(&self) -> u64 {
         let warps = u64::from(self.grid) * u64::from(PEAK_THREADS) / WARP;
-        (per_ms * warps as f64 * f64::from(self.rounds), unit)
+        warps * u64::from(self.rounds)
     }
 }
 

@@ -42,7 +42,9 @@ pub(super) fn operand_bytes(shape: Shape) -> u64 {
 
 /// Each phase alone, over enough repetitions to be exact.
 pub(super) fn phases(executor: &mut GpuExecutor) -> Result<Phases, ExecError> {
+    let _doing = executor.supervisor().begin("the phases");
     let (gpu, kernels, lane) = executor.parts()?;
+    let _unmarked = gpu.supervisor().without_marks();
     prepare(gpu, kernels, lane)?;
     let rule = StepRule { challenge: [0; 8], solo_interval: 0 };
     let lane = &*lane;

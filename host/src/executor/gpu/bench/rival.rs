@@ -23,6 +23,7 @@ impl Rival {
     /// # Errors
     /// Why there is none, in words.
     pub(super) fn load(executor: &mut GpuExecutor, path: Option<&Path>) -> Result<Self, String> {
+        let _doing = executor.supervisor().begin_loading("loading cuBLAS");
         let (gpu, _, lane) = executor.parts().map_err(|error| error.to_string())?;
         let shape = Shape { products: lane.plan.chunk_products, ..lane.plan.shape };
         let cublas = Cublas::load(gpu, path)?;
@@ -52,7 +53,11 @@ impl Rival {
             products: self.shape.products,
         };
         let wrap = |failure: Failure| failure.to_string();
-        let measured = repeat(gpu, turn, wrap, || self.cublas.enqueue(work));
+        let multiply_adds = self.shape.multiply_adds();
+        let measured = repeat(gpu, turn, wrap, || {
+            self.cublas.enqueue(work)?;
+            gpu.launched("cuBLAS's product", multiply_adds).map_err(wrap)
+        });
         Ok(measured.map(|(done, elapsed)| tflops(self.shape, done, elapsed)))
     }
 }

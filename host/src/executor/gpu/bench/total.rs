@@ -52,6 +52,8 @@ pub(super) fn total(
     let solo_sync = Some(SoloSync { challenge, interval: SYNC_INTERVAL.min(iterations) });
     let segment = Segment { solo_sync, ..segment(shape, iterations) };
     let Subject { executor, telemetry } = subject;
+    let supervisor = executor.supervisor().clone();
+    let _doing = supervisor.begin("a total");
     let mut run = |telemetry: &Telemetry| -> Result<(f64, Option<f64>), ExecError> {
         let (start, load) = (Instant::now(), HostLoad::start(telemetry));
         executor.begin(shape)?;
@@ -59,12 +61,14 @@ pub(super) fn total(
         Ok((start.elapsed().as_secs_f64(), load.cores(telemetry)))
     };
     let (first_s, _) = run(telemetry)?;
+    let unmarked = supervisor.without_marks();
     let (mut runs_s, mut cores) = (Vec::new(), Vec::new());
     for _ in 0..runs.max(1) {
         let (elapsed_s, load) = run(telemetry)?;
         runs_s.push(elapsed_s);
         cores.extend(load);
     }
+    drop(unmarked);
     let median_s = median(runs_s.clone()).unwrap_or(first_s);
     let flop = 2.0 * shape.multiply_adds() as f64 * f64::from(iterations);
     Ok(Total {

@@ -119,33 +119,38 @@ pub(super) fn repeat<E>(
     let (start, mut marks) = (event()?, [event()?, event()?]);
     gpu.record(&start).map_err(&wrap)?;
     let (mut done, mut group, mut last_ms) = (0_u64, 1_u64, 0.0_f64);
-    let mut enqueue = |count: u64, mark: &cust::event::Event| -> Result<(), E> {
+    // Returns all work that is enqueued by then.
+    let mut enqueue = |count: u64, mark: &cust::event::Event| -> Result<u64, E> {
         for _ in 0..count {
             work()?;
         }
-        gpu.record(mark).map_err(&wrap)
+        gpu.record(mark).map_err(&wrap)?;
+        Ok(gpu.supervisor().enqueued())
     };
-    enqueue(group, &marks[0])?;
+    let mut through = [enqueue(group, &marks[0])?, 0];
     done += group;
     loop {
         // The next group is on its way before the last one is waited for.
-        enqueue(group, &marks[1])?;
+        through[1] = enqueue(group, &marks[1])?;
         done += group;
-        let elapsed_ms = |mark: &cust::event::Event| {
-            mark.synchronize()
-                .and_then(|()| mark.elapsed_time_f32(&start))
+        let elapsed_ms = |at: usize| {
+            let ended = marks[at].synchronize();
+            gpu.supervisor().completed(through[at]);
+            ended
+                .and_then(|()| marks[at].elapsed_time_f32(&start))
                 .map_err(|error| wrap(from_cust(error)))
         };
-        let now_ms = f64::from(elapsed_ms(&marks[0])?);
+        let now_ms = f64::from(elapsed_ms(0)?);
         if now_ms - last_ms < 4.0 && group < 4096 {
             group *= 2;
         }
         last_ms = now_ms;
         if now_ms >= turn.as_secs_f64() * 1e3 {
-            let all_ms = f64::from(elapsed_ms(&marks[1])?);
+            let all_ms = f64::from(elapsed_ms(1)?);
             return Ok((done, Duration::from_secs_f64(all_ms / 1e3)));
         }
         marks.swap(0, 1);
+        through.swap(0, 1);
     }
 }
 

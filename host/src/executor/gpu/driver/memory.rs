@@ -3,6 +3,7 @@
 
 use super::{Gpu, Timing};
 use crate::executor::gpu::error::from_cust;
+use crate::executor::gpu::supervisor::Supervisor;
 use cuda_driver::{Failure, calls};
 use cust::context::CurrentContext;
 use cust::event::{Event, EventStatus};
@@ -40,9 +41,9 @@ impl DeviceMemory {
 /// when it has.
 #[derive(Debug)]
 pub(in crate::executor::gpu) struct Readback {
+    // Dropped before the memory that it guards.
+    fence: Fence,
     words: LockedBuffer<u32>,
-    done: Event,
-    state: Pending,
 }
 
 /// What may still use page-locked memory.
@@ -51,27 +52,55 @@ enum Pending {
     Nothing,
     /// Copies that no event follows yet.
     Copies,
-    /// Copies, all before the event.
-    Marked,
+    /// Copies, all before the event, and so is this much work.
+    Marked(u64),
 }
 
-impl Pending {
-    /// Sleeps until nothing uses the memory; after an error something may.
-    fn wait(&mut self, done: &Event) -> Result<(), Failure> {
-        match self {
-            Self::Nothing => {}
-            // The event, if it was ever recorded, says nothing of them.
-            Self::Copies => CurrentContext::synchronize().map_err(from_cust)?,
-            Self::Marked => done.synchronize().map_err(from_cust)?,
-        }
-        *self = Self::Nothing;
+/// Page-locked memory's guard: copies that may be under way, and the event after them.
+#[derive(Debug)]
+struct Fence {
+    done: Event,
+    state: Pending,
+    supervisor: Supervisor,
+}
+
+impl Fence {
+    fn new(gpu: &Gpu) -> Result<Self, Failure> {
+        let (done, supervisor) = (gpu.event(Timing::None)?, gpu.supervisor().clone());
+        Ok(Self { done, state: Pending::Nothing, supervisor })
+    }
+
+    /// Marks the point after the copies so far.
+    fn mark(&mut self, gpu: &Gpu) -> Result<(), Failure> {
+        gpu.record(&self.done)?;
+        self.state = Pending::Marked(self.supervisor.enqueued());
         Ok(())
     }
 
-    /// Before the memory is freed: as [`Pending::wait`], or for everything.
-    /// After a fault of the device there is nothing left that could use it.
-    fn end(&mut self, done: &Event) {
-        if self.wait(done).is_err() {
+    /// Sleeps until nothing uses the memory; after an error something may.
+    fn wait(&mut self) -> Result<(), Failure> {
+        match self.state {
+            Pending::Nothing => {}
+            // The event, if it was ever recorded, says nothing of them.
+            Pending::Copies => {
+                CurrentContext::synchronize().map_err(from_cust)?;
+                self.supervisor.completed(self.supervisor.enqueued());
+            }
+            Pending::Marked(work) => {
+                self.done.synchronize().map_err(from_cust)?;
+                self.supervisor.completed(work);
+            }
+        }
+        self.state = Pending::Nothing;
+        Ok(())
+    }
+}
+
+impl Drop for Fence {
+    /// Before the memory is freed: as [`Fence::wait`], or for everything. After a
+    /// fault of the device there is nothing left that could use it.
+    fn drop(&mut self) {
+        if self.wait().is_err() {
             let _ = CurrentContext::synchronize();
         }
     }
@@ -80,7 +109,7 @@ impl Pending {
 impl Readback {
     pub(in crate::executor::gpu) fn new(gpu: &Gpu, words: u64) -> Result<Self, Failure> {
         let words = LockedBuffer::new(&0_u32, (words as usize).max(1)).map_err(from_cust)?;
-        Ok(Self { words, done: gpu.event(Timing::None)?, state: Pending::Nothing })
+        Ok(Self { fence: Fence::new(gpu)?, words })
     }
 
     /// Copies `count` words from the start of `from` to word `at`, in stream order.
@@ -96,7 +125,7 @@ impl Readback {
     ) -> Result<(), Failure> {
         assert!(at + count <= self.words.len() as u64, "copy past the end of host memory");
         assert!(4 * count <= from.bytes(), "copy past the end of device memory");
-        self.state = Pending::Copies;
+        self.fence.state = Pending::Copies;
         // SAFETY: both ranges lie in live allocations (asserted above). The
         // host does not read or free its side before `wait` has returned.
         unsafe {
@@ -112,9 +141,7 @@ impl Readback {
 
     /// Marks the point that [`Self::wait`] waits for: after the copies so far.
     pub(in crate::executor::gpu) fn mark(&mut self, gpu: &Gpu) -> Result<(), Failure> {
-        gpu.record(&self.done)?;
-        self.state = Pending::Marked;
-        Ok(())
+        self.fence.mark(gpu)
     }
 
     /// Looks for the marked point, from one time until another, for whoever
@@ -126,7 +153,7 @@ impl Readback {
     ) -> Result<bool, Failure> {
         std::thread::sleep(from.saturating_duration_since(Instant::now()));
         let is_to_come =
-            || self.done.query().map(|is| is == EventStatus::NotReady).map_err(from_cust);
+            || self.fence.done.query().map(|is| is == EventStatus::NotReady).map_err(from_cust);
         let was_to_come = is_to_come()?;
         while Instant::now() < until && is_to_come()? {
             std::hint::spin_loop();
@@ -137,29 +164,23 @@ impl Readback {
     /// Sleeps until the marked point, then gives the words. Where copies
     /// follow it that no mark follows, sleeps until the device is idle.
     pub(in crate::executor::gpu) fn wait(&mut self) -> Result<&[u32], Failure> {
-        self.state.wait(&self.done)?;
+        self.fence.wait()?;
         Ok(&self.words)
-    }
-}
-
-impl Drop for Readback {
-    fn drop(&mut self) {
-        self.state.end(&self.done);
     }
 }
 
 /// Page-locked host memory from which small things go to the device.
 #[derive(Debug)]
 pub(in crate::executor::gpu) struct Upload {
+    // Dropped before the memory that it guards.
+    fence: Fence,
     words: LockedBuffer<u32>,
-    done: Event,
-    state: Pending,
 }
 
 impl Upload {
     pub(in crate::executor::gpu) fn new(gpu: &Gpu, words: u64) -> Result<Self, Failure> {
         let words = LockedBuffer::new(&0_u32, (words as usize).max(1)).map_err(from_cust)?;
-        Ok(Self { words, done: gpu.event(Timing::None)?, state: Pending::Nothing })
+        Ok(Self { fence: Fence::new(gpu)?, words })
     }
 
     /// Copies `words` to the start of `to`, in stream order.
@@ -174,13 +195,13 @@ impl Upload {
     ) -> Result<(), Failure> {
         assert!(4 * words.len() as u64 <= to.bytes(), "copy past the end of device memory");
         // The last one may still be on its way.
-        self.state.wait(&self.done)?;
+        self.fence.wait()?;
         self.words[..words.len()].copy_from_slice(words);
         let bytes = size_of_val(words);
-        self.state = Pending::Copies;
+        self.fence.state = Pending::Copies;
         // SAFETY: both ranges lie in live allocations (asserted, and by the
         // slice above). The host changes or frees its side only after
-        // `Pending::wait` or `Pending::end`.
+        // `Fence::wait`, which also comes before `words` goes.
         unsafe {
             calls::cuMemcpyHtoDAsync_v2(
                 to.address(),
@@ -189,14 +210,6 @@ impl Upload {
                 gpu.stream_handle(),
             )
         }?;
-        gpu.record(&self.done)?;
-        self.state = Pending::Marked;
-        Ok(())
-    }
-}
-
-impl Drop for Upload {
-    fn drop(&mut self) {
-        self.state.end(&self.done);
+        self.fence.mark(gpu)
     }
 }

@@ -147,6 +147,8 @@ unsafe impl Send for Kernel {}
 #[derive(Debug)]
 pub(in crate::executor::gpu) struct Graph {
     pub(super) executable: calls::Handle,
+    /// What one launch of it takes, in the units of `Supervisor`.
+    pub(super) work: u64,
 }
 
 impl Drop for Graph {

@@ -88,9 +88,10 @@ impl Stopwatch {
     }
 
     /// Everything of the segment is done, or will be in a moment.
-    pub(super) fn close_segment(&mut self) -> Result<(), Failure> {
+    pub(super) fn close_segment(&mut self, gpu: &Gpu) -> Result<(), Failure> {
         let this = self.this_end();
         self.ends[this].synchronize().map_err(from_cust)?;
+        gpu.supervisor().completed(gpu.supervisor().enqueued());
         self.in_segments_ms += elapsed_ms(&self.start, &self.ends[this])?;
         if let Some(last) = self.last_end {
             let ns = ns(elapsed_ms(&self.ends[last], &self.start)?);

@@ -1,0 +1,178 @@
+//! The tables of `attest bench` while it measures: each row as it is known. Pure:
+//! events in, text out.
+
+use crate::commands::bench_tables::{
+    PRODUCTS, TOTALS, ceilings, details, failed, heading, product, total,
+};
+use crate::paint::{Columns, Paint};
+use attest::bench::{BenchEvent, DeviceReport, Work};
+use attest::executor::gpu::bench::Total;
+
+/// Which table the last row was of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Section {
+    Products,
+    Totals,
+    Other,
+}
+
+/// What was printed so far, and how wide the tables are.
+pub struct Live {
+    paint: Paint,
+    shapes: Vec<String>,
+    products: Columns,
+    totals: Columns,
+    section: Section,
+    /// Totals that wait for the end, so as not to cut the products' table in two.
+    held: Option<Vec<Total>>,
+}
+
+impl Live {
+    /// For a report of `work`.
+    pub fn new(work: &[Work], paint: Paint) -> Self {
+        let products = work.iter().any(|work| matches!(work, Work::Sustained(_)));
+        Self {
+            paint,
+            shapes: work.iter().map(ToString::to_string).collect(),
+            products: Columns::of(&PRODUCTS.1),
+            totals: Columns::of(&TOTALS.1),
+            section: Section::Other,
+            held: products.then(Vec::new),
+        }
+    }
+
+    /// What is to be printed of `event`.
+    pub fn text(&mut self, event: &BenchEvent) -> String {
+        match event {
+            BenchEvent::Step(_) => String::new(),
+            BenchEvent::Device { report, variants } => {
+                let names: Vec<String> = variants.iter().map(ToString::to_string).collect();
+                for columns in [&mut self.products, &mut self.totals] {
+                    self.shapes.iter().for_each(|shape| columns.fit([&**shape]));
+                    names.iter().for_each(|name| columns.fit(["", &**name]));
+                }
+                // "0.0521 s", "0.0521, 0.0522, 0.0520".
+                let runs = vec!["0.0000"; report.turns as usize].join(", ");
+                self.totals.fit(["", "", "0.0000 s", "0.0000 s", &*runs]);
+                heading(report, self.paint)
+            }
+            BenchEvent::Ceilings(of) => {
+                self.section = Section::Other;
+                ceilings(of, self.paint)
+            }
+            BenchEvent::Row(row) => {
+                let line = self.products.line(&product(row));
+                self.begin(Section::Products) + &line
+            }
+            BenchEvent::Total(total) => match &mut self.held {
+                Some(held) => {
+                    held.push((**total).clone());
+                    String::new()
+                }
+                None => self.total(total),
+            },
+            BenchEvent::Failed(of) => {
+                self.section = Section::Other;
+                failed(of, self.paint)
+            }
+        }
+    }
+
+    /// What is left to be printed once all is measured.
+    pub fn rest(&mut self, report: &DeviceReport) -> String {
+        let held = self.held.take().unwrap_or_default();
+        let totals: String = held.iter().map(|total| self.total(total)).collect();
+        totals + &details(report, self.paint)
+    }
+
+    fn total(&mut self, of: &Total) -> String {
+        let line = self.totals.line(&total(of));
+        self.begin(Section::Totals) + &line
+    }
+
+    /// The title and header of a table, unless it is the one that is under way.
+    fn begin(&mut self, section: Section) -> String {
+        if self.section == section {
+            return String::new();
+        }
+        self.section = section;
+        let (title, header) = match section {
+            Section::Products => (PRODUCTS.0, self.products.line(&PRODUCTS.1)),
+            Section::Totals => (TOTALS.0, self.totals.line(&TOTALS.1)),
+            Section::Other => return String::new(),
+        };
+        format!("\n{}\n{header}", self.paint.strong(title))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::commands::bench_tables::tests::device;
+    use attest::executor::gpu::Variant;
+    use attest::protocol::plan::Shape;
+
+    fn events(report: &DeviceReport) -> Vec<BenchEvent> {
+        let variants = Variant::all_for(attest::executor::gpu::Capability { major: 9, minor: 0 });
+        let (row, total) = (report.rows[0].clone(), report.totals[0].clone());
+        vec![
+            BenchEvent::Device { report: Box::new(report.clone()), variants },
+            BenchEvent::Ceilings(report.ceilings[0].clone()),
+            BenchEvent::Step("4096x8".to_owned()),
+            BenchEvent::Row(Box::new(row.clone())),
+            BenchEvent::Total(Box::new(total)),
+            BenchEvent::Row(Box::new(row)),
+            BenchEvent::Failed(report.failed[0].clone()),
+        ]
+    }
+
+    const SUSTAINED: Work = Work::Sustained(Shape { dim: 4096, products: 8 });
+    const TOTAL: Work = Work::Total(Shape { dim: 1024, products: 1 }, 1000);
+
+    #[test]
+    fn every_row_is_printed_when_it_is_known_and_every_figure_in_the_end() {
+        let report = device();
+        let mut live = Live::new(&[SUSTAINED, TOTAL], Paint::Plain);
+        let texts: Vec<String> = events(&report).iter().map(|event| live.text(event)).collect();
+        assert!(texts[0].contains("132 SMs at up to 1980 MHz"), "{}", texts[0]);
+        assert!(texts[1].contains("peak_m16n8k16"), "{}", texts[1]);
+        assert_eq!(texts[2], "");
+        assert!(texts[3].starts_with("\nProducts") && texts[3].contains("54.30"), "{}", texts[3]);
+        assert_eq!(texts[4], "", "it would cut the products' table in two");
+        assert_eq!(texts[5].lines().count(), 1, "the same table goes on");
+        let place = |text: &str| text.lines().last().and_then(|line| line.find("54.30"));
+        assert_eq!(place(&texts[3]), place(&texts[5]), "columns stand under each other");
+        assert!(texts[6].contains("not measured: x.ptx/gemm_fma\n  refused\n  try another"));
+        let all = texts.concat() + &live.rest(&report);
+        for part in [
+            "132 SMs at up to 1980 MHz, 150.0 GiB, driver 580.82.07",
+            "132 SMs x 128 FMA x 1980 MHz = 66.9 TFLOP/s",
+            "56.20",
+            "0.820",
+            "1.23",
+            "1.2 %",
+            "0.50 %",
+            "4.19",
+            "54.10, 54.30, 54.40",
+            "699",
+            "1605",
+            "SW_POWER_CAP",
+            "1024x1x1000",
+            "0.1205 s",
+            "cuBLAS cannot be loaded: not here",
+        ] {
+            assert!(all.contains(part), "{part:?} is missing in:\n{all}");
+        }
+        assert_eq!(all.matches("From first to last").count(), 1);
+        assert!(all.lines().all(|line| line.chars().count() <= 140), "too wide:\n{all}");
+    }
+
+    #[test]
+    fn totals_alone_do_not_wait() {
+        let report = device();
+        let mut live = Live::new(&[TOTAL], Paint::Plain);
+        let texts: Vec<String> = events(&report).iter().map(|event| live.text(event)).collect();
+        assert!(texts[4].starts_with("\nFrom first to last\n"), "{}", texts[4]);
+        assert!(!live.rest(&report).contains("From first to last"));
+    }
+}

@@ -1,0 +1,88 @@
+//! Meetings on record: whom a validator met, and how it ended; and the peers that it
+//! has met in vain too often.
+//!
+//! Guarantees: a session that ends before its challenge is on record like any other.
+//! Deliberately lacks: any consequence but the refusal, and without a policy that.
+
+use super::clock::unix_ms;
+use super::drive::{Peering, Validator};
+use super::fault::OwnFault;
+use super::validator::{Ended, NotIssued, Wanted};
+use crate::ledger::{DODGES, Dodges, Ending, LedgerError, Meeting, Peer};
+use crate::protocol::digest::Digest;
+use crate::protocol::verdict::Outcome;
+use std::sync::Arc;
+use tokio::task::spawn_blocking;
+
+impl Validator {
+    /// Puts a session on record as a meeting.
+    ///
+    /// # Errors
+    /// The ledger fails.
+    pub(super) async fn meet(
+        self: &Arc<Self>,
+        peering: &Peering,
+        met_unix_ms: u64,
+        ended: &Ended,
+    ) -> Result<(), LedgerError> {
+        let ending = match (&ended.challenge, ended.verdict.code) {
+            (Some(challenge), _) => Ending::Challenged(challenge.digest()),
+            (None, Some(code)) if ended.verdict.outcome != Outcome::CouldNotRun => {
+                Ending::Before(code.to_owned())
+            }
+            (None, _) => Ending::Before("could-not-run".to_owned()),
+        };
+        let claimed = ended.hello.as_ref().and_then(|hello| hello.miner_id);
+        let meeting = Meeting {
+            met_unix_ms,
+            peer: peer(peering, claimed),
+            address: peering.address.clone(),
+            ending,
+            round_trip: ended.legs.round_trip,
+        };
+        let own = Arc::clone(self);
+        // One that does not run (the runtime stops) is not on record.
+        spawn_blocking(move || own.ledger.meet(&meeting)).await.unwrap_or(Ok(()))
+    }
+
+    /// Refuses a peer that dodged more often than is allowed.
+    ///
+    /// # Errors
+    /// It did, or the ledger fails.
+    pub(super) fn refuse_dodger(
+        &self,
+        peering: &Peering,
+        wanted: &Wanted,
+    ) -> Result<(), NotIssued> {
+        let Some(policy) = &self.policy else { return Ok(()) };
+        let window_s = policy.session.dodge_window_s;
+        let since = unix_ms().saturating_sub(window_s.saturating_mul(1000));
+        let peer = peer(peering, wanted.hello.miner_id);
+        let dodges = self
+            .ledger
+            .dodges(peer, peering.address.as_deref(), since)
+            .map_err(|error| NotIssued::Own(OwnFault::of(&error)))?;
+        let Dodges { proven, claimed, from_address } = dodges;
+        // Anyone can claim a key, but not have another's proven one count.
+        let count = match peer {
+            Peer::Proven(_) => proven,
+            Peer::Claimed(_) | Peer::Unknown => claimed.max(from_address),
+        };
+        if !policy.refuses_dodger(count) {
+            return Ok(());
+        }
+        let (codes, most) = (DODGES.join(", "), policy.session.dodges_max);
+        Err(NotIssued::Dodger(format!(
+            "{count} of its sessions in {window_s} s ended before a challenge ({codes}), at \
+             most {most} may"
+        )))
+    }
+}
+
+fn peer(peering: &Peering, claimed: Option<Digest>) -> Peer {
+    match (peering.key, claimed) {
+        (Some(key), _) => Peer::Proven(key),
+        (None, Some(key)) => Peer::Claimed(key),
+        (None, None) => Peer::Unknown,
+    }
+}
