@@ -47,7 +47,7 @@ fn a_meeting_is_on_record_as_it_was(place: &Place) {
     let everybody = MeetingFilter::default();
     assert_eq!(all(&*ledger, everybody), [&claimed, &unknown, &challenged].map(Meeting::clone));
     let of = |key| MeetingFilter { miner: Some(digest(key)), ..everybody };
-    assert_eq!(all(&*ledger, of(1)), [challenged.clone()]);
+    assert_eq!(all(&*ledger, of(1)), std::slice::from_ref(&challenged));
     assert_eq!(all(&*ledger, of(2)), [claimed]);
     let first = ledger.meetings(&MeetingFilter { limit: 2, ..everybody }).unwrap();
     assert_eq!(first.len(), 2);

@@ -16,14 +16,14 @@ use super::error::LedgerError;
 use super::pool::Pool;
 use super::schema::{self, Dialect};
 use super::sql::{Access, Backend, DbError, DbErrorKind, Fault, Sql};
-use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior};
-use statements::{Statements, db_error, is_busy};
+use rusqlite::{Connection, ErrorCode, OpenFlags, Transaction, TransactionBehavior};
+use statements::{Statements, db_error};
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
-use std::time::{Duration, Instant};
-use writer::Writer;
+use std::time::Duration;
+use writer::{Writer, until_free};
 
 /// "atst": marks an SQLite file as a ledger.
 const APPLICATION_ID: i64 = 0x6174_7374;
@@ -181,21 +181,21 @@ fn connect(path: &Path, patience: Duration) -> Result<Connection, LedgerError> {
     let failed = |error| open_error(error, &location, patience);
     // No URIs: a path is a path.
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let mut connection = Connection::open_with_flags(path, flags).map_err(failed)?;
+    let connection = Connection::open_with_flags(path, flags).map_err(failed)?;
     // SQLite opens for reading what it cannot open for writing.
     if connection.is_readonly("main").map_err(failed)? {
         return Err(unusable(&location, "it cannot be written".to_owned()));
     }
-    connection.busy_timeout(patience).map_err(failed)?;
-    // Before anything is changed in a file that may be another program's. In one
-    // transaction: between two reads somebody else might make the tables.
-    let looking = connection.transaction().map_err(failed)?;
-    let before = kind(&looking).map_err(failed)?;
+    connection.busy_timeout(Duration::ZERO).map_err(failed)?;
+    // Before anything is changed in a file that may be another program's.
+    let before = patiently(&connection, patience, look).map_err(failed)?;
     if let Kind::Other = before {
         return Err(another_program(&location));
     }
-    looking.finish().map_err(failed)?;
-    let mode = switch_to_wal(&connection, patience).map_err(failed)?;
+    let switch = |connection: &Connection| {
+        connection.query_row("PRAGMA journal_mode = WAL", [], |row| row.get(0))
+    };
+    let mode: String = patiently(&connection, patience, switch).map_err(failed)?;
     if mode != "wal" {
         return Err(LedgerError::Open {
             location,
@@ -206,25 +206,43 @@ fn connect(path: &Path, patience: Duration) -> Result<Connection, LedgerError> {
     for pragma in ["synchronous = FULL", "foreign_keys = ON", "trusted_schema = OFF"] {
         connection.execute_batch(&format!("PRAGMA {pragma}")).map_err(failed)?;
     }
-    match before {
-        // Nothing to wait for, while others write.
-        Kind::Ledger { version: schema::VERSION } => {}
-        _ => bring_up(&mut connection, &location, &failed)?,
-    }
-    // The writer waits in its own way.
-    connection.busy_timeout(Duration::ZERO).map_err(failed)?;
+    bring_up(&connection, &location, patience)?;
     Ok(connection)
 }
 
-/// Makes the tables, or leads those of an older program to today's.
+/// Does it when no other process is in the way.
+fn patiently<T>(
+    connection: &Connection,
+    patience: Duration,
+    work: impl Fn(&Connection) -> rusqlite::Result<T>,
+) -> rusqlite::Result<T> {
+    until_free(connection, patience, &|| (), || work(connection))
+}
+
+/// What the file is. In one transaction: between two reads somebody else might make the
+/// tables.
+fn look(connection: &Connection) -> rusqlite::Result<Kind> {
+    let looking = connection.unchecked_transaction()?;
+    let kind = kind(&looking)?;
+    looking.finish()?;
+    Ok(kind)
+}
+
+/// Makes the tables, or leads those of an older program to today's. Whoever finds that
+/// another process has done it does not wait for a turn.
 fn bring_up(
-    connection: &mut Connection,
+    connection: &Connection,
     location: &str,
-    failed: &dyn Fn(rusqlite::Error) -> LedgerError,
+    patience: Duration,
 ) -> Result<(), LedgerError> {
-    let transaction =
-        connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(failed)?;
-    let from = match kind(&transaction).map_err(failed)? {
+    let failed = |error| open_error(error, location, patience);
+    let begin = || match look(connection)? {
+        Kind::Ledger { version } if version >= schema::VERSION => Ok(None),
+        _ => Transaction::new_unchecked(connection, TransactionBehavior::Immediate).map(Some),
+    };
+    let migration = until_free(connection, patience, &|| (), begin);
+    let migration = migration.map_err(failed)?;
+    let from = match kind(connection).map_err(failed)? {
         Kind::Empty => 0,
         Kind::Ledger { version } => version,
         Kind::Other => return Err(another_program(location)),
@@ -233,16 +251,17 @@ fn bring_up(
         let location = location.to_owned();
         return Err(LedgerError::Schema { location, found: from, known: schema::VERSION });
     }
+    let Some(migration) = migration else { return Ok(()) };
     if from < schema::VERSION {
-        schema::migrate(&mut Statements(&transaction), Dialect::Sqlite, from)
+        schema::migrate(&mut Statements(&migration), Dialect::Sqlite, from)
             .map_err(|error| LedgerError::of(error, location.to_owned(), "make its tables", 0))?;
         let versions = format!(
             "PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {}",
             schema::VERSION
         );
-        transaction.execute_batch(&versions).map_err(failed)?;
+        migration.execute_batch(&versions).map_err(failed)?;
     }
-    transaction.commit().map_err(failed)
+    migration.commit().map_err(failed)
 }
 
 fn unusable(location: &str, cause: String) -> LedgerError {
@@ -256,19 +275,4 @@ fn unusable(location: &str, cause: String) -> LedgerError {
 fn another_program(location: &str) -> LedgerError {
     let cause = "it is another program's SQLite file".to_owned();
     LedgerError::NotALedger { location: location.to_owned(), cause }
-}
-
-/// Switches the journal. SQLite asks no busy handler while another process
-/// switches it, too.
-fn switch_to_wal(connection: &Connection, patience: Duration) -> rusqlite::Result<String> {
-    let start = Instant::now();
-    loop {
-        let switched = connection.query_row("PRAGMA journal_mode = WAL", [], |row| row.get(0));
-        match switched {
-            Err(error) if is_busy(&error) && start.elapsed() < patience => {
-                std::thread::sleep(Duration::from_millis(5));
-            }
-            done => return done,
-        }
-    }
 }

@@ -24,10 +24,12 @@ use std::time::{Duration, Instant};
 const SHARED_MAX: u32 = 256;
 const SHARING_MAX: Duration = Duration::from_millis(250);
 
-/// How often it is tried to begin while another process writes. Between two
-/// transactions this process pauses for a part of the time that the last one took,
-/// within which another one then finds its turn.
-const TRIES_EVERY: Duration = Duration::from_millis(1);
+/// Pauses between tries to begin while another process writes.
+const TRY_AGAIN_MIN: Duration = Duration::from_millis(1);
+const TRY_AGAIN_MAX: Duration = Duration::from_millis(10);
+
+/// Between two transactions this process pauses for a part of the time that the last one
+/// took, within which another one may find its turn.
 const PAUSE_SHARE: u32 = 20;
 const PAUSE_MAX: Duration = Duration::from_millis(5);
 
@@ -296,14 +298,26 @@ fn begin_immediate(
     patience: Duration,
     others_move: &dyn Fn(),
 ) -> Result<(), DbError> {
+    let begin = || connection.execute_batch("BEGIN IMMEDIATE");
+    until_free(connection, patience, others_move, begin).map_err(db_error)
+}
+
+/// Tries until no other process is in the way, as long as these make progress.
+pub(super) fn until_free<T>(
+    connection: &Connection,
+    patience: Duration,
+    others_move: &dyn Fn(),
+    mut work: impl FnMut() -> rusqlite::Result<T>,
+) -> rusqlite::Result<T> {
     let arrived = Instant::now();
     // Changes with every commit of another process.
     let version = || -> Option<i64> {
         connection.query_row("PRAGMA data_version", [], |row| row.get(0)).ok()
     };
     let (mut seen, mut moved) = (None, arrived);
+    let mut pause = TRY_AGAIN_MIN;
     loop {
-        match connection.execute_batch("BEGIN IMMEDIATE") {
+        match work() {
             Err(error) if is_busy(&error) => {
                 let now = version();
                 if now.is_some() && now != seen {
@@ -314,11 +328,12 @@ fn begin_immediate(
                     seen = now;
                 }
                 if left(patience, arrived, moved, Instant::now()).is_none() {
-                    return Err(db_error(error));
+                    return Err(error);
                 }
-                std::thread::sleep(TRIES_EVERY);
+                std::thread::sleep(pause);
+                pause = (pause * 3 / 2).min(TRY_AGAIN_MAX);
             }
-            done => return done.map_err(db_error),
+            done => return done,
         }
     }
 }

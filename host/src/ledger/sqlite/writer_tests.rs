@@ -5,6 +5,8 @@ use crate::ledger::error::LedgerError;
 use std::sync::mpsc::channel;
 use std::thread;
 
+type Step<'a> = Box<dyn Fn(&mut dyn Sql) -> Result<(), Fault> + Send + 'a>;
+
 struct Place {
     folder: tempfile::TempDir,
     writer: Writer,
@@ -50,7 +52,7 @@ impl Place {
     fn together<'a>(
         &'a self,
         first: impl Fn(&mut dyn Sql) -> Result<(), Fault> + Send + 'a,
-        others: Vec<Box<dyn Fn(&mut dyn Sql) -> Result<(), Fault> + Send + 'a>>,
+        others: Vec<Step<'a>>,
     ) -> Vec<thread::Result<Result<(), Fault>>> {
         let (begun, has_begun) = channel();
         let (go_on, may_go_on) = channel::<()>();
@@ -76,9 +78,7 @@ impl Place {
     }
 }
 
-fn boxed<'a>(
-    step: impl Fn(&mut dyn Sql) -> Result<(), Fault> + Send + 'a,
-) -> Box<dyn Fn(&mut dyn Sql) -> Result<(), Fault> + Send + 'a> {
+fn boxed<'a>(step: impl Fn(&mut dyn Sql) -> Result<(), Fault> + Send + 'a) -> Step<'a> {
     Box::new(step)
 }
 
