@@ -323,7 +323,18 @@ pub const GEMM_M8N8K4: GemmKernel = GemmKernel {
     unit: Unit::TensorCore,
     packing_b: Packing::IndexPairs,
 };
-/// Tensor cores of compute capability 9.0 (`mma.m16n8k16`), hashing overlapped.
+/// `mma.m16n8k16` and bulk copies, without the hand-over of registers that only
+/// targets of one architecture have: hashing comes after the product.
+pub const GEMM_M16N8K16_TILE: GemmKernel = GemmKernel {
+    name: "gemm_m16n8k16_tile",
+    threads: 256,
+    shared_bytes: 6 * 2 * 16384 + 128,
+    grid: GemmGrid::PerTile,
+    unit: Unit::TensorCore,
+    packing_b: Packing::IndexPairs,
+};
+/// `mma.m16n8k16` and bulk copies, hashing overlapped: registers change hands
+/// between warpgroups.
 pub const GEMM_M16N8K16: GemmKernel = GemmKernel {
     name: "gemm_m16n8k16",
     threads: 512,
@@ -332,6 +343,9 @@ pub const GEMM_M16N8K16: GemmKernel = GemmKernel {
     unit: Unit::TensorCore,
     packing_b: Packing::IndexPairs,
 };
+
+/// Every product kernel, the fastest first.
+pub const GEMMS: [GemmKernel; 4] = [GEMM_M16N8K16, GEMM_M16N8K16_TILE, GEMM_M8N8K4, GEMM_FMA];
 
 /// Tile rows that `gemm_m16n8k16` takes together: it goes through them column
 /// by column, so that the tiles multiplied at the same time, one per SM, form

@@ -1,14 +1,23 @@
 //! Files and streams: whole or not at all, and never more than was asked for.
 //!
 //! A written file appears under its name complete or not at all; a reader gets
-//! an error, not a truncated text, where the source is longer than its limit.
+//! an error, not a truncated text, where the source is longer than its limit. An output
+//! keeps the permissions of the file that it replaces, and goes through no link that
+//! somebody else put where everyone may (`target`).
 //! What was read is not interpreted here.
 
+mod target;
+
+use crate::protocol::json::is_shown;
 use crate::streams;
-use std::fs::File;
+use std::ffi::{OsStr, OsString};
+use std::fmt::Write as _;
+use std::fs::{File, Metadata};
 use std::io::{self, BufReader, BufWriter, Read, Write};
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use target::{Access, Target};
 
 /// Where text comes from: `-` is standard input, `@FILE` a file, all else the
 /// text itself.
@@ -24,19 +33,22 @@ pub enum Source {
 
 impl Source {
     /// Reads `-`, `@FILE` or the text itself.
-    pub fn of_text(typed: &str) -> Self {
-        match typed.strip_prefix('@') {
+    pub fn of_text(typed: impl AsRef<OsStr>) -> Self {
+        let typed = typed.as_ref();
+        match typed.as_bytes().strip_prefix(b"@") {
             _ if typed == "-" => Self::Stdin,
-            Some(path) => Self::File(path.into()),
-            None => Self::Inline(typed.to_owned()),
+            Some(path) => Self::File(OsStr::from_bytes(path).into()),
+            None => Self::Inline(typed.to_string_lossy().into_owned()),
         }
     }
 
     /// Reads `-` or the path of a file, with or without a leading `@`.
-    pub fn of_path(typed: &str) -> Self {
-        match typed {
-            "-" => Self::Stdin,
-            path => Self::File(path.strip_prefix('@').unwrap_or(path).into()),
+    pub fn of_path(typed: impl AsRef<OsStr>) -> Self {
+        let typed = typed.as_ref();
+        match typed.as_bytes().strip_prefix(b"@") {
+            _ if typed == "-" => Self::Stdin,
+            Some(path) => Self::File(OsStr::from_bytes(path).into()),
+            None => Self::File(typed.into()),
         }
     }
 
@@ -52,7 +64,7 @@ impl Source {
     pub fn name(&self) -> String {
         match self {
             Self::Inline(_) => "the command line".to_owned(),
-            Self::File(path) => path.display().to_string(),
+            Self::File(path) => shown_path(path),
             Self::Stdin => "standard input".to_owned(),
         }
     }
@@ -133,7 +145,7 @@ pub enum ReadError {
 
 /// Why a file was not written.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot write {path}: {cause}\nNothing was left behind: check the folder, its permissions and free space.", path = path.display())]
+#[error("cannot write {path}: {cause}\nNothing was left behind: check the folder, its permissions and free space.", path = shown_path(path))]
 pub struct WriteError {
     /// Which file.
     pub path: PathBuf,
@@ -143,7 +155,7 @@ pub struct WriteError {
 
 /// A file that a command would write over something that it needs.
 #[derive(Debug, thiserror::Error)]
-#[error("{output} and {other} name the same file, {path}\nName another file with {output}.", path = path.display())]
+#[error("{output} and {other} name the same file, {path}\nName another file with {output}.", path = shown_path(path))]
 pub struct SameFile {
     /// The option that names what is written.
     pub output: String,
@@ -174,20 +186,28 @@ pub fn check_apart(outputs: &[(&str, &Path)], inputs: &[(&str, &Path)]) -> Resul
 /// What makes two paths one file: what is there, or where it would be made.
 #[derive(PartialEq, Eq)]
 enum Identity {
-    #[cfg(unix)]
     Inode(u64, u64),
-    Path(PathBuf),
+    Place(u64, u64, OsString),
 }
 
 /// `None` where nothing can be overwritten, or nothing be made.
 fn identity(path: &Path) -> Option<Identity> {
-    let Ok(Target::File { path, folder }) = target(path) else { return None };
-    #[cfg(unix)]
-    if let Ok(meta) = path.metadata() {
-        use std::os::unix::fs::MetadataExt as _;
-        return Some(Identity::Inode(meta.dev(), meta.ino()));
+    use std::os::unix::fs::MetadataExt as _;
+    match Target::of(path) {
+        Ok(Target::File { there: Some(there), .. }) => {
+            Some(Identity::Inode(there.st_dev, there.st_ino))
+        }
+        Ok(Target::File { place, there: None }) => {
+            let (device, inode, name) = place.identity().ok()?;
+            Some(Identity::Place(device, inode, name))
+        }
+        Ok(Target::Stream(_) | Target::Special(_)) => None,
+        // What can't be written may be read.
+        Err(_) => {
+            let meta = path.metadata().ok().filter(Metadata::is_file)?;
+            Some(Identity::Inode(meta.dev(), meta.ino()))
+        }
     }
-    Some(Identity::Path(folder.canonicalize().ok()?.join(path.file_name()?)))
 }
 
 static WRITING: Mutex<()> = Mutex::new(());
@@ -205,68 +225,25 @@ pub fn no_write_under_way() -> MutexGuard<'static, ()> {
 /// [`WriteError`], as it would be then.
 pub fn check_writable(path: &Path) -> Result<(), WriteError> {
     let failed = |cause| WriteError { path: path.to_owned(), cause };
-    match target(path).map_err(failed)? {
-        Target::Special => Ok(()),
-        Target::File { folder, .. } => {
+    match Target::of(path).map_err(failed)? {
+        Target::Stream(_) | Target::Special(_) => Ok(()),
+        Target::File { place, .. } => {
             let _guard = no_write_under_way();
-            new_file(&folder, 0o600).map(drop).map_err(failed)
+            place.new_file(Access::OwnerOnly, None).map(drop).map_err(failed)
         }
     }
-}
-
-/// What a path that is to be written names.
-enum Target {
-    /// It exists and is not a file (/dev/null, a FIFO), or is a stream that is open
-    /// already (/dev/stdout): no file can replace it.
-    Special,
-    /// A file, there or not, behind all links, and the folder that it is in.
-    File { path: PathBuf, folder: PathBuf },
-}
-
-fn target(path: &Path) -> io::Result<Target> {
-    if path.is_dir() {
-        return Err(io::ErrorKind::IsADirectory.into());
-    }
-    if path.metadata().is_ok_and(|meta| !meta.is_file()) {
-        return Ok(Target::Special);
-    }
-    // A link keeps pointing where it points: the file behind it is replaced, or
-    // made where there is none yet.
-    let mut behind = path.to_owned();
-    for _ in 0..LINKS_MAX {
-        if is_stream(&behind) {
-            return Ok(Target::Special);
-        }
-        let Ok(next) = behind.read_link() else { break };
-        behind = behind.parent().unwrap_or(Path::new("/")).join(next);
-    }
-    let path = path.canonicalize().unwrap_or(behind);
-    let folder = match path.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => parent.to_owned(),
-        _ => PathBuf::from("."),
-    };
-    Ok(Target::File { path, folder })
-}
-
-/// Links that lead to one another; more lead nowhere, for the system too.
-const LINKS_MAX: usize = 40;
-
-/// Whether this names what a process has open (/dev/stdout leads to one such name):
-/// who opened it may have written before, and goes on after.
-fn is_stream(path: &Path) -> bool {
-    let Some(folder) = path.parent() else { return false };
-    folder == Path::new("/dev/fd") || (folder.starts_with("/proc") && folder.ends_with("fd"))
 }
 
 /// Writes `text` and a newline to `path`: into a new file in the same folder,
 /// flushed to the disk, then renamed. A reader sees the old file or the new
-/// one, and a failure leaves the old one. The new file has mode 0666 less the
-/// umask, as any other.
+/// one, and a failure leaves the old one. The new file has the old one's permissions,
+/// group and owner, as far as this process may give them; without an old one mode 0666
+/// less the umask. Access control lists and extended attributes are not kept.
 ///
 /// # Errors
 /// [`WriteError`] with the file system's words.
 pub fn write_atomically(path: &Path, text: &str) -> Result<(), WriteError> {
-    write_with(path, 0o666, |out| writeln!(out, "{text}"))
+    write_with(path, Access::AsBefore, |out| writeln!(out, "{text}"))
 }
 
 /// Does the same with whatever `write` writes, for what should not be held in
@@ -279,39 +256,66 @@ pub fn write_privately_with(
     path: &Path,
     write: impl FnOnce(&mut dyn Write) -> io::Result<()>,
 ) -> Result<(), WriteError> {
-    write_with(path, 0o600, write)
+    write_with(path, Access::OwnerOnly, write)
+}
+
+/// Writes `bytes` to a file of mode 0600 that does not exist yet, whole or not at all.
+///
+/// # Errors
+/// The file system's; `AlreadyExists` if anything has that name, also a link.
+pub fn write_new_privately(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    if path.symlink_metadata().is_ok() {
+        return Err(io::ErrorKind::AlreadyExists.into());
+    }
+    let Target::File { place, there: None } = Target::of(path)? else {
+        return Err(io::ErrorKind::AlreadyExists.into());
+    };
+    let _guard = no_write_under_way();
+    let mut file = place.new_file(Access::OwnerOnly, None)?;
+    file.write_all(bytes)?;
+    file.persist_new()
 }
 
 fn write_with(
     path: &Path,
-    mode: u32,
+    access: Access,
     write: impl FnOnce(&mut dyn Write) -> io::Result<()>,
 ) -> Result<(), WriteError> {
     let failed = |cause| WriteError { path: path.to_owned(), cause };
-    let Target::File { path: file_path, folder } = target(path).map_err(failed)? else {
+    let append = |path: &Path| File::options().append(true).open(path);
+    let (place, there) = match Target::of(path).map_err(failed)? {
+        Target::File { place, there } => (place, there),
         // Behind a stream (`>> FILE`) may be a file that has a beginning.
-        let mut special = File::options().append(true).open(path).map_err(failed)?;
-        return write(&mut special).map_err(failed);
+        Target::Stream(stream) => {
+            return append(&stream).and_then(|mut out| write(&mut out)).map_err(failed);
+        }
+        Target::Special(place) => {
+            return place.open_special().and_then(|mut out| write(&mut out)).map_err(failed);
+        }
     };
     let _guard = no_write_under_way();
-    let mut file = BufWriter::new(new_file(&folder, mode).map_err(failed)?);
+    let file = place.new_file(access, there.as_ref()).map_err(failed)?;
+    let mut file = BufWriter::new(file);
     write(&mut file).map_err(failed)?;
     let file = file.into_inner().map_err(|error| failed(error.into_error()))?;
-    file.as_file().sync_all().map_err(failed)?;
-    file.persist(file_path).map_err(|error| failed(error.error))?;
-    Ok(())
+    file.persist().map_err(failed)
 }
 
-#[cfg(unix)]
-fn new_file(folder: &Path, mode: u32) -> io::Result<tempfile::NamedTempFile> {
-    use std::os::unix::fs::PermissionsExt as _;
-    let mode = std::fs::Permissions::from_mode(mode);
-    tempfile::Builder::new().prefix(".attest-").permissions(mode).tempfile_in(folder)
-}
-
-#[cfg(not(unix))]
-fn new_file(folder: &Path, _: u32) -> io::Result<tempfile::NamedTempFile> {
-    tempfile::Builder::new().prefix(".attest-").tempfile_in(folder)
+/// A path in a message: what a terminal would not show as itself is escaped, bytes that
+/// are not UTF-8 too.
+pub fn shown_path(path: &Path) -> String {
+    let mut out = String::new();
+    for chunk in path.as_os_str().as_encoded_bytes().utf8_chunks() {
+        out.extend(chunk.valid().chars().flat_map(|c| {
+            let escaped = (!is_shown(c)).then(|| c.escape_default());
+            let itself = is_shown(c).then_some(c);
+            itself.into_iter().chain(escaped.into_iter().flatten())
+        }));
+        for byte in chunk.invalid() {
+            let _ = write!(out, "\\x{byte:02x}");
+        }
+    }
+    out
 }
 
 #[cfg(test)]
@@ -363,7 +367,6 @@ mod tests {
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
     }
 
-    #[cfg(unix)]
     #[test]
     fn links_stay_links() {
         let folder = tempfile::tempdir().unwrap();
@@ -376,7 +379,6 @@ mod tests {
         }
     }
 
-    #[cfg(unix)]
     #[test]
     fn links_to_links_stay_links() {
         let folder = tempfile::tempdir().unwrap();
@@ -387,7 +389,7 @@ mod tests {
         assert!(path("first").is_symlink() && path("second").is_symlink());
         assert_eq!(std::fs::read_to_string(path("file")).unwrap(), "made\n");
         std::os::unix::fs::symlink("round", path("round")).unwrap();
-        assert!(check_writable(&path("round")).is_ok());
+        assert!(check_writable(&path("round")).is_err());
     }
 
     #[cfg(target_os = "linux")]
@@ -401,7 +403,6 @@ mod tests {
         assert_eq!(std::fs::read_to_string(file.path()).unwrap(), "before\nafter\n");
     }
 
-    #[cfg(unix)]
     #[test]
     fn one_file_under_two_names_is_found() {
         let folder = tempfile::tempdir().unwrap();

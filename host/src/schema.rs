@@ -8,7 +8,9 @@
 use crate::live::fault::FaultCode;
 use crate::policy::codes;
 use crate::protocol::rejection;
-use crate::protocol::verdict::{REJECTED_BY_POLICY, SUBJECTS, VERDICT_SCHEMA, Verdict};
+use crate::protocol::verdict::{
+    REJECTED_BY_POLICY, SESSION_UNSETTLED, SUBJECTS, VERDICT_SCHEMA, Verdict,
+};
 use schemars::generate::SchemaSettings;
 use serde_json::{Value, json};
 
@@ -17,7 +19,7 @@ use serde_json::{Value, json};
 pub fn verdict_codes() -> Vec<&'static str> {
     let results = rejection::Reason::ALL.iter().map(|reason| reason.code());
     let sessions = FaultCode::ALL.iter().map(|fault| fault.code());
-    results.chain([REJECTED_BY_POLICY]).chain(sessions).collect()
+    results.chain([REJECTED_BY_POLICY, SESSION_UNSETTLED]).chain(sessions).collect()
 }
 
 /// The schema, JSON Schema draft 2020-12.

@@ -17,7 +17,7 @@ use std::time::Duration;
 const MODEL: &str = "NVIDIA A30";
 
 /// What GPUs without counters say of themselves; each has its serial number.
-fn gpus(uuids: &[Uuid], serials: &[&str]) -> Evidence {
+pub(super) fn gpus(uuids: &[Uuid], serials: &[&str]) -> Evidence {
     let lane = |(uuid, serial): (&Uuid, &&str)| {
         json!({
             "uuid": uuid.to_string(),
@@ -34,7 +34,7 @@ fn gpus(uuids: &[Uuid], serials: &[&str]) -> Evidence {
 }
 
 /// No allowances, and soundness for these small challenges.
-fn policy() -> Policy {
+pub(super) fn policy() -> Policy {
     let mut policy = Policy::default();
     policy.time.startup_allowance_ms = 0;
     (policy.soundness.omitted_share, policy.soundness.escape_probability_max) = (0.5, 1e-6);
@@ -42,7 +42,7 @@ fn policy() -> Policy {
 }
 
 /// The shortest time in which the model does one lane's part.
-fn floor(challenge: &Challenge) -> Duration {
+pub(super) fn floor(challenge: &Challenge) -> Duration {
     let multiply_adds =
         challenge.shape().multiply_adds() as f64 * f64::from(challenge.iterations());
     let model = models::find(MODEL).unwrap();
@@ -123,6 +123,21 @@ fn two_gpus_swap_uuids() {
     let swapped = run(3, ["2", "1"]);
     ended_with("rejected-by-policy", &swapped);
     assert_eq!(reasons(&swapped), ["uuid-changed-serial", "uuid-changed-serial"]);
+}
+
+/// A demand for what the ledger compares: the evidence names neither board nor host.
+#[test]
+fn devices_without_names_to_compare() {
+    let challenge = two_lanes(1);
+    let say = Say { evidence: gpus(&UUIDS, &["1", ""]), ..Say::of(Run::of(&challenge, &UUIDS)) };
+    let mut strict = policy();
+    (strict.devices.serial_required, strict.devices.host_required) = (true, true);
+    strict.session.miner_key_required = true;
+    let judged = |policy| session(&Records::new(), &challenge, policy, &say, floor(&challenge));
+    ended_with("verified", &judged(policy()));
+    let ended = judged(strict);
+    ended_with("rejected-by-policy", &ended);
+    assert_eq!(reasons(&ended), ["miner-key-missing", "host-missing", "serial-missing"]);
 }
 
 fn of_miner(nonce: u8, miner: u8) -> Challenge {

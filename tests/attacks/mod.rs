@@ -7,6 +7,7 @@
 mod arithmetic;
 mod devices;
 mod grinding;
+mod handed_in;
 mod omissions;
 mod outsiders;
 mod paths;

@@ -9,7 +9,7 @@ use std::path::Path;
 const THREAT_MODEL: &str = include_str!("../../docs/threat-model.md");
 
 /// Codes of challenges and envelopes, which have no list, and of policies.
-const OTHERS: [&str; 13] = [
+const OTHERS: [&str; 14] = [
     "challenge-malformed",
     "challenge-out-of-bounds",
     "challenge-too-much",
@@ -21,6 +21,7 @@ const OTHERS: [&str; 13] = [
     "envelope-malformed",
     "statement-malformed",
     "rejected-by-policy",
+    "session-unsettled",
     "work not proven",
     "receipt",
 ];

@@ -84,7 +84,12 @@ fn verify_makes_no_ledger() {
     refused.says("there is no ledger").printed_nothing();
     assert_eq!(names_in(example.folder.path()), names);
     run(verify.into_iter().chain(["none"])).expect(OK);
-    run(verify.into_iter().chain([""])).expect(OK);
+    for near_miss in ["", "None", " none", "~/ledger.sqlite"] {
+        let refused = run(verify.into_iter().chain([near_miss])).expect(COULD_NOT_RUN);
+        refused.says("the value of --ledger (or of ATTEST_LEDGER) is not taken").printed_nothing();
+    }
+    let unset = attest().args(&verify[..4]).env("ATTEST_LEDGER", "").output().unwrap();
+    Finished::of(unset).expect(COULD_NOT_RUN).says("it is empty");
 }
 
 #[test]

@@ -121,7 +121,8 @@ fn a_rejected_session_stays_rejected() {
         let (c, commitment) = (challenge.digest(), committed.commitment());
         let place = Location::File(recorded.path("ledger.sqlite"));
         let ledger = ledger::open(&place).unwrap();
-        ledger.accept(&c, &commitment, 1).unwrap();
+        let now = attest::live::clock::unix_ms();
+        ledger.accept(&c, &commitment, now).unwrap();
         ledger.record_coin(&c, &coin).unwrap();
         let settlement = Settlement {
             outcome,
@@ -414,7 +415,7 @@ fn on_one_device(recorded: &Recorded, seed: u8) -> Vec<String> {
 }
 
 #[test]
-fn a_policy_judges_a_devices_history_and_without_one_it_is_noted() {
+fn a_policy_judges_a_devices_history_and_without_one_it_is_a_warning() {
     let recorded = Recorded::new();
     let policy = recorded.path("policy.toml");
     let text = "[session]\nlive_required = false\n[devices]\ncpu_allowed = true\n";
@@ -430,6 +431,6 @@ fn a_policy_judges_a_devices_history_and_without_one_it_is_noted() {
     assert!(judged.starts_with("REJECTED BY POLICY"), "{judged}");
     assert!(judged.contains("uuid-under-two-identities"), "{judged}");
     // What was rejected has spent nothing.
-    let noted = run(&other).expect(OK);
-    assert!(noted.stderr.contains("note: uuid-under-two-identities"), "{}", noted.stderr);
+    let warned = run(&other).expect(OK).stdout;
+    assert!(warned.contains("WARNING: uuid-under-two-identities"), "{warned}");
 }

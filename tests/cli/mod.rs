@@ -10,6 +10,8 @@ mod commands;
 mod files;
 mod floods;
 mod ledger;
+mod limits;
+mod outputs;
 mod policy;
 mod round_trip;
 mod signals;

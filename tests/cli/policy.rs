@@ -21,9 +21,16 @@ fn the_default_policy_is_printed_written_once_and_checks() {
     assert!(shown.contains("at least 2062 counted draws"), "{shown}");
     let json = run_with_input(["policy", "check", "-", "--json"], b"").expect(OK).stdout;
     let json: Value = serde_json::from_str(&json).unwrap();
-    assert_eq!(json["policy"]["time"]["slack"], 1.35);
+    assert_eq!(json["policy"]["time"]["slack"], 1.45);
     assert_eq!(json["draws_needed"], 2062);
     assert!(shown.contains(json["digest"].as_str().unwrap()));
+    // What it demands of each model, for people and for machines.
+    let h200 = shown.lines().find(|line| line.starts_with("NVIDIA H200 ")).expect("a row");
+    assert!(h200.contains("47.21 TFLOP/s") && h200.ends_with("87 %"), "{h200}");
+    let demands = json["demands"].as_array().unwrap();
+    let b300 = demands.iter().find(|row| row["model"] == "NVIDIA B300 SXM6 AC").expect("a row");
+    assert!(b300["allowed_s"].as_f64() > b300["honest_s"].as_f64(), "{b300}");
+    assert!(b300["demanded_flops"].as_f64() < Some(1.2e12), "{b300}");
 }
 
 #[test]
@@ -51,8 +58,11 @@ fn errors_name_the_place_and_what_is_allowed() {
 #[test]
 fn a_challenge_is_sized_by_a_policy() {
     let args = ["challenge", "--policy", "-", "--model", "NVIDIA H200", "--seconds", "30"];
+    let tight = run_with_input(args, b"[time]\nslack = 1.36\n").expect(OK);
+    tight.says("time.slack 1.36 leaves little room");
     let sized = run_with_input(args, b"").expect(OK);
-    let token = sized.says("time.slack 1.35 leaves little room").stdout.clone();
+    assert_eq!(sized.stderr, "");
+    let token = sized.stdout.clone();
     let json = base64::engine::general_purpose::STANDARD.decode(token.trim_end()).unwrap();
     let spec: Value = serde_json::from_slice(&json).unwrap();
     assert_eq!((&spec["matrix_dim"], &spec["num_matrices"]), (&8192.into(), &2.into()));

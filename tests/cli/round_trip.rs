@@ -7,7 +7,11 @@ use serde_json::Value;
 fn an_honest_result_is_verified() {
     let example = Example::new(&[]);
     let verdict = example.verify(&example.result).expect(OK);
-    assert!(verdict.stdout.starts_with("VERIFIED: the work is proven\n"), "{}", verdict.stdout);
+    assert!(
+        verdict.stdout.starts_with("VERIFIED: the work is proven (no policy: "),
+        "{}",
+        verdict.stdout
+    );
 }
 
 #[test]

@@ -1,5 +1,11 @@
-/* A CUDA driver that does not start (INIT is not 0), or that lists two devices
- * and describes only the first. */
+/* A CUDA driver that does not start (INIT is not 0), or that lists COUNT devices
+ * and does not describe the one of number BROKEN. */
+#ifndef COUNT
+#define COUNT 2
+#endif
+#ifndef BROKEN
+#define BROKEN 1
+#endif
 #include <stdio.h>
 #include <string.h>
 
@@ -14,7 +20,7 @@ int cuDriverGetVersion(int *version) {
 }
 
 int cuDeviceGetCount(int *count) {
-    *count = 2;
+    *count = COUNT;
     return 0;
 }
 
@@ -25,7 +31,7 @@ int cuDeviceGet(int *device, int index) {
 
 int cuDeviceGetName(char *text, int length, int device) {
     snprintf(text, (size_t)length, "NVIDIA H200");
-    return device == 1 ? 214 : 0; /* CUDA_ERROR_ECC_UNCORRECTABLE */
+    return device == BROKEN ? 214 : 0; /* CUDA_ERROR_ECC_UNCORRECTABLE */
 }
 
 int cuDeviceGetUuid(char *uuid, int device) {

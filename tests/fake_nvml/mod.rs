@@ -29,11 +29,11 @@ fn stdout(output: Output) -> String {
     text
 }
 
-/// What `attest detect --json` says under this environment.
+/// What `attest detect --json` says under this environment, whatever it makes of it.
 #[track_caller]
 fn detected(name: &str, value: &Path) -> Value {
     let output = attest().args(["detect", "--json"]).env(name, value).output();
-    serde_json::from_str(&stdout(output.expect("attest starts"))).expect("JSON")
+    serde_json::from_slice(&output.expect("attest starts").stdout).expect("JSON")
 }
 
 fn cuda_devices(json: &Value) -> u64 {
@@ -64,6 +64,29 @@ fn fake_cuda(folder: &Path, init: u32) {
     compile(source, &folder.join("libcuda.so.1"), &options);
 }
 
+/// Compiles an NVML with `claimed` devices, for LD_LIBRARY_PATH.
+fn fake_nvml(folder: &Path, claimed: u32, options: &[&str]) {
+    let source = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/fake_nvml/nvml.c");
+    let claimed = format!("-DCLAIMED={claimed}");
+    let options = [&["-Wl,-soname,libnvidia-ml.so.1", &claimed], options].concat();
+    compile(source, &folder.join("libnvidia-ml.so.1"), &options);
+}
+
+/// A token of little work.
+fn small_token() -> String {
+    let args = "challenge --dim 128 --matrices 1 --iterations 2 --samples 2".split(' ');
+    stdout(attest().args(args).output().unwrap()).trim().to_owned()
+}
+
+/// Exit code, and standard output and error together, with the libraries in `folder`.
+fn ended(folder: &Path, variables: &[(&str, &str)], args: &[&str]) -> (Option<i32>, String) {
+    let mut attest = attest();
+    attest.args(args).env("LD_LIBRARY_PATH", folder).envs(variables.iter().copied());
+    let output = attest.output().expect("attest starts");
+    let text = [&output.stdout[..], &output.stderr[..]].concat();
+    (output.status.code(), String::from_utf8(text).expect("UTF-8"))
+}
+
 fn compile(source: &str, library: &Path, options: &[&str]) {
     let output = Command::new("cc")
         .args(["-shared", "-fPIC", "-O1", "-Wall"])
@@ -90,7 +113,8 @@ fn a_library_in_the_search_path_is_caught() {
     assert!(serials.len() == 1 && serials[0].starts_with(&expected_serials), "{serials:?}");
     // Claims without measure and without sense take neither memory nor the program down.
     let device = &json["nvml"]["devices"][0];
-    assert_eq!(device["computing"]["others"], u32::MAX);
+    assert!(device.get("computing").is_none(), "{device}");
+    assert_eq!(device["unknown"]["computing"], "not known: NVML says 4294967295");
     assert!(device.get("ecc").is_none() && device["unknown"]["ecc"].is_string(), "{device}");
     assert!(device["unknown"]["power_mw"].as_str().unwrap().contains("symbol"), "{device}");
     // Where it came from, for everyone to look at.
@@ -101,9 +125,9 @@ fn a_library_in_the_search_path_is_caught() {
     assert_eq!(library.expect("it is listed")["sha256"], hex::encode(digest));
     assert_eq!(json["process"]["ld_library_path"], folder.path().to_str().unwrap());
     // And for people.
-    let text = attest().arg("detect").env("LD_LIBRARY_PATH", folder.path()).output();
-    let text = stdout(text.expect("attest starts"));
+    let (code, text) = ended(folder.path(), &[], &["detect"]);
     assert!(text.contains(&format!("\nFINDING device-count: {expected}")), "{text}");
+    assert_eq!(code, Some(2), "GPUs that CUDA lacks are no machine in order");
 }
 
 #[test]
@@ -152,8 +176,8 @@ fn a_variable_explains_no_number_but_its_own() {
     let seen = |value: &str| {
         let mut detect = attest();
         detect.args(["detect", "--json"]).env("LD_LIBRARY_PATH", folder.path());
-        let text = stdout(detect.env("CUDA_VISIBLE_DEVICES", value).output().unwrap());
-        let json: Value = serde_json::from_str(&text).expect("JSON");
+        let output = detect.env("CUDA_VISIBLE_DEVICES", value).output().unwrap();
+        let json: Value = serde_json::from_slice(&output.stdout).expect("JSON");
         ["devices-hidden", "device-count"].map(|code| findings(&json, code).len())
     };
     for none in ["", "-1"] {
@@ -167,14 +191,9 @@ fn a_variable_explains_no_number_but_its_own() {
 fn a_driver_that_fails_is_never_a_machine_without_gpus() {
     let folder = tempfile::tempdir().unwrap();
     fake_cuda(folder.path(), 802);
-    let attest = |args: &[&str]| {
-        let output = attest().args(args).env("LD_LIBRARY_PATH", folder.path()).output().unwrap();
-        let text = [&output.stdout[..], &output.stderr[..]].concat();
-        (output.status.code(), String::from_utf8(text).expect("UTF-8"))
-    };
-    let small = ["--dim", "128", "--matrices", "1", "--iterations", "2", "--samples", "2"];
-    let (_, token) = attest(&[&["challenge"], &small[..]].concat());
-    let run = ["run", "--challenge", token.trim()];
+    let attest = |args: &[&str]| ended(folder.path(), &[], args);
+    let token = small_token();
+    let run = ["run", "--challenge", &token];
     for (args, code) in [
         (&run[..], 2),
         (&["demo"], 2),
@@ -201,4 +220,135 @@ fn a_device_that_is_not_described_hides_no_other() {
     let broken = &json["cuda"]["not_described"][0];
     let reason = broken["reason"].as_str().unwrap();
     assert!(broken["index"] == 1 && reason.contains("CUDA_ERROR_ECC_UNCORRECTABLE"), "{broken}");
+}
+
+/// Where CUDA has none, whoever else lists a GPU is believed.
+#[test]
+fn a_cpu_does_not_stand_in_for_gpus_that_nvml_lists() {
+    let token = small_token();
+    let run = ["run", "--challenge", &token];
+    let [no_device, no_library] = [0, 1].map(|_| tempfile::tempdir().unwrap());
+    fake_cuda(no_device.path(), 100);
+    // What an image keeps of a driver that was mounted when it was made.
+    std::fs::write(no_library.path().join("libcuda.so.1"), "").unwrap();
+    for (folder, says) in
+        [(&no_device, "the CUDA driver lists no device"), (&no_library, "file too short")]
+    {
+        fake_nvml(folder.path(), 2, &[]);
+        for (args, code) in [
+            (&run[..], 2),
+            (&["demo"], 2),
+            (&["respond"], 2),
+            (&["detect"], 2),
+            (&["bench", "--quick"], 2),
+            (&["selftest", "--only", "gpu"], 1),
+            (&["selftest", "--stress", "0.01", "--dim", "128"], 1),
+        ] {
+            let (ended, text) = ended(folder.path(), &[], args);
+            assert!(
+                ended == Some(code) && !text.contains("\nhealthy"),
+                "{args:?} {ended:?} {text}"
+            );
+            assert!(text.contains(says) && text.contains("NVML lists 2 GPUs"), "{args:?}: {text}");
+        }
+        // Who means the CPU says so.
+        let on_cpu = ended(folder.path(), &[], &[&run[..], &["--executor", "cpu"]].concat());
+        assert!(on_cpu.0 == Some(0) && on_cpu.1.contains("\"asked for\""), "{on_cpu:?}");
+        let checks = ["selftest", "--executor", "cpu", "--only", "verifier"];
+        assert_eq!(ended(folder.path(), &[], &checks).0, Some(0));
+    }
+    let hidden = ended(no_device.path(), &[("CUDA_VISIBLE_DEVICES", "")], &run);
+    assert!(hidden.0 == Some(0), "{hidden:?}");
+    assert!(hidden.1.contains("CUDA_VISIBLE_DEVICES is \"\" and hides all"), "{hidden:?}");
+}
+
+#[test]
+fn a_missing_gpu_is_named_and_not_left_out_in_silence() {
+    let folder = tempfile::tempdir().unwrap();
+    fake_nvml(folder.path(), 3, &["-DNO_HANDLE=2", "-DHANDLE_ERROR=15"]);
+    fake_cuda(folder.path(), 0);
+    let token = small_token();
+    let missing = "the CUDA driver lists 2 of 3 GPUs: NVML lists 3, of which CUDA lacks";
+    for (args, code) in [
+        (&["run", "--challenge", &token][..], 2),
+        (&["run", "--executor", "gpu", "--challenge", &token], 2),
+        (&["demo"], 2),
+        (&["respond"], 2),
+        (&["detect"], 2),
+        (&["selftest", "--only", "missing"], 1),
+    ] {
+        let (ended, text) = ended(folder.path(), &[], args);
+        assert!(ended == Some(code) && text.contains(missing), "{args:?}: {ended:?} {text}");
+        assert!(text.contains("NVML_ERROR_GPU_IS_LOST"), "{args:?}: {text}");
+    }
+    // Those that are named, or that the variable leaves, are all that was asked for.
+    let others =
+        [(vec![], vec!["--devices", "0"]), (vec![("CUDA_VISIBLE_DEVICES", "0,1")], vec![])];
+    for (variables, devices) in others {
+        let args = [&["run", "--challenge", &token][..], &devices].concat();
+        let (_, text) = ended(folder.path(), &variables, &args);
+        assert!(!text.contains("2 of 3 GPUs"), "{text}");
+    }
+}
+
+#[test]
+fn as_many_gpus_as_are_expected_are_checked() {
+    // No driver library loads, and NVML lists none: a machine without a GPU.
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("libcuda.so.1"), "").unwrap();
+    std::fs::write(folder.path().join("libnvidia-ml.so.1"), "").unwrap();
+    let stress = ["selftest", "--stress", "0.01", "--dim", "128"];
+    for (variables, args, code) in [
+        (&[("GPU_COUNT", "8")][..], &stress[..], 1),
+        (&[], &[&stress[..], &["--gpu-count", "8"]].concat(), 1),
+        (&[], &["selftest", "--only", "gpu", "--gpu-count", "8"], 1),
+        (&[], &["bench", "--quick", "--gpu-count", "8"], 2),
+        (&[("GPU_COUNT", "8")], &["demo"], 2),
+        (&[("GPU_COUNT", "8")], &["respond"], 2),
+    ] {
+        let (ended, text) = ended(folder.path(), variables, args);
+        assert_eq!(ended, Some(code), "{args:?}: {text}");
+        assert!(text.contains("8 GPUs are expected and there are 0"), "{args:?}: {text}");
+    }
+    // What there is nothing of is not healthy, and not faulty.
+    let (code, text) = ended(folder.path(), &[], &["selftest", "--only", "gpu"]);
+    assert!(code == Some(2) && text.ends_with("nothing was checked\n"), "{code:?} {text}");
+    let (code, text) = ended(folder.path(), &[], &["selftest", "--only", "gpu", "--json"]);
+    assert!(code == Some(2) && text.contains("\"healthy\": false"), "{code:?} {text}");
+}
+
+#[test]
+fn why_a_device_cannot_be_asked_is_told() {
+    for (options, code) in [
+        (&["-DNO_HANDLE=1", "-DHANDLE_ERROR=15"][..], "NVML_ERROR_GPU_IS_LOST, 15"),
+        (&["-DNO_HANDLE=1", "-DHANDLE_ERROR=4"], "NVML_ERROR_NO_PERMISSION, 4"),
+        (&["-DLOST=1"], "NVML_ERROR_GPU_IS_LOST, 15"),
+    ] {
+        let folder = tempfile::tempdir().unwrap();
+        fake_nvml(folder.path(), 2, options);
+        fake_cuda(folder.path(), 100);
+        let json = detected("LD_LIBRARY_PATH", folder.path());
+        let lost = findings(&json, "device-lost");
+        assert!(lost.len() == 1 && lost[0].starts_with("NVML's device 1 cannot be"), "{json}");
+        assert!(lost[0].contains(code), "{lost:?}");
+        let unknown = json["nvml"]["devices"][1]["unknown"].as_object().unwrap();
+        assert!(unknown.values().any(|why| why.as_str().unwrap().contains(code)), "{json}");
+        let text = ended(folder.path(), &[], &["detect"]).1;
+        assert!(text.contains("FINDING device-lost: ") && text.contains(code), "{text}");
+    }
+}
+
+#[test]
+fn a_number_with_all_bits_set_is_none() {
+    let folder = tempfile::tempdir().unwrap();
+    fake_nvml(folder.path(), 2, &["-DABSURD=1"]);
+    let json = detected("LD_LIBRARY_PATH", folder.path());
+    let [sane, absurd] = [0, 1].map(|index| &json["nvml"]["devices"][index]);
+    assert_eq!((&sane["temperature_c"], &sane["sm_clock_mhz"]), (&40.into(), &345.into()));
+    for fact in ["temperature_c", "sm_clock_mhz", "sm_clock_mhz", "memory_bytes"] {
+        assert!(sane.get(fact).is_some() && absurd.get(fact).is_none(), "{absurd}");
+    }
+    assert_eq!(absurd["unknown"]["temperature_c"], "not known: NVML says 4294967295");
+    assert_eq!(absurd["unknown"]["memory"], "not known: NVML says 18446744073709551615");
+    assert!(!json.to_string().contains("4294967295,") && findings(&json, "device-lost").is_empty());
 }

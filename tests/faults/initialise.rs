@@ -5,7 +5,7 @@ use crate::common::assert_documented;
 use crate::faults::challenge;
 use crate::faults::wrapper::{Alive, Fault, Faulty};
 use attest::executor::cpu::CpuOptions;
-use attest::executor::gpu::{Capability, DeviceList, GpuDevice, NoGpu};
+use attest::executor::gpu::{Capability, DeviceList, GpuDevice, MissingGpus, NoGpu};
 use attest::executor::{ExecError, Executor, Kind};
 use attest::protocol::digest::Uuid;
 use attest::session::devices::DeviceRules;
@@ -114,6 +114,33 @@ fn a_cpu_does_not_stand_in_for_gpus_behind_a_driver_that_fails() {
     }
     let cpu = chosen(&Choice::Cpu, None, Err(failure.into()), &[]).unwrap();
     assert_eq!(cpu.executors[0].facts().kind, Kind::Cpu);
+}
+
+#[test]
+fn a_gpu_that_is_missing_is_an_error_unless_others_are_named() {
+    let list = || {
+        let devices = (0..2).map(device).collect::<Vec<_>>();
+        let which = "NVML lists 3, of which CUDA lacks 0000:02:00.0".to_owned();
+        let missing = Some(MissingGpus { expected: 3, listed: 2, which });
+        Ok(DeviceList { missing, ..devices.into() })
+    };
+    let of = |choice: &Choice, rules| chosen_of(choice, rules, None, list(), &[]);
+    let any = DeviceRules::default();
+    for choice in [Choice::Auto, Choice::Gpus(vec![])] {
+        let error = of(&choice, &any).map(|_| ()).unwrap_err();
+        assert!(matches!(error, ChooseError::Missing(_)), "{error}");
+        let text = error.to_string();
+        assert!(text.contains("0000:02:00.0") && text.contains("--devices"), "{text}");
+    }
+    let Chosen { executors, notes, .. } = of(&Choice::Gpus(vec![1]), &any).unwrap();
+    let options = MineOptions { notes, ..MineOptions::default() };
+    let mined = mine(&challenge(None, 4, 2), executors, &options, &|_| ()).unwrap();
+    let evidence = mined.result.evidence.value();
+    assert!(evidence["devices_missing"].as_str().unwrap().contains("2 of 3 GPUs"), "{evidence}");
+    assert_documented(evidence);
+    let rules = DeviceRules { gpu_count: Some(3), ..any };
+    let error = of(&Choice::Gpus(vec![1]), &rules).map(|_| ()).unwrap_err();
+    assert!(error.to_string().contains("of which CUDA lacks 0000:02:00.0"), "{error}");
 }
 
 #[test]

@@ -33,7 +33,8 @@ fn run(faults: &[Fault]) -> StressReport {
         let seen = start.elapsed() > Duration::from_secs(1);
         let waits = hangs && lanes.iter().all(|lane| lane.failure.is_none());
         stop.store(done && seen && !waits, std::sync::atomic::Ordering::Relaxed);
-    });
+    })
+    .unwrap();
     assert!(report.elapsed < Duration::from_secs(100), "it was held up");
     report
 }
@@ -120,7 +121,7 @@ fn without_a_comparison_there_is_no_verdict() {
         known_iterations: 0,
         ..StressOptions::new(Duration::from_nanos(1), Shape { dim: 256, products: 2 })
     };
-    let report = stress(vec![("a CPU".to_owned(), cpu())], &cpu, &options, &mut |_| ());
+    let report = stress(vec![("a CPU".to_owned(), cpu())], &cpu, &options, &mut |_| ()).unwrap();
     assert_eq!((report.compared, report.health()), (0, Health::NothingChecked), "{report:?}");
     assert!(!report.is_healthy());
     let (code, stdout, stderr) = selftest(&["--stress", "0.000000001", "--dim", "1024"]);

@@ -8,10 +8,11 @@ mod hung;
 mod machine;
 mod recovery;
 
+use attest::evidence::present_gpus;
 use attest::executor::cpu::{CpuExecutor, CpuOptions};
 use attest::executor::gpu::{
     ExactnessCheck, ExactnessMemory, GpuDevice, GpuExecutor, GpuOptions, GpuVerifier, PATIENCE,
-    Variant, devices,
+    Variant,
 };
 use attest::executor::lanes::{RunOptions, execute};
 use attest::executor::{ExecError, Executor, Segment, SmTiles, SoloSync, TileRequest};
@@ -36,7 +37,7 @@ fn turn() -> MutexGuard<'static, ()> {
 
 /// The devices to test, or none with a line on the terminal that says why.
 fn gpus() -> Vec<GpuDevice> {
-    match devices() {
+    match present_gpus().map(|list| list.devices) {
         Ok(devices) => devices,
         Err(reason) => {
             let required = std::env::var("ATTEST_REQUIRE_GPU").is_ok_and(|value| value == "1");

@@ -180,7 +180,7 @@ fn a_variant_that_does_not_launch_in_the_check_at_opening_gives_way() {
         let short = segment(256, 2, 5, Some(3));
         let expected = cpu(&short);
         // The portable kernel is not checked: it is the FMA pipe's.
-        for checked in 1..all.len() {
+        for checked in 1..all.len().min(3) {
             let mut gpu = match checked {
                 1 => with_injected(&device, [InjectedFailure::Check { code: 209 }]),
                 _ => with_injected(
@@ -206,7 +206,7 @@ fn where_the_second_variant_fails_too_the_third_takes_over() {
     let _turn = turn();
     for device in gpus() {
         let all = Variant::candidates(device.capability);
-        let [first, second, third] = all[..] else {
+        let [first, second, third, ..] = all[..] else {
             say("fewer than three variants: there is no third");
             continue;
         };

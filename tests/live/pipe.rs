@@ -28,11 +28,16 @@ impl Place {
         command
     }
 
-    /// `attest validate` of little work, with `options`, on `sh -c SCRIPT`.
+    /// `attest validate` of little work, with `options`, on `sh -c SCRIPT`; without a
+    /// policy, where the options name none, as these miners are CPUs.
     fn validate(&self, options: &[&str], script: &str) -> Output {
         let small = "validate --dim 128 --matrices 1 --iterations 2 --samples 300";
         let mut command = self.attest();
-        command.args(small.split(' ')).args(options).args(["--", "sh", "-c", script]);
+        command.args(small.split(' ')).args(options);
+        if !options.contains(&"--policy") {
+            command.arg("--no-policy");
+        }
+        command.args(["--", "sh", "-c", script]);
         command.env("ATTEST", env!("CARGO_BIN_EXE_attest"));
         command.output().expect("attest starts")
     }
@@ -130,10 +135,10 @@ fn what_a_command_says_beside_its_messages_is_marked_and_shown_as_it_is() {
 #[test]
 fn without_a_command_the_program_that_the_environment_names_answers() {
     let place = Place::new();
-    let small = ["validate", "--dim", "128", "--iterations", "1"];
+    let small = ["validate", "--no-policy", "--dim", "128", "--iterations", "1"];
     let own = place.attest().args(small).output().unwrap();
     assert_eq!(own.status.code(), Some(0), "{}", text(&own.stderr));
-    assert!(text(&own.stdout).starts_with("VERIFIED: the work is proven\n"));
+    assert!(text(&own.stdout).starts_with("VERIFIED: the work is proven (no policy: "));
     let named = place.attest().args(small).env("GPU_ATTESTOR_PATH", "/bin/true").output().unwrap();
     assert_eq!(named.status.code(), Some(1));
     assert!(text(&named.stdout).starts_with("REJECTED: closed-early (session)\n"));
@@ -160,6 +165,49 @@ fn commands_that_are_no_miner_are_rejected_by_name() {
         let output = place.validate(&["--json", "--hello-within", "1s"], script);
         assert_eq!(code_of(&output, 1), code, "{script}");
     }
+}
+
+/// Nothing of a miner was seen. Once there was, it is the miner's end.
+#[test]
+fn a_transport_that_failed_is_no_miners_fault() {
+    let place = Place::new();
+    for (script, said) in [
+        ("exit 255", "exit status 255\nSo ends ssh"),
+        ("no-such-command", "exit status 127\nSo ends a shell that finds no"),
+        ("exec /dev/null", "exit status 126\nSo ends a shell that may not"),
+        ("exit 125", "exit status 125\nSo ends a container engine"),
+        ("kill -KILL $$", "signal 9 (SIGKILL)\nFind out what ended it"),
+    ] {
+        let output = place.validate(&["--json"], script);
+        assert_eq!(code_of(&output, 2), "", "{script}");
+        let session: Value = serde_json::from_slice(&output.stdout).unwrap();
+        assert_eq!(session["verdict"]["outcome"], "could-not-run", "{script}");
+        let detail = session["verdict"]["detail"].as_str().unwrap();
+        assert!(detail.contains(said), "{script}: {detail}");
+    }
+    let output = place.validate(&["--json"], "exit 3");
+    assert_eq!(code_of(&output, 1), "closed-early");
+    assert!(text(&output.stdout).contains("with exit status 3"), "{}", text(&output.stdout));
+    let hello =
+        r#"{"message":"hello","versions":[1],"software":"x","capabilities":[],"devices":[]}"#;
+    let output = place.validate(&["--json"], &format!("echo '{hello}'; read line; exit 255"));
+    assert_eq!(code_of(&output, 1), "closed-early");
+    let err = text(&output.stderr);
+    assert!(err.contains("command     ended with exit status 255\n"), "{err}");
+}
+
+#[test]
+fn more_gpus_than_a_hello_may_list_are_named_with_the_bound() {
+    let place = Place::new();
+    let device = r#"{"kind":"gpu","model":"x","memory_bytes":1}"#;
+    let devices = vec![device; 65].join(",");
+    let hello = format!(
+        r#"{{"message":"hello","versions":[1],"software":"x","capabilities":[],"devices":[{devices}]}}"#
+    );
+    let output = place.validate(&["--json"], &format!("echo '{hello}'; cat >/dev/null"));
+    assert_eq!(code_of(&output, 1), "malformed-message");
+    let said = text(&output.stdout);
+    assert!(said.contains("devices lists 65, at most 64"), "{said}");
 }
 
 #[test]
@@ -244,8 +292,9 @@ fn over_tls_the_binary_listens_and_dials() {
     let address = lines.find_map(|line| Some(line.strip_prefix("listening on ")?.to_owned()));
     let address = address.expect("it listens");
     let dial = |key: &Path, peer: &str| {
-        let small = ["validate", "--dim", "128", "--iterations", "1", "--json", "--tcp", &address];
-        place.attest().args(small).args(["--peer", peer, "--key"]).arg(key).output().unwrap()
+        let small = ["validate", "--no-policy", "--dim", "128", "--iterations", "1", "--json"];
+        let command = ["--tcp", &address, "--peer", peer, "--key"];
+        place.attest().args(small).args(command).arg(key).output().unwrap()
     };
     assert_eq!(code_of(&dial(&place.path("validator.pem"), &miner), 0), "");
     // Each side wants the other's key.
@@ -291,6 +340,26 @@ fn a_policy_that_wants_gpus_takes_no_cpu() {
         .unwrap();
     let output = place.validate(&["--json", "--policy", path], "$ATTEST respond --executor cpu");
     assert_eq!(code_of(&output, 1), "rejected-by-policy");
+}
+
+/// Who types no policy means the default one: no laptop passes for GPUs.
+#[test]
+fn without_an_option_the_default_policy_applies() {
+    let place = Place::new();
+    let small = "validate --dim 128 --matrices 1 --iterations 2 --samples 300 --json";
+    let validate = |options: &[&str], script: &str| {
+        let mut command = place.attest();
+        command.args(small.split(' ')).args(options).args(["--", "sh", "-c", script]);
+        command.env("ATTEST", env!("CARGO_BIN_EXE_attest")).output().unwrap()
+    };
+    let miner = "$ATTEST respond --executor cpu";
+    assert_eq!(code_of(&validate(&[], miner), 1), "unfit-devices");
+    let output = validate(&["--no-policy"], miner);
+    assert_eq!(code_of(&output, 0), "");
+    let said = text(&output.stdout);
+    assert!(said.contains("no policy was applied"), "{said}");
+    let both = validate(&["--no-policy", "--policy", "p.toml"], miner);
+    assert_eq!(both.status.code(), Some(2), "{}", text(&both.stderr));
 }
 
 #[test]

@@ -46,9 +46,12 @@ impl Section {
 pub fn run(args: &DoctorArgs) -> Result<()> {
     let root = workspace::root();
     let mut sections = Vec::new();
+    let mut compilers = Vec::new();
     for backend in BACKENDS {
         let name = format!("ptx --backend {}", backend.name());
-        sections.push(Section::new(&name, backend.parts(&root)?));
+        let section = Section::new(&name, backend.parts(&root)?);
+        compilers.push((backend.name(), section.ready));
+        sections.push(section);
     }
     sections.push(Section::new("registers and SASS", tool_parts()));
     sections.push(Section::new("running on a GPU", gpu_parts()));
@@ -56,8 +59,25 @@ pub fn run(args: &DoctorArgs) -> Result<()> {
         println!("{}", serde_json::to_string_pretty(&sections)?);
     } else {
         print!("{}", render(&sections));
+        println!("{}", taken(&compilers));
     }
     Ok(())
+}
+
+/// What `cargo xtask ptx` compiles with, and why not with more.
+fn taken(compilers: &[(&str, bool)]) -> String {
+    let names = |ready| {
+        let names = compilers.iter().filter(|(_, is_ready)| *is_ready == ready);
+        names.map(|(name, _)| *name).collect::<Vec<_>>().join(" and ")
+    };
+    let (ready, lacking) = (names(true), names(false));
+    match (ready.is_empty(), lacking.is_empty()) {
+        (_, true) => format!("cargo xtask ptx compiles with {ready}, one after the other"),
+        (true, _) => {
+            format!("cargo xtask ptx compiles with nothing: {lacking} lack what is MISSING")
+        }
+        _ => format!("cargo xtask ptx compiles with {ready}; {lacking} lacks what is MISSING"),
+    }
 }
 
 fn tool_parts() -> Vec<Part> {
@@ -88,7 +108,7 @@ fn gpu_parts() -> Vec<Part> {
         let list = String::from_utf8_lossy(&output.stdout).trim().replace('\n', "; ");
         (!list.is_empty()).then_some(list)
     });
-    let how = "NVIDIA's driver, 525 or later for sm_90a; the CPU executor works without";
+    let how = "NVIDIA's driver (docs/kernels.md: which target takes which); the CPU executor works without";
     vec![
         Part::new("kernel driver", version, State::Missing, how),
         Part::new("libcuda.so.1", library.as_deref().map(show), State::Missing, how),
@@ -144,6 +164,15 @@ compiling: not possible here
   container  instead  pull it
 ";
         assert_eq!(render(&sections), expected);
+    }
+
+    #[test]
+    fn the_compilers_that_are_taken_are_named() {
+        let text = taken(&[("rustc", true), ("rust-cuda", true)]);
+        assert!(text.contains("with rustc and rust-cuda,"), "{text}");
+        let text = taken(&[("rustc", true), ("rust-cuda", false)]);
+        assert!(text.ends_with("with rustc; rust-cuda lacks what is MISSING"), "{text}");
+        assert!(taken(&[("rustc", false), ("rust-cuda", false)]).contains("with nothing"));
     }
 
     #[test]

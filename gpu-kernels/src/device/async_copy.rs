@@ -1,6 +1,6 @@
 //! Copies that run beside the threads, the barriers that they complete on,
 //! and the hand-over of registers between warpgroups.
-#![cfg(not(attest_target = "portable"))]
+#![cfg(attest_has = "tensor_cores")]
 
 use core::arch::asm;
 
@@ -42,7 +42,7 @@ pub unsafe fn copy_wait<const N: u32>() {
 /// # Safety
 /// - `barrier` is 8-byte aligned shared memory used for nothing else; the
 ///   block synchronises after [`fence_barrier_init`] before anyone uses it.
-#[cfg(attest_target = "sm_90a")]
+#[cfg(attest_has = "bulk_copies")]
 #[inline(always)]
 pub unsafe fn barrier_init(barrier: u32, arrivals: u32) {
     // SAFETY: the caller's.
@@ -56,7 +56,7 @@ pub unsafe fn barrier_init(barrier: u32, arrivals: u32) {
 ///
 /// # Safety
 /// - None; orders memory only.
-#[cfg(attest_target = "sm_90a")]
+#[cfg(attest_has = "bulk_copies")]
 #[inline(always)]
 pub unsafe fn fence_barrier_init() {
     // SAFETY: no operands.
@@ -69,7 +69,7 @@ pub unsafe fn fence_barrier_init() {
 ///
 /// # Safety
 /// - `barrier` is an initialised barrier of this block.
-#[cfg(attest_target = "sm_90a")]
+#[cfg(attest_has = "bulk_copies")]
 #[inline(always)]
 pub unsafe fn barrier_arrive(barrier: u32) {
     // SAFETY: the caller's.
@@ -82,7 +82,7 @@ pub unsafe fn barrier_arrive(barrier: u32) {
 ///
 /// # Safety
 /// - As for [`barrier_arrive`]; copies of exactly `bytes` complete on it.
-#[cfg(attest_target = "sm_90a")]
+#[cfg(attest_has = "bulk_copies")]
 #[inline(always)]
 pub unsafe fn barrier_arrive_expect(barrier: u32, bytes: u32) {
     // SAFETY: the caller's.
@@ -97,7 +97,7 @@ pub unsafe fn barrier_arrive_expect(barrier: u32, bytes: u32) {
 ///
 /// # Safety
 /// - `barrier` is an initialised barrier of this block, and its phase ends.
-#[cfg(attest_target = "sm_90a")]
+#[cfg(attest_has = "bulk_copies")]
 #[inline(always)]
 pub unsafe fn barrier_wait(barrier: u32, parity: u32) {
     let mut over = 0u32;
@@ -118,7 +118,7 @@ pub unsafe fn barrier_wait(barrier: u32, parity: u32) {
 /// # Safety
 /// - Addresses and `bytes` are multiples of 16; the destination is free; the
 ///   barrier expects these bytes.
-#[cfg(attest_target = "sm_90a")]
+#[cfg(attest_has = "bulk_copies")]
 #[inline(always)]
 pub unsafe fn copy_bulk(shared: u32, global: u64, bytes: u32, barrier: u32) {
     // SAFETY: the caller's.
@@ -132,7 +132,7 @@ pub unsafe fn copy_bulk(shared: u32, global: u64, bytes: u32, barrier: u32) {
 ///
 /// # Safety
 /// - All four warps of the warpgroup execute it; the block's sum fits.
-#[cfg(attest_target = "sm_90a")]
+#[cfg(attest_has = "register_handover")]
 #[inline(always)]
 pub unsafe fn registers_raise<const COUNT: u32>() {
     // SAFETY: the caller's.
@@ -143,7 +143,7 @@ pub unsafe fn registers_raise<const COUNT: u32>() {
 ///
 /// # Safety
 /// - All four warps of the warpgroup execute it, and need no more.
-#[cfg(attest_target = "sm_90a")]
+#[cfg(attest_has = "register_handover")]
 #[inline(always)]
 pub unsafe fn registers_lower<const COUNT: u32>() {
     // SAFETY: the caller's.

@@ -1,7 +1,8 @@
 //! What differs between device compilers: how a kernel entry is declared,
-//! where dynamic shared memory starts, and what a panic does. Plain rustc is
-//! the default; feature `rust-cuda` is for Rust-CUDA's compiler. Nothing else
-//! in this crate asks which of them it is.
+//! where dynamic shared memory starts, what a panic does, and what LLVM calls
+//! its barriers. Plain rustc is the default; feature `rust-cuda` is for
+//! Rust-CUDA's compiler. But for `no_std`, nothing else in this crate asks which
+//! of them it is.
 
 use core::arch::asm;
 
@@ -63,10 +64,78 @@ pub fn shared_base() -> u32 {
 }
 
 /// Kernels index without bounds checks and tell divisors apart from zero, so
-/// nothing panics; `cargo xtask ptx` fails where a call is left over. Under
-/// Rust-CUDA the handler is cuda_std's.
+/// nothing panics. What would is a call under plain rustc; Rust-CUDA's handler is
+/// cuda_std's, and its driver compiles with immediate abort: a panic is a `trap`
+/// and no call. `cargo xtask ptx` refuses either, whoever compiled.
 #[cfg(not(feature = "rust-cuda"))]
 #[panic_handler]
 fn panic(_: &core::panic::PanicInfo<'_>) -> ! {
     loop {}
+}
+
+// LLVM's own barriers, because no compiler marks `asm!` as convergent: an
+// optimiser may copy assembly into both sides of a branch that threads of one
+// warp take differently, and a barrier of which there are two is two barriers.
+// (Rust-CUDA's LLVM did so, and warps waited for themselves.) These are
+// convergent, so that no path to or from them depends on more than the source
+// says. The PTX is the same `bar.sync` and `bar.warp.sync`; Rust-CUDA's libNVVM
+// knows them by their older names, and with a count as `barrier.sync` alone.
+#[cfg(not(feature = "rust-cuda"))]
+unsafe extern "C" {
+    #[link_name = "llvm.nvvm.barrier.cta.sync.aligned.all"]
+    fn barrier_all(id: u32);
+    #[link_name = "llvm.nvvm.barrier.cta.sync.aligned.count"]
+    fn barrier_count(id: u32, count: u32);
+    #[link_name = "llvm.nvvm.bar.warp.sync"]
+    fn barrier_warp(mask: u32);
+}
+#[cfg(feature = "rust-cuda")]
+unsafe extern "C" {
+    #[link_name = "llvm.nvvm.bar.sync"]
+    fn barrier_all(id: u32);
+    #[link_name = "llvm.nvvm.barrier.sync.cnt"]
+    fn barrier_count(id: u32, count: u32);
+    #[link_name = "llvm.nvvm.bar.warp.sync"]
+    fn barrier_warp(mask: u32);
+}
+
+/// Barrier 0, of all threads of the block.
+///
+/// # Safety
+/// - As for [`super::thread::block_barrier`].
+#[inline(always)]
+pub unsafe fn sync_block() {
+    // SAFETY: the caller's.
+    unsafe { barrier_all(0) };
+    stay();
+}
+
+/// Barrier `id`, of `count` threads.
+///
+/// # Safety
+/// - As for [`super::thread::named_barrier`].
+#[inline(always)]
+pub unsafe fn sync_some(id: u32, count: u32) {
+    // SAFETY: the caller's.
+    unsafe { barrier_count(id, count) };
+    stay();
+}
+
+/// The warp's barrier.
+///
+/// # Safety
+/// - As for [`super::thread::warp_barrier`].
+#[inline(always)]
+pub unsafe fn sync_warp() {
+    // SAFETY: the caller's.
+    unsafe { barrier_warp(u32::MAX) };
+    stay();
+}
+
+/// Follows every barrier: rustc's own optimiser, which works before LLVM does,
+/// threads jumps through calls, these among them, but not through assembly.
+#[inline(always)]
+fn stay() {
+    // SAFETY: no instruction.
+    unsafe { asm!("", options(nostack)) }
 }

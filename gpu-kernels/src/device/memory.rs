@@ -172,7 +172,7 @@ reduction!(/// `red.global.max.u64`.
 ///
 /// # Safety
 /// - `address` is 4-byte aligned device memory that the launch may write.
-#[cfg(not(attest_target = "portable"))]
+#[cfg(attest_has = "tensor_cores")]
 #[inline(always)]
 pub unsafe fn fetch_add_release_u32(address: u64, value: u32) -> u32 {
     let old: u32;
@@ -188,7 +188,7 @@ pub unsafe fn fetch_add_release_u32(address: u64, value: u32) -> u32 {
 ///
 /// # Safety
 /// - None; orders memory only.
-#[cfg(not(attest_target = "portable"))]
+#[cfg(attest_has = "tensor_cores")]
 #[inline(always)]
 pub unsafe fn fence_gpu() {
     // SAFETY: no operands.

@@ -1,6 +1,9 @@
 //! Multiplications: 32-bit integers to 64 bits, and fused multiply-adds, one by
 //! one and by tensor core.
 //!
+//! A tensor core multiplies for a whole warp, so these are not `pure`: an
+//! optimiser may not move them into a branch that some lanes don't take.
+//!
 //! Fragment layouts are those of the PTX ISA's "Matrix Fragments for
 //! mma.m8n8k4 / m16n8k16 with .f64": lane = 4·γ + τ.
 
@@ -32,7 +35,7 @@ pub fn fma(a: f64, b: f64, c: f64) -> f64 {
 
 /// `mma.sync.m8n8k4.f64`: C[γ][2τ, 2τ+1] += Σ over k = 0…3 of A[γ][k]·B[k][·];
 /// lane holds A[γ][τ] and B[τ][γ].
-#[cfg(not(attest_target = "portable"))]
+#[cfg(attest_has = "tensor_cores")]
 #[inline(always)]
 pub fn mma_m8n8k4(c: [f64; 2], a: f64, b: f64) -> [f64; 2] {
     let [mut c0, mut c1] = c;
@@ -41,14 +44,14 @@ pub fn mma_m8n8k4(c: [f64; 2], a: f64, b: f64) -> [f64; 2] {
     unsafe {
         asm!("mma.sync.aligned.m8n8k4.row.col.f64.f64.f64.f64 {{{c0}, {c1}}}, {{{a}}}, {{{b}}}, {{{c0}, {c1}}};",
             c0 = inout(reg64) c0, c1 = inout(reg64) c1, a = in(reg64) a, b = in(reg64) b,
-            options(pure, nomem, nostack));
+            options(nomem, nostack));
     }
     [c0, c1]
 }
 
 /// `mma.sync.m16n8k16.f64`: C[γ, γ+8][2τ, 2τ+1] += Σ over k = 0…15, in this order;
 /// lane holds, for each multiple κ of 4, A[γ][τ+κ] and A[γ+8][τ+κ], and B[τ+κ][γ].
-#[cfg(attest_target = "sm_90a")]
+#[cfg(attest_has = "bulk_copies")]
 #[inline(always)]
 pub fn mma_m16n8k16(c: [f64; 4], a: [f64; 8], b: [f64; 4]) -> [f64; 4] {
     let [mut c0, mut c1, mut c2, mut c3] = c;
@@ -60,7 +63,7 @@ pub fn mma_m16n8k16(c: [f64; 4], a: [f64; 8], b: [f64; 4]) -> [f64; 4] {
             a0 = in(reg64) a[0], a1 = in(reg64) a[1], a2 = in(reg64) a[2], a3 = in(reg64) a[3],
             a4 = in(reg64) a[4], a5 = in(reg64) a[5], a6 = in(reg64) a[6], a7 = in(reg64) a[7],
             b0 = in(reg64) b[0], b1 = in(reg64) b[1], b2 = in(reg64) b[2], b3 = in(reg64) b[3],
-            options(pure, nomem, nostack));
+            options(nomem, nostack));
     }
     [c0, c1, c2, c3]
 }

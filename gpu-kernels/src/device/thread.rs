@@ -1,5 +1,6 @@
 //! Identity, clocks and barriers of threads.
 
+use super::backend;
 use core::arch::asm;
 
 macro_rules! special_register {
@@ -35,7 +36,7 @@ special_register!(/// `%globaltimer`: nanoseconds, the same clock on all SMs.
 #[inline(always)]
 pub unsafe fn block_barrier() {
     // SAFETY: the caller's.
-    unsafe { asm!("bar.sync 0;", options(nostack)) }
+    unsafe { backend::sync_block() }
 }
 
 /// `bar.sync ID, COUNT`: a named barrier of some warps.
@@ -45,7 +46,7 @@ pub unsafe fn block_barrier() {
 #[inline(always)]
 pub unsafe fn named_barrier<const ID: u32, const COUNT: u32>() {
     // SAFETY: the caller's.
-    unsafe { asm!("bar.sync {}, {};", const ID, const COUNT, options(nostack)) }
+    unsafe { backend::sync_some(ID, COUNT) }
 }
 
 /// `bar.warp.sync`: all lanes of the warp.
@@ -55,5 +56,14 @@ pub unsafe fn named_barrier<const ID: u32, const COUNT: u32>() {
 #[inline(always)]
 pub unsafe fn warp_barrier() {
     // SAFETY: the caller's.
-    unsafe { asm!("bar.warp.sync 0xffffffff;", options(nostack)) }
+    unsafe { backend::sync_warp() }
+}
+
+/// `value`, of which an optimiser knows nothing any more: a loop that counts by it
+/// is not unrolled, and what waits or copies in it stays as often as it is written.
+#[inline(always)]
+pub fn opaque(mut value: u32) -> u32 {
+    // SAFETY: no instruction.
+    unsafe { asm!("/* {} */", inout(reg32) value, options(nomem, nostack)) }
+    value
 }

@@ -1,13 +1,17 @@
-//! Entry points, one kernel a file; which of them a target has is said here
-//! and in `abi`.
+//! Entry points, one kernel a file, and what several of them share. Which kernels
+//! a target has follows from what it has (`attest_has`).
 
 pub mod chain_step;
 pub mod fill;
 pub mod gemm_fma;
-#[cfg(attest_target = "sm_90a")]
+#[cfg(attest_has = "register_handover")]
 pub mod gemm_m16n8k16;
-#[cfg(not(attest_target = "portable"))]
+#[cfg(all(attest_has = "bulk_copies", not(attest_has = "register_handover")))]
+pub mod gemm_m16n8k16_tile;
+#[cfg(attest_has = "tensor_cores")]
 pub mod gemm_m8n8k4;
 pub mod merkle;
 pub mod parts;
 pub mod peak;
+#[cfg(attest_has = "bulk_copies")]
+pub mod sixteen;

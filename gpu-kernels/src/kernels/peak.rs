@@ -3,9 +3,9 @@
 
 use crate::abi::PeakParams;
 use crate::device::memory::store_global_u32;
-#[cfg(not(attest_target = "portable"))]
+#[cfg(attest_has = "tensor_cores")]
 use crate::device::mma::mma_m8n8k4;
-#[cfg(attest_target = "sm_90a")]
+#[cfg(attest_has = "bulk_copies")]
 use crate::device::mma::mma_m16n8k16;
 use crate::device::mma::{fma, multiply_wide};
 use crate::device::thread::thread_id;
@@ -59,7 +59,7 @@ crate::kernel! {
     }
 }
 
-#[cfg(not(attest_target = "portable"))]
+#[cfg(attest_has = "tensor_cores")]
 crate::kernel! {
     /// Sixteen chains of `mma.m8n8k4` a warp.
     pub unsafe fn peak_m8n8k4(params: PeakParams) {
@@ -77,7 +77,7 @@ crate::kernel! {
     }
 }
 
-#[cfg(attest_target = "sm_90a")]
+#[cfg(attest_has = "bulk_copies")]
 crate::kernel! {
     /// Sixteen chains of `mma.m16n8k16` a warp.
     pub unsafe fn peak_m16n8k16(params: PeakParams) {

@@ -5,8 +5,9 @@ use super::work::Work;
 use crate::executor::ExecError;
 use crate::executor::gpu::bench::{BenchReport, Ceiling, Subject, Total, Turns};
 use crate::executor::gpu::{
-    GpuDevice, Supervisor, Target, Variant, driver_version, list, supervised,
+    DeviceList, GpuDevice, Supervisor, Target, Variant, driver_version, supervised,
 };
+use crate::session::devices::GpuDemand;
 use gpu_kernels::abi::{GemmKernel, PEAK_FMA, PEAK_M8N8K4, PEAK_M16N8K16};
 use serde::Serialize;
 use std::path::PathBuf;
@@ -20,6 +21,8 @@ const FMA_PER_CLOCK: f64 = 128.0;
 pub struct Options {
     /// Number of the device.
     pub device: u32,
+    /// Which GPUs there must be.
+    pub gpus: GpuDemand,
     /// Shapes and totals, in order.
     pub work: Vec<Work>,
     /// Turns of each side.
@@ -154,10 +157,10 @@ enum Found {
 /// # Errors
 /// No such device. What fails later is in the report.
 pub(super) fn measure(
+    list: &DeviceList,
     options: &Options,
     on_event: &mut dyn FnMut(BenchEvent),
 ) -> Result<DeviceReport, ExecError> {
-    let list = list().unwrap_or_default();
     let device = list.get(options.device)?;
     let report = DeviceReport {
         device: facts(device),
@@ -361,11 +364,12 @@ fn facts(device: &GpuDevice) -> DeviceFacts {
 
 /// The ceiling kernel of the unit that a product kernel uses.
 fn peak_of(gemm: &str) -> Option<&'static str> {
-    use gpu_kernels::abi::{GEMM_FMA, GEMM_M8N8K4, GEMM_M16N8K16};
-    let pairs: [(GemmKernel, &str); 3] = [
+    use gpu_kernels::abi::{GEMM_FMA, GEMM_M8N8K4, GEMM_M16N8K16, GEMM_M16N8K16_TILE};
+    let pairs: [(GemmKernel, &str); 4] = [
         (GEMM_FMA, PEAK_FMA.name),
         (GEMM_M8N8K4, PEAK_M8N8K4.name),
         (GEMM_M16N8K16, PEAK_M16N8K16.name),
+        (GEMM_M16N8K16_TILE, PEAK_M16N8K16.name),
     ];
     pairs.into_iter().find(|(kernel, _)| kernel.name == gemm).map(|(_, peak)| peak)
 }
@@ -385,6 +389,7 @@ fn ceiling_of(ceilings: &[TargetCeilings], variant: &str) -> Option<f64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use gpu_kernels::abi::GEMMS;
 
     #[test]
     fn the_floor_of_an_h200() {
@@ -408,6 +413,7 @@ mod tests {
         ];
         assert_eq!(ceiling_of(&all, "sm_90a/gemm_m16n8k16"), Some(66.0));
         assert_eq!(ceiling_of(&all, "portable/gemm_fma"), Some(31.0), "of another target");
+        assert!(GEMMS.iter().all(|gemm| peak_of(gemm.name).is_some()), "every kernel has a unit");
         assert_eq!(ceiling_of(&all, "a/b.ptx/gemm_fma"), Some(30.0), "a path has slashes");
         assert_eq!(ceiling_of(&all, "sm_80/gemm_m8n8k4"), None);
         assert_eq!(ceiling_of(&all, "nonsense"), None);

@@ -25,8 +25,9 @@ pub use device::{
 };
 pub use work::{UnknownWork, Work};
 
+use crate::evidence::present_gpus;
 use crate::executor::ExecError;
-use crate::executor::gpu;
+use crate::session::devices::GpuDemand;
 use serde::Serialize;
 
 /// Version of the report's form.
@@ -85,13 +86,30 @@ pub fn run(
     effort: Effort,
     on_event: &mut dyn FnMut(BenchEvent),
 ) -> Result<Report, ExecError> {
-    let gpu = match gpu::devices() {
-        Ok(_) => GpuReport::Measured(Box::new(device::measure(options, on_event)?)),
-        Err(no_gpu) if no_gpu.is_absence() => GpuReport::NoGpu { reason: no_gpu.to_string() },
-        Err(no_gpu) => GpuReport::Failed { reason: no_gpu.to_string() },
-    };
+    let gpu = of_gpu(options, on_event)?;
     let cpu = cpu::measure(effort, &mut |step| on_event(BenchEvent::Step(step.to_owned())));
     let measured_at = jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
     let attest_version = env!("CARGO_PKG_VERSION");
     Ok(Report { schema: SCHEMA, attest_version, measured_at, gpu, cpu })
+}
+
+fn of_gpu(options: &Options, on_event: &mut dyn FnMut(BenchEvent)) -> Result<GpuReport, ExecError> {
+    let GpuDemand::Present(rules) = options.gpus else {
+        let reason = "no GPU is measured: the CPU alone was asked for".to_owned();
+        return Ok(GpuReport::NoGpu { reason });
+    };
+    let listed = present_gpus();
+    if let Err(too_few) = rules.check_count(listed.as_ref()) {
+        return Ok(GpuReport::Failed { reason: too_few.to_string() });
+    }
+    Ok(match listed {
+        Ok(list) => {
+            if let Some(missing) = &list.missing {
+                tracing::warn!("{missing}");
+            }
+            GpuReport::Measured(Box::new(device::measure(&list, options, on_event)?))
+        }
+        Err(no_gpu) if no_gpu.is_absence() => GpuReport::NoGpu { reason: no_gpu.to_string() },
+        Err(no_gpu) => GpuReport::Failed { reason: no_gpu.to_string() },
+    })
 }

@@ -97,8 +97,7 @@ fn device_count(cuda: &CudaView, nvml: &NvmlView, process: &ProcessView) -> Opti
         let visible = process.cuda_visible_devices.as_deref();
         let named = visible.map_or(managed, |visible| visible::named(visible, managed));
         let mig = devices.iter().any(|device| device.mig == Some(true));
-        // Of those in MIG mode CUDA may use one instance only.
-        explained = named == count || (mig && count > 0 && count < named);
+        explained = visible::explained(visible, managed, count, mig) == visible::Explained::Yes;
         if let Some(visible) = visible {
             text += &format!("; CUDA_VISIBLE_DEVICES is {visible:?}, which names {named}");
         }
@@ -140,6 +139,10 @@ fn compare<'a>(
     for device in ours {
         let (Some(place), Some(pci_id)) = (device.place(), device.pci_id) else { continue };
         let Some(other) = theirs.iter().find(|other| other.place() == Some(place)) else {
+            if theirs.iter().any(|other| other.place().is_none()) {
+                // It may be the one whose place is not told: lost, and a finding as such.
+                continue;
+            }
             let text = format!("{} lists a device at {pci_id}, {their_source} none", device.source);
             findings.push(Finding::new(Code::DeviceUnlisted, text));
             continue;
@@ -263,7 +266,7 @@ impl<'a> Seen<'a> {
 }
 
 mod of_devices;
-mod visible;
+pub(super) mod visible;
 
 #[cfg(test)]
 #[path = "cross_check_tests.rs"]

@@ -36,6 +36,7 @@ codes! {
     DeviceCount "device-count" "NVML and the CUDA driver list different numbers of devices.";
     DevicesHidden "devices-hidden" "CUDA lists fewer, and CUDA_VISIBLE_DEVICES or MIG may be why.";
     DeviceListedTwice "device-listed-twice" "one source has a UUID or a PCI id twice.";
+    DeviceLost "device-lost" "NVML lists a device that is lost, or that nobody may ask.";
     DeviceUnlisted "device-unlisted" "a device of one source is at a PCI id that another lacks.";
     UuidDiffers "uuid-differs" "two sources name different UUIDs at one PCI id.";
     NameDiffers "name-differs" "two sources name different models at one PCI id.";

@@ -254,7 +254,7 @@ impl Inventory {
 impl CudaView {
     fn of(listed: &Result<DeviceList, NoGpu>) -> Self {
         match listed {
-            Ok(DeviceList { devices, broken }) => Self::Loaded {
+            Ok(DeviceList { devices, broken, .. }) => Self::Loaded {
                 driver_version: driver_version(),
                 cuda_version: driver_cuda_version().map_or_else(
                     |_| "unknown".to_owned(),

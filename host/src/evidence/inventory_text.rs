@@ -78,8 +78,9 @@ impl Inventory {
             NvmlView::Unavailable { reason } => format!("NVML is not available: {reason}"),
         }];
         let device = |pci_id: &str, name: &str, uuid: &str| format!("  {pci_id}  {name}  {uuid}");
-        lines.extend(nvml.devices().iter().map(|NvmlDevice { pci_id, name, uuid, .. }| {
-            device(&known(pci_id), &known(name), &known(uuid))
+        lines.extend(nvml.devices().iter().map(|it| {
+            let why = it.inaccessible.as_ref().map(|why| format!("  {why}")).unwrap_or_default();
+            device(&known(&it.pci_id), &known(&it.name), &known(&it.uuid)) + &why
         }));
         lines.push(match kernel {
             KernelView::Loaded { version, devices } => {

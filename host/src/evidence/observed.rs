@@ -142,7 +142,7 @@ fn bandwidth_of(lanes: &[LaneFacts]) -> Option<Bandwidth> {
     if gpus.is_empty() {
         return None;
     }
-    let mut devices = gpu::devices().ok()?;
+    let mut devices = gpu::list().ok()?.devices;
     devices.retain(|device| gpus.iter().any(|lane| lane.uuid == device.uuid));
     Some(measure(&devices))
 }

@@ -111,6 +111,17 @@ impl ProcessView {
     }
 }
 
+/// CUDA_VISIBLE_DEVICES, where it is set: as this process was started with it, or, where
+/// /proc is not there, as it has it now.
+pub(super) fn cuda_visible_devices() -> Option<String> {
+    const NAME: &str = "CUDA_VISIBLE_DEVICES";
+    let environment = bytes_of("/proc/self/environ");
+    if environment.is_empty() {
+        return std::env::var_os(NAME).map(|value| value.to_string_lossy().into_owned());
+    }
+    set_variable(&environment, NAME)
+}
+
 /// A file that may not be there, up to a bound.
 fn bytes_of(path: &str) -> Vec<u8> {
     let mut bytes = Vec::new();

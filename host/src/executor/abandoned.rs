@@ -4,7 +4,7 @@
 //! process can know that there are such threads, and end it in spite of them.
 
 use crate::files;
-use std::io::Write as _;
+use std::io::{self, Write as _};
 use std::panic::resume_unwind;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, RecvTimeoutError};
@@ -30,30 +30,42 @@ pub(crate) fn note() {
 pub fn exit(code: u8) -> ! {
     let _guard = files::no_write_under_way();
     // Standard error has no buffer.
-    let _ = std::io::stdout().flush();
+    let _ = io::stdout().flush();
     signal_hook::low_level::exit(code.into())
 }
 
-/// What `work` returns, on a thread of its own; `None` where that takes longer
-/// than `limit`. A panic goes on here.
+/// Why there is no answer.
+#[derive(Debug)]
+pub(crate) enum NoAnswer {
+    /// It did not return in time.
+    Hangs,
+    /// The system gives no thread to ask on.
+    NoThread(io::Error),
+}
+
+/// What `work` returns, on a thread of its own. A panic goes on here.
+///
+/// # Errors
+/// [`NoAnswer`]: that takes longer than `limit`, or there is no thread.
 pub(crate) fn within<T: Send + 'static>(
     limit: Duration,
     work: impl FnOnce() -> T + Send + 'static,
-) -> Option<T> {
+) -> Result<T, NoAnswer> {
     let (sender, done) = mpsc::channel();
-    let thread = std::thread::spawn(move || {
+    let asking = move || {
         // The receiver is gone only if the thread was given up.
         let _ = sender.send(work());
-    });
+    };
+    let thread = std::thread::Builder::new().spawn(asking).map_err(NoAnswer::NoThread)?;
     match done.recv_timeout(limit) {
-        Ok(done) => Some(done),
+        Ok(done) => Ok(done),
         Err(RecvTimeoutError::Timeout) => {
             note();
-            None
+            Err(NoAnswer::Hangs)
         }
         Err(RecvTimeoutError::Disconnected) => match thread.join() {
             Err(panic) => resume_unwind(panic),
-            Ok(()) => None,
+            Ok(()) => Err(NoAnswer::Hangs),
         },
     }
 }
@@ -64,19 +76,19 @@ mod tests {
 
     #[test]
     fn what_does_not_return_is_given_up_and_noted() {
-        assert_eq!(within(Duration::from_secs(60), || 7), Some(7));
+        assert_eq!(within(Duration::from_secs(60), || 7).ok(), Some(7));
         let hung = within(Duration::from_millis(20), || {
             loop {
                 std::thread::park();
             }
         });
-        assert_eq!(hung, None::<u8>);
+        assert!(matches!(hung, Err::<u8, _>(NoAnswer::Hangs)));
         assert!(any());
     }
 
     #[test]
     #[should_panic = "an index was out of range"]
     fn a_panic_goes_on_where_it_was_waited_for() {
-        within(Duration::from_secs(60), || panic!("an index was out of range"));
+        let _ = within(Duration::from_secs(60), || panic!("an index was out of range"));
     }
 }

@@ -12,7 +12,7 @@ use crate::identity::SigningIdentity;
 use crate::protocol::json::printable;
 use crate::protocol::signature;
 use base64::Engine as _;
-use base64::engine::general_purpose::{STANDARD, URL_SAFE};
+use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD, URL_SAFE, URL_SAFE_NO_PAD};
 use ed25519_dalek::VerifyingKey;
 use serde::{Deserialize, Serialize};
 
@@ -93,24 +93,37 @@ pub fn open(
         got => return Err(malformed(format!("{got} signatures, at most {SIGNATURES_MAX}"))),
     }
     let payload =
-        decode(&envelope.payload).ok_or_else(|| malformed("payload is no base64".to_owned()))?;
+        decode(&envelope.payload).map_err(|wrong| malformed(format!("payload is {wrong}")))?;
     if payload.len() > PAYLOAD_BYTES_MAX {
         return Err(Refusal::TooLarge { limit_bytes: PAYLOAD_BYTES_MAX as u64 });
     }
     let message = pre_authentication_encoding(payload_type, &payload);
     let is_signers = |signature: &Signature| {
-        let bytes = decode(&signature.sig).and_then(|bytes| <[u8; 64]>::try_from(bytes).ok());
+        let bytes = decode(&signature.sig).ok().and_then(|bytes| <[u8; 64]>::try_from(bytes).ok());
         bytes.is_some_and(|bytes| signature::is_valid(signer, &message, &bytes))
     };
     match envelope.signatures.iter().any(is_signers) {
         true => Ok(payload),
-        false => Err(Refusal::SignatureInvalid),
+        // Why none could be tried, if that is it, says more.
+        false => match envelope.signatures.iter().find_map(|it| decode(&it.sig).err()) {
+            Some(wrong) => Err(malformed(format!("a signature's sig is {wrong}"))),
+            None => Err(Refusal::SignatureInvalid),
+        },
     }
 }
 
-/// DSSE allows both alphabets.
-fn decode(text: &str) -> Option<Vec<u8>> {
-    STANDARD.decode(text).or_else(|_| URL_SAFE.decode(text)).ok()
+/// DSSE allows both alphabets, with padding.
+///
+/// # Errors
+/// What the text is instead.
+fn decode(text: &str) -> Result<Vec<u8>, &'static str> {
+    let decoded = STANDARD.decode(text).or_else(|_| URL_SAFE.decode(text));
+    decoded.map_err(|_| {
+        match STANDARD_NO_PAD.decode(text).or_else(|_| URL_SAFE_NO_PAD.decode(text)) {
+            Ok(_) => "base64 without its padding (=), which DSSE asks for",
+            Err(_) => "no base64",
+        }
+    })
 }
 
 #[cfg(test)]
@@ -218,8 +231,18 @@ mod tests {
             let refusal = open(text.as_bytes(), TYPE, &key).unwrap_err();
             assert!(matches!(refusal, Refusal::EnvelopeMalformed { .. }), "{text}: {refusal}");
         }
-        let no_base64 = edited(b"{}", |value| value["payload"] = json!("e30"));
-        assert!(matches!(no_base64, Err(Refusal::EnvelopeMalformed { .. })));
+        let why = |edit: &dyn Fn(&mut Value)| match edited(b"{}", edit).unwrap_err() {
+            Refusal::EnvelopeMalformed { cause } => cause,
+            other => panic!("{other}"),
+        };
+        let no_padding = "base64 without its padding (=), which DSSE asks for";
+        assert_eq!(why(&|it| it["payload"] = json!("e30")), format!("payload is {no_padding}"));
+        assert_eq!(why(&|it| it["payload"] = json!("e3!=")), "payload is no base64");
+        let cut = |it: &mut Value| {
+            let sig = it["signatures"][0]["sig"].as_str().unwrap().trim_end_matches('=').to_owned();
+            it["signatures"][0]["sig"] = json!(sig);
+        };
+        assert_eq!(why(&cut), format!("a signature's sig is {no_padding}"));
         let long = vec![b' '; ENVELOPE_BYTES_MAX + 1];
         assert!(matches!(open(&long, TYPE, &key), Err(Refusal::TooLarge { .. })));
     }

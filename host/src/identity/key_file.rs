@@ -12,8 +12,8 @@ use crate::files;
 use ed25519::pkcs8::{DecodePrivateKey as _, EncodePrivateKey as _, KeypairBytes};
 use ed25519_dalek::SigningKey;
 use std::fs::{File, Metadata};
-use std::io::{self, Read as _, Write as _};
-use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
+use std::io::{self, Read as _};
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use zeroize::Zeroizing;
 
@@ -30,7 +30,7 @@ pub enum KeyFileError {
     /// It could not be opened or read.
     #[error(
         "cannot read the key file {path}: {cause}\nCheck the path, or make a key: attest key new --out {path}",
-        path = path.display()
+        path = files::shown_path(path)
     )]
     Read {
         /// Which file.
@@ -39,7 +39,7 @@ pub enum KeyFileError {
         cause: io::Error,
     },
     /// A folder, a pipe or a device.
-    #[error("{path} is not a regular file\nGive the path of a key file.", path = path.display())]
+    #[error("{path} is not a regular file\nGive the path of a key file.", path = files::shown_path(path))]
     NotRegular {
         /// Which file.
         path: PathBuf,
@@ -48,7 +48,7 @@ pub enum KeyFileError {
     #[error(
         "the key file {path} belongs to user {owner}, and this runs as user {own}\n\
          Use a key of your own, or run this as its owner.",
-        path = path.display()
+        path = files::shown_path(path)
     )]
     Owner {
         /// Which file.
@@ -62,7 +62,7 @@ pub enum KeyFileError {
     #[error(
         "the key file {path} has mode {mode:04o}: others than its owner may get at it\n\
          Run: chmod 600 {path} (and make a new key if somebody may have read this one)",
-        path = path.display()
+        path = files::shown_path(path)
     )]
     Mode {
         /// Which file.
@@ -73,7 +73,7 @@ pub enum KeyFileError {
     /// Longer than any key.
     #[error(
         "{path} holds more than {KEY_BYTES_MAX} bytes, so it is no key\nCheck that it is the file that was meant.",
-        path = path.display()
+        path = files::shown_path(path)
     )]
     TooLong {
         /// Which file.
@@ -83,7 +83,7 @@ pub enum KeyFileError {
     #[error(
         "{path} holds no Ed25519 private key: {cause}\n\
          A key file is unencrypted PKCS#8 in PEM: make one with `attest key new`.",
-        path = path.display()
+        path = files::shown_path(path)
     )]
     NotAKey {
         /// Which file.
@@ -94,7 +94,7 @@ pub enum KeyFileError {
     /// A key is not replaced: it may be the only one.
     #[error(
         "{path} exists, and a key is never overwritten\nGive another path with --out.",
-        path = path.display()
+        path = files::shown_path(path)
     )]
     Exists {
         /// Which file.
@@ -104,7 +104,7 @@ pub enum KeyFileError {
     #[error(
         "cannot write the key file {path}: {cause}\n\
          Nothing was left behind: check the folder, its permissions and free space.",
-        path = path.display()
+        path = files::shown_path(path)
     )]
     Write {
         /// Which file.
@@ -151,21 +151,7 @@ impl SigningIdentity {
         // OpenSSL 3.0 reads the form without the public key only.
         let bytes = KeypairBytes { secret_key: self.key.to_bytes(), public_key: None };
         let text = bytes.to_pkcs8_pem(Default::default()).expect("32 bytes encode");
-        let folder = match path.parent() {
-            Some(parent) if !parent.as_os_str().is_empty() => parent,
-            _ => Path::new("."),
-        };
-        let _guard = files::no_write_under_way();
-        let owner_only = std::fs::Permissions::from_mode(0o600);
-        let mut file = tempfile::Builder::new()
-            .prefix(".attest-")
-            .permissions(owner_only)
-            .tempfile_in(folder)
-            .map_err(failed)?;
-        file.write_all(text.as_bytes()).and_then(|()| file.as_file().sync_all()).map_err(failed)?;
-        file.persist_noclobber(path).map_err(|error| failed(error.error))?;
-        // The name, too, outlives a power cut.
-        File::open(folder).and_then(|folder| folder.sync_all()).map_err(failed)
+        files::write_new_privately(path, text.as_bytes()).map_err(failed)
     }
 }
 
@@ -188,6 +174,7 @@ fn check_guarded(path: &Path, meta: &Metadata) -> Result<(), KeyFileError> {
 mod tests {
     use super::*;
     use std::fs;
+    use std::os::unix::fs::PermissionsExt as _;
 
     /// RFC 8032, 7.1, test 1: written as RFC 8410 says.
     const SECRET: &str = "9d61b19deffd5a60ba844af492ec2cc44449c5697b326919703bac031cae7f60";

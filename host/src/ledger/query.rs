@@ -18,7 +18,8 @@ const OLD: &str = "((settled IS NOT NULL AND settled < $1) OR (settled IS NULL A
 pub(super) type Bounds = [Value; 2];
 
 const COLUMNS: &str = "challenges.c, validator_nonce, token, issued, expires, miner, spent_on, \
-     arrived, coin, outcome, code, verdict_json, settled";
+     arrived, coin, outcome, code, verdict_json, settled, \
+     (SELECT MAX(until) FROM claims WHERE claims.c = challenges.c)";
 
 fn entry(row: &Row) -> Result<Entry, DbError> {
     Ok(Entry {
@@ -35,6 +36,7 @@ fn entry(row: &Row) -> Result<Entry, DbError> {
         code: row.text_or_null(10)?,
         verdict_json: row.text_or_null(11)?,
         settled_unix_ms: row.count_or_null(12)?,
+        claimed_until_unix_ms: row.count_or_null(13)?,
     })
 }
 

@@ -183,6 +183,10 @@ pub struct Entry {
     /// The live session's coin.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub coin: Option<Digest>,
+    /// By when its live session is over at the latest, while it claims devices, ms since
+    /// 1970.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub claimed_until_unix_ms: Option<u64>,
     /// "verified" or "rejected".
     #[serde(skip_serializing_if = "Option::is_none")]
     pub outcome: Option<String>,

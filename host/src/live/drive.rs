@@ -22,16 +22,16 @@ use super::validator::{
 use crate::error_text::what_happened;
 use crate::executor::cpu::CpuVerifier;
 use crate::identity::SigningIdentity;
-use crate::ledger::{Acceptance, Accepting, HISTORY_WINDOW, Ledger, Sighting};
-use crate::policy::{Facts, Policy, SizeError, Target};
+use crate::judging::{Known, Session, Terms};
+use crate::ledger::{Acceptance, Accepting, Ledger, Sighting};
+use crate::policy::{Policy, SizeError, Target};
 use crate::protocol::bound::OmittedShare;
 use crate::protocol::challenge::{Challenge, ChallengeError};
-use crate::protocol::circumstances::{Circumstances, Issuer};
 use crate::protocol::digest::Digest;
-use crate::protocol::models;
-use crate::protocol::verdict::{Outcome, Verdict};
+use crate::protocol::verdict::Outcome;
 use crate::protocol::verify::verify;
 use crate::session::issue::{IssueError, Request, issue};
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -185,7 +185,7 @@ impl Validator {
                     Action::Send(line) => link.send(&line),
                     Action::End(ended) => {
                         if let Some(open) = open {
-                            open.is_settled();
+                            open.release();
                         }
                         return (*ended, link);
                     }
@@ -267,7 +267,7 @@ impl Validator {
                 spawn_blocking(move || {
                     let settled = own.settle(&settle);
                     if let (Some(open), Ok(())) = (open, &settled) {
-                        open.is_settled();
+                        open.release();
                     }
                     Done::Settled(settled)
                 })
@@ -332,33 +332,34 @@ impl Validator {
             arrived_unix_ms: commitment.arrived_unix_ms,
             devices: &Sighting::of(&commitment.evidence, commitment.miner_id),
             until_unix_ms: commitment.over_unix_ms,
-            window: self.policy.as_ref().map_or(HISTORY_WINDOW, |policy| policy.history.window()),
+            window: self.terms().history_window(),
         };
         let accepted = self.ledger.accept_session(&commitment.challenge, &accepting);
         let (acceptance, history) = accepted.map_err(|error| OwnFault::of(&error))?;
         Ok(Accepted { acceptance, history, coin })
     }
 
+    fn terms(&self) -> Terms<'_> {
+        Terms { policy: self.policy.as_ref(), omitted_share: self.omitted_share }
+    }
+
     /// Does [`Action::Judge`]: verifies, asks the policy, signs the receipt.
     pub fn judge(&self, case: Case) -> Judged {
-        let circumstances = Circumstances {
-            issuer: Issuer::Record(case.record()),
-            arrival_unix_s: Some((case.arrived_unix_ms / 1000) as i64),
-            elapsed: Some(case.elapsed),
-            receipt: None,
-            floor_flops: Some(&models::floor_flops),
-        };
         let Case { challenge, result, session, arrived_unix_ms, .. } = &case;
-        let end = verify(challenge, result, &circumstances, &CpuVerifier::new());
-        let history = case.history.iter().map(|f| format!("{}: {}", f.code.name(), f.text));
-        let of_policy = self.policy.as_ref().map(Policy::omitted_share);
-        let share = self.omitted_share.or(of_policy).unwrap_or_default();
-        let mut verdict = Verdict::of(&end, share).with_history(history);
-        if let (Some(policy), Ok(verified)) = (&self.policy, &end) {
-            let round_trip = Some(case.round_trip.min(ROUND_TRIP_CREDIT_MAX));
-            let facts = Facts { round_trip, history: &case.history, ..Facts::of(verified) };
-            verdict = verdict.judged(policy.judge(&facts));
-        }
+        let to_judge = Session {
+            challenge,
+            result,
+            record: session.clone(),
+            elapsed: case.elapsed,
+            arrived_unix_ms: *arrived_unix_ms,
+            known: Known {
+                round_trip: Some(case.round_trip.min(ROUND_TRIP_CREDIT_MAX)),
+                history: &case.history,
+            },
+        };
+        let Ok(verdict) = self.terms().of_session(&to_judge, |circumstances| {
+            Ok::<_, Infallible>(verify(challenge, result, circumstances, &CpuVerifier::new()))
+        });
         let signer = self.identity.as_ref().filter(|_| verdict.outcome == Outcome::Verified);
         let receipt = signer.and_then(|identity| {
             identity

@@ -23,8 +23,8 @@
 //!
 //! Guarantees: every session ends, with a verdict, within the limits of
 //! [`limits`], whatever the other side does; what is read is bounded before it
-//! is parsed; a coin is sent only after the nonce is spent and the coin recorded,
-//! durably.
+//! is parsed, and parsed where it holds up nobody; a coin is sent only after the nonce
+//! is spent and the coin recorded, durably; a challenge that was issued is settled.
 //! Deliberately lacks: more than one challenge a connection, and any way to go on
 //! with a session whose connection is gone.
 

@@ -62,7 +62,7 @@ impl Drop for OpenChallenges {
 
 impl OpenChallenge {
     /// It is settled, or not this session's to settle.
-    pub(super) fn is_settled(mut self) {
+    pub(super) fn release(mut self) {
         self.left = None;
     }
 }

@@ -90,10 +90,6 @@ codes! {
     FindingUnknown "finding-unknown" Warn "the evidence has a finding of a code that this program does not know";
 }
 
-/// The code of a session that is refused before its challenge, because its peer ended
-/// more meetings early than `session.dodges_max`. No result has it.
-pub const TOO_MANY_DODGES: &str = "too-many-dodges";
-
 /// Whether a code is one of a device's history.
 pub fn is_history(name: &str) -> bool {
     HistoryCode::ALL.iter().any(|code| code.name() == name)
@@ -113,6 +109,7 @@ fn history_action(code: HistoryCode) -> Action {
 fn finding_action(code: FindingCode) -> Action {
     match code {
         FindingCode::DevicesHidden
+        | FindingCode::DeviceLost
         | FindingCode::DeviceShared
         | FindingCode::PreloadVariable
         | FindingCode::PreloadFile

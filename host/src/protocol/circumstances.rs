@@ -16,6 +16,21 @@ use std::time::Duration;
 /// plus 10 %. `None` for an unknown model. [`super::models`] has one.
 pub type FloorTable<'a> = &'a dyn Fn(&str) -> Option<f64>;
 
+/// How far the clocks of two machines of one validator may be apart, s: a result that
+/// arrives this much before its challenge was issued still may have come after it.
+pub const CLOCK_SKEW_S: i64 = 5;
+
+/// Whether an arrival lies before an issue by more than clocks differ, so that the two
+/// show no interval; both s since 1970.
+pub fn is_before(arrival_unix_s: i64, issued_unix_s: i64) -> bool {
+    arrival_unix_s < issued_unix_s.saturating_sub(CLOCK_SKEW_S)
+}
+
+/// Whether an arrival lies before the challenge's own time of issue.
+pub fn is_before_issue(challenge: &Challenge, arrival_unix_s: i64) -> bool {
+    is_before(arrival_unix_s, challenge.issued_at_unix_s())
+}
+
 /// What is known of how a result came about.
 #[derive(Clone, Default)]
 pub struct Circumstances<'a> {

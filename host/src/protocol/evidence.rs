@@ -299,6 +299,14 @@ impl EvidenceLane {
         self.sm_monitoring.as_ref().is_some_and(|why| why.starts_with(UNAVAILABLE))
     }
 
+    /// The memory in words: 0 is what a machine reports that does not know it.
+    pub fn memory_text(&self) -> String {
+        match self.memory_bytes {
+            0 => "memory not known".to_owned(),
+            bytes => format!("{bytes} bytes of memory"),
+        }
+    }
+
     /// Entries of sm_tiles above 0 ÷ sm_count; 0 without counters.
     pub fn sm_utilization(&self) -> f64 {
         match self.sm_tiles.len() {

@@ -19,7 +19,8 @@ use super::verified::{CoinStanding, Verified};
 use super::verify::Failure;
 use schemars::JsonSchema;
 use serde::Serialize;
-use std::fmt::Write;
+
+mod text;
 
 /// Version of the JSON form of a [`Verdict`]. 2: a policy's part, rejections
 /// without a step, and `work` that can be proven in a rejected result.
@@ -28,6 +29,10 @@ pub const VERDICT_SCHEMA: u32 = 2;
 /// The `code` of a result that verified and that a policy rejected; the policy's
 /// reasons have codes of their own.
 pub const REJECTED_BY_POLICY: &str = "rejected-by-policy";
+
+/// The `code` of a live session that is over by all that its validator has on record,
+/// and has no verdict there.
+pub const SESSION_UNSETTLED: &str = "session-unsettled";
 
 /// What facts are about: every `subject`.
 pub const SUBJECTS: [&str; 11] = [
@@ -123,6 +128,13 @@ pub struct Verdict {
     /// Distinct leaves recomputed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub openings: Option<u64>,
+    /// From sending the challenge to holding the commitment (the result, where there was
+    /// no session), by the validator's clock, ns.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub elapsed_ns: Option<u64>,
+    /// The round trip to the miner that the policy's limit was raised by, ns.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub round_trip_ns: Option<u64>,
     /// Graded, the best founded first.
     pub facts: Vec<Fact>,
     /// Checks that the circumstances did not allow.
@@ -168,6 +180,8 @@ impl Verdict {
             bound: None,
             multiply_adds: None,
             openings: None,
+            elapsed_ns: None,
+            round_trip_ns: None,
             facts: Vec::new(),
             not_checked: Vec::new(),
             policy: None,
@@ -221,75 +235,13 @@ impl Verdict {
             bound: Some(bound),
             multiply_adds: Some(verified.multiply_adds().to_string()),
             openings: Some(verified.openings()),
+            elapsed_ns: verified
+                .elapsed()
+                .and_then(|elapsed| u64::try_from(elapsed.as_nanos()).ok()),
             facts,
             not_checked: not_checked(verified),
             ..Self::empty(Outcome::Verified)
         }
-    }
-
-    /// The verdict for people, a few lines.
-    pub fn render_text(&self) -> String {
-        let mut text = match (self.outcome, self.work) {
-            (Outcome::Verified, Work::Proven) => "VERIFIED: the work is proven\n".to_owned(),
-            (Outcome::Verified, Work::NotProven) => {
-                "VERIFIED, BUT WORK NOT PROVEN: every check passed, yet they are too few to show anything\n"
-                    .to_owned()
-            }
-            (Outcome::Rejected, work) if self.code == Some(REJECTED_BY_POLICY) => {
-                let work = match work {
-                    Work::Proven => "every check passed, the work is proven",
-                    Work::NotProven => "every check passed, the work is not proven",
-                };
-                format!("REJECTED BY POLICY: {work}\n")
-            }
-            (Outcome::Rejected, _) => {
-                let place = match self.step {
-                    Some(step) => format!("step {step}"),
-                    None => "session".to_owned(),
-                };
-                format!("REJECTED: {} ({place})\n", self.code.unwrap_or_default())
-            }
-            (Outcome::CouldNotRun, _) => "COULD NOT RUN: no verdict on the result\n".to_owned(),
-        };
-        let mut line = |name: &str, value: &str| {
-            for (at, part) in value.lines().enumerate() {
-                let name = if at == 0 { name } else { "" };
-                // Writing to a String cannot fail.
-                let _ = writeln!(text, "  {name:<12} {part}");
-            }
-        };
-        if let Some(detail) = &self.detail {
-            line("why", detail);
-        }
-        if let Some(commitment) = &self.commitment {
-            line("result", &commitment.to_string());
-        }
-        if let Some(policy) = &self.policy {
-            let said = match policy.reasons.len() {
-                0 => "nothing against it".to_owned(),
-                _ => String::new(),
-            };
-            line("policy", format!("{} ({}) {said}", policy.policy, policy.policy_digest).trim());
-            for reason in &policy.reasons {
-                let weight = match reason.weight {
-                    Weight::Reject => "rejects",
-                    Weight::Warn => "warns",
-                };
-                line(weight, &format!("{}: {}", reason.code, reason.text));
-            }
-        }
-        for fact in &self.facts {
-            let grade = match fact.grade {
-                Grade::Proven => "proven",
-                Grade::Measured => "measured",
-                Grade::Claimed => "claimed",
-            };
-            line(grade, &fact.text);
-        }
-        for what in &self.not_checked {
-            line("not checked", what);
-        }
-        text
     }
 }
 
@@ -453,10 +405,10 @@ fn claims(verified: &Verified) -> Vec<Fact> {
             sms => format!("{:.1} % of {sms} SMs counted work", 100.0 * lane.sm_utilization()),
         };
         let text = format!(
-            "lane {g}: executor {executor}, model {}, uuid {}, {} bytes of memory, {counters}",
+            "lane {g}: executor {executor}, model {}, uuid {}, {}, {counters}",
             printable(&format_args!("{:?}", lane.model)),
             lane.uuid,
-            lane.memory_bytes
+            lane.memory_text()
         );
         fact(Grade::Claimed, "lane", text)
     };
@@ -469,7 +421,10 @@ fn not_checked(verified: &Verified) -> Vec<String> {
         absent.push("whether this challenge was issued, and answered only once: the issuer's record is not at hand".to_owned());
     }
     if verified.arrival_unix_s().is_none() {
-        absent.push("arrival before the challenge expired: no time of arrival is known".to_owned());
+        absent.push(
+            "arrival before the challenge expired: no time of arrival after its issue is known"
+                .to_owned(),
+        );
     }
     if let CoinStanding::Receipt { .. } = verified.coin() {
         absent.push("whose key signed the receipt: its holder can choose coins, and so samples; trust it as you trust the validator".to_owned());

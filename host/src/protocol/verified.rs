@@ -5,7 +5,7 @@
 //! Deliberately lacks: any conclusion; that is [`super::verdict`]'s.
 
 use super::challenge::Challenge;
-use super::circumstances::{Circumstances, Issuer};
+use super::circumstances::{Circumstances, Issuer, is_before_issue};
 use super::digest::{Digest, Uuid};
 use super::evidence::{Evidence, EvidenceExecutor};
 use super::transcript::ResultDoc;
@@ -93,7 +93,11 @@ impl Verified {
             coin,
             extent,
             from_issuer: matches!(circumstances.issuer, Issuer::Record(_)),
-            arrival_unix_s: circumstances.arrival_unix_s.or(receipt_s),
+            // A clock that has it arrive before its issue shows no interval.
+            arrival_unix_s: circumstances
+                .arrival_unix_s
+                .or(receipt_s)
+                .filter(|&arrival| !is_before_issue(challenge, arrival)),
             elapsed: circumstances.elapsed,
             floors_s,
         }
@@ -139,7 +143,8 @@ impl Verified {
     pub fn is_from_issuer(&self) -> bool {
         self.from_issuer
     }
-    /// When the commitment or result arrived, where known, seconds since 1970.
+    /// When the commitment or result arrived, where known and not before the issue of
+    /// its challenge, seconds since 1970.
     pub fn arrival_unix_s(&self) -> Option<i64> {
         self.arrival_unix_s
     }

@@ -22,6 +22,7 @@ pub mod vectors;
 
 use crate::error_text::{in_one_line, what_happened};
 use crate::executor::gpu::{PATIENCE, PtxFile};
+use crate::session::devices::GpuDemand;
 use check::CheckError;
 use std::time::Duration;
 use vectors::{VectorError, VectorFile};
@@ -94,8 +95,10 @@ pub struct Options {
     pub vector_files: Vec<VectorFile>,
     /// PTX files whose kernels are checked like the embedded ones, on every GPU.
     pub ptx_files: Vec<PtxFile>,
-    /// Only subjects whose name contains this text.
+    /// Only subjects whose name contains this text, in capitals or not.
     pub only: Option<String>,
+    /// Which GPUs are to be checked.
+    pub gpus: GpuDemand,
     /// How long a GPU may take beyond what its work does on a slow one.
     pub patience: Duration,
 }
@@ -103,17 +106,18 @@ pub struct Options {
 impl Default for Options {
     fn default() -> Self {
         let (vector_files, ptx_files) = (Vec::new(), Vec::new());
-        Self { vector_files, ptx_files, only: None, patience: PATIENCE }
+        let gpus = GpuDemand::default();
+        Self { vector_files, ptx_files, only: None, gpus, patience: PATIENCE }
     }
 }
 
 /// What all rows say together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Health {
-    /// Every row is healthy.
+    /// Something was checked, and every row is healthy.
     Healthy,
     /// Some row is not.
     Faulty,
-    /// There was no row: nothing was checked.
+    /// There was no row, or only rows of what is absent: nothing was checked.
     NothingChecked,
 }

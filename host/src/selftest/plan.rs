@@ -4,13 +4,15 @@ use super::check::{self, Case, Expected};
 use super::gpus::{self, GPU_CASES};
 use super::{Health, Options, Outcome, Row, vectors};
 use crate::error_text::{in_one_line, what_happened};
+use crate::evidence::present_gpus;
 use crate::executor::Executor;
 use crate::executor::cpu::{CpuExecutor, CpuOptions, CpuVerifier, Simd};
-use crate::executor::gpu::{self, DeviceList, GpuDevice, NoGpu, PtxFile, Target, Variant};
+use crate::executor::gpu::{DeviceList, GpuDevice, NoGpu, PtxFile, Target, Variant};
 use crate::protocol::digest::Uuid;
 use crate::protocol::plan::Shape;
 use crate::protocol::verify::{Recompute, RecomputeError};
 use crate::reference::{Oracle, OracleExecutor};
+use crate::session::devices::GpuDemand;
 use rayon::prelude::*;
 use std::cell::OnceCell;
 use std::collections::HashMap;
@@ -84,7 +86,7 @@ impl<'a> SelftestPlan<'a> {
     /// Every subject of this machine that `options` ask for.
     pub fn new(options: &'a Options) -> Self {
         let mut subjects = on_cpu();
-        subjects.extend(on_gpus(gpu::list(), &options.ptx_files));
+        subjects.extend(on_gpus(&options.gpus, present_gpus, &options.ptx_files));
         let files = options.vector_files.iter().enumerate();
         subjects.extend(files.map(|(at, file)| Item {
             name: file.name().to_owned(),
@@ -92,7 +94,8 @@ impl<'a> SelftestPlan<'a> {
             check: Check::Vectors(at),
         }));
         if let Some(only) = &options.only {
-            subjects.retain(|subject| subject.name.contains(only));
+            let only = only.to_lowercase();
+            subjects.retain(|subject| subject.name.to_lowercase().contains(&only));
         }
         Self { options, subjects }
     }
@@ -163,9 +166,10 @@ fn run(
         if let (Outcome::Hung(_), Some(device)) = (&outcome, subject.device()) {
             hung.insert(device, &subject.name);
         }
-        health = match (health, outcome.is_healthy()) {
-            (Health::Faulty, _) | (_, false) => Health::Faulty,
-            _ => Health::Healthy,
+        health = match (health, &outcome) {
+            (health, Outcome::Absent(_)) => health,
+            (health, Outcome::Same) if health != Health::Faulty => Health::Healthy,
+            _ => Health::Faulty,
         };
         let (name, cases) = (subject.name.clone(), subject.cases.clone());
         on_event(ItemEvent::Ends(&Row { subject: name, cases, outcome, elapsed: start.elapsed() }));
@@ -182,32 +186,57 @@ fn on_cpu() -> Vec<Item> {
     [oracle].into_iter().chain(simds).chain([verifier]).collect()
 }
 
-fn on_gpus(list: Result<DeviceList, NoGpu>, ptx_files: &[PtxFile]) -> Vec<Item> {
-    let files = || ptx_files.iter().flat_map(|&file| Variant::all_of(Target::File(file)));
-    let list = match list {
-        Ok(list) => list,
-        Err(no_gpu) => {
-            let outcome = match no_gpu.is_absence() {
+fn on_gpus(
+    demand: &GpuDemand,
+    list: impl FnOnce() -> Result<DeviceList, NoGpu>,
+    ptx_files: &[PtxFile],
+) -> Vec<Item> {
+    let mut subjects: Vec<Item> = Vec::new();
+    let listed = match demand {
+        GpuDemand::None => Err(Outcome::Absent("not asked for".to_owned())),
+        GpuDemand::Present(rules) => {
+            let listed = list();
+            if let Err(too_few) = rules.check_count(listed.as_ref()) {
+                let outcome = Outcome::Failed(in_one_line(too_few));
+                subjects.push(Item::new("gpu count", "", Check::Known(outcome)));
+            }
+            listed.map_err(|no_gpu| match no_gpu.is_absence() {
                 true => Outcome::Absent(what_happened(&no_gpu)),
                 false => Outcome::Failed(in_one_line(&no_gpu)),
-            };
-            let absent = || Check::Known(Outcome::Absent("there is no GPU".to_owned()));
-            let files = files().map(|variant| Item::new(variant.to_string(), "", absent()));
-            return [Item::new("gpu", "", Check::Known(outcome))]
-                .into_iter()
-                .chain(files)
-                .collect();
+            })
         }
     };
+    let files = || ptx_files.iter().flat_map(|&file| Variant::all_of(Target::File(file)));
+    let list = match listed {
+        Ok(list) => list,
+        Err(outcome) => {
+            subjects.push(Item::new("gpu", "", Check::Known(outcome)));
+            // These were asked for.
+            let why = || Check::Known(Outcome::Failed("there is no GPU to check it on".to_owned()));
+            subjects.extend(files().map(|variant| Item::new(variant.to_string(), "", why())));
+            return subjects;
+        }
+    };
+    if let Some(missing) = &list.missing {
+        let outcome = Outcome::Failed(in_one_line(missing));
+        subjects.push(Item::new("gpu missing", "", Check::Known(outcome)));
+    }
     let broken = list.broken.iter().map(|broken| {
         let outcome = Outcome::Failed(in_one_line(&broken.error));
         Item::new(format!("GPU {}", broken.index), "", Check::Known(outcome))
     });
-    let mut subjects: Vec<Item> = broken.collect();
+    subjects.extend(broken);
     let cases = summary(&GPU_CASES);
     for device in list.devices {
         for variant in Variant::all_for(device.capability).into_iter().chain(files()) {
             let name = format!("{} {variant}", device.label());
+            if let Target::File(file) = variant.target
+                && !variant.target.runs_on(device.capability)
+            {
+                let why = format!("it is compiled for {}", file.compiled_for());
+                subjects.push(Item::new(name, "", Check::Known(Outcome::Absent(why))));
+                continue;
+            }
             subjects.push(Item::new(name, &*cases, Check::Gpu(Box::new(device.clone()), variant)));
         }
     }
@@ -279,7 +308,10 @@ mod tests {
 
     #[test]
     fn where_a_device_hangs_its_other_rows_are_not_run_and_other_devices_are() {
-        let subjects = on_gpus(Ok(vec![GpuDevice::example(0), GpuDevice::example(1)].into()), &[]);
+        let subjects = {
+            let list = || Ok(vec![GpuDevice::example(0), GpuDevice::example(1)].into());
+            on_gpus(&GpuDemand::default(), list, &[])
+        };
         let bad = Variant::all_for(GpuDevice::example(0).capability)[1].to_string();
         let (mut checked, mut rows) = (Vec::new(), Vec::new());
         let checked_names = std::cell::RefCell::new(&mut checked);
@@ -331,7 +363,7 @@ mod tests {
         let path = folder.path().join("x.ptx");
         std::fs::write(&path, Target::Portable.ptx()).unwrap();
         let files = PtxFile::read_all(&[path]).unwrap();
-        let subjects = on_gpus(Err(NoGpu::NoDevice), &files);
+        let subjects = on_gpus(&GpuDemand::default(), || Err(NoGpu::NoDevice), &files);
         let names: Vec<&str> = subjects.iter().map(|subject| &*subject.name).collect();
         assert_eq!(names, ["gpu", "x/gemm_fma"]);
     }

@@ -25,6 +25,7 @@ use crate::protocol::plan::Shape;
 use answers::Answers;
 pub use answers::{FAULTS_MAX, Fault};
 use lane::{LaneState, run_lane};
+use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
@@ -126,12 +127,15 @@ impl StressReport {
 
 /// Runs the chain on `executors` until the time is over; `reference` makes
 /// another means of computing it, the CPU's. `on_look` is called five times a second.
+///
+/// # Errors
+/// The system gives no thread: nothing is known of any device.
 pub fn stress(
     executors: Vec<(String, Box<dyn Executor>)>,
     reference: &dyn Fn() -> Box<dyn Executor>,
     options: &StressOptions,
     on_look: &mut dyn FnMut(&[StressLane]),
-) -> StressReport {
+) -> io::Result<StressReport> {
     let start = Instant::now();
     let names: Vec<(String, Uuid)> =
         executors.iter().map(|(name, executor)| (name.clone(), executor.facts().uuid)).collect();
@@ -141,22 +145,23 @@ pub fn stress(
         answers: Mutex::new(Answers::new(options.shape, seed(), names.clone(), reference())),
         lanes: names.iter().map(|_| LaneState::new(start)).collect(),
     });
+    let mut checker = Some(spawn_checker(&shared, reference())?);
     let spawn = |(lane, (_, executor)): (usize, (String, Box<dyn Executor>))| {
         let own = Arc::clone(&shared);
         let thread = std::thread::Builder::new().name(format!("lane {lane}"));
         let thread = thread.spawn(move || run_lane(lane, executor, &own));
-        thread.map_err(|error| shared.lanes[lane].fail(format!("no thread: {error}"))).ok()
+        // Those that have begun end by themselves.
+        thread.inspect_err(|_| shared.over.store(true, Ordering::Relaxed))
     };
-    let threads: Vec<Option<JoinHandle<()>>> =
-        executors.into_iter().enumerate().map(spawn).collect();
-    let is_done = |lane: usize| threads[lane].as_ref().is_none_or(JoinHandle::is_finished);
+    let threads: Vec<JoinHandle<()>> =
+        executors.into_iter().enumerate().map(spawn).collect::<io::Result<_>>()?;
+    let is_done = |lane: usize| threads[lane].is_finished();
     let looks = |shared: &Shared| -> Vec<StressLane> {
         let look = |((name, uuid), state): (&(String, Uuid), &LaneState)| {
             state.look(name, *uuid, options.shape)
         };
         names.iter().zip(&shared.lanes).map(look).collect()
     };
-    let mut checker = spawn_checker(&shared, reference());
     loop {
         let stopped = options.stop.load(Ordering::Relaxed);
         if stopped || start.elapsed() >= options.duration {
@@ -185,14 +190,14 @@ pub fn stress(
         let _ = thread.join();
     }
     let answers = shared.answers();
-    StressReport {
+    Ok(StressReport {
         lanes: looks(&shared),
         faults: answers.faults().to_vec(),
         unjudged: answers.unjudged(),
         known_iterations: answers.known(),
         compared: answers.compared(),
         elapsed: start.elapsed(),
-    }
+    })
 }
 
 /// What lanes, checker and caller see.
@@ -221,7 +226,7 @@ impl Shared {
 
 /// Recomputes the first iterations on the CPU, as soon as a lane has them. It
 /// holds nobody up: it computes on copies.
-fn spawn_checker(shared: &Arc<Shared>, mut cpu: Box<dyn Executor>) -> Option<JoinHandle<()>> {
+fn spawn_checker(shared: &Arc<Shared>, mut cpu: Box<dyn Executor>) -> io::Result<JoinHandle<()>> {
     let shared = Arc::clone(shared);
     let check = move || {
         let most = shared.options.known_iterations.min(shared.options.round_iterations);
@@ -241,7 +246,7 @@ fn spawn_checker(shared: &Arc<Shared>, mut cpu: Box<dyn Executor>) -> Option<Joi
             }
         }
     };
-    std::thread::Builder::new().name("known answers".into()).spawn(check).ok()
+    std::thread::Builder::new().name("known answers".into()).spawn(check)
 }
 
 #[cfg(test)]

@@ -25,6 +25,22 @@ pub struct DeviceRules {
     pub mig: MigInstances,
 }
 
+/// Which GPUs a check or a measurement of this machine is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum GpuDemand {
+    /// All that there are, and as many as these rules ask for.
+    Present(DeviceRules),
+    /// None: the CPU alone was asked for.
+    None,
+}
+
+impl Default for GpuDemand {
+    /// However many there are.
+    fn default() -> Self {
+        Self::Present(DeviceRules::default())
+    }
+}
+
 /// Why the devices won't do. Text in two lines: what happened, what to try.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum DeviceError {
@@ -67,9 +83,11 @@ impl DeviceRules {
             return Ok(());
         }
         let found = match listed {
-            Ok(DeviceList { devices, broken }) => {
+            Ok(DeviceList { devices, broken, missing }) => {
                 let broken = broken.iter().map(|broken| what_happened(&broken.error));
-                devices.iter().map(GpuDevice::label).chain(broken).collect::<Vec<_>>().join(", ")
+                let missing = missing.iter().map(what_happened);
+                let all = devices.iter().map(GpuDevice::label).chain(broken).chain(missing);
+                all.collect::<Vec<_>>().join(", ")
             }
             Err(no_gpu) => what_happened(no_gpu),
         };

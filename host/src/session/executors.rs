@@ -3,8 +3,9 @@
 
 use super::devices::{DeviceError, DeviceRules};
 use crate::error_text::what_happened;
+use crate::evidence::present_gpus;
 use crate::executor::cpu::{CpuExecutor, CpuOptions};
-use crate::executor::gpu::{self, DeviceList, GpuExecutor, GpuOptions, NoGpu};
+use crate::executor::gpu::{DeviceList, GpuExecutor, GpuOptions, MissingGpus, NoGpu};
 use crate::executor::{ExecError, Executor};
 use crate::protocol::challenge::Challenge;
 use crate::protocol::digest::Uuid;
@@ -46,6 +47,9 @@ pub enum ChooseError {
     /// A GPU was asked for and there is none, or the driver fails.
     #[error(transparent)]
     NoGpu(#[from] NoGpu),
+    /// All GPUs were asked for, and the driver lacks some that are there.
+    #[error(transparent)]
+    Missing(#[from] MissingGpus),
     /// A device index that doesn't exist.
     #[error("there is no GPU {index}: this machine has {count}\nList them with `attest detect`.")]
     NoSuchGpu {
@@ -92,7 +96,8 @@ pub fn choose(choice: &Choice, challenge: &Challenge) -> Result<Chosen, ChooseEr
 /// # Errors
 /// [`ChooseError`]; a GPU that fails to initialise, or a MIG instance that the
 /// rules refuse, is an error where the challenge or the caller counts on it,
-/// otherwise it is left out with a warning.
+/// otherwise it is left out with a warning. GPUs that the driver does not list though
+/// they are there are an error unless others were asked for by index.
 pub fn choose_with(
     choice: &Choice,
     rules: &DeviceRules,
@@ -115,7 +120,7 @@ pub fn choose_again(
 ) -> Result<Chosen, ChooseError> {
     let machine = Machine {
         cpu: CpuOptions { uuid: before.and_then(|uuids| uuids.first().copied()) },
-        devices: &gpu::list,
+        devices: &present_gpus,
         open: &mut |index| {
             let gpu = GpuExecutor::open_in_time(index, GpuOptions::default())?;
             Ok(Box::new(gpu) as Box<dyn Executor>)
@@ -177,6 +182,9 @@ pub(super) fn open_from(
         (_, Ok(list)) => (list, &[][..]),
     };
     let (indices, asked) = (check_indices(asked, list.count())?, !asked.is_empty());
+    if let Some(missing) = list.missing.take_if(|_| !asked) {
+        return Err(missing.into());
+    }
     if asked {
         // Known before the first of them is opened.
         indices.iter().try_for_each(|&index| usable(&list, rules, index))?;
@@ -214,6 +222,9 @@ pub(super) fn open_from(
     }
     lanes.check(executors.len())?;
     let mut notes = Map::new();
+    if let Some(missing) = &list.missing {
+        notes.insert("devices_missing".to_owned(), json!(what_happened(missing)));
+    }
     if !left_out.is_empty() {
         notes.insert("devices_left_out".to_owned(), Value::Array(left_out));
     }

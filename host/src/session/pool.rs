@@ -17,9 +17,11 @@ mod speed;
 
 use super::devices::DeviceRules;
 use super::executors::{Choice, ChooseError, Chosen, Lanes, Machine, open_from};
+use crate::evidence::present_gpus;
+use crate::executor::abandoned::{self, NoAnswer};
 use crate::executor::cpu::{CpuExecutor, CpuOptions};
-use crate::executor::gpu::{self, DeviceList, GpuExecutor, GpuOptions, NoGpu};
-use crate::executor::{ExecError, Executor, LaneFacts, abandoned};
+use crate::executor::gpu::{DeviceList, GpuExecutor, GpuOptions, NoGpu};
+use crate::executor::{ExecError, Executor, LaneFacts};
 use crate::protocol::challenge::{Challenge, LANES_MAX};
 use lent::Lent;
 use serde_json::{Map, Value};
@@ -135,7 +137,7 @@ impl Pool {
             let gpu = GpuExecutor::open_in_time(index, GpuOptions::default())?;
             Ok(Box::new(gpu) as Box<dyn Executor>)
         };
-        Self::warm_from(choice, rules, &gpu::list, Arc::new(open))
+        Self::warm_from(choice, rules, &present_gpus, Arc::new(open))
     }
 
     /// [`Pool::warm`] on another machine than this.
@@ -284,9 +286,10 @@ fn rested(mut executor: Box<dyn Executor>) -> Place {
         rested.map(|()| executor)
     });
     match rested {
-        Some(Ok(executor)) => Place::Ready(executor),
-        Some(Err(_)) => Place::Lost,
-        None => Place::Gone,
+        Ok(Ok(executor)) => Place::Ready(executor),
+        // Without a thread it was dropped.
+        Ok(Err(_)) | Err(NoAnswer::NoThread(_)) => Place::Lost,
+        Err(NoAnswer::Hangs) => Place::Gone,
     }
 }
 

@@ -1,7 +1,7 @@
-//! Compiles the kernels for one target with Rust-CUDA:
-//! `xtask-rust-cuda TARGET KERNELS OUT` writes the PTX, as libNVVM wrote it,
-//! to OUT. `cargo xtask ptx --backend rust-cuda` calls it once per target and
-//! does the rest: launch bounds, checks, manifest.
+//! Compiles the kernels for one architecture with Rust-CUDA:
+//! `xtask-rust-cuda ARCH KERNELS OUT` writes the PTX, as libNVVM wrote it, to
+//! OUT. `cargo xtask ptx --backend rust-cuda` calls it once per target and does
+//! the rest: launch bounds, checks, manifest.
 
 use std::env;
 use std::path::Path;
@@ -9,20 +9,29 @@ use std::process::ExitCode;
 
 use cuda_builder::{CudaBuilder, NvvmArch};
 
+/// The architectures of the targets that libNVVM compiles from LLVM 7's code.
+const ARCHITECTURES: [(&str, NvvmArch); 4] = [
+    ("compute_75", NvvmArch::Compute75),
+    ("compute_80", NvvmArch::Compute80),
+    ("compute_90", NvvmArch::Compute90),
+    ("compute_90a", NvvmArch::Compute90a),
+];
+
 fn main() -> ExitCode {
     let args: Vec<String> = env::args().skip(1).collect();
-    let [target, kernels, out] = &args[..] else {
-        eprintln!("usage: xtask-rust-cuda portable|sm_80|sm_90a KERNELS OUT");
+    let [name, kernels, out] = &args[..] else {
+        eprintln!("usage: xtask-rust-cuda ARCH KERNELS OUT");
         return ExitCode::FAILURE;
     };
-    let Some(arch) = arch(target) else {
-        eprintln!("error: no target {target}\n  try: portable, sm_80 or sm_90a");
+    let Some((_, arch)) = ARCHITECTURES.into_iter().find(|(known, _)| known == name) else {
+        let known = ARCHITECTURES.map(|(name, _)| name).join(", ");
+        eprintln!("error: no architecture {name}\n  try: {known}");
         return ExitCode::FAILURE;
     };
-    // The cfg by which the kernels know their target reaches them through the
-    // environment of kernels/build.rs.
-    if env::var("ATTEST_TARGET").as_ref() != Ok(target) {
-        eprintln!("error: ATTEST_TARGET is not {target}\n  try: set it");
+    // What the kernels may use reaches them through the environment of
+    // kernels/build.rs.
+    if env::var_os("ATTEST_HAS").is_none() {
+        eprintln!("error: ATTEST_HAS is not set\n  try: cargo xtask ptx --backend rust-cuda sets it");
         return ExitCode::FAILURE;
     }
     let built = CudaBuilder::new(Path::new(kernels))
@@ -39,16 +48,5 @@ fn main() -> ExitCode {
             eprintln!("error: {error}");
             ExitCode::FAILURE
         }
-    }
-}
-
-/// Portable is sm_70 for plain rustc; CUDA 13's libNVVM dropped everything
-/// below 75, so that it is the lowest that every supported CUDA takes.
-fn arch(target: &str) -> Option<NvvmArch> {
-    match target {
-        "portable" => Some(NvvmArch::Compute75),
-        "sm_80" => Some(NvvmArch::Compute80),
-        "sm_90a" => Some(NvvmArch::Compute90a),
-        _ => None,
     }
 }

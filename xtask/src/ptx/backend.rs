@@ -1,5 +1,6 @@
 //! The compilers that the kernels can be compiled with, behind one face.
 
+use std::env;
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
@@ -7,7 +8,7 @@ use clap::ValueEnum;
 
 use super::rust_cuda::{self, RustCuda};
 use super::rustc::{self, DeviceCompiler};
-use super::table::Target;
+use super::targets::{TARGETS, TARGETS_OF_LLVM_7, Target};
 use super::text::Module;
 use crate::parts::Part;
 
@@ -37,6 +38,14 @@ impl Backend {
         match self {
             Backend::Rustc => "rustc",
             Backend::RustCuda => "rust-cuda",
+        }
+    }
+
+    /// The targets that it compiles for.
+    pub fn targets(self) -> &'static [Target] {
+        match self {
+            Backend::Rustc => &TARGETS,
+            Backend::RustCuda => &TARGETS_OF_LLVM_7,
         }
     }
 
@@ -127,8 +136,19 @@ impl Compiler {
         }
     }
 
+    /// Builds what of itself is still to be built; afterwards its version is
+    /// known in full. `scratch` keeps what it needs between calls.
+    ///
+    /// # Errors
+    /// If that fails.
+    pub fn prepare(&mut self, root: &Path, scratch: &Path) -> Result<()> {
+        match self {
+            Compiler::Rustc(_) => Ok(()),
+            Compiler::RustCuda(compiler) => compiler.prepare(root, scratch),
+        }
+    }
+
     /// Compiles the kernels for one target; the PTX as the compiler wrote it.
-    /// `scratch` keeps what it needs between calls.
     ///
     /// # Errors
     /// With the compiler's messages, if it fails.
@@ -140,9 +160,21 @@ impl Compiler {
     }
 }
 
-/// The folder for what a backend keeps between builds.
+/// The folder for what a backend keeps between builds: in cargo's target folder,
+/// wherever that is.
 pub fn scratch(root: &Path, backend: Backend) -> PathBuf {
-    root.join("target/ptx").join(backend.name())
+    let named = env::var_os("CARGO_TARGET_DIR").filter(|folder| !folder.is_empty());
+    scratch_in(named.map(PathBuf::from), root, backend)
+}
+
+/// `named` is what CARGO_TARGET_DIR says.
+fn scratch_in(named: Option<PathBuf>, root: &Path, backend: Backend) -> PathBuf {
+    let target = match named {
+        // As cargo takes it: from the folder in which it was called.
+        Some(folder) => env::current_dir().unwrap_or_else(|_| root.to_owned()).join(folder),
+        None => root.join("target"),
+    };
+    target.join("ptx").join(backend.name())
 }
 
 #[cfg(test)]
@@ -163,6 +195,24 @@ mod tests {
         let expected =
             ["it says .version 7.0, expected 8.0", "it says .target sm_70, expected sm_90a"];
         assert_eq!(found, expected);
+    }
+
+    #[test]
+    fn what_is_kept_lies_in_cargos_target_folder() {
+        let root = Path::new("/attest");
+        let in_folder =
+            |named: Option<&str>| scratch_in(named.map(PathBuf::from), root, Backend::RustCuda);
+        assert_eq!(in_folder(None), Path::new("/attest/target/ptx/rust-cuda"));
+        assert_eq!(in_folder(Some("/elsewhere")), Path::new("/elsewhere/ptx/rust-cuda"));
+        let here = env::current_dir().unwrap();
+        assert_eq!(in_folder(Some("near")), here.join("near/ptx/rust-cuda"));
+    }
+
+    #[test]
+    fn llvm_7_has_no_part_in_blackwell() {
+        let has = |backend: Backend, target| backend.targets().contains(&target);
+        assert!(has(Backend::Rustc, Target::Sm100f) && has(Backend::Rustc, Target::Sm120));
+        assert!(!has(Backend::RustCuda, Target::Sm100f) && !has(Backend::RustCuda, Target::Sm120));
     }
 
     #[test]

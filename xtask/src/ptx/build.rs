@@ -2,12 +2,14 @@
 
 use std::fs;
 use std::path::Path;
+use std::time::Instant;
 
 use anyhow::{Context, Result};
 
 use super::backend::{Backend, Compiler, scratch};
 use super::manifest::{KernelEntry, Manifest, TargetEntry};
-use super::table::{TARGETS, Target, kernel};
+use super::table::kernel;
+use super::targets::Target;
 use super::tools::{self, Tools};
 use super::{check, sources, text};
 use crate::workspace;
@@ -20,7 +22,8 @@ pub struct Build {
     pub ptx: Vec<(Target, String)>,
 }
 
-/// Compiles, post-processes, checks and measures every target.
+/// Compiles, post-processes, checks and measures every target that the backend
+/// has; says on stderr how far it is. The compiler is [`Compiler::prepare`]d.
 ///
 /// # Errors
 /// If the kernels don't compile, or a check fails.
@@ -34,7 +37,9 @@ pub fn build(root: &Path, backend: Backend, compiler: &Compiler) -> Result<Build
     fs::create_dir_all(&scratch)?;
     let mut ptx = Vec::new();
     let mut targets = Vec::new();
-    for target in TARGETS {
+    let count = backend.targets().len();
+    for (index, &target) in backend.targets().iter().enumerate() {
+        let start = Instant::now();
         let raw = compiler.compile(root, target, &scratch)?;
         let origin = format!("attest kernels for {}: {}", target.name(), compiler.version());
         // What fails a check stays here, for whoever has to find out why.
@@ -43,6 +48,8 @@ pub fn build(root: &Path, backend: Backend, compiler: &Compiler) -> Result<Build
             .with_context(|| format!("checking {}", file.display()))?;
         targets.push(target_entry(target, &module, &finished, &file, tools.as_ref())?);
         ptx.push((target, finished));
+        let (name, seconds) = (backend.name(), start.elapsed().as_secs_f64());
+        eprintln!("{name}: {} ({} of {count}), {seconds:.1} s", target.name(), index + 1);
     }
     let compiler = compiler.version().to_owned();
     let ptxas = tools.map(|tools| tools.version);
@@ -92,36 +99,4 @@ fn target_entry(
         ptxas_arch: target.ptxas_arch().to_owned(),
         kernels: kernels.collect(),
     })
-}
-
-/// One line per kernel: what the tools said.
-pub fn print_table(manifest: &Manifest) {
-    println!("compiler  {}", manifest.compiler);
-    println!("ptxas     {}", manifest.ptxas.as_deref().unwrap_or("none"));
-    println!(
-        "{:<9} {:<14} {:>7} {:>9} {:>6} {:>6} {:>7} {:>6} {:>6} {:>6}",
-        "target",
-        "kernel",
-        "threads",
-        "registers",
-        "spills",
-        "stack",
-        "shared",
-        "DMMA",
-        "DFMA",
-        "SASS"
-    );
-    for target in &manifest.targets {
-        for kernel in &target.kernels {
-            print!("{:<9} {:<14} {:>7}", target.name.name(), kernel.name, kernel.threads);
-            if let Some(r) = &kernel.resources {
-                let sass = |opcode| r.sass.get(opcode).copied().unwrap_or(0);
-                let spills = r.spill_store_bytes + r.spill_load_bytes;
-                print!(" {:>9} {spills:>6} {:>6}", r.registers, r.stack_bytes);
-                print!(" {:>7} {:>6} {:>6}", r.static_shared_bytes, sass("DMMA"), sass("DFMA"));
-                print!(" {:>6}", sass("total"));
-            }
-            println!();
-        }
-    }
 }

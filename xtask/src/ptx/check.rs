@@ -1,10 +1,14 @@
 //! What a finished PTX file must not contain, and which entry points it must.
 //! Needs no tool and no GPU.
 
+use std::collections::BTreeSet;
+
 use anyhow::{Result, bail};
 
 use super::backend::Expected;
-use super::table::{Heat, KERNELS, Target, kernel};
+use super::instructions::count;
+use super::table::{Heat, KERNELS, Kernel, SyncCounts, kernel};
+use super::targets::Target;
 use super::text::{Item, Module, words};
 
 /// Checks a module whose unreached items are gone.
@@ -14,6 +18,9 @@ use super::text::{Item, Module, words};
 pub fn check(module: &Module, target: Target, expected: &Expected) -> Result<()> {
     let mut faults = expected.faults(module);
     faults.extend(content_faults(module, target));
+    // Twice declared (libNVVM declares what it defines) is one fault.
+    let mut said = BTreeSet::new();
+    faults.retain(|fault| said.insert(fault.clone()));
     if faults.is_empty() {
         return Ok(());
     }
@@ -29,31 +36,65 @@ fn content_faults(module: &Module, target: Target) -> Vec<String> {
                  something not inlined)"
             )),
             Item::Entry { name, body, .. } => faults.extend(entry_faults(name, body)),
-            _ => {}
+            Item::Variable { text, .. } => faults.extend(shared_fault(text)),
+            Item::Directive(_) => {}
         }
     }
-    for kernel in KERNELS.iter().filter(|kernel| kernel.since <= target) {
+    for kernel in KERNELS.iter().filter(|kernel| kernel.targets.contains(&target)) {
         if !module.entries().any(|(name, _)| name == kernel.name) {
             faults.push(format!("entry point {} is missing", kernel.name));
         }
     }
     for (name, _) in module.entries() {
-        if kernel(name).is_some_and(|kernel| kernel.since > target) {
-            faults.push(format!("entry point {name} belongs to later targets only"));
+        if kernel(name).is_some_and(|kernel| !kernel.targets.contains(&target)) {
+            faults.push(format!("entry point {name} belongs to other targets only"));
         }
     }
     faults
 }
 
+/// Dynamic shared memory starts at a multiple of 1024 and has no size; there is
+/// no other.
+fn shared_fault(text: &str) -> Option<String> {
+    if !words(text).any(|word| word == "shared") {
+        return None;
+    }
+    let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    if !text.starts_with(".extern .shared ") {
+        return Some(format!("static shared memory, which no launch counts: {text}"));
+    }
+    let align = text.split_once(".align ").and_then(|(_, rest)| rest.split(' ').next());
+    let aligned =
+        align.and_then(|align| align.parse().ok()).is_some_and(|align: u32| align >= 1024);
+    if !aligned || !text.contains("[]") {
+        return Some(format!(
+            "dynamic shared memory must have .align 1024 and no size, and is {text}"
+        ));
+    }
+    None
+}
+
 fn entry_faults(name: &str, body: &str) -> Vec<String> {
     let mut faults = Vec::new();
-    let count = |word| words(body).filter(|w| *w == word).count();
-    let calls = count("call");
+    let named = |word| words(body).filter(|w| *w == word).count();
+    let calls = named("call");
     if calls > 0 {
         faults.push(format!("{name} has {calls} calls left"));
     }
-    let local = count("local");
-    if local > 0 && kernel(name).is_some_and(|kernel| kernel.heat == Heat::Hot) {
+    let counted = count(body);
+    for refused in counted.refused {
+        let why = match refused.as_str() {
+            "trap" | "exit" | "brkpt" => {
+                "a panic, a division or an index that is checked becomes one; the sources have none"
+            }
+            _ => "threads that part ways there wait for ever",
+        };
+        faults.push(format!("{name} has `{refused}`: {why}"));
+    }
+    let Some(kernel) = kernel(name) else { return faults };
+    faults.extend(sync_faults(kernel, counted.sync));
+    let local = named("local");
+    if local > 0 && kernel.heat == Heat::Hot {
         faults.push(format!(
             "{name} keeps an array in local memory ({local} accesses and declarations): index it \
              with literals"
@@ -62,60 +103,29 @@ fn entry_faults(name: &str, body: &str) -> Vec<String> {
     faults
 }
 
-#[cfg(test)]
-mod tests {
-    use super::super::text::parse;
-    use super::*;
-
-    fn portable(extra: &str) -> String {
-        let mut ptx = ".version 7.0\n.target sm_70\n".to_owned();
-        for name in ["fill", "merkle", "chain_step", "gemm_fma", "peak_fma", "peak_sha256"] {
-            let body = if name == "gemm_fma" { extra } else { "" };
-            ptx += &format!(".visible .entry {name}() {{ {body} ret; }}\n");
-        }
-        ptx
-    }
-
-    fn faults_of(ptx: &str, target: Target) -> Vec<String> {
-        content_faults(&parse(ptx).unwrap(), target)
-    }
-
-    #[test]
-    fn a_clean_module_passes() {
-        assert_eq!(faults_of(&portable(""), Target::Portable), [""; 0]);
-    }
-
-    #[test]
-    fn calls_are_found_in_any_form() {
-        for call in ["call.uni (r), f, (x);", "call f;", "{ call.uni f, (); }"] {
-            assert_eq!(faults_of(&portable(call), Target::Portable), ["gemm_fma has 1 calls left"]);
-        }
-    }
-
-    #[test]
-    fn local_memory_is_found_in_hot_kernels_only() {
-        let local = ".local .align 8 .b8 __local_depot0[64]; st.local.b32 [%rd1], 0;";
-        let found = faults_of(&portable(local), Target::Portable);
-        assert_eq!(found.len(), 1);
-        assert!(found[0].starts_with("gemm_fma keeps an array in local memory (2 "), "{found:?}");
-        let plain = portable("").replace("merkle() {", "merkle() { ld.local.b32 %r1, [%rd1];");
-        assert_eq!(faults_of(&plain, Target::Portable), [""; 0]);
-    }
-
-    #[test]
-    fn leftover_functions_are_found() {
-        let ptx = portable("") + ".extern .func core_panicking\n(\n)\n;\n";
-        assert!(faults_of(&ptx, Target::Portable)[0].starts_with("function core_panicking"));
-    }
-
-    #[test]
-    fn missing_and_misplaced_entries_are_found() {
-        let ptx = portable("").replace("entry merkle", "entry gemm_m8n8k4");
-        let found = faults_of(&ptx, Target::Portable);
-        let expected = [
-            "entry point merkle is missing",
-            "entry point gemm_m8n8k4 belongs to later targets only",
-        ];
-        assert_eq!(found, expected);
-    }
+/// Where `found` differs from what the kernel declares.
+fn sync_faults(kernel: &Kernel, found: SyncCounts) -> Vec<String> {
+    let declared = kernel.sync;
+    let counts = [
+        ("bar.sync or barrier.sync", found.block_barriers, declared.block_barriers),
+        ("bar.warp.sync", found.warp_barriers, declared.warp_barriers),
+        ("mbarrier waits", found.waits, declared.waits),
+        ("setmaxnreg", found.hand_overs, declared.hand_overs),
+        ("bulk copies", found.bulk_copies, declared.bulk_copies),
+    ];
+    let differing = counts.into_iter().filter(|(_, found, declared)| found != declared);
+    differing
+        .map(|(what, found, declared)| {
+            format!(
+                "{} has {found} {what}, and declares {declared}: the compiler made another number \
+                 of them than the source has (threads that part ways there wait for ever), or the \
+                 source changed and its line in xtask/src/ptx/table.rs did not",
+                kernel.name
+            )
+        })
+        .collect()
 }
+
+#[cfg(test)]
+#[path = "check_tests.rs"]
+mod tests;

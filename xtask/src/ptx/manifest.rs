@@ -7,7 +7,7 @@ use std::path::Path;
 use anyhow::{Context, Result, anyhow};
 use serde::{Deserialize, Serialize};
 
-use super::table::Target;
+use super::targets::Target;
 use super::tools::Resources;
 
 /// The manifest's name in its folder.

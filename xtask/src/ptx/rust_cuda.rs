@@ -8,12 +8,15 @@
 use std::env;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail, ensure};
 
-use super::rustc::{identity, installed_toolchain, rustup};
-use super::table::Target;
+use super::backend::{Backend, scratch};
+use super::codegen::{self, Codegen};
+use super::cuda::{self, Cuda};
+use super::rustc::{installed_toolchain, rustup};
+use super::targets::Target;
 use crate::parts::{Part, State, find_in, folders_in, missing, show};
 
 /// Its workspace.
@@ -33,9 +36,6 @@ pub const FILES: [&str; 6] = [
 /// instead of rustup's.
 const TOOLCHAIN_VARIABLE: &str = "ATTEST_RUST_CUDA_TOOLCHAIN";
 
-/// The compiler backend, as a library that rustc loads.
-const BACKEND_LIBRARY: &str = "librustc_codegen_nvvm.so";
-
 /// Containers that have all of it but the toolchain, which rustup in them gets.
 pub const CONTAINERS: &str = "ghcr.io/rust-gpu/rust-cuda-ubuntu24-cuda13:main (or …-ubuntu24-cuda12, \
      …-rockylinux9-cuda13, …-rockylinux9-cuda12)";
@@ -43,19 +43,21 @@ pub const CONTAINERS: &str = "ghcr.io/rust-gpu/rust-cuda-ubuntu24-cuda13:main (o
 /// All that it takes, found.
 #[derive(Clone, Debug)]
 pub struct RustCuda {
-    /// Revision, compiler, CUDA.
+    /// Revision, front end, backend, libNVVM. Without the backend's digest until
+    /// it is built.
     pub version: String,
     toolchain: PathBuf,
     cuda: PathBuf,
-    backend: Option<PathBuf>,
+    /// Whether the backend is there, or else is built.
+    has_backend: bool,
 }
 
 /// What was found; `parts` explains it and `locate` uses it.
 struct Found {
     channel: String,
     toolchain: Option<PathBuf>,
-    cuda: Option<PathBuf>,
-    backend: Option<PathBuf>,
+    cuda: Option<Cuda>,
+    codegen: Codegen,
     llvm_config: Option<PathBuf>,
     libclang: Option<PathBuf>,
 }
@@ -77,7 +79,8 @@ pub fn parts(root: &Path) -> Result<Vec<Part>> {
         path.exists().then(|| show(&path))
     };
     // What only the building of the compiler backend takes.
-    let to_build = if found.backend.is_some() { State::Optional } else { State::Missing };
+    let has_backend = found.codegen.taken().is_some();
+    let to_build = if has_backend { State::Optional } else { State::Missing };
     let components = format!(
         "rustup toolchain install {channel} --profile minimal --component rust-src --component \
          rustc-dev --component llvm-tools-preview"
@@ -97,12 +100,7 @@ pub fn parts(root: &Path) -> Result<Vec<Part>> {
             to_build,
             &format!("rustup component add rustc-dev llvm-tools-preview --toolchain {channel}"),
         ),
-        Part::new(
-            "CUDA with libNVVM",
-            found.cuda.as_ref().map(|cuda| format!("{} ({})", show(cuda), cuda_version(cuda))),
-            State::Missing,
-            "install the CUDA toolkit, 12.x or 13.x, and set CUDA_PATH to its folder",
-        ),
+        cuda_part(found.cuda.as_ref()),
         Part::new(
             "libclang",
             found.libclang.as_deref().map(show),
@@ -112,17 +110,18 @@ pub fn parts(root: &Path) -> Result<Vec<Part>> {
         ),
         Part::new(
             "compiler backend",
-            found.backend.as_deref().map(show),
+            found.codegen.describe(),
             State::Optional,
             &format!(
-                "built from source if LLVM 7 is there; or put {BACKEND_LIBRARY} on LD_LIBRARY_PATH"
+                "built from source if LLVM 7 is there; or put {} on LD_LIBRARY_PATH",
+                codegen::LIBRARY
             ),
         ),
         Part::new(
             "LLVM 7",
             found.llvm_config.as_deref().map(show),
             to_build,
-            "build llvm-7.1.0 (targets X86;NVPTX) from llvm.org's source, and set LLVM_CONFIG to its \
+            "build llvm-7.1.0 (target NVPTX alone) from llvm.org's source, and set LLVM_CONFIG to its \
              llvm-config",
         ),
         Part::new(
@@ -132,6 +131,28 @@ pub fn parts(root: &Path) -> Result<Vec<Part>> {
             &format!("with CUDA, LLVM 7 and rustup in it: {CONTAINERS}"),
         ),
     ])
+}
+
+/// The folder that is taken, or what it lacks.
+fn cuda_part(cuda: Option<&Cuda>) -> Part {
+    let name = "CUDA with libNVVM";
+    match cuda {
+        Some(cuda) if cuda.lacks.is_empty() => {
+            let found = format!("{} ({})", show(&cuda.folder), cuda.version());
+            Part::new(name, Some(found), State::Missing, "")
+        }
+        Some(cuda) => {
+            let how = format!("{} {}", show(&cuda.folder), cuda::how_to_complete(&cuda.lacks));
+            Part::new(name, None, State::Missing, &how)
+        }
+        None => Part::new(
+            name,
+            None,
+            State::Missing,
+            "install the CUDA toolkit, 12.x or 13.x but not newer than the driver's, and set CUDA_PATH \
+             to its folder",
+        ),
+    }
 }
 
 /// Finds it.
@@ -149,17 +170,24 @@ pub fn locate(root: &Path) -> Result<RustCuda> {
             missing.join("\n  missing ")
         );
     };
-    let output = Command::new(toolchain.join("bin/rustc")).arg("-vV").output();
-    let output = output.with_context(|| format!("can't start {}/bin/rustc", show(&toolchain)))?;
-    let Some(rustc) = identity(&String::from_utf8_lossy(&output.stdout)) else {
-        bail!("{}/bin/rustc does not say its version", show(&toolchain));
-    };
+    let version = version(root, &toolchain, &cuda, found.codegen.taken())?;
+    let has_backend = found.codegen.taken().is_some();
+    Ok(RustCuda { version, toolchain, cuda: cuda.folder, has_backend })
+}
+
+/// What tells two of them apart: everything that the code goes through.
+fn version(root: &Path, toolchain: &Path, cuda: &Cuda, backend: Option<&Path>) -> Result<String> {
+    let output = Command::new(toolchain.join("bin/rustc")).arg("--version").output();
+    let output = output.with_context(|| format!("can't start {}/bin/rustc", show(toolchain)))?;
+    let rustc = String::from_utf8_lossy(&output.stdout).trim().to_owned();
+    ensure!(rustc.starts_with("rustc "), "{}/bin/rustc does not say its version", show(toolchain));
     let manifest = fs::read_to_string(root.join(FOLDER).join("Cargo.toml"))?;
     let Some(revision) = pinned_revision(&manifest) else {
         bail!("{FOLDER}/Cargo.toml does not pin Rust-CUDA's revision");
     };
-    let version = format!("rust-cuda {revision}, {rustc}, {}", cuda_version(&cuda));
-    Ok(RustCuda { version, toolchain, cuda, backend: found.backend })
+    let backend = backend.map_or("not built yet".to_owned(), codegen::identity);
+    // rustc's own LLVM, which `rustc -vV` names, has no part in it.
+    Ok(format!("rust-cuda {revision}, front end {rustc}, backend {backend}, {}", cuda.version()))
 }
 
 fn look(root: &Path) -> Result<Found> {
@@ -171,34 +199,15 @@ fn look(root: &Path) -> Result<Found> {
         Some(rustc.parent()?.parent()?.to_path_buf())
     });
     let toolchain = toolchain.filter(|folder| folder.join("bin/cargo").is_file());
-    let library_path = folders_in("LD_LIBRARY_PATH");
+    let scratch = scratch(root, Backend::RustCuda);
     Ok(Found {
         channel,
         toolchain,
-        cuda: cuda_folders().find(|folder| folder.join("nvvm/libdevice/libdevice.10.bc").is_file()),
-        backend: find_in(library_path, BACKEND_LIBRARY),
+        cuda: cuda::find(),
+        codegen: Codegen::find(&scratch, folders_in("LD_LIBRARY_PATH")),
         llvm_config: llvm_config(),
         libclang: libclang(),
     })
-}
-
-/// The folders in which the backend's own build looks for CUDA, in its order.
-fn cuda_folders() -> impl Iterator<Item = PathBuf> {
-    let named = ["CUDA_PATH", "CUDA_ROOT", "CUDA_TOOLKIT_ROOT_DIR"];
-    let named = named.into_iter().filter_map(env::var_os).map(PathBuf::from);
-    named.chain(["/usr/lib/cuda", "/usr/local/cuda", "/opt/cuda"].map(PathBuf::from))
-}
-
-/// `CUDA 13.0`, from `#define CUDA_VERSION 13000`.
-fn cuda_version(cuda: &Path) -> String {
-    let header = fs::read_to_string(cuda.join("include/cuda.h")).unwrap_or_default();
-    parse_cuda_version(&header).unwrap_or_else(|| "CUDA of unknown version".to_owned())
-}
-
-fn parse_cuda_version(header: &str) -> Option<String> {
-    let line = header.lines().find_map(|line| line.strip_prefix("#define CUDA_VERSION "))?;
-    let number: u32 = line.trim().parse().ok()?;
-    Some(format!("CUDA {}.{}", number / 1000, number / 10 % 100))
 }
 
 /// An llvm-config that says 7.x.
@@ -237,24 +246,48 @@ fn pinned_revision(manifest: &str) -> Option<String> {
 }
 
 impl RustCuda {
-    /// Compiles the kernels for one target; the PTX as libNVVM wrote it.
+    /// Builds Rust-CUDA's driver, and the backend where there is none.
     ///
     /// # Errors
-    /// If the driver, the backend or the kernels don't build; their messages
-    /// are on stderr by then.
-    pub fn compile(&self, root: &Path, target: Target, scratch: &Path) -> Result<String> {
+    /// If they don't build; their messages are on stderr by then.
+    pub fn prepare(&mut self, root: &Path, scratch: &Path) -> Result<()> {
+        let codegen = Codegen::find(scratch, folders_in("LD_LIBRARY_PATH"));
+        if !scratch.join("release/xtask-rust-cuda").is_file() {
+            eprintln!(
+                "rust-cuda: the first build takes minutes: its driver{}, then core and the kernels' \
+                 dependencies once a target; later ones take about half a minute",
+                if self.has_backend { "" } else { " and backend" }
+            );
+        }
+        if codegen.ignores() {
+            eprintln!("warning: {}", codegen.describe().unwrap_or_default());
+        }
         let folder = root.join(FOLDER);
         let mut build = self.command(&self.toolchain.join("bin/cargo"), &folder, scratch)?;
         build.args(["build", "--release", "--locked"]);
-        if self.backend.is_none() {
+        if !self.has_backend {
             build.args(["--features", "build-backend"]);
         }
         run(&mut build, "building Rust-CUDA's driver")?;
+        let codegen = Codegen::find(scratch, folders_in("LD_LIBRARY_PATH"));
+        if let (Some(cuda), Some(taken)) = (cuda::find(), codegen.taken()) {
+            self.version = version(root, &self.toolchain, &cuda, Some(taken))?;
+        }
+        eprintln!("rust-cuda: backend {}", codegen.describe().unwrap_or("not found".to_owned()));
+        Ok(())
+    }
+
+    /// Compiles the kernels for one target; the PTX as libNVVM wrote it.
+    ///
+    /// # Errors
+    /// If the kernels don't build; the compiler's messages are on stderr by then.
+    pub fn compile(&self, root: &Path, target: Target, scratch: &Path) -> Result<String> {
+        let folder = root.join(FOLDER);
         let out = scratch.join(format!("{}.raw.ptx", target.name()));
         let mut compile =
             self.command(&scratch.join("release/xtask-rust-cuda"), &folder, scratch)?;
-        compile.env("ATTEST_TARGET", target.name());
-        compile.arg(target.name()).arg(folder.join("kernels")).arg(&out);
+        compile.env("ATTEST_HAS", target.has().join(","));
+        compile.arg(target.nvvm_arch()).arg(folder.join("kernels")).arg(&out);
         run(&mut compile, &format!("compiling for {}", target.name()))?;
         fs::read_to_string(&out).with_context(|| format!("reading {}", out.display()))
     }
@@ -292,9 +325,21 @@ impl RustCuda {
 
 fn run(command: &mut Command, what: &str) -> Result<()> {
     let name = command.get_program().to_string_lossy().into_owned();
-    let status = command.status().with_context(|| format!("can't start {name}"))?;
+    let command = command.stdout(Stdio::piped()).stderr(Stdio::inherit());
+    let output = command.output().with_context(|| format!("can't start {name}"))?;
+    // cuda_builder writes to cargo, as if it ran in a build script; here it
+    // doesn't.
+    for line in String::from_utf8_lossy(&output.stdout).lines().filter(|line| !is_for_cargo(line)) {
+        eprintln!("{line}");
+    }
+    let status = output.status;
     ensure!(status.success(), "{what} with Rust-CUDA failed ({status}); its messages are above");
     Ok(())
+}
+
+/// `cargo:rerun-if-changed=…` and the like.
+fn is_for_cargo(line: &str) -> bool {
+    line.starts_with("cargo:")
 }
 
 #[cfg(test)]
@@ -302,10 +347,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn cuda_says_its_version_in_its_header() {
-        assert_eq!(parse_cuda_version("x\n#define CUDA_VERSION 12080\n").unwrap(), "CUDA 12.8");
-        assert_eq!(parse_cuda_version("#define CUDA_VERSION 13000").unwrap(), "CUDA 13.0");
-        assert_eq!(parse_cuda_version("#define CUDA_VERSION_X 1"), None);
+    fn what_is_meant_for_cargo_is_not_shown() {
+        assert!(is_for_cargo("cargo:rerun-if-changed=/x") && is_for_cargo("cargo::warning=x"));
+        assert!(!is_for_cargo("error: cargo: no"));
     }
 
     #[test]
@@ -328,7 +372,7 @@ mod tests {
             version: String::new(),
             toolchain: "/toolchain".into(),
             cuda: "/cuda".into(),
-            backend: None,
+            has_backend: false,
         };
         let here = Path::new("/");
         let command = found.command(Path::new("cargo"), here, here).unwrap();

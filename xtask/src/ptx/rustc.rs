@@ -11,7 +11,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result, bail, ensure};
 
-use super::table::Target;
+use super::targets::Target;
 use crate::parts::{Part, State};
 
 /// The compiler's target.
@@ -104,8 +104,14 @@ pub fn parts(root: &Path) -> Result<Vec<Part>> {
     let any = candidates.iter().any(|(_, found)| found.is_ok());
     let absent = if any { State::Optional } else { State::Missing };
     let how = [rustup_install(&release), DEBIAN.to_owned()];
+    let mut taken = false;
     let parts = candidates.into_iter().zip(how).map(|((name, found), how)| match found {
-        Ok(compiler) => Part::new(name, Some(compiler.version), absent, ""),
+        Ok(compiler) => {
+            // As `locate` does: the first that is there.
+            let role = if taken { "not taken: the one above counts first" } else { "taken" };
+            taken = true;
+            Part::new(name, Some(format!("{} ({role})", compiler.version)), absent, "")
+        }
         Err(reason) => Part::new(name, None, absent, &format!("{reason}; {how}")),
     });
     Ok(parts.collect())
@@ -221,8 +227,8 @@ impl DeviceCompiler {
             command.args(["--config", option]);
         }
         command
-            .args(["--", "--emit=asm", "--cfg"])
-            .arg(format!("attest_target=\"{}\"", target.name()))
+            .args(["--", "--emit=asm"])
+            .args(target.has().iter().map(|has| format!("--cfg=attest_has=\"{has}\"")))
             .arg(format!("-Ctarget-cpu={}", target.cpu()))
             .arg(format!("-Ctarget-feature=+ptx{}", target.isa()));
         let output =

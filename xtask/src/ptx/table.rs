@@ -1,76 +1,11 @@
-//! The declared facts about targets and kernels: what is compiled for what,
-//! with which launch bounds, and which kernels must stay in registers.
+//! The declared facts about kernels: which targets have them, with which launch
+//! bounds, which must stay in registers, and how often each of them waits.
 //!
 //! A kernel that is not listed here does not get into the PTX: an entry point
 //! without launch bounds would be compiled for blocks it is never started
 //! with.
 
-use clap::ValueEnum;
-use serde::{Deserialize, Serialize};
-
-/// What one PTX file is compiled for, from the most portable up.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ValueEnum)]
-pub enum Target {
-    /// Any device since compute capability 7.0, any driver since 450.
-    #[serde(rename = "portable")]
-    #[value(name = "portable")]
-    Portable,
-    /// Compute capability 8.0 and later.
-    #[serde(rename = "sm_80")]
-    #[value(name = "sm_80")]
-    Sm80,
-    /// Compute capability 9.0 only: uses features that later ones dropped.
-    #[serde(rename = "sm_90a")]
-    #[value(name = "sm_90a")]
-    Sm90a,
-}
-
-/// All targets, in the order in which they are built.
-pub const TARGETS: [Target; 3] = [Target::Portable, Target::Sm80, Target::Sm90a];
-
-impl Target {
-    /// Its name: the file's stem, and the value of the cfg `attest_target`.
-    pub fn name(self) -> &'static str {
-        match self {
-            Target::Portable => "portable",
-            Target::Sm80 => "sm_80",
-            Target::Sm90a => "sm_90a",
-        }
-    }
-
-    /// The file in the PTX folder.
-    pub fn file(self) -> String {
-        format!("{}.ptx", self.name())
-    }
-
-    /// What `.target` says.
-    pub fn cpu(self) -> &'static str {
-        match self {
-            Target::Portable => "sm_70",
-            Target::Sm80 => "sm_80",
-            Target::Sm90a => "sm_90a",
-        }
-    }
-
-    /// PTX ISA, major·10 + minor: the lowest that has what the kernels use, so
-    /// that the oldest drivers load it (7.0: 450, 8.0: 525).
-    pub fn isa(self) -> u32 {
-        match self {
-            Target::Portable | Target::Sm80 => 70,
-            Target::Sm90a => 80,
-        }
-    }
-
-    /// What ptxas checks it for. CUDA 13 dropped sm_70; sm_75 is the lowest
-    /// that it assembles, and takes everything that sm_70 has.
-    pub fn ptxas_arch(self) -> &'static str {
-        match self {
-            Target::Portable => "sm_75",
-            Target::Sm80 => "sm_80",
-            Target::Sm90a => "sm_90a",
-        }
-    }
-}
+use super::targets::{TARGETS, Target};
 
 /// Whether a kernel decides the speed of a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -79,6 +14,33 @@ pub enum Heat {
     Hot,
     /// It doesn't: they are only recorded.
     Plain,
+}
+
+/// How many instructions of each kind that threads meet at, or that must run
+/// exactly as often as is written, an entry point has. A compiler that makes two
+/// of one where threads part ways has made a kernel that hangs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SyncCounts {
+    /// `bar.sync` and `barrier.sync`, with a count or without.
+    pub block_barriers: u32,
+    /// `bar.warp.sync`.
+    pub warp_barriers: u32,
+    /// `mbarrier.try_wait` and `mbarrier.test_wait`.
+    pub waits: u32,
+    /// `setmaxnreg`.
+    pub hand_overs: u32,
+    /// `cp.async.bulk`.
+    pub bulk_copies: u32,
+}
+
+impl SyncCounts {
+    /// Threads that never meet.
+    const NONE: SyncCounts = SyncCounts::barriers(0);
+
+    /// Barriers of the block alone.
+    const fn barriers(block_barriers: u32) -> SyncCounts {
+        SyncCounts { block_barriers, warp_barriers: 0, waits: 0, hand_overs: 0, bulk_copies: 0 }
+    }
 }
 
 /// One entry point.
@@ -93,84 +55,122 @@ pub struct Kernel {
     pub blocks_per_sm_min: Option<u32>,
     /// Whether it decides the speed of a run.
     pub heat: Heat,
-    /// First target that has it; the later ones have it too.
-    pub since: Target,
+    /// Targets that have it.
+    pub targets: &'static [Target],
+    /// How often its threads meet.
+    pub sync: SyncCounts,
+}
+
+const ALL: &[Target] = &TARGETS;
+const TENSOR_CORES: &[Target] =
+    &[Target::Sm80, Target::Sm90, Target::Sm90a, Target::Sm100f, Target::Sm120];
+const BULK_COPIES: &[Target] = &[Target::Sm90, Target::Sm90a, Target::Sm100f];
+const REGISTER_HANDOVER: &[Target] = &[Target::Sm90a, Target::Sm100f];
+
+/// A ceiling: one unit from registers, nobody meets.
+const fn peak(name: &'static str, targets: &'static [Target]) -> Kernel {
+    Kernel {
+        name,
+        threads: 256,
+        blocks_per_sm_min: Some(1),
+        heat: Heat::Hot,
+        targets,
+        sync: SyncCounts::NONE,
+    }
 }
 
 /// Every entry point there is. Threads are those that the host launches, as
 /// the kernels' `abi` module says: a test compares them. (Depending on that
 /// crate here would need the PTX that this command makes.)
-pub const KERNELS: [Kernel; 10] = [
+pub const KERNELS: [Kernel; 11] = [
     Kernel {
         name: "fill",
         threads: 256,
         blocks_per_sm_min: None,
         heat: Heat::Hot,
-        since: Target::Portable,
+        targets: ALL,
+        sync: SyncCounts::NONE,
     },
     Kernel {
         name: "merkle",
         threads: 256,
         blocks_per_sm_min: None,
         heat: Heat::Plain,
-        since: Target::Portable,
+        targets: ALL,
+        // After loading, and two a level.
+        sync: SyncCounts::barriers(3),
     },
     Kernel {
         name: "chain_step",
         threads: 256,
         blocks_per_sm_min: None,
         heat: Heat::Plain,
-        since: Target::Portable,
+        targets: ALL,
+        // merkle's, and one before the root's place is used again.
+        sync: SyncCounts::barriers(4),
     },
     Kernel {
         name: "gemm_fma",
         threads: 256,
         blocks_per_sm_min: Some(1),
         heat: Heat::Hot,
-        since: Target::Portable,
+        targets: ALL,
+        // Before the main loop and in it; three of the tile's end.
+        sync: SyncCounts::barriers(5),
     },
     Kernel {
         name: "gemm_m8n8k4",
         threads: 256,
         blocks_per_sm_min: Some(1),
         heat: Heat::Hot,
-        since: Target::Sm80,
+        targets: TENSOR_CORES,
+        // In the main loop and after it; three of the tile's end.
+        sync: SyncCounts::barriers(5),
+    },
+    Kernel {
+        name: "gemm_m16n8k16_tile",
+        threads: 256,
+        blocks_per_sm_min: Some(1),
+        heat: Heat::Hot,
+        targets: &[Target::Sm90],
+        sync: SyncCounts {
+            // At the start and after the product; three of the tile's end.
+            block_barriers: 5,
+            // After each block of sixteen rows, and after feeding.
+            warp_barriers: 5,
+            // For a full stage; for an empty one, at the start and in the main loop.
+            waits: 3,
+            hand_overs: 0,
+            // A's panel and B's, at the start and in the main loop.
+            bulk_copies: 4,
+        },
     },
     Kernel {
         name: "gemm_m16n8k16",
         threads: 512,
         blocks_per_sm_min: Some(1),
         heat: Heat::Hot,
-        since: Target::Sm90a,
+        targets: REGISTER_HANDOVER,
+        sync: SyncCounts {
+            // At the start; of the hashing warps, before nodes, two a level, and
+            // when a part is done.
+            block_barriers: 5,
+            // Multiplying: 8 for whole tiles, 4 for halves, 2 for quarters, less
+            // the last of parts; hashing: 3 of the progress's.
+            warp_barriers: 17,
+            // Stages and slots, for tiles, halves and quarters; the hashing warps'
+            // and the feeder's.
+            waits: 8,
+            // One a role.
+            hand_overs: 3,
+            // Whole tiles 2; halves 4 and 1; quarters 4 and 4.
+            bulk_copies: 15,
+        },
     },
-    Kernel {
-        name: "peak_fma",
-        threads: 256,
-        blocks_per_sm_min: Some(1),
-        heat: Heat::Hot,
-        since: Target::Portable,
-    },
-    Kernel {
-        name: "peak_sha256",
-        threads: 256,
-        blocks_per_sm_min: Some(1),
-        heat: Heat::Hot,
-        since: Target::Portable,
-    },
-    Kernel {
-        name: "peak_m8n8k4",
-        threads: 256,
-        blocks_per_sm_min: Some(1),
-        heat: Heat::Hot,
-        since: Target::Sm80,
-    },
-    Kernel {
-        name: "peak_m16n8k16",
-        threads: 256,
-        blocks_per_sm_min: Some(1),
-        heat: Heat::Hot,
-        since: Target::Sm90a,
-    },
+    peak("peak_fma", ALL),
+    peak("peak_sha256", ALL),
+    peak("peak_m8n8k4", TENSOR_CORES),
+    peak("peak_m16n8k16", BULK_COPIES),
 ];
 
 /// The kernel of that name.
@@ -181,7 +181,8 @@ pub fn kernel(name: &str) -> Option<&'static Kernel> {
 /// The table as text, for the digest of the sources: a change of the table
 /// changes the PTX.
 pub fn as_text() -> String {
-    let targets = TARGETS.map(|t| format!("{} {} {}\n", t.name(), t.cpu(), t.isa())).concat();
+    let target = |t: &Target| format!("{} {} {} {:?}\n", t.name(), t.cpu(), t.isa(), t.has());
+    let targets = TARGETS.iter().map(target).collect::<String>();
     KERNELS.iter().fold(targets, |text, kernel| text + &format!("{kernel:?}\n"))
 }
 
@@ -206,7 +207,7 @@ mod tests {
         assert_eq!(threads("fill"), abi::FILL_THREADS);
         assert_eq!(threads("merkle"), abi::MERKLE_THREADS);
         assert_eq!(threads("chain_step"), abi::MERKLE_THREADS);
-        for gemm in [abi::GEMM_FMA, abi::GEMM_M8N8K4, abi::GEMM_M16N8K16] {
+        for gemm in abi::GEMMS {
             assert_eq!(threads(gemm.name), gemm.threads);
         }
         for peak in KERNELS.iter().filter(|kernel| kernel.name.starts_with("peak_")) {
@@ -215,8 +216,14 @@ mod tests {
     }
 
     #[test]
-    fn targets_are_listed_from_the_most_portable_up() {
-        assert!(TARGETS.is_sorted());
-        assert!(TARGETS.map(Target::isa).is_sorted());
+    fn a_target_has_the_kernels_whose_means_it_has() {
+        for kernel in &KERNELS {
+            assert!(kernel.targets.is_sorted(), "{}", kernel.name);
+            for target in kernel.targets {
+                let has = |what| target.has().contains(&what);
+                assert!(kernel.sync.hand_overs == 0 || has("register_handover"), "{}", kernel.name);
+                assert!(kernel.sync.bulk_copies == 0 || has("bulk_copies"), "{}", kernel.name);
+            }
+        }
     }
 }

@@ -9,7 +9,8 @@ use std::process::Command;
 use anyhow::{Context, Result, bail, ensure};
 use serde::{Deserialize, Serialize};
 
-use super::table::{Heat, Target, kernel};
+use super::table::{Heat, kernel};
+use super::targets::Target;
 use crate::parts::{find_in, folders_in};
 
 /// Environment: a folder with ptxas, cuobjdump and nvdisasm.

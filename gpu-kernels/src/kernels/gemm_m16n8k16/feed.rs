@@ -1,17 +1,16 @@
 //! The feeding lane: copies the panels of the block's tiles into the stages, as
 //! far ahead of the products as there are free stages.
 
-use super::{
-    EMPTY_AT, FULL_AT, OPERAND_BYTES, RUN_BYTES, STAGE_BYTES, STAGE_K, STAGES, Share, Tile,
-};
+use super::{EMPTY_AT, FULL_AT, OPERAND_BYTES, STAGE_BYTES, STAGE_K, STAGES, Share, Tile};
 use crate::abi::GemmParams;
 use crate::device::async_copy::{barrier_arrive_expect, barrier_wait, copy_bulk};
-use crate::device::thread::{block_id, grid_size};
+use crate::device::thread::{block_id, grid_size, opaque};
 use crate::kernels::parts::Panels;
+use crate::kernels::sixteen::RUN_BYTES;
 
 /// Half of a run: 64 vectors.
 const HALF_RUN_BYTES: u32 = RUN_BYTES / 2;
-const RUNS: u32 = OPERAND_BYTES / RUN_BYTES;
+const _: () = assert!(OPERAND_BYTES == 4 * RUN_BYTES, "copy_half_runs copies four");
 
 /// Copies the block's share.
 ///
@@ -50,7 +49,7 @@ pub unsafe fn run(params: &GemmParams, share: Share, shared: u32) {
                     stage = 0;
                     parity ^= 1;
                 }
-                filled += 1;
+                filled = opaque(filled + 1);
             }
         }
         turn += 1;
@@ -86,11 +85,20 @@ unsafe fn copy_part(panels: Panels, to: u32, full: u32, split: u32, part: u32) {
 /// - As for [`copy_bulk`].
 #[inline(always)]
 unsafe fn copy_half_runs(to: u32, from: u64, at: u32, full: u32) {
-    let mut run = 0;
-    while run < RUNS {
-        let at = at + run * RUN_BYTES;
-        // SAFETY: the caller's.
-        unsafe { copy_bulk(to + at, from + at as u64, HALF_RUN_BYTES, full) };
-        run += 1;
+    // Written out, so that every compiler makes as many copies of it.
+    // SAFETY: the caller's.
+    unsafe {
+        copy_half_run(to, from, at, full);
+        copy_half_run(to, from, at + RUN_BYTES, full);
+        copy_half_run(to, from, at + 2 * RUN_BYTES, full);
+        copy_half_run(to, from, at + 3 * RUN_BYTES, full);
     }
+}
+
+/// # Safety
+/// - As for [`copy_bulk`].
+#[inline(always)]
+unsafe fn copy_half_run(to: u32, from: u64, at: u32, full: u32) {
+    // SAFETY: the caller's.
+    unsafe { copy_bulk(to + at, from + at as u64, HALF_RUN_BYTES, full) };
 }

@@ -1,5 +1,4 @@
-//! `gemm_m16n8k16`: the product on Hopper's FP64 tensor cores, with hashing
-//! beside it. One block per SM, persistent over tiles: eight warps multiply
+//! `gemm_m16n8k16`: the product on `mma.m16n8k16`, with hashing beside it. One block per SM, persistent over tiles: eight warps multiply
 //! (each 64×32), four hash, one feeds. Both panels arrive by bulk copies, three
 //! stages of 32 inner indices deep; a finished tile goes through a scratch of
 //! the block's own, which stays in L2, to the hashing warps, so that C is never
@@ -24,13 +23,12 @@ use crate::device::backend::shared_base;
 use crate::device::memory::{load_shared_u32, store_shared_u32};
 use crate::device::thread::{block_barrier, block_id, grid_size, thread_id};
 use crate::kernels::parts::div_rem;
+use crate::kernels::sixteen::RUN_BYTES;
 use crate::tile::{LEAVES_PER_TILE, TILE};
 
 const STAGES: u32 = 3;
 /// Inner indices in a stage.
 const STAGE_K: u32 = 32;
-/// A run: eight inner indices of one operand's panel.
-const RUN_BYTES: u32 = TILE * 8 * 8;
 /// One operand's part of a stage.
 const OPERAND_BYTES: u32 = STAGE_K / 8 * RUN_BYTES;
 const STAGE_BYTES: u32 = 2 * OPERAND_BYTES;

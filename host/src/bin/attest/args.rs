@@ -4,6 +4,7 @@
 mod ask;
 mod bench;
 mod challenge;
+mod demo;
 mod detect;
 mod export;
 mod gpus;
@@ -11,6 +12,7 @@ mod inspect;
 mod key;
 mod ledger;
 mod parse;
+mod place;
 mod policy;
 mod respond;
 mod run;
@@ -22,12 +24,14 @@ mod verify;
 pub use ask::Ask;
 pub use bench::Bench;
 pub use challenge::Challenge;
+pub use demo::Demo;
 pub use detect::Detect;
 pub use export::Export;
 pub use gpus::Gpus;
 pub use inspect::Inspect;
 pub use key::{Key, KeyAction};
 pub use ledger::{Action as LedgerAction, Ledger, State as LedgerState};
+pub use place::{LedgerPlace, check as check_place};
 pub use policy::{Policy, PolicyAction, PolicyCheck, PolicyInit, Sizing};
 pub use respond::Respond;
 pub use run::{Executor, Run};
@@ -42,9 +46,10 @@ const EXIT_CODES: &str = "\
 Exit codes:
   0  verified, healthy or done
   1  rejected (verify, validate, respond, export --check) or not healthy (selftest)
-  2  could not run: bad usage, unreadable input, an invalid token, no device, a kernel
-     that failed (bench), no verdict (verify, validate, respond), a challenge that
-     expired before it was executed
+  2  could not run: bad usage, unreadable input, standard output closed or full, an
+     invalid token, no device, a kernel that failed (bench), nothing that could be
+     checked (selftest), too few threads or descriptors, no verdict (verify, validate,
+     respond), a challenge that expired before it was executed
   130, 143  stopped by SIGINT, SIGTERM
 
 Logging: RUST_LOG=attest=debug shows on standard error what is done.";
@@ -73,9 +78,10 @@ pub struct Cli {
         value_name = "LOCATION",
         env = "ATTEST_LEDGER",
         hide_env_values = true,
-        value_hint = ValueHint::FilePath
+        value_hint = ValueHint::FilePath,
+        value_parser = place::LedgerParser
     )]
-    pub ledger: Option<String>,
+    pub ledger: Option<LedgerPlace>,
     /// What to do
     #[command(subcommand)]
     pub command: Command,
@@ -125,7 +131,7 @@ pub enum Command {
     /// Measure the GPU's kernels beside its ceilings and cuBLAS, and verification on the CPU
     Bench(Bench),
     /// Issue, execute and verify a challenge on this machine, then tamper with the result
-    Demo,
+    Demo(Demo),
     /// Print a completion script for a shell
     #[command(after_help = "Example:\n  attest completions bash > /etc/bash_completion.d/attest")]
     Completions {

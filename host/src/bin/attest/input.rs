@@ -5,6 +5,7 @@ use anyhow::bail;
 use attest::files::{self, Source};
 use attest::protocol::challenge::{Challenge, TOKEN_BYTES_MAX};
 use attest::protocol::receipt::Receipt;
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
 /// What a command reads, by the options that name it.
@@ -13,13 +14,13 @@ pub struct Inputs(Vec<(&'static str, Source)>);
 
 impl Inputs {
     /// And what `typed` names: `-`, `@FILE` or the text itself.
-    pub fn and_text(mut self, name: &'static str, typed: Option<&str>) -> Self {
+    pub fn and_text(mut self, name: &'static str, typed: Option<&OsStr>) -> Self {
         self.0.extend(typed.map(|typed| (name, Source::of_text(typed))));
         self
     }
 
     /// And what `typed` names: `-` or a file.
-    pub fn and_source(mut self, name: &'static str, typed: Option<&str>) -> Self {
+    pub fn and_source(mut self, name: &'static str, typed: Option<&OsStr>) -> Self {
         self.0.extend(typed.map(|typed| (name, Source::of_path(typed))));
         self
     }
@@ -53,7 +54,7 @@ impl Inputs {
 ///
 /// # Errors
 /// An unreadable source, or a token that is none.
-pub fn challenge(typed: &str) -> Result<Challenge> {
+pub fn challenge(typed: &OsStr) -> Result<Challenge> {
     let source = Source::of_text(typed);
     if matches!(source, Source::Inline(_)) && is_path(typed) {
         bail!("{typed:?} is no token\nIf a file is meant, put @ before its path.");
@@ -67,8 +68,8 @@ pub fn challenge(typed: &str) -> Result<Challenge> {
 }
 
 /// Whether this is the path of a file, which a token cannot be: base64 has no dot.
-fn is_path(typed: &str) -> bool {
-    typed.contains('.') || Path::new(typed).is_file()
+fn is_path(typed: &OsStr) -> bool {
+    typed.as_encoded_bytes().contains(&b'.') || Path::new(typed).is_file()
 }
 
 /// Longest receipt file in bytes; a receipt has a fraction of it.
@@ -78,7 +79,7 @@ const RECEIPT_BYTES_MAX: u64 = 4096;
 ///
 /// # Errors
 /// An unreadable source, or no receipt.
-pub fn receipt(path: &str) -> Result<Receipt> {
+pub fn receipt(path: &OsStr) -> Result<Receipt> {
     let text = Source::of_path(path).read_text(RECEIPT_BYTES_MAX)?;
     Ok(Receipt::from_json(text.as_bytes())?)
 }

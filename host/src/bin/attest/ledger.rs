@@ -1,5 +1,6 @@
 //! Which ledger is meant by `--ledger`.
 
+use crate::args::LedgerPlace;
 use crate::outcome::Result;
 use anyhow::{anyhow, bail};
 use attest::ledger::{self, Ledger, Location};
@@ -11,9 +12,9 @@ use std::sync::Arc;
 ///
 /// # Errors
 /// No such ledger, and none can be made.
-pub fn chosen(typed: Option<&str>) -> Result<Option<Arc<dyn Ledger>>> {
+pub fn chosen(typed: Option<&LedgerPlace>) -> Result<Option<Arc<dyn Ledger>>> {
     Ok(match typed {
-        None | Some("" | "none") => None,
+        None | Some(LedgerPlace::None) => None,
         Some(typed) => Some(ledger::open(&location(typed)?)?),
     })
 }
@@ -24,16 +25,16 @@ pub fn chosen(typed: Option<&str>) -> Result<Option<Arc<dyn Ledger>>> {
 ///
 /// # Errors
 /// No such ledger.
-pub fn of_issuer(typed: Option<&str>) -> Result<Option<Arc<dyn Ledger>>> {
+pub fn of_issuer(typed: Option<&LedgerPlace>) -> Result<Option<Arc<dyn Ledger>>> {
     match typed {
-        None | Some("" | "none") => Ok(None),
+        None | Some(LedgerPlace::None) => Ok(None),
         Some(typed) => existing(Some(typed)).map(Some),
     }
 }
 
 /// The file of the ledger that `typed` names, there or not, where it is in one.
-pub fn file(typed: Option<&str>) -> Option<PathBuf> {
-    match location(typed.filter(|typed| !matches!(*typed, "" | "none"))?).ok()? {
+pub fn file(typed: Option<&LedgerPlace>) -> Option<PathBuf> {
+    match location(typed.filter(|typed| **typed != LedgerPlace::None)?).ok()? {
         Location::File(path) => Some(path),
         Location::Postgres(_) => None,
     }
@@ -43,7 +44,7 @@ pub fn file(typed: Option<&str>) -> Option<PathBuf> {
 ///
 /// # Errors
 /// No such ledger.
-pub fn existing(typed: Option<&str>) -> Result<Arc<dyn Ledger>> {
+pub fn existing(typed: Option<&LedgerPlace>) -> Result<Arc<dyn Ledger>> {
     Ok(ledger::open(&existing_location(typed)?)?)
 }
 
@@ -52,15 +53,15 @@ pub fn existing(typed: Option<&str>) -> Result<Arc<dyn Ledger>> {
 ///
 /// # Errors
 /// No such ledger.
-pub fn existing_to_read(typed: Option<&str>) -> Result<Arc<dyn Ledger>> {
+pub fn existing_to_read(typed: Option<&LedgerPlace>) -> Result<Arc<dyn Ledger>> {
     Ok(ledger::open_to_read(&existing_location(typed)?)?)
 }
 
-fn existing_location(typed: Option<&str>) -> Result<Location> {
-    if typed == Some("none") {
+fn existing_location(typed: Option<&LedgerPlace>) -> Result<Location> {
+    if typed == Some(&LedgerPlace::None) {
         bail!("--ledger none leaves nothing to look at\nName a ledger, or leave the option out.");
     }
-    let location = location(typed.filter(|typed| !typed.is_empty()).unwrap_or("default"))?;
+    let location = location(typed.unwrap_or(&LedgerPlace::Default))?;
     if let Location::File(path) = &location
         && !path.exists()
     {
@@ -72,10 +73,15 @@ fn existing_location(typed: Option<&str>) -> Result<Location> {
     Ok(location)
 }
 
-fn location(typed: &str) -> Result<Location> {
+fn location(typed: &LedgerPlace) -> Result<Location> {
     match typed {
-        "default" => Ok(Location::default_path(&state_folder()?)),
-        typed => Ok(Location::parse(typed)?),
+        LedgerPlace::None => bail!("there is no ledger\nName one with --ledger."),
+        LedgerPlace::Default => Ok(Location::default_path(&state_folder()?)),
+        LedgerPlace::At(place) => match place.to_str() {
+            Some(text) => Ok(Location::parse(text)?),
+            // No address has other bytes.
+            None => Ok(Location::File(place.into())),
+        },
     }
 }
 

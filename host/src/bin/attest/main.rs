@@ -6,6 +6,7 @@ mod args;
 mod commands;
 mod input;
 mod ledger;
+mod limits;
 mod outcome;
 mod paint;
 mod printer;
@@ -22,8 +23,12 @@ fn main() -> ExitCode {
         Err(told) => return outcome::told(&told),
     };
     init_log();
+    signals::survive_file_size_limit();
     let color = cli.color;
-    let ledger = cli.ledger.as_deref();
+    if let Err(error) = limits::check(&cli.command) {
+        return outcome::end(outcome::exit_code(Err(error), color));
+    }
+    let ledger = cli.ledger.as_ref();
     let result = match cli.command {
         Command::Detect(args) => commands::detect::run(&args),
         Command::Challenge(args) => commands::challenge::run(&args, ledger),
@@ -39,7 +44,7 @@ fn main() -> ExitCode {
         Command::Schema(args) => commands::schema::run(&args),
         Command::Selftest(args) => commands::selftest::run(&args, color),
         Command::Bench(args) => commands::bench::run(&args, color),
-        Command::Demo => commands::demo::run(color),
+        Command::Demo(args) => commands::demo::run(&args, color),
         Command::Completions { shell } => commands::completions::run(shell),
     };
     outcome::end(outcome::exit_code(result, color))

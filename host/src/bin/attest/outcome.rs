@@ -45,9 +45,16 @@ pub fn exit_code(result: Result, color: Color) -> u8 {
     }
 }
 
+/// What a terminal would not show as itself is replaced: a path or a library's words may
+/// hold anything. Line breaks stay.
+fn printable(text: &str) -> String {
+    let shown = |c| if c == '\n' || is_shown(c) { c } else { char::REPLACEMENT_CHARACTER };
+    text.chars().map(shown).collect()
+}
+
 /// Prints an error to standard error: what happened, and what to try.
 pub fn tell(error: &anyhow::Error, color: Color) {
-    let text = error.to_string();
+    let text = printable(&error.to_string());
     let (what, advice) = text.split_once('\n').unwrap_or((&text, ""));
     note(&format!("{} {what}", paint::for_errors(color).bad("error:")));
     for line in advice.lines() {

@@ -81,6 +81,14 @@ impl Stop {
     }
 }
 
+/// Makes a write beyond the limit of a file's size (`ulimit -f`) an error of that write,
+/// which removes what it began; by default the process is killed.
+pub fn survive_file_size_limit() {
+    // A handler that does nothing: other than an ignored signal, a command that is started
+    // does not inherit it. Where the system refuses it, all is as it was.
+    let _ = signal_hook::flag::register(signal_hook::consts::SIGXFSZ, Arc::default());
+}
+
 /// Ends the process without unwinding: other threads may be deep in a product
 /// or in the driver.
 fn end_now(signal: i32) -> ! {

@@ -11,6 +11,7 @@ use std::collections::BTreeMap;
 /// Adds what does not fit.
 pub(super) fn findings(found: &Inventory, findings: &mut Vec<Finding>) {
     let managed = found.nvml.devices();
+    findings.extend(managed.iter().enumerate().filter_map(|(index, device)| lost(index, device)));
     findings.extend(serials_listed_twice(managed));
     for device in managed {
         let Some(place) = device.pci_id.as_deref().and_then(normal_pci_id) else { continue };
@@ -44,6 +45,14 @@ pub(super) fn findings(found: &Inventory, findings: &mut Vec<Finding>) {
             findings.push(Finding::new(Code::MigModeDiffers, text));
         }
     }
+}
+
+/// A device that cannot be asked, with NVML's reason.
+fn lost(index: usize, device: &NvmlDevice) -> Option<Finding> {
+    let reason = device.inaccessible.as_ref()?;
+    let place = device.pci_id.as_ref().map(|pci_id| format!(" at {pci_id}")).unwrap_or_default();
+    let text = format!("NVML's device {index}{place} cannot be asked: {reason}");
+    Some(Finding::new(Code::DeviceLost, text))
 }
 
 /// One finding for each number that several devices have. GPUs of one board share

@@ -1,15 +1,50 @@
-//! How many devices CUDA_VISIBLE_DEVICES leaves to the CUDA driver.
+//! How many devices CUDA_VISIBLE_DEVICES and MIG leave to the CUDA driver.
 //!
 //! Guarantees: pure; reads the value as the driver is known to.
 
 /// How many devices a value names on a machine with `present`: numbers, or UUIDs
 /// by their beginning, up to the first that is none. None at all where one is
 /// named twice.
-pub(super) fn named(value: &str, present: u64) -> u64 {
+pub(in crate::evidence) fn named(value: &str, present: u64) -> u64 {
     let tokens = value.split(',').map(str::trim);
     let valid: Vec<Name<'_>> = tokens.map_while(|token| Name::of(token, present)).collect();
     let twice = valid.iter().enumerate().any(|(at, name)| valid[..at].contains(name));
     if twice { 0 } else { valid.len() as u64 }
+}
+
+/// Whether something is known that hides devices from CUDA.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::evidence) enum Explained {
+    /// Yes, exactly as many as it lists fewer.
+    Yes,
+    /// No: it has to list `named`.
+    No {
+        /// How many devices the variable names; without it, all.
+        named: u64,
+    },
+}
+
+/// Whether CUDA may list `listed` devices where NVML lists `managed`, with this value
+/// of the variable, and `mig` if any of them is in MIG mode.
+pub(in crate::evidence) fn explained(
+    visible: Option<&str>,
+    managed: u64,
+    listed: u64,
+    mig: bool,
+) -> Explained {
+    let named = visible.map_or(managed, |visible| named(visible, managed));
+    // Of devices in MIG mode CUDA may use one instance only.
+    match named == listed || (mig && listed > 0 && listed < named) {
+        true => Explained::Yes,
+        false => Explained::No { named },
+    }
+}
+
+/// Whether a value is one by which people hide every device. One that names devices
+/// which are not there hides all, too, and is a slip.
+pub(in crate::evidence) fn hides_all(value: &str) -> bool {
+    let first = value.split(',').next().unwrap_or_default().trim();
+    first.is_empty() || first.starts_with('-') || first.eq_ignore_ascii_case("NoDevFiles")
 }
 
 /// One device, as the value names it.

@@ -1,13 +1,14 @@
 //! What NVML says of a device.
 
 use super::links::{self, NvLink};
-use crate::executor::gpu::telemetry::{Health, innermost, throttle_names};
+use crate::executor::gpu::telemetry::{Health, Sentinel, reason_of, throttle_names};
 use nvml_wrapper::Device;
 use nvml_wrapper::enum_wrappers::device::{Clock, EccCounter, MemoryError, TemperatureSensor};
 use nvml_wrapper::enums::device::UsedGpuMemory;
 use nvml_wrapper::error::NvmlError;
 use serde::Serialize;
 use std::collections::BTreeMap;
+use std::fmt::Display;
 
 /// Most processes that are asked about; a library that lies may claim more.
 const PROCESSES_MAX: u32 = 4096;
@@ -114,6 +115,10 @@ pub struct NvmlDevice {
     /// Why a fact is absent.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub unknown: BTreeMap<&'static str, String>,
+    /// Why the device cannot be asked: NVML gives no access to it, or has said of some
+    /// fact that it is lost.
+    #[serde(skip)]
+    pub inaccessible: Option<String>,
 }
 
 /// Processes that compute on a device, but for this one. Neither names nor
@@ -150,11 +155,33 @@ pub struct MigInstance {
 #[derive(Default)]
 struct Asking {
     unknown: BTreeMap<&'static str, String>,
+    /// The reason, where the device is lost.
+    lost: Option<String>,
 }
 
 impl Asking {
     fn ask<T>(&mut self, fact: &'static str, answer: Result<T, NvmlError>) -> Option<T> {
-        answer.map_err(|error| self.unknown.insert(fact, innermost(&error))).ok()
+        let failed = |error: NvmlError| {
+            let reason = reason_of(&error);
+            if matches!(error, NvmlError::GpuLost) {
+                self.lost.get_or_insert_with(|| reason.clone());
+            }
+            self.unknown.insert(fact, reason);
+        };
+        answer.map_err(failed).ok()
+    }
+
+    /// A number, which NVML may give as unknown.
+    fn number<T: Sentinel + Display>(
+        &mut self,
+        fact: &'static str,
+        answer: Result<T, NvmlError>,
+    ) -> Option<T> {
+        let value = self.ask(fact, answer)?;
+        if value.is_sentinel() {
+            self.unknown.insert(fact, format!("not known: NVML says {value}"));
+        }
+        value.known()
     }
 }
 
@@ -167,8 +194,9 @@ impl NvmlDevice {
         let ask = &mut asking;
         it.ecc = ask.ask("ecc", device.is_ecc_enabled()).map(|state| state.currently_enabled);
         let ever = |kind| device.total_ecc_errors(kind, EccCounter::Aggregate);
-        it.ecc_corrected_ever = ask.ask("ecc_corrected_ever", ever(MemoryError::Corrected));
-        it.ecc_uncorrected_ever = ask.ask("ecc_uncorrected_ever", ever(MemoryError::Uncorrected));
+        it.ecc_corrected_ever = ask.number("ecc_corrected_ever", ever(MemoryError::Corrected));
+        it.ecc_uncorrected_ever =
+            ask.number("ecc_uncorrected_ever", ever(MemoryError::Uncorrected));
         it.health = Health::of(device);
         it.mig = ask.ask("mig", device.mig_mode()).map(|mode| mode.current != 0);
         if it.mig == Some(true) {
@@ -176,12 +204,19 @@ impl NvmlDevice {
         }
         it.confidential_computing =
             ask.ask("confidential_computing", device.check_confidential_compute_status());
-        it.pcie_generation = ask.ask("pcie_generation", device.current_pcie_link_gen());
-        it.pcie_width = ask.ask("pcie_width", device.current_pcie_link_width());
-        it.computing = ask.ask("computing", computing(device));
+        it.pcie_generation = ask.number("pcie_generation", device.current_pcie_link_gen());
+        it.pcie_width = ask.number("pcie_width", device.current_pcie_link_width());
+        it.computing = computing(device, ask);
         it.nvlinks = ask.ask("nvlinks", links::of(device)).unwrap_or_default();
         it.unknown = asking.unknown;
+        it.inaccessible = asking.lost;
         it
+    }
+
+    /// A device that NVML lists and lets nobody ask.
+    pub(super) fn inaccessible(reason: String) -> Self {
+        let unknown = BTreeMap::from([("device", reason.clone())]);
+        Self { unknown, inaccessible: Some(reason), ..Self::default() }
     }
 
     fn identity(device: &Device<'_>, asking: &mut Asking) -> Self {
@@ -190,32 +225,32 @@ impl NvmlDevice {
         let hex = |id: u32| format!("{id:08x}");
         Self {
             uuid: asking.ask("uuid", device.uuid()),
-            pci_device_id: pci.as_ref().map(|pci| hex(pci.pci_device_id)),
-            pci_subsystem_id: pci.as_ref().and_then(|pci| pci.pci_sub_system_id).map(hex),
+            pci_device_id: pci.as_ref().and_then(|pci| pci.pci_device_id.known()).map(hex),
+            pci_subsystem_id: pci.as_ref().and_then(|pci| pci.pci_sub_system_id?.known()).map(hex),
             pci_id: pci.map(|pci| pci.bus_id),
             name: asking.ask("name", device.name()),
             serial: asking.ask("serial", device.serial()),
             multi_gpu_board: asking.ask("multi_gpu_board", device.is_multi_gpu_board()),
             vbios_version: asking.ask("vbios_version", device.vbios_version()),
             board_part_number: asking.ask("board_part_number", device.board_part_number()),
-            memory_bytes: memory.as_ref().map(|memory| memory.total),
-            memory_used_bytes: memory.as_ref().map(|memory| memory.used),
+            memory_bytes: memory.as_ref().and_then(|it| asking.number("memory", Ok(it.total))),
+            memory_used_bytes: memory.as_ref().and_then(|it| asking.number("memory", Ok(it.used))),
             ..Self::default()
         }
     }
 
     fn state(&mut self, device: &Device<'_>, asking: &mut Asking) {
-        self.sm_clock_mhz = asking.ask("sm_clock_mhz", device.clock_info(Clock::SM));
-        self.sm_clock_max_mhz = asking.ask("sm_clock_max_mhz", device.max_clock_info(Clock::SM));
-        self.memory_clock_mhz = asking.ask("memory_clock_mhz", device.clock_info(Clock::Memory));
+        self.sm_clock_mhz = asking.number("sm_clock_mhz", device.clock_info(Clock::SM));
+        self.sm_clock_max_mhz = asking.number("sm_clock_max_mhz", device.max_clock_info(Clock::SM));
+        self.memory_clock_mhz = asking.number("memory_clock_mhz", device.clock_info(Clock::Memory));
         let highest = device.max_clock_info(Clock::Memory);
-        self.memory_clock_max_mhz = asking.ask("memory_clock_max_mhz", highest);
-        self.power_mw = asking.ask("power_mw", device.power_usage());
-        self.power_limit_mw = asking.ask("power_limit_mw", device.enforced_power_limit());
+        self.memory_clock_max_mhz = asking.number("memory_clock_max_mhz", highest);
+        self.power_mw = asking.number("power_mw", device.power_usage());
+        self.power_limit_mw = asking.number("power_limit_mw", device.enforced_power_limit());
         let default = device.power_management_limit_default();
-        self.power_limit_default_mw = asking.ask("power_limit_default_mw", default);
+        self.power_limit_default_mw = asking.number("power_limit_default_mw", default);
         let celsius = device.temperature(TemperatureSensor::Gpu);
-        self.temperature_c = asking.ask("temperature_c", celsius);
+        self.temperature_c = asking.number("temperature_c", celsius);
         let reasons = asking.ask("throttle_reasons", device.current_throttle_reasons());
         self.throttle_reasons = reasons.map(|reasons| throttle_names(reasons.bits()));
     }
@@ -226,14 +261,14 @@ impl NvmlDevice {
     }
 }
 
-fn computing(device: &Device<'_>) -> Result<Computing, NvmlError> {
-    let count = device.running_compute_processes_count()?;
+fn computing(device: &Device<'_>, asking: &mut Asking) -> Option<Computing> {
+    let count = asking.number("computing", device.running_compute_processes_count())?;
     if count > PROCESSES_MAX {
         // Nothing is allocated for so many.
-        return Ok(Computing { others: count, ..Computing::default() });
+        return Some(Computing { others: count, ..Computing::default() });
     }
     let mut found = Computing::default();
-    for process in device.running_compute_processes()? {
+    for process in asking.ask("computing", device.running_compute_processes())? {
         if process.pid == std::process::id() {
             found.self_listed = true;
             continue;
@@ -243,7 +278,7 @@ fn computing(device: &Device<'_>) -> Result<Computing, NvmlError> {
             found.memory_used_bytes = found.memory_used_bytes.saturating_add(bytes);
         }
     }
-    Ok(found)
+    Some(found)
 }
 
 fn instances(device: &Device<'_>) -> Vec<MigInstance> {
@@ -254,8 +289,11 @@ fn instances(device: &Device<'_>) -> Vec<MigInstance> {
         Some(MigInstance {
             uuid: instance.uuid().ok(),
             name: instance.name().ok(),
-            memory_bytes: instance.memory_info().ok().map(|memory| memory.total),
-            sm_count: instance.attributes().ok().map(|found| found.multiprocessor_count),
+            memory_bytes: instance.memory_info().ok().and_then(|memory| memory.total.known()),
+            sm_count: instance
+                .attributes()
+                .ok()
+                .and_then(|found| found.multiprocessor_count.known()),
         })
     };
     (0..count).filter_map(described).collect()

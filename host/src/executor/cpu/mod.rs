@@ -140,10 +140,19 @@ fn cpu_model() -> String {
         .unwrap_or_else(|| format!("{} CPU", std::env::consts::ARCH))
 }
 
-/// The memory that this process may have in all: the host's, or the limit of its
-/// cgroup; 0 where unknown.
+/// The memory that this process may have in all, bytes: the machine's, as the kernel
+/// gives it also where /proc is not there, or the limit of its cgroup; 0 where nobody
+/// tells.
 fn memory_bytes() -> u64 {
-    HostMemory::read().map_or(0, |memory| memory.total_bytes)
+    let limit = HostMemory::read().map(|memory| memory.total_bytes);
+    #[cfg(target_os = "linux")]
+    let machine = {
+        let info = rustix::system::sysinfo();
+        Some(u64::from(info.totalram).saturating_mul(info.mem_unit.into()))
+    };
+    #[cfg(not(target_os = "linux"))]
+    let machine = None;
+    limit.into_iter().chain(machine).min().unwrap_or(0)
 }
 
 /// The value of the first line `name : value` of a file under /proc.

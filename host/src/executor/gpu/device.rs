@@ -2,7 +2,9 @@
 
 use super::error::{device_error, from_cust};
 use super::variant::Capability;
-use crate::executor::{ExecError, abandoned};
+use crate::error_text::NO_THREAD;
+use crate::executor::ExecError;
+use crate::executor::abandoned::{self, NoAnswer};
 use crate::protocol::digest::Uuid;
 use cuda_driver::{Failure, calls};
 use cust::device::{Device, DeviceAttribute};
@@ -51,6 +53,26 @@ pub struct DeviceList {
     pub devices: Vec<GpuDevice>,
     /// Those that are there and that it fails to describe.
     pub broken: Vec<BrokenDevice>,
+    /// GPUs that NVML lists and this driver does not, unless CUDA_VISIBLE_DEVICES or MIG
+    /// is why.
+    pub missing: Option<MissingGpus>,
+}
+
+/// GPUs that another source lists and the CUDA driver does not. Text in two lines: what
+/// happened, what to try.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "the CUDA driver lists {listed} of {expected} GPUs: {which}\n\
+     Look for what is missing with nvidia-smi and dmesg; or name those to use in \
+     CUDA_VISIBLE_DEVICES, or with --devices where a command has it."
+)]
+pub struct MissingGpus {
+    /// How many there must be.
+    pub expected: u64,
+    /// How many the CUDA driver lists.
+    pub listed: u64,
+    /// Which are missing, as far as that is known.
+    pub which: String,
 }
 
 /// A device that is listed and cannot be used.
@@ -95,6 +117,30 @@ pub enum NoGpu {
         "no GPU is used: the CUDA driver lists no device\ncheck CUDA_VISIBLE_DEVICES and nvidia-smi, or use the CPU executor (--executor cpu)"
     )]
     NoDevice,
+    /// The system gives no thread to ask the driver on.
+    #[error("no GPU is used: no thread to ask the driver on: {reason}\n{NO_THREAD}")]
+    NoThread {
+        /// The system's words.
+        reason: String,
+    },
+    /// The user hides every GPU.
+    #[error(
+        "no GPU is used: CUDA_VISIBLE_DEVICES is {value:?} and hides all\nunset it, or use the CPU executor (--executor cpu)"
+    )]
+    Hidden {
+        /// The variable's value.
+        value: String,
+    },
+    /// CUDA has none, and other sources say that there are some.
+    #[error(
+        "no GPU is used: {cuda}, but {others}\nmend the driver (nvidia-smi and dmesg say more; a container has to be given the GPUs), or use the CPU executor (--executor cpu)"
+    )]
+    Contradicted {
+        /// Why CUDA has none.
+        cuda: String,
+        /// What the others say.
+        others: String,
+    },
 }
 
 impl From<Failure> for NoGpu {
@@ -107,12 +153,16 @@ impl From<Failure> for NoGpu {
 }
 
 impl NoGpu {
-    /// Whether this machine has no GPU that could be used. Otherwise there may be
-    /// some, and the driver fails.
+    /// Whether no GPU is there to be used, or the user hides all. Otherwise there may be
+    /// some, and the driver fails. What the CUDA driver alone says is no absence yet:
+    /// [`crate::evidence::present_gpus`] asks the others.
     pub fn is_absence(&self) -> bool {
         match self {
-            Self::NoDriver { .. } | Self::NoDevice => true,
-            Self::Driver { .. } | Self::Silent { .. } => false,
+            Self::NoDriver { .. } | Self::NoDevice | Self::Hidden { .. } => true,
+            Self::Driver { .. }
+            | Self::Silent { .. }
+            | Self::NoThread { .. }
+            | Self::Contradicted { .. } => false,
         }
     }
 }
@@ -120,7 +170,7 @@ impl NoGpu {
 impl From<Vec<GpuDevice>> for DeviceList {
     /// These, and none that is broken.
     fn from(devices: Vec<GpuDevice>) -> Self {
-        Self { devices, broken: Vec::new() }
+        Self { devices, ..Self::default() }
     }
 }
 
@@ -175,23 +225,16 @@ pub fn names_mig_instance(name: &str) -> bool {
     name.contains(" MIG ")
 }
 
-/// Every CUDA device that can be described, in the driver's order.
-///
-/// # Errors
-/// [`NoGpu`] says why there is none to use.
-pub fn devices() -> Result<Vec<GpuDevice>, NoGpu> {
-    list().map(|list| list.devices)
-}
-
 /// How long the driver may take to initialise all devices and to describe them.
 const LISTING_LIMIT: Duration = Duration::from_secs(300);
 
 /// Every CUDA device, those that the driver fails to describe with the reason. The
-/// driver may take five minutes.
+/// driver may take five minutes. Whether there are more, or some where it lists none,
+/// [`crate::evidence::present_gpus`] knows.
 ///
 /// # Errors
 /// [`NoGpu`] says why there is none.
-pub fn list() -> Result<DeviceList, NoGpu> {
+pub(crate) fn list() -> Result<DeviceList, NoGpu> {
     in_time(LISTING_LIMIT, list_now)
 }
 
@@ -200,10 +243,13 @@ fn in_time(
     limit: Duration,
     list: impl FnOnce() -> Result<DeviceList, NoGpu> + Send + 'static,
 ) -> Result<DeviceList, NoGpu> {
-    abandoned::within(limit, list).unwrap_or_else(|| {
-        let limit_s = limit.as_secs();
-        SILENT_S.store(limit_s, Ordering::Relaxed);
-        Err(NoGpu::Silent { limit_s })
+    abandoned::within(limit, list).unwrap_or_else(|error| match error {
+        NoAnswer::Hangs => {
+            let limit_s = limit.as_secs();
+            SILENT_S.store(limit_s, Ordering::Relaxed);
+            Err(NoGpu::Silent { limit_s })
+        }
+        NoAnswer::NoThread(error) => Err(NoGpu::NoThread { reason: error.to_string() }),
     })
 }
 

@@ -1,8 +1,6 @@
 //! [`GpuExecutor`]: a lane's chain on one CUDA device.
 
-use super::device::{
-    GpuDevice, NoGpu, devices, driver_cuda_version, driver_library, driver_version,
-};
+use super::device::{GpuDevice, NoGpu, driver_cuda_version, driver_library, driver_version, list};
 use super::driver::Gpu;
 use super::exactness;
 use super::injected::{InjectedFailure, InjectedFailures};
@@ -92,23 +90,15 @@ pub struct GpuExecutor {
 }
 
 impl GpuExecutor {
-    /// Opens device `index` (as [`devices`] numbers them), loads its kernels
+    /// Opens device `index` (as the driver numbers them), loads its kernels
     /// and checks its tensor cores, variant after variant until one launches.
     ///
     /// # Errors
     /// No driver, no such device, no kernels that load and launch, or a device fault.
     pub fn open(index: u32, options: GpuOptions) -> Result<Self, ExecError> {
         let _doing = options.supervisor.begin_loading("opening the device");
-        let all = devices().map_err(|error| opening(index, &error))?;
-        let count = all.len();
-        let device = all.into_iter().find(|device| device.index == index).ok_or_else(|| {
-            ExecError::Device {
-                what: "opening the device".to_owned(),
-                device: format!("GPU {index}"),
-                cause: format!("the driver lists {count} devices, numbered from 0"),
-                advice: "choose another --devices number, or check CUDA_VISIBLE_DEVICES".to_owned(),
-            }
-        })?;
+        let listed = list().map_err(|error| opening(index, &error))?;
+        let device = listed.get(index)?.clone();
         let mut gpu = Gpu::open(index, device.label())?;
         gpu.supervise(options.supervisor.clone());
         let kernels = Kernels::load(&gpu, &candidates(&options, &device))?;

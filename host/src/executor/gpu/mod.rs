@@ -54,8 +54,9 @@ mod variant;
 mod verifier;
 mod words;
 
+pub(crate) use device::list;
 pub use device::{
-    BrokenDevice, DeviceList, GpuDevice, NoGpu, devices, driver_cuda_version, driver_version, list,
+    BrokenDevice, DeviceList, GpuDevice, MissingGpus, NoGpu, driver_cuda_version, driver_version,
     names_mig_instance, peer_access,
 };
 pub use executor::{ExactnessCheck, GpuExecutor, GpuOptions};

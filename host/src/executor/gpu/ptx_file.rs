@@ -7,9 +7,10 @@
 //! and the checks compare what they compute.
 
 use super::ptx_set::PTX_FILES_MAX;
+use crate::files::shown_path;
 use gpu_kernels::abi::{
-    FILL_THREADS, GEMM_FMA, GEMM_M8N8K4, GEMM_M16N8K16, GemmKernel, MERKLE_THREADS, PEAK_FMA,
-    PEAK_M8N8K4, PEAK_M16N8K16, PEAK_SHA256, PEAK_THREADS,
+    FILL_THREADS, GEMMS, GemmKernel, MERKLE_THREADS, PEAK_FMA, PEAK_M8N8K4, PEAK_M16N8K16,
+    PEAK_SHA256, PEAK_THREADS,
 };
 use std::fs::File;
 use std::io::{self, Read};
@@ -18,8 +19,6 @@ use std::path::{Path, PathBuf};
 /// Longest file that is read, bytes.
 pub const PTX_BYTES_MAX: u64 = 16 << 20;
 
-/// Product kernels that this program can launch, the fastest first.
-const GEMMS: [GemmKernel; 3] = [GEMM_M16N8K16, GEMM_M8N8K4, GEMM_FMA];
 /// What every iteration needs besides a product kernel, and their threads.
 const SERVANTS: [(&str, u32); 3] =
     [("fill", FILL_THREADS), ("merkle", MERKLE_THREADS), ("chain_step", MERKLE_THREADS)];
@@ -36,7 +35,7 @@ pub struct PtxFile {
 #[derive(Debug, thiserror::Error)]
 pub enum PtxFileError {
     /// It could not be read.
-    #[error("cannot read {path}: {cause}\nCheck the path and its permissions.", path = path.display())]
+    #[error("cannot read {path}: {cause}\nCheck the path and its permissions.", path = shown_path(path))]
     Read {
         /// Which file.
         path: PathBuf,
@@ -44,25 +43,25 @@ pub enum PtxFileError {
         cause: io::Error,
     },
     /// A folder that holds none.
-    #[error("{path} holds no .ptx file\nGive a PTX file, or the folder that holds them.", path = path.display())]
+    #[error("{path} holds no .ptx file\nGive a PTX file, or the folder that holds them.", path = shown_path(path))]
     EmptyFolder {
         /// Which folder.
         path: PathBuf,
     },
     /// A folder that holds too many.
-    #[error("{path} holds more than {max} .ptx files\nName the files that are meant.", path = path.display(), max = PTX_FILES_MAX)]
+    #[error("{path} holds more than {max} .ptx files\nName the files that are meant.", path = shown_path(path), max = PTX_FILES_MAX)]
     TooManyFiles {
         /// Which folder.
         path: PathBuf,
     },
     /// It is longer than any set of kernels.
-    #[error("{path} holds more than {PTX_BYTES_MAX} bytes, the most that a PTX file may have\nCheck that it is the file that was meant.", path = path.display())]
+    #[error("{path} holds more than {PTX_BYTES_MAX} bytes, the most that a PTX file may have\nCheck that it is the file that was meant.", path = shown_path(path))]
     TooLong {
         /// Which file.
         path: PathBuf,
     },
     /// It is not UTF-8.
-    #[error("{path} is not UTF-8 text: the bytes are invalid from offset {valid_up_to}\nGive PTX text, not a cubin or an archive.", path = path.display())]
+    #[error("{path} is not UTF-8 text: the bytes are invalid from offset {valid_up_to}\nGive PTX text, not a cubin or an archive.", path = shown_path(path))]
     NotUtf8 {
         /// Which file.
         path: PathBuf,
@@ -70,13 +69,13 @@ pub enum PtxFileError {
         valid_up_to: usize,
     },
     /// It is text without kernels.
-    #[error("{path} has no \".visible .entry\": it holds no kernel\nGive PTX text as `cargo xtask ptx` writes it.", path = path.display())]
+    #[error("{path} has no \".visible .entry\": it holds no kernel\nGive PTX text as `cargo xtask ptx` writes it.", path = shown_path(path))]
     NoEntry {
         /// Which file.
         path: PathBuf,
     },
     /// Its kernels cannot run an iteration.
-    #[error("{path} lacks {lacking}; it has {has}\nCompile all kernels of gpu-kernels into one file.", path = path.display())]
+    #[error("{path} lacks {lacking}; it has {has}\nCompile all kernels of gpu-kernels into one file.", path = shown_path(path))]
     Incomplete {
         /// Which file.
         path: PathBuf,
@@ -86,7 +85,7 @@ pub enum PtxFileError {
         has: String,
     },
     /// A kernel was compiled for other blocks than it would be launched with.
-    #[error("{kernel} in {path} is compiled for blocks of {got} threads and launched with {expected}\nCompile it from the sources that this program was built with.", path = path.display())]
+    #[error("{kernel} in {path} is compiled for blocks of {got} threads and launched with {expected}\nCompile it from the sources that this program was built with.", path = shown_path(path))]
     Threads {
         /// Which file.
         path: PathBuf,
@@ -143,6 +142,12 @@ impl PtxFile {
     /// Its product kernels, the fastest first; at least one.
     pub fn gemms(self) -> &'static [GemmKernel] {
         self.gemms
+    }
+
+    /// What its `.target` names, such as "sm_90a"; empty if there is none.
+    pub fn compiled_for(self) -> &'static str {
+        let line = self.text.lines().find_map(|line| line.trim().strip_prefix(".target "));
+        line.and_then(|rest| rest.split([',', ' ']).find(|word| !word.is_empty())).unwrap_or("")
     }
 }
 
@@ -218,6 +223,7 @@ fn usable(path: &Path, text: &str) -> Result<Vec<GemmKernel>, PtxFileError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use gpu_kernels::abi::{GEMM_FMA, GEMM_M8N8K4};
 
     fn text(entries: &[(&str, u32)]) -> String {
         let entry = |(name, threads): &(&str, u32)| {
@@ -269,6 +275,7 @@ mod tests {
         entries.push(("peak_fma", PEAK_THREADS));
         let file = read(text(&entries).as_bytes()).unwrap();
         assert_eq!(file.gemms(), [GEMM_M8N8K4, GEMM_FMA], "the fastest first");
+        assert_eq!(file.compiled_for(), "sm_70");
         assert_eq!(file.name(), "other");
         assert!(file.text().starts_with(".version"));
     }
@@ -281,7 +288,10 @@ mod tests {
             (b"no kernels".to_vec(), "no \".visible .entry\""),
             (vec![b' '; PTX_BYTES_MAX as usize + 1], "more than 16777216 bytes"),
             (text(&WHOLE[1..]).into_bytes(), "lacks fill; it has merkle, chain_step, gemm_fma"),
-            (text(&WHOLE[..3]).into_bytes(), "lacks any of gemm_m16n8k16, gemm_m8n8k4, gemm_fma"),
+            (
+                text(&WHOLE[..3]).into_bytes(),
+                "lacks any of gemm_m16n8k16, gemm_m16n8k16_tile, gemm_m8n8k4, gemm_fma",
+            ),
             (text(&wrong_threads).into_bytes(), "blocks of 128 threads and launched with 256"),
         ];
         for (bytes, expected) in cases {

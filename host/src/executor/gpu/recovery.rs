@@ -143,11 +143,11 @@ mod tests {
     fn a_kernel_that_does_not_launch_gives_way_to_the_next() {
         let all = hopper();
         for code in [1, 209, 218, 701, 901] {
-            for at in 0..2 {
+            for at in 0..3 {
                 let next = AfterFailure::Retry(all[at + 1..].to_vec());
                 assert_eq!(after_failure(code, &all[at], &all), next, "{code} of {}", all[at]);
             }
-            assert_eq!(after_failure(code, &all[2], &all), AfterFailure::EndLane, "{code}");
+            assert_eq!(after_failure(code, &all[3], &all), AfterFailure::EndLane, "{code}");
         }
         // After the exactness check put the FMA kernel in place, same target.
         let exchanged = Variant { gemm: GEMM_FMA, ..all[0] };
@@ -196,11 +196,11 @@ mod tests {
 
     #[test]
     fn every_variant_that_is_left_is_tried_until_one_serves() {
-        assert_eq!(attempts(701, &[0]), (vec![2], None));
-        assert_eq!(attempts(701, &[209, 0]), (vec![2, 1], None));
-        assert_eq!(attempts(701, &[209, 1]), (vec![2, 1], Some(1)), "none is left");
+        assert_eq!(attempts(701, &[0]), (vec![3], None));
+        assert_eq!(attempts(701, &[209, 0]), (vec![3, 2], None));
+        assert_eq!(attempts(701, &[209, 701, 1]), (vec![3, 2, 1], Some(1)), "none is left");
         assert_eq!(attempts(700, &[]), (vec![], Some(700)), "the context is lost");
-        assert_eq!(attempts(701, &[719]), (vec![2], Some(719)), "lost by the second");
+        assert_eq!(attempts(701, &[719]), (vec![3], Some(719)), "lost by the second");
     }
 
     #[test]

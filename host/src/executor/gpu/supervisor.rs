@@ -12,6 +12,7 @@
 //! device from it; its thread is left to itself ([`abandoned`]).
 
 use super::driver::Trail;
+use crate::error_text::NO_THREAD;
 use crate::executor::{ExecError, abandoned};
 use std::panic::resume_unwind;
 use std::sync::mpsc::{self, RecvTimeoutError};
@@ -299,11 +300,18 @@ pub(crate) fn supervised<E: Send + 'static, T: Send + 'static>(
     on_event: &mut dyn FnMut(E),
 ) -> Result<T, ExecError> {
     let (sender, sent) = mpsc::channel();
-    let thread = std::thread::spawn(move || {
+    let supervised = move || {
         // The receiver is gone only if the thread was given up.
         let done = work(&|event| drop(sender.send(Sent::Event(event))));
         let _ = sender.send(Sent::Done(done));
-    });
+    };
+    let thread =
+        std::thread::Builder::new().spawn(supervised).map_err(|error| ExecError::Device {
+            what: "using the device".to_owned(),
+            device: device.to_owned(),
+            cause: format!("no thread: {error}"),
+            advice: NO_THREAD.to_owned(),
+        })?;
     loop {
         match sent.recv_timeout(LOOK_INTERVAL) {
             Ok(Sent::Event(event)) => on_event(event),
@@ -326,7 +334,7 @@ pub(crate) fn supervised<E: Send + 'static, T: Send + 'static>(
 fn launch_under_way(supervisor: &Supervisor) -> Option<(u64, &'static str)> {
     let supervisor = supervisor.clone();
     let query = move || supervisor.trail(|trail| trail.first_not_done()).flatten();
-    abandoned::within(QUERY_LIMIT, query).flatten()
+    abandoned::within(QUERY_LIMIT, query).ok().flatten()
 }
 
 #[cfg(test)]

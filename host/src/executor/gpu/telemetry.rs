@@ -21,6 +21,7 @@ pub use record::{LaneTelemetry, Sampled, Series, Spread};
 pub use run::{KEPT_MAX, PERIOD, RunTelemetry};
 
 use super::cpu_time;
+use nvml_wrapper::error::NvmlError;
 use nvml_wrapper::{Device, Nvml};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{self, Receiver};
@@ -165,7 +166,7 @@ fn sample(
     let nvml = match Nvml::init() {
         Ok(nvml) => nvml,
         Err(error) => {
-            let _ = opened.set(Err(innermost(&error)));
+            let _ = opened.set(Err(reason_of(&error)));
             return;
         }
     };
@@ -175,7 +176,7 @@ fn sample(
         match nvml.device_by_pci_bus_id(pci_id.as_str()) {
             Ok(device) => devices.push((at, device)),
             Err(error) => {
-                reason = innermost(&error);
+                reason = reason_of(&error);
                 keep(at, Said::Unknown(reason.clone()));
             }
         }
@@ -215,13 +216,47 @@ fn pause(period: Duration, cost: Duration, devices: usize) -> Duration {
     period.max(each.saturating_mul(COST_SHARE)).max(PERIOD_MIN)
 }
 
-/// The innermost cause: the loader's own words.
-pub fn innermost(error: &dyn std::error::Error) -> String {
-    let mut reason = error;
-    while let Some(cause) = reason.source() {
-        reason = cause;
+/// NVML's reason in words, with its code where that is what people look for; of a library
+/// that does not load, the loader's own words.
+pub fn reason_of(error: &NvmlError) -> String {
+    match error {
+        NvmlError::GpuLost => {
+            "the GPU is lost: it fell off the bus or cannot be reached (NVML_ERROR_GPU_IS_LOST, 15)"
+                .to_owned()
+        }
+        NvmlError::NoPermission => "no permission (NVML_ERROR_NO_PERMISSION, 4)".to_owned(),
+        error => {
+            let mut innermost: &dyn std::error::Error = error;
+            while let Some(cause) = innermost.source() {
+                innermost = cause;
+            }
+            innermost.to_string()
+        }
     }
-    reason.to_string()
+}
+
+/// What a library may answer for want of a number.
+pub trait Sentinel: Copy {
+    /// Whether this is no number, but NVML's mark that there is none: all bits set.
+    fn is_sentinel(self) -> bool;
+
+    /// The number, if it is one.
+    fn known(self) -> Option<Self> {
+        (!self.is_sentinel()).then_some(self)
+    }
+}
+
+impl Sentinel for u32 {
+    fn is_sentinel(self) -> bool {
+        self == Self::MAX
+    }
+}
+
+impl Sentinel for u64 {
+    /// A 32-bit mark that was widened is one, too.
+    fn is_sentinel(self) -> bool {
+        self == Self::MAX || self == u64::from(u32::MAX)
+    }
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 //! Pure.
 
 use super::ptx_file::PtxFile;
-use gpu_kernels::abi::{GEMM_FMA, GEMM_M8N8K4, GEMM_M16N8K16, GemmKernel};
+use gpu_kernels::abi::{GEMM_FMA, GEMM_M8N8K4, GEMM_M16N8K16, GEMM_M16N8K16_TILE, GemmKernel};
 use gpu_kernels::ptx;
 use std::fmt;
 use std::str::FromStr;
@@ -14,22 +14,33 @@ pub enum Target {
     Portable,
     /// Compute capability 8.0 and later.
     Sm80,
+    /// Compute capability 9.0 and later, but 12: its blocks have too little
+    /// shared memory.
+    Sm90,
     /// Compute capability 9.0, and no other.
     Sm90a,
-    /// Whatever a file was compiled for; the driver decides.
+    /// Compute capability 10.0 and 10.3: one family.
+    Sm100f,
+    /// Compute capability 12.0 and later.
+    Sm120,
+    /// Whatever a file was compiled for.
     File(PtxFile),
 }
 
 impl Target {
     /// Every embedded target, the most particular one first.
-    pub const ALL: [Self; 3] = [Self::Sm90a, Self::Sm80, Self::Portable];
+    pub const ALL: [Self; 6] =
+        [Self::Sm120, Self::Sm100f, Self::Sm90a, Self::Sm90, Self::Sm80, Self::Portable];
 
-    /// "portable", "sm_80", "sm_90a", or the file's name.
+    /// "portable", "sm_80" and so on, or the file's name.
     pub fn name(self) -> &'static str {
         match self {
             Self::Portable => "portable",
             Self::Sm80 => "sm_80",
+            Self::Sm90 => "sm_90",
             Self::Sm90a => "sm_90a",
+            Self::Sm100f => "sm_100f",
+            Self::Sm120 => "sm_120",
             Self::File(file) => file.name(),
         }
     }
@@ -39,7 +50,10 @@ impl Target {
         match self {
             Self::Portable => ptx::PORTABLE,
             Self::Sm80 => ptx::SM_80,
+            Self::Sm90 => ptx::SM_90,
             Self::Sm90a => ptx::SM_90A,
+            Self::Sm100f => ptx::SM_100F,
+            Self::Sm120 => ptx::SM_120,
             Self::File(file) => file.text(),
         }
     }
@@ -48,19 +62,27 @@ impl Target {
     pub fn gemms(self) -> &'static [GemmKernel] {
         match self {
             Self::Portable => &[GEMM_FMA],
-            Self::Sm80 => &[GEMM_M8N8K4, GEMM_FMA],
-            Self::Sm90a => &[GEMM_M16N8K16, GEMM_M8N8K4, GEMM_FMA],
+            Self::Sm80 | Self::Sm120 => &[GEMM_M8N8K4, GEMM_FMA],
+            Self::Sm90 => &[GEMM_M16N8K16_TILE, GEMM_M8N8K4, GEMM_FMA],
+            Self::Sm90a | Self::Sm100f => &[GEMM_M16N8K16, GEMM_M8N8K4, GEMM_FMA],
             Self::File(file) => file.gemms(),
         }
     }
 
-    /// Whether a device of this compute capability can run it.
-    fn runs_on(self, capability: Capability) -> bool {
+    /// Whether a device of this compute capability can run it, as far as is known
+    /// before the driver is asked.
+    pub fn runs_on(self, capability: Capability) -> bool {
+        let Capability { major, minor } = capability;
         match self {
-            Self::Portable => capability >= Capability { major: 7, minor: 0 },
-            Self::Sm80 => capability >= Capability { major: 8, minor: 0 },
-            Self::Sm90a => capability == Capability { major: 9, minor: 0 },
-            Self::File(_) => true,
+            Self::Portable => major >= 7,
+            Self::Sm80 => major >= 8,
+            // A block of 12 has 99 KiB of shared memory; what comes after it is
+            // not known to have more.
+            Self::Sm90 => (9..12).contains(&major),
+            Self::Sm90a => (major, minor) == (9, 0),
+            Self::Sm100f => matches!((major, minor), (10, 0 | 3)),
+            Self::Sm120 => major >= 12,
+            Self::File(file) => capability.runs(file.compiled_for()),
         }
     }
 }
@@ -72,6 +94,27 @@ pub struct Capability {
     pub major: u32,
     /// 0 of 9.0.
     pub minor: u32,
+}
+
+impl Capability {
+    /// Whether a device runs PTX that is compiled for `cpu`: "sm_90" for 9.0 and
+    /// later, "sm_90a" for 9.0 alone, "sm_100f" for its family. What is not of that
+    /// form is left to the driver.
+    fn runs(self, cpu: &str) -> bool {
+        let number = cpu.strip_prefix("sm_").unwrap_or("");
+        let (number, suffix) = match number.find(|c: char| !c.is_ascii_digit()) {
+            Some(at) => number.split_at(at),
+            None => (number, ""),
+        };
+        let Ok(number) = number.parse::<u32>() else { return true };
+        let own = Self { major: number / 10, minor: number % 10 };
+        match suffix {
+            "" => self >= own,
+            "a" => self == own,
+            "f" => self.major == own.major && self.minor >= own.minor,
+            _ => true,
+        }
+    }
 }
 
 impl fmt::Display for Capability {
@@ -91,6 +134,11 @@ pub struct Variant {
 }
 
 impl Variant {
+    /// Every variant of every embedded target.
+    pub fn all() -> impl Iterator<Item = Self> {
+        Target::ALL.into_iter().flat_map(Self::all_of)
+    }
+
     /// Every variant of every embedded target that runs on a device, fastest first.
     pub fn all_for(capability: Capability) -> Vec<Self> {
         let targets = Target::ALL.into_iter().filter(|target| target.runs_on(capability));
@@ -125,16 +173,14 @@ pub struct UnknownVariant {
 }
 
 fn names() -> Vec<String> {
-    Variant::all_for(Capability { major: 9, minor: 0 }).iter().map(Variant::to_string).collect()
+    Variant::all().map(|variant| variant.to_string()).collect()
 }
 
 impl FromStr for Variant {
     type Err = UnknownVariant;
     fn from_str(text: &str) -> Result<Self, UnknownVariant> {
-        let all = Self::all_for(Capability { major: 9, minor: 0 });
-        all.into_iter()
-            .find(|variant| variant.to_string() == text)
-            .ok_or_else(|| UnknownVariant { text: text.to_owned() })
+        let named = Self::all().find(|variant| variant.to_string() == text);
+        named.ok_or_else(|| UnknownVariant { text: text.to_owned() })
     }
 }
 
@@ -147,24 +193,88 @@ mod tests {
     }
 
     #[test]
-    fn hopper_tries_all_three_and_others_never_its_own() {
-        // sm_90a is architecture-specific: the driver refuses it on 10.0 and 12.0.
-        let hopper = ["sm_90a/gemm_m16n8k16", "sm_80/gemm_m8n8k4", "portable/gemm_fma"];
-        assert_eq!(tried(9, 0), hopper);
-        for (major, minor) in [(8, 0), (8, 9), (10, 0), (12, 0)] {
-            assert_eq!(tried(major, minor), hopper[1..], "{major}.{minor}");
+    fn a_device_tries_its_own_kernels_first_and_never_anothers() {
+        let own =
+            |first: &[&'static str]| [first, &["sm_80/gemm_m8n8k4", "portable/gemm_fma"]].concat();
+        let bulk = "sm_90/gemm_m16n8k16_tile";
+        for ((major, minor), expected) in [
+            // A100, RTX 3090, L4.
+            ((8, 0), own(&[])),
+            ((8, 6), own(&[])),
+            ((8, 9), own(&[])),
+            // H100, H200: architecture-specific, so the driver refuses it elsewhere.
+            ((9, 0), own(&["sm_90a/gemm_m16n8k16", bulk])),
+            // B200, B300: one family.
+            ((10, 0), own(&["sm_100f/gemm_m16n8k16", bulk])),
+            ((10, 3), own(&["sm_100f/gemm_m16n8k16", bulk])),
+            // Thor, under its old number and its new one: of another family.
+            ((10, 1), own(&[bulk])),
+            ((11, 0), own(&[bulk])),
+            // RTX 5090, RTX PRO 6000; GB10. 99 KiB of shared memory a block.
+            ((12, 0), own(&["sm_120/gemm_m8n8k4"])),
+            ((12, 1), own(&["sm_120/gemm_m8n8k4"])),
+            ((13, 0), own(&["sm_120/gemm_m8n8k4"])),
+        ] {
+            assert_eq!(tried(major, minor), expected, "{major}.{minor}");
         }
         for (major, minor) in [(7, 0), (7, 5)] {
-            assert_eq!(tried(major, minor), hopper[2..], "{major}.{minor}");
+            assert_eq!(tried(major, minor), ["portable/gemm_fma"], "{major}.{minor}");
         }
         assert!(tried(6, 1).is_empty(), "nothing is compiled for devices before 7.0");
     }
 
     #[test]
+    fn a_kernel_is_only_tried_where_a_block_may_have_its_shared_memory() {
+        // What cuDeviceGetAttribute says of a block, opted in, by compute capability.
+        let block_bytes = |major, minor| match (major, minor) {
+            (7, 0) => 96 << 10,
+            (7, 5) => 64 << 10,
+            (8, 0 | 7) => 163 << 10,
+            (8, _) | (12, _) => 99 << 10,
+            _ => 227 << 10,
+        };
+        for (major, minor) in [
+            (7, 0),
+            (7, 5),
+            (8, 0),
+            (8, 6),
+            (8, 7),
+            (8, 9),
+            (9, 0),
+            (10, 0),
+            (10, 3),
+            (11, 0),
+            (12, 0),
+        ] {
+            for variant in Variant::all_for(Capability { major, minor }) {
+                let asked = variant.gemm.shared_bytes;
+                assert!(
+                    asked <= block_bytes(major, minor),
+                    "{variant} on {major}.{minor}: {asked}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn ptx_for_other_devices_is_known_by_its_target() {
+        let runs = |major, minor, cpu: &str| Capability { major, minor }.runs(cpu);
+        for cpu in ["sm_70", "sm_80", "sm_90", "sm_90a", "", "nonsense", "sm_", "sm_90x"] {
+            assert!(runs(9, 0, cpu), "{cpu}");
+        }
+        for cpu in ["sm_90b7", "sm_100", "sm_100f", "sm_100a", "sm_120"] {
+            assert_eq!(runs(9, 0, cpu), cpu == "sm_90b7", "{cpu}");
+        }
+        assert!(runs(10, 3, "sm_100f") && !runs(10, 3, "sm_100a") && runs(10, 3, "sm_100"));
+        assert!(!runs(12, 0, "sm_100f") && !runs(12, 0, "sm_90a") && runs(12, 1, "sm_120"));
+    }
+
+    #[test]
     fn every_variant_parses_as_it_prints() {
-        for variant in Variant::all_for(Capability { major: 9, minor: 0 }) {
+        for variant in Variant::all() {
             assert_eq!(variant.to_string().parse(), Ok(variant));
         }
-        assert!("sm_90a".parse::<Variant>().unwrap_err().to_string().contains("portable/gemm_fma"));
+        let text = "sm_90a".parse::<Variant>().unwrap_err().to_string();
+        assert!(text.contains("portable/gemm_fma") && text.contains("sm_100f/"), "{text}");
     }
 }

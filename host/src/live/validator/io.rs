@@ -7,7 +7,7 @@ use crate::live::fault::{Fault, FaultCode, OwnFault};
 use crate::live::message::MinerHello;
 use crate::protocol::bound::OmittedShare;
 use crate::protocol::challenge::Challenge;
-use crate::protocol::circumstances::{IssuerRecord, SessionRecord};
+use crate::protocol::circumstances::SessionRecord;
 use crate::protocol::digest::Digest;
 use crate::protocol::evidence::Evidence;
 use crate::protocol::receipt::Receipt;
@@ -142,14 +142,6 @@ pub struct Case {
     pub history: Vec<HistoryFinding>,
 }
 
-impl Case {
-    /// The record as verification asks for it.
-    pub fn record(&self) -> IssuerRecord {
-        let session = self.session.clone();
-        IssuerRecord { nonce_spent_on: Some(session.commitment), session: Some(session) }
-    }
-}
-
 /// A verdict that is to be recorded; never could-not-run.
 #[derive(Clone, Debug)]
 pub struct Settle {
@@ -218,7 +210,7 @@ pub(super) fn on_record(verdict: &Verdict) -> Verdict {
     Verdict {
         challenge_digest: verdict.challenge_digest,
         commitment: verdict.commitment,
-        ..verdict_of(&Fault::new(FaultCode::Abandoned, in_one_line(&why)))
+        ..verdict_of(&Fault::new(FaultCode::Abandoned, in_one_line(why)))
     }
 }
 

@@ -35,7 +35,7 @@ pub struct Reading {
 #[derive(Debug)]
 pub(super) enum Awaited {
     Commitment,
-    Openings(CommitmentPart),
+    Openings(Box<CommitmentPart>),
 }
 
 /// What the line was.

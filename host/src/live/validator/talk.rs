@@ -263,7 +263,7 @@ impl ValidatorSession {
         self.legs.openings = Some(since.saturating_sub(sent));
         let Held { part, arrived, history } = *held;
         let session = SessionRecord { commitment: part.commitment(), coin };
-        let (challenge, awaited) = (self.challenge().clone(), Awaited::Openings(part));
+        let (challenge, awaited) = (self.challenge().clone(), Awaited::Openings(Box::new(part)));
         out.push(Action::Read(Box::new(Reading { line, challenge, awaited })));
         self.state = State::Completing(Box::new(Complete { session, arrived, history, since }));
         Ok(())

@@ -1,12 +1,16 @@
 //! Why a run cannot go on from a checkpoint.
 
+use crate::files::shown_path;
 use std::path::PathBuf;
 
 /// Why a checkpoint was not opened. Text in two lines: what happened, what to try.
 #[derive(Debug, thiserror::Error)]
 pub enum CheckpointError {
     /// The file system's answer.
-    #[error("cannot use the checkpoint {}: {cause}\nCheck the path, its permissions and free space.", path.display())]
+    #[error(
+        "cannot use the checkpoint {}: {cause}\nCheck the path, its permissions and free space.",
+        shown_path(path)
+    )]
     Io {
         /// Which file.
         path: PathBuf,
@@ -16,7 +20,7 @@ pub enum CheckpointError {
     /// Some other file.
     #[error(
         "{} is no checkpoint of this program\nName a file that does not exist yet, or the right one.",
-        path.display()
+        shown_path(path)
     )]
     NotOne {
         /// Which file.
@@ -26,7 +30,7 @@ pub enum CheckpointError {
     #[error(
         "{} belongs to another challenge, {got}\n\
          Give the challenge that it was begun with, or another file.",
-        path.display()
+        shown_path(path)
     )]
     OtherChallenge {
         /// Which file.
@@ -38,7 +42,7 @@ pub enum CheckpointError {
     #[error(
         "{} was begun on other lanes: lane {lane} is {expected} there and {got} now\n\
          Run on the same devices in the same order (--devices), or begin a new file.",
-        path.display()
+        shown_path(path)
     )]
     OtherLanes {
         /// Which file.
@@ -51,13 +55,16 @@ pub enum CheckpointError {
         got: String,
     },
     /// Another process runs with it.
-    #[error("{} is in use by another process\nWait for it, or name another file.", path.display())]
+    #[error(
+        "{} is in use by another process\nWait for it, or name another file.",
+        shown_path(path)
+    )]
     InUse {
         /// Which file.
         path: PathBuf,
     },
     /// Its head does not verify, or what verifies contradicts the chain.
-    #[error("the checkpoint {} is damaged: {what}\nRemove it and begin again.", path.display())]
+    #[error("the checkpoint {} is damaged: {what}\nRemove it and begin again.", shown_path(path))]
     Damaged {
         /// Which file.
         path: PathBuf,

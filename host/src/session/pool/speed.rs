@@ -1,9 +1,8 @@
 //! How fast an executor is, and whether a challenge can be done in time.
 
 use super::LendError;
-use crate::executor::{
-    ExecError, Executor, IterationOutput, Kind, Segment, TileRequest, abandoned,
-};
+use crate::executor::abandoned::{self, NoAnswer};
+use crate::executor::{ExecError, Executor, IterationOutput, Kind, Segment, TileRequest};
 use crate::protocol::challenge::Challenge;
 use crate::protocol::digest::Digest;
 use crate::protocol::plan::Shape;
@@ -89,9 +88,10 @@ pub(super) fn warmed(
         measured.map(|rate| rate.map(|rate| (executor, rate)))
     });
     match warm {
-        Some(Ok(warm)) => warm,
-        Some(Err(_)) => Err(failed("its executor panicked".to_owned())),
-        None => Err(failed(format!("no answer within {} s", limit.as_secs()))),
+        Ok(Ok(warm)) => warm,
+        Ok(Err(_)) => Err(failed("its executor panicked".to_owned())),
+        Err(NoAnswer::Hangs) => Err(failed(format!("no answer within {} s", limit.as_secs()))),
+        Err(NoAnswer::NoThread(error)) => Err(failed(format!("no thread: {error}"))),
     }
 }
 

@@ -1,6 +1,6 @@
 //! Arguments of `attest bench`.
 
-use super::parse;
+use super::{Executor, Gpus, parse, place};
 use attest::bench::Work;
 use attest::executor::gpu::Variant;
 use clap::{Args, ValueHint};
@@ -26,6 +26,13 @@ pub struct Bench {
     /// Which GPU
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub device: u32,
+    /// What to measure: auto: the GPU, if there is one, and verification on the CPU; cpu;
+    /// gpu: as auto, and there must be a GPU
+    #[arg(long, value_enum, default_value_t, hide_possible_values = true)]
+    pub executor: Executor,
+    /// What is demanded of the GPUs
+    #[command(flatten)]
+    pub gpus: Gpus,
     /// Shapes [default: 8192x2 4096x8 2048x16 1024x64 1024x1x1000]
     #[arg(long = "shape", value_name = "NxM[xT]", num_args = 1..)]
     pub shapes: Vec<Work>,
@@ -39,10 +46,10 @@ pub struct Bench {
     #[arg(long = "variant", value_name = "TARGET/KERNEL", num_args = 1..)]
     pub variants: Vec<Variant>,
     /// Also measure the kernels of these PTX files, or folders of them
-    #[arg(long, value_name = "FILE|FOLDER", num_args = 1.., value_hint = ValueHint::FilePath)]
+    #[arg(long, value_name = "FILE|FOLDER", num_args = 1.., value_hint = ValueHint::FilePath, value_parser = place::file())]
     pub ptx: Vec<PathBuf>,
     /// The cuBLAS library to compare with [default: where the dynamic loader finds one]
-    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, value_parser = place::file())]
     pub cublas: Option<PathBuf>,
     /// Measure briefly: enough to see that all works, not to compare speeds
     #[arg(long)]
@@ -54,6 +61,6 @@ pub struct Bench {
     #[arg(long)]
     pub json: bool,
     /// Also write the figures as bars to this SVG file
-    #[arg(long, value_name = "FILE.svg", value_hint = ValueHint::FilePath)]
+    #[arg(long, value_name = "FILE.svg", value_hint = ValueHint::FilePath, value_parser = place::output())]
     pub plot: Option<PathBuf>,
 }

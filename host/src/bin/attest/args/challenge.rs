@@ -1,7 +1,8 @@
 //! Arguments of `attest challenge`.
 
-use super::{Ask, Sizing};
+use super::{Ask, Sizing, place};
 use clap::{Args, ValueHint};
+use std::ffi::OsString;
 use std::path::PathBuf;
 
 const CHALLENGE_EXAMPLES: &str = "\
@@ -30,9 +31,9 @@ pub struct Challenge {
     #[command(flatten)]
     pub sizing: Sizing,
     /// Take fields from this JSON file (- for standard input)
-    #[arg(long, value_name = "SPEC.json", value_hint = ValueHint::FilePath)]
-    pub from_file: Option<String>,
+    #[arg(long, value_name = "SPEC.json", value_hint = ValueHint::FilePath, value_parser = place::source())]
+    pub from_file: Option<OsString>,
     /// Write the token to this file instead of standard output
-    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, value_parser = place::output())]
     pub out: Option<PathBuf>,
 }

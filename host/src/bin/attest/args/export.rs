@@ -1,7 +1,9 @@
 //! Arguments of `attest export`.
 
+use super::place;
 use attest::protocol::digest::Digest;
 use clap::{ArgGroup, Args, ValueHint};
+use std::ffi::OsString;
 use std::path::PathBuf;
 
 const EXPORT_EXAMPLES: &str = "\
@@ -27,32 +29,31 @@ pub struct Export {
         long,
         value_name = "RESULT",
         value_hint = ValueHint::FilePath,
-        requires_all = ["challenge", "key"]
-    )]
-    pub in_toto: Option<String>,
+        requires_all = ["challenge", "key"], value_parser = place::source())]
+    pub in_toto: Option<OsString>,
     /// The result's challenge: a token, @FILE, or - for standard input
-    #[arg(long, value_name = "TOKEN|@FILE|-", conflicts_with = "check")]
-    pub challenge: Option<String>,
+    #[arg(long, value_name = "TOKEN|@FILE|-", conflicts_with = "check", value_parser = place::token())]
+    pub challenge: Option<OsString>,
     /// The validator's receipt of a live session, a JSON file
-    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, conflicts_with = "check")]
-    pub receipt: Option<String>,
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, conflicts_with = "check", value_parser = place::source())]
+    pub receipt: Option<OsString>,
     /// The verdict on the result, as `attest verify --json` printed it
-    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, conflicts_with = "check")]
-    pub verdict: Option<String>,
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, conflicts_with = "check", value_parser = place::source())]
+    pub verdict: Option<OsString>,
     /// The key file of who vouches for it
-    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, conflicts_with = "check")]
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, conflicts_with = "check", value_parser = place::file())]
     pub key: Option<PathBuf>,
     /// Write the attestation to this file instead of standard output
-    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, conflicts_with = "check")]
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, conflicts_with = "check", value_parser = place::output())]
     pub out: Option<PathBuf>,
     /// Check this attestation (- for standard input) and show what it says
-    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, requires = "signer")]
-    pub check: Option<String>,
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, requires = "signer", value_parser = place::source())]
+    pub check: Option<OsString>,
     /// Ed25519 public key of who must have signed it (64 hex digits)
     #[arg(long, value_name = "KEY", conflicts_with = "in_toto")]
     pub signer: Option<Digest>,
     /// Write result.json, token.txt and so on into this folder, which is made
-    #[arg(long, value_name = "FOLDER", value_hint = ValueHint::DirPath, conflicts_with = "in_toto")]
+    #[arg(long, value_name = "FOLDER", value_hint = ValueHint::DirPath, conflicts_with = "in_toto", value_parser = place::file())]
     pub extract: Option<PathBuf>,
     /// Print JSON
     #[arg(long, conflicts_with = "in_toto")]

@@ -1,7 +1,7 @@
 //! What is demanded of the GPUs, alike for the commands that use them.
 
-use super::parse;
-use attest::session::devices::{DeviceRules, MigInstances};
+use super::{Executor, parse};
+use attest::session::devices::{DeviceRules, GpuDemand, MigInstances};
 use clap::Args;
 
 /// A number that may be empty: `GPU_COUNT=` says nothing.
@@ -23,5 +23,18 @@ impl Gpus {
     pub fn rules(self) -> DeviceRules {
         let mig = if self.allow_mig { MigInstances::Allow } else { MigInstances::Refuse };
         DeviceRules { gpu_count: self.gpu_count.flatten(), mig }
+    }
+
+    /// Which GPUs are to be checked or measured.
+    pub fn demand(self, executor: Executor) -> GpuDemand {
+        let rules = self.rules();
+        match executor {
+            Executor::Cpu => GpuDemand::None,
+            Executor::Auto => GpuDemand::Present(rules),
+            Executor::Gpu => {
+                let gpu_count = rules.gpu_count.or(Some(1));
+                GpuDemand::Present(DeviceRules { gpu_count, ..rules })
+            }
+        }
     }
 }

@@ -1,5 +1,6 @@
 //! Arguments of `attest key`.
 
+use super::place;
 use clap::{Args, Subcommand, ValueHint};
 use std::path::PathBuf;
 
@@ -31,7 +32,7 @@ pub enum KeyAction {
     #[command(after_help = KEY_EXAMPLES)]
     New {
         /// The new file [default: attest/key.pem in the folder for configuration]
-        #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+        #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, value_parser = place::output())]
         out: Option<PathBuf>,
         /// Print JSON
         #[arg(long)]
@@ -41,7 +42,7 @@ pub enum KeyAction {
     #[command(after_help = KEY_EXAMPLES)]
     Show {
         /// The key file [default: attest/key.pem in the folder for configuration]
-        #[arg(value_name = "FILE", value_hint = ValueHint::FilePath)]
+        #[arg(value_name = "FILE", value_hint = ValueHint::FilePath, value_parser = place::file())]
         file: Option<PathBuf>,
         /// Print JSON
         #[arg(long)]

@@ -1,6 +1,6 @@
 //! Arguments of `attest ledger`.
 
-use super::parse;
+use super::{parse, place};
 use attest::protocol::digest::{Digest, Uuid};
 use clap::{Args, Subcommand, ValueEnum, ValueHint};
 use std::path::PathBuf;
@@ -87,7 +87,7 @@ pub enum Action {
     #[command(after_help = EXPORT_EXAMPLES)]
     Export {
         /// Write to this file instead of standard output
-        #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+        #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, value_parser = place::output())]
         out: Option<PathBuf>,
     },
     /// Forget challenges that were settled or expired, and meetings, long ago

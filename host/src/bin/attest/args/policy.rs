@@ -1,6 +1,8 @@
 //! Arguments of `attest policy`.
 
+use super::place;
 use clap::{Args, Subcommand, ValueHint};
+use std::ffi::OsString;
 use std::path::PathBuf;
 
 const POLICY_EXAMPLES: &str = "\
@@ -36,7 +38,7 @@ pub enum PolicyAction {
 #[derive(Debug, Args)]
 pub struct PolicyInit {
     /// Write to this file instead of standard output; it must not exist
-    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, value_parser = place::output())]
     pub out: Option<PathBuf>,
 }
 
@@ -44,8 +46,8 @@ pub struct PolicyInit {
 #[derive(Debug, Args)]
 pub struct PolicyCheck {
     /// The policy, a TOML file, or - for standard input
-    #[arg(value_name = "FILE", value_hint = ValueHint::FilePath)]
-    pub policy: String,
+    #[arg(value_name = "FILE", value_hint = ValueHint::FilePath, value_parser = place::source())]
+    pub policy: OsString,
     /// Print JSON
     #[arg(long)]
     pub json: bool,
@@ -55,8 +57,8 @@ pub struct PolicyCheck {
 #[derive(Debug, Args)]
 pub struct Sizing {
     /// Size the challenge by this policy (TOML) for the GPU that --model names
-    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, requires = "model")]
-    pub policy: Option<String>,
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, requires = "model", value_parser = place::source())]
+    pub policy: Option<OsString>,
     /// The GPU model to size for, as `attest detect` names it
     #[arg(long, value_name = "NAME", requires = "policy", conflicts_with = "gpu_model")]
     pub model: Option<String>,

@@ -1,6 +1,6 @@
 //! Arguments of `attest respond`.
 
-use super::{Executor, Gpus, parse};
+use super::{Executor, Gpus, parse, place};
 use attest::protocol::digest::Digest;
 use clap::{Args, ValueHint};
 use std::path::PathBuf;
@@ -37,7 +37,7 @@ pub struct Respond {
     #[command(flatten)]
     pub gpus: Gpus,
     /// The miner's key file: signs commitments and names the miner
-    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, value_parser = place::file())]
     pub key: Option<PathBuf>,
     /// Longest session, all in all (at most 24h) [default: 2h]
     #[arg(long, value_name = "DURATION", value_parser = parse::parse_wait)]

@@ -1,8 +1,9 @@
 //! Arguments of `attest run`.
 
-use super::Gpus;
+use super::{Gpus, place};
 use clap::builder::PossibleValue;
 use clap::{Args, ValueEnum, ValueHint};
+use std::ffi::OsString;
 use std::path::PathBuf;
 
 /// What executes.
@@ -49,8 +50,8 @@ it once the result is written; the challenge's clock does not stop meanwhile.";
 #[command(after_help = RUN_EXAMPLES)]
 pub struct Run {
     /// The challenge: a token, @FILE, or - for standard input
-    #[arg(long, value_name = "TOKEN|@FILE|-")]
-    pub challenge: String,
+    #[arg(long, value_name = "TOKEN|@FILE|-", value_parser = place::token())]
+    pub challenge: OsString,
     /// What executes it
     #[arg(long, value_enum, default_value_t)]
     pub executor: Executor,
@@ -58,7 +59,7 @@ pub struct Run {
     #[arg(long, value_name = "LIST", value_delimiter = ',')]
     pub devices: Option<Vec<u32>>,
     /// The miner's key file: signs the result where the challenge names its miner
-    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, value_parser = place::file())]
     pub key: Option<PathBuf>,
     #[command(flatten)]
     pub gpus: Gpus,
@@ -67,10 +68,10 @@ pub struct Run {
     #[arg(long)]
     pub measure: bool,
     /// Write the result to this file instead of standard output
-    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, value_parser = place::output())]
     pub out: Option<PathBuf>,
     /// Keep the run in this file, and go on from it where it exists
-    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, value_parser = place::output())]
     pub checkpoint: Option<PathBuf>,
     /// Least time between two sync points kept; 0: every one
     #[arg(long, value_name = "SECONDS", default_value_t = 5, requires = "checkpoint")]

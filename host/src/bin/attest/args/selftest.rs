@@ -1,6 +1,7 @@
 //! Arguments of `attest selftest`.
 
-use super::parse;
+use super::{Executor, Gpus, parse, place};
+use attest::session::devices::GpuDemand;
 use clap::{Args, ValueHint};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -14,6 +15,7 @@ Examples:
   attest selftest --only sm_90a
   attest selftest --ptx gpu-kernels/ptx-rust-cuda --only gemm_m16n8k16
   attest selftest --stress 60 --json
+  attest selftest --gpu-count 8
 
 With --vectors the files are checked as well, each field of each; with --ptx every
 product kernel of each file, with the file's other kernels, on every GPU. In the table
@@ -25,17 +27,29 @@ rows are not run.
 
 With --stress every GPU (the CPU where there is none) computes the same chain again
 and again for so many minutes instead. Each iteration's root and tiles are compared
-across the GPUs, with earlier rounds, and from the first iteration on with the CPU.")]
+across the GPUs, with earlier rounds, and from the first iteration on with the CPU.
+
+A GPU that is there and cannot be used, or is missing, is not healthy: what CUDA lists
+is compared with NVML, the kernel driver and the PCI bus. In a container without GPUs
+on a machine that has some, --executor cpu checks the CPU alone.
+If nothing could be checked the exit code is 2.")]
 pub struct Selftest {
     /// Also check these vector files
-    #[arg(long, value_name = "FILE", num_args = 1.., value_hint = ValueHint::FilePath)]
+    #[arg(long, value_name = "FILE", num_args = 1.., value_hint = ValueHint::FilePath, value_parser = place::file())]
     pub vectors: Vec<PathBuf>,
     /// Also check the kernels of these PTX files, or folders of them
-    #[arg(long, value_name = "FILE|FOLDER", num_args = 1.., value_hint = ValueHint::FilePath)]
+    #[arg(long, value_name = "FILE|FOLDER", num_args = 1.., value_hint = ValueHint::FilePath, value_parser = place::file())]
     pub ptx: Vec<PathBuf>,
     /// Check only subjects whose name contains this text
     #[arg(long, value_name = "TEXT")]
     pub only: Option<String>,
+    /// What to check: auto: the CPU and every GPU that is there; cpu; gpu: as auto, and
+    /// there must be a GPU
+    #[arg(long, value_enum, default_value_t, hide_possible_values = true)]
+    pub executor: Executor,
+    /// What is demanded of the GPUs
+    #[command(flatten)]
+    pub gpus: Gpus,
     /// How long a GPU may take beyond its work before it counts as hung [default: 60s]
     #[arg(long, value_name = "DURATION", value_parser = parse::parse_wait,
           conflicts_with = "stress")]
@@ -54,6 +68,13 @@ pub struct Selftest {
     #[arg(long, value_name = "M", requires = "stress",
           value_parser = clap::value_parser!(u32).range(1..=4096))]
     pub matrices: Option<u32>,
+}
+
+impl Selftest {
+    /// Which GPUs are to be checked.
+    pub fn demand(&self) -> GpuDemand {
+        self.gpus.demand(self.executor)
+    }
 }
 
 /// Longest stress test, minutes: a month.

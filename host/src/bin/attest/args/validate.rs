@@ -1,6 +1,6 @@
 //! Arguments of `attest validate`.
 
-use super::{Ask, parse};
+use super::{Ask, parse, place};
 use attest::protocol::bound::OmittedShare;
 use attest::protocol::digest::Digest;
 use clap::{Args, ValueHint};
@@ -10,8 +10,8 @@ use std::time::Duration;
 
 const VALIDATE_EXAMPLES: &str = "\
 Examples:
-  attest validate
   attest validate -- ssh miner attest respond
+  attest validate --no-policy
   attest validate --dim 4096 --iterations 100 --max-duration 45s \\
     -- docker exec gpu0 attest respond
   attest validate --policy policy.toml -- ssh miner attest respond
@@ -28,6 +28,8 @@ default with this program). With --tcp the miners at all addresses are challenge
 the same moment, each over TLS 1.3; every one must prove to hold a key named with
 --peer, and each verdict is printed as soon as its session is over. SIGINT, SIGTERM and
 --deadline settle what is out and print what is known; a second signal ends at once.
+Without --policy the default policy sizes the challenge and judges the result; a CPU is
+no GPU to it, and a session with one needs --no-policy or a policy that allows CPUs.
 Whatever the miner does wrong is the verdict rejected, with a stable code;
 docs/sessions.md lists them.
 
@@ -56,11 +58,15 @@ pub struct Validate {
     /// Public key that a miner must have (64 hex digits); with --tcp repeat for more
     #[arg(long = "peer", value_name = "KEY", id = "peers", conflicts_with = "miner_id")]
     pub peers: Vec<Digest>,
-    /// What is demanded beyond the protocol (`attest policy init` prints one)
-    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    /// What is demanded beyond the protocol, a TOML file [default: the policy that
+    /// `attest policy init` prints]
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, value_parser = place::file())]
     pub policy: Option<PathBuf>,
+    /// Demand nothing beyond the protocol: neither time nor devices are judged
+    #[arg(long, conflicts_with = "policy")]
+    pub no_policy: bool,
     /// The validator's key file: challenges name it, and receipts are signed
-    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, value_parser = place::file())]
     pub key: Option<PathBuf>,
     /// How long a miner may take to say hello: it may have to log in somewhere first
     /// [default: 60s; with --tcp 5s]
@@ -74,14 +80,14 @@ pub struct Validate {
     #[command(flatten)]
     pub ask: Ask,
     /// Share of the work whose omission the verdict's bound is about
-    /// [default: 0.1; with --policy that of the policy]
+    /// [default: that of the policy; with --no-policy 0.1]
     #[arg(long, value_name = "SHARE", value_parser = parse::parse_omitted_share)]
     pub omitted_share: Option<OmittedShare>,
     /// Write the complete result to this file
-    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, value_parser = place::output())]
     pub result_out: Option<PathBuf>,
     /// Write the receipt to this file
-    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, value_parser = place::output())]
     pub receipt_out: Option<PathBuf>,
     /// Print JSON: an object a line for each session, as it ends
     #[arg(long)]

@@ -30,6 +30,7 @@ pub fn run(args: &args::Bench, color: args::Color) -> Result {
     let files = PtxFile::read_all(&args.ptx)?;
     let options = Options {
         device: args.device,
+        gpus: args.gpus.demand(args.executor),
         work: if args.shapes.is_empty() { Work::DEFAULT.to_vec() } else { args.shapes.clone() },
         turns: Turns {
             count: args.turns.unwrap_or(count),

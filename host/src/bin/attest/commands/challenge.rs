@@ -1,7 +1,7 @@
 //! `attest challenge`: issues a challenge and prints its token.
 
 use super::policy;
-use crate::args;
+use crate::args::{self, LedgerPlace};
 use crate::input;
 use crate::outcome::{Done, Result, check_stdout, print};
 use anyhow::{anyhow, ensure};
@@ -19,7 +19,7 @@ const SPEC_BYTES_MAX: u64 = 64 << 10;
 /// # Errors
 /// An unreadable file, a bound that does not hold, no random bytes, a ledger that
 /// fails.
-pub fn run(args: &args::Challenge, ledger: Option<&str>) -> Result {
+pub fn run(args: &args::Challenge, ledger: Option<&LedgerPlace>) -> Result {
     if args.out.is_none() {
         check_stdout()?;
     }

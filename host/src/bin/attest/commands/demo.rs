@@ -1,16 +1,17 @@
 //! `attest demo`: a challenge, its execution on the best executor present, the
 //! verdict, and the same result with one bit flipped.
 
-use crate::args::Color;
+use crate::args;
+use crate::commands::run::choice;
 use crate::commands::verify::{done, painted};
 use crate::outcome::{Done, Result, print};
 use crate::paint::{Paint, duration, flops, grouped};
 use crate::progress;
 use anyhow::bail;
 use attest::error_text::what_happened;
+use attest::evidence::present_gpus;
 use attest::executor::Kind;
 use attest::executor::cpu::CpuVerifier;
-use attest::executor::gpu;
 use attest::protocol::bound::OmittedShare;
 use attest::protocol::challenge::Challenge;
 use attest::protocol::circumstances::{Circumstances, Issuer, IssuerRecord};
@@ -19,7 +20,7 @@ use attest::protocol::transcript::ResultDoc;
 use attest::protocol::verdict::Verdict;
 use attest::protocol::verified::Verified;
 use attest::protocol::verify::{Failure, verify};
-use attest::session::executors::{Choice, Chosen, choose};
+use attest::session::executors::{Choice, Chosen, choose_with};
 use attest::session::issue::{Request, issue};
 use attest::session::mine::{MineOptions, Mined, mine};
 use std::time::{Duration, Instant};
@@ -29,9 +30,10 @@ use std::time::{Duration, Instant};
 ///
 /// # Errors
 /// No executor works.
-pub fn run(color: Color) -> Result {
+pub fn run(args: &args::Demo, color: args::Color) -> Result {
+    let choice = choice(args.executor, None)?;
     let paint = Paint::of(color, &std::io::stdout());
-    let challenge = issue(&request())?;
+    let challenge = issue(&request(&choice))?;
     let shape = challenge.shape();
     print(&format!(
         "{}\n  {} iterations, each {} products of {n} x {n} matrices, {} leaves to open\n  digest {}\n\n",
@@ -44,7 +46,7 @@ pub fn run(color: Color) -> Result {
     ))?;
 
     let sent = Instant::now();
-    let Chosen { executors, no_gpu, notes } = choose(&Choice::Auto, &challenge)?;
+    let Chosen { executors, no_gpu, notes } = choose_with(&choice, &args.gpus.rules(), &challenge)?;
     let total = u64::from(challenge.iterations()) * executors.len() as u64;
     let bar = progress::bar("executing", total);
     let options = MineOptions { notes, ..MineOptions::default() };
@@ -99,11 +101,9 @@ pub fn run(color: Color) -> Result {
 }
 
 /// A second or so of work for a GPU, a few for a CPU; about 1000 openings.
-fn request() -> Request {
-    let (dim, products, iterations) = match gpu::devices() {
-        Ok(_) => (4096, 8, 32),
-        Err(_) => (1024, 2, 16),
-    };
+fn request(choice: &Choice) -> Request {
+    let on_gpus = *choice != Choice::Cpu && present_gpus().is_ok();
+    let (dim, products, iterations) = if on_gpus { (4096, 8, 32) } else { (1024, 2, 16) };
     Request {
         matrix_dim: Some(dim),
         num_matrices: Some(products),

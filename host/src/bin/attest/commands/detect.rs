@@ -3,15 +3,14 @@
 use crate::args;
 use crate::outcome::{Done, Result, print, print_json};
 use attest::evidence;
-use attest::executor::gpu;
 use attest::executor::gpu::bandwidth;
 
 /// Lists the devices. A machine without one is no error unless some are expected.
 ///
 /// # Errors
-/// Fewer devices than expected; standard output can't be written.
+/// GPUs that are there and that CUDA does not list; fewer devices than expected; standard output can't be written.
 pub fn run(args: &args::Detect) -> Result {
-    let listed = gpu::list();
+    let listed = evidence::present_gpus();
     let mut inventory = evidence::inventory_of(&listed);
     if args.measure {
         inventory.bandwidth = listed.as_ref().ok().map(|list| bandwidth::measure(&list.devices));
@@ -23,5 +22,9 @@ pub fn run(args: &args::Detect) -> Result {
     }
     // After the list: it shows which device is missing.
     args.gpus.rules().check_count(listed.as_ref())?;
-    Ok(Done::Ok)
+    match listed {
+        Ok(list) => list.missing.map_or(Ok(Done::Ok), |missing| Err(missing.into())),
+        Err(no_gpu) if no_gpu.is_absence() => Ok(Done::Ok),
+        Err(no_gpu) => Err(no_gpu.into()),
+    }
 }

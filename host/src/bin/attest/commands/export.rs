@@ -12,6 +12,7 @@ use attest::protocol::digest::Digest;
 use attest::protocol::signature::decode_key;
 use attest::protocol::transcript::ResultDoc;
 use serde_json::{Value, json};
+use std::ffi::OsStr;
 use std::fmt::Write as _;
 use std::path::Path;
 
@@ -27,7 +28,7 @@ pub fn run(args: &args::Export, color: Color) -> Result {
     }
 }
 
-fn in_toto(args: &args::Export, result: &str, challenge: &str, key: &Path) -> Result {
+fn in_toto(args: &args::Export, result: &OsStr, challenge: &OsStr, key: &Path) -> Result {
     let source = Source::of_path(result);
     input::Inputs::default()
         .and_source("--in-toto", Some(result))
@@ -40,7 +41,7 @@ fn in_toto(args: &args::Export, result: &str, challenge: &str, key: &Path) -> Re
     let challenge = input::challenge(challenge)?;
     let result = ResultDoc::read(source.open()?, &challenge)?;
     let receipt = args.receipt.as_deref().map(input::receipt).transpose()?;
-    let read_verdict = |path| Source::of_path(path).read_text(VERDICT_BYTES_MAX as u64);
+    let read_verdict = |path: &OsStr| Source::of_path(path).read_text(VERDICT_BYTES_MAX as u64);
     let verdict = args.verdict.as_deref().map(read_verdict).transpose()?;
     let attested = Attested::new(challenge, result, receipt, verdict.as_deref())?;
     let envelope = export::export(&attested, &identity)?;
@@ -51,7 +52,7 @@ fn in_toto(args: &args::Export, result: &str, challenge: &str, key: &Path) -> Re
     Ok(Done::Ok)
 }
 
-fn check(args: &args::Export, envelope: &str, signer: &Digest, color: Color) -> Result {
+fn check(args: &args::Export, envelope: &OsStr, signer: &Digest, color: Color) -> Result {
     let Some(key) = decode_key(&signer.0) else {
         bail!("{signer} is no Ed25519 public key\nGive what `attest key show` prints.");
     };
@@ -151,7 +152,10 @@ fn refused_text(refusal: &Refusal) -> String {
 /// Into a folder of its own, so that nothing is replaced.
 fn extract(attested: &Attested, folder: &Path) -> Result<()> {
     std::fs::create_dir(folder).map_err(|error| {
-        anyhow!("cannot make the folder {}: {error}\nName one that isn't there.", folder.display())
+        anyhow!(
+            "cannot make the folder {}: {error}\nName one that isn't there.",
+            files::shown_path(folder)
+        )
     })?;
     let write = |name: &str, text: &str| files::write_atomically(&folder.join(name), text);
     write("token.txt", attested.challenge().token())?;

@@ -25,10 +25,10 @@ const RESULT_BYTES_MAX: u64 = 256 << 20;
 /// # Errors
 /// An unreadable source, or a subject that is neither token nor result.
 pub fn run(args: &args::Inspect) -> Result {
-    let source = match args.subject.as_str() {
-        typed if typed == "-" || typed.starts_with('@') => Source::of_text(typed),
-        path if Path::new(path).exists() => Source::of_path(path),
-        typed => Source::of_text(typed),
+    let typed = &args.subject;
+    let source = match Source::of_text(typed) {
+        Source::Inline(_) if Path::new(typed).exists() => Source::of_path(typed),
+        source => source,
     };
     if let Source::Inline(typed) = &source
         && typed.contains(['.', '\\'])

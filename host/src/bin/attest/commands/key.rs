@@ -3,6 +3,7 @@
 use crate::args::{Key, KeyAction};
 use crate::outcome::{Done, Result, check_stdout, note, print, print_json};
 use anyhow::{anyhow, bail};
+use attest::files::shown_path;
 use attest::identity::SigningIdentity;
 use std::fs::DirBuilder;
 use std::os::unix::fs::DirBuilderExt as _;
@@ -22,7 +23,7 @@ pub fn run(args: &Key) -> Result {
             };
             let identity = SigningIdentity::generate()?;
             identity.write_new(&path)?;
-            note(&format!("wrote {}: keep it secret, and keep a copy", path.display()));
+            note(&format!("wrote {}: keep it secret, and keep a copy", shown_path(&path)));
             show(&identity, &path, *json)
         }
         KeyAction::Show { file, json } => {
@@ -62,7 +63,7 @@ fn made_folder_of(path: PathBuf) -> Result<PathBuf> {
     DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(|error| {
         anyhow!(
             "cannot make the folder {}: {error}\nName another file with --out.",
-            folder.display()
+            shown_path(folder)
         )
     })?;
     Ok(path)

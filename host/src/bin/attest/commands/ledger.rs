@@ -1,5 +1,6 @@
 //! `attest ledger`: what is on record, for people and for other programs.
 
+use crate::args::LedgerPlace;
 use crate::args::{Ledger as Args, LedgerAction as Action, LedgerState as State};
 use crate::input::Inputs;
 use crate::outcome::{Done, Result, note, print, print_json, printed};
@@ -23,9 +24,9 @@ use std::time::Duration;
 ///
 /// # Errors
 /// No such ledger, or it fails.
-pub fn run(args: &Args, ledger: Option<&str>) -> Result {
+pub fn run(args: &Args, ledger: Option<&LedgerPlace>) -> Result {
     if let Action::Export { out } = &args.action {
-        let file = crate::ledger::file(Some(ledger.unwrap_or("default")));
+        let file = crate::ledger::file(Some(ledger.unwrap_or(&LedgerPlace::Default)));
         Inputs::default()
             .and_file("--ledger", file.as_deref())
             .check(&[("--out", out.as_ref())])?;

@@ -22,7 +22,6 @@ mod stress;
 mod summary;
 pub mod validate;
 pub mod verify;
-mod verify_as_issuer;
 
 /// What live sessions run on.
 ///

@@ -6,14 +6,12 @@ use crate::outcome::{Done, Result, print, print_json};
 use anyhow::anyhow;
 use attest::error_text::what_happened;
 use attest::files::{self, Source};
-use attest::ledger::HistoryFinding;
 use attest::policy::codes::Action;
-use attest::policy::{Demand, Facts, POLICY_BYTES_MAX, Policy, SizeError, Target};
+use attest::policy::{Demand, POLICY_BYTES_MAX, Policy, SizeError, Target};
 use attest::protocol::models;
-use attest::protocol::verdict::Verdict;
-use attest::protocol::verified::Verified;
 use attest::session::issue::Request;
 use serde_json::json;
+use std::ffi::OsStr;
 use std::fmt::Write as _;
 
 /// Prints or checks.
@@ -32,7 +30,7 @@ pub fn run(args: &args::Policy) -> Result {
 ///
 /// # Errors
 /// An unreadable or invalid file.
-pub fn read(path: &str) -> Result<Policy> {
+pub fn read(path: &OsStr) -> Result<Policy> {
     let source = Source::of_path(path);
     let text = source.read_text(POLICY_BYTES_MAX as u64)?;
     Ok(Policy::from_toml(&text, &source.name())?)
@@ -56,27 +54,12 @@ pub fn sized(sizing: &args::Sizing, typed: Request) -> Result<Request> {
     Ok(read(path)?.request(&target, typed)?)
 }
 
-/// The verdict with the policy's word on what verified, by devices with this history.
-pub fn judged(
-    policy: Option<&Policy>,
-    verified: Option<&Verified>,
-    history: &[HistoryFinding],
-    verdict: Verdict,
-) -> Verdict {
-    match (policy, verified) {
-        (Some(policy), Some(verified)) => {
-            verdict.judged(policy.judge(&Facts { history, ..Facts::of(verified) }))
-        }
-        _ => verdict,
-    }
-}
-
 fn init(args: &args::PolicyInit) -> Result<()> {
     let Some(path) = &args.out else { return print(&Policy::template()) };
     if path.exists() {
         return Err(anyhow!(
             "{} is there already\nGive another name, or remove it first.",
-            path.display()
+            files::shown_path(path)
         ));
     }
     // Which ends the text with a line break of its own.

@@ -68,7 +68,7 @@ pub fn run(args: &args::Run) -> Result {
     let mined = mine(&challenge, executors, &options, &|done| bar.set_position(sum(done)));
     bar.finish_and_clear();
     if let (Err(MineError::Run(_)), Some(file)) = (&mined, &args.checkpoint) {
-        note(&format!("{} is kept: the same command goes on from there", file.display()));
+        note(&format!("{} is kept: the same command goes on from there", files::shown_path(file)));
     }
     let mined = match (mined, stop.exit_code()) {
         (_, Some(code)) => return Ok(Done::Stopped(code)),

@@ -27,6 +27,7 @@ pub fn run(args: &args::Selftest, color: args::Color) -> Result {
         vector_files,
         ptx_files: PtxFile::read_all(&args.ptx)?,
         only: args.only.clone(),
+        gpus: args.demand(),
         patience: args.patience.unwrap_or(PATIENCE),
     };
     let plan = SelftestPlan::new(&options);
@@ -69,10 +70,10 @@ fn as_text(plan: &SelftestPlan<'_>, color: args::Color) -> Result {
     });
     spinner.finish_and_clear();
     printed?;
-    let verdict = if health == Health::Healthy {
-        paint.good("healthy: every bit as the oracle has it")
-    } else {
-        paint.bad("not healthy")
+    let verdict = match health {
+        Health::Healthy => paint.good("healthy: every bit as the oracle has it"),
+        Health::Faulty => paint.bad("not healthy"),
+        Health::NothingChecked => paint.bad("nothing was checked"),
     };
     print(&format!("\n{verdict}\n"))?;
     Ok(done(health))
@@ -82,7 +83,11 @@ fn as_text(plan: &SelftestPlan<'_>, color: args::Color) -> Result {
 const LONG_TIME: &str = "99.9 ms";
 
 fn done(health: Health) -> Done {
-    if health == Health::Healthy { Done::Ok } else { Done::Rejected }
+    match health {
+        Health::Healthy => Done::Ok,
+        Health::Faulty => Done::Rejected,
+        Health::NothingChecked => Done::CouldNotRun,
+    }
 }
 
 fn word(outcome: &Outcome) -> &'static str {

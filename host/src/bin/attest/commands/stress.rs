@@ -4,15 +4,17 @@ use crate::args;
 use crate::outcome::{Done, Result, note, print, print_json};
 use crate::paint::{Paint, duration, grouped, table};
 use crate::signals::Stop;
-use anyhow::bail;
-use attest::error_text::{in_one_line, what_happened};
+use anyhow::{anyhow, bail};
+use attest::error_text::{NO_THREAD, in_one_line, what_happened};
+use attest::evidence::present_gpus;
 use attest::executor::Executor;
 use attest::executor::cpu::{CpuExecutor, CpuOptions, Simd};
 use attest::executor::gpu::bench::{Conditions, Telemetry};
-use attest::executor::gpu::{self, GpuExecutor, GpuOptions};
+use attest::executor::gpu::{GpuExecutor, GpuOptions};
 use attest::protocol::plan::Shape;
 use attest::selftest::Health;
 use attest::selftest::stress::{StressLane, StressOptions, StressReport, stress};
+use attest::session::devices::GpuDemand;
 use attest::session::mine::check_memory;
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};
@@ -25,7 +27,7 @@ struct Subjects {
     executors: Vec<(String, Box<dyn Executor>)>,
     /// Of each, where it is a GPU.
     telemetry: Vec<Option<Telemetry>>,
-    /// Devices that did not open.
+    /// Devices that did not open or are missing.
     broken: Vec<String>,
     shape: Shape,
     on_gpus: bool,
@@ -61,7 +63,8 @@ pub fn run(duration: Duration, args: &args::Selftest, color: args::Color) -> Res
             note(&progress(start.elapsed(), lanes, &now));
             last = Instant::now();
         }
-    });
+    })
+    .map_err(|error| anyhow!("the system gives no thread: {error}\n{NO_THREAD}"))?;
     if let Some(code) = stop.exit_code() {
         return Ok(Done::Stopped(code));
     }
@@ -94,26 +97,38 @@ fn subjects(args: &args::Selftest) -> Subjects {
         dim: args.dim.unwrap_or(dim),
         products: args.matrices.unwrap_or(products),
     };
-    let list = match gpu::list() {
-        Ok(list) => list,
-        Err(no_gpu) if !no_gpu.is_absence() => {
-            // There may be GPUs, and a CPU says nothing of them.
-            return Subjects::of_gpus(vec![in_one_line(no_gpu)], shape(4096, 8));
-        }
-        Err(no_gpu) => {
-            note(&format!("note: {}", what_happened(no_gpu)));
-            let cpu = CpuExecutor::new(CpuOptions::default());
-            let name = format!("CPU ({})", cpu.facts().model);
-            return Subjects {
-                executors: vec![(name, Box::new(cpu))],
-                telemetry: vec![None],
-                broken: Vec::new(),
-                shape: shape(512, 1),
-                on_gpus: false,
-            };
+    let cpu = || {
+        let cpu = CpuExecutor::new(CpuOptions::default());
+        let name = format!("CPU ({})", cpu.facts().model);
+        Subjects {
+            executors: vec![(name, Box::new(cpu))],
+            telemetry: vec![None],
+            broken: Vec::new(),
+            shape: shape(512, 1),
+            on_gpus: false,
         }
     };
-    let broken = list.broken.into_iter().map(|broken| in_one_line(broken.error)).collect();
+    let GpuDemand::Present(rules) = args.demand() else { return cpu() };
+    let listed = present_gpus();
+    let too_few = rules.check_count(listed.as_ref()).err().map(in_one_line);
+    let (list, missing) = match (listed, too_few) {
+        (Ok(list), too_few) => {
+            // What is missing stands in the count's words.
+            let missing = too_few.or_else(|| list.missing.as_ref().map(in_one_line));
+            (list, missing)
+        }
+        // There may be GPUs, and a CPU says nothing of them.
+        (Err(no_gpu), _) if !no_gpu.is_absence() => {
+            return Subjects::of_gpus(vec![in_one_line(no_gpu)], shape(4096, 8));
+        }
+        (Err(_), Some(too_few)) => return Subjects::of_gpus(vec![too_few], shape(4096, 8)),
+        (Err(no_gpu), None) => {
+            note(&format!("note: {}", what_happened(no_gpu)));
+            return cpu();
+        }
+    };
+    let broken = list.broken.into_iter().map(|broken| in_one_line(broken.error));
+    let broken = broken.chain(missing).collect();
     let mut subjects = Subjects::of_gpus(broken, shape(4096, 8));
     for device in list.devices {
         match GpuExecutor::open_in_time(device.index, GpuOptions::default()) {
@@ -180,7 +195,7 @@ fn to_text(
     let header = ["device", "iterations", "rate", "at most, mean", "outcome"];
     let mut out = table(&header, &rows);
     for why in broken {
-        out += &format!("did not open: {why}\n");
+        out += &format!("not usable: {why}\n");
     }
     for fault in &report.faults {
         out += &format!("{fault}\n");

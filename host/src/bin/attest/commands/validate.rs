@@ -4,7 +4,7 @@
 mod sessions;
 mod show;
 
-use crate::args::{self, Color};
+use crate::args::{self, Color, LedgerPlace};
 use crate::input::Inputs;
 use crate::outcome::{Done, Result, check_stdout, note, tell};
 use crate::paint::Paint;
@@ -32,7 +32,7 @@ const STOPPING: Duration = SETTLING.saturating_add(Duration::from_secs(5));
 ///
 /// # Errors
 /// No ledger, no key, a command that does not start, an output that fails.
-pub fn run(args: &args::Validate, ledger: Option<&str>, color: Color) -> Result {
+pub fn run(args: &args::Validate, ledger: Option<&LedgerPlace>, color: Color) -> Result {
     // The nonce is spent by a verdict that nobody would see.
     check_stdout()?;
     let stop = Stop::listen()?;
@@ -137,11 +137,11 @@ impl Report<'_> {
 }
 
 /// A session is never without a ledger: that of the user, where none is named.
-fn or_default(ledger: Option<&str>) -> &str {
-    ledger.filter(|typed| !typed.is_empty()).unwrap_or("default")
+fn or_default(ledger: Option<&LedgerPlace>) -> &LedgerPlace {
+    ledger.unwrap_or(&LedgerPlace::Default)
 }
 
-fn validator(args: &args::Validate, ledger: Option<&str>) -> Result<Validator> {
+fn validator(args: &args::Validate, ledger: Option<&LedgerPlace>) -> Result<Validator> {
     let identity = args.key.as_deref().map(SigningIdentity::read).transpose()?;
     let mut request = args.ask.request();
     match args.peers[..] {
@@ -158,7 +158,11 @@ fn validator(args: &args::Validate, ledger: Option<&str>) -> Result<Validator> {
     }
     let ledger = crate::ledger::chosen(Some(or_default(ledger)))?
         .context("a live session needs a ledger: the coin comes after the nonce is spent\nLeave --ledger none out.")?;
-    let policy = args.policy.as_deref().map(read_policy).transpose()?;
+    let policy = match &args.policy {
+        Some(path) => Some(read_policy(path)?),
+        None if args.no_policy => None,
+        None => Some(Policy::default()),
+    };
     // No miner is to be reached for a challenge that cannot be issued.
     issue(&least(&request, policy.is_some()))?;
     let mut validator = Validator::new(ledger, request);

@@ -4,23 +4,23 @@
 //! fault on this side (no file, no GPU, no token) is none.
 
 use super::policy;
-use super::verify_as_issuer;
-use crate::args::{self, Arrival, Color, Recomputer};
-use crate::outcome::{Done, Result, print, print_json};
+use crate::args::{self, Arrival, Color, LedgerPlace, Recomputer};
+use crate::outcome::{Done, Result, note, print, print_json};
 use crate::paint::{Paint, wrapped};
 use crate::{input, progress};
-use anyhow::{bail, ensure};
+use anyhow::bail;
+use attest::evidence::present_gpus;
 use attest::executor::cpu::CpuVerifier;
-use attest::executor::gpu::{self, GpuExecutor, GpuOptions, GpuVerifier};
+use attest::executor::gpu::{GpuExecutor, GpuOptions, GpuVerifier, PATIENCE};
 use attest::files::Source;
-use attest::ledger::HistoryFinding;
-use attest::policy::Policy;
+use attest::judging::{AsIssuer, End, HandedIn, Known, Terms};
+use attest::live::clock::unix_ms;
 use attest::protocol::challenge::Challenge;
-use attest::protocol::circumstances::{Circumstances, Issuer};
-use attest::protocol::models;
+use attest::protocol::circumstances::Circumstances;
+use attest::protocol::receipt::Receipt;
 use attest::protocol::transcript::{ReadError, ResultDoc};
 use attest::protocol::verdict::{Outcome, Verdict};
-use attest::protocol::verified::{Extent, Verified};
+use attest::protocol::verified::Extent;
 use attest::protocol::verify::{
     Failure, Means, Progress, Recompute, RecomputeIteration, verify_with,
 };
@@ -34,7 +34,7 @@ const NO_SESSION: &str =
 ///
 /// # Errors
 /// An unreadable source or no means to recompute: no verdict.
-pub fn run(args: &args::Verify, ledger: Option<&str>, color: Color) -> Result {
+pub fn run(args: &args::Verify, ledger: Option<&LedgerPlace>, color: Color) -> Result {
     let source = Source::of_path(&args.result);
     input::Inputs::default()
         .and_source("RESULT", Some(&args.result))
@@ -43,33 +43,40 @@ pub fn run(args: &args::Verify, ledger: Option<&str>, color: Color) -> Result {
         .and_source("--policy", args.policy.as_deref())
         .check(&[])?;
     let policy = args.policy.as_deref().map(policy::read).transpose()?;
+    let terms = Terms { policy: policy.as_ref(), omitted_share: args.omitted_share };
     let challenge = input::challenge(&args.challenge)?;
     let ledger = crate::ledger::of_issuer(ledger)?;
-    let of_policy = policy.as_ref().map(Policy::omitted_share);
-    let share = args.omitted_share.or(of_policy).unwrap_or_default();
-    let conclude = |outcome: Result<Verified, Failure>, history: &[HistoryFinding]| {
-        let verdict = Verdict::of(&outcome, share);
-        let verdict = policy::judged(policy.as_ref(), outcome.as_ref().ok(), history, verdict);
-        (outcome, verdict)
-    };
-    let (_, verdict) = match ResultDoc::read(source.open()?, &challenge) {
+    let receipt = args.receipt.as_deref().map(input::receipt).transpose()?;
+    let verdict = match ResultDoc::read(source.open()?, &challenge) {
         Err(ReadError::Io(error)) => {
             bail!("cannot read {}: {error}\nCheck the file or the connection.", source.name())
         }
-        Err(form) => conclude(Err(Failure::from(form)), &[]),
+        Err(form) => terms.verdict(&Err(Failure::from(form)), Known::default()),
         Ok(result) => {
-            let judge = |issuer, history: &[HistoryFinding]| {
-                let outcome = check(args, &challenge, &result, issuer)?;
-                let (outcome, mut verdict) = conclude(outcome, history);
-                if args.receipt.is_some() && result.coin.is_none() && outcome.is_ok() {
-                    verdict.not_checked.push(NO_SESSION.to_owned());
-                }
-                Ok((outcome, verdict))
+            let handed_in = HandedIn {
+                challenge: &challenge,
+                result: &result,
+                arrival_unix_s: arrival(args, &challenge, &result, receipt.as_ref()),
+                elapsed: args.elapsed.map(Duration::from_millis),
+                receipt: receipt.as_ref(),
             };
-            match ledger {
-                None => judge(Issuer::Other, &[])?,
-                Some(ledger) => verify_as_issuer::verify(&*ledger, &challenge, &result, judge)?,
+            let means = |circumstances: &Circumstances<'_>| {
+                recomputed(args, &challenge, &result, circumstances)
+            };
+            let mut verdict = match ledger {
+                None => terms.of_stranger(&handed_in, means)?,
+                Some(ledger) => {
+                    let now_unix_ms = unix_ms();
+                    let judged = AsIssuer { ledger: &*ledger, terms, now_unix_ms }
+                        .judge(&handed_in, means)?;
+                    judged.notes.iter().for_each(|text| note(&format!("note: {text}")));
+                    judged.verdict
+                }
+            };
+            if receipt.is_some() && result.coin.is_none() && verdict.commitment.is_some() {
+                verdict.not_checked.push(NO_SESSION.to_owned());
             }
+            verdict
         }
     };
     if args.json {
@@ -100,39 +107,32 @@ pub fn painted(verdict: &Verdict, paint: Paint) -> String {
     format!("{headline}\n{}", wrapped(rest, 15))
 }
 
-fn check(
+/// When the result arrived, s since 1970.
+fn arrival(
     args: &args::Verify,
     challenge: &Challenge,
     result: &ResultDoc,
-    issuer: Issuer,
-) -> Result<Result<Verified, Failure>> {
-    if let Some(Arrival::UnixS(unix_s)) = args.arrived_at {
-        ensure!(
-            unix_s >= challenge.issued_at_unix_s(),
-            "--arrived-at is before the challenge was issued, at {}\nGive the time at which the \
-             result was held, or `unknown`.",
-            challenge.spec().issued_at
-        );
-    }
-    let receipt = args.receipt.as_deref().map(input::receipt).transpose()?;
+    receipt: Option<&Receipt>,
+) -> Option<i64> {
     // A receipt has the commitment's own time of arrival. One that does not hold
     // must not switch the check of the arrival off.
     let receipt_holds = receipt
-        .as_ref()
         .zip(result.coin)
         .is_some_and(|(receipt, coin)| receipt.check(challenge, &result.commitment, &coin).is_ok());
-    let circumstances = Circumstances {
-        issuer,
-        arrival_unix_s: match args.arrived_at {
-            Some(Arrival::UnixS(unix_s)) => Some(unix_s),
-            Some(Arrival::Unknown) => None,
-            None if receipt_holds => None,
-            Some(Arrival::Now) | None => Some(jiff::Timestamp::now().as_second()),
-        },
-        receipt: receipt.as_ref(),
-        elapsed: args.elapsed.map(Duration::from_millis),
-        floor_flops: Some(&models::floor_flops),
-    };
+    match args.arrived_at {
+        Some(Arrival::UnixS(unix_s)) => Some(unix_s),
+        Some(Arrival::Unknown) => None,
+        None if receipt_holds => None,
+        Some(Arrival::Now) | None => Some(jiff::Timestamp::now().as_second()),
+    }
+}
+
+fn recomputed(
+    args: &args::Verify,
+    challenge: &Challenge,
+    result: &ResultDoc,
+    circumstances: &Circumstances<'_>,
+) -> Result<End> {
     let extent = match (args.full, args.executor) {
         (true, _) => Some(Extent::EveryIteration),
         // A GPU is as fast with a whole iteration as with its samples.
@@ -142,15 +142,13 @@ fn check(
     Ok(match args.executor {
         Recomputer::Cpu => {
             let (leaves, mut iterations) = (CpuVerifier::new(), CpuVerifier::new());
-            with_means(challenge, result, &circumstances, extent, (&leaves, &mut iterations))
+            with_means(challenge, result, circumstances, extent, (&leaves, &mut iterations))
         }
         Recomputer::Gpu => {
-            gpu::list()?.get(0)?;
-            let gpu = GpuVerifier::new(
-                GpuExecutor::open_in_time(0, GpuOptions::default())?,
-                gpu::PATIENCE,
-            );
-            with_means(challenge, result, &circumstances, extent, (&gpu, &mut &gpu))
+            present_gpus()?.get(0)?;
+            let gpu =
+                GpuVerifier::new(GpuExecutor::open_in_time(0, GpuOptions::default())?, PATIENCE);
+            with_means(challenge, result, circumstances, extent, (&gpu, &mut &gpu))
         }
     })
 }
@@ -161,7 +159,7 @@ fn with_means(
     circumstances: &Circumstances<'_>,
     extent: Option<Extent>,
     (recompute, iterations): (&dyn Recompute, &mut impl RecomputeIteration),
-) -> Result<Verified, Failure> {
+) -> End {
     let bar = progress::bar("verifying", result.openings.len() as u64);
     let mut show = |progress| {
         let (Progress::Leaves { done, total } | Progress::Iterations { done, total }) = progress;

@@ -1,5 +1,6 @@
 //! A device's error counts: what may not change while it computes.
 
+use super::Sentinel;
 use nvml_wrapper::Device;
 use nvml_wrapper::enum_wrappers::device::{EccCounter, MemoryError};
 use nvml_wrapper::enums::device::SampleValue;
@@ -33,16 +34,19 @@ pub struct Health {
 impl Health {
     /// Asks for everything.
     pub(crate) fn of(device: &Device<'_>) -> Self {
-        let errors = |kind| device.total_ecc_errors(kind, EccCounter::Volatile).ok();
+        let errors = |kind| {
+            device.total_ecc_errors(kind, EccCounter::Volatile).ok().and_then(Sentinel::known)
+        };
         let field = |id| {
             let values = device.field_values_for(&[FieldId(id)]).ok()?;
             let sample = values.into_iter().next()?.ok()?;
-            match sample.value.ok()? {
-                SampleValue::U32(value) => Some(u64::from(value)),
-                SampleValue::U64(value) => Some(value),
-                SampleValue::I64(value) => u64::try_from(value).ok(),
-                SampleValue::F64(_) => None,
-            }
+            let value = match sample.value.ok()? {
+                SampleValue::U32(value) => u64::from(value),
+                SampleValue::U64(value) => value,
+                SampleValue::I64(value) => u64::try_from(value).ok()?,
+                SampleValue::F64(_) => return None,
+            };
+            value.known()
         };
         Self {
             ecc_corrected: errors(MemoryError::Corrected),

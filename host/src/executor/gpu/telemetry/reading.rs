@@ -1,8 +1,10 @@
 //! What NVML says of a device at one time.
 
+use super::Sentinel;
 use nvml_wrapper::Device;
 use nvml_wrapper::bitmasks::device::ThrottleReasons;
 use nvml_wrapper::enum_wrappers::device::{Clock, TemperatureSensor};
+use nvml_wrapper::error::NvmlError;
 use std::time::Instant;
 
 /// A reading. A fact that NVML does not tell is absent.
@@ -32,14 +34,15 @@ impl Reading {
     /// Asks for everything.
     pub(super) fn of(device: &Device<'_>) -> Self {
         let utilization = device.utilization_rates().ok();
+        let known = |answer: Result<u32, NvmlError>| answer.ok().and_then(Sentinel::known);
         Self {
-            sm_clock_mhz: device.clock_info(Clock::SM).ok(),
-            memory_clock_mhz: device.clock_info(Clock::Memory).ok(),
-            power_mw: device.power_usage().ok(),
-            energy_mj: device.total_energy_consumption().ok(),
-            temperature_c: device.temperature(TemperatureSensor::Gpu).ok(),
-            utilization_percent: utilization.as_ref().map(|share| share.gpu),
-            memory_utilization_percent: utilization.as_ref().map(|share| share.memory),
+            sm_clock_mhz: known(device.clock_info(Clock::SM)),
+            memory_clock_mhz: known(device.clock_info(Clock::Memory)),
+            power_mw: known(device.power_usage()),
+            energy_mj: device.total_energy_consumption().ok().and_then(Sentinel::known),
+            temperature_c: known(device.temperature(TemperatureSensor::Gpu)),
+            utilization_percent: utilization.as_ref().and_then(|share| share.gpu.known()),
+            memory_utilization_percent: utilization.as_ref().and_then(|share| share.memory.known()),
             throttle: device.current_throttle_reasons().ok().map(|reasons| reasons.bits()),
             at: Instant::now(),
         }

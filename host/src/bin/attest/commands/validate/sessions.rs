@@ -8,7 +8,7 @@ use crate::args;
 use crate::outcome::Result;
 use crate::printer::Pen;
 use crate::signals::Stop;
-use anyhow::{Context as _, anyhow};
+use anyhow::{Context as _, anyhow, bail};
 use attest::live::drive::{Stage, Validator};
 use attest::live::fault::FaultCode;
 use attest::live::validator::Ended;
@@ -141,8 +141,13 @@ async fn over_command(
 /// The program of a local session.
 fn local_program() -> Result<OsString> {
     match std::env::var_os("GPU_ATTESTOR_PATH") {
-        Some(path) if !path.is_empty() => Ok(path),
-        _ => {
+        Some(path) => match args::check_place(&path) {
+            Ok(()) => Ok(path),
+            Err(why) => {
+                bail!("GPU_ATTESTOR_PATH names no program: {why}\nUnset it, or set it to one.")
+            }
+        },
+        None => {
             let own = std::env::current_exe();
             let own =
                 own.context("this program cannot find itself\nName it: GPU_ATTESTOR_PATH.")?;

@@ -1,0 +1,20 @@
+//! Arguments of `attest demo`.
+
+use super::{Executor, Gpus};
+use clap::Args;
+
+const DEMO_EXAMPLES: &str = "\
+Examples:
+  attest demo
+  attest demo --executor cpu";
+
+/// `attest demo`.
+#[derive(Debug, Args)]
+#[command(after_help = DEMO_EXAMPLES)]
+pub struct Demo {
+    /// What executes it
+    #[arg(long, value_enum, default_value_t)]
+    pub executor: Executor,
+    #[command(flatten)]
+    pub gpus: Gpus,
+}

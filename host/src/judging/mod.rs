@@ -1,0 +1,218 @@
+//! Judging one case: what the ledger has on record, what verification shows, and what
+//! the policy says of it, made into a verdict.
+//!
+//! ```text
+//! a live session's result ──────────────────┐
+//! handed in, with the issuer's ledger ──────┼─▶ verification ─▶ policy ─▶ verdict
+//! handed in, of somebody else's challenge ──┘
+//! ```
+//!
+//! Guarantees: a live session and a result of that session that is handed in later are
+//! judged by one function; a session that has no verdict on record is never verified;
+//! one that was rejected stays rejected; where no clock of the validator ran, none is
+//! made up.
+//! Deliberately lacks: clocks, streams and the means of recomputing. The caller brings
+//! them.
+
+mod issuer;
+
+pub use issuer::{AsIssuer, Judged};
+
+use crate::ledger::{HISTORY_WINDOW, HistoryFinding};
+use crate::policy::{Facts, Policy};
+use crate::protocol::bound::OmittedShare;
+use crate::protocol::challenge::Challenge;
+use crate::protocol::circumstances::{
+    Circumstances, Issuer, IssuerRecord, SessionRecord, is_before,
+};
+use crate::protocol::models;
+use crate::protocol::receipt::Receipt;
+use crate::protocol::time;
+use crate::protocol::transcript::ResultDoc;
+use crate::protocol::verdict::Verdict;
+use crate::protocol::verified::Verified;
+use crate::protocol::verify::{Failure, RecomputeError};
+use std::time::Duration;
+
+/// What [`Verdict::not_checked`] has where no policy was applied.
+const WITHOUT_POLICY: &str =
+    "what a policy demands of the time and the devices: no policy was applied";
+
+/// How a verification ended.
+pub type End = Result<Verified, Failure>;
+
+/// What a validator judges by.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Terms<'a> {
+    /// Its demands beyond the protocol. Without a policy the verdict says that time and
+    /// devices were not judged.
+    pub policy: Option<&'a Policy>,
+    /// f of the bound in verdicts; where absent the policy's, without one the default.
+    pub omitted_share: Option<OmittedShare>,
+}
+
+/// What only the validator knows of a verified result.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Known<'a> {
+    /// The measured round trip to the miner; the policy's allowance stands in for it.
+    pub round_trip: Option<Duration>,
+    /// What does not fit the devices' history.
+    pub history: &'a [HistoryFinding],
+}
+
+/// A live session's complete result, with what is on record of the session.
+#[derive(Clone, Debug)]
+pub struct Session<'a> {
+    /// What was asked.
+    pub challenge: &'a Challenge,
+    /// The miner's answer.
+    pub result: &'a ResultDoc,
+    /// The commitment that was accepted, and its coin.
+    pub record: SessionRecord,
+    /// From sending the challenge to holding the commitment, or a bound that this is not
+    /// above.
+    pub elapsed: Duration,
+    /// When the commitment came, ms since 1970.
+    pub arrived_unix_ms: u64,
+    /// What else is known.
+    pub known: Known<'a>,
+}
+
+/// A result that somebody handed in.
+#[derive(Clone, Copy, Debug)]
+pub struct HandedIn<'a> {
+    /// What was asked.
+    pub challenge: &'a Challenge,
+    /// The answer.
+    pub result: &'a ResultDoc,
+    /// When it came, seconds since 1970; unknown where absent.
+    pub arrival_unix_s: Option<i64>,
+    /// From sending the challenge to holding the result, by the caller's own clock.
+    pub elapsed: Option<Duration>,
+    /// Another validator's word that a session was live.
+    pub receipt: Option<&'a Receipt>,
+}
+
+impl Terms<'_> {
+    /// f of the bound in verdicts.
+    pub fn share(&self) -> OmittedShare {
+        let of_policy = self.policy.map(Policy::omitted_share);
+        self.omitted_share.or(of_policy).unwrap_or_default()
+    }
+
+    /// How far back a device's history counts.
+    pub fn history_window(&self) -> Duration {
+        self.policy.map_or(HISTORY_WINDOW, |policy| policy.history.window())
+    }
+
+    /// The verdict on how a verification ended.
+    pub fn verdict(&self, end: &End, known: Known<'_>) -> Verdict {
+        let history = known.history.iter().map(|f| format!("{}: {}", f.code.name(), f.text));
+        let mut verdict = Verdict::of(end, self.share()).with_history(history);
+        let Ok(verified) = end else { return verdict };
+        verdict.round_trip_ns =
+            known.round_trip.and_then(|trip| u64::try_from(trip.as_nanos()).ok());
+        match self.policy {
+            None => {
+                verdict.not_checked.push(WITHOUT_POLICY.to_owned());
+                verdict
+            }
+            Some(policy) => verdict.judged(policy.judge(&Facts {
+                round_trip: known.round_trip,
+                history: known.history,
+                ..Facts::of(verified)
+            })),
+        }
+    }
+
+    /// The verdict on a live session, at its end or later; `verify` verifies in these
+    /// circumstances.
+    ///
+    /// # Errors
+    /// Those of `verify`.
+    pub fn of_session<E>(
+        &self,
+        session: &Session<'_>,
+        verify: impl FnOnce(&Circumstances<'_>) -> Result<End, E>,
+    ) -> Result<Verdict, E> {
+        let record = session.record.clone();
+        let circumstances = Circumstances {
+            issuer: Issuer::Record(IssuerRecord {
+                nonce_spent_on: Some(record.commitment),
+                session: Some(record),
+            }),
+            arrival_unix_s: Some((session.arrived_unix_ms / 1000) as i64),
+            elapsed: Some(session.elapsed),
+            receipt: None,
+            floor_flops: Some(&models::floor_flops),
+        };
+        Ok(self.verdict(&verify(&circumstances)?, session.known))
+    }
+
+    /// The verdict on a result of somebody else's challenge.
+    ///
+    /// # Errors
+    /// [`BeforeIssue`], or those of `verify`.
+    pub fn of_stranger<E: From<BeforeIssue>>(
+        &self,
+        handed_in: &HandedIn<'_>,
+        verify: impl FnOnce(&Circumstances<'_>) -> Result<End, E>,
+    ) -> Result<Verdict, E> {
+        handed_in.check_arrival()?;
+        let end = verify(&handed_in.circumstances(Issuer::Other))?;
+        Ok(self.verdict(&end, Known::default()))
+    }
+}
+
+impl HandedIn<'_> {
+    fn circumstances(&self, issuer: Issuer) -> Circumstances<'_> {
+        Circumstances {
+            issuer,
+            arrival_unix_s: self.arrival_unix_s,
+            elapsed: self.elapsed,
+            receipt: self.receipt,
+            floor_flops: Some(&models::floor_flops),
+        }
+    }
+
+    fn check_arrival(&self) -> Result<(), BeforeIssue> {
+        let issued_unix_s = self.challenge.issued_at_unix_s();
+        match self.arrival_unix_s {
+            Some(arrival_unix_s) => BeforeIssue::check(arrival_unix_s, issued_unix_s),
+            None => Ok(()),
+        }
+    }
+}
+
+/// An arrival that lies before the issue by more than clocks differ: one of two clocks is
+/// wrong, and which cannot be known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "the arrival, at {}, is before the challenge was issued, at {}: that proves neither an interval nor that it came before the expiry\nCheck the clocks; give the time at which the result was held with --arrived-at, or `unknown`.",
+    shown(*arrival_unix_s),
+    shown(*issued_unix_s)
+)]
+pub struct BeforeIssue {
+    /// Of the result or the commitment, s since 1970.
+    pub arrival_unix_s: i64,
+    /// Of the challenge, s since 1970.
+    pub issued_unix_s: i64,
+}
+
+impl BeforeIssue {
+    fn check(arrival_unix_s: i64, issued_unix_s: i64) -> Result<(), Self> {
+        match is_before(arrival_unix_s, issued_unix_s) {
+            true => Err(Self { arrival_unix_s, issued_unix_s }),
+            false => Ok(()),
+        }
+    }
+}
+
+/// A verdict that says why there is none.
+fn could_not_run(text: String) -> Verdict {
+    Verdict::of(&Err(Failure::CouldNotRun(RecomputeError(text))), OmittedShare::default())
+}
+
+fn shown(unix_s: i64) -> String {
+    time::format(unix_s).unwrap_or_else(|| format!("{unix_s} s since 1970"))
+}
