@@ -1,3 +1,5 @@
+//! Which GPUs are there, by sources that differ.
+
 use super::*;
 use crate::evidence::nvml::NvmlListed;
 use crate::executor::gpu::GpuDevice;

@@ -2,7 +2,7 @@
 //! [`super::validator`], over any pair of streams.
 //!
 //! Guarantees: a session ends whatever the streams do; ledger, parsing and
-//! verification run beside the streams, within [`Room`]; memory of a session is
+//! verification run beside the streams, within `Room`; memory of a session is
 //! bounded by its challenge; what was issued is settled, however the session ends,
 //! also where its future is dropped; every session is on record as a meeting.
 //! Deliberately lacks: making connections; [`super::command`] and [`super::tcp`]
@@ -63,7 +63,7 @@ pub struct Validator {
 pub struct Peering {
     /// The key that it has proven.
     pub key: Option<Digest>,
-    /// Where it is, as in [`Meeting::address`].
+    /// Where it is, as in [`Meeting::address`](crate::ledger::Meeting::address).
     pub address: Option<String>,
 }
 

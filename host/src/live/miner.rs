@@ -3,7 +3,7 @@
 //! Guarantees: every sequence of events ends in one [`Action::End`], and every wait
 //! has a deadline, whatever the validator does; one challenge is worked on and one
 //! coin opened, and nothing is opened before the coin; no work goes on after the
-//! challenge's time limit and a [`margin`], by the miner's own monotonic clock.
+//! challenge's time limit and a margin, by the miner's own monotonic clock.
 //! Deliberately lacks: clocks, streams, executors and trust: what the verdict
 //! says is the validator's word. The calendar: whether a challenge has expired is
 //! the validator's to say.

@@ -2,7 +2,7 @@
 //!
 //! Guarantees: no duplicate key at any depth (compared after unescaping), no
 //! null, no lone surrogate, at most [`NESTING_MAX`] levels, and never more
-//! bytes of content or values in memory than the caller's [`Budget`] has: what is
+//! bytes of content or values in memory than the caller's `Budget` has: what is
 //! beyond it is refused while it is read. Numbers keep exactly
 //! what `serde_json` read: an integer where the text was one, otherwise the
 //! nearest binary64 (an overflow is an error).
