@@ -146,8 +146,16 @@ fn challenge(matrix_dim: u64, num_iterations: u64, sync_interval: u64) -> Challe
 }
 
 fn run(challenge: &Challenge, executors: Vec<Box<dyn Executor>>) -> Result<Execution, RunError> {
-    // Long beside an iteration at n = 128, even on a busy machine.
-    let patience = Patience::Fixed(Duration::from_secs(2));
+    run_within(120, challenge, executors)
+}
+
+/// A run in which no lane is silent for longer than this.
+fn run_within(
+    silent_s: u64,
+    challenge: &Challenge,
+    executors: Vec<Box<dyn Executor>>,
+) -> Result<Execution, RunError> {
+    let patience = Patience::Fixed(Duration::from_secs(silent_s));
     execute(challenge, executors, &RunOptions { patience, ..RunOptions::default() }, &|_| ())
 }
 
@@ -273,11 +281,12 @@ fn a_lane_without_memory_ends_the_run() {
 fn a_hung_lane_ends_the_run() {
     // While others wait at a sync point, after the last one, and alone.
     for (lanes, lane, at) in [(3, 1, 2), (2, 1, 7), (1, 0, 3)] {
-        match error(with_fault(lanes, lane, Fault::Hangs(at))) {
-            RunError::Hung { lane: l, iteration, .. } => {
+        let executors = with_fault(lanes, lane, Fault::Hangs(at));
+        match run_within(2, &challenge(128, 7, 3), executors).err() {
+            Some(RunError::Hung { lane: l, iteration, .. }) => {
                 assert_eq!((l, iteration), (u32::from(lane), at));
             }
-            other => panic!("{other}"),
+            other => panic!("{other:?}"),
         }
     }
 }

@@ -1,23 +1,19 @@
 //! A lane that breaks ends the run with lane, device, iteration and cause; the
 //! others do not wait for it; every executor that can be dropped is.
 
-use crate::faults::wrapper::{Alive, Counts, Fault, SMS};
+use crate::faults::wrapper::{Alive, Counts, Fault, SMS, patience};
 use crate::faults::{challenge, lanes_with};
 use attest::executor::abandoned;
-use attest::executor::lanes::{Execution, Patience, RunError, RunOptions, execute};
+use attest::executor::lanes::{Execution, RunError, RunOptions, execute};
 use attest::protocol::sample::SamplePoint;
 use attest::session::mine::{MineOptions, mine};
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-/// Long beside an iteration at n = 128, also on a busy machine.
-fn options() -> RunOptions {
-    RunOptions { patience: Patience::Fixed(Duration::from_secs(2)), ..RunOptions::default() }
-}
-
 fn run(faults: &[Fault], alive: &Alive) -> Result<Execution, RunError> {
     let challenge = challenge(Some(faults.len() as u64), 7, 3);
-    execute(&challenge, lanes_with(faults, alive), &options(), &|_| ())
+    let options = RunOptions { patience: patience(faults), ..RunOptions::default() };
+    execute(&challenge, lanes_with(faults, alive), &options, &|_| ())
 }
 
 #[track_caller]

@@ -3,9 +3,9 @@
 
 use crate::faults::challenge;
 use crate::faults::initialise::device;
-use crate::faults::wrapper::{Alive, Fault, Faulty};
+use crate::faults::wrapper::{Alive, Fault, Faulty, patience};
 use attest::executor::gpu::{DeviceList, NoGpu};
-use attest::executor::lanes::{Patience, RunOptions};
+use attest::executor::lanes::RunOptions;
 use attest::executor::{ExecError, Executor};
 use attest::live::respond::Equipment as _;
 use attest::session::devices::DeviceRules;
@@ -22,6 +22,7 @@ const LONG: Duration = Duration::from_secs(3600);
 /// GPUs of which each has a fault of its own, when it is opened first; opened again it
 /// has none.
 struct Machine {
+    faults: &'static [Fault],
     pool: Pool,
     alive: Alive,
     /// Indices in the order of opening.
@@ -44,7 +45,7 @@ fn machine(choice: &Choice, faults: &'static [Fault]) -> Result<Machine, ChooseE
     let list: DeviceList = (0..faults.len() as u32).map(device).collect::<Vec<_>>().into();
     let list = move || Ok::<_, NoGpu>(list.clone());
     let pool = Pool::warm_from(choice, &DeviceRules::default(), &list, Arc::new(open))?;
-    Ok(Machine { pool, alive, opened })
+    Ok(Machine { faults, pool, alive, opened })
 }
 
 fn ready(faults: &'static [Fault]) -> Machine {
@@ -60,8 +61,7 @@ impl Machine {
     fn run(&self, lanes: Option<u64>) -> Result<Mined, MineError> {
         let challenge = challenge(lanes, 7, 3);
         let Lending { chosen, loan } = self.pool.lend(&challenge, LONG).expect("they are ready");
-        let patience = Patience::Fixed(Duration::from_secs(2));
-        let run = RunOptions { patience, ..RunOptions::default() };
+        let run = RunOptions { patience: patience(self.faults), ..RunOptions::default() };
         let options = MineOptions { run, notes: chosen.notes, ..MineOptions::default() };
         let mined = mine(&challenge, chosen.executors, &options, &|_| ());
         drop(loan);

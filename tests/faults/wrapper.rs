@@ -1,6 +1,7 @@
 //! A CPU executor that breaks in one chosen way, and tells when it is dropped.
 
 use attest::executor::cpu::{CpuExecutor, CpuOptions};
+use attest::executor::lanes::Patience;
 use attest::executor::{
     ExecError, Executor, IterationOutput, Kind, LaneFacts, Segment, Sink, SmTiles, TileRequest,
 };
@@ -39,6 +40,16 @@ pub enum Fault {
     PanicsAtOpening,
     /// It can't be dropped.
     HangsAtDrop,
+}
+
+/// How long lanes with these faults may be silent: short if one of them hangs, and
+/// otherwise long enough for a machine that is busy with other things.
+pub fn patience(faults: &[Fault]) -> Patience {
+    use Fault::{Hangs, HangsAtBegin, HangsAtDrop, HangsAtOpening};
+    let hangs =
+        |fault: &Fault| matches!(fault, Hangs(_) | HangsAtBegin | HangsAtDrop | HangsAtOpening);
+    let s = if faults.iter().any(hangs) { 2 } else { 120 };
+    Patience::Fixed(Duration::from_secs(s))
 }
 
 /// How counters are wrong.

@@ -201,8 +201,12 @@ mod tests {
     use crate::evidence::nvml::NvmlView;
     use crate::protocol::digest::Uuid;
 
-    /// A run on one GPU whose machine is looked at by `ask`, and that ends at once.
-    fn seen(ask: impl FnOnce(&Sources, &[LaneFacts]) + Send + 'static) -> Observed {
+    /// A run on one GPU whose machine is looked at by `ask`, and that ends after `until`.
+    fn seen(
+        patience: Duration,
+        ask: impl FnOnce(&Sources, &[LaneFacts]) + Send + 'static,
+        until: impl FnOnce(),
+    ) -> Observed {
         let lanes = [LaneFacts {
             kind: Kind::Gpu,
             uuid: Uuid([1; 16]),
@@ -212,8 +216,15 @@ mod tests {
             more: serde_json::Map::new(),
         }];
         let telemetry = RunTelemetry::start(&[], PERIOD);
-        Observing::of(&lanes, telemetry, None, ask).finish_within(Duration::from_secs(1))
+        let observing = Observing::of(&lanes, telemetry, None, ask);
+        until();
+        observing.finish_within(patience)
     }
+
+    /// For a source that never answers.
+    const SHORT: Duration = Duration::from_millis(500);
+    /// For one that does, also on a machine that is busy with other things.
+    const LONG: Duration = Duration::from_secs(120);
 
     fn nvml_reason(seen: &Observed) -> &str {
         match &seen.inventory.nvml {
@@ -225,10 +236,13 @@ mod tests {
     #[test]
     fn a_source_that_hangs_costs_what_it_would_have_said() {
         let (held, hangs) = mpsc::channel::<()>();
-        let found = seen(move |sources, _| {
+        let (says, said) = mpsc::channel::<()>();
+        let ask = move |sources: &Sources, _: &[LaneFacts]| {
             let _ = sources.cuda.set(examples::cuda(vec![examples::device(1)]));
+            let _ = says.send(());
             let _ = hangs.recv();
-        });
+        };
+        let found = seen(SHORT, ask, || said.recv().expect("it says so before it hangs"));
         assert!(nvml_reason(&found).starts_with("no answer"), "{found:?}");
         assert_eq!(found.inventory.devices(), [examples::device(1)], "it had answered");
         assert!(!found.inventory.process.all_mounts.is_empty(), "this process can be looked at");
@@ -238,17 +252,19 @@ mod tests {
 
     #[test]
     fn looking_that_breaks_down_loses_no_result() {
-        let found = seen(|sources, _| {
+        let ask = |sources: &Sources, _: &[LaneFacts]| {
             let _ = sources.cuda.set(examples::cuda(vec![examples::device(1)]));
             panic!("a library that claims too much");
-        });
+        };
+        let found = seen(LONG, ask, || ());
         assert!(nvml_reason(&found).contains("broke down"), "{found:?}");
         assert_eq!(found.inventory.devices(), [examples::device(1)]);
         // A driver that was not heard denies no lane its device.
         let (held, hangs) = mpsc::channel::<()>();
-        let found = seen(move |_, _| {
+        let ask = move |_: &Sources, _: &[LaneFacts]| {
             let _ = hangs.recv();
-        });
+        };
+        let found = seen(SHORT, ask, || ());
         assert_eq!(found.inventory.findings, []);
         drop(held);
     }

@@ -40,6 +40,7 @@ type Connect = Box<dyn Fn() -> Result<Connection, Fault> + Send + Sync>;
 pub(super) struct Writer {
     connect: Connect,
     patience: Duration,
+    sharing_max: Duration,
     state: Mutex<State>,
     /// One of those that wait may have its turn.
     freed: Condvar,
@@ -114,7 +115,8 @@ impl Writer {
     pub(super) fn new(first: Connection, patience: Duration, connect: Connect) -> Self {
         let desk = Desk { connection: Some(first), ..Desk::default() };
         let state = State { free: Some(desk), waiting: 0, moved: Instant::now() };
-        Self { connect, patience, state: Mutex::new(state), freed: Condvar::new() }
+        let (state, freed) = (Mutex::new(state), Condvar::new());
+        Self { connect, patience, sharing_max: SHARING_MAX, state, freed }
     }
 
     // Nothing panics while it holds the state, and the state is whole at any time.
@@ -239,7 +241,7 @@ impl Turn<'_> {
         let desk = self.desk();
         let open = desk.open.as_ref().expect("it has begun");
         let group = Arc::clone(&open.group);
-        let is_full = open.steps >= SHARED_MAX || open.since.elapsed() >= SHARING_MAX;
+        let is_full = open.steps >= SHARED_MAX || open.since.elapsed() >= self.writer.sharing_max;
         if transaction == Transaction::Broken {
             // As after a panic: what is left of it ends with the connection.
             return group;
