@@ -185,8 +185,8 @@ pub const MODELS: &[Model] = &[
     // HGX B300 datasheet: FP64 10 TFLOP/s of eight, to one digit, 288 GB, 8 TB/s; SMs and
     // clock: driver; 1.20 TFLOP/s: measured at that clock, and printed by dealers as 1.2.
     row("NVIDIA B300 SXM6 AC", ULTRA, 148, same(2032), 1.2, (288, 8000)),
-    // GB300 NVL72 page: 288 GB, 8 TB/s; FP64 of one GPU is printed as 1.2 to 1.3 (secondary:
-    // the vendor's 100 TFLOP/s of 72 have one digit); SMs and clock: driver.
+    // GB300 NVL72 page: 288 GB, 8 TB/s; FP64 of one GPU is printed as 1.2 to 1.3
+    // (secondary); SMs and clock: driver.
     row("NVIDIA GB300", ULTRA, 152, same(2070), 1.25, (288, 8000)),
     // H200 datasheet: FP64 tensor 67 TFLOP/s, 141 GB, 4.8 TB/s; SMs and clock: driver.
     row("NVIDIA H200", GH100, 132, same(1980), 67.0, (141, 4800)),
