@@ -4,7 +4,7 @@
 use super::identity;
 use super::peer::{Answer, Peer, hello, patient, pipe};
 use super::recording::Recording;
-use attest::ledger::{Ending, Peer as Known};
+use attest::ledger::{DODGES, Ending, Peer as Known};
 use attest::live::drive::{Peering, Validator};
 use attest::live::message::{FromMiner, line_of};
 use attest::live::validator::Ended;
@@ -111,4 +111,30 @@ async fn who_dodges_too_often_is_refused() {
     let ended = meet(&validator, &proven, comes_back).await;
     assert_eq!(ended.verdict.code, Some("too-many-dodges"), "{:?}", ended.verdict);
     assert_eq!(ledger.entries().len(), challenges, "no challenge was issued");
+}
+
+/// Else it would be the dodge that costs nothing.
+#[tokio::test]
+async fn who_breaks_a_rule_before_a_challenge_dodges() {
+    let known = Peering { key: Some(identity(2).public()), address: None };
+    for (line, code) in [
+        ("no message", "not-json"),
+        (r#"{"message":"hello"}"#, "malformed-message"),
+        (r#"{"message":"pong"}"#, "unexpected-message"),
+        (
+            r#"{"message":"hello","versions":[9],"software":"","capabilities":[],"devices":[]}"#,
+            "version-mismatch",
+        ),
+        (r#"{"message":"ping","version":1}"#, "echoed"),
+    ] {
+        let ledger = Recording::new();
+        let validator = Arc::new(patient(&ledger));
+        let breaks = async |mut peer: Peer| {
+            peer.line(line).await;
+            peer.linger().await;
+        };
+        let ended = meet(&validator, &known, breaks).await;
+        assert_eq!(ended.verdict.code, Some(code), "{:?}", ended.verdict);
+        assert!(DODGES.contains(&code), "{code}");
+    }
 }

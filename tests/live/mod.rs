@@ -12,6 +12,7 @@ mod pipe;
 pub mod recording;
 mod several;
 mod tls;
+mod unreached;
 mod unready;
 mod validator_machine;
 mod warm;

@@ -308,7 +308,22 @@ pub enum Ending {
 
 /// How a miner ends a meeting before it is challenged. Of no use to an honest one,
 /// but to one that wants to know when a challenge comes.
-pub const DODGES: [&str; 4] = ["busy", "stalled", "closed-early", "miner-failed"];
+/// What no miner of this protocol says belongs here, too: else it would be the dodge that
+/// costs nothing.
+pub const DODGES: [&str; 12] = [
+    "busy",
+    "stalled",
+    "closed-early",
+    "miner-failed",
+    "message-too-long",
+    "not-json",
+    "malformed-message",
+    "unexpected-message",
+    "version-mismatch",
+    "flooded",
+    "echoed",
+    "wrong-peer",
+];
 
 /// How often the miner ended a meeting before a challenge, see [`DODGES`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -8,14 +8,17 @@
 //! Deliberately lacks: a terminal. A command in the background that asks for a
 //! password on the terminal is stopped by the system: give it a key.
 
-use super::drive::{Stage, Validator};
+use super::clock::unix_ms;
+use super::drive::{Peering, Stage, Validator};
 use super::fault::FaultCode;
 use super::validator::Ended;
 use super::words;
 use crate::protocol::bound::OmittedShare;
+use crate::protocol::digest::Digest;
 use crate::protocol::verdict::Verdict;
 use crate::protocol::verify::{Failure, RecomputeError};
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process_group, waitid};
+use sha2::{Digest as _, Sha256};
 use std::ffi::OsString;
 use std::fmt;
 use std::io;
@@ -35,39 +38,85 @@ const LOOK: Duration = Duration::from_millis(5);
 /// How long the last of a command's standard error may take, once it has ended.
 const LAST_WORDS: Duration = Duration::from_secs(1);
 
-/// Holds a session with the miner that `program` reaches. `say` is told each line that
+/// Longest address of a meeting over a command, characters: the ledger keeps 256.
+const ADDRESS_CHARS_MAX: usize = 200;
+
+/// A command line, and whose program answers at its end.
+#[derive(Clone, Debug)]
+pub struct CommandLine {
+    /// What is started.
+    pub program: OsString,
+    /// Its arguments.
+    pub arguments: Vec<OsString>,
+    /// Who answers.
+    pub answers: Answers,
+}
+
+/// Whose program answers at the end of a command.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Answers {
+    /// A miner's: how it ends is its own doing, unless it was not reached.
+    Miner,
+    /// This side's own, on this machine: it is this side, too, that cannot run if that
+    /// says that it cannot.
+    Own,
+}
+
+impl CommandLine {
+    /// The command as the address of a meeting: a miner without a key is known by it.
+    /// Of a long one the first part, and a digest of all of it.
+    fn address(&self) -> String {
+        let words = [&self.program].into_iter().chain(&self.arguments);
+        let words: Vec<_> = words.map(|word| word.to_string_lossy()).collect();
+        let line = words.join(" ");
+        match line.char_indices().nth(ADDRESS_CHARS_MAX) {
+            None => line,
+            Some((end, _)) => {
+                let digest = Digest(Sha256::digest(&line).into()).to_string();
+                format!("{}… {}", &line[..end], &digest[..16])
+            }
+        }
+    }
+}
+
+/// Holds a session with the miner that the command reaches. `say` is told each line that
 /// the command writes to standard error. Also says how the command ended, unless this
-/// side ended it. If it failed as transports do, before any hello, there is no verdict.
+/// side ended it. If it failed as transports do, before any hello, there is no verdict,
+/// and the meeting is on record as one that could not run.
 ///
 /// # Errors
 /// [`StartError`].
 pub async fn validate(
     validator: &Arc<Validator>,
-    program: &OsString,
-    arguments: &[OsString],
+    command: &CommandLine,
     say: impl FnMut(&str) + Send + 'static,
     watch: &(dyn Fn(Stage<'_>) + Send + Sync),
 ) -> Result<(Ended, Option<Exit>), StartError> {
-    let mut reached = Reached::start(program, arguments)?;
+    let peer = Peering { key: None, address: Some(command.address()) };
+    let met_unix_ms = unix_ms();
+    let mut reached = Reached::start(&command.program, &command.arguments)?;
     let (stdout, stdin) = reached.streams();
     let words = tokio::spawn(words::pass_on(reached.stderr(), say));
-    let mut ended = validator.session(stdout, stdin, None, watch).await;
+    let (mut ended, link) = validator.talk(stdout, stdin, &peer, watch).await;
+    link.finish().await;
     let exit = reached.finish().await;
     // The last of it is often what explains the end. What has left the group and
     // holds on to the stream is not waited for.
     let _ = tokio::time::timeout(LAST_WORDS, words).await;
     let closed_early = ended.verdict.code == Some(FaultCode::ClosedEarly.code());
     if let Some(exit) = exit.filter(|_| closed_early && ended.hello.is_none()) {
-        explain(&mut ended.verdict, exit);
+        explain(&mut ended.verdict, exit, command.answers);
     }
+    // Only now is it known whether a miner was met.
+    validator.meet(&peer, met_unix_ms, &ended).await;
     Ok((ended, exit))
 }
 
 /// Puts into a verdict on a miner that said nothing how the command ended that was to
 /// reach it.
-fn explain(verdict: &mut Verdict, exit: Exit) {
+fn explain(verdict: &mut Verdict, exit: Exit, answers: Answers) {
     let what = format!("the command ended before a hello came, with {exit}");
-    match exit.of_transport() {
+    match exit.of_transport().or_else(|| exit.of_answerer(answers)) {
         Some(advice) => {
             let failure = Failure::CouldNotRun(RecomputeError(format!("{what}\n{advice}")));
             *verdict = Verdict::of(&Err(failure), OmittedShare::default());
@@ -107,6 +156,17 @@ impl Exit {
                 "Find out what ended it on this machine: memory limits, timeouts, somebody's kill.",
             ),
         }
+    }
+}
+
+impl Exit {
+    /// What to try if this side's own program says so that it cannot run. From a miner it
+    /// would be a way to end a session at no cost.
+    fn of_answerer(self, answers: Answers) -> Option<&'static str> {
+        let cannot_run = self == Self::Status(2) && answers == Answers::Own;
+        cannot_run.then_some(
+            "So ends attest when it cannot run on this machine: it says why on standard error.",
+        )
     }
 }
 

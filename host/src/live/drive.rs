@@ -156,14 +156,13 @@ impl Validator {
     ) -> Ended {
         let met_unix_ms = unix_ms();
         let (ended, link) = self.talk(reader, writer, peer, watch).await;
-        let (meeting, ()) = tokio::join!(self.meet(peer, met_unix_ms, &ended), link.finish());
-        if let Err(error) = meeting {
-            tracing::warn!("the meeting is not on record: {error}");
-        }
+        tokio::join!(self.meet(peer, met_unix_ms, &ended), link.finish());
         ended
     }
 
-    async fn talk<W: AsyncWrite + Unpin>(
+    /// Holds the session, and puts no meeting on record; the link is still to be
+    /// finished.
+    pub(super) async fn talk<W: AsyncWrite + Unpin>(
         self: &Arc<Self>,
         reader: impl AsyncRead + Unpin + Send + 'static,
         writer: W,

@@ -8,23 +8,16 @@ use super::clock::unix_ms;
 use super::drive::{Peering, Validator};
 use super::fault::OwnFault;
 use super::validator::{Ended, NotIssued, Wanted};
-use crate::ledger::{DODGES, Dodges, Ending, LedgerError, Meeting, Peer};
+use crate::ledger::{Dodges, Ending, Meeting, Peer};
 use crate::protocol::digest::Digest;
 use crate::protocol::verdict::Outcome;
 use std::sync::Arc;
 use tokio::task::spawn_blocking;
 
 impl Validator {
-    /// Puts a session on record as a meeting.
-    ///
-    /// # Errors
-    /// The ledger fails.
-    pub(super) async fn meet(
-        self: &Arc<Self>,
-        peering: &Peering,
-        met_unix_ms: u64,
-        ended: &Ended,
-    ) -> Result<(), LedgerError> {
+    /// Puts a session on record as a meeting. A ledger that fails is warned of: the
+    /// session's verdict stands.
+    pub(super) async fn meet(self: &Arc<Self>, peering: &Peering, met_unix_ms: u64, ended: &Ended) {
         let ending = match (&ended.challenge, ended.verdict.code) {
             (Some(challenge), _) => Ending::Challenged(challenge.digest()),
             (None, Some(code)) if ended.verdict.outcome != Outcome::CouldNotRun => {
@@ -42,7 +35,10 @@ impl Validator {
         };
         let own = Arc::clone(self);
         // One that does not run (the runtime stops) is not on record.
-        spawn_blocking(move || own.ledger.meet(&meeting)).await.unwrap_or(Ok(()))
+        let met = spawn_blocking(move || own.ledger.meet(&meeting)).await;
+        if let Ok(Err(error)) = met {
+            tracing::warn!("the meeting is not on record: {error}");
+        }
     }
 
     /// Refuses a peer that dodged more often than is allowed.
@@ -71,10 +67,10 @@ impl Validator {
         if !policy.refuses_dodger(count) {
             return Ok(());
         }
-        let (codes, most) = (DODGES.join(", "), policy.session.dodges_max);
+        let most = policy.session.dodges_max;
         Err(NotIssued::Dodger(format!(
-            "{count} of its sessions in {window_s} s ended before a challenge ({codes}), at \
-             most {most} may"
+            "{count} of its sessions in {window_s} s ended before a challenge, by its own \
+             doing; at most {most} may"
         )))
     }
 }

@@ -9,10 +9,11 @@ use crate::outcome::Result;
 use crate::printer::Pen;
 use crate::signals::Stop;
 use anyhow::{Context as _, anyhow, bail};
+use attest::live::command::{self, Answers, CommandLine};
 use attest::live::drive::{Stage, Validator};
 use attest::live::fault::FaultCode;
 use attest::live::validator::Ended;
-use attest::live::{command, tcp, tls};
+use attest::live::{tcp, tls};
 use std::ffi::OsString;
 use std::sync::Arc;
 use std::time::Duration;
@@ -96,11 +97,19 @@ fn begin(
 ) -> Result<JoinSet<Result<Over>>> {
     let mut held = JoinSet::new();
     if args.tcp.is_empty() {
-        let (program, arguments) = match args.command.split_first() {
-            Some((program, arguments)) => (program.clone(), arguments.to_vec()),
-            None => (local_program()?, vec!["respond".into()]),
+        let command = match args.command.split_first() {
+            Some((program, arguments)) => CommandLine {
+                program: program.clone(),
+                arguments: arguments.to_vec(),
+                answers: Answers::Miner,
+            },
+            None => CommandLine {
+                program: local_program()?,
+                arguments: vec!["respond".into()],
+                answers: Answers::Own,
+            },
         };
-        held.spawn(over_command(Arc::clone(validator), program, arguments, pen));
+        held.spawn(over_command(Arc::clone(validator), command, pen));
         return Ok(held);
     }
     let identity = validator.identity.as_ref().context("--tcp needs a key\nGive --key.")?;
@@ -120,16 +129,11 @@ fn begin(
 }
 
 /// A session with the miner that the command reaches.
-async fn over_command(
-    validator: Arc<Validator>,
-    program: OsString,
-    arguments: Vec<OsString>,
-    pen: Pen,
-) -> Result<Over> {
+async fn over_command(validator: Arc<Validator>, command: CommandLine, pen: Pen) -> Result<Over> {
     let teller = pen.clone();
     let say = move |line: &str| teller.note(format!("stderr      {line}"));
     let watch = |stage: Stage<'_>| pen.note(show::line(&stage));
-    let (ended, exit) = command::validate(&validator, &program, &arguments, say, &watch).await?;
+    let (ended, exit) = command::validate(&validator, &command, say, &watch).await?;
     // Without a hello the verdict says so.
     let closed_early = ended.verdict.code == Some(FaultCode::ClosedEarly.code());
     if let Some(exit) = exit.filter(|_| closed_early && ended.hello.is_some()) {
