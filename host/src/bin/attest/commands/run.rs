@@ -82,19 +82,22 @@ pub fn run(args: &args::Run) -> Result {
     summarise(&challenge, &mined, args.verbose);
     let json = mined.result.to_json();
     let delivery = match &args.out {
-        Some(path) => files::write_atomically(path, &json).map(|()| Delivery::Written)?,
-        None => deliver(&format!("{json}\n"))?,
+        Some(path) => {
+            files::write_atomically(path, &json).map(|()| Delivery::Written).map_err(Into::into)
+        }
+        None => deliver(&format!("{json}\n")),
     };
     // Only now: until here a kill costs nothing but the openings.
-    match (delivery, &args.checkpoint) {
-        (Delivery::Written, Some(file)) => checkpoint::remove(file)?,
-        (Delivery::NoReader, Some(file)) => {
+    match (&delivery, &args.checkpoint) {
+        (Ok(Delivery::Written), Some(file)) => checkpoint::remove(file)?,
+        (Ok(Delivery::NoReader), Some(file)) => {
             note("nobody reads standard output any more, and the result went nowhere");
             kept(file);
         }
+        (Err(_), Some(file)) => kept(file),
         (_, None) => {}
     }
-    Ok(Done::Ok)
+    delivery.map(|_| Done::Ok)
 }
 
 /// For whoever watches; nothing in a pipe, unless it was asked for.
