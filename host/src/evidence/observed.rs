@@ -201,8 +201,16 @@ mod tests {
     use crate::evidence::nvml::NvmlView;
     use crate::protocol::digest::Uuid;
 
+    /// How long is waited for what hangs.
+    const MOMENT: Duration = Duration::from_secs(1);
+    /// How long is waited for what ends by itself, on a machine that is busy.
+    const PATIENT: Duration = Duration::from_secs(120);
+
     /// A run on one GPU whose machine is looked at by `ask`, and that ends at once.
-    fn seen(ask: impl FnOnce(&Sources, &[LaneFacts]) + Send + 'static) -> Observed {
+    fn seen(
+        patience: Duration,
+        ask: impl FnOnce(&Sources, &[LaneFacts]) + Send + 'static,
+    ) -> Observed {
         let lanes = [LaneFacts {
             kind: Kind::Gpu,
             uuid: Uuid([1; 16]),
@@ -212,7 +220,7 @@ mod tests {
             more: serde_json::Map::new(),
         }];
         let telemetry = RunTelemetry::start(&[], PERIOD);
-        Observing::of(&lanes, telemetry, None, ask).finish_within(Duration::from_secs(1))
+        Observing::of(&lanes, telemetry, None, ask).finish_within(patience)
     }
 
     fn nvml_reason(seen: &Observed) -> &str {
@@ -225,7 +233,7 @@ mod tests {
     #[test]
     fn a_source_that_hangs_costs_what_it_would_have_said() {
         let (held, hangs) = mpsc::channel::<()>();
-        let found = seen(move |sources, _| {
+        let found = seen(MOMENT, move |sources, _| {
             let _ = sources.cuda.set(examples::cuda(vec![examples::device(1)]));
             let _ = hangs.recv();
         });
@@ -238,7 +246,7 @@ mod tests {
 
     #[test]
     fn looking_that_breaks_down_loses_no_result() {
-        let found = seen(|sources, _| {
+        let found = seen(PATIENT, |sources, _| {
             let _ = sources.cuda.set(examples::cuda(vec![examples::device(1)]));
             panic!("a library that claims too much");
         });
@@ -246,7 +254,7 @@ mod tests {
         assert_eq!(found.inventory.devices(), [examples::device(1)]);
         // A driver that was not heard denies no lane its device.
         let (held, hangs) = mpsc::channel::<()>();
-        let found = seen(move |_, _| {
+        let found = seen(MOMENT, move |_, _| {
             let _ = hangs.recv();
         });
         assert_eq!(found.inventory.findings, []);
