@@ -64,6 +64,36 @@ fn no_standard_output_and_a_full_one_are_errors() {
     none.says("error: ");
 }
 
+#[test]
+fn a_checkpoint_outlives_a_result_that_nobody_got() {
+    let example = Example::new(&[]);
+    let checkpoint = example.path("checkpoint");
+    let file = checkpoint.to_str().unwrap();
+    let args = ["run", "--executor", "cpu", "--challenge", &example.token, "--checkpoint", file];
+    let (reader, writer) = pipe().unwrap();
+    drop(reader);
+    let gone = attest().args(args).stdout(writer).output().unwrap();
+    let kept = format!("{file} is kept: the same command goes on from there");
+    Finished::of(gone).expect(OK).says(&kept);
+    let full = File::options().write(true).open("/dev/full").unwrap();
+    let full = attest().args(args).stdout(full).output().unwrap();
+    Finished::of(full).expect(COULD_NOT_RUN).says(&kept);
+    assert!(checkpoint.exists());
+    let delivered = run(args).expect(OK).stdout;
+    example.verify(&delivered).expect(OK);
+    assert!(!checkpoint.exists(), "it is delivered");
+}
+
+#[test]
+fn a_key_that_could_not_be_shown_is_said_to_be_there() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("new.pem");
+    let file = file.to_str().unwrap();
+    let full = with_shell("exec \"$@\" >/dev/full", &format!("key new --out {file}"));
+    full.expect(COULD_NOT_RUN).says(&format!("the key is in {file} all the same"));
+    assert_eq!(run(["key", "show", file]).expect(OK).stdout.trim_end().len(), 64);
+}
+
 /// `sh -c SCRIPT` with the program and the words of `line` as its arguments.
 fn with_shell(script: &str, line: &str) -> Finished {
     let program = attest();

@@ -128,7 +128,9 @@ fn listed_twice(seen: &[Seen<'_>], findings: &mut Vec<Finding>) {
     }
 }
 
-/// Every device of `ours` against the one at the same place of `theirs`.
+/// Every device of `ours` against the one at the same place of `theirs`. One that is at no
+/// place of theirs may be one whose PCI id they lack: lost, and a finding as such. That
+/// explains as many places as there are such devices, and no more.
 fn compare<'a>(
     ours: &[Seen<'a>],
     theirs: &[Seen<'a>],
@@ -136,11 +138,16 @@ fn compare<'a>(
     is_whole: impl Fn(&&Seen<'a>) -> bool,
     findings: &mut Vec<Finding>,
 ) {
+    let without_id = theirs.iter().filter(|other| other.pci_id.is_none()).count();
+    let mut explained = Vec::new();
     for device in ours {
         let (Some(place), Some(pci_id)) = (device.place(), device.pci_id) else { continue };
         let Some(other) = theirs.iter().find(|other| other.place() == Some(place)) else {
-            if theirs.iter().any(|other| other.place().is_none()) {
-                // It may be the one whose place is not told: lost, and a finding as such.
+            // MIG instances of one device share its place.
+            if !explained.contains(&place) && explained.len() < without_id {
+                explained.push(place);
+            }
+            if explained.contains(&place) {
                 continue;
             }
             let text = format!("{} lists a device at {pci_id}, {their_source} none", device.source);
@@ -171,7 +178,7 @@ fn compare<'a>(
             && ours.abs_diff(theirs) > ours.max(theirs) / 10
         {
             // CUDA leaves out what the driver keeps: about 1 %.
-            let bytes = |n: u64| format!("{n} bytes");
+            let bytes = |n: u64| if n == 0 { "not known".to_owned() } else { format!("{n} bytes") };
             differ(Code::MemoryDiffers, "the memory", bytes(ours), bytes(theirs));
         }
     }

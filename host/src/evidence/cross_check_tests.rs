@@ -187,6 +187,10 @@ fn what_two_sources_say_of_one_device_is_compared() {
     assert_eq!(codes(|m| m.nvml[0].name = name()), [Code::NameDiffers; 2]);
     assert_eq!(codes(|m| m.kernel[0].name = name()), [Code::NameDiffers; 2]);
     assert_eq!(codes(|m| m.nvml[0].memory_bytes = Some(1 << 40)), [Code::MemoryDiffers]);
+    let mut unknown = Machine::honest();
+    unknown.cuda[0].memory_bytes = 0;
+    let text = unknown.findings()[0].text.clone();
+    assert!(text.contains("the memory is not known to the CUDA driver and 1"), "{text}");
     let mut machine = Machine::honest();
     machine.nvml[0].pci_id = Some("00000000:77:00.0".to_owned());
     let found = machine.findings();
@@ -195,6 +199,39 @@ fn what_two_sources_say_of_one_device_is_compared() {
     assert_eq!(found[0].text, "the CUDA driver lists a device at 0000:01:00.0, NVML none");
     assert!(found[1].text.ends_with("the kernel driver none"), "{}", found[1]);
     assert!(found[2].text.ends_with("the PCI bus none"), "{}", found[2]);
+}
+
+#[test]
+fn devices_without_a_pci_id_explain_as_many_that_are_not_found_and_no_more() {
+    let unlisted = |change: &dyn Fn(&mut Machine)| {
+        let found = codes(change);
+        found.into_iter().filter(|&code| code == Code::DeviceUnlisted).count()
+    };
+    let elsewhere = |device: &mut DeviceEntry, place: u32| {
+        device.pci_id = format!("0000:{place:02x}:00.0");
+    };
+    // NVML lost the one that CUDA still lists.
+    assert_eq!(unlisted(&|machine| machine.nvml[0].pci_id = None), 0);
+    // Neither the kernel's files nor the bus lack an id: both say that it is not there.
+    let one = |machine: &mut Machine| {
+        machine.nvml[0].pci_id = None;
+        elsewhere(&mut machine.cuda[0], 0x77);
+    };
+    assert_eq!(unlisted(&one), 2);
+    let both = |machine: &mut Machine| {
+        one(machine);
+        elsewhere(&mut machine.cuda[1], 0x78);
+    };
+    // Two by the kernel, two by the bus, and the one for which NVML has no excuse.
+    assert_eq!(unlisted(&both), 5);
+    // An id that is none is no lack of one.
+    assert_eq!(unlisted(&|machine| machine.nvml[0].pci_id = Some("?".to_owned())), 1);
+    // Instances of one device are at one place.
+    let instances = |machine: &mut Machine| {
+        machine.nvml[0].pci_id = None;
+        machine.cuda[1].pci_id = machine.cuda[0].pci_id.clone();
+    };
+    assert_eq!(unlisted(&instances), 0);
 }
 
 #[test]

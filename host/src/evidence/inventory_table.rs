@@ -30,6 +30,14 @@ fn escaped(text: &str) -> String {
     text.escape_debug().to_string()
 }
 
+/// Memory in words; a driver that says 0 does not know it.
+pub(super) fn gib_text(bytes: u64) -> String {
+    match bytes {
+        0 => "not known".to_owned(),
+        bytes => format!("{:.1} GiB", bytes as f64 / f64::from(1 << 30)),
+    }
+}
+
 /// One line per device.
 pub(super) fn devices_table(devices: &[DeviceEntry], nvml: &NvmlView) -> String {
     let heads = ["GPU", "name", "PCI id", "SMs", "memory", "ECC", "SM MHz", "W", "°C", "NVLinks"];
@@ -50,7 +58,7 @@ pub(super) fn devices_table(devices: &[DeviceEntry], nvml: &NvmlView) -> String 
             escaped(&device.name),
             device.pci_id.clone(),
             device.sm_count.to_string(),
-            format!("{:.1} GiB", device.memory_bytes as f64 / f64::from(1 << 30)),
+            gib_text(device.memory_bytes),
             if device.ecc { "on" } else { "off" }.to_owned(),
             of_most(managed.and_then(|m| m.sm_clock_mhz), Some(device.clock_khz / 1000)),
             of_most(

@@ -2,7 +2,7 @@
 //! device, then the driver's libraries, then the findings.
 
 use super::inventory::{CudaView, DeviceEntry, Inventory, NotDescribed};
-use super::inventory_table::{bandwidth, devices_table, joined};
+use super::inventory_table::{bandwidth, devices_table, gib_text, joined};
 use super::kernel::{KernelDevice, KernelView};
 use super::nvml::{NvmlDevice, NvmlView};
 use super::pci::{PciDevice, PciView};
@@ -140,8 +140,8 @@ impl fmt::Display for DeviceEntry {
         line(f, "PCI id", Some(self.pci_id.clone()))?;
         line(f, "compute capability", Some(self.compute_capability.clone()))?;
         line(f, "SMs", Some(self.sm_count.to_string()))?;
-        let gib = self.memory_bytes as f64 / f64::from(1 << 30);
-        line(f, "memory", Some(format!("{gib:.1} GiB, ECC {}", on_or_off(self.ecc))))?;
+        let memory = gib_text(self.memory_bytes);
+        line(f, "memory", Some(format!("{memory}, ECC {}", on_or_off(self.ecc))))?;
         let mib = f64::from(self.l2_bytes) / f64::from(1 << 20);
         line(f, "L2 cache", Some(format!("{mib:.1} MiB")))?;
         let clocks = format!(

@@ -42,6 +42,8 @@ pub fn present_gpus() -> Result<DeviceList, NoGpu> {
 #[derive(Debug, Default)]
 struct Others {
     nvml: NvmlListing,
+    /// The system's words where it gave no thread to ask NVML on.
+    no_thread: Option<String>,
     /// How many devices the kernel driver's files list.
     kernel: usize,
     /// How many GPUs of NVIDIA are on the PCI bus.
@@ -52,14 +54,17 @@ struct Others {
 
 impl Others {
     fn ask() -> Self {
-        let nvml = abandoned::within(NVML_PATIENCE, nvml::listing).unwrap_or_else(|error| {
-            NvmlListing::Failed(match error {
-                NoAnswer::Hangs => format!("no answer within {} s", NVML_PATIENCE.as_secs()),
-                NoAnswer::NoThread(error) => format!("no thread to ask it: {error}"),
-            })
-        });
+        let (nvml, no_thread) = match abandoned::within(NVML_PATIENCE, nvml::listing) {
+            Ok(nvml) => (nvml, None),
+            Err(NoAnswer::Hangs) => {
+                let reason = format!("no answer within {} s", NVML_PATIENCE.as_secs());
+                (NvmlListing::Failed(reason), None)
+            }
+            Err(NoAnswer::NoThread(error)) => (NvmlListing::Absent, Some(error.to_string())),
+        };
         Self {
             nvml,
+            no_thread,
             kernel: KernelView::read(Path::new(FOLDER)).devices().len(),
             pci: PciView::read(Path::new(pci::FOLDER)).devices().len(),
             visible: process::cuda_visible_devices(),
@@ -93,6 +98,11 @@ fn judged(listed: Result<DeviceList, NoGpu>, others: &Others) -> Result<DeviceLi
             Ok(DeviceList { missing, ..list })
         }
         Err(no_gpu) if !no_gpu.is_absence() => Err(no_gpu),
+        Err(no_gpu) if let Some(reason) = &others.no_thread => {
+            // Nobody knows whether there are any.
+            tracing::debug!("{no_gpu}");
+            Err(NoGpu::NoThread { reason: reason.clone() })
+        }
         Err(no_gpu) => Err(match (others.say(), visible) {
             (None, _) => no_gpu,
             (Some(_), Some(value)) if visible::hides_all(value) => {

@@ -30,6 +30,15 @@ fn no_driver() -> NoGpu {
 }
 
 #[test]
+fn without_a_thread_nobody_knows_whether_there_are_gpus() {
+    let no_thread = Some("Resource temporarily unavailable".to_owned());
+    let others = Others { no_thread, pci: 8, ..Others::default() };
+    let error = judged(Err(no_driver()), &others).unwrap_err();
+    assert!(matches!(error, NoGpu::NoThread { .. }), "{error}");
+    assert_eq!(judged(cuda(2), &others).unwrap().devices.len(), 2);
+}
+
+#[test]
 fn any_source_that_lists_a_gpu_makes_its_absence_a_failure() {
     let failed = NvmlListing::Failed("driver/library version mismatch".to_owned());
     for (others, says) in [
@@ -103,7 +112,7 @@ fn gpus_that_cuda_lacks_are_named() {
 
 #[test]
 fn a_container_may_see_more_of_the_kernel_and_the_bus_than_it_was_given() {
-    let others = Others { nvml: nvml(2), kernel: 8, pci: 8, visible: None };
+    let others = Others { nvml: nvml(2), kernel: 8, pci: 8, ..Others::default() };
     assert_eq!(judged(cuda(2), &others).unwrap().missing, None);
     let others = Others { kernel: 8, pci: 8, ..Others::default() };
     assert_eq!(judged(cuda(2), &others).unwrap().missing, None, "NVML is not there");

@@ -23,7 +23,7 @@ mod openings;
 mod resume;
 mod watch;
 
-use super::{DeviceTiming, Executor, LaneFacts, SmActivity, SmTiles};
+use super::{DeviceTiming, ExecError, Executor, LaneFacts, SmActivity, SmTiles};
 use crate::protocol::challenge::Challenge;
 use crate::protocol::digest::{Digest, Uuid};
 use crate::protocol::plan::Shape;
@@ -221,9 +221,10 @@ pub fn resume(
         });
         if let Err(error) = thread {
             shared.abort();
-            let (lane, device) = (lane as u32, facts[lane].model.clone());
-            let cause = format!("no thread: {error}");
-            return Err(RunError::Broken { lane, device, iteration: 0, cause });
+            let device = facts[lane].model.clone();
+            let (own, cause) = (device.clone(), error.to_string());
+            let source = Box::new(ExecError::NoThread { device: own, cause });
+            return Err(RunError::Lane { lane: lane as u32, device, iteration: 0, source });
         }
     }
     drop(sender);

@@ -15,6 +15,7 @@ pub mod gpu;
 pub mod host_memory;
 pub mod lanes;
 
+use crate::error_text::NO_THREAD;
 use crate::protocol::chain;
 use crate::protocol::digest::{Digest, Uuid};
 use crate::protocol::plan::{LeafPlace, Shape};
@@ -258,6 +259,14 @@ pub enum ExecError {
         device: String,
         /// How long it was waited for.
         waited_ms: u64,
+    },
+    /// The system gave no thread to use the device on, which says nothing of the device.
+    #[error("{device} was not used: no thread: {cause}\n{NO_THREAD}")]
+    NoThread {
+        /// Which device.
+        device: String,
+        /// The system's words.
+        cause: String,
     },
     /// The sink asked to stop.
     #[error("stopped")]

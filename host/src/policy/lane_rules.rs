@@ -88,8 +88,9 @@ impl<'j, 'f> LaneRules<'j, 'f> {
         if serial_missing {
             self.reject(Requirement::SerialMissing, "expected the board's serial number, got none");
         }
-        let (expected, got) = (self.judge.policy.devices.memory_min_bytes, lane.memory_bytes);
-        if got < expected {
+        let expected = self.judge.policy.devices.memory_min_bytes;
+        if lane.memory_bytes < expected {
+            let got = lane.memory_text();
             let text = format!("expected at least {expected} bytes of memory, got {got}");
             self.reject(Requirement::MemoryTooSmall, &text);
         }

@@ -167,7 +167,10 @@ pub enum Disagreement {
         got: String,
     },
     /// Less memory than the challenge asks for.
-    #[error("lane {lane}: memory_bytes is {got_bytes}, the challenge asks for {expected_bytes}")]
+    #[error(
+        "lane {lane}: memory_bytes is {got_bytes}{unknown}, the challenge asks for {expected_bytes}",
+        unknown = if *got_bytes == 0 { " (not known)" } else { "" }
+    )]
     Memory {
         /// g.
         lane: usize,

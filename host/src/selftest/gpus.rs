@@ -4,12 +4,12 @@
 use super::Outcome;
 use super::check::{Case, Expected};
 use super::plan::{case, check_cases};
-use crate::error_text::{in_one_line, what_happened};
+use crate::error_text::in_one_line;
+use crate::executor::Executor as _;
 use crate::executor::cpu::CpuVerifier;
 use crate::executor::gpu::{
     ExactnessCheck, GpuDevice, GpuExecutor, GpuOptions, Supervisor, Variant, supervised,
 };
-use crate::executor::{ExecError, Executor as _};
 use crate::protocol::verify::{RecomputeError, RecomputeIteration as _};
 use gpu_kernels::abi::GEMM_FMA;
 use std::sync::Arc;
@@ -50,8 +50,7 @@ pub(super) fn check(
     };
     match supervised(&supervisor, &device.label(), work, &mut drop) {
         Ok(outcome) => outcome,
-        Err(error @ ExecError::Hung { .. }) => Outcome::Hung(what_happened(error)),
-        Err(error) => Outcome::Failed(in_one_line(error)),
+        Err(error) => error.into(),
     }
 }
 

@@ -21,7 +21,8 @@ pub mod stress;
 pub mod vectors;
 
 use crate::error_text::{in_one_line, what_happened};
-use crate::executor::gpu::{PATIENCE, PtxFile};
+use crate::executor::ExecError;
+use crate::executor::gpu::{NoGpu, PATIENCE, PtxFile};
 use crate::session::devices::GpuDemand;
 use check::CheckError;
 use std::time::Duration;
@@ -57,6 +58,9 @@ pub enum Outcome {
     Hung(String),
     /// Not checked, as its device hangs in another subject.
     NotRun(String),
+    /// Not checked, for a reason that says nothing of the machine's health: the system
+    /// gave no thread.
+    NotJudged(String),
 }
 
 impl Outcome {
@@ -66,11 +70,32 @@ impl Outcome {
     }
 }
 
+impl From<ExecError> for Outcome {
+    fn from(error: ExecError) -> Self {
+        match error {
+            ExecError::Hung { .. } => Self::Hung(what_happened(error)),
+            ExecError::NoThread { .. } => Self::NotJudged(in_one_line(error)),
+            error => Self::Failed(in_one_line(error)),
+        }
+    }
+}
+
+impl From<&NoGpu> for Outcome {
+    fn from(no_gpu: &NoGpu) -> Self {
+        match no_gpu {
+            NoGpu::NoThread { .. } => Self::NotJudged(in_one_line(no_gpu)),
+            no_gpu if no_gpu.is_absence() => Self::Absent(what_happened(no_gpu)),
+            no_gpu => Self::Failed(in_one_line(no_gpu)),
+        }
+    }
+}
+
 impl From<Result<(), CheckError>> for Outcome {
     fn from(result: Result<(), CheckError>) -> Self {
         match result {
             Ok(()) => Self::Same,
             Err(CheckError::Differs(difference)) => Self::Differs(difference.to_string()),
+            Err(CheckError::Executor(error @ ExecError::NoThread { .. })) => error.into(),
             Err(error) => Self::Failed(in_one_line(error)),
         }
     }
@@ -120,4 +145,6 @@ pub enum Health {
     Faulty,
     /// There was no row, or only rows of what is absent: nothing was checked.
     NothingChecked,
+    /// No row is faulty, and something could not be checked, which says nothing of it.
+    NotJudged,
 }

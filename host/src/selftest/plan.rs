@@ -3,7 +3,7 @@
 use super::check::{self, Case, Expected};
 use super::gpus::{self, GPU_CASES};
 use super::{Health, Options, Outcome, Row, vectors};
-use crate::error_text::{in_one_line, what_happened};
+use crate::error_text::in_one_line;
 use crate::evidence::present_gpus;
 use crate::executor::Executor;
 use crate::executor::cpu::{CpuExecutor, CpuOptions, CpuVerifier, Simd};
@@ -168,7 +168,10 @@ fn run(
         }
         health = match (health, &outcome) {
             (health, Outcome::Absent(_)) => health,
-            (health, Outcome::Same) if health != Health::Faulty => Health::Healthy,
+            (Health::NothingChecked | Health::Healthy, Outcome::Same) => Health::Healthy,
+            (health, Outcome::Same) => health,
+            (Health::Faulty, Outcome::NotJudged(_)) => Health::Faulty,
+            (_, Outcome::NotJudged(_)) => Health::NotJudged,
             _ => Health::Faulty,
         };
         let (name, cases) = (subject.name.clone(), subject.cases.clone());
@@ -197,22 +200,29 @@ fn on_gpus(
         GpuDemand::Present(rules) => {
             let listed = list();
             if let Err(too_few) = rules.check_count(listed.as_ref()) {
-                let outcome = Outcome::Failed(in_one_line(too_few));
+                let outcome = match &listed {
+                    // How many there are nobody knows.
+                    Err(no_gpu @ NoGpu::NoThread { .. }) => Outcome::from(no_gpu),
+                    _ => Outcome::Failed(in_one_line(too_few)),
+                };
                 subjects.push(Item::new("gpu count", "", Check::Known(outcome)));
             }
-            listed.map_err(|no_gpu| match no_gpu.is_absence() {
-                true => Outcome::Absent(what_happened(&no_gpu)),
-                false => Outcome::Failed(in_one_line(&no_gpu)),
-            })
+            listed.map_err(|no_gpu| Outcome::from(&no_gpu))
         }
     };
     let files = || ptx_files.iter().flat_map(|&file| Variant::all_of(Target::File(file)));
     let list = match listed {
         Ok(list) => list,
         Err(outcome) => {
-            subjects.push(Item::new("gpu", "", Check::Known(outcome)));
+            subjects.push(Item::new("gpu", "", Check::Known(outcome.clone())));
             // These were asked for.
-            let why = || Check::Known(Outcome::Failed("there is no GPU to check it on".to_owned()));
+            let why = || {
+                let text = "there is no GPU to check it on".to_owned();
+                Check::Known(match &outcome {
+                    Outcome::NotJudged(_) => Outcome::NotJudged(text),
+                    _ => Outcome::Failed(text),
+                })
+            };
             subjects.extend(files().map(|variant| Item::new(variant.to_string(), "", why())));
             return subjects;
         }
@@ -305,6 +315,7 @@ pub(super) fn check_cases(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::executor::ExecError;
 
     #[test]
     fn where_a_device_hangs_its_other_rows_are_not_run_and_other_devices_are() {
@@ -338,6 +349,33 @@ mod tests {
         }
         assert!(rows[each..].iter().all(|row| row.outcome == Outcome::Same));
         assert_eq!(checked.len(), 2 + each, "two of the first device, all of the second");
+    }
+
+    #[test]
+    fn without_a_thread_health_is_not_judged_unless_something_is_faulty() {
+        let no_thread = || NoGpu::NoThread { reason: "EAGAIN".to_owned() };
+        let gpu = on_gpus(&GpuDemand::default(), || Err(no_thread()), &[]);
+        assert!(matches!(&gpu[..], [Item { check: Check::Known(Outcome::NotJudged(_)), .. }]));
+        let same = || Outcome::Same;
+        let refused = || {
+            let (device, cause) = ("GPU 0".to_owned(), "EAGAIN".to_owned());
+            Outcome::from(ExecError::NoThread { device, cause })
+        };
+        let failed = || Outcome::Failed("ECC".to_owned());
+        for (outcomes, health) in [
+            (vec![same(), refused(), same()], Health::NotJudged),
+            (vec![refused()], Health::NotJudged),
+            (vec![same(), failed(), refused(), same()], Health::Faulty),
+            (vec![refused(), failed()], Health::Faulty),
+        ] {
+            let item = |outcome: &Outcome| Item::new("x", "", Check::Known(outcome.clone()));
+            let items: Vec<Item> = outcomes.iter().map(item).collect();
+            let known = |item: &Item| match &item.check {
+                Check::Known(outcome) => outcome.clone(),
+                _ => unreachable!("all are known"),
+            };
+            assert_eq!(run(&items, &known, &mut |_| ()), health, "{outcomes:?}");
+        }
     }
 
     #[test]

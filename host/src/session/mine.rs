@@ -256,7 +256,11 @@ fn check_fit(challenge: &Challenge, lane: usize, facts: &LaneFacts) -> Result<()
     if let Some(bytes) = spec.min_memory_bytes
         && facts.memory_bytes < bytes
     {
-        return unfit(format!("{bytes} bytes of memory"), facts.memory_bytes.to_string());
+        let got = match facts.memory_bytes {
+            0 => "an amount that is not known".to_owned(),
+            bytes => bytes.to_string(),
+        };
+        return unfit(format!("{bytes} bytes of memory"), got);
     }
     match spec.min_sm_utilization {
         Some(share) if share > 0.0 && facts.kind == Kind::Cpu => {

@@ -100,6 +100,26 @@ pub fn print(text: &str) -> Result<()> {
     printed(streams::stdout().write_all(text.as_bytes()))
 }
 
+/// Whether a text reached whoever reads standard output.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Delivery {
+    /// Nobody went away before it was written.
+    Written,
+    /// Its reader had gone away.
+    NoReader,
+}
+
+/// [`print`], for what must not be lost.
+///
+/// # Errors
+/// Those of [`print`].
+pub fn deliver(text: &str) -> Result<Delivery> {
+    let written = streams::stdout().write_all(text.as_bytes());
+    let is_gone = written.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::BrokenPipe);
+    printed(written)?;
+    Ok(if is_gone { Delivery::NoReader } else { Delivery::Written })
+}
+
 /// Checks that there is a standard output, before much is done or recorded that would
 /// then be said to nobody.
 ///

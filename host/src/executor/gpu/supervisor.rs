@@ -12,7 +12,6 @@
 //! device from it; its thread is left to itself ([`abandoned`]).
 
 use super::driver::Trail;
-use crate::error_text::NO_THREAD;
 use crate::executor::{ExecError, abandoned};
 use std::panic::resume_unwind;
 use std::sync::mpsc::{self, RecvTimeoutError};
@@ -305,13 +304,9 @@ pub(crate) fn supervised<E: Send + 'static, T: Send + 'static>(
         let done = work(&|event| drop(sender.send(Sent::Event(event))));
         let _ = sender.send(Sent::Done(done));
     };
-    let thread =
-        std::thread::Builder::new().spawn(supervised).map_err(|error| ExecError::Device {
-            what: "using the device".to_owned(),
-            device: device.to_owned(),
-            cause: format!("no thread: {error}"),
-            advice: NO_THREAD.to_owned(),
-        })?;
+    let thread = std::thread::Builder::new().spawn(supervised).map_err(|error| {
+        ExecError::NoThread { device: device.to_owned(), cause: error.to_string() }
+    })?;
     loop {
         match sent.recv_timeout(LOOK_INTERVAL) {
             Ok(Sent::Event(event)) => on_event(event),

@@ -3,7 +3,7 @@
 
 use super::lane::panicked;
 use super::{Execution, LaneExecution, Patience, RunError};
-use crate::executor::{Executor, TileRequest, abandoned};
+use crate::executor::{ExecError, Executor, TileRequest, abandoned};
 use crate::protocol::digest::Digest;
 use crate::protocol::merkle::Tree;
 use crate::protocol::plan::{LeafPlace, Shape};
@@ -52,12 +52,11 @@ impl Execution {
                 let _ = sender.send((lane, executor, opened));
             });
             if let Err(error) = thread {
-                return Err(RunError::Broken {
-                    lane: lane as u32,
-                    device: lanes[lane].facts.model.clone(),
-                    iteration: waiting[lane].unwrap_or(0),
-                    cause: format!("no thread: {error}"),
-                });
+                let device = lanes[lane].facts.model.clone();
+                let (own, cause) = (device.clone(), error.to_string());
+                let source = Box::new(ExecError::NoThread { device: own, cause });
+                let iteration = waiting[lane].unwrap_or(0);
+                return Err(RunError::Lane { lane: lane as u32, device, iteration, source });
             }
         }
         drop(sender);

@@ -72,16 +72,14 @@ pub(super) fn warmed(
     mut executor: Box<dyn Executor>,
     limit: Duration,
 ) -> Result<(Box<dyn Executor>, f64), ExecError> {
-    let failed = {
-        let device = executor.facts().model.clone();
-        move |cause: String| ExecError::Device {
-            what: "warming up".to_owned(),
-            device,
-            cause,
-            advice: "see dmesg and nvidia-smi -q, try attest selftest, or choose other devices \
-                     with --devices"
-                .to_owned(),
-        }
+    let model = executor.facts().model.clone();
+    let failed = |cause: String| ExecError::Device {
+        what: "warming up".to_owned(),
+        device: model.clone(),
+        cause,
+        advice: "see dmesg and nvidia-smi -q, try attest selftest, or choose other devices with \
+                 --devices"
+            .to_owned(),
     };
     let warm = abandoned::within(limit, move || {
         let measured = catch_unwind(AssertUnwindSafe(|| measure(&mut *executor)));
@@ -90,7 +88,9 @@ pub(super) fn warmed(
     match warm {
         Ok(Ok(warm)) => warm,
         Ok(Err(_)) => Err(failed("its executor panicked".to_owned())),
-        Err(NoAnswer::NoThread(error)) => Err(failed(format!("no thread to ask it on: {error}"))),
+        Err(NoAnswer::NoThread(error)) => {
+            Err(ExecError::NoThread { device: model, cause: error.to_string() })
+        }
         Err(NoAnswer::Hangs) => Err(failed(format!("no answer within {} s", limit.as_secs()))),
     }
 }

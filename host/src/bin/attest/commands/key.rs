@@ -3,6 +3,7 @@
 use crate::args::{Key, KeyAction};
 use crate::outcome::{Done, Result, check_stdout, note, print, print_json};
 use anyhow::{anyhow, bail};
+use attest::error_text::what_happened;
 use attest::files::shown_path;
 use attest::identity::SigningIdentity;
 use std::fs::DirBuilder;
@@ -24,7 +25,13 @@ pub fn run(args: &Key) -> Result {
             let identity = SigningIdentity::generate()?;
             identity.write_new(&path)?;
             note(&format!("wrote {}: keep it secret, and keep a copy", shown_path(&path)));
-            show(&identity, &path, *json)
+            show(&identity, &path, *json).map_err(|error| {
+                let (what, path) = (what_happened(error), shown_path(&path));
+                anyhow!(
+                    "{what}; the key is in {path} all the same\n\
+                     Do not make another: attest key show {path} prints its public half."
+                )
+            })
         }
         KeyAction::Show { file, json } => {
             let path = file.clone().map_or_else(default_path, Ok)?;

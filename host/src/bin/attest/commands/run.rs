@@ -3,7 +3,7 @@
 
 use super::run_timing;
 use crate::args;
-use crate::outcome::{Done, Result, check_stdout, note, print};
+use crate::outcome::{Delivery, Done, Result, check_stdout, deliver, note};
 use crate::paint::{duration, flops};
 use crate::signals::Stop;
 use crate::{input, progress};
@@ -18,6 +18,7 @@ use attest::session::checkpoint::{self, CheckpointOptions};
 use attest::session::executors::{Choice, Chosen, choose_again};
 use attest::session::mine::{Expiry, MineError, MineOptions, Mined, mine, signer};
 use std::io::IsTerminal as _;
+use std::path::PathBuf;
 use std::time::Duration;
 
 /// Executes the challenge.
@@ -67,8 +68,11 @@ pub fn run(args: &args::Run) -> Result {
     let bar = progress::bar("executing", total(&challenge, executors.len()));
     let mined = mine(&challenge, executors, &options, &|done| bar.set_position(sum(done)));
     bar.finish_and_clear();
-    if let (Err(MineError::Run(_)), Some(file)) = (&mined, &args.checkpoint) {
+    let kept = |file: &PathBuf| {
         note(&format!("{} is kept: the same command goes on from there", files::shown_path(file)));
+    };
+    if let (Err(MineError::Run(_)), Some(file)) = (&mined, &args.checkpoint) {
+        kept(file);
     }
     let mined = match (mined, stop.exit_code()) {
         (_, Some(code)) => return Ok(Done::Stopped(code)),
@@ -77,13 +81,23 @@ pub fn run(args: &args::Run) -> Result {
     };
     summarise(&challenge, &mined, args.verbose);
     let json = mined.result.to_json();
-    match &args.out {
-        Some(path) => files::write_atomically(path, &json)?,
-        None => print(&format!("{json}\n"))?,
-    }
+    let delivery = match &args.out {
+        Some(path) => {
+            files::write_atomically(path, &json).map(|()| Delivery::Written).map_err(Into::into)
+        }
+        None => deliver(&format!("{json}\n")),
+    };
     // Only now: until here a kill costs nothing but the openings.
-    args.checkpoint.as_deref().map(checkpoint::remove).transpose()?;
-    Ok(Done::Ok)
+    match (&delivery, &args.checkpoint) {
+        (Ok(Delivery::Written), Some(file)) => checkpoint::remove(file)?,
+        (Ok(Delivery::NoReader), Some(file)) => {
+            note("nobody reads standard output any more, and the result went nowhere");
+            kept(file);
+        }
+        (Err(_), Some(file)) => kept(file),
+        (_, None) => {}
+    }
+    delivery.map(|_| Done::Ok)
 }
 
 /// For whoever watches; nothing in a pipe, unless it was asked for.

@@ -74,6 +74,7 @@ fn as_text(plan: &SelftestPlan<'_>, color: args::Color) -> Result {
         Health::Healthy => paint.good("healthy: every bit as the oracle has it"),
         Health::Faulty => paint.bad("not healthy"),
         Health::NothingChecked => paint.bad("nothing was checked"),
+        Health::NotJudged => paint.bad("no verdict: not everything could be checked"),
     };
     print(&format!("\n{verdict}\n"))?;
     Ok(done(health))
@@ -86,7 +87,7 @@ fn done(health: Health) -> Done {
     match health {
         Health::Healthy => Done::Ok,
         Health::Faulty => Done::Rejected,
-        Health::NothingChecked => Done::CouldNotRun,
+        Health::NothingChecked | Health::NotJudged => Done::CouldNotRun,
     }
 }
 
@@ -98,6 +99,7 @@ fn word(outcome: &Outcome) -> &'static str {
         Outcome::Failed(_) => "FAILED",
         Outcome::Hung(_) => "HUNG",
         Outcome::NotRun(_) => "NOT RUN",
+        Outcome::NotJudged(_) => "NOT JUDGED",
     }
 }
 
@@ -108,7 +110,8 @@ fn detail(outcome: &Outcome) -> Option<&str> {
         | Outcome::Differs(why)
         | Outcome::Failed(why)
         | Outcome::Hung(why)
-        | Outcome::NotRun(why) => Some(why),
+        | Outcome::NotRun(why)
+        | Outcome::NotJudged(why) => Some(why),
     }
 }
 

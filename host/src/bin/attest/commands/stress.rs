@@ -7,10 +7,10 @@ use crate::signals::Stop;
 use anyhow::{anyhow, bail};
 use attest::error_text::{NO_THREAD, in_one_line, what_happened};
 use attest::evidence::present_gpus;
-use attest::executor::Executor;
 use attest::executor::cpu::{CpuExecutor, CpuOptions, Simd};
 use attest::executor::gpu::bench::{Conditions, Telemetry};
-use attest::executor::gpu::{GpuExecutor, GpuOptions};
+use attest::executor::gpu::{GpuExecutor, GpuOptions, NoGpu};
+use attest::executor::{ExecError, Executor};
 use attest::protocol::plan::Shape;
 use attest::selftest::Health;
 use attest::selftest::stress::{StressLane, StressOptions, StressReport, stress};
@@ -47,7 +47,7 @@ impl Subjects {
 /// Too little memory, or time; standard output can't be written.
 pub fn run(duration: Duration, args: &args::Selftest, color: args::Color) -> Result {
     let stop = Stop::listen()?;
-    let Subjects { executors, telemetry, broken, shape, on_gpus } = subjects(args);
+    let Subjects { executors, telemetry, broken, shape, on_gpus } = subjects(args)?;
     let mut options =
         StressOptions { stop: stop.flag().clone(), ..StressOptions::new(duration, shape) };
     if on_gpus {
@@ -92,7 +92,9 @@ pub fn run(duration: Duration, args: &args::Selftest, color: args::Color) -> Res
     Ok(if healthy { Done::Ok } else { Done::Rejected })
 }
 
-fn subjects(args: &args::Selftest) -> Subjects {
+/// # Errors
+/// The system gives no thread to ask the driver on: nothing is known of any device.
+fn subjects(args: &args::Selftest) -> Result<Subjects> {
     let shape = |dim, products| Shape {
         dim: args.dim.unwrap_or(dim),
         products: args.matrices.unwrap_or(products),
@@ -108,8 +110,11 @@ fn subjects(args: &args::Selftest) -> Subjects {
             on_gpus: false,
         }
     };
-    let GpuDemand::Present(rules) = args.demand() else { return cpu() };
+    let GpuDemand::Present(rules) = args.demand() else { return Ok(cpu()) };
     let listed = present_gpus();
+    if let Err(no_gpu @ NoGpu::NoThread { .. }) = listed {
+        return Err(no_gpu.into());
+    }
     let too_few = rules.check_count(listed.as_ref()).err().map(in_one_line);
     let (list, missing) = match (listed, too_few) {
         (Ok(list), too_few) => {
@@ -119,12 +124,12 @@ fn subjects(args: &args::Selftest) -> Subjects {
         }
         // There may be GPUs, and a CPU says nothing of them.
         (Err(no_gpu), _) if !no_gpu.is_absence() => {
-            return Subjects::of_gpus(vec![in_one_line(no_gpu)], shape(4096, 8));
+            return Ok(Subjects::of_gpus(vec![in_one_line(no_gpu)], shape(4096, 8)));
         }
-        (Err(_), Some(too_few)) => return Subjects::of_gpus(vec![too_few], shape(4096, 8)),
+        (Err(_), Some(too_few)) => return Ok(Subjects::of_gpus(vec![too_few], shape(4096, 8))),
         (Err(no_gpu), None) => {
             note(&format!("note: {}", what_happened(no_gpu)));
-            return cpu();
+            return Ok(cpu());
         }
     };
     let broken = list.broken.into_iter().map(|broken| in_one_line(broken.error));
@@ -136,10 +141,11 @@ fn subjects(args: &args::Selftest) -> Subjects {
                 subjects.executors.push((device.label(), Box::new(gpu)));
                 subjects.telemetry.push(Some(Telemetry::start(&device.pci_id)));
             }
+            Err(error @ ExecError::NoThread { .. }) => return Err(error.into()),
             Err(error) => subjects.broken.push(in_one_line(error)),
         }
     }
-    subjects
+    Ok(subjects)
 }
 
 /// The CPU; for the CPU itself, another set of instructions than its lane's.
