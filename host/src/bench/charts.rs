@@ -111,7 +111,7 @@ fn leaves(cpu: &CpuReport) -> Chart {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{DeviceFacts, Full, LeafTimes, TargetCeilings};
+    use super::super::{Full, LeafTimes, TargetCeilings};
     use super::*;
     use crate::executor::gpu::bench::{BenchReport, Ceiling, Phases, Side};
 
