@@ -1,7 +1,7 @@
 //! A report as bars: products under the ceilings of their units, totals, and
 //! verification on the CPU.
 
-use super::device::{DeviceReport, Row};
+use super::report::{DeviceReport, Row};
 use super::svg::{Bar, Chart, Group, Ink, Limit, draw};
 use super::{CpuReport, GpuReport, Report};
 
@@ -111,7 +111,7 @@ fn leaves(cpu: &CpuReport) -> Chart {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{DeviceFacts, Full, LeafTimes, TargetCeilings};
+    use super::super::{Full, LeafTimes, TargetCeilings};
     use super::*;
     use crate::executor::gpu::bench::{BenchReport, Ceiling, Phases, Side};
 
@@ -175,27 +175,13 @@ mod tests {
             vec![ceiling("peak_fma", "TFLOP/s", 31.4), ceiling("peak_sha256", "Gblock/s", 12.5)];
         let cublas = Side { turns_tflops: vec![54.2], median_tflops: 54.2, conditions: None };
         DeviceReport {
-            device: DeviceFacts {
-                index: 0,
-                name: "H200".to_owned(),
-                compute_capability: "9.0".to_owned(),
-                sm_count: 132,
-                clock_khz: 1_980_000,
-                memory_bytes: 1,
-                driver_version: "580".to_owned(),
-                floor_tflops: 66.9,
-            },
-            turns: 3,
-            turn_s: 1.5,
-            no_telemetry: None,
             ceilings: vec![TargetCeilings { target: "sm_90a".to_owned(), ceilings }],
             rows: vec![
                 row("sm_90a/gemm_m16n8k16", 8, Ok(cublas)),
                 row("portable/gemm_fma", 8, Err("not here".to_owned())),
                 row("sm_90a/gemm_m16n8k16", 16, Err("not here".to_owned())),
             ],
-            totals: Vec::new(),
-            failed: Vec::new(),
+            ..DeviceReport::of_an_h200()
         }
     }
 

@@ -1,20 +1,13 @@
-//! The GPU's part: which kernels are measured on which work, and what the
-//! figures say beside the device's ceilings and its theoretical floor.
+//! The GPU's part: which kernels are measured on which work, one after the other.
 
+use super::report::{DeviceFacts, DeviceReport, NotMeasured, Row, TargetCeilings};
 use super::work::Work;
 use crate::executor::ExecError;
-use crate::executor::gpu::bench::{BenchReport, Ceiling, Subject, Total, Turns};
-use crate::executor::gpu::{
-    DeviceList, GpuDevice, Supervisor, Target, Variant, driver_version, supervised,
-};
+use crate::executor::gpu::bench::{BenchReport, Subject, Total, Turns};
+use crate::executor::gpu::{Capability, DeviceList, Supervisor, Target, Variant, supervised};
 use crate::session::devices::GpuDemand;
-use gpu_kernels::abi::{GemmKernel, PEAK_FMA, PEAK_M8N8K4, PEAK_M16N8K16};
-use serde::Serialize;
 use std::path::PathBuf;
 use std::time::Duration;
-
-/// Multiply-adds of an SM in one clock cycle, the most that any has had in FP64.
-const FMA_PER_CLOCK: f64 = 128.0;
 
 /// What to measure.
 #[derive(Clone, Debug)]
@@ -37,89 +30,6 @@ pub struct Options {
     pub patience: Duration,
 }
 
-/// What a device can do.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct DeviceReport {
-    /// Which.
-    pub device: DeviceFacts,
-    /// Turns of each side.
-    pub turns: u32,
-    /// Least length of a turn, s.
-    pub turn_s: f64,
-    /// Why power and clock were not sampled; absent where they were.
-    pub no_telemetry: Option<String>,
-    /// Each unit by itself, per target.
-    pub ceilings: Vec<TargetCeilings>,
-    /// Sustained speeds: every variant on every shape.
-    pub rows: Vec<Row>,
-    /// Totals: every variant on every number of iterations.
-    pub totals: Vec<Total>,
-    /// What could not be measured.
-    pub failed: Vec<Failed>,
-}
-
-/// The device that was measured.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct DeviceFacts {
-    /// Its number.
-    pub index: u32,
-    /// Name, such as "NVIDIA H200".
-    pub name: String,
-    /// Compute capability.
-    pub compute_capability: String,
-    /// SMs.
-    pub sm_count: u32,
-    /// Highest SM clock, kHz.
-    pub clock_khz: u32,
-    /// Memory, bytes.
-    pub memory_bytes: u64,
-    /// The kernel driver's version.
-    pub driver_version: String,
-    /// What no honest device outruns, TFLOP/s: see [`floor_tflops`].
-    pub floor_tflops: f64,
-}
-
-/// Ceilings by the kernels of one target.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct TargetCeilings {
-    /// "sm_90a", or a file's name.
-    pub target: String,
-    /// Each.
-    pub ceilings: Vec<Ceiling>,
-}
-
-/// One variant on one shape.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Row {
-    /// What was measured.
-    #[serde(flatten)]
-    pub report: BenchReport,
-    /// σ: attested time ÷ the floor's.
-    pub sigma: f64,
-    /// attested ÷ the ceiling of the unit that multiplies.
-    pub attested_to_ceiling: Option<f64>,
-    /// bare ÷ that ceiling.
-    pub bare_to_ceiling: Option<f64>,
-    /// Share of an iteration that the tree and the chain's step take.
-    pub tail_share: f64,
-}
-
-/// Something that could not be measured.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Failed {
-    /// Variant, and what it was to do.
-    pub what: String,
-    /// Why not.
-    pub reason: String,
-}
-
-/// The floor: SMs × 128 multiply-adds a clock × 2 × the highest clock, TFLOP/s.
-/// n³·m multiply-adds at that rate take the least time that any device of so
-/// many SMs could need; the time actually needed over it is σ.
-pub fn floor_tflops(sm_count: u32, clock_khz: u32) -> f64 {
-    f64::from(sm_count) * FMA_PER_CLOCK * 2.0 * f64::from(clock_khz) * 1e3 / 1e12
-}
-
 /// What is told while a device is measured.
 #[derive(Debug)]
 pub enum BenchEvent {
@@ -139,7 +49,7 @@ pub enum BenchEvent {
     /// A variant on a number of iterations.
     Total(Box<Total>),
     /// Something that could not be measured.
-    Failed(Failed),
+    Failed(NotMeasured),
 }
 
 /// What the thread that uses the device sends.
@@ -149,7 +59,7 @@ enum Found {
     Ceilings(TargetCeilings),
     Sustained(Box<BenchReport>),
     Total(Box<Total>),
-    Failed(Failed),
+    Failed(NotMeasured),
 }
 
 /// Measures every variant on all work.
@@ -162,17 +72,18 @@ pub(super) fn measure(
     on_event: &mut dyn FnMut(BenchEvent),
 ) -> Result<DeviceReport, ExecError> {
     let device = list.get(options.device)?;
+    let (variants, absent) = variants(options, device.capability);
     let report = DeviceReport {
-        device: facts(device),
+        device: DeviceFacts::of(device),
         turns: options.turns.count,
         turn_s: options.turns.length.as_secs_f64(),
         no_telemetry: None,
         ceilings: Vec::new(),
         rows: Vec::new(),
         totals: Vec::new(),
+        absent,
         failed: Vec::new(),
     };
-    let variants = variants(options, device);
     on_event(BenchEvent::Device { report: Box::new(report.clone()), variants: variants.clone() });
     // One after the other: each has the device's memory for itself.
     let measure_one = |variant: Variant, report: &DeviceReport, on_found: &mut dyn FnMut(Found)| {
@@ -202,14 +113,14 @@ fn measure_all(
     measure_one: &MeasureOne<'_>,
     on_event: &mut dyn FnMut(BenchEvent),
 ) -> DeviceReport {
-    let mut hung: Option<Failed> = None;
+    let mut hung: Option<NotMeasured> = None;
     for &variant in variants {
-        if let Some(Failed { what, .. }) = &hung {
+        if let Some(NotMeasured { what, .. }) = &hung {
             let reason = format!(
                 "not run: the device hangs in {what}\nleave that one out, and measure the others \
                  in another process"
             );
-            report.keep(Found::Failed(Failed { what: variant.to_string(), reason }), on_event);
+            report.keep(Found::Failed(NotMeasured { what: variant.to_string(), reason }), on_event);
             continue;
         }
         let mut step = variant.to_string();
@@ -221,7 +132,7 @@ fn measure_all(
             report.keep(found, on_event);
         });
         if let Err(error) = ended {
-            let failed = Failed { what: step, reason: error.to_string() };
+            let failed = NotMeasured { what: step, reason: error.to_string() };
             report.keep(Found::Failed(failed.clone()), on_event);
             hung = Some(failed);
         }
@@ -229,15 +140,22 @@ fn measure_all(
     report
 }
 
-/// Those asked for, or those that a run would try; then the files'.
-fn variants(options: &Options, device: &GpuDevice) -> Vec<Variant> {
+/// Those asked for, or those that a run would try; then the files'. Besides, which of
+/// the files' are for other devices.
+fn variants(options: &Options, capability: Capability) -> (Vec<Variant>, Vec<NotMeasured>) {
     let mut variants = if options.variants.is_empty() {
-        Variant::candidates(device.capability)
+        Variant::candidates(capability)
     } else {
         options.variants.clone()
     };
-    variants.extend(options.files.iter().copied().flat_map(Variant::all_of));
-    variants
+    let mut absent = Vec::new();
+    for variant in options.files.iter().copied().flat_map(Variant::all_of) {
+        match variant.target.absence_on(capability) {
+            Some(reason) => absent.push(NotMeasured { what: variant.to_string(), reason }),
+            None => variants.push(variant),
+        }
+    }
+    (variants, absent)
 }
 
 /// Whether the ceilings of a variant's target are measured with it.
@@ -270,7 +188,7 @@ fn measure_variant(
         tell(Found::Step(what.to_owned()));
     };
     let fail = |what: String, error: &ExecError| {
-        tell(Found::Failed(Failed { what, reason: error.to_string() }));
+        tell(Found::Failed(NotMeasured { what, reason: error.to_string() }));
     };
     step(&format!("{variant}: loading"));
     let mut subject = match Subject::open(device, Some(variant), supervisor.clone()) {
@@ -335,115 +253,58 @@ impl DeviceReport {
             }
         });
     }
-
-    /// What was found, beside the ceilings that are known by then.
-    fn row(&self, report: BenchReport) -> Row {
-        let ceiling = ceiling_of(&self.ceilings, &report.variant);
-        Row {
-            sigma: self.device.floor_tflops / report.attested.median_tflops,
-            attested_to_ceiling: ceiling.map(|c| report.attested.median_tflops / c),
-            bare_to_ceiling: ceiling.map(|c| report.bare.median_tflops / c),
-            tail_share: report.phases.tail_share(),
-            report,
-        }
-    }
-}
-
-fn facts(device: &GpuDevice) -> DeviceFacts {
-    DeviceFacts {
-        index: device.index,
-        name: device.name.clone(),
-        compute_capability: device.capability.to_string(),
-        sm_count: device.sm_count,
-        clock_khz: device.clock_khz,
-        memory_bytes: device.memory_bytes,
-        driver_version: driver_version(),
-        floor_tflops: floor_tflops(device.sm_count, device.clock_khz),
-    }
-}
-
-/// The ceiling kernel of the unit that a product kernel uses.
-fn peak_of(gemm: &str) -> Option<&'static str> {
-    use gpu_kernels::abi::{GEMM_FMA, GEMM_M8N8K4, GEMM_M16N8K16, GEMM_M16N8K16_TILE};
-    let pairs: [(GemmKernel, &str); 4] = [
-        (GEMM_FMA, PEAK_FMA.name),
-        (GEMM_M8N8K4, PEAK_M8N8K4.name),
-        (GEMM_M16N8K16, PEAK_M16N8K16.name),
-        (GEMM_M16N8K16_TILE, PEAK_M16N8K16.name),
-    ];
-    pairs.into_iter().find(|(kernel, _)| kernel.name == gemm).map(|(_, peak)| peak)
-}
-
-/// The ceiling of a variant's unit, TFLOP/s: that of its own target where it
-/// was measured, else any.
-fn ceiling_of(ceilings: &[TargetCeilings], variant: &str) -> Option<f64> {
-    let (target, gemm) = variant.rsplit_once('/')?;
-    let peak = peak_of(gemm)?;
-    let find = |of: &TargetCeilings| {
-        of.ceilings.iter().find(|ceiling| ceiling.kernel == peak).map(|ceiling| ceiling.median)
-    };
-    let own = ceilings.iter().filter(|of| of.target == target).find_map(find);
-    own.or_else(|| ceilings.iter().find_map(find))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use gpu_kernels::abi::GEMMS;
+    use crate::executor::gpu::PtxFile;
 
     #[test]
-    fn the_floor_of_an_h200() {
-        // 132 SMs at 1.98 GHz.
-        assert!((floor_tflops(132, 1_980_000) - 66.9).abs() < 0.01);
-    }
-
-    #[test]
-    fn a_ceiling_is_the_unit_s_own_and_of_the_same_target_first() {
-        let ceiling = |kernel: &str, median| Ceiling {
-            kernel: kernel.to_owned(),
-            unit: "TFLOP/s",
-            turns: vec![median],
-            median,
-            conditions: None,
-        };
-        let of = |target: &str, ceilings| TargetCeilings { target: target.to_owned(), ceilings };
-        let all = [
-            of("sm_90a", vec![ceiling("peak_fma", 31.0), ceiling("peak_m16n8k16", 66.0)]),
-            of("a/b.ptx", vec![ceiling("peak_fma", 30.0)]),
-        ];
-        assert_eq!(ceiling_of(&all, "sm_90a/gemm_m16n8k16"), Some(66.0));
-        assert_eq!(ceiling_of(&all, "portable/gemm_fma"), Some(31.0), "of another target");
-        assert!(GEMMS.iter().all(|gemm| peak_of(gemm.name).is_some()), "every kernel has a unit");
-        assert_eq!(ceiling_of(&all, "a/b.ptx/gemm_fma"), Some(30.0), "a path has slashes");
-        assert_eq!(ceiling_of(&all, "sm_80/gemm_m8n8k4"), None);
-        assert_eq!(ceiling_of(&all, "nonsense"), None);
-    }
-
-    fn empty_report() -> DeviceReport {
-        DeviceReport {
-            device: DeviceFacts {
-                index: 0,
-                name: "NVIDIA H200".to_owned(),
-                compute_capability: "9.0".to_owned(),
-                sm_count: 132,
-                clock_khz: 1_980_000,
-                memory_bytes: 1 << 37,
-                driver_version: "580".to_owned(),
-                floor_tflops: 66.9,
-            },
-            turns: 1,
-            turn_s: 0.2,
-            no_telemetry: None,
-            ceilings: Vec::new(),
-            rows: Vec::new(),
-            totals: Vec::new(),
-            failed: Vec::new(),
+    fn files_for_other_devices_are_absent_and_no_failure() {
+        let folder = tempfile::tempdir().unwrap();
+        for (name, target) in [
+            ("a", Target::Portable),
+            ("b", Target::Sm100f),
+            ("c", Target::Sm120),
+            ("d", Target::Sm90a),
+        ] {
+            std::fs::write(folder.path().join(name).with_extension("ptx"), target.ptx()).unwrap();
         }
+        let files = PtxFile::read_all(&[folder.path().to_owned()]).unwrap();
+        let options = Options {
+            device: 0,
+            gpus: GpuDemand::default(),
+            work: Vec::new(),
+            turns: Turns { count: 1, length: Duration::ZERO },
+            variants: vec![Variant::all_of(Target::Sm80).next().unwrap()],
+            files: files.into_iter().map(Target::File).collect(),
+            cublas: None,
+            patience: Duration::ZERO,
+        };
+        let (measured, absent) = variants(&options, Capability { major: 9, minor: 0 });
+        let measured: Vec<String> = measured.iter().map(Variant::to_string).collect();
+        assert_eq!(
+            measured,
+            ["sm_80/gemm_m8n8k4", "a/gemm_fma", "d/gemm_m16n8k16", "d/gemm_m8n8k4", "d/gemm_fma"]
+        );
+        let absent: Vec<_> = absent.iter().map(|of| (&*of.what, &*of.reason)).collect();
+        let (family, other) = ("it is compiled for sm_100f", "it is compiled for sm_120");
+        assert_eq!(
+            absent,
+            [
+                ("b/gemm_m16n8k16", family),
+                ("b/gemm_m8n8k4", family),
+                ("b/gemm_fma", family),
+                ("c/gemm_m8n8k4", other),
+                ("c/gemm_fma", other)
+            ]
+        );
     }
 
     #[test]
     fn after_a_hang_what_was_measured_stays_and_the_other_variants_are_not_run() {
-        let variants = Variant::all_for(crate::executor::gpu::Capability { major: 9, minor: 0 });
+        let variants = Variant::all_for(Capability { major: 9, minor: 0 });
         let measured = std::cell::RefCell::new(Vec::new());
         let measure_one = |variant: Variant, _: &DeviceReport, tell: &mut dyn FnMut(Found)| {
             measured.borrow_mut().push(variant);
@@ -458,9 +319,10 @@ mod tests {
             Ok(())
         };
         let mut told = Vec::new();
-        let report = measure_all(&variants, empty_report(), &measure_one, &mut |event| {
-            told.push(format!("{event:?}"));
-        });
+        let report =
+            measure_all(&variants, DeviceReport::of_an_h200(), &measure_one, &mut |event| {
+                told.push(format!("{event:?}"));
+            });
         assert_eq!(*measured.borrow(), variants[..2]);
         assert_eq!(report.ceilings.len(), 2, "also of the variant that hung");
         let [hung, not_run @ ..] = &report.failed[..] else { panic!("{:?}", report.failed) };

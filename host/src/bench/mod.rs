@@ -3,6 +3,7 @@
 //! ```text
 //! work     what is measured: "4096x8", "1024x1x1000"
 //! device   ceilings, attested and bare products, cuBLAS, totals: a GPU
+//! report   its figures beside ceilings and floor
 //! cpu      what verification costs
 //! charts   the report as bars          svg   bars as a file
 //! ```
@@ -15,14 +16,14 @@
 mod charts;
 mod cpu;
 mod device;
+mod report;
 mod svg;
 mod work;
 
 pub use charts::plot;
 pub use cpu::{CpuReport, Full, LeafTimes};
-pub use device::{
-    BenchEvent, DeviceFacts, DeviceReport, Failed, Options, Row, TargetCeilings, floor_tflops,
-};
+pub use device::{BenchEvent, Options};
+pub use report::{DeviceFacts, DeviceReport, NotMeasured, Row, TargetCeilings, floor_tflops};
 pub use work::{UnknownWork, Work};
 
 use crate::evidence::present_gpus;

@@ -240,10 +240,7 @@ fn on_gpus(
     for device in list.devices {
         for variant in Variant::all_for(device.capability).into_iter().chain(files()) {
             let name = format!("{} {variant}", device.label());
-            if let Target::File(file) = variant.target
-                && !variant.target.runs_on(device.capability)
-            {
-                let why = format!("it is compiled for {}", file.compiled_for());
+            if let Some(why) = variant.target.absence_on(device.capability) {
                 subjects.push(Item::new(name, "", Check::Known(Outcome::Absent(why))));
                 continue;
             }

@@ -32,34 +32,27 @@ impl Codegen {
         self.built.as_deref().or(self.named.as_deref())
     }
 
-    /// Which one is taken and why, with digests; where another is ignored for it,
-    /// that too, and what to do about it.
+    /// The one on LD_LIBRARY_PATH, if another one is taken instead.
+    pub fn ignored(&self) -> Option<&Path> {
+        let (built, named) = (self.built.as_deref()?, self.named.as_deref()?);
+        (identity(built) != identity(named)).then_some(named)
+    }
+
+    /// Which one is taken and why, with digests; if another is ignored for it, that
+    /// too, and what to do about it.
     pub fn describe(&self) -> Option<String> {
         let taken = self.taken()?;
-        let text = format!("{} ({})", show(taken), identity(taken));
-        let Some(named) = self.named.as_deref() else {
-            return Some(format!("{text}, built earlier"));
-        };
-        if named == taken {
-            return Some(format!("{text}, on LD_LIBRARY_PATH"));
-        }
-        Some(match identity(named) == identity(taken) {
-            true => format!("{text}, built earlier; {} is the same", show(named)),
-            false => format!(
-                "{text}, built earlier, which counts first; LD_LIBRARY_PATH's {} ({}) is NOT used: \
-                 remove the former to use it",
+        let why = match (&self.built, self.ignored()) {
+            (None, _) => "on LD_LIBRARY_PATH".to_owned(),
+            (Some(_), None) => "built earlier".to_owned(),
+            (Some(_), Some(named)) => format!(
+                "built earlier, which counts first; LD_LIBRARY_PATH's {} ({}) is NOT used: remove \
+                 the former to use it",
                 show(named),
                 identity(named)
             ),
-        })
-    }
-
-    /// Whether a backend that was named is ignored for another.
-    pub fn ignores(&self) -> bool {
-        match (&self.built, &self.named) {
-            (Some(built), Some(named)) => identity(built) != identity(named),
-            _ => false,
-        }
+        };
+        Some(format!("{} ({}), {why}", show(taken), identity(taken)))
     }
 }
 
@@ -94,12 +87,12 @@ mod tests {
         assert_eq!(find().taken(), Some(named.as_path()));
         let text = find().describe().unwrap();
         assert!(text.contains("LLVM 7.1.0, sha256 ") && text.ends_with("on LD_LIBRARY_PATH"));
-        assert!(!find().ignores());
+        assert_eq!(find().ignored(), None);
 
         let built = scratch.join("release").join(LIBRARY);
         fs::write(&built, "old").unwrap();
         assert_eq!(find().taken(), Some(built.as_path()));
-        assert!(find().ignores());
+        assert_eq!(find().ignored(), Some(named.as_path()));
         let text = find().describe().unwrap();
         for part in [show(&built), show(&named), identity(&built), identity(&named)] {
             assert!(text.contains(&part), "{part} in {text}");
@@ -107,6 +100,7 @@ mod tests {
         assert!(text.contains("NOT used"), "{text}");
 
         fs::write(&built, "new\0LLVM7.1.0\0").unwrap();
-        assert!(!find().ignores() && find().describe().unwrap().contains("is the same"));
+        assert_eq!(find().ignored(), None, "the same file twice");
+        assert!(find().describe().unwrap().ends_with("built earlier"));
     }
 }

@@ -72,65 +72,75 @@ pub fn recipe() -> String {
 /// # Errors
 /// If the pinned toolchain can't be read.
 pub fn parts(root: &Path) -> Result<Vec<Part>> {
-    let found = look(root)?;
-    let channel = &found.channel;
-    let in_toolchain = |relative: &str| {
-        let path = found.toolchain.as_ref()?.join(relative);
-        path.exists().then(|| show(&path))
-    };
-    // What only the building of the compiler backend takes.
-    let has_backend = found.codegen.taken().is_some();
-    let to_build = if has_backend { State::Optional } else { State::Missing };
-    let components = format!(
-        "rustup toolchain install {channel} --profile minimal --component rust-src --component \
+    Ok(look(root)?.parts())
+}
+
+impl Found {
+    fn parts(&self) -> Vec<Part> {
+        let channel = &self.channel;
+        let in_toolchain = |relative: &str| {
+            let path = self.toolchain.as_ref()?.join(relative);
+            path.exists().then(|| show(&path))
+        };
+        // What only the building of the compiler backend takes.
+        let has_backend = self.codegen.taken().is_some();
+        let to_build = if has_backend { State::Optional } else { State::Missing };
+        let components = format!(
+            "rustup toolchain install {channel} --profile minimal --component rust-src --component \
          rustc-dev --component llvm-tools-preview"
-    );
-    let rustc_dev = found.toolchain.as_deref().and_then(rustc_dev);
-    Ok(vec![
-        Part::new("toolchain", found.toolchain.as_deref().map(show), State::Missing, &components),
-        Part::new(
-            "library source",
-            in_toolchain("lib/rustlib/src/rust/library/core/src/lib.rs"),
-            State::Missing,
-            &format!("rustup component add rust-src --toolchain {channel}"),
-        ),
-        Part::new(
-            "rustc-dev",
-            rustc_dev,
-            to_build,
-            &format!("rustup component add rustc-dev llvm-tools-preview --toolchain {channel}"),
-        ),
-        cuda_part(found.cuda.as_ref()),
-        Part::new(
-            "libclang",
-            found.libclang.as_deref().map(show),
-            // The loader may know of places that are not looked at here.
-            State::Optional,
-            "apt-get install libclang-dev, or set LIBCLANG_PATH to its folder",
-        ),
-        Part::new(
-            "compiler backend",
-            found.codegen.describe(),
-            State::Optional,
-            &format!(
-                "built from source if LLVM 7 is there; or put {} on LD_LIBRARY_PATH",
-                codegen::LIBRARY
+        );
+        let rustc_dev = self.toolchain.as_deref().and_then(rustc_dev);
+        vec![
+            Part::new(
+                "toolchain",
+                self.toolchain.as_deref().map(show),
+                State::Missing,
+                &components,
             ),
-        ),
-        Part::new(
-            "LLVM 7",
-            found.llvm_config.as_deref().map(show),
-            to_build,
-            "build llvm-7.1.0 (target NVPTX alone) from llvm.org's source, and set LLVM_CONFIG to its \
+            Part::new(
+                "library source",
+                in_toolchain("lib/rustlib/src/rust/library/core/src/lib.rs"),
+                State::Missing,
+                &format!("rustup component add rust-src --toolchain {channel}"),
+            ),
+            Part::new(
+                "rustc-dev",
+                rustc_dev,
+                to_build,
+                &format!("rustup component add rustc-dev llvm-tools-preview --toolchain {channel}"),
+            ),
+            cuda_part(self.cuda.as_ref()),
+            Part::new(
+                "libclang",
+                self.libclang.as_deref().map(show),
+                // The loader may know of places that are not looked at here.
+                State::Optional,
+                "apt-get install libclang-dev, or set LIBCLANG_PATH to its folder",
+            ),
+            Part::new(
+                "compiler backend",
+                self.codegen.describe(),
+                State::Optional,
+                &format!(
+                    "built from source if LLVM 7 is there; or put {} on LD_LIBRARY_PATH",
+                    codegen::LIBRARY
+                ),
+            ),
+            Part::new(
+                "LLVM 7",
+                self.llvm_config.as_deref().map(show),
+                to_build,
+                "build llvm-7.1.0 (target NVPTX alone) from llvm.org's source, and set LLVM_CONFIG to its \
              llvm-config",
-        ),
-        Part::new(
-            "container",
-            None,
-            State::Alternative,
-            &format!("with CUDA, LLVM 7 and rustup in it: {CONTAINERS}"),
-        ),
-    ])
+            ),
+            Part::new(
+                "container",
+                None,
+                State::Alternative,
+                &format!("with CUDA, LLVM 7 and rustup in it: {CONTAINERS}"),
+            ),
+        ]
+    }
 }
 
 /// The folder that is taken, or what it lacks.
@@ -160,8 +170,8 @@ fn cuda_part(cuda: Option<&Cuda>) -> Part {
 /// # Errors
 /// If something is missing, with all that is and how to get it.
 pub fn locate(root: &Path) -> Result<RustCuda> {
-    let missing = missing(&parts(root)?);
     let found = look(root)?;
+    let missing = missing(&found.parts());
     let (Some(toolchain), Some(cuda), true) = (found.toolchain, found.cuda, missing.is_empty())
     else {
         bail!(
@@ -259,7 +269,7 @@ impl RustCuda {
                 if self.has_backend { "" } else { " and backend" }
             );
         }
-        if codegen.ignores() {
+        if codegen.ignored().is_some() {
             eprintln!("warning: {}", codegen.describe().unwrap_or_default());
         }
         let folder = root.join(FOLDER);

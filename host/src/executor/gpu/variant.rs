@@ -85,6 +85,17 @@ impl Target {
             Self::File(file) => capability.runs(file.compiled_for()),
         }
     }
+
+    /// Why a file's kernels are not for a device of this compute capability; `None`
+    /// where they are, and for embedded targets, which only devices get that run them.
+    pub fn absence_on(self, capability: Capability) -> Option<String> {
+        match self {
+            Self::File(file) if !self.runs_on(capability) => {
+                Some(format!("it is compiled for {}", file.compiled_for()))
+            }
+            _ => None,
+        }
+    }
 }
 
 /// A device's compute capability.

@@ -74,9 +74,29 @@ pub fn run(args: &args::Bench, color: args::Color) -> Result {
     if let Some(path) = &args.plot {
         files::write_atomically(path, &bench::plot(&report))?;
     }
-    Ok(match report.gpu {
+    Ok(done(&report.gpu))
+}
+
+/// Whether all that this GPU can run was measured.
+fn done(gpu: &GpuReport) -> Done {
+    match gpu {
         GpuReport::Measured(gpu) if !gpu.failed.is_empty() => Done::CouldNotRun,
         GpuReport::Failed { .. } => Done::CouldNotRun,
-        _ => Done::Ok,
-    })
+        GpuReport::Measured(_) | GpuReport::NoGpu { .. } => Done::Ok,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::commands::bench_tables::tests::device;
+
+    #[test]
+    fn what_failed_counts_and_what_is_for_other_gpus_does_not() {
+        let mut report = device();
+        assert!(!report.absent.is_empty() && !report.failed.is_empty());
+        assert_eq!(done(&GpuReport::Measured(Box::new(report.clone()))), Done::CouldNotRun);
+        report.failed.clear();
+        assert_eq!(done(&GpuReport::Measured(Box::new(report))), Done::Ok);
+    }
 }

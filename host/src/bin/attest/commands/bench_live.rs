@@ -146,6 +146,7 @@ mod tests {
         let all = texts.concat() + &live.rest(&report);
         for part in [
             "132 SMs at up to 1980 MHz, 150.0 GiB, driver 580.82.07",
+            "\nabsent: y/gemm_fma: it is compiled for sm_120\n",
             "132 SMs x 128 FMA x 1980 MHz = 66.9 TFLOP/s",
             "56.20",
             "0.820",

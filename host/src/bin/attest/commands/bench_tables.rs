@@ -2,7 +2,7 @@
 //! decimal points.
 
 use crate::paint::{Paint, table};
-use attest::bench::{CpuReport, DeviceReport, Failed, Row, TargetCeilings};
+use attest::bench::{CpuReport, DeviceReport, NotMeasured, Row, TargetCeilings};
 use attest::executor::gpu::bench::{Ceiling, Conditions, Phases, Side, Total};
 use std::fmt::Write as _;
 
@@ -46,7 +46,7 @@ pub const TOTALS: (&str, [&str; 7]) =
     ("From first to last", ["shape", "variant", "median", "first", "runs", "TFLOP/s", "host"]);
 
 /// Something that could not be measured, after an empty line.
-pub fn failed(failed: &Failed, paint: Paint) -> String {
+pub fn failed(failed: &NotMeasured, paint: Paint) -> String {
     let what = paint.bad(&format!("not measured: {}", failed.what));
     format!("\n{what}\n  {}\n", failed.reason.replace('\n', "\n  "))
 }
@@ -73,12 +73,12 @@ pub fn details(report: &DeviceReport, paint: Paint) -> String {
     out
 }
 
-/// Of which device, and how its figures are to be read.
+/// Of which device, how its figures are to be read, and what is not for it.
 pub fn heading(report: &DeviceReport, paint: Paint) -> String {
     let device = &report.device;
     let mhz = device.clock_khz / 1000;
     let name = paint.strong(&format!("GPU {} ({})", device.index, device.name));
-    format!(
+    let mut out = format!(
         "{name}: {} SMs at up to {mhz} MHz, {:.1} GiB, driver {}\n\
          medians of {} turns of {} s, sides alternating; a multiply-add is two FLOP\n\
          sigma: attested time over the time at {} SMs x 128 FMA x {mhz} MHz = {:.1} TFLOP/s\n",
@@ -89,7 +89,11 @@ pub fn heading(report: &DeviceReport, paint: Paint) -> String {
         report.turn_s,
         device.sm_count,
         device.floor_tflops,
-    )
+    );
+    for NotMeasured { what, reason } in &report.absent {
+        let _ = writeln!(out, "absent: {what}: {reason}");
+    }
+    out
 }
 
 fn of_target(of: &TargetCeilings) -> Vec<Vec<String>> {
@@ -335,7 +339,11 @@ pub(super) mod tests {
             ceilings: vec![TargetCeilings { target: "sm_90a".to_owned(), ceilings: vec![ceiling] }],
             rows: vec![row],
             totals: vec![total],
-            failed: vec![Failed {
+            absent: vec![NotMeasured {
+                what: "y/gemm_fma".to_owned(),
+                reason: "it is compiled for sm_120".to_owned(),
+            }],
+            failed: vec![NotMeasured {
                 what: "x.ptx/gemm_fma".to_owned(),
                 reason: "refused\ntry another".to_owned(),
             }],
