@@ -7,7 +7,7 @@ use super::turned::{Records, Turned};
 use super::{Say, UUIDS, challenge, ended_with};
 use attest::executor::cpu::CpuVerifier;
 use attest::judging::{AsIssuer, BeforeIssue, HandedIn, Judged, Terms};
-use attest::ledger::{LedgerError, SettledAs, Settlement};
+use attest::ledger::{Acceptance, Accepting, HISTORY_WINDOW, LedgerError, SettledAs, Settlement};
 use attest::policy::Policy;
 use attest::protocol::bound::OmittedShare;
 use attest::protocol::challenge::{Challenge, ChallengeSpec};
@@ -62,12 +62,25 @@ impl Case {
         (session, result)
     }
 
+    /// Accepts the commitment of a session that names no devices.
+    fn accept(&self, result: &ResultDoc, arrived_unix_ms: u64) {
+        let accepting = Accepting {
+            commitment: result.commitment,
+            coin: COIN,
+            arrived_unix_ms,
+            devices: &[],
+            until_unix_ms: arrived_unix_ms,
+            window: HISTORY_WINDOW,
+        };
+        let answer = self.records.ledger.accept_session(&self.challenge.digest(), &accepting);
+        assert_eq!(answer.unwrap().0, Acceptance::Accepted);
+    }
+
     /// The record of a session as it would be without what its verdict says of time.
     fn settled(&self, arrived_unix_ms: u64) -> ResultDoc {
         let (c, result) = (self.challenge.digest(), self.say.result(Some(COIN)));
         let ledger = &self.records.ledger;
-        ledger.accept(&c, &result.commitment, arrived_unix_ms).unwrap();
-        ledger.record_coin(&c, &COIN).unwrap();
+        self.accept(&result, arrived_unix_ms);
         let settlement = Settlement {
             outcome: SettledAs::Verified,
             code: None,
@@ -184,18 +197,18 @@ fn a_session_without_a_verdict_has_none_until_it_is_over() {
 }
 
 #[test]
-fn a_session_that_died_at_once_is_over_when_its_challenge_expires() {
+fn a_session_without_devices_that_died_is_over_when_its_challenge_expires() {
     let case = Case::new();
     let result = case.say.result(None);
     let at = case.issued_unix_ms() + 10;
-    case.records.ledger.accept(&case.challenge.digest(), &result.commitment, at).unwrap();
+    case.accept(&result, at);
     let expiry = 1000 * case.challenge.expires_at_unix_s() as u64;
     for (now, expected) in [(at, "could-not-run"), (expiry + DAY_MS, "session-unsettled")] {
         assert_eq!(code(&case.hand_in(&result, None, now).unwrap().verdict), expected);
     }
     // Whoever brings another result is told at once.
     let other = Say::of(Run::of(&case.challenge, &UUIDS[1..])).result(None);
-    assert_eq!(code(&case.hand_in(&other, None, at).unwrap().verdict), "nonce-spent");
+    assert_eq!(code(&case.hand_in(&other, None, at).unwrap().verdict), "session-mismatch");
 }
 
 #[test]

@@ -4,7 +4,10 @@ use crate::cli::{COULD_NOT_RUN, Finished, OK, REJECTED, attest, names_in, run};
 use attest::executor::Executor;
 use attest::executor::cpu::{CpuExecutor, CpuOptions};
 use attest::identity::SigningIdentity;
-use attest::ledger::{self, Ending, Location, Meeting, Peer, SettledAs, Settlement, Sighting};
+use attest::ledger::{
+    self, Accepting, Ending, HISTORY_WINDOW, Location, Meeting, Peer, SettledAs, Settlement,
+    Sighting,
+};
 use attest::protocol::challenge::Challenge;
 use attest::protocol::digest::{Digest, Uuid};
 use attest::session::mine::{MineOptions, commit, mine};
@@ -122,8 +125,15 @@ fn a_rejected_session_stays_rejected() {
         let place = Location::File(recorded.path("ledger.sqlite"));
         let ledger = ledger::open(&place).unwrap();
         let now = attest::live::clock::unix_ms();
-        ledger.accept(&c, &commitment, now).unwrap();
-        ledger.record_coin(&c, &coin).unwrap();
+        let accepting = Accepting {
+            commitment,
+            coin,
+            arrived_unix_ms: now,
+            devices: &[],
+            until_unix_ms: now,
+            window: HISTORY_WINDOW,
+        };
+        ledger.accept_session(&c, &accepting).unwrap();
         let settlement = Settlement {
             outcome,
             code: code.map(str::to_owned),
@@ -338,7 +348,15 @@ fn what_a_miner_named_is_shown_in_quotes() {
         miner: None,
         host: None,
     };
-    ledger.claim(&challenge.digest(), &[device], 1, 2).unwrap();
+    let accepting = Accepting {
+        commitment: Digest([1; 32]),
+        coin: Digest([2; 32]),
+        arrived_unix_ms: 1,
+        devices: &[device],
+        until_unix_ms: 2,
+        window: HISTORY_WINDOW,
+    };
+    ledger.accept_session(&challenge.digest(), &accepting).unwrap();
     let text = recorded.show(&["show", &challenge.digest().to_string()]).expect(OK).stdout;
     let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
     let quoted = r#"serial number "1, host \"a�\", named 2020-01-01T00:00:00Z", named 1970"#;

@@ -2,7 +2,9 @@
 
 use crate::child::Child;
 use crate::places::{self, Place, on_both};
-use crate::{ISSUED_MS, accept, challenge, device, digest, everything, issued, verified};
+use crate::{
+    ISSUED_MS, accept, accepting, challenge, device, digest, everything, issued, verified,
+};
 use attest::ledger::{Acceptance, HISTORY_WINDOW, Ledger, LedgerError, Options};
 use attest::protocol::digest::Digest;
 use std::sync::{Arc, Barrier};
@@ -143,7 +145,7 @@ fn impatient() -> Options {
 /// While `hold` holds the ledger a step ends with a clear error, and works again
 /// afterwards.
 fn assert_busy_while(ledger: &dyn Ledger, c: &Digest, release: impl FnOnce()) {
-    let error = ledger.accept(c, &digest(1), ISSUED_MS).unwrap_err();
+    let error = ledger.accept_session(c, &accepting(digest(1), &[])).unwrap_err();
     assert!(matches!(error, LedgerError::Busy { .. }), "{error:?}");
     assert!(error.to_string().contains("was busy"), "{error}");
     release();

@@ -1,7 +1,9 @@
 //! What does not fit a device's history.
 
 use crate::places::{self, Place, on_both};
-use crate::{EXPIRES_MS, ISSUED_MS, accept, challenge, device, digest, issued, rejected, verified};
+use crate::{
+    EXPIRES_MS, ISSUED_MS, accepting, challenge, device, digest, issued, rejected, verified,
+};
 use attest::ledger::HistoryCode::{
     UuidChangedHost, UuidChangedSerial, UuidInTwoSessions, UuidUnderTwoIdentities,
 };
@@ -9,6 +11,7 @@ use attest::ledger::{
     Acceptance, Accepting, HISTORY_WINDOW, HistoryCode, HistoryFinding, Ledger, LedgerError,
     Options, Settlement, Sighting,
 };
+use attest::protocol::digest::Digest;
 use std::time::Duration;
 
 on_both![
@@ -38,10 +41,34 @@ fn see_and_settle(
     now_ms: u64,
     settlement: &Settlement,
 ) -> Vec<HistoryFinding> {
-    let c = issued(ledger);
-    accept(ledger, &c, digest(1));
-    let found = ledger.claim(&c, std::slice::from_ref(device), now_ms, now_ms + 1000).unwrap();
+    // Answered at once, so that no other session was at work meanwhile.
+    let c = issued_at(ledger, now_ms);
+    let found = claim(ledger, &c, std::slice::from_ref(device), (now_ms, now_ms + 1000));
     ledger.settle(&c, settlement).unwrap();
+    found
+}
+
+fn issued_at(ledger: &dyn Ledger, at_ms: u64) -> Digest {
+    let challenge = challenge();
+    ledger.issue(&challenge, challenge.token(), at_ms).unwrap();
+    challenge.digest()
+}
+
+/// What the live session of `c` finds, whose commitment comes at `now_ms`; it claims the
+/// devices until `until_ms`.
+fn claim(
+    ledger: &dyn Ledger,
+    c: &Digest,
+    devices: &[Sighting],
+    (now_ms, until_ms): (u64, u64),
+) -> Vec<HistoryFinding> {
+    let accepting = Accepting {
+        arrived_unix_ms: now_ms,
+        until_unix_ms: until_ms,
+        ..accepting(digest(1), devices)
+    };
+    let (answer, found) = ledger.accept_session(c, &accepting).unwrap();
+    assert_eq!(answer, Acceptance::Accepted);
     found
 }
 
@@ -144,7 +171,7 @@ fn claims_without_history_do_not_hinder_the_holder(place: &Place) {
     let nameless = Sighting { miner: None, ..known() };
     let claim = |by: &Sighting| {
         let c = issued(&*ledger);
-        codes(&ledger.claim(&c, std::slice::from_ref(by), ISSUED_MS + 1, EXPIRES_MS).unwrap())
+        codes(&claim(&*ledger, &c, std::slice::from_ref(by), (ISSUED_MS + 1, EXPIRES_MS)))
     };
     assert_eq!(see(&*ledger, &owner, ISSUED_MS), []);
     assert_eq!(claim(&stranger), [UuidUnderTwoIdentities]);
@@ -167,7 +194,7 @@ fn sightings_without_a_key_do_not_count_against_one_with_a_key(place: &Place) {
     };
     assert_eq!(session_of(&*ledger, &nameless, (1000, 2000), &verified()), []);
     let live = issued(&*ledger);
-    ledger.claim(&live, std::slice::from_ref(&nameless), ISSUED_MS, EXPIRES_MS).unwrap();
+    claim(&*ledger, &live, std::slice::from_ref(&nameless), (ISSUED_MS, EXPIRES_MS));
     assert_eq!(session_of(&*ledger, &owner, (1500, 2500), &rejected("x")), []);
     let unbound = Sighting { miner: None, ..known() };
     let all = [UuidChangedHost, UuidInTwoSessions, UuidChangedSerial];
@@ -201,12 +228,10 @@ fn findings_have_a_window(place: &Place) {
     assert_eq!(look(over_ms + 1, HISTORY_WINDOW), all);
     let accept = |window| {
         let accepting = Accepting {
-            commitment: digest(1),
-            coin: digest(2),
             arrived_unix_ms: over_ms + 1,
-            devices: &devices,
             until_unix_ms: over_ms + 2,
             window,
+            ..accepting(digest(1), &devices)
         };
         let c = issued(&*ledger);
         let (answer, found) = ledger.accept_session(&c, &accepting).unwrap();
@@ -237,7 +262,7 @@ fn who_held_the_name_before_the_window_does_not_hinder(place: &Place) {
     see(&*ledger, &before, ISSUED_MS);
     see(&*ledger, &now, later_ms - 1);
     let live = issued(&*ledger);
-    ledger.claim(&live, std::slice::from_ref(&before), later_ms, u64::MAX).unwrap();
+    claim(&*ledger, &live, std::slice::from_ref(&before), (later_ms, u64::MAX));
     let look = |window| {
         let devices = std::slice::from_ref(&now);
         codes(&ledger.history(&issued(&*ledger), devices, later_ms + 1, window).unwrap())
@@ -249,20 +274,20 @@ fn who_held_the_name_before_the_window_does_not_hinder(place: &Place) {
 fn two_live_sessions_with_one_device_are_a_finding(place: &Place) {
     let ledger = place.open();
     let [a, b, d] = [0; 3].map(|_| issued(&*ledger));
-    let claim = |c, now_ms| {
-        codes(&ledger.claim(c, &[device(1), device(2)], now_ms, now_ms + 1000).unwrap())
-    };
+    let devices = [device(1), device(2)];
+    let claim = |c, now_ms| codes(&claim(&*ledger, c, &devices, (now_ms, now_ms + 1000)));
+    let look = |c, now_ms| codes(&ledger.history(c, &devices, now_ms, HISTORY_WINDOW).unwrap());
     assert_eq!(claim(&a, ISSUED_MS), []);
     assert_eq!(claim(&b, ISSUED_MS + 1), [UuidInTwoSessions, UuidInTwoSessions]);
-    // The earlier session is told when it looks again.
-    assert_eq!(claim(&a, ISSUED_MS + 2), [UuidInTwoSessions, UuidInTwoSessions]);
+    // Whoever looks up the earlier session's devices is told, too.
+    assert_eq!(look(&a, ISSUED_MS + 2), [UuidInTwoSessions, UuidInTwoSessions]);
     // Settling releases, and so does time.
-    accept(&*ledger, &b, digest(1));
-    ledger.settle(&b, &verified()).unwrap();
-    assert_eq!(claim(&a, ISSUED_MS + 3), []);
-    assert_eq!(claim(&d, ISSUED_MS + 1003), []);
+    ledger.settle(&b, &rejected("x")).unwrap();
+    assert_eq!(look(&a, ISSUED_MS + 3), []);
+    assert_eq!(look(&d, ISSUED_MS + 999), [UuidInTwoSessions, UuidInTwoSessions]);
+    assert_eq!(claim(&d, ISSUED_MS + 1000), []);
     let too_many = vec![device(1); 65];
-    let answer = ledger.claim(&a, &too_many, ISSUED_MS, EXPIRES_MS);
+    let answer = ledger.history(&a, &too_many, ISSUED_MS, HISTORY_WINDOW);
     assert!(matches!(answer, Err(LedgerError::Invalid { .. })));
 }
 
@@ -278,12 +303,8 @@ fn session_of(
     settlement: &Settlement,
 ) -> Vec<HistoryCode> {
     let devices = std::slice::from_ref(named);
-    let challenge = challenge();
-    let (c, at) = (challenge.digest(), ISSUED_MS + to_ms);
-    ledger.issue(&challenge, challenge.token(), ISSUED_MS + from_ms).unwrap();
-    ledger.accept(&c, &digest(1), at).unwrap();
-    let found = ledger.claim(&c, devices, at, at + 1000).unwrap();
-    ledger.record_coin(&c, &digest(2)).unwrap();
+    let (c, at) = (issued_at(ledger, ISSUED_MS + from_ms), ISSUED_MS + to_ms);
+    let found = claim(ledger, &c, devices, (at, at + 1000));
     ledger.settle(&c, settlement).unwrap();
     // Looked up later it is the same, but for what came meanwhile.
     assert!(ledger.history(&c, devices, at + 1, HISTORY_WINDOW).unwrap().len() >= found.len());
@@ -319,18 +340,18 @@ fn of_sessions_that_claim_at_the_same_moment_one_has_no_finding(place: &Place) {
     let ledger = place.open();
     // Known devices: whoever names one first has nothing to make.
     let known = [device(1), device(2), device(3)];
-    ledger.claim(&issued(&*ledger), &known, ISSUED_MS - 2, ISSUED_MS - 1).unwrap();
+    claim(&*ledger, &issued(&*ledger), &known, (ISSUED_MS - 2, ISSUED_MS - 1));
     let challenges: Vec<_> = (0..16).map(|_| issued(&*ledger)).collect();
     let other = place.open();
     let alone: usize = std::thread::scope(|scope| {
-        let claim = |(at, c): (usize, _)| {
+        let claiming = |(at, c): (usize, _)| {
             let ledger = if at % 2 == 0 { &ledger } else { &other };
             // Named in both orders, for those who wait for each other.
             let mut devices = known.clone();
             devices.rotate_left(at % 3);
-            scope.spawn(move || ledger.claim(c, &devices, ISSUED_MS, EXPIRES_MS).unwrap())
+            scope.spawn(move || claim(&**ledger, c, &devices, (ISSUED_MS, EXPIRES_MS)))
         };
-        let claims: Vec<_> = challenges.iter().enumerate().map(claim).collect();
+        let claims: Vec<_> = challenges.iter().enumerate().map(claiming).collect();
         claims.into_iter().map(|claim| usize::from(claim.join().unwrap().is_empty())).sum()
     });
     assert_eq!(alone, 1);
@@ -345,7 +366,7 @@ fn what_a_miner_says_is_bounded(place: &Place) {
         pci: Some("\u{202e}'; DROP TABLE nonces; --".to_owned()),
         ..device(1)
     };
-    ledger.claim(&c, std::slice::from_ref(&hostile), ISSUED_MS, EXPIRES_MS).unwrap();
+    claim(&*ledger, &c, std::slice::from_ref(&hostile), (ISSUED_MS, EXPIRES_MS));
     let device = ledger.show(&c).unwrap().unwrap().1.remove(0).device;
     assert_eq!(device.serial.as_deref(), Some("0\u{fffd}\u{fffd}[2J"));
     assert_eq!(device.host.map(|host| host.len()), Some(256));
@@ -360,16 +381,16 @@ fn what_a_miner_says_is_bounded(place: &Place) {
 fn of_sessions_that_wait_for_a_device_one_has_no_finding() {
     let Some(place) = places::on_server() else { return };
     let ledger = place.open();
-    ledger.claim(&issued(&*ledger), &[device(1)], ISSUED_MS - 2, ISSUED_MS - 1).unwrap();
+    claim(&*ledger, &issued(&*ledger), &[device(1)], (ISSUED_MS - 2, ISSUED_MS - 1));
     let challenges = [0; 4].map(|_| issued(&*ledger));
     let (mut holder, mut watcher) = (place.client(), place.client());
     holder.batch_execute("BEGIN; SELECT * FROM attest.devices FOR UPDATE").unwrap();
     let alone: usize = std::thread::scope(|scope| {
-        let claim = |c| {
+        let claiming = |c| {
             let ledger = &ledger;
-            scope.spawn(move || ledger.claim(c, &[device(1)], ISSUED_MS, EXPIRES_MS).unwrap())
+            scope.spawn(move || claim(&**ledger, c, &[device(1)], (ISSUED_MS, EXPIRES_MS)))
         };
-        let claims: Vec<_> = challenges.iter().map(claim).collect();
+        let claims: Vec<_> = challenges.iter().map(claiming).collect();
         let waiting = "SELECT COUNT(*) FROM pg_stat_activity \
                        WHERE datname = current_database() AND wait_event_type = 'Lock'";
         while watcher.query_one(waiting, &[]).unwrap().get::<_, i64>(0) < 4 {

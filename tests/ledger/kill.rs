@@ -2,8 +2,8 @@
 
 use crate::child::{Child, STEPS};
 use crate::places::{Place, on_both};
-use crate::{ISSUED_MS, accept, device, digest, everything, issued, verified};
-use attest::ledger::{Acceptance, HistoryCode, Ledger};
+use crate::{ISSUED_MS, accept, accepting, challenge, device, digest, everything, verified};
+use attest::ledger::{Acceptance, Accepting, HistoryCode, Ledger};
 use attest::protocol::digest::Digest;
 
 on_both![
@@ -31,22 +31,25 @@ fn check_and_finish(ledger: &dyn Ledger, c: &Digest, steps: usize) {
     }
     let (entry, devices) = ledger.show(c).unwrap().expect("it is on record");
     assert_eq!(entry.commitment, (steps >= 2).then_some(digest(1)), "after {steps} steps");
-    assert_eq!(entry.coin, (steps >= 3).then_some(digest(2)), "after {steps} steps");
-    assert_eq!(devices.len(), usize::from(steps >= 4), "after {steps} steps");
-    assert_eq!(entry.outcome.is_some(), steps >= 5, "after {steps} steps");
+    assert_eq!(entry.coin, (steps >= 2).then_some(digest(2)), "after {steps} steps");
+    assert_eq!(devices.len(), usize::from(steps >= 2), "after {steps} steps");
+    assert_eq!(entry.outcome.is_some(), steps >= 3, "after {steps} steps");
     if steps >= 2 {
         assert_eq!(accept(ledger, c, digest(9)), Acceptance::Spent(digest(1)));
     } else {
         assert_eq!(accept(ledger, c, digest(1)), Acceptance::Accepted);
     }
-    if steps < 3 {
-        ledger.record_coin(c, &digest(2)).unwrap();
-    }
-    // A claim of a killed session holds until its time is over or it is settled.
-    let other = issued(ledger);
-    let found = ledger.claim(&other, &[device(1)], ISSUED_MS, ISSUED_MS + 1).unwrap();
+    // A claim of a killed session holds until its time is over or it is settled. The
+    // other one is issued after its commitment came.
+    let challenge = challenge();
+    let (other, at) = (challenge.digest(), ISSUED_MS + 6);
+    ledger.issue(&challenge, challenge.token(), at).unwrap();
+    let devices = [device(1)];
+    let named =
+        Accepting { arrived_unix_ms: at, until_unix_ms: at + 1, ..accepting(digest(1), &devices) };
+    let found = ledger.accept_session(&other, &named).unwrap().1;
     let codes: Vec<HistoryCode> = found.into_iter().map(|finding| finding.code).collect();
-    let expected: &[HistoryCode] = if steps == 4 { &[HistoryCode::UuidInTwoSessions] } else { &[] };
+    let expected: &[HistoryCode] = if steps == 2 { &[HistoryCode::UuidInTwoSessions] } else { &[] };
     assert_eq!(codes, expected, "after {steps} steps");
     ledger.settle(&other, &crate::rejected("late")).unwrap();
     ledger.settle(c, &verified()).unwrap();
@@ -67,7 +70,9 @@ fn killed_at_any_moment_it_has_what_it_said(place: &Place) {
         for entry in everything(&*ledger) {
             let spent = ledger.record(&entry.challenge).unwrap().unwrap().nonce_spent_on;
             assert_eq!(spent.is_some(), entry.arrived_unix_ms.is_some());
-            assert!(entry.coin.is_none() || spent.is_some());
+            assert_eq!(spent.is_some(), entry.coin.is_some());
+            let devices = ledger.show(&entry.challenge).unwrap().unwrap().1;
+            assert_eq!(devices.len(), usize::from(spent.is_some()));
             assert_eq!(entry.outcome.is_some(), entry.verdict_json.is_some());
         }
     }
@@ -79,9 +84,8 @@ fn check_said(ledger: &dyn Ledger, step: &str, c: &Digest) {
         "issued" => {}
         "accepted" => {
             assert_eq!(accept(ledger, c, digest(9)), Acceptance::Spent(digest(1)));
+            assert_eq!((entry.coin, devices.len()), (Some(digest(2)), 1));
         }
-        "coin" => assert_eq!(entry.coin, Some(digest(2))),
-        "claimed" => assert_eq!(devices.len(), 1),
         "settled" => assert_eq!(entry.outcome.as_deref(), Some("verified")),
         other => panic!("no step {other:?}"),
     }

@@ -4,10 +4,8 @@
 use crate::places;
 use crate::proxy::{End, Proxy};
 use crate::server::{self, Server};
-use crate::{EXPIRES_MS, ISSUED_MS, accept, device, digest, everything, issued, verified};
-use attest::ledger::{
-    Acceptance, Accepting, HISTORY_WINDOW, Ledger, Location, Options, open, open_with,
-};
+use crate::{EXPIRES_MS, accept, accepting, device, digest, everything, issued, verified};
+use attest::ledger::{Acceptance, Ledger, Location, Options, open, open_with};
 use attest::protocol::digest::Digest;
 use std::time::Duration;
 
@@ -17,15 +15,7 @@ fn patient() -> Options {
 }
 
 fn accept_session(ledger: &dyn Ledger, c: &Digest) -> Acceptance {
-    let accepting = Accepting {
-        commitment: digest(1),
-        coin: digest(2),
-        arrived_unix_ms: ISSUED_MS + 5,
-        devices: &[device(3)],
-        until_unix_ms: EXPIRES_MS,
-        window: HISTORY_WINDOW,
-    };
-    ledger.accept_session(c, &accepting).expect("an answer").0
+    ledger.accept_session(c, &accepting(digest(1), &[device(3)])).expect("an answer").0
 }
 
 fn assert_accepted_once(ledger: &dyn Ledger, c: &Digest) {
@@ -112,7 +102,7 @@ fn a_server_that_comes_back_is_used_again() {
     let c = issued(&*ledger);
     assert_eq!(accept(&*ledger, &c, digest(1)), Acceptance::Accepted);
     server.tell("crash");
-    let error = soon_tired.accept(&c, &digest(2), ISSUED_MS).unwrap_err();
+    let error = soon_tired.accept_session(&c, &accepting(digest(2), &[])).unwrap_err();
     assert_eq!(error.to_string().lines().count(), 2, "{error}");
     assert!(!error.to_string().contains("hunter2"), "{error}");
     let away = open(&location).err().expect("nobody is there");
@@ -124,7 +114,7 @@ fn a_server_that_comes_back_is_used_again() {
         server.tell("start");
         assert_eq!(waiting.join().unwrap(), Acceptance::Spent(digest(1)));
     });
-    ledger.record_coin(&c, &digest(2)).unwrap();
+    ledger.settle(&c, &verified()).unwrap();
 }
 
 /// A connection that the server ended between two steps is made anew.

@@ -15,7 +15,9 @@ mod prune;
 mod server;
 mod steps;
 
-use attest::ledger::{Acceptance, Filter, Ledger, SettledAs, Settlement, Sighting};
+use attest::ledger::{
+    Acceptance, Accepting, Filter, HISTORY_WINDOW, Ledger, SettledAs, Settlement, Sighting,
+};
 use attest::protocol::challenge::Challenge;
 use attest::protocol::digest::{Digest, Uuid};
 use attest::session::issue::{Request, issue};
@@ -72,7 +74,21 @@ fn everything(ledger: &dyn Ledger) -> Vec<attest::ledger::Entry> {
     ledger.list(&Filter { limit: Filter::LIMIT_MAX, ..Filter::default() }).expect("a list")
 }
 
-/// Accepts `commitment` for `c`.
+/// A live session's `commitment`, with the coin 2, that names `devices`.
+fn accepting(commitment: Digest, devices: &[Sighting]) -> Accepting<'_> {
+    Accepting {
+        commitment,
+        coin: digest(2),
+        arrived_unix_ms: ISSUED_MS + 5,
+        devices,
+        until_unix_ms: EXPIRES_MS,
+        window: HISTORY_WINDOW,
+    }
+}
+
+/// Accepts `commitment` for `c`, without devices.
 fn accept(ledger: &dyn Ledger, c: &Digest, commitment: Digest) -> Acceptance {
-    ledger.accept(c, &commitment, ISSUED_MS + 5).expect("an answer")
+    let (answer, found) = ledger.accept_session(c, &accepting(commitment, &[])).expect("an answer");
+    assert_eq!(found, []);
+    answer
 }

@@ -2,10 +2,12 @@
 
 use crate::places::{Place, on_both};
 use crate::{
-    EXPIRES_MS, ISSUED_MS, accept, challenge, device, digest, everything, issued, rejected,
-    verified,
+    EXPIRES_MS, ISSUED_MS, accept, accepting, challenge, device, digest, everything, issued,
+    rejected, verified,
 };
-use attest::ledger::{Acceptance, Filter, HISTORY_WINDOW, LedgerError, NO_COMMITMENT, Pruning};
+use attest::ledger::{
+    Acceptance, Accepting, Filter, HISTORY_WINDOW, LedgerError, NO_COMMITMENT, Pruning,
+};
 
 on_both![
     what_is_old_is_forgotten_and_its_nonce_stays_spent,
@@ -33,8 +35,13 @@ fn what_is_old_is_forgotten_and_its_nonce_stays_spent(place: &Place) {
     ledger.settle(&young, &late).unwrap();
     // Neither settled nor free: its session is live.
     let live = issued(&*ledger);
-    accept(&*ledger, &live, digest(3));
-    ledger.claim(&live, &[device(2)], LATER_MS - 1, LATER_MS + 1).unwrap();
+    let devices = [device(2)];
+    let named = Accepting {
+        arrived_unix_ms: LATER_MS - 1,
+        until_unix_ms: LATER_MS + 1,
+        ..accepting(digest(3), &devices)
+    };
+    assert_eq!(ledger.accept_session(&live, &named).unwrap().0, Acceptance::Accepted);
 
     let prune = || ledger.prune(LATER_MS - 1, LATER_MS, Pruning::Forget).unwrap().challenges;
     assert_eq!(prune(), 2);

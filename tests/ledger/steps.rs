@@ -2,8 +2,8 @@
 
 use crate::places::{Place, on_both};
 use crate::{
-    EXPIRES_MS, ISSUED_MS, accept, challenge, device, digest, everything, issued, rejected,
-    verified,
+    EXPIRES_MS, ISSUED_MS, accept, accepting, challenge, device, digest, everything, issued,
+    rejected, verified,
 };
 use attest::ledger::{
     Acceptance, Accepting, Filter, HISTORY_WINDOW, HistoryCode, LedgerError, NO_COMMITMENT, Order,
@@ -34,14 +34,11 @@ fn a_live_session_is_recorded_step_by_step(place: &Place) {
     assert_eq!(ledger.record(&c).unwrap(), None);
     ledger.issue(&challenge, challenge.token(), ISSUED_MS).unwrap();
     assert_eq!(ledger.record(&c).unwrap(), Some(IssuerRecord::default()));
-    assert_eq!(accept(&*ledger, &c, digest(1)), Acceptance::Accepted);
-    let spent = IssuerRecord { nonce_spent_on: Some(digest(1)), session: None };
-    assert_eq!(ledger.record(&c).unwrap(), Some(spent));
-    ledger.record_coin(&c, &digest(2)).unwrap();
+    let accepted = ledger.accept_session(&c, &accepting(digest(1), &[device(3)])).unwrap();
+    assert_eq!(accepted, (Acceptance::Accepted, vec![]));
     let session = SessionRecord { commitment: digest(1), coin: digest(2) };
     let live = IssuerRecord { nonce_spent_on: Some(digest(1)), session: Some(session) };
     assert_eq!(ledger.record(&c).unwrap(), Some(live));
-    assert_eq!(ledger.claim(&c, &[device(3)], ISSUED_MS, EXPIRES_MS).unwrap(), []);
     ledger.settle(&c, &Settlement { miner: Some(digest(4)), ..verified() }).unwrap();
 
     let (entry, devices) = ledger.show(&c).unwrap().expect("it is on record");
@@ -55,21 +52,14 @@ fn a_live_session_is_recorded_step_by_step(place: &Place) {
     assert_eq!(entry.verdict_json, Some(verified().verdict_json));
     assert_eq!((entry.miner, entry.settled_unix_ms), (Some(digest(4)), Some(ISSUED_MS + 9)));
     assert_eq!(devices.len(), 1);
-    assert_eq!((&devices[0].device, devices[0].seen_unix_ms), (&device(3), ISSUED_MS));
+    assert_eq!((&devices[0].device, devices[0].seen_unix_ms), (&device(3), ISSUED_MS + 5));
 }
 
 fn a_session_is_accepted_claimed_and_given_its_coin_at_once(place: &Place) {
     let ledger = place.open();
     let c = issued(&*ledger);
     let devices = [device(3)];
-    let accepting = Accepting {
-        commitment: digest(1),
-        coin: digest(2),
-        arrived_unix_ms: ISSUED_MS + 5,
-        devices: &devices,
-        until_unix_ms: EXPIRES_MS,
-        window: HISTORY_WINDOW,
-    };
+    let accepting = accepting(digest(1), &devices);
     for wrong in [
         Accepting { commitment: NO_COMMITMENT, ..accepting },
         Accepting { coin: digest(0), ..accepting },
@@ -176,7 +166,7 @@ fn a_nonce_is_spent_once(place: &Place) {
     assert_eq!(accept(&*ledger, &c, digest(1)), Acceptance::Spent(digest(1)));
     assert_eq!(accept(&*ledger, &c, digest(2)), Acceptance::Spent(digest(1)));
     assert_eq!(accept(&*ledger, &digest(7), digest(2)), Acceptance::NotIssued);
-    let zero = ledger.accept(&issued(&*ledger), &NO_COMMITMENT, ISSUED_MS);
+    let zero = ledger.accept_session(&issued(&*ledger), &accepting(NO_COMMITMENT, &[]));
     assert!(matches!(zero, Err(LedgerError::Invalid { .. })), "{zero:?}");
 }
 
@@ -190,29 +180,36 @@ fn assert_out_of_order<T: std::fmt::Debug>(answer: Result<T, LedgerError>, cause
 fn a_step_without_its_earlier_one_fails(place: &Place) {
     let ledger = place.open();
     let unknown = digest(5);
-    assert_out_of_order(ledger.record_coin(&unknown, &digest(2)), "not issued");
     assert_out_of_order(ledger.settle(&unknown, &verified()), "not issued");
-    assert_out_of_order(ledger.claim(&unknown, &[device(1)], 1, 2), "not issued");
+    let named = [device(1)];
+    let accepting = accepting(digest(1), &named);
+    let answer = ledger.accept_session(&unknown, &accepting).unwrap();
+    assert_eq!(answer, (Acceptance::NotIssued, vec![]));
     let c = issued(&*ledger);
-    assert_out_of_order(ledger.record_coin(&c, &digest(2)), "no commitment");
     assert_out_of_order(ledger.settle(&c, &verified()), "no commitment");
     let unchanged = ledger.show(&c).unwrap().unwrap().0;
     assert_eq!((unchanged.commitment, unchanged.coin, unchanged.outcome), (None, None, None));
     accept(&*ledger, &c, digest(1));
     ledger.settle(&c, &verified()).unwrap();
-    assert_out_of_order(ledger.record_coin(&c, &digest(2)), "settled");
-    assert_out_of_order(ledger.claim(&c, &[device(1)], 1, 2), "settled");
+    // What is settled gets neither another coin nor devices.
+    let settled = ledger.show(&c).unwrap();
+    let again = Accepting { coin: digest(3), ..accepting };
+    let answer = ledger.accept_session(&c, &again).unwrap();
+    assert_eq!(answer, (Acceptance::Spent(digest(1)), vec![]));
+    assert_eq!(ledger.show(&c).unwrap(), settled);
 }
 
 fn a_coin_is_recorded_once_and_is_not_zero(place: &Place) {
     let ledger = place.open();
     let c = issued(&*ledger);
-    accept(&*ledger, &c, digest(1));
-    let zero = ledger.record_coin(&c, &digest(0));
+    let accept = |coin| {
+        ledger.accept_session(&c, &Accepting { coin: digest(coin), ..accepting(digest(1), &[]) })
+    };
+    let zero = accept(0);
     assert!(matches!(zero, Err(LedgerError::Invalid { .. })), "{zero:?}");
-    ledger.record_coin(&c, &digest(2)).unwrap();
-    assert_out_of_order(ledger.record_coin(&c, &digest(2)), "it has one");
-    assert_out_of_order(ledger.record_coin(&c, &digest(3)), "it has one");
+    assert_eq!(accept(2).unwrap().0, Acceptance::Accepted);
+    assert_eq!(accept(2).unwrap().0, Acceptance::Spent(digest(1)));
+    assert_eq!(accept(3).unwrap().0, Acceptance::Spent(digest(1)));
     assert_eq!(ledger.show(&c).unwrap().unwrap().0.coin, Some(digest(2)));
 }
 
@@ -244,7 +241,6 @@ fn a_rejected_session_is_over(place: &Place) {
     for (settlement, is_over) in [(rejected("late"), true), (verified(), false)] {
         let c = issued(&*ledger);
         accept(&*ledger, &c, digest(1));
-        ledger.record_coin(&c, &digest(2)).unwrap();
         ledger.settle(&c, &settlement).unwrap();
         let record = ledger.record(&c).unwrap().unwrap();
         assert_eq!((record.nonce_spent_on, record.session.is_none()), (Some(digest(1)), is_over));

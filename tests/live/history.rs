@@ -7,7 +7,7 @@ use super::{identity, small};
 use crate::common::{cpu_evidence, cpu_miner_with};
 use attest::executor::Executor;
 use attest::executor::cpu::{CpuExecutor, CpuOptions};
-use attest::ledger::{Ledger as _, SettledAs, Settlement, Sighting};
+use attest::ledger::{Accepting, HISTORY_WINDOW, Ledger as _, SettledAs, Settlement, Sighting};
 use attest::live::clock::unix_ms;
 use attest::live::drive::Validator;
 use attest::live::validator::Ended;
@@ -79,8 +79,15 @@ async fn a_device_that_another_host_has_in_a_session_is_found() {
         let challenge = issue(&small()).unwrap();
         let c = challenge.digest();
         ledger.issue(&challenge, challenge.token(), now).unwrap();
-        ledger.accept(&c, &Digest([7; 32]), now).unwrap();
-        ledger.claim(&c, std::slice::from_ref(&elsewhere), now, now + 3_600_000).unwrap();
+        let accepting = Accepting {
+            commitment: Digest([7; 32]),
+            coin: Digest([8; 32]),
+            arrived_unix_ms: now,
+            devices: std::slice::from_ref(&elsewhere),
+            until_unix_ms: now + 3_600_000,
+            window: HISTORY_WINDOW,
+        };
+        ledger.accept_session(&c, &accepting).unwrap();
         c
     };
     // One session there was verified, another one is under way.

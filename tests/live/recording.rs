@@ -95,27 +95,6 @@ impl Ledger for Recording {
         self.inner.accept_session(c, accepting)
     }
 
-    fn accept(&self, c: &Digest, commitment: &Digest, at: u64) -> Result<Acceptance, LedgerError> {
-        self.step(c, "accept")?;
-        self.inner.accept(c, commitment, at)
-    }
-
-    fn record_coin(&self, c: &Digest, coin: &Digest) -> Result<(), LedgerError> {
-        self.step(c, "coin")?;
-        self.inner.record_coin(c, coin)
-    }
-
-    fn claim(
-        &self,
-        c: &Digest,
-        devices: &[Sighting],
-        now: u64,
-        until: u64,
-    ) -> Result<Vec<HistoryFinding>, LedgerError> {
-        self.step(c, "claim")?;
-        self.inner.claim(c, devices, now, until)
-    }
-
     fn history(
         &self,
         c: &Digest,

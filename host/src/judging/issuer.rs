@@ -119,7 +119,7 @@ impl AsIssuer<'_> {
 const SKEW_MS: u64 = 1000 * CLOCK_SKEW_S as u64;
 
 /// By when a session without a verdict is over: its claims have run out, or, where it
-/// died before it made any, its challenge.
+/// names no devices, its challenge.
 fn over_unix_ms(entry: &Entry) -> u64 {
     let arrived = entry.arrived_unix_ms.unwrap_or(0);
     entry.claimed_until_unix_ms.unwrap_or_else(|| arrived.max(entry.expires_unix_ms))

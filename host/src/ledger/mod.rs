@@ -67,10 +67,11 @@ pub trait Ledger: Send + Sync {
     /// [`LedgerError`].
     fn record(&self, c: &Digest) -> Result<Option<IssuerRecord>, LedgerError>;
 
-    /// Accepts a live session's commitment, claims its devices and records its coin, in
-    /// one step: the coin may be sent when this returns [`Acceptance::Accepted`]. Says
-    /// what does not fit the devices' history. A claim is never refused: two sessions
-    /// may hold one, and the later one is told. Where the answer is not
+    /// Spends the nonce of `c` on a live session's commitment, at most once ever, claims
+    /// its devices until it is settled or its time is over, and records its coin, in one
+    /// step: the coin may be sent when this returns [`Acceptance::Accepted`]. Says what
+    /// does not fit the devices' history. A claim is never refused: two sessions may
+    /// hold one, and the later one is told. Where the answer is not
     /// [`Acceptance::Accepted`], nothing is recorded and the findings are empty.
     ///
     /// # Errors
@@ -81,39 +82,6 @@ pub trait Ledger: Send + Sync {
         c: &Digest,
         accepting: &Accepting<'_>,
     ) -> Result<(Acceptance, Vec<HistoryFinding>), LedgerError>;
-
-    /// Spends the nonce of `c` on `commitment`, at most once ever.
-    ///
-    /// # Errors
-    /// [`LedgerError`].
-    fn accept(
-        &self,
-        c: &Digest,
-        commitment: &Digest,
-        arrived_unix_ms: u64,
-    ) -> Result<Acceptance, LedgerError>;
-
-    /// Records the one coin of an accepted commitment.
-    ///
-    /// # Errors
-    /// [`LedgerError`]; a second coin is one, and so is a coin of zeros.
-    fn record_coin(&self, c: &Digest, coin: &Digest) -> Result<(), LedgerError>;
-
-    /// Claims devices for the live session of `c`, until it is settled or
-    /// `until_unix_ms`, and says what does not fit their history. A claim is never
-    /// refused: two sessions may hold one, and the later one is told. Claiming
-    /// again for the same `c` looks again.
-    ///
-    /// # Errors
-    /// [`LedgerError`]; devices for a challenge that is unknown or settled, or more
-    /// of them than a result can have.
-    fn claim(
-        &self,
-        c: &Digest,
-        devices: &[Sighting],
-        now_unix_ms: u64,
-        until_unix_ms: u64,
-    ) -> Result<Vec<HistoryFinding>, LedgerError>;
 
     /// What does not fit the history of `devices`, named for `c`, as
     /// [`Ledger::accept_session`] would say it; nothing is recorded. `window` is how

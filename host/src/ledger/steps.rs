@@ -8,9 +8,8 @@
 use super::error::LedgerError;
 use super::history::{Named, Naming};
 use super::record::{
-    Acceptance, Accepting, Dodges, Entry, Filter, HISTORY_WINDOW, HistoryFinding, Meeting,
-    MeetingFilter, Met, NO_COMMITMENT, Peer, Pruned, Pruning, Seen, SettledAs, Settlement,
-    Sighting,
+    Acceptance, Accepting, Dodges, Entry, Filter, HistoryFinding, Meeting, MeetingFilter, Met,
+    NO_COMMITMENT, Peer, Pruned, Pruning, Seen, SettledAs, Settlement, Sighting,
 };
 use super::sql::{Access, Backend, DbError, Fault, Sql, ms};
 use super::{Ledger, Options, history, meeting, query};
@@ -56,8 +55,6 @@ struct State {
 }
 
 struct Progress {
-    arrived: Option<u64>,
-    coin: Option<Digest>,
     settled: Option<Settled>,
 }
 
@@ -74,20 +71,16 @@ fn locked(sql: &mut dyn Sql, c: &Digest) -> Result<Option<State>, DbError> {
     let rows = sql.query(&lock, &[(*c).into()])?;
     let Some(nonce) = rows.first() else { return Ok(None) };
     let spent_on = nonce.digest_or_null(0)?;
-    let rows = sql.query(
-        "SELECT arrived, coin, outcome, code, verdict_json FROM challenges WHERE c = $1",
-        &[(*c).into()],
-    )?;
+    let rows = sql
+        .query("SELECT outcome, code, verdict_json FROM challenges WHERE c = $1", &[(*c).into()])?;
     let Some(row) = rows.first() else { return Ok(Some(State { spent_on, progress: None })) };
-    let settled = match row.text_or_null(2)? {
+    let settled = match row.text_or_null(0)? {
         None => None,
         Some(outcome) => {
-            Some(Settled { outcome, code: row.text_or_null(3)?, verdict_json: row.text(4)? })
+            Some(Settled { outcome, code: row.text_or_null(1)?, verdict_json: row.text(2)? })
         }
     };
-    let progress =
-        Some(Progress { arrived: row.count_or_null(0)?, coin: row.digest_or_null(1)?, settled });
-    Ok(Some(State { spent_on, progress }))
+    Ok(Some(State { spent_on, progress: Some(Progress { settled }) }))
 }
 
 fn out_of_order(c: &Digest, what: &'static str, cause: impl Into<String>) -> Fault {
@@ -296,61 +289,6 @@ impl<B: Backend> Ledger for Records<B> {
             let found = claim(sql, naming, until_unix_ms)?;
             set_coin(sql, c, &coin)?;
             Ok((acceptance, found))
-        })
-    }
-
-    fn accept(
-        &self,
-        c: &Digest,
-        commitment: &Digest,
-        arrived_unix_ms: u64,
-    ) -> Result<Acceptance, LedgerError> {
-        const WHAT: &str = "record a commitment";
-        check_commitment(WHAT, commitment)?;
-        self.write(WHAT, |sql| {
-            let acceptance = spend(sql, c, commitment)?;
-            if acceptance == Acceptance::Accepted {
-                set_arrived(sql, c, arrived_unix_ms)?;
-            }
-            Ok(acceptance)
-        })
-    }
-
-    fn record_coin(&self, c: &Digest, coin: &Digest) -> Result<(), LedgerError> {
-        const WHAT: &str = "record a coin";
-        check_coin(WHAT, coin)?;
-        self.write(WHAT, |sql| {
-            const STEP: &str = "get a coin";
-            let (_, progress) = progress_of(locked(sql, c)?, c, STEP)?;
-            let refusal = match progress {
-                Progress { settled: Some(_), .. } => "it is settled",
-                Progress { coin: Some(_), .. } => "it has one",
-                Progress { arrived: None, .. } => "no commitment was accepted",
-                _ => return Ok(set_coin(sql, c, coin)?),
-            };
-            Err(out_of_order(c, STEP, refusal))
-        })
-    }
-
-    fn claim(
-        &self,
-        c: &Digest,
-        devices: &[Sighting],
-        now_unix_ms: u64,
-        until_unix_ms: u64,
-    ) -> Result<Vec<HistoryFinding>, LedgerError> {
-        const WHAT: &str = "claim devices";
-        check_devices(WHAT, devices)?;
-        self.write(WHAT, |sql| {
-            const STEP: &str = "claim devices";
-            let (_, progress) = progress_of(locked(sql, c)?, c, STEP)?;
-            if progress.settled.is_some() {
-                return Err(out_of_order(c, STEP, "it is settled"));
-            }
-            let (window, named) = (HISTORY_WINDOW, Named::InSession);
-            let host_window = self.options.host_window;
-            let naming = Naming { c, devices, now_unix_ms, window, host_window, named };
-            Ok(claim(sql, naming, until_unix_ms)?)
         })
     }
 
