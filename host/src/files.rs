@@ -234,6 +234,16 @@ pub fn check_writable(path: &Path) -> Result<(), WriteError> {
     }
 }
 
+/// Whether `path` may be written where others may write, too: for files that are kept
+/// open and written in place. What is opened afterwards is opened by its path; a folder
+/// that anyone may write to and nobody's sticky bit guards can change in between.
+///
+/// # Errors
+/// Somebody else's file or link in such a folder; a folder, or a way that does not exist.
+pub fn check_ours(path: &Path) -> io::Result<()> {
+    Target::of(path).map(drop)
+}
+
 /// Writes `text` and a newline to `path`: into a new file in the same folder,
 /// flushed to the disk, then renamed. A reader sees the old file or the new
 /// one, and a failure leaves the old one. The new file has the old one's permissions,

@@ -56,6 +56,7 @@ fn no_output_goes_through_what_others_put_where_anyone_may() {
     }
     let (shared, own) = (shared.path(), own.path());
     let in_shared = |name: &str| shared.join(name);
+    let example = Example::new(&[]);
     fs::write(own.join("theirs"), "precious").unwrap();
     fs::create_dir(own.join("folder")).unwrap();
     symlink(own.join("theirs"), in_shared("file")).unwrap();
@@ -75,6 +76,14 @@ fn no_output_goes_through_what_others_put_where_anyone_may() {
             refused.says("in a folder where anyone may write belongs to user 65534");
         }
         new_key(&inside).expect(COULD_NOT_RUN).says("belongs to user 65534");
+        for name in ["file", "dangling", "plain"] {
+            let place = in_shared(name);
+            let kept = ["challenge", "--ledger", place.to_str().unwrap()];
+            run(kept).expect(COULD_NOT_RUN).says("belongs to user 65534");
+            let kept = ["run", "--executor", "cpu", "--challenge", &example.token, "--checkpoint"];
+            let kept = kept.into_iter().chain([place.to_str().unwrap()]);
+            run(kept).expect(COULD_NOT_RUN).says("belongs to user 65534");
+        }
         assert_eq!(names_in(shared), ["dangling", "file", "folder", "plain"]);
     }
     assert_eq!(fs::read_to_string(own.join("theirs")).unwrap(), "precious");

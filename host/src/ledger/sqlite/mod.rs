@@ -16,6 +16,7 @@ use super::error::LedgerError;
 use super::pool::Pool;
 use super::schema::{self, Dialect};
 use super::sql::{Access, Backend, DbError, DbErrorKind, Fault, Sql};
+use crate::files;
 use rusqlite::{Connection, ErrorCode, OpenFlags, Transaction, TransactionBehavior};
 use statements::{Statements, db_error};
 use std::fs::{DirBuilder, File, OpenOptions};
@@ -48,6 +49,11 @@ impl Sqlite {
 
     /// Opens the file that is there.
     pub(super) fn open_existing(path: &Path, patience: Duration) -> Result<Self, LedgerError> {
+        // SQLite says best what is wrong with a file that is not there.
+        if path.symlink_metadata().is_ok() {
+            files::check_ours(path)
+                .map_err(|error| unusable(&path.display().to_string(), error.to_string()))?;
+        }
         let owned = path.to_owned();
         let connect = move || connect(&owned, patience);
         let first = connect()?;

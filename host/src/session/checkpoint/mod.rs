@@ -17,6 +17,7 @@ mod record;
 
 use crate::executor::LaneFacts;
 use crate::executor::lanes::{Keeper, Kept, Resumed};
+use crate::files;
 use crate::protocol::challenge::Challenge;
 use crate::protocol::digest::{Digest, Uuid};
 pub use error::CheckpointError;
@@ -57,6 +58,7 @@ pub fn open(
     let failed = |cause| CheckpointError::Io { path: path.clone(), cause };
     let uuids: Vec<Uuid> = facts.iter().map(|lane| lane.uuid).collect();
     let head = Head { challenge: challenge.digest(), uuids };
+    files::check_ours(path).map_err(failed)?;
     let file = match File::options().read(true).write(true).open(path) {
         Err(error) if error.kind() == ErrorKind::NotFound => begin(path, &head).map_err(failed)?,
         other => other.map_err(failed)?,
@@ -172,7 +174,8 @@ fn appender(
 /// # Errors
 /// [`CheckpointError`].
 pub fn uuids(path: &Path) -> Result<Option<Vec<Uuid>>, CheckpointError> {
-    let mut file = match File::open(path) {
+    let opened = files::check_ours(path).and_then(|()| File::open(path));
+    let mut file = match opened {
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
         Err(cause) => return Err(CheckpointError::Io { path: path.to_owned(), cause }),
         Ok(file) => file,
