@@ -11,7 +11,7 @@ use attest::live::limits::Patience;
 use attest::live::message::{FromMiner, MinerHello, line_of};
 use attest::live::validator::{Accepted, Action, Event, Judged, NotIssued, ValidatorSession};
 use attest::protocol::bound::OmittedShare;
-use attest::protocol::circumstances::{Circumstances, Issuer};
+use attest::protocol::circumstances::{Circumstances, Issuer, IssuerRecord};
 use attest::protocol::verdict::{Outcome, Verdict};
 use attest::protocol::verify::verify;
 use attest_fuzz::{COIN, Fixture, Script};
@@ -59,6 +59,7 @@ impl Driven {
         let event = match self.under_way.take() {
             Some(Action::Issue(_)) if fails => Event::Issued(Err(NotIssued::Unfit("no".into()))),
             Some(Action::Issue(_)) => Event::Issued(Ok(Box::new(FIXTURE.challenge.clone()))),
+            Some(Action::Read(reading)) => Event::Read(reading.read()),
             Some(Action::Accept(_)) if fails => Event::Accepted(Err(own())),
             Some(Action::Accept(commitment)) => {
                 let acceptance = match script.byte() {
@@ -66,15 +67,14 @@ impl Driven {
                     2 => Acceptance::NotIssued,
                     _ => Acceptance::Accepted,
                 };
-                Event::Accepted(Ok(Accepted { acceptance, history: Vec::new() }))
-            }
-            Some(Action::DrawCoin { .. }) if fails => Event::CoinRecorded(Err(own())),
-            Some(Action::DrawCoin { .. }) => {
-                self.is_coin_recorded = true;
-                Event::CoinRecorded(Ok(COIN))
+                self.is_coin_recorded = acceptance == Acceptance::Accepted;
+                Event::Accepted(Ok(Accepted { acceptance, history: Vec::new(), coin: COIN }))
             }
             Some(Action::Judge(case)) => {
-                let issuer = Issuer::Record(case.record());
+                let session = case.session.clone();
+                let nonce_spent_on = Some(session.commitment);
+                let record = IssuerRecord { nonce_spent_on, session: Some(session) };
+                let issuer = Issuer::Record(record);
                 let circumstances = Circumstances { issuer, ..Circumstances::default() };
                 let end =
                     verify(&case.challenge, &case.result, &circumstances, &CpuVerifier::new());
