@@ -28,18 +28,22 @@ const GROWTH_MAX_KIB: u64 = 64 * 1024;
 /// What the ledger must have of a challenge: outcome, code, commitment.
 type Expected = (String, Option<String>, Option<Digest>);
 
-/// Least work, and so little patience that those who stall don't hold up the test.
-fn validator(ledger: Arc<dyn Ledger>) -> Arc<Validator> {
-    let request = Request {
+/// The least work, within this time, ms.
+fn least_work(max_duration_ms: u64) -> Request {
+    Request {
         matrix_dim: Some(128),
         num_matrices: Some(1),
         num_iterations: Some(1),
         samples_per_iteration: Some(8),
         gpu_count: Some(1),
-        max_duration_ms: Some(5000),
+        max_duration_ms: Some(max_duration_ms),
         ..Request::default()
-    };
-    let mut validator = Validator::new(ledger, request);
+    }
+}
+
+/// Least work, and so little patience that those who stall don't hold up the test.
+fn validator(ledger: Arc<dyn Ledger>) -> Arc<Validator> {
+    let mut validator = Validator::new(ledger, least_work(5000));
     validator.patience.hello = Duration::from_secs(5);
     validator.patience.pong = Duration::from_secs(5);
     validator.patience.openings = Duration::from_secs(5);

@@ -7,7 +7,6 @@ use super::peers::{self, Kind};
 use attest::ledger::{self, Filter, Location, Standing};
 use attest::live::drive::Validator;
 use attest::protocol::verdict::Outcome;
-use attest::session::issue::Request;
 use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
@@ -54,15 +53,7 @@ fn hold_sessions(path: &Path) {
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
     let ledger = ledger::open(&Location::File(path.to_owned())).expect("a ledger");
     // So much time that a busy machine makes no difference.
-    let request = Request {
-        matrix_dim: Some(128),
-        num_matrices: Some(1),
-        num_iterations: Some(1),
-        samples_per_iteration: Some(8),
-        gpu_count: Some(1),
-        max_duration_ms: Some(600_000),
-        ..Request::default()
-    };
+    let request = super::least_work(600_000);
     let validator = Arc::new(Validator::new(Arc::clone(&ledger), request));
     runtime.block_on(async move {
         let mut sessions = JoinSet::new();
