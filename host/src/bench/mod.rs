@@ -53,7 +53,7 @@ pub struct Report {
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(tag = "status", rename_all = "kebab-case")]
 pub enum GpuReport {
-    /// There is none.
+    /// The machine has no GPU.
     NoGpu {
         /// Why, in two lines.
         reason: String,

@@ -224,7 +224,7 @@ fn devices_without_a_pci_id_explain_as_many_that_are_not_found_and_no_more() {
     };
     // Two by the kernel, two by the bus, and the one for which NVML has no excuse.
     assert_eq!(unlisted(&both), 5);
-    // An id that is none is no lack of one.
+    // A malformed id is not a missing one.
     assert_eq!(unlisted(&|machine| machine.nvml[0].pci_id = Some("?".to_owned())), 1);
     // Instances of one device are at one place.
     let instances = |machine: &mut Machine| {

@@ -48,7 +48,7 @@ struct Others {
     kernel: usize,
     /// How many GPUs of NVIDIA are on the PCI bus.
     pci: usize,
-    /// CUDA_VISIBLE_DEVICES, where it is set.
+    /// CUDA_VISIBLE_DEVICES, if it is set.
     visible: Option<String>,
 }
 

@@ -111,7 +111,7 @@ impl ProcessView {
     }
 }
 
-/// CUDA_VISIBLE_DEVICES, where it is set: as this process was started with it, or, where
+/// CUDA_VISIBLE_DEVICES, if it is set: as this process was started with it, or, if
 /// /proc is not there, as it has it now.
 pub(super) fn cuda_visible_devices() -> Option<String> {
     const NAME: &str = "CUDA_VISIBLE_DEVICES";

@@ -65,7 +65,7 @@ pub fn check(typed: &OsStr) -> Result<(), String> {
 pub enum LedgerPlace {
     /// The user's own.
     Default,
-    /// There is none.
+    /// No ledger is kept.
     None,
     /// A file or a server's address.
     At(OsString),
