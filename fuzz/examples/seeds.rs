@@ -3,7 +3,7 @@
 //! behind the first checks.
 
 use attest::export::{self, Attested};
-use attest::live::message::{FromMiner, FromValidator, MinerHello, line_of, software};
+use attest::session::message::{FromMiner, FromValidator, MinerHello, line_of, software};
 use attest::policy::Policy;
 use attest::protocol::transcript::{ResultDoc, chain_states};
 use attest_fuzz::{COIN, Fixture, identity};

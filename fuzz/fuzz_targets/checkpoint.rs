@@ -4,7 +4,7 @@
 
 use attest::executor::{Kind, LaneFacts};
 use attest::protocol::digest::Digest;
-use attest::session::checkpoint::{CheckpointOptions, open, uuids};
+use attest::mining::checkpoint::{CheckpointOptions, open, uuids};
 use attest_fuzz::{Fixture, Script, UUIDS};
 use libfuzzer_sys::fuzz_target;
 use std::sync::LazyLock;

@@ -2,8 +2,8 @@
 //! bytes are cut; a commitment and openings are read within the challenge's bounds.
 #![no_main]
 
-use attest::live::message::{FromMiner, FromValidator, kind_of, line_of};
-use attest::live::wire::LineBuffer;
+use attest::session::message::{FromMiner, FromValidator, kind_of, line_of};
+use attest::session::wire::LineBuffer;
 use attest::protocol::parts::CommitmentPart;
 use attest_fuzz::Fixture;
 use libfuzzer_sys::fuzz_target;

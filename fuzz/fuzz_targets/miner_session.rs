@@ -2,10 +2,10 @@
 //! until then, one challenge worked on, nothing opened before the coin.
 #![no_main]
 
-use attest::live::clock::Now;
-use attest::live::fault::OwnFault;
-use attest::live::message::{FromValidator, MinerHello, line_of, software};
-use attest::live::miner::{Action, Event, MinerSession, Terms};
+use attest::session::clock::Now;
+use attest::session::fault::OwnFault;
+use attest::session::message::{FromValidator, MinerHello, line_of, software};
+use attest::session::miner::{Action, Event, MinerSession, Terms};
 use attest_fuzz::{COIN, Fixture, Script};
 use libfuzzer_sys::fuzz_target;
 use std::sync::LazyLock;

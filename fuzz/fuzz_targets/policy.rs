@@ -2,7 +2,7 @@
 #![no_main]
 
 use attest::policy::{Policy, Target};
-use attest::session::issue::{Request, issue};
+use attest::mining::issue::{Request, issue};
 use libfuzzer_sys::fuzz_target;
 use std::time::Duration;
 

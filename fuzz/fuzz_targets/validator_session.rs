@@ -5,11 +5,11 @@
 
 use attest::executor::cpu::CpuVerifier;
 use attest::ledger::Acceptance;
-use attest::live::clock::Now;
-use attest::live::fault::OwnFault;
-use attest::live::limits::Patience;
-use attest::live::message::{FromMiner, MinerHello, line_of};
-use attest::live::validator::{Accepted, Action, Event, Judged, NotIssued, ValidatorSession};
+use attest::session::clock::Now;
+use attest::session::fault::OwnFault;
+use attest::session::limits::Patience;
+use attest::session::message::{FromMiner, MinerHello, line_of};
+use attest::session::validator::{Accepted, Action, Event, Judged, NotIssued, ValidatorSession};
 use attest::protocol::bound::OmittedShare;
 use attest::protocol::circumstances::{Circumstances, Issuer, IssuerRecord};
 use attest::protocol::verdict::{Outcome, Verdict};

@@ -6,7 +6,7 @@
 
 use attest::executor::cpu::CpuVerifier;
 use attest::identity::SigningIdentity;
-use attest::live::message::{commitment_line_of, openings_line};
+use attest::session::message::{commitment_line_of, openings_line};
 use attest::protocol::challenge::{Challenge, ChallengeSpec};
 use attest::protocol::circumstances::Circumstances;
 use attest::protocol::digest::{Digest, Uuid};

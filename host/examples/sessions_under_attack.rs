@@ -13,17 +13,17 @@
 //! moves by 0.1 s, or 600 MB are resident.
 
 use attest::ledger::{self, Location};
-use attest::live::drive::Validator;
-use attest::live::message::{
-    FromMiner, FromValidator, MinerHello, PINGS_CAPABILITY, commitment_line_of, line_of,
-    openings_line,
-};
+use attest::mining::issue::Request;
 use attest::protocol::challenge::Challenge;
 use attest::protocol::digest::{Digest, Uuid};
 use attest::protocol::evidence::Evidence;
 use attest::protocol::verdict::Outcome;
 use attest::reference::Run;
-use attest::session::issue::Request;
+use attest::session::drive::Validator;
+use attest::session::message::{
+    FromMiner, FromValidator, MinerHello, PINGS_CAPABILITY, commitment_line_of, line_of,
+    openings_line,
+};
 use std::collections::BTreeMap;
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::{SocketAddr, TcpStream};
@@ -126,7 +126,7 @@ fn round(hostile: usize) -> (f64, String) {
     (ended.legs.commitment.expect("a commitment").as_secs_f64(), counts)
 }
 
-type Session = tokio::task::JoinHandle<attest::live::validator::Ended>;
+type Session = tokio::task::JoinHandle<attest::session::validator::Ended>;
 
 /// Holds a session with whoever connects.
 fn listen(

@@ -5,12 +5,12 @@
 //! ```
 //!
 //! [`protocol`] has the rules of every stage, [`executor`] executes and opens,
-//! [`evidence`] says on what, [`session`] issues and mines, [`mod@reference`] is the
+//! [`evidence`] says on what, [`mining`] issues and mines, [`mod@reference`] is the
 //! oracle that [`selftest`] holds all of it against.
 //!
 //! Guarantees: each stage takes the previous stage's type and returns the next,
 //! and only verification makes a [`protocol::verified::Verified`]. Dependencies
-//! point one way: `bin → live → session → executor → protocol`.
+//! point one way: `bin → session → mining → executor → protocol`.
 //! Deliberately lacks: tolerance. A result is right to the last bit or it is
 //! rejected.
 //!
@@ -22,9 +22,9 @@
 //! use attest::protocol::circumstances::Circumstances;
 //! use attest::protocol::verdict::{Outcome, Verdict};
 //! use attest::protocol::verify::verify;
-//! use attest::session::executors::{Choice, choose};
-//! use attest::session::issue::{Request, issue};
-//! use attest::session::mine::{MineOptions, mine};
+//! use attest::mining::executors::{Choice, choose};
+//! use attest::mining::issue::{Request, issue};
+//! use attest::mining::mine::{MineOptions, mine};
 //!
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! // The validator. In earnest n is 1024 or more: below, the hash outweighs the product.
@@ -57,7 +57,7 @@ pub mod files;
 pub mod identity;
 pub mod judging;
 pub mod ledger;
-pub mod live;
+pub mod mining;
 pub mod policy;
 pub mod protocol;
 pub mod reference;

@@ -5,12 +5,12 @@
 //! Deliberately lacks: schemas of challenges and results; docs/protocol.md
 //! defines those to the byte.
 
-use crate::live::fault::FaultCode;
 use crate::policy::codes;
 use crate::protocol::rejection;
 use crate::protocol::verdict::{
     REJECTED_BY_POLICY, SESSION_UNSETTLED, SUBJECTS, VERDICT_SCHEMA, Verdict,
 };
+use crate::session::fault::FaultCode;
 use schemars::generate::SchemaSettings;
 use serde_json::{Value, json};
 

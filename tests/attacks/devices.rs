@@ -3,14 +3,14 @@
 
 use super::turned::{Records, Turned};
 use super::{Say, UUIDS, challenge, ended_with, key, live_with, public, request};
-use attest::live::validator::Ended;
+use attest::mining::issue::Request;
 use attest::policy::Policy;
 use attest::protocol::challenge::{Challenge, ChallengeSpec};
 use attest::protocol::digest::{Digest, Uuid};
 use attest::protocol::evidence::Evidence;
 use attest::protocol::models;
 use attest::reference::Run;
-use attest::session::issue::Request;
+use attest::session::validator::Ended;
 use serde_json::{Value, json};
 use std::time::Duration;
 
@@ -314,10 +314,10 @@ async fn roots_out_of_thin_air_are_too_fast() {
 
 /// A live session with a miner that makes up roots and paths.
 async fn invent(request: Request, model: &str) -> Ended {
-    use attest::live::message::{commitment_line_of, openings_line};
     use attest::protocol::merkle::path_len;
     use attest::protocol::sample::{SamplePoint, derive};
     use attest::protocol::transcript::{LaneRoots, Opening, ResultDoc, commit};
+    use attest::session::message::{commitment_line_of, openings_line};
     let mut evidence = gpus(&UUIDS[..1], &["1"]).value().clone();
     evidence["lanes"][0]["model"] = json!(model);
     let evidence = Evidence::from_value(evidence).unwrap();

@@ -3,6 +3,7 @@
 
 use super::{Say, UUIDS, alone, challenge, code_of, key, public, within};
 use attest::executor::cpu::CpuVerifier;
+use attest::mining::issue::Request;
 use attest::protocol::bound::{Bound, Grinding, OmittedShare};
 use attest::protocol::challenge::Challenge;
 use attest::protocol::circumstances::{Circumstances, Issuer, IssuerRecord, SessionRecord};
@@ -14,7 +15,6 @@ use attest::protocol::transcript::ResultDoc;
 use attest::protocol::verdict::{Outcome, Verdict, Work};
 use attest::protocol::verify::verify;
 use attest::reference::{Oracle, Run};
-use attest::session::issue::Request;
 
 const COIN: Digest = Digest([9; 32]);
 
@@ -213,7 +213,7 @@ fn b_answers_with_as_work() {
 #[test]
 fn requests_bind_a_miner_only_where_they_name_one() {
     // The label is part of the trick's answer: unsigned results are anyone's.
-    let unbound = attest::session::issue::issue(&Request {
+    let unbound = attest::mining::issue::issue(&Request {
         matrix_dim: Some(128),
         num_matrices: Some(1),
         num_iterations: Some(1),

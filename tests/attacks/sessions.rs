@@ -9,7 +9,7 @@ use crate::common::cpu_evidence;
 use crate::live::peer::Peer;
 use crate::live::recording::Recording;
 use attest::executor::cpu::CpuVerifier;
-use attest::live::message::{FromValidator, VerdictOutcome, commitment_line_of};
+use attest::mining::issue::Request;
 use attest::protocol::challenge::Challenge;
 use attest::protocol::circumstances::{Circumstances, Issuer};
 use attest::protocol::digest::{Digest, Uuid};
@@ -18,7 +18,7 @@ use attest::protocol::plan::LeafPlace;
 use attest::protocol::sample::{SamplePoint, derive};
 use attest::protocol::verify::verify;
 use attest::reference::{Oracle, Run};
-use attest::session::issue::Request;
+use attest::session::message::{FromValidator, VerdictOutcome, commitment_line_of};
 use std::sync::Barrier;
 use std::thread;
 use std::time::Duration;
@@ -194,7 +194,7 @@ async fn commitment_swapped_after_the_coin() {
         let coin = peer.coin().await;
         let mut result = other.result(Some(coin));
         result.commitment = one.result(None).commitment;
-        peer.send(attest::live::message::openings_line(&result)).await;
+        peer.send(attest::session::message::openings_line(&result)).await;
         peer.linger().await;
     })
     .await;

@@ -2,13 +2,13 @@
 
 use super::{Say, UUIDS, alone, challenge, ended_with, identity, key, live, public, request};
 use attest::export::{PAYLOAD_TYPE, check, dsse};
+use attest::mining::issue::Request;
 use attest::protocol::challenge::Challenge;
 use attest::protocol::digest::Digest;
 use attest::protocol::receipt::{Receipt, ReceiptError};
 use attest::protocol::signature::{decode_key, miner_message, receipt_message};
 use attest::protocol::transcript::ResultDoc;
 use attest::reference::Run;
-use attest::session::issue::Request;
 use serde_json::{Value, json};
 
 /// Miner and validator share key 2: the worst case for messages to be confused.

@@ -1,9 +1,9 @@
 //! The table of docs/threat-model.md names tests and codes that exist.
 
-use attest::live::fault::FaultCode;
-use attest::live::refusal::RefusalCode;
 use attest::policy::codes;
 use attest::protocol::rejection::Reason;
+use attest::session::fault::FaultCode;
+use attest::session::refusal::RefusalCode;
 use std::path::Path;
 
 const THREAT_MODEL: &str = include_str!("../../docs/threat-model.md");

@@ -4,10 +4,10 @@
 use super::turned::{Records, Turned};
 use super::{Say, UUIDS, challenge, ended_with, public};
 use attest::identity::SigningIdentity;
-use attest::live::fault::{Fault, FaultCode};
 use attest::policy::Policy;
 use attest::protocol::challenge::Challenge;
 use attest::protocol::evidence::Evidence;
+use attest::session::fault::{Fault, FaultCode};
 use serde_json::{Value, json};
 
 /// One of each kind: a C0 and a C1 control, overrides and isolates of direction, a

@@ -3,8 +3,8 @@
 
 use super::{Say, ended_with, live, request};
 use crate::live::peer::hello;
-use attest::live::message::{FromMiner, line_of};
-use attest::live::validator::Ended;
+use attest::session::message::{FromMiner, line_of};
+use attest::session::validator::Ended;
 use serde_json::json;
 
 /// A session whose miner changes the text of its commitment and of its openings.
@@ -19,7 +19,7 @@ async fn with_texts(
         peer.send(&commitment(line(say.commitment_line()))).await;
         peer.send("\n").await;
         match peer.next().await {
-            Some(attest::live::message::FromValidator::Coin { coin, .. }) => {
+            Some(attest::session::message::FromValidator::Coin { coin, .. }) => {
                 peer.send(&openings(line(say.openings_line(coin)))).await;
                 peer.send("\n").await;
                 peer.linger().await;

@@ -7,15 +7,15 @@
 
 use crate::live::peer::hello;
 use attest::ledger::{self, Ledger, Location};
-use attest::live::clock::Now;
-use attest::live::drive::Validator;
-use attest::live::message::{FromMiner, FromValidator, line_of};
-use attest::live::validator::{Action, Ended, Event, ValidatorSession};
+use attest::mining::issue::Request;
 use attest::policy::Policy;
 use attest::protocol::challenge::Challenge;
 use attest::protocol::circumstances::Issuer;
 use attest::protocol::digest::Digest;
-use attest::session::issue::Request;
+use attest::session::clock::Now;
+use attest::session::drive::Validator;
+use attest::session::message::{FromMiner, FromValidator, line_of};
+use attest::session::validator::{Action, Ended, Event, ValidatorSession};
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;

@@ -8,9 +8,9 @@ use attest::ledger::{
     self, Accepting, Ending, HISTORY_WINDOW, Location, Meeting, Peer, SettledAs, Settlement,
     Sighting,
 };
+use attest::mining::mine::{MineOptions, commit, mine};
 use attest::protocol::challenge::Challenge;
 use attest::protocol::digest::{Digest, Uuid};
-use attest::session::mine::{MineOptions, commit, mine};
 use ed25519_dalek::SigningKey;
 use serde_json::Value;
 use std::io::Write as _;
@@ -124,7 +124,7 @@ fn a_rejected_session_stays_rejected() {
         let (c, commitment) = (challenge.digest(), committed.commitment());
         let place = Location::File(recorded.path("ledger.sqlite"));
         let ledger = ledger::open(&place).unwrap();
-        let now = attest::live::clock::unix_ms();
+        let now = attest::session::clock::unix_ms();
         let accepting = Accepting {
             commitment,
             coin,

@@ -3,7 +3,7 @@
 use crate::cli::{COULD_NOT_RUN, Example, Finished, OK, attest, names_in, run};
 use crate::common::{impatient_pipe, read_slowly};
 use attest::ledger::{self, Location};
-use attest::session::issue::{Request, issue};
+use attest::mining::issue::{Request, issue};
 use rustix::fs::{OFlags, fcntl_getfl};
 use std::fs::{self, File};
 use std::io::{Read as _, Write as _, pipe};

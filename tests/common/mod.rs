@@ -5,14 +5,14 @@
 use attest::executor::Executor;
 use attest::executor::cpu::{CpuExecutor, CpuOptions};
 use attest::identity::SigningIdentity;
-use attest::live::message::{Device, DeviceKind};
-use attest::live::respond::{Miner, OnDemand};
 use attest::protocol::challenge::{Challenge, ChallengeSpec};
 use attest::protocol::digest::{Digest, Uuid};
 use attest::protocol::evidence::Evidence;
 use attest::protocol::transcript::ResultDoc;
 use attest::protocol::verify::{LeafRequest, Recompute, RecomputeError};
 use attest::reference::Oracle;
+use attest::session::message::{Device, DeviceKind};
+use attest::session::respond::{Miner, OnDemand};
 use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
 use serde_json::{Value, json};
 use std::collections::HashMap;

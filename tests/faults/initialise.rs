@@ -7,10 +7,10 @@ use crate::faults::wrapper::{Alive, Fault, Faulty};
 use attest::executor::cpu::CpuOptions;
 use attest::executor::gpu::{Capability, DeviceList, GpuDevice, MissingGpus, NoGpu};
 use attest::executor::{ExecError, Executor, Kind};
+use attest::mining::devices::DeviceRules;
+use attest::mining::executors::{Choice, ChooseError, Chosen, Machine, choose_from};
+use attest::mining::mine::{MineOptions, mine};
 use attest::protocol::digest::Uuid;
-use attest::session::devices::DeviceRules;
-use attest::session::executors::{Choice, ChooseError, Chosen, Machine, choose_from};
-use attest::session::mine::{MineOptions, mine};
 use cuda_driver::Failure;
 
 /// A machine with `gpus` GPUs of which `broken` do not open.

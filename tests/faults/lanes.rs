@@ -5,8 +5,8 @@ use crate::faults::wrapper::{Alive, Counts, Fault, SMS, patience};
 use crate::faults::{challenge, lanes_with};
 use attest::executor::abandoned;
 use attest::executor::lanes::{Execution, RunError, RunOptions, execute};
+use attest::mining::mine::{MineOptions, mine};
 use attest::protocol::sample::SamplePoint;
-use attest::session::mine::{MineOptions, mine};
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 

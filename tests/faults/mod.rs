@@ -10,8 +10,8 @@ mod stress;
 mod wrapper;
 
 use attest::executor::Executor;
+use attest::mining::issue::{Request, issue};
 use attest::protocol::challenge::{Challenge, ChallengeSpec};
-use attest::session::issue::{Request, issue};
 use wrapper::{Alive, Fault, Faulty};
 
 /// A challenge that has not expired.

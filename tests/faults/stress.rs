@@ -4,10 +4,10 @@
 use crate::faults::wrapper::{Alive, Fault, Faulty};
 use attest::executor::Executor;
 use attest::executor::cpu::{CpuExecutor, CpuOptions};
+use attest::mining::mine::check_memory;
 use attest::protocol::plan::Shape;
 use attest::selftest::Health;
 use attest::selftest::stress::{StressOptions, StressReport, stress};
-use attest::session::mine::check_memory;
 use std::time::{Duration, Instant};
 
 /// Until every lane has done some rounds, or something was found.

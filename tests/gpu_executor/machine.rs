@@ -10,12 +10,12 @@ use attest::executor::gpu::bench::{Subject, Turns};
 use attest::executor::gpu::telemetry::LaneTelemetry;
 use attest::executor::gpu::{ExactnessCheck, GpuExecutor, GpuOptions, Supervisor};
 use attest::executor::{Executor, LaneFacts};
+use attest::mining::executors::{Choice, choose};
+use attest::mining::issue::{Request, issue};
+use attest::mining::mine::{MineOptions, mine};
 use attest::protocol::models;
 use attest::protocol::plan::Shape;
 use attest::protocol::plausible::{Basis, judge};
-use attest::session::executors::{Choice, choose};
-use attest::session::issue::{Request, issue};
-use attest::session::mine::{MineOptions, mine};
 use std::time::Duration;
 
 /// This machine without a run.

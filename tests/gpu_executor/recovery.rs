@@ -7,9 +7,9 @@ use attest::executor::gpu::{
     ExactnessCheck, GpuDevice, GpuExecutor, GpuOptions, InjectedFailure, PtxFile, Target, Variant,
 };
 use attest::executor::{ExecError, Executor, Segment, SmTiles};
+use attest::mining::issue::{Request, issue};
+use attest::mining::mine::{MineOptions, mine};
 use attest::protocol::plan::Shape;
-use attest::session::issue::{Request, issue};
-use attest::session::mine::{MineOptions, mine};
 use std::io::Write;
 use std::ops::ControlFlow;
 use std::path::PathBuf;

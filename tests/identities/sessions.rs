@@ -3,7 +3,10 @@
 use crate::identities::{Desk, OK};
 use attest::executor::cpu::CpuVerifier;
 use attest::identity::SigningIdentity;
-use attest::live::clock::unix_ms;
+use attest::mining::committed::Committed;
+use attest::mining::executors::{Choice, choose};
+use attest::mining::issue::{Request, issue};
+use attest::mining::mine::{MineError, MineOptions, commit};
 use attest::protocol::challenge::Challenge;
 use attest::protocol::circumstances::{Circumstances, Issuer, IssuerRecord, SessionRecord};
 use attest::protocol::digest::Digest;
@@ -12,10 +15,7 @@ use attest::protocol::signature::{decode_key, is_valid, miner_message};
 use attest::protocol::transcript::{self, ResultDoc};
 use attest::protocol::verified::CoinStanding;
 use attest::protocol::verify::verify;
-use attest::session::committed::Committed;
-use attest::session::executors::{Choice, choose};
-use attest::session::issue::{Request, issue};
-use attest::session::mine::{MineError, MineOptions, commit};
+use attest::session::clock::unix_ms;
 
 const COIN: Digest = Digest([7; 32]);
 

@@ -18,9 +18,9 @@ mod steps;
 use attest::ledger::{
     Acceptance, Accepting, Filter, HISTORY_WINDOW, Ledger, SettledAs, Settlement, Sighting,
 };
+use attest::mining::issue::{Request, issue};
 use attest::protocol::challenge::Challenge;
 use attest::protocol::digest::{Digest, Uuid};
-use attest::session::issue::{Request, issue};
 
 /// When the tests' challenges are issued, ms since 1970.
 const ISSUED_MS: u64 = 1_800_000_000_000;

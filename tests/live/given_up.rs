@@ -5,10 +5,10 @@
 use super::peer::{Answer, Peer, patient, pipe};
 use super::recording::Recording;
 use attest::ledger::Entry;
-use attest::live::drive::{Stage, Validator};
-use attest::live::message::{FromValidator, VerdictOutcome};
-use attest::live::validator::Ended;
 use attest::protocol::verdict::Outcome;
+use attest::session::drive::{Stage, Validator};
+use attest::session::message::{FromValidator, VerdictOutcome};
+use attest::session::validator::Ended;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::Notify;

@@ -8,13 +8,13 @@ use crate::common::{cpu_evidence, cpu_miner_with};
 use attest::executor::Executor;
 use attest::executor::cpu::{CpuExecutor, CpuOptions};
 use attest::ledger::{Accepting, HISTORY_WINDOW, Ledger as _, SettledAs, Settlement, Sighting};
-use attest::live::clock::unix_ms;
-use attest::live::drive::Validator;
-use attest::live::validator::Ended;
+use attest::mining::issue::issue;
 use attest::policy::{Policy, Weight};
 use attest::protocol::digest::{Digest, Uuid};
 use attest::protocol::verdict::Outcome;
-use attest::session::issue::issue;
+use attest::session::clock::unix_ms;
+use attest::session::drive::Validator;
+use attest::session::validator::Ended;
 use std::sync::Arc;
 
 /// The device of all these sessions.

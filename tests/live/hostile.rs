@@ -4,12 +4,12 @@
 use super::identity;
 use super::peer::{Answer, Peer, hello, patient, session_with, tiny};
 use super::recording::Recording;
-use attest::live::drive::Validator;
-use attest::live::limits::Patience;
-use attest::live::message::{FromMiner, FromValidator, VerdictOutcome, line_of};
-use attest::live::validator::Ended;
 use attest::protocol::digest::Digest;
 use attest::protocol::verdict::Outcome;
+use attest::session::drive::Validator;
+use attest::session::limits::Patience;
+use attest::session::message::{FromMiner, FromValidator, VerdictOutcome, line_of};
+use attest::session::validator::Ended;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -389,7 +389,7 @@ async fn what_is_swapped_after_the_coin_is_seen() {
                 "coin-mismatch" => result.coin = Some(Digest([5; 32])),
                 _ => result.coin = None,
             }
-            peer.send(attest::live::message::openings_line(&result)).await;
+            peer.send(attest::session::message::openings_line(&result)).await;
             peer.linger().await;
         })
         .await;

@@ -5,11 +5,11 @@ use super::identity;
 use super::peer::{Answer, Peer, hello, patient, pipe};
 use super::recording::Recording;
 use attest::ledger::{DODGES, Ending, Peer as Known};
-use attest::live::drive::{Peering, Validator};
-use attest::live::message::{FromMiner, line_of};
-use attest::live::validator::Ended;
 use attest::policy::Policy;
 use attest::protocol::verdict::Outcome;
+use attest::session::drive::{Peering, Validator};
+use attest::session::message::{FromMiner, line_of};
+use attest::session::validator::Ended;
 use std::sync::Arc;
 
 /// A session with a peer of which the transport knows this much.

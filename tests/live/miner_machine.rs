@@ -2,14 +2,14 @@
 
 use super::identity;
 use super::peer::{hello, tiny};
-use attest::live::clock::Now;
-use attest::live::fault::{Fault, FaultCode, OwnFault};
-use attest::live::limits::{PINGS_ANSWERED_MAX, Patience, lateness_heard};
-use attest::live::message::{FromMiner, FromValidator, VerdictMessage, VerdictOutcome, line_of};
-use attest::live::miner::{Action, End, Event, MinerSession, Terms, margin};
-use attest::live::refusal::{Refusal, RefusalCode};
+use attest::mining::issue::{Request, issue};
 use attest::protocol::digest::Digest;
-use attest::session::issue::{Request, issue};
+use attest::session::clock::Now;
+use attest::session::fault::{Fault, FaultCode, OwnFault};
+use attest::session::limits::{PINGS_ANSWERED_MAX, Patience, lateness_heard};
+use attest::session::message::{FromMiner, FromValidator, VerdictMessage, VerdictOutcome, line_of};
+use attest::session::miner::{Action, End, Event, MinerSession, Terms, margin};
+use attest::session::refusal::{Refusal, RefusalCode};
 use proptest::prelude::*;
 use std::time::Duration;
 

@@ -18,7 +18,7 @@ mod validator_machine;
 mod warm;
 
 use attest::identity::SigningIdentity;
-use attest::session::issue::Request;
+use attest::mining::issue::Request;
 use ed25519_dalek::SigningKey;
 
 /// A key of its own for each `seed`.

@@ -4,19 +4,19 @@ use super::identity;
 use super::recording::Recording;
 use crate::common::cpu_evidence;
 use attest::identity::SigningIdentity;
-use attest::live::drive::Validator;
-use attest::live::message::{
-    FromMiner, FromValidator, MinerHello, PINGS_CAPABILITY, commitment_line_of, line_of,
-    openings_line,
-};
-use attest::live::validator::Ended;
+use attest::mining::issue::Request;
 use attest::protocol::challenge::Challenge;
 use attest::protocol::digest::{Digest, Uuid};
 use attest::protocol::evidence::Evidence;
 use attest::protocol::signature::miner_message;
 use attest::protocol::transcript::ResultDoc;
 use attest::reference::Run;
-use attest::session::issue::Request;
+use attest::session::drive::Validator;
+use attest::session::message::{
+    FromMiner, FromValidator, MinerHello, PINGS_CAPABILITY, commitment_line_of, line_of,
+    openings_line,
+};
+use attest::session::validator::Ended;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{

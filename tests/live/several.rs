@@ -7,7 +7,7 @@ use super::tls::{Gate, Listening, listen_for};
 use crate::common::{cpu_miner, cpu_miner_with};
 use attest::executor::Executor;
 use attest::executor::cpu::{CpuExecutor, CpuOptions};
-use attest::live::respond::Miner;
+use attest::session::respond::Miner;
 use serde_json::Value;
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::process::{Child, Command, Stdio};

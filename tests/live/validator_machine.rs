@@ -2,18 +2,18 @@
 
 use super::peer::{Answer, hello, tiny};
 use attest::ledger::Acceptance;
-use attest::live::clock::Now;
-use attest::live::fault::{Fault, FaultCode, OwnFault};
-use attest::live::limits::{Patience, UNAWAITED_BYTES_MAX};
-use attest::live::message::{FromMiner, FromValidator, MinerHello, line_of};
-use attest::live::validator::{
-    Accepted, Action, Event, Judged, NotIssued, NotRead, Reading, ValidatorSession,
-};
+use attest::mining::issue::issue;
 use attest::protocol::challenge::Challenge;
 use attest::protocol::digest::Digest;
 use attest::protocol::parts::CommitmentPart;
 use attest::protocol::verdict::{Outcome, Verdict};
-use attest::session::issue::issue;
+use attest::session::clock::Now;
+use attest::session::fault::{Fault, FaultCode, OwnFault};
+use attest::session::limits::{Patience, UNAWAITED_BYTES_MAX};
+use attest::session::message::{FromMiner, FromValidator, MinerHello, line_of};
+use attest::session::validator::{
+    Accepted, Action, Event, Judged, NotIssued, NotRead, Reading, ValidatorSession,
+};
 use proptest::prelude::*;
 use proptest::test_runner::Config;
 use proptest_state_machine::{ReferenceStateMachine, StateMachineTest, prop_state_machine};

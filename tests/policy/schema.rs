@@ -1,8 +1,6 @@
 //! docs/verdict.schema.json is what the program prints, and verdicts fit it.
 
 use crate::common::{cpu_evidence, spec};
-use attest::live::fault::{Fault, FaultCode};
-use attest::live::validator::Ended;
 use attest::policy::{Facts, Policy, codes};
 use attest::protocol::bound::OmittedShare;
 use attest::protocol::challenge::{Challenge, ChallengeSpec};
@@ -14,6 +12,8 @@ use attest::protocol::verified::Extent;
 use attest::protocol::verify::{Failure, RecomputeError, verify, verify_full};
 use attest::reference::{Oracle, Run};
 use attest::schema::{verdict_codes, verdict_schema};
+use attest::session::fault::{Fault, FaultCode};
+use attest::session::validator::Ended;
 use serde_json::{Value, json};
 use std::time::Duration;
 

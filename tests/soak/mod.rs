@@ -7,10 +7,10 @@ mod peers;
 mod slow_disk;
 
 use attest::ledger::{self, Entry, Filter, Ledger, Location, Order};
-use attest::live::drive::Validator;
-use attest::live::validator::Ended;
+use attest::mining::issue::Request;
 use attest::protocol::digest::Digest;
-use attest::session::issue::Request;
+use attest::session::drive::Validator;
+use attest::session::validator::Ended;
 use peers::Kind;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;

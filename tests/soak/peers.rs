@@ -1,16 +1,16 @@
 //! Miners of all kinds, over a pipe within the process.
 
 use crate::common::{cpu_evidence, cpu_miner};
-use attest::live::drive::Validator;
-use attest::live::message::{
-    FromMiner, FromValidator, MinerHello, commitment_line_of, line_of, openings_line,
-};
-use attest::live::respond::Miner;
-use attest::live::validator::Ended;
 use attest::protocol::challenge::Challenge;
 use attest::protocol::digest::{Digest, Uuid};
 use attest::protocol::evidence::Evidence;
 use attest::reference::Run;
+use attest::session::drive::Validator;
+use attest::session::message::{
+    FromMiner, FromValidator, MinerHello, commitment_line_of, line_of, openings_line,
+};
+use attest::session::respond::Miner;
+use attest::session::validator::Ended;
 use std::sync::{Arc, LazyLock};
 use tokio::io::{
     AsyncBufReadExt as _, AsyncWriteExt as _, BufReader, DuplexStream, ReadHalf, WriteHalf, duplex,

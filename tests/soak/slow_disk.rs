@@ -5,8 +5,8 @@
 
 use super::peers::{self, Kind};
 use attest::ledger::{self, Filter, Location, Standing};
-use attest::live::drive::Validator;
 use attest::protocol::verdict::Outcome;
+use attest::session::drive::Validator;
 use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;

@@ -5,7 +5,7 @@ use super::work::Work;
 use crate::executor::ExecError;
 use crate::executor::gpu::bench::{BenchReport, Subject, Total, Turns};
 use crate::executor::gpu::{Capability, DeviceList, Supervisor, Target, Variant, supervised};
-use crate::session::devices::GpuDemand;
+use crate::mining::devices::GpuDemand;
 use std::path::PathBuf;
 use std::time::Duration;
 

@@ -28,7 +28,7 @@ pub use work::{UnknownWork, Work};
 
 use crate::evidence::present_gpus;
 use crate::executor::ExecError;
-use crate::session::devices::GpuDemand;
+use crate::mining::devices::GpuDemand;
 use serde::Serialize;
 
 /// Version of the report's form.

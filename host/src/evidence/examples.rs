@@ -16,8 +16,8 @@ use crate::executor::gpu::bandwidth::{
 use crate::executor::gpu::telemetry::{Health, LaneTelemetry, Sampled, Series, Spread};
 use crate::executor::lanes::{Execution, LaneExecution, RunOptions, execute};
 use crate::executor::{DeviceTiming, Executor, IdleTime, Kind, LaneFacts, SmActivity, SmTiles};
+use crate::mining::issue::{Request, issue};
 use crate::protocol::digest::Uuid;
-use crate::session::issue::{Request, issue};
 use serde_json::json;
 use std::time::Duration;
 

@@ -57,7 +57,7 @@ impl SigningIdentity {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::session::issue::{Request, issue};
+    use crate::mining::issue::{Request, issue};
 
     #[test]
     fn a_receipt_that_was_made_holds_and_survives_its_json() {

@@ -8,9 +8,9 @@
 
 use super::Policy;
 use super::size::{SizeError, Speed, Target};
+use crate::mining::issue::Request;
 use crate::protocol::models::{self, Model};
 use crate::protocol::plan::Shape;
-use crate::session::issue::Request;
 
 /// The demand on one model.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -71,7 +71,7 @@ impl Policy {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::session::issue::issue;
+    use crate::mining::issue::issue;
 
     #[test]
     fn the_default_policy_demands_what_its_challenges_demand() {

@@ -3,11 +3,11 @@
 use super::super::codes::{self, Action};
 use super::super::{Facts, Judgement, Policy, Weight};
 use crate::ledger::{HistoryCode, HistoryFinding};
+use crate::mining::issue::{Request, issue};
 use crate::protocol::bound::{Bound, Grinding, OmittedShare, log10_escape};
 use crate::protocol::challenge::Challenge;
 use crate::protocol::digest::Digest;
 use crate::protocol::evidence::Evidence;
-use crate::session::issue::{Request, issue};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::time::Duration;

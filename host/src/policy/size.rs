@@ -10,11 +10,11 @@
 //! (BENCHMARKS.md): every other model is assumed to reach the same share.
 
 use super::Policy;
+use crate::mining::issue::{ITERATIONS_DEFAULT, Request};
 use crate::protocol::bound::{Grinding, draws_needed};
 use crate::protocol::challenge::{OPENINGS_MAX, ROOTS_MAX, sample_rate_ppm};
 use crate::protocol::models::{self, Model};
 use crate::protocol::plan::Shape;
-use crate::session::issue::{ITERATIONS_DEFAULT, Request};
 use std::time::Duration;
 
 /// What the challenge is for.

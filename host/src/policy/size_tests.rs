@@ -1,9 +1,9 @@
 //! Sizes fit the model, the seconds and the soundness; impossible asks are told.
 
 use super::*;
+use crate::mining::issue::issue;
 use crate::protocol::challenge::Challenge;
 use crate::protocol::models::MODELS;
-use crate::session::issue::issue;
 
 fn target(model: &str, seconds: f64) -> Target<'_> {
     Target { model, seconds: Some(seconds), round_trip: None }

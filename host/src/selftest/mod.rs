@@ -23,7 +23,7 @@ pub mod vectors;
 use crate::error_text::{in_one_line, what_happened};
 use crate::executor::ExecError;
 use crate::executor::gpu::{NoGpu, PATIENCE, PtxFile};
-use crate::session::devices::GpuDemand;
+use crate::mining::devices::GpuDemand;
 use check::CheckError;
 use std::time::Duration;
 use vectors::{VectorError, VectorFile};

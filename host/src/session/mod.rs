@@ -1,17 +1,49 @@
-//! Challenges and results as they are made and kept: issuing, choosing
-//! executors, answering, checkpoints.
+//! Live sessions: a validator and a miner talk until there is a verdict.
 //!
-//! Unlike `protocol` it reads the clock and the operating system's random generator.
+//! ```text
+//! validator                                    miner
+//!   hello ───────────────────────────────────▶
+//!         ◀─────────────────────────────────── hello
+//!   ping  ───────────────────────────────────▶
+//!         ◀─────────────────────────────────── pong
+//!   challenge ───────────────────────────────▶
+//!                                              works
+//!         ◀─────────────────────────────────── commitment
+//!   spends the nonce, draws and records the coin
+//!   coin  ───────────────────────────────────▶
+//!         ◀─────────────────────────────────── openings
+//!   verifies, settles
+//!   verdict ─────────────────────────────────▶
+//! ```
 //!
-//! Guarantees: a challenge that is issued is valid, its nonce and seed random where
-//! none were asked for; a run that goes on from a checkpoint has the roots of an
-//! unbroken one.
-//! Deliberately lacks: rules of its own. What is valid is decided in `protocol`.
+//! [`validator`] and [`miner`] are the two sides without any input or output:
+//! bytes, times and finished work go in, lines, work and an end come out.
+//! [`drive`] and [`respond`] run them over any pair of streams; [`command`] and
+//! [`tcp`] bring the streams.
+//!
+//! Guarantees: every session ends, with a verdict, within the limits of
+//! [`limits`], whatever the other side does; what is read is bounded before it
+//! is parsed, and parsed where it holds up nobody; a coin is sent only after the nonce
+//! is spent and the coin recorded, durably; a challenge that was issued is settled.
+//! Deliberately lacks: more than one challenge a connection, and any way to go on
+//! with a session whose connection is gone.
 
-pub mod checkpoint;
-pub mod committed;
-pub mod devices;
-pub mod executors;
-pub mod issue;
-pub mod mine;
-pub mod pool;
+pub mod clock;
+pub mod command;
+pub mod drive;
+pub mod fault;
+mod inbox;
+pub mod limits;
+mod link;
+mod meet;
+pub mod message;
+pub mod miner;
+mod open;
+pub mod refusal;
+pub mod respond;
+mod room;
+pub mod tcp;
+pub mod tls;
+pub mod validator;
+pub mod wire;
+pub mod words;

@@ -1,8 +1,8 @@
 //! What a challenge is to ask for: shared by the commands that issue one.
 
 use super::parse;
+use attest::mining::issue::Request;
 use attest::protocol::digest::Digest;
-use attest::session::issue::Request;
 use clap::Args;
 
 /// The challenge's fields. Absent options are left to file, policy or defaults.

@@ -1,7 +1,7 @@
 //! What is demanded of the GPUs, alike for the commands that use them.
 
 use super::{Executor, parse};
-use attest::session::devices::{DeviceRules, GpuDemand, MigInstances};
+use attest::mining::devices::{DeviceRules, GpuDemand, MigInstances};
 use clap::Args;
 
 /// A number that may be empty: `GPU_COUNT=` says nothing.

@@ -1,7 +1,7 @@
 //! Arguments of `attest selftest`.
 
 use super::{Executor, Gpus, parse, place};
-use attest::session::devices::GpuDemand;
+use attest::mining::devices::GpuDemand;
 use clap::{Args, ValueHint};
 use std::path::PathBuf;
 use std::time::Duration;

@@ -6,9 +6,9 @@ use crate::input;
 use crate::outcome::{Done, Result, check_stdout, print};
 use anyhow::{anyhow, ensure};
 use attest::files::{self, Source};
-use attest::live::clock::unix_ms;
+use attest::mining::issue::{self, Request};
 use attest::protocol::json::read_value;
-use attest::session::issue::{self, Request};
+use attest::session::clock::unix_ms;
 use std::fmt::Display;
 
 /// Longest specification file in bytes; a challenge has a fraction of it.

@@ -12,6 +12,9 @@ use attest::error_text::what_happened;
 use attest::evidence::present_gpus;
 use attest::executor::Kind;
 use attest::executor::cpu::CpuVerifier;
+use attest::mining::executors::{Choice, Chosen, choose_with};
+use attest::mining::issue::{Request, issue};
+use attest::mining::mine::{MineOptions, Mined, mine};
 use attest::protocol::bound::OmittedShare;
 use attest::protocol::challenge::Challenge;
 use attest::protocol::circumstances::{Circumstances, Issuer, IssuerRecord};
@@ -20,9 +23,6 @@ use attest::protocol::transcript::ResultDoc;
 use attest::protocol::verdict::Verdict;
 use attest::protocol::verified::Verified;
 use attest::protocol::verify::{Failure, verify};
-use attest::session::executors::{Choice, Chosen, choose_with};
-use attest::session::issue::{Request, issue};
-use attest::session::mine::{MineOptions, Mined, mine};
 use std::time::{Duration, Instant};
 
 /// Runs the demonstration; fails if the honest result is not verified or the

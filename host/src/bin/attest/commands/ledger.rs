@@ -11,9 +11,9 @@ use attest::ledger::{
     Ending, Entry, Filter, Ledger, Meeting, MeetingFilter, NO_COMMITMENT, Order, Peer, Pruning,
     Seen, Standing,
 };
-use attest::live::clock::unix_ms;
 use attest::protocol::digest::Digest;
 use attest::protocol::time;
+use attest::session::clock::unix_ms;
 use attest::streams;
 use serde_json::{Value, json};
 use std::fmt::Write as _;

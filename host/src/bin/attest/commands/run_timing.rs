@@ -2,7 +2,7 @@
 
 use crate::paint::{duration, flops, table};
 use attest::evidence::{LaneTiming, RunTiming};
-use attest::session::mine::Mined;
+use attest::mining::mine::Mined;
 use std::time::Duration;
 
 /// A table of the lanes, then what they share.

@@ -11,11 +11,11 @@ use attest::executor::cpu::{CpuExecutor, CpuOptions, Simd};
 use attest::executor::gpu::bench::{Conditions, Telemetry};
 use attest::executor::gpu::{GpuExecutor, GpuOptions, NoGpu};
 use attest::executor::{ExecError, Executor};
+use attest::mining::devices::GpuDemand;
+use attest::mining::mine::check_memory;
 use attest::protocol::plan::Shape;
 use attest::selftest::Health;
 use attest::selftest::stress::{StressLane, StressOptions, StressReport, stress};
-use attest::session::devices::GpuDemand;
-use attest::session::mine::check_memory;
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};
 

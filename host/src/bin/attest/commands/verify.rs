@@ -14,7 +14,6 @@ use attest::executor::cpu::CpuVerifier;
 use attest::executor::gpu::{GpuExecutor, GpuOptions, GpuVerifier, PATIENCE};
 use attest::files::Source;
 use attest::judging::{AsIssuer, End, HandedIn, Known, Terms};
-use attest::live::clock::unix_ms;
 use attest::protocol::challenge::Challenge;
 use attest::protocol::circumstances::Circumstances;
 use attest::protocol::receipt::Receipt;
@@ -24,6 +23,7 @@ use attest::protocol::verified::Extent;
 use attest::protocol::verify::{
     Failure, Means, Progress, Recompute, RecomputeIteration, verify_with,
 };
+use attest::session::clock::unix_ms;
 use std::time::Duration;
 
 /// What is said of a receipt where there is nothing that it could be for.

@@ -4,9 +4,9 @@ use super::sessions::Over;
 use crate::commands::verify::painted;
 use crate::outcome::shown_json;
 use crate::paint::{Paint, duration, grouped};
-use attest::live::drive::Stage;
-use attest::live::message::{Device, MinerHello};
-use attest::live::validator::Legs;
+use attest::session::drive::Stage;
+use attest::session::message::{Device, MinerHello};
+use attest::session::validator::Legs;
 use serde_json::json;
 use std::time::Duration;
 

@@ -14,7 +14,7 @@ mod io;
 mod reading;
 mod talk;
 
-pub(in crate::live) use io::verdict_of;
+pub(in crate::session) use io::verdict_of;
 pub use io::{
     Accepted, Action, Case, Commitment, Ended, Event, Judged, Legs, NotIssued, Settle, Wanted,
 };

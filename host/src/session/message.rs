@@ -10,6 +10,7 @@
 
 use super::fault::{Fault, FaultCode};
 use super::limits::{DEVICES_MAX, SMALL_VALUES_MAX, TEXT_BYTES_MAX};
+use crate::mining::committed::Committed;
 use crate::protocol::digest::{Digest, Uuid};
 use crate::protocol::evidence::Evidence;
 use crate::protocol::json::{present, read_value_of};
@@ -17,7 +18,6 @@ use crate::protocol::parts::{CommitmentOut, OpeningsOut};
 use crate::protocol::receipt::Receipt;
 use crate::protocol::transcript::{LaneRoots, ResultDoc};
 use crate::protocol::verdict::Outcome;
-use crate::session::committed::Committed;
 use serde::de::{DeserializeOwned, IgnoredAny};
 use serde::{Deserialize, Serialize};
 

@@ -3,8 +3,6 @@
 use super::reading::{Content, NotRead, Reading};
 use crate::error_text::in_one_line;
 use crate::ledger::{Acceptance, HistoryFinding};
-use crate::live::fault::{Fault, FaultCode, OwnFault};
-use crate::live::message::MinerHello;
 use crate::protocol::bound::OmittedShare;
 use crate::protocol::challenge::Challenge;
 use crate::protocol::circumstances::SessionRecord;
@@ -14,6 +12,8 @@ use crate::protocol::receipt::Receipt;
 use crate::protocol::transcript::ResultDoc;
 use crate::protocol::verdict::{Outcome, Verdict};
 use crate::protocol::verify::{Failure, RecomputeError};
+use crate::session::fault::{Fault, FaultCode, OwnFault};
+use crate::session::message::MinerHello;
 use std::time::Duration;
 
 /// What happened.
@@ -177,7 +177,7 @@ impl Ended {
     }
 
     /// The same, since this side gave it up.
-    pub(in crate::live) fn of_own(own: &OwnFault) -> Self {
+    pub(in crate::session) fn of_own(own: &OwnFault) -> Self {
         let failure = Failure::CouldNotRun(RecomputeError(own.0.clone()));
         Self::of_verdict(Verdict::of(&Err(failure), OmittedShare::default()))
     }
@@ -195,7 +195,7 @@ impl Ended {
 }
 
 /// A fault as the rejection that it is.
-pub(in crate::live) fn verdict_of(fault: &Fault) -> Verdict {
+pub(in crate::session) fn verdict_of(fault: &Fault) -> Verdict {
     let detail = format!("{}\n{}", fault.detail, fault.code.advice());
     Verdict::rejected_session(fault.code.code(), detail)
 }

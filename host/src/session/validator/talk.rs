@@ -3,15 +3,15 @@
 use super::calendar::Arrival;
 use super::reading::{Awaited, Content, NotRead, Reading};
 use super::{Action, Case, Cause, Commitment, Complete, Held, State, ValidatorSession, Wanted};
-use crate::live::clock::Now;
-use crate::live::fault::{Fault, FaultCode, OwnFault};
-use crate::live::limits::{PINGS, SMALL_BYTES_MAX, UNAWAITED_BYTES_MAX};
-use crate::live::message::{FromMiner, FromValidator, MinerHello, VERSIONS, kind_of, line_of};
 use crate::protocol::circumstances::SessionRecord;
 use crate::protocol::parts::CommitmentPart;
 use crate::protocol::rejection::{Reason, Rejection};
 use crate::protocol::signature::decode_key;
 use crate::protocol::transcript::ResultDoc;
+use crate::session::clock::Now;
+use crate::session::fault::{Fault, FaultCode, OwnFault};
+use crate::session::limits::{PINGS, SMALL_BYTES_MAX, UNAWAITED_BYTES_MAX};
+use crate::session::message::{FromMiner, FromValidator, MinerHello, VERSIONS, kind_of, line_of};
 use std::time::Duration;
 
 impl ValidatorSession {

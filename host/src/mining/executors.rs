@@ -304,7 +304,7 @@ impl Lanes {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::session::issue::{Request, issue};
+    use crate::mining::issue::{Request, issue};
 
     #[test]
     fn indices_exist_and_differ() {

@@ -10,14 +10,14 @@
 //! [`VALUES_MAX`]: crate::protocol::evidence::VALUES_MAX
 
 use crate::ledger::NO_COMMITMENT;
-use crate::live::fault::{Fault, FaultCode};
-use crate::live::message::{FromMiner, kind_of};
 use crate::protocol::challenge::Challenge;
 use crate::protocol::evidence::{CANONICAL_BYTES_MAX, VALUES_MAX};
 use crate::protocol::parts::CommitmentPart;
 use crate::protocol::rejection::{Reason, Rejection};
 use crate::protocol::signature::{is_valid, miner_message};
 use crate::protocol::transcript::ResultDoc;
+use crate::session::fault::{Fault, FaultCode};
+use crate::session::message::{FromMiner, kind_of};
 
 /// Most bytes that a parsed value takes beside its text: an object of one member has a
 /// node of its own.

@@ -4,7 +4,7 @@
 //! answer nor keeps it from expiring.
 //! Deliberately lacks: any use of the calendar for durations.
 
-use crate::live::clock::Now;
+use crate::session::clock::Now;
 
 /// How far the calendar may move against the clock (a leap second, a small step of a
 /// time service) without being held to have been set, ms.

@@ -8,11 +8,11 @@
 
 use super::fault::{Fault, FaultCode};
 use crate::ledger::{Ledger, SettledAs, Settlement};
-use crate::live::clock::unix_ms;
-use crate::live::validator::verdict_of;
 use crate::protocol::challenge::Challenge;
 use crate::protocol::digest::Digest;
 use crate::protocol::verdict::{Outcome, Verdict};
+use crate::session::clock::unix_ms;
+use crate::session::validator::verdict_of;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 

@@ -295,7 +295,7 @@ fn fits(shape: Shape, iterations: u64, memory: HostMemory) -> Result<(), MineErr
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::session::issue::{Request, issue};
+    use crate::mining::issue::{Request, issue};
 
     fn cpu() -> LaneFacts {
         LaneFacts {

@@ -90,7 +90,7 @@ pub fn lateness_heard(limit: Duration) -> Duration {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::session::issue::{Request, issue};
+    use crate::mining::issue::{Request, issue};
 
     #[test]
     fn openings_get_time_for_their_work() {
