@@ -17,10 +17,10 @@ use attest::protocol::challenge::{Challenge, ChallengeSpec};
 use attest::protocol::circumstances::{Circumstances, Issuer, IssuerRecord, SessionRecord};
 use attest::protocol::digest::{Digest, Uuid};
 use attest::protocol::evidence::Evidence;
-use attest::protocol::plan::{LeafPlace, Shape};
 use attest::protocol::sample::derive;
 use attest::protocol::transcript::{LaneRoots, ResultDoc, commit};
 use attest::protocol::verify::{Failure, verify};
+use attest::protocol::work::fp64_product::{Fp64Product, LeafPlace};
 use attest::protocol::{chain, merkle};
 use attest::reference::Oracle;
 use attest::reference::oracle::Operand;
@@ -38,7 +38,7 @@ type Method = Box<dyn FnMut(u32, TileRequest, &mut CpuExecutor) -> Tile + Send>;
 /// committed to.
 struct Miner {
     inner: CpuExecutor,
-    shape: Shape,
+    shape: Fp64Product,
     method: Method,
     kept: HashMap<TileRequest, Tile>,
 }
@@ -48,7 +48,7 @@ impl Executor for Miner {
         self.inner.facts()
     }
 
-    fn begin(&mut self, shape: Shape) -> Result<(), ExecError> {
+    fn begin(&mut self, shape: Fp64Product) -> Result<(), ExecError> {
         self.shape = shape;
         self.inner.begin(shape)
     }
@@ -92,7 +92,7 @@ const DIM: u32 = 128;
 
 fn miner(lane: u8, method: Method) -> Box<dyn Executor> {
     let inner = CpuExecutor::new(CpuOptions { uuid: Some(Uuid([lane; 16])) });
-    let shape = Shape { dim: DIM, products: 1 };
+    let shape = Fp64Product { dim: DIM, products: 1 };
     Box::new(Miner { inner, shape, method, kept: HashMap::new() })
 }
 

@@ -4,8 +4,8 @@
 use attest::executor::cpu::{CpuExecutor, CpuOptions, CpuVerifier, Simd, detect_simd};
 use attest::executor::{ExecError, Executor, Segment, SmTiles, SoloSync, TileRequest};
 use attest::protocol::digest::{Digest, Uuid};
-use attest::protocol::plan::{LeafPlace, Shape};
 use attest::protocol::verify::{LeafRequest, Recompute, RecomputeIteration};
+use attest::protocol::work::fp64_product::{Fp64Product, LeafPlace};
 use base64::Engine as _;
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
@@ -60,7 +60,7 @@ fn leaves_equal_the_scalar_definition() {
     // and product: the largest vector numbers, and columns that end a panel.
     for (dim, products) in [(128u32, 2), (384, 3), (1024, 1), (1152, 2)] {
         let state = sha256(&[b"leaves", &dim.to_be_bytes()]);
-        let shape = Shape { dim, products };
+        let shape = Fp64Product { dim, products };
         let last = shape.tiles_per_side() - 1;
         let tiles = [
             TileRequest { state, product: 0, tile_row: 0, tile_column: 0 },
@@ -91,7 +91,7 @@ fn leaves_equal_the_scalar_definition() {
 fn instruction_sets_agree_on_every_tile() {
     // 1152 is cut into blocks of unequal sizes, 256 in blocks of one tile.
     for (dim, products) in [(128, 1), (256, 3), (1152, 1)] {
-        let segment = segment(Shape { dim, products }, 1, sha256(&[b"agree"]));
+        let segment = segment(Fp64Product { dim, products }, 1, sha256(&[b"agree"]));
         let outputs: Vec<_> = executors()
             .into_iter()
             // Without vectors the large shape would take minutes.
@@ -118,7 +118,7 @@ fn instruction_sets_agree_on_every_tile() {
 
 #[test]
 fn tile_roots_are_the_trees_of_the_leaf_hashes() {
-    let shape = Shape { dim: 640, products: 2 };
+    let shape = Fp64Product { dim: 640, products: 2 };
     let state = sha256(&[b"trees"]);
     for (simd, mut executor) in executors() {
         let mut roots = Vec::new();
@@ -134,7 +134,7 @@ fn tile_roots_are_the_trees_of_the_leaf_hashes() {
     }
 }
 
-fn segment(shape: Shape, iterations: u32, start: Digest) -> Segment {
+fn segment(shape: Fp64Product, iterations: u32, start: Digest) -> Segment {
     Segment { shape, first_iteration: 1, iterations, start, solo_sync: None }
 }
 
@@ -155,7 +155,7 @@ fn sampled_leaves_equal_the_tiles_they_lie_in() {
     for (dim, products, states, leaves) in
         [(128, 1, 1, 900), (256, 3, 5, 40), (1152, 1, 1, 700), (640, 2, 2, 2)]
     {
-        let shape = Shape { dim, products };
+        let shape = Fp64Product { dim, products };
         let mut requests: Vec<LeafRequest> = (0..leaves)
             .map(|i: u32| {
                 let random = sha256(&[b"sample", &dim.to_be_bytes(), &i.to_be_bytes()]).0;
@@ -224,7 +224,7 @@ fn the_best_instruction_set_is_one_that_runs() {
 #[test]
 fn a_break_stops_the_run() {
     for (simd, mut executor) in executors() {
-        let segment = segment(Shape { dim: 128, products: 1 }, 5, Digest([7; 32]));
+        let segment = segment(Fp64Product { dim: 128, products: 1 }, 5, Digest([7; 32]));
         let mut seen = 0;
         let result = executor.run(&segment, &mut |output| {
             seen = output.iteration;
@@ -247,7 +247,7 @@ fn uuids_are_the_given_one_or_differ() {
 /// The parts of a vector file that an executor alone must reproduce.
 struct Vector {
     challenge: Digest,
-    shape: Shape,
+    shape: Fp64Product,
     sync_interval: u32,
     /// Per lane: s(g,0) … s(g,T) and D(g,1) … D(g,T).
     lanes: Vec<(Vec<Digest>, Vec<Digest>)>,
@@ -280,7 +280,7 @@ fn vectors() -> Vec<(String, Vector)> {
         });
         let vector = Vector {
             challenge: sha256(&[&decoded]),
-            shape: Shape { dim: number("matrix_dim"), products: number("num_matrices") },
+            shape: Fp64Product { dim: number("matrix_dim"), products: number("num_matrices") },
             sync_interval: number("sync_interval"),
             lanes: lanes.collect(),
             leaf_5: digest(&file["lane0_iteration1_leaf5"]["hash"]),

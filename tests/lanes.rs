@@ -9,8 +9,8 @@ use attest::executor::{
 };
 use attest::protocol::challenge::{Challenge, ChallengeSpec};
 use attest::protocol::digest::{Digest, Uuid};
-use attest::protocol::plan::Shape;
 use attest::protocol::sample::{SamplePoint, derive};
+use attest::protocol::work::fp64_product::Fp64Product;
 use serde_json::Value;
 use std::cell::RefCell;
 use std::ops::ControlFlow;
@@ -52,7 +52,7 @@ impl Executor for Faulty {
         self.inner.facts()
     }
 
-    fn begin(&mut self, shape: Shape) -> Result<(), ExecError> {
+    fn begin(&mut self, shape: Fp64Product) -> Result<(), ExecError> {
         if self.fault == Fault::Memory {
             return Err(ExecError::Memory {
                 device: "a small device".into(),

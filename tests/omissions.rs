@@ -11,9 +11,9 @@ use crate::common::{cpu_evidence, spec};
 use attest::protocol::challenge::{Challenge, ChallengeSpec};
 use attest::protocol::circumstances::Circumstances;
 use attest::protocol::digest::{Digest, Uuid};
-use attest::protocol::plan::LeafPlace;
 use attest::protocol::rejection::Reason;
 use attest::protocol::verify::{Failure, LeafRequest, Recompute, RecomputeError, verify};
+use attest::protocol::work::fp64_product::LeafPlace;
 use attest::reference::Run;
 use rayon::prelude::*;
 

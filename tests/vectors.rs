@@ -151,7 +151,7 @@ fn the_checker_names_the_field_an_executor_gets_wrong() {
         }
         fn begin(
             &mut self,
-            shape: attest::protocol::plan::Shape,
+            shape: attest::protocol::work::fp64_product::Fp64Product,
         ) -> Result<(), attest::executor::ExecError> {
             self.0.begin(shape)
         }

@@ -1,12 +1,12 @@
 //! Verdicts say what was shown and never more.
 
 use crate::common::{cpu_evidence, evidence_of_models, spec};
+use attest::appraisal::models;
 use attest::protocol::bound::{Bound, Grinding, OmittedShare};
 use attest::protocol::challenge::{Challenge, ChallengeSpec};
 use attest::protocol::circumstances::{Circumstances, Issuer, IssuerRecord, SessionRecord};
 use attest::protocol::digest::{Digest, Uuid};
 use attest::protocol::evidence::Evidence;
-use attest::protocol::models;
 use attest::protocol::receipt::Receipt;
 use attest::protocol::signature::receipt_message;
 use attest::protocol::transcript::ResultDoc;

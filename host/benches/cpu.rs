@@ -8,8 +8,8 @@
 use attest::executor::cpu::{CpuExecutor, CpuOptions, CpuVerifier, Simd};
 use attest::executor::{Executor, Segment, TileRequest};
 use attest::protocol::digest::Digest;
-use attest::protocol::plan::{LeafPlace, Shape};
 use attest::protocol::verify::{LeafRequest, Recompute, RecomputeIteration};
+use attest::protocol::work::fp64_product::{Fp64Product, LeafPlace};
 use divan::Bencher;
 use divan::counter::ItemsCount;
 use std::ops::ControlFlow;
@@ -31,7 +31,7 @@ fn pool(threads: usize) -> rayon::ThreadPool {
     rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap()
 }
 
-fn iteration(bencher: Bencher<'_, '_>, simd: Simd, threads: usize, shape: Shape) {
+fn iteration(bencher: Bencher<'_, '_>, simd: Simd, threads: usize, shape: Fp64Product) {
     let Some(mut executor) = CpuExecutor::with_simd(simd, CpuOptions::default()) else { return };
     let segment =
         Segment { shape, first_iteration: 1, iterations: 1, start: digest(0), solo_sync: None };
@@ -43,18 +43,18 @@ fn iteration(bencher: Bencher<'_, '_>, simd: Simd, threads: usize, shape: Shape)
 
 #[divan::bench(args = SIMD, consts = [128, 1024, 2048], sample_count = 10)]
 fn iteration_one_core<const N: u32>(bencher: Bencher<'_, '_>, simd: Simd) {
-    iteration(bencher, simd, 1, Shape { dim: N, products: 1 });
+    iteration(bencher, simd, 1, Fp64Product { dim: N, products: 1 });
 }
 
 #[divan::bench(args = SIMD, consts = [1024, 4096], sample_count = 5)]
 fn iteration_all_cores<const N: u32>(bencher: Bencher<'_, '_>, simd: Simd) {
-    iteration(bencher, simd, 0, Shape { dim: N, products: 1 });
+    iteration(bencher, simd, 0, Fp64Product { dim: N, products: 1 });
 }
 
 #[divan::bench(args = SIMD, sample_count = 5)]
 fn full_verification_one_core(bencher: Bencher<'_, '_>, simd: Simd) {
     let Some(mut verifier) = CpuVerifier::with_simd(simd) else { return };
-    let shape = Shape { dim: 2048, products: 1 };
+    let shape = Fp64Product { dim: 2048, products: 1 };
     let pool = pool(1);
     bencher
         .counter(ItemsCount::new(2 * shape.multiply_adds()))
@@ -77,7 +77,7 @@ fn opened_tiles_one_core<const N: u32>(bencher: Bencher<'_, '_>, simd: Simd) {
 /// 1000 leaves at random places of as many iterations as given.
 fn leaves(bencher: Bencher<'_, '_>, simd: Simd, threads: usize, dim: u32, iterations: u64) {
     let Some(verifier) = CpuVerifier::with_simd(simd) else { return };
-    let shape = Shape { dim, products: 1 };
+    let shape = Fp64Product { dim, products: 1 };
     let requests: Vec<LeafRequest> = (0..1000)
         .map(|i| {
             let word = u64::from_be_bytes(digest(i).0[..8].try_into().unwrap());

@@ -7,8 +7,8 @@ use attest::executor::cpu::CpuVerifier;
 use attest::protocol::challenge::Challenge;
 use attest::protocol::digest::Digest;
 use attest::protocol::merkle::leaf_hash;
-use attest::protocol::plan::{LeafPlace, Shape};
 use attest::protocol::verify::{LeafRequest, Recompute};
+use attest::protocol::work::fp64_product::{Fp64Product, LeafPlace};
 use attest::reference::oracle::Operand;
 use attest::reference::{Oracle, Run};
 
@@ -153,7 +153,7 @@ fn bits_that_are_no_outputs() {
 /// state but the first is at least its to search.
 #[test]
 fn no_state_leads_out_of_the_normal_numbers() {
-    let shape = Shape { dim: 128, products: 1 };
+    let shape = Fp64Product { dim: 128, products: 1 };
     let words = [[0, 0, 0], [u32::MAX; 3], [0, 0, u32::MAX], [0x8000_0000; 3], [1, 0, 0]];
     let mut states: Vec<Digest> = words
         .iter()

@@ -3,12 +3,12 @@
 
 use super::turned::{Records, Turned};
 use super::{Say, UUIDS, challenge, ended_with, key, live_with, public, request};
+use attest::appraisal::models;
 use attest::mining::issue::Request;
 use attest::policy::Policy;
 use attest::protocol::challenge::{Challenge, ChallengeSpec};
 use attest::protocol::digest::{Digest, Uuid};
 use attest::protocol::evidence::Evidence;
-use attest::protocol::models;
 use attest::reference::Run;
 use attest::session::validator::Ended;
 use serde_json::{Value, json};

@@ -13,10 +13,10 @@ use attest::protocol::challenge::{Challenge, ChallengeSpec};
 use attest::protocol::circumstances::Circumstances;
 use attest::protocol::digest::Digest;
 use attest::protocol::merkle::Tree;
-use attest::protocol::plan::LeafPlace;
 use attest::protocol::sample::derive;
 use attest::protocol::transcript::{LaneRoots, Opening, ResultDoc, commit};
 use attest::protocol::verify::{LeafRequest, Recompute, RecomputeError, verify};
+use attest::protocol::work::fp64_product::LeafPlace;
 use rayon::prelude::*;
 
 const THREAT_MODEL: &str = include_str!("../../docs/threat-model.md");

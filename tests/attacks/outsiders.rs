@@ -8,12 +8,12 @@ use attest::protocol::bound::{Bound, Grinding, OmittedShare};
 use attest::protocol::challenge::Challenge;
 use attest::protocol::circumstances::{Circumstances, Issuer, IssuerRecord, SessionRecord};
 use attest::protocol::digest::Digest;
-use attest::protocol::plan::LeafPlace;
 use attest::protocol::receipt::Receipt;
 use attest::protocol::signature::{miner_message, receipt_message};
 use attest::protocol::transcript::ResultDoc;
 use attest::protocol::verdict::{Outcome, Verdict, Work};
 use attest::protocol::verify::verify;
+use attest::protocol::work::fp64_product::LeafPlace;
 use attest::reference::{Oracle, Run};
 
 const COIN: Digest = Digest([9; 32]);

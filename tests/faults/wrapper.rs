@@ -7,7 +7,7 @@ use attest::executor::{
 };
 use attest::protocol::digest::{Digest, Uuid};
 use attest::protocol::merkle;
-use attest::protocol::plan::Shape;
+use attest::protocol::work::fp64_product::Fp64Product;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -131,7 +131,7 @@ impl Executor for Faulty {
         &self.facts
     }
 
-    fn begin(&mut self, shape: Shape) -> Result<(), ExecError> {
+    fn begin(&mut self, shape: Fp64Product) -> Result<(), ExecError> {
         self.tiles = 0;
         match self.fault {
             Fault::NoMemory => Err(ExecError::Memory {

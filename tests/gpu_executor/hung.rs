@@ -8,8 +8,8 @@ use attest::executor::abandoned;
 use attest::executor::gpu::{GpuExecutor, GpuVerifier, PtxFile, Target, Variant};
 use attest::executor::lanes::{Patience, RunError, RunOptions, execute};
 use attest::mining::issue::{Request, issue};
-use attest::protocol::plan::{LeafPlace, Shape};
 use attest::protocol::verify::{LeafRequest, Recompute};
+use attest::protocol::work::fp64_product::{Fp64Product, LeafPlace};
 use std::io::Read;
 use std::process::{Child, Command, Stdio};
 use std::thread::JoinHandle;
@@ -168,7 +168,7 @@ fn a_process_with_a_hung_verifier() {
     let broken = Variant::all_of(Target::File(file)).next().unwrap();
     let gpu = GpuExecutor::open(device.parse().unwrap(), options(broken)).unwrap();
     let verifier = GpuVerifier::new(gpu, Duration::from_secs(5));
-    let place = LeafPlace::of(Shape { dim: 128, products: 1 }, 7);
+    let place = LeafPlace::of(Fp64Product { dim: 128, products: 1 }, 7);
     let request = LeafRequest { state: Default::default(), place };
     let error = verifier.leaf_hashes(128, &[request]).expect_err("nothing comes").0;
     say(&error);

@@ -18,8 +18,8 @@ use attest::executor::lanes::{RunOptions, execute};
 use attest::executor::{ExecError, Executor, Segment, SmTiles, SoloSync, TileRequest};
 use attest::protocol::challenge::Challenge;
 use attest::protocol::digest::Digest;
-use attest::protocol::plan::{LeafPlace, Shape};
 use attest::protocol::verify::{LeafRequest, Recompute, RecomputeIteration};
+use attest::protocol::work::fp64_product::{Fp64Product, LeafPlace};
 use attest::protocol::{chain, merkle};
 use serde_json::Value;
 use std::io::Write;
@@ -118,7 +118,13 @@ fn assert_same(got: &Chain, expected: &Chain, what: &str) {
 fn segment(dim: u32, products: u32, iterations: u32, solo: Option<u32>) -> Segment {
     let start = Digest::of(&[b"segment", &dim.to_be_bytes(), &products.to_be_bytes()]);
     let solo_sync = solo.map(|interval| SoloSync { challenge: Digest::of(&[b"c"]), interval });
-    Segment { shape: Shape { dim, products }, first_iteration: 1, iterations, start, solo_sync }
+    Segment {
+        shape: Fp64Product { dim, products },
+        first_iteration: 1,
+        iterations,
+        start,
+        solo_sync,
+    }
 }
 
 #[test]
@@ -370,7 +376,7 @@ fn device_memory_follows_the_plan() {
     for device in gpus() {
         let mut gpu = GpuExecutor::open(device.index, GpuOptions::default()).unwrap();
         let before = gpu.free_bytes().unwrap();
-        gpu.begin(Shape { dim: 4096, products: 8 }).unwrap();
+        gpu.begin(Fp64Product { dim: 4096, products: 8 }).unwrap();
         let taken = before - gpu.free_bytes().unwrap();
         let planned = gpu.plan().unwrap().bytes.on_device();
         let off = (taken as f64 - planned as f64).abs() / planned as f64;
@@ -392,14 +398,14 @@ fn what_is_not_there_is_told_with_advice() {
         let mut gpu = GpuExecutor::open(device.index, GpuOptions::default()).unwrap();
         let plan =
             attest::executor::gpu::plan::LaunchPlan::new(&attest::executor::gpu::plan::PlanInput {
-                shape: Shape { dim: 32768, products: 1 },
+                shape: Fp64Product { dim: 32768, products: 1 },
                 free_bytes: gpu.free_bytes().unwrap(),
                 sm_count: device.sm_count,
                 gemm: gpu.variant().gemm,
                 chunk_products_max: None,
                 ring_slots_max: None,
             });
-        let begun = gpu.begin(Shape { dim: 32768, products: 1 });
+        let begun = gpu.begin(Fp64Product { dim: 32768, products: 1 });
         assert_eq!(begun.is_ok(), plan.is_ok(), "the plan decides: {begun:?}, {plan:?}");
     }
     if gpus().is_empty() {

@@ -9,7 +9,7 @@ use attest::executor::gpu::{
 use attest::executor::{ExecError, Executor, Segment, SmTiles};
 use attest::mining::issue::{Request, issue};
 use attest::mining::mine::{MineOptions, mine};
-use attest::protocol::plan::Shape;
+use attest::protocol::work::fp64_product::Fp64Product;
 use std::io::Write;
 use std::ops::ControlFlow;
 use std::path::PathBuf;
@@ -42,7 +42,7 @@ fn a_device_that_another_holds_almost_whole_computes_in_chunks() {
         let mut hog = GpuExecutor::open(device.index, options(first)).unwrap();
         let left = 420 << 20;
         let free = executor.free_bytes().unwrap();
-        let mut large = Shape { dim: 2048, products: 1 };
+        let mut large = Fp64Product { dim: 2048, products: 1 };
         large.products = ((free - left) / large.operand_bytes_per_product()) as u32;
         hog.begin(large).unwrap();
         let free = executor.free_bytes().unwrap();
@@ -63,12 +63,12 @@ fn a_device_that_another_holds_almost_whole_computes_in_chunks() {
         assert_eq!(executor.tile_leaf_hashes(1024, &[tile]).unwrap()[0].len(), 256);
 
         // Not even one product: needed and free bytes.
-        let none = executor.begin(Shape { dim: 8192, products: 1 }).unwrap_err();
+        let none = executor.begin(Fp64Product { dim: 8192, products: 1 }).unwrap_err();
         let ExecError::Memory { needed_bytes, free_bytes, .. } = none else { panic!("{none}") };
         assert!(needed_bytes > free_bytes && needed_bytes > 1 << 30, "{none}");
         say(&none.to_string());
         drop(hog);
-        executor.begin(Shape { dim: 8192, products: 1 }).unwrap();
+        executor.begin(Fp64Product { dim: 8192, products: 1 }).unwrap();
     }
 }
 

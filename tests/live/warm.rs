@@ -12,8 +12,8 @@ use attest::mining::executors::Choice;
 use attest::mining::issue::{Request, issue};
 use attest::mining::pool::{Lending, Pool};
 use attest::protocol::digest::Digest;
-use attest::protocol::plan::Shape;
 use attest::protocol::verdict::Outcome;
+use attest::protocol::work::fp64_product::Fp64Product;
 use attest::session::drive::Validator;
 use attest::session::miner::End;
 use attest::session::refusal::RefusalCode;
@@ -93,7 +93,7 @@ impl Executor for Full {
     fn facts(&self) -> &LaneFacts {
         self.0.facts()
     }
-    fn begin(&mut self, _: Shape) -> Result<(), ExecError> {
+    fn begin(&mut self, _: Fp64Product) -> Result<(), ExecError> {
         Err(ExecError::Memory {
             device: "GPU 0".into(),
             needed_bytes: 268_435_456,

@@ -2,9 +2,9 @@
 
 use super::{UUIDS, accept, challenge, honest, plain, rejected, rejected_by_itself, unreadable};
 use crate::common::{cpu_evidence, evidence_of_models};
+use attest::appraisal::models;
 use attest::protocol::circumstances::Circumstances;
 use attest::protocol::digest::Digest;
-use attest::protocol::models;
 use attest::protocol::rejection::Reason;
 use attest::protocol::transcript::Opening;
 use attest::reference::Run;

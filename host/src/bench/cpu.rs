@@ -9,8 +9,8 @@ use crate::executor::Executor as _;
 use crate::executor::cpu::{CpuExecutor, CpuOptions, CpuVerifier, detect_simd};
 use crate::executor::gpu::bench::median;
 use crate::protocol::digest::{Digest, Uuid};
-use crate::protocol::plan::{LeafPlace, Shape};
 use crate::protocol::verify::{LeafRequest, Recompute, RecomputeIteration};
+use crate::protocol::work::fp64_product::{Fp64Product, LeafPlace};
 use serde::Serialize;
 use std::time::Instant;
 
@@ -94,14 +94,14 @@ pub(super) fn measure(effort: Effort, on_step: &mut dyn FnMut(&str)) -> CpuRepor
 
 fn full(verifier: &mut CpuVerifier, runs: u32) -> Full {
     let mut seconds = |dim: u32| {
-        let shape = Shape { dim, products: 1 };
+        let shape = Fp64Product { dim, products: 1 };
         median_s(runs, || assert!(verifier.iteration_root(shape, 1, &digest(0)).is_ok()))
     };
     let (mut dim, mut elapsed_s) = (1024, seconds(1024));
     if elapsed_s < SLOW_S {
         (dim, elapsed_s) = (2048, seconds(2048));
     }
-    let flop = 2.0 * Shape { dim, products: 1 }.multiply_adds() as f64;
+    let flop = 2.0 * Fp64Product { dim, products: 1 }.multiply_adds() as f64;
     let gflops = flop / elapsed_s / 1e9;
     Full { dim, gflops, gflops_per_thread: gflops / rayon::current_num_threads() as f64 }
 }
@@ -113,7 +113,7 @@ fn digest(number: u32) -> Digest {
 
 /// Leaves at random places of so many iterations, in turn.
 fn requests(dim: u32, iterations: u32) -> Vec<LeafRequest> {
-    let shape = Shape { dim, products: 1 };
+    let shape = Fp64Product { dim, products: 1 };
     let request = |number: u32| {
         let word = digest(number).0.first_chunk().map_or(0, |word| u64::from_be_bytes(*word));
         let place = LeafPlace::of(shape, word % shape.leaves());

@@ -17,7 +17,7 @@ use crate::executor::lanes::{Execution, LaneExecution};
 use crate::executor::{Kind, SmTiles};
 use crate::protocol::challenge::INTEGER_MAX;
 use crate::protocol::evidence::{Evidence, EvidenceError, SCHEMA, UNAVAILABLE};
-use crate::protocol::plan::Shape;
+use crate::protocol::work::fp64_product::Fp64Product;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 use std::time::Duration;
@@ -82,7 +82,7 @@ pub fn sm_warnings(execution: &Execution) -> Vec<String> {
     execution.lanes.iter().enumerate().flat_map(of_lane).collect()
 }
 
-fn sm_share(lane: &LaneExecution, shape: Shape) -> Option<SmShare> {
+fn sm_share(lane: &LaneExecution, shape: Fp64Product) -> Option<SmShare> {
     match &lane.sm_tiles {
         SmTiles::Counted(tiles) => SmShare::of(tiles, lane.sm_activity.clone(), shape.tiles()),
         SmTiles::Unavailable(_) | SmTiles::NotApplicable => None,
@@ -92,7 +92,7 @@ fn sm_share(lane: &LaneExecution, shape: Shape) -> Option<SmShare> {
 /// What was run.
 struct Run<'a> {
     lanes: &'a [LaneExecution],
-    shape: Shape,
+    shape: Fp64Product,
     elapsed: Duration,
 }
 

@@ -14,7 +14,7 @@ fn unknown() -> Observed {
     Observed { inventory: absent(), telemetry: Vec::new() }
 }
 
-const SHAPE: Shape = Shape { dim: 1024, products: 2 };
+const SHAPE: Fp64Product = Fp64Product { dim: 1024, products: 2 };
 
 fn document(lanes: &[LaneExecution], observed: &Observed, detail: Detail) -> Value {
     let run = Run { lanes, shape: SHAPE, elapsed: Duration::from_nanos(7) };

@@ -26,7 +26,7 @@ mod watch;
 use super::{DeviceTiming, ExecError, Executor, LaneFacts, SmActivity, SmTiles};
 use crate::protocol::challenge::Challenge;
 use crate::protocol::digest::{Digest, Uuid};
-use crate::protocol::plan::Shape;
+use crate::protocol::work::fp64_product::Fp64Product;
 use lane::{Shared, Work};
 use meeting::Meeting;
 use std::sync::Arc;
@@ -113,7 +113,7 @@ pub struct Execution {
     pub elapsed_before: Duration,
     /// What else the evidence is to say of the run as a whole.
     pub notes: serde_json::Map<String, serde_json::Value>,
-    shape: Shape,
+    shape: Fp64Product,
     patience: Patience,
     executors: Vec<Box<dyn Executor>>,
 }
@@ -131,7 +131,7 @@ pub struct Skew {
 
 impl Execution {
     /// n and m of the run.
-    pub fn shape(&self) -> Shape {
+    pub fn shape(&self) -> Fp64Product {
         self.shape
     }
 

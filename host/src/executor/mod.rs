@@ -15,11 +15,14 @@ pub mod gpu;
 pub mod host_memory;
 pub mod lanes;
 
-use crate::error_text::NO_THREAD;
 use crate::protocol::chain;
 use crate::protocol::digest::{Digest, Uuid};
-use crate::protocol::plan::{LeafPlace, Shape};
+use crate::protocol::work::fp64_product::{Fp64Product, LeafPlace};
 use std::ops::ControlFlow;
+
+/// What to try where the system gives no thread.
+pub const NO_THREAD: &str = "Raise the limit of processes and threads (ulimit -u; pids.max of \
+                             the container) or of address space (ulimit -v), or end others.";
 
 /// "gpu" or "cpu", as in the evidence.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -143,7 +146,7 @@ fn spread(times: impl Iterator<Item = u64> + Clone) -> u64 {
 #[derive(Clone, Copy, Debug)]
 pub struct Segment {
     /// n and m.
-    pub shape: Shape,
+    pub shape: Fp64Product,
     /// i of the first iteration (1-based).
     pub first_iteration: u32,
     /// How many, at least 1.
@@ -285,7 +288,7 @@ pub trait Executor: Send {
     ///
     /// # Errors
     /// [`ExecError::Memory`] where not even one product fits.
-    fn begin(&mut self, shape: Shape) -> Result<(), ExecError>;
+    fn begin(&mut self, shape: Fp64Product) -> Result<(), ExecError>;
 
     /// Computes a segment, giving each iteration to `sink` in order.
     ///

@@ -18,6 +18,7 @@ mod issuer;
 
 pub use issuer::{AsIssuer, Judged};
 
+use crate::appraisal::models;
 use crate::ledger::{HISTORY_WINDOW, HistoryFinding};
 use crate::policy::{Facts, Policy};
 use crate::protocol::bound::OmittedShare;
@@ -25,7 +26,6 @@ use crate::protocol::challenge::Challenge;
 use crate::protocol::circumstances::{
     Circumstances, Issuer, IssuerRecord, SessionRecord, is_before,
 };
-use crate::protocol::models;
 use crate::protocol::receipt::Receipt;
 use crate::protocol::time;
 use crate::protocol::transcript::ResultDoc;

@@ -16,9 +16,9 @@ use crate::identity::SigningIdentity;
 use crate::protocol::challenge::Challenge;
 use crate::protocol::digest::{Digest, Uuid};
 use crate::protocol::evidence::EvidenceError;
-use crate::protocol::plan::Shape;
 use crate::protocol::signature::miner_message;
 use crate::protocol::transcript::{self, LaneRoots, ResultDoc};
+use crate::protocol::work::fp64_product::Fp64Product;
 use serde_json::{Map, Value};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -274,7 +274,7 @@ fn check_fit(challenge: &Challenge, lane: usize, facts: &LaneFacts) -> Result<()
 ///
 /// # Errors
 /// [`MineError::Memory`].
-pub fn check_memory(shape: Shape, iterations: u64) -> Result<(), MineError> {
+pub fn check_memory(shape: Fp64Product, iterations: u64) -> Result<(), MineError> {
     HostMemory::read().map_or(Ok(()), |memory| fits(shape, iterations, memory))
 }
 
@@ -282,7 +282,7 @@ pub fn check_memory(shape: Shape, iterations: u64) -> Result<(), MineError> {
 /// commitment, and its text in the message.
 const ITERATION_BYTES: u128 = 192;
 
-fn fits(shape: Shape, iterations: u64, memory: HostMemory) -> Result<(), MineError> {
+fn fits(shape: Fp64Product, iterations: u64, memory: HostMemory) -> Result<(), MineError> {
     let of_iteration = 32 * u128::from(shape.tiles()) + ITERATION_BYTES;
     let needed_bytes = of_iteration * u128::from(iterations);
     let HostMemory { available_bytes, bound_by, .. } = memory;
@@ -354,10 +354,10 @@ mod tests {
             available_bytes,
             bound_by: BoundBy::Cgroup("/sys/fs/cgroup/box".into()),
         };
-        let largest = Shape { dim: 32_768, products: 4096 };
+        let largest = Fp64Product { dim: 32_768, products: 4096 };
         let error = fits(largest, 65_537 * 64, memory(1 << 50)).unwrap_err();
         assert!(matches!(error, MineError::Memory { .. }), "{error}");
-        let one_tile = Shape { dim: 128, products: 1 };
+        let one_tile = Fp64Product { dim: 128, products: 1 };
         let needed = 2 * (32 + 192);
         assert!(fits(one_tile, 2, memory(needed)).is_ok());
         let text = fits(one_tile, 2, memory(needed - 1)).unwrap_err().to_string();

@@ -8,9 +8,9 @@
 
 use super::Policy;
 use super::size::{SizeError, Speed, Target};
+use crate::appraisal::models::{self, Model};
 use crate::mining::issue::Request;
-use crate::protocol::models::{self, Model};
-use crate::protocol::plan::Shape;
+use crate::protocol::work::fp64_product::Fp64Product;
 
 /// The demand on one model.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -18,7 +18,7 @@ pub struct Demand {
     /// The model.
     pub model: &'static Model,
     /// The products of an iteration.
-    pub shape: Shape,
+    pub shape: Fp64Product,
     /// Iterations of the run.
     pub iterations: u64,
     /// How long an honest card is expected to take, s.

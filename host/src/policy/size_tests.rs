@@ -1,9 +1,9 @@
 //! Sizes fit the model, the seconds and the soundness; impossible asks are told.
 
 use super::*;
+use crate::appraisal::models::MODELS;
 use crate::mining::issue::issue;
 use crate::protocol::challenge::Challenge;
-use crate::protocol::models::MODELS;
 
 fn target(model: &str, seconds: f64) -> Target<'_> {
     Target { model, seconds: Some(seconds), round_trip: None }
@@ -25,7 +25,7 @@ fn draws(challenge: &Challenge, lanes: u64) -> u64 {
 #[test]
 fn an_h200_gets_ten_seconds_and_two_thousand_openings() {
     let challenge = sized(&Policy::default(), &target("NVIDIA H200", 10.0), Request::default());
-    assert_eq!(challenge.shape(), Shape { dim: 8192, products: 2 });
+    assert_eq!(challenge.shape(), Fp64Product { dim: 8192, products: 2 });
     // 2·2·8192³ operations at 0.81 of 66.9 TFLOP/s are 40.6 ms.
     assert_eq!(challenge.iterations(), 246);
     assert_eq!(challenge.spec().gpu_model.as_deref(), Some("NVIDIA H200"));

@@ -7,7 +7,7 @@ use crate::executor::{
     ExecError, Executor, IterationOutput, Kind, LaneFacts, Segment, Sink, SmTiles, TileRequest,
 };
 use crate::protocol::digest::{Digest, Uuid};
-use crate::protocol::plan::{LeafPlace, Shape};
+use crate::protocol::work::fp64_product::{Fp64Product, LeafPlace};
 use serde_json::Map;
 
 /// Scalar, one iteration at a time.
@@ -36,7 +36,7 @@ impl Executor for OracleExecutor {
         &self.facts
     }
 
-    fn begin(&mut self, _shape: Shape) -> Result<(), ExecError> {
+    fn begin(&mut self, _shape: Fp64Product) -> Result<(), ExecError> {
         Ok(())
     }
 

@@ -2,8 +2,8 @@
 
 use super::tree::{leaf_hash, tree_hash};
 use crate::protocol::digest::Digest;
-use crate::protocol::plan::{LeafPlace, Shape};
 use crate::protocol::verify::{LeafRequest, Recompute, RecomputeError, RecomputeIteration};
+use crate::protocol::work::fp64_product::{Fp64Product, LeafPlace};
 use rand_philox::philox4x32_10;
 use rayon::prelude::*;
 
@@ -71,7 +71,7 @@ impl Oracle {
 
     /// All leaf hashes of an iteration, in order: the same outputs, with the
     /// operands drawn once instead of once per output.
-    pub fn iteration_leaves(self, shape: Shape, state: &Digest) -> Vec<Digest> {
+    pub fn iteration_leaves(self, shape: Fp64Product, state: &Digest) -> Vec<Digest> {
         let per_product = shape.leaves() / u64::from(shape.products);
         let product = |product: u32| {
             let c = self.product(state, shape.dim, product);
@@ -84,7 +84,7 @@ impl Oracle {
     }
 
     /// D(g,i): the root over all leaves of an iteration.
-    pub fn iteration_root(self, shape: Shape, state: &Digest) -> Digest {
+    pub fn iteration_root(self, shape: Fp64Product, state: &Digest) -> Digest {
         tree_hash(&self.iteration_leaves(shape, state))
     }
 
@@ -137,7 +137,7 @@ impl Recompute for Oracle {
 impl RecomputeIteration for Oracle {
     fn iteration_root(
         &mut self,
-        shape: Shape,
+        shape: Fp64Product,
         _iteration: u32,
         state: &Digest,
     ) -> Result<Digest, RecomputeError> {
@@ -149,7 +149,7 @@ impl RecomputeIteration for Oracle {
 mod tests {
     use super::{Oracle, unit};
     use crate::protocol::digest::Digest;
-    use crate::protocol::plan::{LeafPlace, Shape};
+    use crate::protocol::work::fp64_product::{Fp64Product, LeafPlace};
 
     #[test]
     fn unit_covers_minus_one_to_one_in_steps_of_two_to_the_minus_51() {
@@ -162,7 +162,7 @@ mod tests {
 
     #[test]
     fn single_leaves_equal_those_of_the_whole_iteration() {
-        let (shape, state) = (Shape { dim: 256, products: 2 }, Digest([9; 32]));
+        let (shape, state) = (Fp64Product { dim: 256, products: 2 }, Digest([9; 32]));
         let leaves = Oracle.iteration_leaves(shape, &state);
         assert_eq!(leaves.len() as u64, shape.leaves());
         for index in [0, 1, 255, 256, 1023, 1024, 2047] {
@@ -173,7 +173,7 @@ mod tests {
 
     #[test]
     fn the_shared_leaf_geometry_is_the_one_written_here() {
-        let shape = Shape { dim: 384, products: 2 };
+        let shape = Fp64Product { dim: 384, products: 2 };
         for index in 0..shape.leaves() {
             let place = LeafPlace::of(shape, index);
             let mut outputs = Vec::new();

@@ -3,8 +3,8 @@
 
 use crate::executor::{ExecError, Executor, Segment, SmTiles, SoloSync, TileRequest};
 use crate::protocol::digest::{Digest, Uuid};
-use crate::protocol::plan::{LeafPlace, Shape};
 use crate::protocol::verify::{LeafRequest, Recompute, RecomputeError};
+use crate::protocol::work::fp64_product::{Fp64Product, LeafPlace};
 use crate::protocol::{chain, merkle};
 use std::fmt;
 use std::ops::ControlFlow;
@@ -13,7 +13,7 @@ use std::ops::ControlFlow;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Case {
     /// n and m.
-    pub shape: Shape,
+    pub shape: Fp64Product,
     /// T.
     pub iterations: u32,
     /// S.
@@ -22,7 +22,7 @@ pub struct Case {
 
 impl fmt::Display for Case {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Shape { dim, products } = self.shape;
+        let Fp64Product { dim, products } = self.shape;
         write!(f, "n={dim} m={products} T={} S={}", self.iterations, self.sync)
     }
 }
@@ -260,7 +260,7 @@ mod tests {
             self.0.facts()
         }
 
-        fn begin(&mut self, shape: Shape) -> Result<(), ExecError> {
+        fn begin(&mut self, shape: Fp64Product) -> Result<(), ExecError> {
             self.0.begin(shape)
         }
 
@@ -285,7 +285,7 @@ mod tests {
 
     #[test]
     fn a_wrong_iteration_number_is_the_difference_that_is_told() {
-        let case = Case { shape: Shape { dim: 128, products: 1 }, iterations: 1, sync: 1 };
+        let case = Case { shape: Fp64Product { dim: 128, products: 1 }, iterations: 1, sync: 1 };
         let expected = case.expect_from(|_, _| Ok::<_, ExecError>(Digest::default())).unwrap();
         let mut from_zero = FromZero(OracleExecutor::new(Uuid([7; 16])));
         let found = executor(&mut from_zero, &case, &expected, &Oracle).unwrap_err();

@@ -10,8 +10,8 @@ use crate::executor::cpu::{CpuExecutor, CpuOptions, CpuVerifier, Simd};
 use crate::executor::gpu::{DeviceList, GpuDevice, NoGpu, PtxFile, Target, Variant};
 use crate::mining::devices::GpuDemand;
 use crate::protocol::digest::Uuid;
-use crate::protocol::plan::Shape;
 use crate::protocol::verify::{Recompute, RecomputeError};
+use crate::protocol::work::fp64_product::Fp64Product;
 use crate::reference::{Oracle, OracleExecutor};
 use rayon::prelude::*;
 use std::cell::OnceCell;
@@ -40,7 +40,7 @@ const EMBEDDED_VECTORS: [&[u8]; 4] = [
 ];
 
 pub(super) const fn case(dim: u32, products: u32, iterations: u32, sync: u32) -> Case {
-    Case { shape: Shape { dim, products }, iterations, sync }
+    Case { shape: Fp64Product { dim, products }, iterations, sync }
 }
 
 /// Something to be checked.

@@ -6,10 +6,10 @@ use crate::protocol::chain::{lane_seed, step, sync_digest};
 use crate::protocol::challenge::Challenge;
 use crate::protocol::digest::{Digest, Uuid};
 use crate::protocol::merkle;
-use crate::protocol::plan::LeafPlace;
 use crate::protocol::sample::SamplePoint;
 use crate::protocol::transcript::Opening;
 use crate::protocol::verify::{LeafRequest, Recompute, RecomputeError};
+use crate::protocol::work::fp64_product::LeafPlace;
 use std::collections::HashMap;
 use std::ops::ControlFlow;
 

@@ -8,7 +8,7 @@ use super::block::{self, BlockPlace, Scratch};
 use super::kernel::{Engine, with_kernel};
 use crate::executor::TileRequest;
 use crate::protocol::digest::Digest;
-use crate::protocol::plan::Shape;
+use crate::protocol::work::fp64_product::Fp64Product;
 use rayon::prelude::*;
 use std::sync::{Mutex, PoisonError};
 
@@ -36,7 +36,7 @@ impl Compute {
     }
 
     /// The roots of the tiles' subtrees in one iteration, in tile order.
-    pub(super) fn tile_roots(&self, shape: Shape, state: &Digest) -> Vec<Digest> {
+    pub(super) fn tile_roots(&self, shape: Fp64Product, state: &Digest) -> Vec<Digest> {
         let blocks = cut(shape, rayon::current_num_threads());
         let side = shape.tiles_per_side();
         let mut roots = vec![Digest::default(); shape.tiles() as usize];
@@ -101,7 +101,7 @@ impl Compute {
 }
 
 /// Cuts an iteration into blocks, largest first where a side does not divide.
-fn cut(shape: Shape, threads: usize) -> Vec<BlockPlace> {
+fn cut(shape: Fp64Product, threads: usize) -> Vec<BlockPlace> {
     let side = shape.tiles_per_side();
     let blocks = |parts: u32| u64::from(parts).pow(2) * u64::from(shape.products);
     let wanted = BLOCKS_PER_CORE * threads as u64;
@@ -134,13 +134,13 @@ fn cut(shape: Shape, threads: usize) -> Vec<BlockPlace> {
 #[cfg(test)]
 mod tests {
     use super::cut;
-    use crate::protocol::plan::Shape;
+    use crate::protocol::work::fp64_product::Fp64Product;
 
     #[test]
     fn blocks_cover_each_tile_once() {
         for side in [1, 2, 3, 4, 5, 7, 8, 9, 16, 17] {
             for (products, threads) in [(1, 1), (1, 2), (3, 2), (1, 16), (2, 64)] {
-                let shape = Shape { dim: 128 * side, products };
+                let shape = Fp64Product { dim: 128 * side, products };
                 let mut seen = vec![0u32; shape.tiles() as usize];
                 for place in cut(shape, threads) {
                     for row in place.tile_row..place.tile_row + place.tile_rows {

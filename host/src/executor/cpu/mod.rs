@@ -36,7 +36,7 @@ use super::{
     ExecError, Executor, IterationOutput, Kind, LaneFacts, Segment, Sink, SmTiles, TileRequest,
 };
 use crate::protocol::digest::{Digest, Uuid};
-use crate::protocol::plan::Shape;
+use crate::protocol::work::fp64_product::Fp64Product;
 use crate::protocol::{chain, merkle};
 use iteration::Compute;
 use kernel::Engine;
@@ -97,7 +97,7 @@ impl Executor for CpuExecutor {
         &self.facts
     }
 
-    fn begin(&mut self, _shape: Shape) -> Result<(), ExecError> {
+    fn begin(&mut self, _shape: Fp64Product) -> Result<(), ExecError> {
         Ok(())
     }
 

@@ -16,8 +16,8 @@ use super::iteration_root;
 use super::kernel::{Engine, Kernel, LEAF_SIDE, Simd, with_kernel};
 use super::stream::{DEPTH_MAX, Operand, Steps, Stream};
 use crate::protocol::digest::Digest;
-use crate::protocol::plan::{LeafPlace, Shape};
 use crate::protocol::verify::{LeafRequest, Recompute, RecomputeError, RecomputeIteration};
+use crate::protocol::work::fp64_product::{Fp64Product, LeafPlace};
 use rayon::prelude::*;
 
 /// Doubles of columns that a core keeps at a time: about a common second cache.
@@ -96,7 +96,7 @@ impl Recompute for CpuVerifier {
 impl RecomputeIteration for CpuVerifier {
     fn iteration_root(
         &mut self,
-        shape: Shape,
+        shape: Fp64Product,
         _iteration: u32,
         state: &Digest,
     ) -> Result<Digest, RecomputeError> {

@@ -17,7 +17,7 @@ use crate::executor::{
     TileRequest,
 };
 use crate::protocol::digest::Digest;
-use crate::protocol::plan::Shape;
+use crate::protocol::work::fp64_product::Fp64Product;
 use serde_json::{Value, json};
 
 /// How a device is used.
@@ -187,7 +187,7 @@ impl GpuExecutor {
 
     /// Plans for what is free and allocates. There is no lane and nothing for
     /// openings before: the new plan may use all.
-    pub(super) fn make_lane(&mut self, shape: Shape) -> Result<(), ExecError> {
+    pub(super) fn make_lane(&mut self, shape: Fp64Product) -> Result<(), ExecError> {
         let input = PlanInput {
             shape,
             free_bytes: self.free_bytes()?,
@@ -321,7 +321,7 @@ impl Executor for GpuExecutor {
         &self.facts
     }
 
-    fn begin(&mut self, shape: Shape) -> Result<(), ExecError> {
+    fn begin(&mut self, shape: Fp64Product) -> Result<(), ExecError> {
         let _doing = self.supervisor().begin("making room");
         self.gpu.enter()?;
         if self.lane.as_ref().is_none_or(|lane| lane.plan.shape != shape) {

@@ -14,7 +14,7 @@ use super::variant::Variant;
 use crate::error_text::what_happened;
 use crate::executor::{ExecError, Segment, Sink, SmTiles};
 use crate::protocol::digest::Digest;
-use crate::protocol::plan::Shape;
+use crate::protocol::work::fp64_product::Fp64Product;
 use cuda_driver::Failure;
 use std::ops::ControlFlow;
 
@@ -124,7 +124,7 @@ impl GpuExecutor {
     }
 
     /// Makes these kernels ready to go on with iteration `at`.
-    fn take_over(&mut self, shape: Shape, at: u32, before: Variant) -> Result<(), ExecError> {
+    fn take_over(&mut self, shape: Fp64Product, at: u32, before: Variant) -> Result<(), ExecError> {
         self.check_kernels()?;
         self.make_lane(shape)?;
         if let Some(first) = self.first {

@@ -5,8 +5,8 @@ use super::executor::GpuExecutor;
 use super::supervisor::{Supervisor, supervised};
 use crate::executor::{ExecError, Executor, Segment, TileRequest};
 use crate::protocol::digest::Digest;
-use crate::protocol::plan::Shape;
 use crate::protocol::verify::{LeafRequest, Recompute, RecomputeError, RecomputeIteration};
+use crate::protocol::work::fp64_product::Fp64Product;
 use std::collections::HashMap;
 use std::ops::ControlFlow;
 use std::sync::{Mutex, PoisonError};
@@ -68,7 +68,7 @@ impl Recompute for GpuVerifier {
 impl RecomputeIteration for GpuVerifier {
     fn iteration_root(
         &mut self,
-        shape: Shape,
+        shape: Fp64Product,
         iteration: u32,
         state: &Digest,
     ) -> Result<Digest, RecomputeError> {
@@ -80,7 +80,7 @@ impl RecomputeIteration for GpuVerifier {
 impl RecomputeIteration for &GpuVerifier {
     fn iteration_root(
         &mut self,
-        shape: Shape,
+        shape: Fp64Product,
         iteration: u32,
         state: &Digest,
     ) -> Result<Digest, RecomputeError> {
@@ -146,7 +146,7 @@ fn wanted_leaves(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::protocol::plan::LeafPlace;
+    use crate::protocol::work::fp64_product::LeafPlace;
 
     /// A hash that says which leaf of which tile it is.
     fn mark(tile: &TileRequest, leaf: u32) -> Digest {

@@ -11,7 +11,7 @@ use crate::executor::{
 use crate::protocol::chain;
 use crate::protocol::challenge::Challenge;
 use crate::protocol::digest::Digest;
-use crate::protocol::plan::Shape;
+use crate::protocol::work::fp64_product::Fp64Product;
 use std::any::Any;
 use std::ops::ControlFlow;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -23,7 +23,7 @@ use std::time::{Duration, Instant};
 #[derive(Clone, Copy)]
 pub(super) struct Work {
     challenge: Digest,
-    shape: Shape,
+    shape: Fp64Product,
     iterations: u32,
     sync_interval: u32,
     /// What earlier processes did, and how long it took them.

@@ -6,9 +6,9 @@ use super::{Execution, LaneExecution, Patience, RunError};
 use crate::executor::{ExecError, Executor, TileRequest, abandoned};
 use crate::protocol::digest::Digest;
 use crate::protocol::merkle::Tree;
-use crate::protocol::plan::{LeafPlace, Shape};
 use crate::protocol::sample::SamplePoint;
 use crate::protocol::transcript::Opening;
+use crate::protocol::work::fp64_product::{Fp64Product, LeafPlace};
 use gpu_kernels::tile::{LEAVES_PER_TILE, TILE};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -131,7 +131,7 @@ impl Execution {
 type Ordered<T> = (usize, T);
 
 fn open_lane(
-    shape: Shape,
+    shape: Fp64Product,
     execution: &LaneExecution,
     executor: &mut dyn Executor,
     mut points: Vec<Ordered<SamplePoint>>,
@@ -193,7 +193,7 @@ fn open_lane(
     Ok(opened)
 }
 
-fn iteration_tiles(shape: Shape, execution: &LaneExecution, iteration: u32) -> &[Digest] {
+fn iteration_tiles(shape: Fp64Product, execution: &LaneExecution, iteration: u32) -> &[Digest] {
     let tiles = shape.tiles() as usize;
     &execution.tile_roots[(iteration as usize - 1) * tiles..][..tiles]
 }

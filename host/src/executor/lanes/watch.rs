@@ -3,7 +3,7 @@
 use super::lane::{Failure, Shared, Signs};
 use super::{Finished, Patience, Progress, RunError};
 use crate::executor::{Kind, LaneFacts, abandoned};
-use crate::protocol::plan::Shape;
+use crate::protocol::work::fp64_product::Fp64Product;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::Duration;
@@ -19,7 +19,7 @@ pub(super) struct Watch<'a> {
     pub(super) shared: &'a Shared,
     pub(super) facts: &'a [LaneFacts],
     pub(super) patience: Patience,
-    pub(super) shape: Shape,
+    pub(super) shape: Fp64Product,
 }
 
 impl Watch<'_> {
@@ -116,7 +116,7 @@ impl Watch<'_> {
 
 /// How long a lane may take to its first iteration: ten minutes more than the
 /// slowest machine of its kind that anybody would use takes to compute it.
-fn before_the_first_sign(kind: Kind, shape: Shape) -> Duration {
+fn before_the_first_sign(kind: Kind, shape: Fp64Product) -> Duration {
     let per_second = match kind {
         Kind::Cpu => 100_000_000,
         Kind::Gpu => 10_000_000_000,
@@ -130,7 +130,7 @@ mod tests {
 
     #[test]
     fn a_gpu_that_hangs_in_its_first_iteration_is_not_waited_for_by_the_hour() {
-        let usual = Shape { dim: 4096, products: 8 };
+        let usual = Fp64Product { dim: 4096, products: 8 };
         assert_eq!(before_the_first_sign(Kind::Gpu, usual), Duration::from_secs(600 + 54));
         assert_eq!(before_the_first_sign(Kind::Cpu, usual), Duration::from_secs(600 + 5497));
     }

@@ -5,7 +5,7 @@ use crate::executor::{
     DeviceTiming, ExecError, Executor, LaneFacts, Segment, Sink, SmActivity, SmTiles, TileRequest,
 };
 use crate::protocol::digest::Digest;
-use crate::protocol::plan::Shape;
+use crate::protocol::work::fp64_product::Fp64Product;
 
 /// Whose slot waits for it.
 pub(super) struct Lent {
@@ -84,7 +84,7 @@ impl Executor for Lent {
         self.inner().facts()
     }
 
-    fn begin(&mut self, shape: Shape) -> Result<(), ExecError> {
+    fn begin(&mut self, shape: Fp64Product) -> Result<(), ExecError> {
         self.call(|executor| executor.begin(shape))
     }
 

@@ -5,7 +5,7 @@ use crate::executor::abandoned::{self, NoAnswer};
 use crate::executor::{ExecError, Executor, IterationOutput, Kind, Segment, TileRequest};
 use crate::protocol::challenge::Challenge;
 use crate::protocol::digest::Digest;
-use crate::protocol::plan::Shape;
+use crate::protocol::work::fp64_product::Fp64Product;
 use std::ops::ControlFlow;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant};
@@ -21,10 +21,10 @@ const MEASURED_AT_LEAST: Duration = Duration::from_millis(1);
 const ITERATIONS_MAX: u32 = 1 << 14;
 
 /// Large enough for a device to be near its speed, small enough to take no time.
-fn trial_shape(kind: Kind) -> Shape {
+fn trial_shape(kind: Kind) -> Fp64Product {
     match kind {
-        Kind::Gpu => Shape { dim: 2048, products: 4 },
-        Kind::Cpu => Shape { dim: 256, products: 1 },
+        Kind::Gpu => Fp64Product { dim: 2048, products: 4 },
+        Kind::Cpu => Fp64Product { dim: 256, products: 1 },
     }
 }
 
@@ -39,14 +39,14 @@ fn trial_times(kind: Kind) -> (Duration, Duration) {
 
 /// Counts iterations of a shape and the time that they take.
 pub(super) struct Stopwatch {
-    shape: Shape,
+    shape: Fp64Product,
     begun: Instant,
     iterations: u64,
     last: Duration,
 }
 
 impl Stopwatch {
-    pub(super) fn start(shape: Shape) -> Self {
+    pub(super) fn start(shape: Fp64Product) -> Self {
         Self { shape, begun: Instant::now(), iterations: 0, last: Duration::ZERO }
     }
 

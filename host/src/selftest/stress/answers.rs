@@ -3,7 +3,7 @@
 
 use crate::executor::{ExecError, Executor, Segment, TileRequest};
 use crate::protocol::digest::{Digest, Uuid};
-use crate::protocol::plan::{LeafPlace, Shape};
+use crate::protocol::work::fp64_product::{Fp64Product, LeafPlace};
 use crate::protocol::{chain, merkle};
 use gpu_kernels::tile::LEAVES_PER_TILE;
 use std::fmt;
@@ -60,7 +60,7 @@ impl Found {
     /// Root and tile roots of the same iteration by another executor.
     pub(super) fn again(
         &self,
-        shape: Shape,
+        shape: Fp64Product,
         executor: &mut dyn Executor,
     ) -> Result<(Digest, Vec<Digest>), ExecError> {
         let segment = Segment {
@@ -92,7 +92,7 @@ pub(super) struct Output<'a> {
 
 /// The chain so far.
 pub(super) struct Answers {
-    shape: Shape,
+    shape: Fp64Product,
     seed: Digest,
     names: Vec<(String, Uuid)>,
     judge: Box<dyn Executor>,
@@ -105,7 +105,7 @@ pub(super) struct Answers {
 
 impl Answers {
     pub(super) fn new(
-        shape: Shape,
+        shape: Fp64Product,
         seed: Digest,
         names: Vec<(String, Uuid)>,
         judge: Box<dyn Executor>,
@@ -244,7 +244,7 @@ mod tests {
 
     #[test]
     fn differences_beyond_the_faults_that_are_kept_are_counted_and_not_judged() {
-        let shape = Shape { dim: 128, products: 1 };
+        let shape = Fp64Product { dim: 128, products: 1 };
         let (seed, uuid) = (Digest([3; 32]), Uuid([1; 16]));
         let names = ["right", "wrong"].map(|name| (name.to_owned(), uuid)).to_vec();
         let oracle = || Box::new(OracleExecutor::new(uuid)) as Box<dyn Executor>;

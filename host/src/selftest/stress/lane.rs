@@ -5,7 +5,7 @@ use super::{Shared, StressLane, seed};
 use crate::error_text::what_happened;
 use crate::executor::{ExecError, Executor, IterationOutput, Segment};
 use crate::protocol::digest::Uuid;
-use crate::protocol::plan::Shape;
+use crate::protocol::work::fp64_product::Fp64Product;
 use std::ops::ControlFlow;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -50,7 +50,7 @@ impl LaneState {
         self.failure.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(super) fn look(&self, name: &str, uuid: Uuid, shape: Shape) -> StressLane {
+    pub(super) fn look(&self, name: &str, uuid: Uuid, shape: Fp64Product) -> StressLane {
         let iterations = self.iterations.load(Ordering::Relaxed);
         let operations = 2.0 * shape.multiply_adds() as f64 * iterations as f64;
         // Up to its last iteration: where it has ended, time goes on.

@@ -7,7 +7,7 @@ use super::turns::{HostLoad, segment};
 use super::{Subject, median};
 use crate::executor::{ExecError, Executor, Segment, SoloSync};
 use crate::protocol::digest::Digest;
-use crate::protocol::plan::Shape;
+use crate::protocol::work::fp64_product::Fp64Product;
 use serde::Serialize;
 use std::ops::ControlFlow;
 use std::time::Instant;
@@ -43,7 +43,7 @@ pub struct Total {
 /// Runs `iterations` iterations once, then `runs` times more.
 pub(super) fn total(
     subject: &mut Subject,
-    shape: Shape,
+    shape: Fp64Product,
     iterations: u32,
     runs: u32,
 ) -> Result<Total, ExecError> {

@@ -96,7 +96,7 @@ fn without_vendor(name: &str) -> &str {
     name.strip_prefix("NVIDIA ").unwrap_or(name)
 }
 
-/// The table as [`super::circumstances::Circumstances`] takes it.
+/// The table as [`crate::protocol::circumstances::Circumstances`] takes it.
 pub fn floor_flops(name: &str) -> Option<f64> {
     find(name).map(Model::floor_flops)
 }

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 /// The validator's own table: for a model's name, how many floating-point
 /// operations a second its fastest way to these bits can do at maximum clock,
-/// plus 10 %. `None` for an unknown model. [`super::models`] has one.
+/// plus 10 %. `None` for an unknown model. The program takes `attest::appraisal::models`.
 pub type FloorTable<'a> = &'a dyn Fn(&str) -> Option<f64>;
 
 /// How far the clocks of two machines of one validator may be apart, s: a result that

@@ -6,20 +6,19 @@
 //! size and count is bounded before anything is allocated for it.
 //! Deliberately lacks: any means of computing the work. Executors and the
 //! oracle bring it through [`verify::Recompute`].
+#![forbid(unsafe_code)]
 
 pub mod bound;
 pub mod chain;
 pub mod challenge;
 pub mod circumstances;
 pub mod digest;
+pub mod error_text;
 pub mod evidence;
 pub mod json;
 pub mod judgement;
 pub mod merkle;
-pub mod models;
 pub mod parts;
-pub mod plan;
-pub mod plausible;
 mod read;
 pub mod receipt;
 pub mod rejection;
@@ -31,3 +30,4 @@ pub mod transcript;
 pub mod verdict;
 pub mod verified;
 pub mod verify;
+pub mod work;

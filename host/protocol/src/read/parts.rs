@@ -1,33 +1,33 @@
 //! The two halves in which a live session carries a result.
 
 use super::{Limits, List, OpeningSeed, Signature, plain, refuse_second};
-use crate::protocol::challenge::Challenge;
-use crate::protocol::digest::Digest;
-use crate::protocol::evidence::{CANONICAL_BYTES_MAX, VALUES_MAX};
-use crate::protocol::json::{Budget, NESTING_MAX, StrictValue, printable};
-use crate::protocol::read::LaneSeed;
-use crate::protocol::transcript::{FormError, LaneRoots, Opening};
+use crate::challenge::Challenge;
+use crate::digest::Digest;
+use crate::evidence::{CANONICAL_BYTES_MAX, VALUES_MAX};
+use crate::json::{Budget, NESTING_MAX, StrictValue, printable};
+use crate::read::LaneSeed;
+use crate::transcript::{FormError, LaneRoots, Opening};
 use serde::de::{self, DeserializeSeed, Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde_json::Value;
 use std::fmt;
 
 /// What comes first.
-pub(in crate::protocol) struct CommitmentFields {
-    pub(in crate::protocol) commitment: Digest,
-    pub(in crate::protocol) lanes: Vec<LaneRoots>,
-    pub(in crate::protocol) evidence: Value,
-    pub(in crate::protocol) miner_signature: Option<[u8; 64]>,
+pub(crate) struct CommitmentFields {
+    pub(crate) commitment: Digest,
+    pub(crate) lanes: Vec<LaneRoots>,
+    pub(crate) evidence: Value,
+    pub(crate) miner_signature: Option<[u8; 64]>,
 }
 
 /// What comes after the coin.
-pub(in crate::protocol) struct OpeningFields {
-    pub(in crate::protocol) commitment: Digest,
-    pub(in crate::protocol) coin: Option<Digest>,
-    pub(in crate::protocol) openings: Vec<Opening>,
+pub(crate) struct OpeningFields {
+    pub(crate) commitment: Digest,
+    pub(crate) coin: Option<Digest>,
+    pub(crate) openings: Vec<Opening>,
 }
 
 /// Reads the first half.
-pub(in crate::protocol) fn commitment_fields_of(
+pub(crate) fn commitment_fields_of(
     bytes: &[u8],
     challenge: &Challenge,
 ) -> Result<CommitmentFields, FormError> {
@@ -35,7 +35,7 @@ pub(in crate::protocol) fn commitment_fields_of(
 }
 
 /// Reads the second half.
-pub(in crate::protocol) fn opening_fields_of(
+pub(crate) fn opening_fields_of(
     bytes: &[u8],
     challenge: &Challenge,
 ) -> Result<OpeningFields, FormError> {

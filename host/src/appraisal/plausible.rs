@@ -6,10 +6,10 @@
 //! Deliberately lacks: judgement. What a violation is worth is a policy's
 //! business, and a miner that lies with care breaks no rule.
 
-use super::challenge::Challenge;
-use super::evidence::{Evidence, EvidenceExecutor, EvidenceLane};
-use super::json::printable;
 use super::models::{self, MARGIN, Model};
+use crate::protocol::challenge::Challenge;
+use crate::protocol::evidence::{Evidence, EvidenceExecutor, EvidenceLane};
+use crate::protocol::json::printable;
 use serde_json::Value;
 
 /// Power is held to its limit on average; a reading may lie above it.

@@ -115,7 +115,7 @@ pub fn root_from_path(leaf: &Digest, index: u64, count: u64, path: &[Digest]) ->
 #[cfg(test)]
 mod tests {
     use super::{Tree, leaf_hash, path, path_len, root, root_from_path};
-    use crate::protocol::digest::Digest;
+    use crate::digest::Digest;
 
     fn leaves(count: usize) -> Vec<Digest> {
         (0..count as u32).map(|i| leaf_hash(&i.to_be_bytes())).collect()

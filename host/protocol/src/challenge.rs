@@ -7,9 +7,9 @@
 
 use super::digest::Digest;
 use super::json::{present, printable, read_value};
-use super::plan::Shape;
 use super::signature::decode_key;
 use super::time;
+use super::work::fp64_product::Fp64Product;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use ed25519_dalek::VerifyingKey;
@@ -299,8 +299,8 @@ impl Challenge {
         self.digest
     }
     /// n and m.
-    pub fn shape(&self) -> Shape {
-        Shape { dim: self.spec.matrix_dim as u32, products: self.spec.num_matrices as u32 }
+    pub fn shape(&self) -> Fp64Product {
+        Fp64Product { dim: self.spec.matrix_dim as u32, products: self.spec.num_matrices as u32 }
     }
     /// T.
     pub fn iterations(&self) -> u32 {

@@ -87,7 +87,8 @@ pub struct Rejection {
 }
 
 impl Rejection {
-    pub(crate) fn new(reason: Reason, detail: impl Into<String>) -> Self {
+    /// A rejection for `reason`; `detail` says what was expected and what was found.
+    pub fn new(reason: Reason, detail: impl Into<String>) -> Self {
         Self { reason, detail: printable(&detail.into()) }
     }
     /// The stable kebab-case name.

@@ -11,12 +11,12 @@ use super::challenge::Challenge;
 use super::circumstances::{Circumstances, Issuer, IssuerRecord};
 use super::digest::Digest;
 use super::merkle::{path_len, root_from_path};
-use super::plan::{LeafPlace, Shape};
 use super::rejection::{Reason, Rejection};
 use super::sample::derive;
 use super::signature::{is_valid, miner_message};
 use super::transcript::{Opening, ReadError, ResultDoc, chain_states, commit_states};
 use super::verified::{CoinStanding, Extent, Shown, Verified};
+use super::work::fp64_product::{Fp64Product, LeafPlace};
 use std::collections::HashMap;
 
 /// A leaf whose hash is wanted.
@@ -56,7 +56,7 @@ pub trait RecomputeIteration {
     /// A fault on the verifier's side.
     fn iteration_root(
         &mut self,
-        shape: Shape,
+        shape: Fp64Product,
         iteration: u32,
         state: &Digest,
     ) -> Result<Digest, RecomputeError>;

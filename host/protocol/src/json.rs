@@ -164,13 +164,13 @@ pub fn is_shown(c: char) -> bool {
 }
 
 /// `c`, or U+FFFD for what is not shown as itself.
-pub(crate) fn shown(c: char) -> char {
+pub fn shown(c: char) -> char {
     if is_shown(c) { c } else { char::REPLACEMENT_CHARACTER }
 }
 
 /// An error's text, fit for a terminal: a stranger's document may have put
 /// control characters, letters that turn text around, or megabytes, into it.
-pub(crate) fn printable(error: &impl fmt::Display) -> String {
+pub fn printable(error: &impl fmt::Display) -> String {
     const CHARS_MAX: usize = 400;
     let text = error.to_string();
     let mut short: String = text.chars().take(CHARS_MAX).map(shown).collect();
@@ -182,7 +182,7 @@ pub(crate) fn printable(error: &impl fmt::Display) -> String {
 
 /// Deserialises an optional field that is present: a null is an error, as the
 /// field's own type refuses it.
-pub(crate) fn present<'de, T, D>(deserializer: D) -> Result<Option<T>, D::Error>
+pub fn present<'de, T, D>(deserializer: D) -> Result<Option<T>, D::Error>
 where
     T: serde::Deserialize<'de>,
     D: Deserializer<'de>,

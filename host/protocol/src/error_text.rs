@@ -5,10 +5,6 @@
 
 use std::fmt::Display;
 
-/// What to try where the system gives no thread.
-pub const NO_THREAD: &str = "Raise the limit of processes and threads (ulimit -u; pids.max of \
-                             the container) or of address space (ulimit -v), or end others.";
-
 /// The first line of an error's text, for where its advice does not help.
 pub fn what_happened(error: impl Display) -> String {
     error.to_string().lines().next().unwrap_or_default().to_owned()

@@ -1,17 +1,21 @@
-//! Shapes: counts of tiles, leaves and operations that follow from a challenge.
+//! `matrix_multiplication_pow`: FP64 products, every output an ordered chain of fused
+//! multiply-adds. Counts of tiles, leaves and operations, and where a leaf lies.
 
-use gpu_kernels::tile::{LEAVES_PER_TILE, TILE};
+/// Rows and columns of a tile of C.
+pub const TILE: u32 = 128;
+/// Leaves of a tile, each eight rows by eight columns of outputs.
+pub const LEAVES_PER_TILE: u32 = 256;
 
 /// The size of one iteration on one lane.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Shape {
+pub struct Fp64Product {
     /// n: rows, columns and inner dimension; a multiple of 128.
     pub dim: u32,
     /// m: products per iteration.
     pub products: u32,
 }
 
-impl Shape {
+impl Fp64Product {
     /// Tiles along one side of a product: n/128.
     pub fn tiles_per_side(self) -> u32 {
         self.dim / TILE
@@ -53,7 +57,7 @@ pub struct LeafPlace {
 
 impl LeafPlace {
     /// The place of leaf `index` (0 … L−1) of an iteration.
-    pub fn of(shape: Shape, index: u64) -> Self {
+    pub fn of(shape: Fp64Product, index: u64) -> Self {
         let tile = index / u64::from(LEAVES_PER_TILE);
         let in_product = tile % shape.tiles_per_product();
         let side = u64::from(shape.tiles_per_side());

@@ -1,0 +1,3 @@
+//! Kinds of work: how an iteration turns a state into leaves.
+
+pub mod fp64_product;

@@ -1,0 +1,8 @@
+//! What a validator knows of GPU models, and whether claims can be true of them.
+//!
+//! Guarantees: pure; every number of the table has its source.
+//! Deliberately lacks: what a claim that cannot be true is worth. That is
+//! [`crate::policy`]'s.
+
+pub mod models;
+pub mod plausible;
