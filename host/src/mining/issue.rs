@@ -1,12 +1,12 @@
 //! Issuing a challenge: what was asked for, the defaults for the rest, a fresh
 //! nonce and seed, and the clock.
 
-use crate::protocol::challenge::{
-    CHALLENGE_TYPE, Challenge, ChallengeError, ChallengeSpec, VERSION,
-};
+use crate::protocol::challenge::{Challenge, ChallengeError, ChallengeSpec, VERSION};
 use crate::protocol::digest::Digest;
 use crate::protocol::json::present;
 use crate::protocol::time;
+use crate::protocol::work::WorkFields;
+use crate::protocol::work::fp64_product::{self, Fp64Fields};
 use serde::Deserialize;
 
 /// Openings that a default challenge asks for in all: with none of the work
@@ -142,11 +142,9 @@ fn complete(
     };
     Ok(ChallengeSpec {
         version: request.version.unwrap_or(VERSION),
-        challenge_type: request.challenge_type.clone().unwrap_or_else(|| CHALLENGE_TYPE.into()),
+        work: work(request)?,
         gpu_pow_seed,
         validator_nonce,
-        matrix_dim: request.matrix_dim.unwrap_or(1024),
-        num_matrices: request.num_matrices.unwrap_or(8),
         num_iterations: iterations,
         sync_interval: request.sync_interval.unwrap_or(iterations.clamp(1, 10)),
         verification_sample_rate: rate,
@@ -163,6 +161,17 @@ fn complete(
         miner_id: request.miner_id,
         validator_id: request.validator_id,
     })
+}
+
+/// The kind that was asked for, FP64 products by default, and its fields.
+fn work(request: &Request) -> Result<WorkFields, IssueError> {
+    match request.challenge_type.as_deref().unwrap_or(fp64_product::CHALLENGE_TYPE) {
+        fp64_product::CHALLENGE_TYPE => Ok(WorkFields::Fp64Product(Fp64Fields {
+            matrix_dim: request.matrix_dim.unwrap_or(1024),
+            num_matrices: request.num_matrices.unwrap_or(8),
+        })),
+        other => Err(ChallengeError::Type { got: other.to_owned() }.into()),
+    }
 }
 
 /// YYYY-MM-DDThh:mm:ssZ.
@@ -187,7 +196,8 @@ mod tests {
         )
         .unwrap();
         let spec = completed(&typed.or(file));
-        assert_eq!((spec.matrix_dim, spec.num_matrices, spec.num_iterations), (256, 3, 100));
+        let work = WorkFields::Fp64Product(Fp64Fields { matrix_dim: 256, num_matrices: 3 });
+        assert_eq!((spec.work, spec.num_iterations), (work, 100));
         assert_eq!(spec.issued_at, "2023-11-14T22:13:20Z");
         assert_eq!(spec.expires_at, "2023-11-14T22:13:25Z");
     }

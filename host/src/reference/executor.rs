@@ -4,16 +4,20 @@
 use super::oracle::Oracle;
 use super::tree::{hash, tree_hash};
 use crate::executor::{
-    ExecError, Executor, IterationOutput, Kind, LaneFacts, Segment, Sink, SmTiles, TileRequest,
+    Assignment, ExecError, Executor, IterationOutput, Kind, LaneFacts, Segment, Sink, SmTiles,
+    TileRequest,
 };
 use crate::protocol::digest::{Digest, Uuid};
-use crate::protocol::work::fp64_product::{Fp64Product, LeafPlace};
+use crate::protocol::verify::{LeafRequest, Recompute};
+use crate::protocol::work::IterationPlace;
 use serde_json::Map;
 
 /// Scalar, one iteration at a time.
 #[derive(Clone, Debug)]
 pub struct OracleExecutor {
     facts: LaneFacts,
+    /// Of the last begin.
+    assignment: Option<Assignment>,
 }
 
 impl OracleExecutor {
@@ -27,7 +31,7 @@ impl OracleExecutor {
             sm_count: 0,
             more: Map::new(),
         };
-        Self { facts }
+        Self { facts, assignment: None }
     }
 }
 
@@ -36,15 +40,19 @@ impl Executor for OracleExecutor {
         &self.facts
     }
 
-    fn begin(&mut self, _shape: Fp64Product) -> Result<(), ExecError> {
+    fn begin(&mut self, assignment: &Assignment) -> Result<(), ExecError> {
+        self.assignment = Some(assignment.clone());
         Ok(())
     }
 
     fn run(&mut self, segment: &Segment, sink: &mut Sink<'_>) -> Result<(), ExecError> {
+        let assignment = self.assignment.as_ref().expect("a run follows a begin");
+        let (run, lane) = (assignment.run(), assignment.lane);
         let mut state = segment.start;
         for iteration in (segment.first_iteration..).take(segment.iterations as usize) {
-            let leaves = Oracle.iteration_leaves(segment.shape, &state);
-            let tile_roots: Vec<Digest> = leaves.chunks(256).map(tree_hash).collect();
+            let leaves = Oracle.leaves(&run, &IterationPlace { lane, iteration, state });
+            let per_tile = run.work.leaves_per_tile() as usize;
+            let tile_roots: Vec<Digest> = leaves.chunks(per_tile).map(tree_hash).collect();
             let root = tree_hash(&leaves);
             if sink(IterationOutput { iteration, root, tile_roots: &tile_roots }).is_break() {
                 return Err(ExecError::Stopped);
@@ -60,15 +68,18 @@ impl Executor for OracleExecutor {
         Ok(())
     }
 
-    fn tile_leaf_hashes(
+    fn leaf_hashes(
         &mut self,
-        dim: u32,
+        assignment: &Assignment,
         tiles: &[TileRequest],
     ) -> Result<Vec<Vec<Digest>>, ExecError> {
+        let run = assignment.run();
         let leaves = |tile: &TileRequest| {
-            let TileRequest { state, product, tile_row, tile_column } = *tile;
-            let place = |leaf| LeafPlace { product, tile_row, tile_column, leaf };
-            (0..256).map(|leaf| Oracle.leaf_hash(&state, dim, place(leaf))).collect()
+            let first = tile.first_leaf(run.work);
+            let of_tile = first..first + run.work.leaves_per_tile();
+            let requests: Vec<LeafRequest> =
+                of_tile.map(|leaf| LeafRequest { at: tile.at, leaf }).collect();
+            Oracle.leaf_hashes(&run, &requests).expect("the oracle computes whatever is asked")
         };
         Ok(tiles.iter().map(leaves).collect())
     }

@@ -4,6 +4,7 @@ use super::tree::{leaf_hash, tree_hash};
 use crate::protocol::digest::Digest;
 use crate::protocol::verify::{LeafRequest, Recompute, RecomputeError, RecomputeIteration};
 use crate::protocol::work::fp64_product::{Fp64Product, LeafPlace};
+use crate::protocol::work::{IterationPlace, RunInputs, Work};
 use rand_philox::philox4x32_10;
 use rayon::prelude::*;
 
@@ -83,11 +84,6 @@ impl Oracle {
         (0..shape.products).flat_map(product).collect()
     }
 
-    /// D(g,i): the root over all leaves of an iteration.
-    pub fn iteration_root(self, shape: Fp64Product, state: &Digest) -> Digest {
-        tree_hash(&self.iteration_leaves(shape, state))
-    }
-
     /// C, row by row.
     fn product(self, state: &Digest, dim: u32, product: u32) -> Vec<Vec<f64>> {
         let vectors = |operand| -> Vec<Vec<f64>> {
@@ -123,25 +119,42 @@ fn message(place: LeafPlace, output: impl Fn(u32, u32) -> f64) -> [u8; 512] {
     bytes.try_into().expect("64 outputs of 8 bytes")
 }
 
+impl Oracle {
+    /// All leaf hashes of an iteration of any kind of work, in order.
+    pub fn leaves(self, run: &RunInputs<'_>, at: &IterationPlace) -> Vec<Digest> {
+        match run.work {
+            Work::Fp64Product(shape) => self.iteration_leaves(shape, &at.state),
+        }
+    }
+
+    /// One leaf's hash, of any kind of work.
+    fn leaf(self, run: &RunInputs<'_>, request: &LeafRequest) -> Digest {
+        match run.work {
+            Work::Fp64Product(shape) => {
+                let place = LeafPlace::of(shape, request.leaf);
+                self.leaf_hash(&request.at.state, shape.dim, place)
+            }
+        }
+    }
+}
+
 impl Recompute for Oracle {
     fn leaf_hashes(
         &self,
-        dim: u32,
+        run: &RunInputs<'_>,
         requests: &[LeafRequest],
     ) -> Result<Vec<Digest>, RecomputeError> {
-        let hash = |request: &LeafRequest| self.leaf_hash(&request.state, dim, request.place);
-        Ok(requests.par_iter().map(hash).collect())
+        Ok(requests.par_iter().map(|request| self.leaf(run, request)).collect())
     }
 }
 
 impl RecomputeIteration for Oracle {
     fn iteration_root(
         &mut self,
-        shape: Fp64Product,
-        _iteration: u32,
-        state: &Digest,
+        run: &RunInputs<'_>,
+        at: &IterationPlace,
     ) -> Result<Digest, RecomputeError> {
-        Ok(Oracle::iteration_root(*self, shape, state))
+        Ok(tree_hash(&self.leaves(run, at)))
     }
 }
 
