@@ -338,7 +338,7 @@ impl Challenge {
         if spec.version != VERSION {
             return Err(ChallengeError::Version { got: spec.version });
         }
-        let work = spec.work.check()?;
+        let work = spec.work.check(spec.gpu_count)?;
         check_bounds(&spec)?;
         let sample_rate_ppm = sample_rate_ppm(spec.verification_sample_rate).ok_or_else(|| {
             ChallengeError::OutOfBounds {

@@ -13,6 +13,13 @@ pub fn seconds(work: Work, iterations: u32, model: &str) -> Option<f64> {
     let amount = work.cost().amount as f64 * f64::from(iterations);
     match work {
         Work::Fp64Product(_) => Some(amount / model.floor_flops()),
+        // Links between lanes have no floor; of an arena all but what caches may hold is
+        // read from memory by every sweep but the first, which may be part of the fill.
+        Work::MemoryResidency(work) if work.reads_peers() => None,
+        Work::MemoryResidency(work) => {
+            let bytes = work.uncached_bytes() as f64 * f64::from(iterations.saturating_sub(1));
+            Some(bytes / model.floor_bytes_per_s())
+        }
     }
 }
 

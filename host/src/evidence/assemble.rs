@@ -172,6 +172,7 @@ impl Run<'_> {
         let Cost { amount, unit } = self.work.cost();
         let name = match unit {
             Unit::Flop => "achieved_flops",
+            Unit::Bytes => "achieved_bytes_per_s",
         };
         let mut rates = vec![(name, rate(amount as f64 * iterations))];
         if let (Kind::Gpu, Some(shape)) = (lane.facts.kind, self.work.fp64_product()) {

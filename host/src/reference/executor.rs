@@ -1,14 +1,13 @@
 //! The oracle behind the executors' trait, so that whatever judges executors
 //! can itself be judged on the one that is right by inspection.
 
-use super::oracle::Oracle;
+use super::leaves::Leaves;
 use super::tree::{hash, tree_hash};
 use crate::executor::{
     Assignment, ExecError, Executor, IterationOutput, Kind, LaneFacts, Segment, Sink, SmTiles,
     TileRequest,
 };
 use crate::protocol::digest::{Digest, Uuid};
-use crate::protocol::verify::{LeafRequest, Recompute};
 use crate::protocol::work::IterationPlace;
 use serde_json::Map;
 
@@ -17,7 +16,7 @@ use serde_json::Map;
 pub struct OracleExecutor {
     facts: LaneFacts,
     /// Of the last begin.
-    assignment: Option<Assignment>,
+    begun: Option<(Assignment, Leaves)>,
 }
 
 impl OracleExecutor {
@@ -31,7 +30,7 @@ impl OracleExecutor {
             sm_count: 0,
             more: Map::new(),
         };
-        Self { facts, assignment: None }
+        Self { facts, begun: None }
     }
 }
 
@@ -41,17 +40,17 @@ impl Executor for OracleExecutor {
     }
 
     fn begin(&mut self, assignment: &Assignment) -> Result<(), ExecError> {
-        self.assignment = Some(assignment.clone());
+        self.begun = Some((assignment.clone(), Leaves::of(&assignment.run())));
         Ok(())
     }
 
     fn run(&mut self, segment: &Segment, sink: &mut Sink<'_>) -> Result<(), ExecError> {
-        let assignment = self.assignment.as_ref().expect("a run follows a begin");
-        let (run, lane) = (assignment.run(), assignment.lane);
+        let (assignment, leaves_of) = self.begun.as_ref().expect("a run follows a begin");
+        let (work, lane) = (assignment.work, assignment.lane);
         let mut state = segment.start;
         for iteration in (segment.first_iteration..).take(segment.iterations as usize) {
-            let leaves = Oracle.leaves(&run, &IterationPlace { lane, iteration, state });
-            let per_tile = run.work.leaves_per_tile() as usize;
+            let leaves = leaves_of.iteration(&IterationPlace { lane, iteration, state });
+            let per_tile = work.leaves_per_tile() as usize;
             let tile_roots: Vec<Digest> = leaves.chunks(per_tile).map(tree_hash).collect();
             let root = tree_hash(&leaves);
             if sink(IterationOutput { iteration, root, tile_roots: &tile_roots }).is_break() {
@@ -73,13 +72,16 @@ impl Executor for OracleExecutor {
         assignment: &Assignment,
         tiles: &[TileRequest],
     ) -> Result<Vec<Vec<Digest>>, ExecError> {
-        let run = assignment.run();
+        if self.begun.as_ref().is_none_or(|(begun, _)| begun != assignment) {
+            self.begin(assignment)?;
+        }
+        let (_, leaves_of) = self.begun.as_ref().expect("begun above");
+        let work = assignment.work;
         let leaves = |tile: &TileRequest| {
-            let first = tile.first_leaf(run.work);
-            let of_tile = first..first + run.work.leaves_per_tile();
-            let requests: Vec<LeafRequest> =
-                of_tile.map(|leaf| LeafRequest { at: tile.at, leaf }).collect();
-            Oracle.leaf_hashes(&run, &requests).expect("the oracle computes whatever is asked")
+            let first = tile.first_leaf(work);
+            (first..first + work.leaves_per_tile())
+                .map(|leaf| leaves_of.leaf(&tile.at, leaf))
+                .collect()
         };
         Ok(tiles.iter().map(leaves).collect())
     }

@@ -3,7 +3,7 @@
 //! Keeps every leaf hash, as no real miner would, so that what it opens needs
 //! no second computation.
 
-use super::oracle::Oracle;
+use super::leaves::Leaves;
 use super::tree::{audit_path, hash, tree_hash};
 use crate::protocol::challenge::Challenge;
 use crate::protocol::digest::{Digest, Uuid};
@@ -30,9 +30,9 @@ impl Run {
         let work = challenge.work();
         let c = challenge.digest();
         let seeds: Vec<Digest> = (0..).zip(uuids).map(|(g, uuid)| seed(&c, g, uuid)).collect();
-        let run = RunInputs { work, seeds: &seeds };
+        let leaves = Leaves::of(&RunInputs { work, seeds: &seeds });
         Self::with(challenge, uuids, |lane, iteration, &state| {
-            Oracle.leaves(&run, &IterationPlace { lane, iteration, state })
+            leaves.iteration(&IterationPlace { lane, iteration, state })
         })
     }
 

@@ -1,10 +1,8 @@
 //! Elements, products and leaves, as docs/protocol.md writes them.
 
-use super::tree::{leaf_hash, tree_hash};
+use super::tree::leaf_hash;
 use crate::protocol::digest::Digest;
-use crate::protocol::verify::{LeafRequest, Recompute, RecomputeError, RecomputeIteration};
 use crate::protocol::work::fp64_product::{Fp64Product, LeafPlace};
-use crate::protocol::work::{IterationPlace, RunInputs, Work};
 use rand_philox::philox4x32_10;
 use rayon::prelude::*;
 
@@ -117,45 +115,6 @@ fn message(place: LeafPlace, output: impl Fn(u32, u32) -> f64) -> [u8; 512] {
         }
     }
     bytes.try_into().expect("64 outputs of 8 bytes")
-}
-
-impl Oracle {
-    /// All leaf hashes of an iteration of any kind of work, in order.
-    pub fn leaves(self, run: &RunInputs<'_>, at: &IterationPlace) -> Vec<Digest> {
-        match run.work {
-            Work::Fp64Product(shape) => self.iteration_leaves(shape, &at.state),
-        }
-    }
-
-    /// One leaf's hash, of any kind of work.
-    fn leaf(self, run: &RunInputs<'_>, request: &LeafRequest) -> Digest {
-        match run.work {
-            Work::Fp64Product(shape) => {
-                let place = LeafPlace::of(shape, request.leaf);
-                self.leaf_hash(&request.at.state, shape.dim, place)
-            }
-        }
-    }
-}
-
-impl Recompute for Oracle {
-    fn leaf_hashes(
-        &self,
-        run: &RunInputs<'_>,
-        requests: &[LeafRequest],
-    ) -> Result<Vec<Digest>, RecomputeError> {
-        Ok(requests.par_iter().map(|request| self.leaf(run, request)).collect())
-    }
-}
-
-impl RecomputeIteration for Oracle {
-    fn iteration_root(
-        &mut self,
-        run: &RunInputs<'_>,
-        at: &IterationPlace,
-    ) -> Result<Digest, RecomputeError> {
-        Ok(tree_hash(&self.leaves(run, at)))
-    }
 }
 
 #[cfg(test)]

@@ -13,6 +13,7 @@ use crate::protocol::digest::Uuid;
 use crate::protocol::verify::{Recompute, RecomputeError};
 use crate::protocol::work::Work;
 use crate::protocol::work::fp64_product::Fp64Product;
+use crate::reference::Leaves;
 use crate::reference::tree::tree_hash;
 use crate::reference::{Oracle, OracleExecutor};
 use rayon::prelude::*;
@@ -274,7 +275,7 @@ fn check_cpu_verifier(expected: &[Expected]) -> Outcome {
 /// What the oracle, scalar as it is, makes of its cases; on all cores at least.
 fn walk_by_oracle() -> Vec<Expected> {
     let walk = |case: &Case| {
-        case.expect_from(|run, at| Ok::<_, Infallible>(tree_hash(&Oracle.leaves(run, at))))
+        case.expect_from(|run, at| Ok::<_, Infallible>(tree_hash(&Leaves::of(run).iteration(at))))
     };
     ORACLE_CASES
         .par_iter()

@@ -63,6 +63,7 @@ pub const ROUND_TRIP_CREDIT_MAX: Duration = Duration::from_secs(1);
 fn opening_rate(unit: Unit) -> f64 {
     match unit {
         Unit::Flop => 4e9,
+        Unit::Bytes => 1e9,
     }
 }
 

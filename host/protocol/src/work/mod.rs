@@ -10,10 +10,12 @@
 //! Deliberately lacks: any means of computing leaves, rates of devices, and policy.
 
 pub mod fp64_product;
+pub mod memory_residency;
 
 use crate::challenge::ChallengeError;
 use crate::digest::Digest;
 use fp64_product::{Fp64Fields, Fp64Product};
+use memory_residency::{MemoryFields, MemoryResidency};
 use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::{Map, Value};
@@ -24,6 +26,8 @@ use std::fmt;
 pub enum Work {
     /// `matrix_multiplication_pow`.
     Fp64Product(Fp64Product),
+    /// `memory_residency_pow`.
+    MemoryResidency(MemoryResidency),
 }
 
 /// The fields of a challenge that belong to its kind of work, as they are written: not
@@ -32,6 +36,8 @@ pub enum Work {
 pub enum WorkFields {
     /// `matrix_multiplication_pow`.
     Fp64Product(Fp64Fields),
+    /// `memory_residency_pow`.
+    MemoryResidency(MemoryFields),
 }
 
 /// What is counted of a kind of work.
@@ -40,12 +46,15 @@ pub enum WorkFields {
 pub enum Unit {
     /// Binary64 operations: a fused multiply-add is two.
     Flop,
+    /// Bytes read.
+    Bytes,
 }
 
 impl fmt::Display for Unit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Flop => "FLOP",
+            Self::Bytes => "B",
         })
     }
 }
@@ -55,6 +64,7 @@ impl Unit {
     pub fn tera_per_second(self) -> &'static str {
         match self {
             Self::Flop => "TFLOP/s",
+            Self::Bytes => "TB/s",
         }
     }
 }
@@ -101,6 +111,7 @@ impl Work {
     pub fn challenge_type(self) -> &'static str {
         match self {
             Self::Fp64Product(_) => fp64_product::CHALLENGE_TYPE,
+            Self::MemoryResidency(_) => memory_residency::CHALLENGE_TYPE,
         }
     }
 
@@ -108,6 +119,7 @@ impl Work {
     pub fn leaves(self) -> u64 {
         match self {
             Self::Fp64Product(work) => work.leaves(),
+            Self::MemoryResidency(work) => work.leaves(),
         }
     }
 
@@ -115,6 +127,7 @@ impl Work {
     pub fn leaves_per_tile(self) -> u64 {
         match self {
             Self::Fp64Product(_) => u64::from(fp64_product::LEAVES_PER_TILE),
+            Self::MemoryResidency(_) => u64::from(memory_residency::LEAVES_PER_TILE),
         }
     }
 
@@ -127,6 +140,7 @@ impl Work {
     pub fn cost(self) -> Cost {
         match self {
             Self::Fp64Product(work) => Cost { amount: 2 * work.multiply_adds(), unit: Unit::Flop },
+            Self::MemoryResidency(work) => Cost { amount: work.sweep_bytes(), unit: Unit::Bytes },
         }
     }
 
@@ -140,6 +154,7 @@ impl Work {
     pub fn run_in_words(self, lanes: u32, iterations: u32) -> String {
         match self {
             Self::Fp64Product(work) => work.run_in_words(lanes, iterations),
+            Self::MemoryResidency(work) => work.run_in_words(lanes, iterations),
         }
     }
 
@@ -147,6 +162,9 @@ impl Work {
     pub fn in_short(self) -> String {
         match self {
             Self::Fp64Product(work) => format!("n={} m={}", work.dim, work.products),
+            Self::MemoryResidency(work) => {
+                format!("N={} p={} K={}", work.arena_blocks, work.half_passes, work.peer_blocks)
+            }
         }
     }
 
@@ -154,6 +172,15 @@ impl Work {
     pub fn fp64_product(self) -> Option<Fp64Product> {
         match self {
             Self::Fp64Product(work) => Some(work),
+            Self::MemoryResidency(_) => None,
+        }
+    }
+
+    /// The arenas, if that is its kind.
+    pub fn memory_residency(self) -> Option<MemoryResidency> {
+        match self {
+            Self::MemoryResidency(work) => Some(work),
+            Self::Fp64Product(_) => None,
         }
     }
 }
@@ -164,23 +191,31 @@ impl From<Fp64Product> for Work {
     }
 }
 
+impl From<MemoryResidency> for Work {
+    fn from(work: MemoryResidency) -> Self {
+        Self::MemoryResidency(work)
+    }
+}
+
 /// As in a table: what one iteration is.
 impl fmt::Display for Work {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Fp64Product(work) => work.fmt(f),
+            Self::MemoryResidency(work) => work.fmt(f),
         }
     }
 }
 
 impl WorkFields {
     /// Every `challenge_type` that is known.
-    pub const TYPES: [&str; 1] = [fp64_product::CHALLENGE_TYPE];
+    pub const TYPES: [&str; 2] = [fp64_product::CHALLENGE_TYPE, memory_residency::CHALLENGE_TYPE];
 
     /// The names of the fields that a kind has of its own; `None` for an unknown type.
     pub fn names(challenge_type: &str) -> Option<&'static [&'static str]> {
         match challenge_type {
             fp64_product::CHALLENGE_TYPE => Some(&Fp64Fields::NAMES),
+            memory_residency::CHALLENGE_TYPE => Some(&MemoryFields::NAMES),
             _ => None,
         }
     }
@@ -196,6 +231,9 @@ impl WorkFields {
         let fields = Value::Object(fields);
         match challenge_type {
             fp64_product::CHALLENGE_TYPE => serde_json::from_value(fields).map(Self::Fp64Product),
+            memory_residency::CHALLENGE_TYPE => {
+                serde_json::from_value(fields).map(Self::MemoryResidency)
+            }
             other => Err(serde::de::Error::custom(format!("unknown challenge type {other:?}"))),
         }
     }
@@ -204,6 +242,7 @@ impl WorkFields {
     pub fn challenge_type(&self) -> &'static str {
         match self {
             Self::Fp64Product(_) => fp64_product::CHALLENGE_TYPE,
+            Self::MemoryResidency(_) => memory_residency::CHALLENGE_TYPE,
         }
     }
 
@@ -211,6 +250,7 @@ impl WorkFields {
     pub fn entries(&self) -> Vec<(&'static str, u64)> {
         match self {
             Self::Fp64Product(fields) => fields.entries().to_vec(),
+            Self::MemoryResidency(fields) => fields.entries().to_vec(),
         }
     }
 
@@ -218,9 +258,10 @@ impl WorkFields {
     ///
     /// # Errors
     /// The first field outside its bounds.
-    pub(crate) fn check(&self) -> Result<Work, ChallengeError> {
+    pub(crate) fn check(&self, gpu_count: Option<u64>) -> Result<Work, ChallengeError> {
         match self {
             Self::Fp64Product(fields) => fields.check().map(Work::Fp64Product),
+            Self::MemoryResidency(fields) => fields.check(gpu_count).map(Work::MemoryResidency),
         }
     }
 }

@@ -106,6 +106,7 @@ impl CpuExecutor {
 fn begin(assignment: &Assignment, simd: Simd) -> Result<Box<dyn CpuWork>, ExecError> {
     Ok(match assignment.work {
         Work::Fp64Product(shape) => Box::new(Fp64OnCpu::new(shape, simd)),
+        Work::MemoryResidency(_) => return Err(super::unknown_work(assignment.work)),
     })
 }
 

@@ -4,7 +4,7 @@
 //! Runs in the rayon pool of the caller.
 
 use super::{Simd, begin, detect_simd, iteration_root};
-use crate::executor::Assignment;
+use crate::executor::{Assignment, unknown_work};
 use crate::protocol::digest::Digest;
 use crate::protocol::verify::{LeafRequest, Recompute, RecomputeError, RecomputeIteration};
 use crate::protocol::work::{IterationPlace, RunInputs, Work};
@@ -42,6 +42,9 @@ impl Recompute for CpuVerifier {
     ) -> Result<Vec<Digest>, RecomputeError> {
         Ok(match run.work {
             Work::Fp64Product(shape) => Fp64OnCpu::new(shape, self.simd).single_leaves(requests),
+            Work::MemoryResidency(_) => {
+                return Err(RecomputeError(unknown_work(run.work).to_string()));
+            }
         })
     }
 }

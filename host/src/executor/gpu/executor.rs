@@ -14,7 +14,7 @@ use super::supervisor::{Doing, PATIENCE, Supervisor, supervised};
 use super::variant::Variant;
 use crate::executor::{
     Assignment, DeviceTiming, ExecError, Executor, Kind, LaneFacts, Segment, Sink, SmActivity,
-    SmTiles, TileRequest,
+    SmTiles, TileRequest, unknown_work,
 };
 use crate::protocol::digest::Digest;
 use crate::protocol::work::Work;
@@ -323,7 +323,9 @@ impl Executor for GpuExecutor {
     }
 
     fn begin(&mut self, assignment: &Assignment) -> Result<(), ExecError> {
-        let Work::Fp64Product(shape) = assignment.work;
+        let Work::Fp64Product(shape) = assignment.work else {
+            return Err(unknown_work(assignment.work));
+        };
         let _doing = self.supervisor().begin("making room");
         self.gpu.enter()?;
         if self.lane.as_ref().is_none_or(|lane| lane.plan.shape != shape) {
@@ -358,7 +360,9 @@ impl Executor for GpuExecutor {
         if tiles.is_empty() {
             return Ok(Vec::new());
         }
-        let Work::Fp64Product(shape) = assignment.work;
+        let Work::Fp64Product(shape) = assignment.work else {
+            return Err(unknown_work(assignment.work));
+        };
         let _doing = self.supervisor().begin("recomputing tiles");
         self.gpu.enter()?;
         let (gpu, kernels, sm_count) = (&self.gpu, &self.kernels, self.device.sm_count);

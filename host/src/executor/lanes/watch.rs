@@ -126,6 +126,8 @@ pub(super) fn slow_rate(kind: Kind, unit: Unit) -> u64 {
     match (unit, kind) {
         (Unit::Flop, Kind::Cpu) => 200_000_000,
         (Unit::Flop, Kind::Gpu) => 20_000_000_000,
+        (Unit::Bytes, Kind::Cpu) => 100_000_000,
+        (Unit::Bytes, Kind::Gpu) => 1_000_000_000,
     }
 }
 
