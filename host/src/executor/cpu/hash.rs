@@ -56,9 +56,17 @@ pub(super) fn leaf_hash(outputs: &[f64; 64]) -> Digest {
     message.hash()
 }
 
+/// The hash of a leaf whose message is a fold: one block.
+pub(crate) fn short_leaf_hash(message: &[u8; 16]) -> Digest {
+    let mut blocks = [[0; 64]];
+    finish(blocks.as_flattened_mut(), 0x00, 16);
+    blocks[0][1..17].copy_from_slice(message);
+    digest(&blocks)
+}
+
 /// The root over a tile's leaf hashes, whose count is a power of two. The
 /// slice is overwritten.
-pub(super) fn tile_root(leaves: &mut [Digest]) -> Digest {
+pub(crate) fn tile_root(leaves: &mut [Digest]) -> Digest {
     let mut blocks = [[0; 64]; NODE_BLOCKS];
     finish(blocks.as_flattened_mut(), 0x01, 64);
     let mut count = leaves.len();
@@ -95,7 +103,7 @@ fn digest(blocks: &[[u8; 64]]) -> Digest {
 
 #[cfg(test)]
 mod tests {
-    use super::{LeafMessage, leaf_hash, tile_root};
+    use super::{LeafMessage, leaf_hash, short_leaf_hash, tile_root};
     use crate::protocol::digest::Digest;
 
     #[test]
@@ -105,6 +113,8 @@ mod tests {
         message.extend(outputs.iter().flat_map(|x| x.to_bits().to_be_bytes()));
         assert_eq!(leaf_hash(&outputs), Digest::of(&[&message]));
         assert_eq!(LeafMessage::new().hash(), Digest::of(&[&[0; 513]]));
+        let short: [u8; 16] = std::array::from_fn(|i| 17 * i as u8);
+        assert_eq!(short_leaf_hash(&short), Digest::of(&[&[0], &short]));
     }
 
     #[test]

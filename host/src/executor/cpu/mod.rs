@@ -21,7 +21,7 @@ mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
 mod block;
-mod hash;
+pub(crate) mod hash;
 mod iteration;
 mod kernel;
 mod portable;
