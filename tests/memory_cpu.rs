@@ -5,12 +5,12 @@ use crate::common::memory::{MemoryRun, RUNS, digest, folds};
 use attest::executor::cpu::Simd;
 use attest::protocol::digest::Digest;
 use attest::protocol::merkle;
+use attest::protocol::verify::LeafRequest;
+use attest::protocol::work::IterationPlace;
 use attest::protocol::work::memory_residency::MemoryResidency;
 use attest::reference::MemoryOracle;
 use attest::work::fold::fold;
-use attest::work::memory_residency::cpu::{
-    Arena, ArenaError, EmptyArena, LaneSweep, LeafRequest, MemoryCpu,
-};
+use attest::work::memory_residency::cpu::{Arena, ArenaError, EmptyArena, LaneSweep, MemoryCpu};
 use std::ops::ControlFlow;
 
 /// Every instruction set that this CPU has.
@@ -24,6 +24,10 @@ fn all() -> Vec<(Simd, MemoryCpu)> {
 fn filled(cpu: MemoryCpu, work: MemoryResidency, seed: &Digest) -> Arena {
     let empty = EmptyArena::allocate(work).expect("a small arena");
     cpu.fill(empty, seed, &mut || ControlFlow::Continue(())).expect("nobody stops it")
+}
+
+fn request(lane: u32, iteration: u32, state: Digest, leaf: u64) -> LeafRequest {
+    LeafRequest { at: IterationPlace { lane, iteration, state }, leaf }
 }
 
 /// Arenas of all lanes.
@@ -101,11 +105,11 @@ fn every_opened_leaf_follows_from_nothing_on_every_instruction_set() {
         let requests: Vec<LeafRequest> = run
             .opened()
             .into_iter()
-            .map(|(lane, iteration, state, leaf)| LeafRequest { lane, iteration, state, leaf })
+            .map(|(lane, iteration, state, leaf)| request(lane, iteration, state, leaf))
             .collect();
         let expected: Vec<Digest> = requests
             .iter()
-            .map(|r| oracle.leaf_hash(r.lane, r.iteration, &r.state, r.leaf))
+            .map(|r| oracle.leaf_hash(r.at.lane, r.at.iteration, &r.at.state, r.leaf))
             .collect();
         for (simd, cpu) in all() {
             // All at once, which fills arenas, and one by one, which doesn't.
@@ -154,10 +158,11 @@ fn boundaries_agree_with_the_oracle() {
         let chosen = [(0, 1), (lanes - 1, 1), (lanes - 1, 2), (0, lanes), (lanes / 2, 1_000_000)];
         let mut requests = Vec::new();
         for ((lane, iteration), state) in chosen.into_iter().zip(states("state", 5)) {
-            let request = |leaf| LeafRequest { lane, iteration, state, leaf };
-            requests.extend(edges(work).into_iter().map(request));
+            requests
+                .extend(edges(work).into_iter().map(|leaf| request(lane, iteration, state, leaf)));
         }
-        let hash = |r: &LeafRequest| oracle.leaf_hash(r.lane, r.iteration, &r.state, r.leaf);
+        let hash =
+            |r: &LeafRequest| oracle.leaf_hash(r.at.lane, r.at.iteration, &r.at.state, r.leaf);
         let expected: Vec<Digest> = requests.iter().map(hash).collect();
         for (simd, cpu) in all() {
             let got = cpu.recompute(work, &seeds, &requests).unwrap();
@@ -168,7 +173,7 @@ fn boundaries_agree_with_the_oracle() {
             let arenas = Arenas::of(cpu, work, &seeds);
             let each = edges(work).len();
             for (of_one, expected) in requests.chunks(each).zip(expected.chunks(each)) {
-                let LeafRequest { lane, iteration, state, .. } = of_one[0];
+                let IterationPlace { lane, iteration, state } = of_one[0].at;
                 let leaves: Vec<u64> = of_one.iter().map(|request| request.leaf).collect();
                 let sweep = arenas.sweep(lane, iteration, &state);
                 assert_eq!(cpu.leaf_hashes(&sweep, &leaves), expected, "{work:?}, {simd}");

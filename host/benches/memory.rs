@@ -5,8 +5,10 @@
 
 use attest::executor::cpu::Simd;
 use attest::protocol::digest::Digest;
+use attest::protocol::verify::LeafRequest;
+use attest::protocol::work::IterationPlace;
 use attest::protocol::work::memory_residency::MemoryResidency;
-use attest::work::memory_residency::cpu::{Arena, EmptyArena, LaneSweep, LeafRequest, MemoryCpu};
+use attest::work::memory_residency::cpu::{Arena, EmptyArena, LaneSweep, MemoryCpu};
 use divan::Bencher;
 use divan::counter::{BytesCount, ItemsCount};
 use std::ops::ControlFlow;
@@ -72,7 +74,7 @@ fn from_nothing<const THREADS: usize>(bencher: Bencher<'_, '_>, simd: Simd) {
     let work = MemoryResidency { arena_blocks: 1 << 25, half_passes: 12, peer_blocks: 0 };
     let request = |i: u64| {
         let word = u64::from_be_bytes(*digest(i).0.first_chunk().unwrap());
-        LeafRequest { lane: 0, iteration: 1, state: digest(i), leaf: word % work.leaves() }
+        LeafRequest { at: IterationPlace::of_state(digest(i)), leaf: word % work.leaves() }
     };
     let requests: Vec<LeafRequest> = (0..2063).map(request).collect();
     let pool = pool(THREADS);

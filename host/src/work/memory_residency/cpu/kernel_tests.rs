@@ -2,7 +2,7 @@
 
 use super::super::block::Block;
 use super::super::philox::{FirstWords, StateWords};
-use super::{Engine, Kernel, WORDS, with_kernel};
+use super::{Engine, Kernel, WORDS};
 use crate::executor::cpu::Simd;
 use crate::protocol::digest::Digest;
 use crate::work::fold::fold;

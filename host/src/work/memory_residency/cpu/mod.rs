@@ -12,7 +12,7 @@
 //! isa ─ portable, avx2, avx512   a register of words and what can be done with it
 //! block ─ kernel                 first words, mixing, folding of whole blocks
 //! philox                         drawn words, rounds that blocks share
-//! arena, sweep                   what a miner does
+//! arena, sweep ─ lane            what a miner does
 //! recompute                      what a validator does
 //! ```
 
@@ -24,13 +24,14 @@ mod avx512;
 mod block;
 mod isa;
 mod kernel;
+mod lane;
 mod philox;
 mod portable;
 mod recompute;
 mod sweep;
 
 pub use arena::{Arena, ArenaError, EmptyArena};
-pub use recompute::LeafRequest;
+pub(crate) use lane::MemoryOnCpu;
 pub use sweep::LaneSweep;
 
 use crate::executor::cpu::{Simd, detect_simd};
@@ -51,11 +52,16 @@ impl Default for MemoryCpu {
 impl MemoryCpu {
     /// On the best instruction set of this CPU.
     pub fn new() -> Self {
-        Self::with_simd(detect_simd()).unwrap_or(Self { engine: Engine::PORTABLE })
+        Self::on(detect_simd())
     }
 
     /// On `simd`; `None` if this CPU lacks it.
     pub fn with_simd(simd: Simd) -> Option<Self> {
         Engine::new(simd).map(|engine| Self { engine })
+    }
+
+    /// On `simd`, or portable code if it is not here.
+    pub(crate) fn on(simd: Simd) -> Self {
+        Self::with_simd(simd).unwrap_or(Self { engine: Engine::PORTABLE })
     }
 }

@@ -14,10 +14,11 @@ use super::kernel::{Kernel, with_kernel};
 use super::philox::{FirstWords, StateWords};
 use super::sweep::Way;
 use super::{EmptyArena, MemoryCpu};
-use crate::executor::cpu::hash::short_leaf_hash;
 use crate::protocol::digest::Digest;
-use crate::protocol::verify::RecomputeError;
+use crate::protocol::verify::{LeafRequest, RecomputeError};
+use crate::protocol::work::IterationPlace;
 use crate::protocol::work::memory_residency::{BLOCK_BYTES, DRAW_PARTNER, MemoryResidency};
+use crate::work::hash::short_leaf_hash;
 use rayon::prelude::*;
 use std::ops::ControlFlow;
 
@@ -31,19 +32,6 @@ const _: () = assert!(
     2 * LEAVES_PER_BATCH as u64 * BLOCK_BYTES + ARENA_BYTES_MAX < 180_000_000,
     "less than 200 MB in all"
 );
-
-/// A leaf whose hash is wanted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct LeafRequest {
-    /// g.
-    pub lane: u32,
-    /// i ≥ 1.
-    pub iteration: u32,
-    /// s(g,i−1).
-    pub state: Digest,
-    /// x.
-    pub leaf: u64,
-}
 
 /// A block of an arena after the fill. Orders by lane.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -83,10 +71,11 @@ impl MemoryCpu {
         let leaves: Vec<(Way, [Place; 2])> = requests
             .par_iter()
             .map(|request| {
-                let way = Way::new(work, &request.state);
+                let IterationPlace { lane, iteration, state } = request.at;
+                let way = Way::new(work, &state);
                 let reads = way.reads(request.leaf);
-                let second = work.second_lane(request.lane, request.iteration, lanes);
-                let own = Place { lane: request.lane, block: reads.own };
+                let second = work.second_lane(lane, iteration, lanes);
+                let own = Place { lane, block: reads.own };
                 (way, [own, Place { lane: second, block: reads.second }])
             })
             .collect();

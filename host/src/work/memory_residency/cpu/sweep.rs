@@ -4,11 +4,11 @@ use super::MemoryCpu;
 use super::arena::Arena;
 use super::kernel::{Kernel, with_kernel};
 use super::philox::StateWords;
-use crate::executor::cpu::hash::{short_leaf_hash, tile_root};
 use crate::protocol::digest::Digest;
 use crate::protocol::work::memory_residency::{
     DRAW_LEAF, DRAW_SWEEP, LEAVES_PER_TILE, MemoryResidency, Reads, Sweep,
 };
+use crate::work::hash::{short_leaf_hash, tile_root};
 use rayon::prelude::*;
 
 /// An iteration of one lane and the arenas that it reads.

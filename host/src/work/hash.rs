@@ -1,6 +1,5 @@
-//! Leaf and node hashes of whole tiles, block by block through SHA-256's
-//! compression function: the messages have fixed lengths, so their padding is
-//! laid out once.
+//! Hashes of leaves and tiles, block by block through SHA-256's compression function: the
+//! messages have fixed lengths, so their padding is laid out once.
 
 use crate::protocol::digest::Digest;
 use sha2::block_api::compress256;
@@ -17,47 +16,11 @@ const INITIAL: [u32; 8] = [
     0x5BE0_CD19,
 ];
 
-/// Blocks of 0x00 ‖ 512 bytes, padded.
-const LEAF_BLOCKS: usize = 9;
 /// Blocks of 0x01 ‖ two digests, padded.
 const NODE_BLOCKS: usize = 2;
 
-/// A padded leaf message, to be filled in.
-pub(super) struct LeafMessage([[u8; 64]; LEAF_BLOCKS]);
-
-impl LeafMessage {
-    /// All outputs +0.0.
-    pub(super) fn new() -> Self {
-        let mut blocks = [[0; 64]; LEAF_BLOCKS];
-        finish(blocks.as_flattened_mut(), 0x00, 512);
-        Self(blocks)
-    }
-
-    /// Writes outputs `2·at` and `2·at + 1` of the leaf, at < 32.
-    #[inline(always)]
-    pub(super) fn set_pair(&mut self, at: usize, pair: [f64; 2]) {
-        let bytes = &mut self.0.as_flattened_mut()[1 + 16 * at..][..16];
-        bytes[..8].copy_from_slice(&pair[0].to_bits().to_be_bytes());
-        bytes[8..].copy_from_slice(&pair[1].to_bits().to_be_bytes());
-    }
-
-    /// H(0x00 ‖ message).
-    pub(super) fn hash(&self) -> Digest {
-        digest(&self.0)
-    }
-}
-
-/// The hash of a leaf given its 64 outputs in message order.
-pub(super) fn leaf_hash(outputs: &[f64; 64]) -> Digest {
-    let mut message = LeafMessage::new();
-    for (at, pair) in outputs.as_chunks::<2>().0.iter().enumerate() {
-        message.set_pair(at, *pair);
-    }
-    message.hash()
-}
-
 /// The hash of a leaf whose message is a fold: one block.
-pub(crate) fn short_leaf_hash(message: &[u8; 16]) -> Digest {
+pub(super) fn short_leaf_hash(message: &[u8; 16]) -> Digest {
     let mut blocks = [[0; 64]];
     finish(blocks.as_flattened_mut(), 0x00, 16);
     blocks[0][1..17].copy_from_slice(message);
@@ -66,7 +29,7 @@ pub(crate) fn short_leaf_hash(message: &[u8; 16]) -> Digest {
 
 /// The root over a tile's leaf hashes, whose count is a power of two. The
 /// slice is overwritten.
-pub(crate) fn tile_root(leaves: &mut [Digest]) -> Digest {
+pub(super) fn tile_root(leaves: &mut [Digest]) -> Digest {
     let mut blocks = [[0; 64]; NODE_BLOCKS];
     finish(blocks.as_flattened_mut(), 0x01, 64);
     let mut count = leaves.len();
@@ -84,14 +47,15 @@ pub(crate) fn tile_root(leaves: &mut [Digest]) -> Digest {
 }
 
 /// Writes the prefix byte and the padding of a message of 1 + `length` bytes.
-fn finish(bytes: &mut [u8], prefix: u8, length: u64) {
+pub(super) fn finish(bytes: &mut [u8], prefix: u8, length: u64) {
     let end = bytes.len();
     bytes[0] = prefix;
     bytes[1 + length as usize] = 0x80;
     bytes[end - 8..].copy_from_slice(&(8 * (1 + length)).to_be_bytes());
 }
 
-fn digest(blocks: &[[u8; 64]]) -> Digest {
+/// The hash of a message in whole, padded blocks.
+pub(super) fn digest(blocks: &[[u8; 64]]) -> Digest {
     let mut state = INITIAL;
     compress256(&mut state, blocks);
     let mut bytes = [0; 32];
@@ -103,18 +67,13 @@ fn digest(blocks: &[[u8; 64]]) -> Digest {
 
 #[cfg(test)]
 mod tests {
-    use super::{LeafMessage, leaf_hash, short_leaf_hash, tile_root};
+    use super::{short_leaf_hash, tile_root};
     use crate::protocol::digest::Digest;
 
     #[test]
-    fn leaf_hash_is_sha256_of_the_prefixed_message() {
-        let outputs: [f64; 64] = std::array::from_fn(|i| (i as f64 - 31.5) / 3.0);
-        let mut message = vec![0];
-        message.extend(outputs.iter().flat_map(|x| x.to_bits().to_be_bytes()));
-        assert_eq!(leaf_hash(&outputs), Digest::of(&[&message]));
-        assert_eq!(LeafMessage::new().hash(), Digest::of(&[&[0; 513]]));
-        let short: [u8; 16] = std::array::from_fn(|i| 17 * i as u8);
-        assert_eq!(short_leaf_hash(&short), Digest::of(&[&[0], &short]));
+    fn a_short_leafs_hash_is_sha256_of_the_prefixed_message() {
+        let message: [u8; 16] = std::array::from_fn(|i| 17 * i as u8);
+        assert_eq!(short_leaf_hash(&message), Digest::of(&[&[0], &message]));
     }
 
     #[test]
