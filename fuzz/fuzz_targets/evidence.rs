@@ -4,7 +4,7 @@
 use attest::ledger::Sighting;
 use attest::protocol::evidence::Evidence;
 use attest::protocol::json::read_value;
-use attest::protocol::plausible;
+use attest::appraisal::plausible;
 use attest_fuzz::{Fixture, UUIDS};
 use libfuzzer_sys::fuzz_target;
 use std::sync::LazyLock;

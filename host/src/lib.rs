@@ -48,8 +48,8 @@
 //! ```
 #![deny(unsafe_code)]
 
+pub mod appraisal;
 pub mod bench;
-pub mod error_text;
 pub mod evidence;
 pub mod executor;
 pub mod export;
@@ -59,9 +59,12 @@ pub mod judging;
 pub mod ledger;
 pub mod mining;
 pub mod policy;
-pub mod protocol;
 pub mod reference;
 pub mod schema;
 pub mod selftest;
 pub mod session;
 pub mod streams;
+pub mod work;
+
+pub use attest_protocol as protocol;
+pub use attest_protocol::error_text;

@@ -8,12 +8,12 @@ use attest::protocol::bound::{Bound, Grinding, OmittedShare};
 use attest::protocol::challenge::Challenge;
 use attest::protocol::circumstances::{Circumstances, Issuer, IssuerRecord, SessionRecord};
 use attest::protocol::digest::Digest;
-use attest::protocol::plan::LeafPlace;
 use attest::protocol::receipt::Receipt;
 use attest::protocol::signature::{miner_message, receipt_message};
 use attest::protocol::transcript::ResultDoc;
 use attest::protocol::verdict::{Outcome, Verdict, Work};
 use attest::protocol::verify::verify;
+use attest::protocol::work::fp64_product::LeafPlace;
 use attest::reference::{Oracle, Run};
 
 const COIN: Digest = Digest([9; 32]);
@@ -52,7 +52,7 @@ fn of_a_session(challenge: &Challenge) -> (ResultDoc, Receipt) {
 
 /// A run with every other leaf made up.
 fn half_of_it(challenge: &Challenge) -> Say {
-    let shape = challenge.shape();
+    let shape = challenge.work().fp64_product().unwrap();
     Say::of(Run::with(challenge, &UUIDS[..1], |_, _, state| {
         let honest = |leaf| Oracle.leaf_hash(state, shape.dim, LeafPlace::of(shape, leaf));
         let leaf = |leaf| if leaf % 2 == 0 { honest(leaf) } else { Digest([0xee; 32]) };

@@ -14,9 +14,9 @@ use attest::protocol::challenge::Challenge;
 use attest::protocol::circumstances::{Circumstances, Issuer};
 use attest::protocol::digest::{Digest, Uuid};
 use attest::protocol::evidence::Evidence;
-use attest::protocol::plan::LeafPlace;
 use attest::protocol::sample::{SamplePoint, derive};
 use attest::protocol::verify::verify;
+use attest::protocol::work::fp64_product::LeafPlace;
 use attest::reference::{Oracle, Run};
 use attest::session::message::{FromValidator, VerdictOutcome, commitment_line_of};
 use std::sync::Barrier;
@@ -29,7 +29,7 @@ async fn predictable_samples() {
     ended_with("verified", &honest);
     // Computes what would be sampled if samples came from seed and nonce alone.
     let predicts = |challenge: &Challenge| {
-        let shape = challenge.shape();
+        let shape = challenge.work().fp64_product().unwrap();
         let expected = derive(challenge, 1, &challenge.digest(), &Digest::default());
         Say::of(Run::with(challenge, &UUIDS[..1], |lane, iteration, state| {
             let leaf = |leaf| match expected.contains(&SamplePoint { lane, iteration, leaf }) {
@@ -207,7 +207,7 @@ async fn a_junk_commitment_to_burn_a_nonce() {
     // A stranger poses as the miner with key 2, whose signature it does not have.
     let ledger = Recording::new();
     let junk = |challenge: &Challenge| {
-        let leaves = challenge.shape().leaves() as usize;
+        let leaves = challenge.work().leaves() as usize;
         Say::of(Run::with(challenge, &UUIDS[..1], |_, _, _| vec![Digest([0xee; 32]); leaves]))
     };
     let bound = Request { miner_id: Some(public(2)), ..request() };
@@ -239,7 +239,7 @@ fn junk_results_burn_no_nonce_outside_a_session() {
     let records = Records::new();
     let challenge = challenge(|_| {});
     records.issue(&challenge);
-    let leaves = challenge.shape().leaves() as usize;
+    let leaves = challenge.work().leaves() as usize;
     for junk in 0..5 {
         let run = Run::with(&challenge, &UUIDS[..1], |_, _, _| vec![Digest([junk; 32]); leaves]);
         let circumstances =

@@ -5,7 +5,7 @@ use crate::faults::wrapper::{Alive, Fault, Faulty};
 use attest::executor::Executor;
 use attest::executor::cpu::{CpuExecutor, CpuOptions};
 use attest::mining::mine::check_memory;
-use attest::protocol::plan::Shape;
+use attest::protocol::work::fp64_product::Fp64Product;
 use attest::selftest::Health;
 use attest::selftest::stress::{StressOptions, StressReport, stress};
 use std::time::{Duration, Instant};
@@ -21,7 +21,7 @@ fn run(faults: &[Fault]) -> StressReport {
         round_iterations: 6,
         known_iterations: 3,
         patience: Duration::from_secs(3),
-        ..StressOptions::new(Duration::from_secs(120), Shape { dim: 256, products: 2 })
+        ..StressOptions::new(Duration::from_secs(120), Fp64Product { dim: 256, products: 2 })
     };
     let reference = || Box::new(CpuExecutor::new(CpuOptions::default())) as Box<dyn Executor>;
     let stop = options.stop.clone();
@@ -119,7 +119,7 @@ fn without_a_comparison_there_is_no_verdict() {
     let cpu = || Box::new(CpuExecutor::new(CpuOptions::default())) as Box<dyn Executor>;
     let options = StressOptions {
         known_iterations: 0,
-        ..StressOptions::new(Duration::from_nanos(1), Shape { dim: 256, products: 2 })
+        ..StressOptions::new(Duration::from_nanos(1), Fp64Product { dim: 256, products: 2 })
     };
     let report = stress(vec![("a CPU".to_owned(), cpu())], &cpu, &options, &mut |_| ()).unwrap();
     assert_eq!((report.compared, report.health()), (0, Health::NothingChecked), "{report:?}");
@@ -132,10 +132,10 @@ fn without_a_comparison_there_is_no_verdict() {
 #[test]
 fn what_cannot_be_kept_is_refused_before_the_work() {
     // 32 bytes for each of 2^28 tiles, six times.
-    let shape = Shape { dim: 32_768, products: 4096 };
+    let shape = Fp64Product { dim: 32_768, products: 4096 };
     let options = StressOptions::new(Duration::from_secs(1), shape);
     assert_eq!(options.digest_sets(1), 6);
-    let enough = check_memory(shape, options.digest_sets(1)).is_ok();
+    let enough = check_memory(shape.into(), options.digest_sets(1)).is_ok();
     if enough {
         eprintln!("skipped: this machine has more memory than that");
         return;

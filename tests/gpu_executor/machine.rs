@@ -2,6 +2,8 @@
 //! devices did during a run, and the bench.
 
 use super::{gpus, say, turn};
+use attest::appraisal::models;
+use attest::appraisal::plausible::{Basis, judge};
 use attest::evidence::{
     Code, CudaView, MachineOptions, MeasureBandwidth, NvmlView, Observed, Observing,
 };
@@ -13,9 +15,7 @@ use attest::executor::{Executor, LaneFacts};
 use attest::mining::executors::{Choice, choose};
 use attest::mining::issue::{Request, issue};
 use attest::mining::mine::{MineOptions, mine};
-use attest::protocol::models;
-use attest::protocol::plan::Shape;
-use attest::protocol::plausible::{Basis, judge};
+use attest::protocol::work::fp64_product::Fp64Product;
 use std::time::Duration;
 
 /// This machine without a run.
@@ -169,7 +169,7 @@ fn a_bench_measures_every_side() {
         for products in [1, 6] {
             let report = Subject::open(device.index, None, Supervisor::default())
                 .and_then(|mut subject| {
-                    subject.sustained(Shape { dim: 256, products }, turns, None)
+                    subject.sustained(Fp64Product { dim: 256, products }, turns, None)
                 })
                 .unwrap_or_else(|error| panic!("{error}"));
             say(&report.to_string());

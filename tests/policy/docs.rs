@@ -1,8 +1,8 @@
 //! docs/policy.md lists every field, every code and every model.
 
+use attest::appraisal::models::MODELS;
 use attest::policy::Policy;
 use attest::policy::codes::{self, Action, Configurable, Observation, Requirement};
-use attest::protocol::models::MODELS;
 use serde_json::Value;
 
 const DOC: &str = include_str!("../../docs/policy.md");

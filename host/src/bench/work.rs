@@ -1,7 +1,7 @@
 //! What is measured: a shape under sustained load, or a number of iterations
 //! from first to last.
 
-use crate::protocol::plan::Shape;
+use crate::protocol::work::fp64_product::Fp64Product;
 use gpu_kernels::tile::TILE;
 use std::fmt;
 use std::str::FromStr;
@@ -15,28 +15,28 @@ const ITERATIONS_MAX: u32 = 1_000_000;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Work {
     /// n x m, for as long as a turn lasts.
-    Sustained(Shape),
+    Sustained(Fp64Product),
     /// n x m x T: so many iterations, in seconds.
-    Total(Shape, u32),
+    Total(Fp64Product, u32),
 }
 
 impl Work {
     /// What is measured unless something else is asked for: large products,
     /// few; small ones, many; and one small product a thousand times over.
     pub const DEFAULT: [Self; 5] = [
-        Self::Sustained(Shape { dim: 8192, products: 2 }),
-        Self::Sustained(Shape { dim: 4096, products: 8 }),
-        Self::Sustained(Shape { dim: 2048, products: 16 }),
-        Self::Sustained(Shape { dim: 1024, products: 64 }),
-        Self::Total(Shape { dim: 1024, products: 1 }, 1000),
+        Self::Sustained(Fp64Product { dim: 8192, products: 2 }),
+        Self::Sustained(Fp64Product { dim: 4096, products: 8 }),
+        Self::Sustained(Fp64Product { dim: 2048, products: 16 }),
+        Self::Sustained(Fp64Product { dim: 1024, products: 64 }),
+        Self::Total(Fp64Product { dim: 1024, products: 1 }, 1000),
     ];
 }
 
 impl fmt::Display for Work {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Sustained(Shape { dim, products }) => write!(f, "{dim}x{products}"),
-            Self::Total(Shape { dim, products }, iterations) => {
+            Self::Sustained(Fp64Product { dim, products }) => write!(f, "{dim}x{products}"),
+            Self::Total(Fp64Product { dim, products }, iterations) => {
                 write!(f, "{dim}x{products}x{iterations}")
             }
         }
@@ -64,7 +64,7 @@ impl FromStr for Work {
         let fits = (1..=DIM_MAX).contains(&dim)
             && dim.is_multiple_of(TILE)
             && (1..=PRODUCTS_MAX).contains(&products);
-        let shape = Shape { dim, products };
+        let shape = Fp64Product { dim, products };
         match *rest {
             [] if fits => Ok(Self::Sustained(shape)),
             [iterations @ 1..=ITERATIONS_MAX] if fits => Ok(Self::Total(shape, iterations)),
@@ -82,7 +82,7 @@ mod tests {
         for work in Work::DEFAULT {
             assert_eq!(work.to_string().parse(), Ok(work));
         }
-        let most = Work::Total(Shape { dim: 32768, products: 4096 }, 1_000_000);
+        let most = Work::Total(Fp64Product { dim: 32768, products: 4096 }, 1_000_000);
         assert_eq!("32768x4096x1000000".parse(), Ok(most));
     }
 

@@ -5,9 +5,9 @@
 //! docs/policy.md (tested).
 //! Deliberately lacks: when they fire; that is [`super::Policy::judge`].
 
+use crate::appraisal::plausible;
 use crate::evidence::Code as FindingCode;
 use crate::ledger::HistoryCode;
-use crate::protocol::plausible;
 use serde::{Deserialize, Serialize};
 use std::sync::LazyLock;
 

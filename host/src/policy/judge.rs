@@ -12,10 +12,10 @@ use super::codes::{Action, Observation, Requirement};
 use super::driver_version::DriverVersion;
 use super::lane_rules::LaneRules;
 use super::{Facts, Judgement, Policy, Reason, Weight};
+use crate::appraisal::models;
+use crate::appraisal::plausible;
 use crate::protocol::evidence::{EvidenceExecutor, EvidenceLane};
 use crate::protocol::json::printable;
-use crate::protocol::models;
-use crate::protocol::plausible;
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -192,7 +192,7 @@ impl Judge<'_> {
     /// 2·m·n³·T.
     fn operations_per_lane(&self) -> f64 {
         let challenge = self.facts.challenge;
-        2.0 * challenge.shape().multiply_adds() as f64 * f64::from(challenge.iterations())
+        challenge.work().cost().amount as f64 * f64::from(challenge.iterations())
     }
 
     /// Findings of the miner's own machine: one reason a code, however many.

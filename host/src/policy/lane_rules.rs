@@ -4,14 +4,14 @@
 //! Guarantees: every demand of `[devices]` and `[telemetry]` is looked at on every
 //! lane, whatever the lanes before it claim.
 //! Deliberately lacks: what cannot be true of a model; that is
-//! [`crate::protocol::plausible`].
+//! [`crate::appraisal::plausible`].
 
 use super::claims::Claims;
 use super::codes::{Observation, Requirement};
 use super::judge::Judge;
+use crate::appraisal::models::{self, Model};
+use crate::appraisal::plausible;
 use crate::protocol::evidence::{EvidenceExecutor, EvidenceLane};
-use crate::protocol::models::{self, Model};
-use crate::protocol::plausible;
 
 /// A miner's clock may run this much faster than the validator's.
 const CLOCK_DRIFT: f64 = 1.01;

@@ -10,11 +10,11 @@
 //! (BENCHMARKS.md): every other model is assumed to reach the same share.
 
 use super::Policy;
+use crate::appraisal::models::{self, Model};
 use crate::mining::issue::{ITERATIONS_DEFAULT, Request};
 use crate::protocol::bound::{Grinding, draws_needed};
 use crate::protocol::challenge::{OPENINGS_MAX, ROOTS_MAX, sample_rate_ppm};
-use crate::protocol::models::{self, Model};
-use crate::protocol::plan::Shape;
+use crate::protocol::work::fp64_product::Fp64Product;
 use std::time::Duration;
 
 /// What the challenge is for.
@@ -142,11 +142,11 @@ pub enum SizeError {
 }
 
 /// Shapes to choose from, the most efficient first: those of BENCHMARKS.md.
-const SHAPES: [Shape; 4] = [
-    Shape { dim: 8192, products: 2 },
-    Shape { dim: 4096, products: 8 },
-    Shape { dim: 2048, products: 16 },
-    Shape { dim: 1024, products: 64 },
+const SHAPES: [Fp64Product; 4] = [
+    Fp64Product { dim: 8192, products: 2 },
+    Fp64Product { dim: 4096, products: 8 },
+    Fp64Product { dim: 2048, products: 16 },
+    Fp64Product { dim: 1024, products: 64 },
 ];
 
 /// Iterations that a run should have at least, so that the chain has links and
@@ -179,7 +179,7 @@ fn efficiency(model: &Model, dim: u32) -> f64 {
 #[derive(Clone, Copy)]
 pub(super) struct Speed {
     pub(super) model: &'static Model,
-    pub(super) shape: Shape,
+    pub(super) shape: Fp64Product,
 }
 
 impl Speed {
@@ -325,7 +325,7 @@ impl Policy {
         }
     }
 
-    /// Shape and iterations.
+    /// Fp64Product and iterations.
     pub(super) fn work(
         &self,
         model: &'static Model,
@@ -333,8 +333,8 @@ impl Policy {
         round_trip: Option<Duration>,
         lanes: u64,
         base: &Request,
-    ) -> Result<(Shape, u64), SizeError> {
-        let typed = |shape: Shape| Shape {
+    ) -> Result<(Fp64Product, u64), SizeError> {
+        let typed = |shape: Fp64Product| Fp64Product {
             // Out of bounds stays so: issuing says what is wrong with it.
             dim: base.matrix_dim.map_or(shape.dim, |n| n.clamp(128, 1 << 20) as u32),
             products: base.num_matrices.map_or(shape.products, |m| m.clamp(1, 1 << 20) as u32),
@@ -359,7 +359,7 @@ impl Policy {
         let limit = (ROOTS_MAX / lanes).min(1_000_000);
         let half_the_memory = u64::from(model.memory_gb) * 500_000_000;
         while speed.iterations(seconds) > limit && base.num_matrices.is_none() {
-            let twice = Shape { products: 2 * speed.shape.products, ..speed.shape };
+            let twice = Fp64Product { products: 2 * speed.shape.products, ..speed.shape };
             let operands = u64::from(twice.products) * twice.operand_bytes_per_product();
             if twice.products > 4096 || operands > half_the_memory {
                 break;

@@ -7,7 +7,7 @@
 
 use super::Policy;
 use super::codes::{self, Action, Configurable, Observation};
-use crate::protocol::plausible;
+use crate::appraisal::plausible;
 use std::fmt::Write as _;
 
 const FIELDS: &str = include_str!("default.toml");

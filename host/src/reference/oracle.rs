@@ -1,9 +1,8 @@
 //! Elements, products and leaves, as docs/protocol.md writes them.
 
-use super::tree::{leaf_hash, tree_hash};
+use super::tree::leaf_hash;
 use crate::protocol::digest::Digest;
-use crate::protocol::plan::{LeafPlace, Shape};
-use crate::protocol::verify::{LeafRequest, Recompute, RecomputeError, RecomputeIteration};
+use crate::protocol::work::fp64_product::{Fp64Product, LeafPlace};
 use rand_philox::philox4x32_10;
 use rayon::prelude::*;
 
@@ -71,7 +70,7 @@ impl Oracle {
 
     /// All leaf hashes of an iteration, in order: the same outputs, with the
     /// operands drawn once instead of once per output.
-    pub fn iteration_leaves(self, shape: Shape, state: &Digest) -> Vec<Digest> {
+    pub fn iteration_leaves(self, shape: Fp64Product, state: &Digest) -> Vec<Digest> {
         let per_product = shape.leaves() / u64::from(shape.products);
         let product = |product: u32| {
             let c = self.product(state, shape.dim, product);
@@ -81,11 +80,6 @@ impl Oracle {
             })
         };
         (0..shape.products).flat_map(product).collect()
-    }
-
-    /// D(g,i): the root over all leaves of an iteration.
-    pub fn iteration_root(self, shape: Shape, state: &Digest) -> Digest {
-        tree_hash(&self.iteration_leaves(shape, state))
     }
 
     /// C, row by row.
@@ -123,33 +117,11 @@ fn message(place: LeafPlace, output: impl Fn(u32, u32) -> f64) -> [u8; 512] {
     bytes.try_into().expect("64 outputs of 8 bytes")
 }
 
-impl Recompute for Oracle {
-    fn leaf_hashes(
-        &self,
-        dim: u32,
-        requests: &[LeafRequest],
-    ) -> Result<Vec<Digest>, RecomputeError> {
-        let hash = |request: &LeafRequest| self.leaf_hash(&request.state, dim, request.place);
-        Ok(requests.par_iter().map(hash).collect())
-    }
-}
-
-impl RecomputeIteration for Oracle {
-    fn iteration_root(
-        &mut self,
-        shape: Shape,
-        _iteration: u32,
-        state: &Digest,
-    ) -> Result<Digest, RecomputeError> {
-        Ok(Oracle::iteration_root(*self, shape, state))
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::{Oracle, unit};
     use crate::protocol::digest::Digest;
-    use crate::protocol::plan::{LeafPlace, Shape};
+    use crate::protocol::work::fp64_product::{Fp64Product, LeafPlace};
 
     #[test]
     fn unit_covers_minus_one_to_one_in_steps_of_two_to_the_minus_51() {
@@ -162,7 +134,7 @@ mod tests {
 
     #[test]
     fn single_leaves_equal_those_of_the_whole_iteration() {
-        let (shape, state) = (Shape { dim: 256, products: 2 }, Digest([9; 32]));
+        let (shape, state) = (Fp64Product { dim: 256, products: 2 }, Digest([9; 32]));
         let leaves = Oracle.iteration_leaves(shape, &state);
         assert_eq!(leaves.len() as u64, shape.leaves());
         for index in [0, 1, 255, 256, 1023, 1024, 2047] {
@@ -173,7 +145,7 @@ mod tests {
 
     #[test]
     fn the_shared_leaf_geometry_is_the_one_written_here() {
-        let shape = Shape { dim: 384, products: 2 };
+        let shape = Fp64Product { dim: 384, products: 2 };
         for index in 0..shape.leaves() {
             let place = LeafPlace::of(shape, index);
             let mut outputs = Vec::new();

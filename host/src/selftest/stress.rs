@@ -21,7 +21,7 @@ use super::Health;
 use crate::executor::{Executor, abandoned};
 use crate::protocol::chain;
 use crate::protocol::digest::{Digest, Uuid};
-use crate::protocol::plan::Shape;
+use crate::protocol::work::fp64_product::Fp64Product;
 use answers::Answers;
 pub use answers::{FAULTS_MAX, Fault};
 use lane::{LaneState, run_lane};
@@ -37,7 +37,7 @@ pub struct StressOptions {
     /// How long.
     pub duration: Duration,
     /// n and m.
-    pub shape: Shape,
+    pub shape: Fp64Product,
     /// N: iterations of a round. Their tile roots are kept.
     pub round_iterations: u32,
     /// So many of them are recomputed on the CPU, whole, beside the lanes.
@@ -51,7 +51,7 @@ pub struct StressOptions {
 impl StressOptions {
     /// Rounds of at most 64 MiB of tile roots; patience two minutes longer than an
     /// iteration takes at 10⁸ multiply-adds a second.
-    pub fn new(duration: Duration, shape: Shape) -> Self {
+    pub fn new(duration: Duration, shape: Fp64Product) -> Self {
         let fit = (64 << 20) / (32 * shape.tiles());
         Self {
             duration,
@@ -256,7 +256,7 @@ mod tests {
     #[test]
     fn patience_grows_with_the_work_of_an_iteration() {
         let patience = |dim, products| {
-            StressOptions::new(Duration::ZERO, Shape { dim, products }).patience.as_secs()
+            StressOptions::new(Duration::ZERO, Fp64Product { dim, products }).patience.as_secs()
         };
         assert_eq!(patience(128, 1), 120);
         // 2¹² products of 2³⁶ multiply-adds.

@@ -7,7 +7,7 @@
 
 use crate::args::Command;
 use anyhow::{Result, anyhow};
-use attest::error_text::NO_THREAD;
+use attest::executor::NO_THREAD;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -34,7 +34,7 @@ use super::executor::{ExactnessCheck, GpuExecutor, GpuOptions};
 use super::supervisor::Supervisor;
 use super::variant::Variant;
 use crate::executor::{ExecError, Executor};
-use crate::protocol::plan::Shape;
+use crate::protocol::work::fp64_product::Fp64Product;
 use gpu_kernels::abi::GEMM_FMA;
 use rival::Rival;
 use std::path::Path;
@@ -112,7 +112,12 @@ impl Subject {
     ///
     /// # Errors
     /// Device faults, or a shape that does not fit.
-    pub fn total(&mut self, shape: Shape, iterations: u32, runs: u32) -> Result<Total, ExecError> {
+    pub fn total(
+        &mut self,
+        shape: Fp64Product,
+        iterations: u32,
+        runs: u32,
+    ) -> Result<Total, ExecError> {
         total::total(self, shape, iterations, runs)
     }
 
@@ -123,12 +128,12 @@ impl Subject {
     /// Device faults, or a shape that does not fit.
     pub fn sustained(
         &mut self,
-        shape: Shape,
+        shape: Fp64Product,
         turns: Turns,
         cublas: Option<&Path>,
     ) -> Result<BenchReport, ExecError> {
         let Self { executor, telemetry } = self;
-        executor.begin(shape)?;
+        executor.begin(&shape.into())?;
         let device_bytes = executor.plan().map_or(0, |plan| plan.bytes.on_device());
         let supervisor = executor.supervisor().clone();
         let _doing = supervisor.begin("a warm-up");

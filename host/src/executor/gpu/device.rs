@@ -2,8 +2,8 @@
 
 use super::error::{device_error, from_cust};
 use super::variant::Capability;
-use crate::error_text::NO_THREAD;
 use crate::executor::ExecError;
+use crate::executor::NO_THREAD;
 use crate::executor::abandoned::{self, NoAnswer};
 use crate::protocol::digest::Uuid;
 use cuda_driver::{Failure, calls};

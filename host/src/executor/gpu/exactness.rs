@@ -11,22 +11,22 @@ use super::words::{self, CHAIN_WORDS, DIGEST_WORDS};
 use crate::executor::ExecError;
 use crate::executor::gpu::driver::Upload;
 use crate::protocol::digest::Digest;
-use crate::protocol::plan::Shape;
+use crate::protocol::work::fp64_product::Fp64Product;
 use cuda_driver::Failure;
 use gpu_kernels::tile::{LEAVES_PER_TILE, TILE};
 
 /// What is compared: one product. Large enough for every path of the kernels:
 /// some take turns with their buffers from n = 4096 on.
-const SHAPE: Shape = Shape { dim: 4096, products: 1 };
+const SHAPE: Fp64Product = Fp64Product { dim: 4096, products: 1 };
 /// The same on a device of which most memory is in use.
-const SMALL_SHAPE: Shape = Shape { dim: 2048, products: 1 };
+const SMALL_SHAPE: Fp64Product = Fp64Product { dim: 2048, products: 1 };
 
 const _: () = assert!(SMALL_SHAPE.dim >= 2048, "the protocol asks for n ≥ 2048");
 const _: () = assert!(SHAPE.dim.is_multiple_of(TILE) && SMALL_SHAPE.dim.is_multiple_of(TILE));
 
 /// The shape for a device with so much free memory: a quarter of it at most, or
 /// the small one.
-fn shape(free_bytes: u64) -> Shape {
+fn shape(free_bytes: u64) -> Fp64Product {
     let fits = SHAPE.operand_bytes_per_product() <= free_bytes / 4;
     if fits { SHAPE } else { SMALL_SHAPE }
 }
@@ -78,7 +78,7 @@ pub(super) fn compare(
 }
 
 struct Bench {
-    shape: Shape,
+    shape: Fp64Product,
     space: Workspace,
     chain: DeviceMemory,
     tile_roots: DeviceMemory,
@@ -92,7 +92,7 @@ impl Bench {
         product: &Product,
         sm_count: u32,
         state: &Digest,
-        shape: Shape,
+        shape: Fp64Product,
     ) -> Result<Self, Failure> {
         let tiles = shape.tiles();
         let tile_bytes = 4 * DIGEST_WORDS as u64;

@@ -7,7 +7,7 @@
 //! slots, one slot an iteration; a whole ring (a *batch*) is copied to
 //! page-locked host memory at a time.
 
-use crate::protocol::plan::Shape;
+use crate::protocol::work::fp64_product::Fp64Product;
 use gpu_kernels::abi::{
     FILL_UNIT_K, GEMM_SCRATCH_BYTES_PER_BLOCK, GEMM_SPLIT_MAX, GemmGrid, GemmKernel, MERKLE_GROUP,
     SmCounter,
@@ -18,7 +18,7 @@ use std::fmt;
 #[derive(Clone, Copy, Debug)]
 pub struct PlanInput {
     /// n and m.
-    pub shape: Shape,
+    pub shape: Fp64Product,
     /// Device memory that may be used, bytes.
     pub free_bytes: u64,
     /// SMs of the device.
@@ -87,7 +87,7 @@ pub struct MerkleLevel {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LaunchPlan {
     /// n and m.
-    pub shape: Shape,
+    pub shape: Fp64Product,
     /// Products filled and multiplied at a time; the last chunk may have fewer.
     pub chunk_products: u32,
     /// Iterations between copies to the host.
@@ -262,7 +262,7 @@ impl fmt::Display for LaunchPlan {
 }
 
 /// Slots worth having: enough iterations to fill [`BATCH_NS`].
-fn ring_slots(shape: Shape, budget: u64) -> u32 {
+fn ring_slots(shape: Fp64Product, budget: u64) -> u32 {
     let iteration_ns = 2 * shape.multiply_adds() / FLOP_PER_NS + ITERATION_NS_MIN;
     let slot_bytes = shape.tiles() * DIGEST_BYTES;
     let by_memory = RING_BYTES_MAX.min(budget / 8) / slot_bytes;

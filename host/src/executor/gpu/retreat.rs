@@ -40,13 +40,13 @@ pub(super) fn retreat(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::protocol::plan::Shape;
+    use crate::protocol::work::fp64_product::Fp64Product;
     use gpu_kernels::abi::GEMM_M16N8K16;
 
     /// With memory for all products at once.
     fn whole() -> PlanInput {
         PlanInput {
-            shape: Shape { dim: 1024, products: 10 },
+            shape: Fp64Product { dim: 1024, products: 10 },
             free_bytes: 16 << 30,
             sm_count: 132,
             gemm: GEMM_M16N8K16,
@@ -91,7 +91,7 @@ mod tests {
     #[test]
     fn what_is_free_now_counts() {
         let input = PlanInput {
-            shape: Shape { dim: 1024, products: 64 },
+            shape: Fp64Product { dim: 1024, products: 64 },
             free_bytes: 16 << 30,
             sm_count: 132,
             gemm: GEMM_M16N8K16,

@@ -14,7 +14,7 @@ use super::variant::Variant;
 use crate::error_text::what_happened;
 use crate::executor::{ExecError, Segment, Sink, SmTiles};
 use crate::protocol::digest::Digest;
-use crate::protocol::plan::Shape;
+use crate::protocol::work::fp64_product::Fp64Product;
 use cuda_driver::Failure;
 use std::ops::ControlFlow;
 
@@ -60,8 +60,7 @@ impl GpuExecutor {
         place: &mut Place,
         sink: &mut Sink<'_>,
     ) -> Result<(), ExecError> {
-        let lane = self.lane.as_mut().filter(|lane| lane.plan.shape == rest.shape);
-        let lane = lane.expect("run follows a begin with the same shape");
+        let lane = self.lane.as_mut().expect("a run follows a begin");
         let first = &mut self.first;
         lane.run(&self.gpu, &self.kernels, rest, &mut |output| {
             first.get_or_insert(FirstIteration {
@@ -124,7 +123,7 @@ impl GpuExecutor {
     }
 
     /// Makes these kernels ready to go on with iteration `at`.
-    fn take_over(&mut self, shape: Shape, at: u32, before: Variant) -> Result<(), ExecError> {
+    fn take_over(&mut self, shape: Fp64Product, at: u32, before: Variant) -> Result<(), ExecError> {
         self.check_kernels()?;
         self.make_lane(shape)?;
         if let Some(first) = self.first {
@@ -146,7 +145,6 @@ impl GpuExecutor {
         }
         let lane = self.lane.as_mut().expect("just made");
         let again = Segment {
-            shape: lane.plan.shape,
             first_iteration: first.iteration,
             iterations: 1,
             start: first.start,

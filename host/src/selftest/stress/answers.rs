@@ -3,9 +3,9 @@
 
 use crate::executor::{ExecError, Executor, Segment, TileRequest};
 use crate::protocol::digest::{Digest, Uuid};
-use crate::protocol::plan::{LeafPlace, Shape};
+use crate::protocol::work::IterationPlace;
+use crate::protocol::work::fp64_product::Fp64Product;
 use crate::protocol::{chain, merkle};
-use gpu_kernels::tile::LEAVES_PER_TILE;
 use std::fmt;
 use std::ops::ControlFlow;
 
@@ -60,18 +60,17 @@ impl Found {
     /// Root and tile roots of the same iteration by another executor.
     pub(super) fn again(
         &self,
-        shape: Shape,
+        shape: Fp64Product,
         executor: &mut dyn Executor,
     ) -> Result<(Digest, Vec<Digest>), ExecError> {
         let segment = Segment {
-            shape,
             first_iteration: self.iteration,
             iterations: 1,
             start: self.state,
             solo_sync: None,
         };
         let mut got = (Digest::default(), Vec::new());
-        executor.begin(shape)?;
+        executor.begin(&shape.into())?;
         executor.run(&segment, &mut |output| {
             got = (output.root, output.tile_roots.to_vec());
             ControlFlow::Continue(())
@@ -92,7 +91,7 @@ pub(super) struct Output<'a> {
 
 /// The chain so far.
 pub(super) struct Answers {
-    shape: Shape,
+    shape: Fp64Product,
     seed: Digest,
     names: Vec<(String, Uuid)>,
     judge: Box<dyn Executor>,
@@ -105,7 +104,7 @@ pub(super) struct Answers {
 
 impl Answers {
     pub(super) fn new(
-        shape: Shape,
+        shape: Fp64Product,
         seed: Digest,
         names: Vec<(String, Uuid)>,
         judge: Box<dyn Executor>,
@@ -230,9 +229,8 @@ impl Answers {
 
     /// The root of a tile by the CPU; `None` where that fails.
     fn tile_root(&mut self, state: &Digest, tile: u64) -> Option<Digest> {
-        let place = LeafPlace::of(self.shape, tile * u64::from(LEAVES_PER_TILE));
-        let request = TileRequest::of(*state, place);
-        let leaves = self.judge.tile_leaf_hashes(self.shape.dim, &[request]).ok()?;
+        let request = TileRequest { at: IterationPlace::of_state(*state), tile };
+        let leaves = self.judge.leaf_hashes(&self.shape.into(), &[request]).ok()?;
         merkle::root(leaves.first()?)
     }
 }
@@ -244,7 +242,7 @@ mod tests {
 
     #[test]
     fn differences_beyond_the_faults_that_are_kept_are_counted_and_not_judged() {
-        let shape = Shape { dim: 128, products: 1 };
+        let shape = Fp64Product { dim: 128, products: 1 };
         let (seed, uuid) = (Digest([3; 32]), Uuid([1; 16]));
         let names = ["right", "wrong"].map(|name| (name.to_owned(), uuid)).to_vec();
         let oracle = || Box::new(OracleExecutor::new(uuid)) as Box<dyn Executor>;

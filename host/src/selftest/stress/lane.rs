@@ -5,7 +5,7 @@ use super::{Shared, StressLane, seed};
 use crate::error_text::what_happened;
 use crate::executor::{ExecError, Executor, IterationOutput, Segment};
 use crate::protocol::digest::Uuid;
-use crate::protocol::plan::Shape;
+use crate::protocol::work::fp64_product::Fp64Product;
 use std::ops::ControlFlow;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -50,7 +50,7 @@ impl LaneState {
         self.failure.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(super) fn look(&self, name: &str, uuid: Uuid, shape: Shape) -> StressLane {
+    pub(super) fn look(&self, name: &str, uuid: Uuid, shape: Fp64Product) -> StressLane {
         let iterations = self.iterations.load(Ordering::Relaxed);
         let operations = 2.0 * shape.multiply_adds() as f64 * iterations as f64;
         // Up to its last iteration: where it has ended, time goes on.
@@ -80,10 +80,9 @@ pub(super) fn run_lane(lane: usize, mut executor: Box<dyn Executor>, shared: &Sh
 fn rounds(lane: usize, executor: &mut dyn Executor, shared: &Shared) -> Result<(), ExecError> {
     let state = &shared.lanes[lane];
     let shape = shared.options.shape;
-    executor.begin(shape)?;
+    executor.begin(&shape.into())?;
     state.sign();
     let segment = Segment {
-        shape,
         first_iteration: 1,
         iterations: shared.options.round_iterations,
         start: seed(),

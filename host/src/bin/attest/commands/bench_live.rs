@@ -110,7 +110,7 @@ mod tests {
     use super::*;
     use crate::commands::bench_tables::tests::device;
     use attest::executor::gpu::Variant;
-    use attest::protocol::plan::Shape;
+    use attest::protocol::work::fp64_product::Fp64Product;
 
     fn events(report: &DeviceReport) -> Vec<BenchEvent> {
         let variants = Variant::all_for(attest::executor::gpu::Capability { major: 9, minor: 0 });
@@ -126,8 +126,8 @@ mod tests {
         ]
     }
 
-    const SUSTAINED: Work = Work::Sustained(Shape { dim: 4096, products: 8 });
-    const TOTAL: Work = Work::Total(Shape { dim: 1024, products: 1 }, 1000);
+    const SUSTAINED: Work = Work::Sustained(Fp64Product { dim: 4096, products: 8 });
+    const TOTAL: Work = Work::Total(Fp64Product { dim: 1024, products: 1 }, 1000);
 
     #[test]
     fn every_row_is_printed_when_it_is_known_and_every_figure_in_the_end() {

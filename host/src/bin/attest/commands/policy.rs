@@ -4,12 +4,12 @@
 use crate::args::{self, PolicyAction};
 use crate::outcome::{Done, Result, print, print_json};
 use anyhow::anyhow;
+use attest::appraisal::models;
 use attest::error_text::what_happened;
 use attest::files::{self, Source};
 use attest::mining::issue::Request;
 use attest::policy::codes::Action;
 use attest::policy::{Demand, POLICY_BYTES_MAX, Policy, SizeError, Target};
-use attest::protocol::models;
 use serde_json::json;
 use std::ffi::OsStr;
 use std::fmt::Write as _;

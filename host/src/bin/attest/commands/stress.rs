@@ -5,15 +5,16 @@ use crate::outcome::{Done, Result, note, print, print_json};
 use crate::paint::{Paint, duration, grouped, table};
 use crate::signals::Stop;
 use anyhow::{anyhow, bail};
-use attest::error_text::{NO_THREAD, in_one_line, what_happened};
+use attest::error_text::{in_one_line, what_happened};
 use attest::evidence::present_gpus;
+use attest::executor::NO_THREAD;
 use attest::executor::cpu::{CpuExecutor, CpuOptions, Simd};
 use attest::executor::gpu::bench::{Conditions, Telemetry};
 use attest::executor::gpu::{GpuExecutor, GpuOptions, NoGpu};
 use attest::executor::{ExecError, Executor};
 use attest::mining::devices::GpuDemand;
 use attest::mining::mine::check_memory;
-use attest::protocol::plan::Shape;
+use attest::protocol::work::fp64_product::Fp64Product;
 use attest::selftest::Health;
 use attest::selftest::stress::{StressLane, StressOptions, StressReport, stress};
 use serde_json::{Value, json};
@@ -29,13 +30,13 @@ struct Subjects {
     telemetry: Vec<Option<Telemetry>>,
     /// Devices that did not open or are missing.
     broken: Vec<String>,
-    shape: Shape,
+    shape: Fp64Product,
     on_gpus: bool,
 }
 
 impl Subjects {
     /// GPUs, none of which is open yet.
-    fn of_gpus(broken: Vec<String>, shape: Shape) -> Self {
+    fn of_gpus(broken: Vec<String>, shape: Fp64Product) -> Self {
         let (executors, telemetry) = (Vec::new(), Vec::new());
         Self { executors, telemetry, broken, shape, on_gpus: true }
     }
@@ -54,7 +55,7 @@ pub fn run(duration: Duration, args: &args::Selftest, color: args::Color) -> Res
         // Nothing else keeps the CPU busy.
         options.known_iterations = options.round_iterations;
     }
-    check_memory(shape, options.digest_sets(executors.len()))?;
+    check_memory(shape.into(), options.digest_sets(executors.len()))?;
     let start = Instant::now();
     let mut last = start;
     let report = stress(executors, &|| reference(on_gpus), &options, &mut |lanes| {
@@ -95,7 +96,7 @@ pub fn run(duration: Duration, args: &args::Selftest, color: args::Color) -> Res
 /// # Errors
 /// The system gives no thread to ask the driver on: nothing is known of any device.
 fn subjects(args: &args::Selftest) -> Result<Subjects> {
-    let shape = |dim, products| Shape {
+    let shape = |dim, products| Fp64Product {
         dim: args.dim.unwrap_or(dim),
         products: args.matrices.unwrap_or(products),
     };
@@ -179,7 +180,7 @@ fn to_text(
     report: &StressReport,
     conditions: &[Option<Conditions>],
     broken: &[String],
-    shape: Shape,
+    shape: Fp64Product,
 ) -> String {
     let rows: Vec<Vec<String>> = report
         .lanes
@@ -209,7 +210,7 @@ fn to_text(
     if report.unjudged > 0 {
         out += &format!("{} more differences, not judged\n", grouped(report.unjudged));
     }
-    let Shape { dim, products } = shape;
+    let Fp64Product { dim, products } = shape;
     out + &format!(
         "{} of n = {dim}, m = {products}; the CPU confirms the first {} iterations\n",
         duration(report.elapsed),
@@ -221,7 +222,7 @@ fn to_json(
     report: &StressReport,
     conditions: &[Option<Conditions>],
     broken: &[String],
-    shape: Shape,
+    shape: Fp64Product,
     healthy: bool,
 ) -> Value {
     let lane = |(lane, conditions): (&StressLane, &Option<Conditions>)| {

@@ -9,7 +9,7 @@ use crate::executor::gpu::driver::{DeviceMemory, Gpu, Kernel};
 use crate::executor::gpu::executor::GpuExecutor;
 use crate::executor::gpu::launch;
 use crate::executor::{ExecError, Executor};
-use crate::protocol::plan::Shape;
+use crate::protocol::work::fp64_product::Fp64Product;
 use gpu_kernels::abi::{
     PEAK_FMA, PEAK_M8N8K4, PEAK_M16N8K16, PEAK_SHA256, PEAK_THREADS, PeakKernel,
 };
@@ -17,7 +17,7 @@ use serde::Serialize;
 use std::time::{Duration, Instant};
 
 /// What is filled: 2.1 GB, far more than any cache.
-const FILL_SHAPE: Shape = Shape { dim: 4096, products: 8 };
+const FILL_SHAPE: Fp64Product = Fp64Product { dim: 4096, products: 8 };
 /// How long one launch of a ceiling kernel should take: its start is then
 /// nothing beside it.
 const LAUNCH_MS: f64 = 20.0;
@@ -59,7 +59,7 @@ pub(super) fn ceilings(
     telemetry: &Telemetry,
 ) -> Result<Vec<Ceiling>, ExecError> {
     let _doing = executor.supervisor().begin("the ceilings");
-    executor.begin(FILL_SHAPE)?;
+    executor.begin(&FILL_SHAPE.into())?;
     let sm_count = executor.device().sm_count;
     let (gpu, kernels, lane) = executor.parts()?;
     prepare(gpu, kernels, lane)?;

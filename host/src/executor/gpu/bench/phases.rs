@@ -4,7 +4,7 @@ use super::turns::{prepare, products, repeat_ms};
 use crate::executor::ExecError;
 use crate::executor::gpu::executor::GpuExecutor;
 use crate::executor::gpu::launch::{Hashing, StepRule};
-use crate::protocol::plan::Shape;
+use crate::protocol::work::fp64_product::Fp64Product;
 use serde::Serialize;
 use std::time::Duration;
 
@@ -36,7 +36,7 @@ impl Phases {
 }
 
 /// Bytes of an iteration's operands.
-pub(super) fn operand_bytes(shape: Shape) -> u64 {
+pub(super) fn operand_bytes(shape: Fp64Product) -> u64 {
     u64::from(shape.products) * shape.operand_bytes_per_product()
 }
 

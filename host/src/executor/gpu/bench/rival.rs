@@ -5,7 +5,7 @@ use crate::executor::ExecError;
 use crate::executor::gpu::cublas::{Cublas, Products};
 use crate::executor::gpu::driver::DeviceMemory;
 use crate::executor::gpu::executor::GpuExecutor;
-use crate::protocol::plan::Shape;
+use crate::protocol::work::fp64_product::Fp64Product;
 use cuda_driver::Failure;
 use std::path::Path;
 use std::time::Duration;
@@ -14,7 +14,7 @@ use std::time::Duration;
 pub(super) struct Rival {
     outputs: DeviceMemory,
     cublas: Cublas,
-    shape: Shape,
+    shape: Fp64Product,
 }
 
 impl Rival {
@@ -25,7 +25,7 @@ impl Rival {
     pub(super) fn load(executor: &mut GpuExecutor, path: Option<&Path>) -> Result<Self, String> {
         let _doing = executor.supervisor().begin_loading("loading cuBLAS");
         let (gpu, _, lane) = executor.parts().map_err(|error| error.to_string())?;
-        let shape = Shape { products: lane.plan.chunk_products, ..lane.plan.shape };
+        let shape = Fp64Product { products: lane.plan.chunk_products, ..lane.plan.shape };
         let cublas = Cublas::load(gpu, path)?;
         let bytes = u64::from(shape.products) * shape.operand_bytes_per_product() / 2;
         let outputs = DeviceMemory::new(gpu, bytes)

@@ -7,7 +7,7 @@ use super::turns::{HostLoad, segment};
 use super::{Subject, median};
 use crate::executor::{ExecError, Executor, Segment, SoloSync};
 use crate::protocol::digest::Digest;
-use crate::protocol::plan::Shape;
+use crate::protocol::work::fp64_product::Fp64Product;
 use serde::Serialize;
 use std::ops::ControlFlow;
 use std::time::Instant;
@@ -43,20 +43,20 @@ pub struct Total {
 /// Runs `iterations` iterations once, then `runs` times more.
 pub(super) fn total(
     subject: &mut Subject,
-    shape: Shape,
+    shape: Fp64Product,
     iterations: u32,
     runs: u32,
 ) -> Result<Total, ExecError> {
     let iterations = iterations.max(1);
     let challenge = Digest::of(&[b"bench"]);
     let solo_sync = Some(SoloSync { challenge, interval: SYNC_INTERVAL.min(iterations) });
-    let segment = Segment { solo_sync, ..segment(shape, iterations) };
+    let segment = Segment { solo_sync, ..segment(iterations) };
     let Subject { executor, telemetry } = subject;
     let supervisor = executor.supervisor().clone();
     let _doing = supervisor.begin("a total");
     let mut run = |telemetry: &Telemetry| -> Result<(f64, Option<f64>), ExecError> {
         let (start, load) = (Instant::now(), HostLoad::start(telemetry));
-        executor.begin(shape)?;
+        executor.begin(&shape.into())?;
         executor.run(&segment, &mut |_| ControlFlow::Continue(()))?;
         Ok((start.elapsed().as_secs_f64(), load.cores(telemetry)))
     };

@@ -12,7 +12,7 @@ use crate::executor::gpu::lane::Lane;
 use crate::executor::gpu::launch::Hashing;
 use crate::executor::{ExecError, Executor, Segment};
 use crate::protocol::digest::Digest;
-use crate::protocol::plan::Shape;
+use crate::protocol::work::fp64_product::Fp64Product;
 use cuda_driver::Failure;
 use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
@@ -40,7 +40,7 @@ impl Log {
 }
 
 /// TFLOP/s of `iterations` iterations in `elapsed`.
-pub(super) fn tflops(shape: Shape, iterations: u64, elapsed: Duration) -> f64 {
+pub(super) fn tflops(shape: Fp64Product, iterations: u64, elapsed: Duration) -> f64 {
     2e-12 * shape.multiply_adds() as f64 * iterations as f64 / elapsed.as_secs_f64()
 }
 
@@ -81,21 +81,21 @@ impl HostLoad {
 }
 
 /// The segment that is run: iterations 1, 2, … of a fixed chain.
-pub(super) fn segment(shape: Shape, iterations: u32) -> Segment {
+pub(super) fn segment(iterations: u32) -> Segment {
     let start = Digest::of(&[b"bench"]);
-    Segment { shape, first_iteration: 1, iterations, start, solo_sync: None }
+    Segment { first_iteration: 1, iterations, start, solo_sync: None }
 }
 
 /// Runs the attested loop for at least `turn`, TFLOP/s.
 pub(super) fn attested(
     executor: &mut GpuExecutor,
-    shape: Shape,
+    shape: Fp64Product,
     turn: Duration,
     pace: &mut Pace,
 ) -> Result<f64, ExecError> {
     let (mut done, mut elapsed) = (0, Duration::ZERO);
     while elapsed < turn {
-        let segment = segment(shape, pace.iterations(turn - elapsed));
+        let segment = segment(pace.iterations(turn - elapsed));
         let start = Instant::now();
         executor.run(&segment, &mut |_| ControlFlow::Continue(()))?;
         let took = start.elapsed();
@@ -197,7 +197,7 @@ mod tests {
 
     #[test]
     fn a_multiply_add_counts_as_two() {
-        let shape = Shape { dim: 1000, products: 1 };
+        let shape = Fp64Product { dim: 1000, products: 1 };
         assert!((tflops(shape, 1, Duration::from_secs(1)) - 0.002).abs() < 1e-12);
     }
 

@@ -8,7 +8,7 @@ const GIB: u64 = 1 << 30;
 
 fn input(dim: u32, products: u32, free_bytes: u64) -> PlanInput {
     PlanInput {
-        shape: Shape { dim, products },
+        shape: Fp64Product { dim, products },
         free_bytes,
         sm_count: 132,
         gemm: GEMM_M16N8K16,
