@@ -285,7 +285,7 @@ fn rejections_and_faults_are_told_apart() {
 fn the_json_form_is_stable() {
     let verdict = verdict(&run(|_| {}, None), &Circumstances::default());
     let json = serde_json::to_value(&verdict).unwrap();
-    assert_eq!(json["schema"], 2);
+    assert_eq!(json["schema"], 3);
     assert_eq!(json["outcome"], "verified");
     assert_eq!(json["work"], "not-proven");
     assert_eq!(json["bound"]["kind"], "sampled");
