@@ -25,7 +25,7 @@ pub enum Action {
 }
 
 /// Whether a code is one of a device's history.
-pub fn is_history(name: &str) -> bool {
+pub(super) fn is_history(name: &str) -> bool {
     HistoryCode::ALL.iter().any(|code| code.name() == name)
 }
 
@@ -90,7 +90,7 @@ pub fn configurable() -> &'static [Configurable] {
 }
 
 /// Their names.
-pub fn configurable_names() -> &'static [&'static str] {
+pub(super) fn configurable_names() -> &'static [&'static str] {
     &CONFIGURABLE_NAMES
 }
 

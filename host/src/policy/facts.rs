@@ -8,7 +8,6 @@ use crate::protocol::bound::{Bound, OmittedShare};
 use crate::protocol::challenge::Challenge;
 use crate::protocol::evidence::Evidence;
 use crate::protocol::verified::Verified;
-use crate::protocol::work::memory_residency::MemoryResidency;
 use std::time::Duration;
 
 /// What is known of a verified result.
@@ -39,8 +38,6 @@ pub struct Facts<'a> {
     /// The measured round trip to the miner; the policy's allowance stands in
     /// for it where there is none.
     pub round_trip: Option<Duration>,
-    /// The work, if the challenge's kind is memory residency.
-    pub memory: Option<MemoryResidency>,
     /// What does not fit the devices' history, from the ledger.
     pub history: &'a [HistoryFinding],
 }
@@ -55,7 +52,6 @@ impl<'a> Facts<'a> {
             live: verified.coin().is_live(),
             elapsed: verified.elapsed(),
             round_trip: None,
-            memory: verified.challenge().work().memory_residency(),
             history: &[],
         }
     }

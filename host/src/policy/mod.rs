@@ -52,7 +52,7 @@ impl History {
 impl Policy {
     /// Whether a peer is refused that has ended `dodges` meetings before a challenge
     /// within `session.dodge_window_s`: its session ends as `too-many-dodges`.
-    pub fn refuses_dodger(&self, dodges: u64) -> bool {
+    pub(crate) fn refuses_dodger(&self, dodges: u64) -> bool {
         self.session.dodges_max > 0 && dodges > self.session.dodges_max
     }
 

@@ -138,10 +138,10 @@ rules! {
         result devices::host_missing;
     "driver-version" demand "the driver's version is not reported or outside `devices.driver_version_min` … `driver_version_max`",
         result devices::driver_version;
-    "floor-unknown" warn "a lane's model has no floor: its time cannot be judged",
-        result time::floor_unknown;
     "elapsed-unknown" warn "no clock of the validator ran: the time cannot be judged",
         result time::elapsed_unknown;
+    "floor-unknown" warn "a lane's model has no floor: its time cannot be judged",
+        result time::floor_unknown;
     "too-slow" demand "it took longer than `time.slack` times the model's floor and the allowances",
         result time::too_slow;
     "residency-low" demand "it is not shown that each lane held `memory.resident_bytes_min`, all of them at once",
@@ -164,10 +164,10 @@ rules! {
         lane devices::sm_counters_missing;
     "sm-share-low" demand "a smaller share of a lane's SMs counted work than `devices.sm_share_min`",
         lane devices::sm_share_low;
-    "duration-contradicted" reject "the evidence reports a longer run than the validator's clock saw",
-        lane time::duration_contradicted;
     "telemetry-missing" warn "a GPU's lane reports no clocks and power over the run",
         lane telemetry::missing;
+    "throttled" warn "a lane reports that heat or hardware slowed it down",
+        lane telemetry::throttled;
     "clock-low" demand "the median SM clock is below `telemetry.clock_share_min` of the model's highest, or not reported",
         lane telemetry::clock_low;
     "power-low" demand "the median power is below `telemetry.power_median_min_w`, or not reported",
@@ -176,8 +176,8 @@ rules! {
         lane telemetry::ecc_uncorrected_changed;
     "remapped-rows-changed" reject "memory rows were remapped during the run",
         lane telemetry::remapped_rows_changed;
-    "throttled" warn "a lane reports that heat or hardware slowed it down",
-        lane telemetry::throttled;
+    "duration-contradicted" reject "the evidence reports a longer run than the validator's clock saw",
+        lane time::duration_contradicted;
     "findings-malformed" reject "the evidence's findings are no list of codes and texts";
     "finding-unknown" warn "the evidence has a finding of a code that this program does not know";
 }

@@ -7,19 +7,25 @@ use crate::protocol::bound::{Bound, Grinding, OmittedShare, log10_escape};
 use crate::protocol::challenge::Challenge;
 use crate::protocol::digest::Digest;
 use crate::protocol::evidence::Evidence;
-use crate::protocol::work::memory_residency::MemoryResidency;
+use crate::protocol::work::memory_residency::{self, MemoryResidency};
 use serde_json::{Value, json};
 use std::time::Duration;
 
 /// Codes, each with a change of the honest result that must give it, alone.
 pub(in crate::policy) type Cases = &'static [(&'static str, fn(&mut Example))];
 
-/// Small enough to judge: n = 4096, m = 8, T = 100 are 1.10e14 operations.
-fn challenge(miner: bool) -> Challenge {
+/// With products, small enough to judge: n = 4096, m = 8, T = 100 are 1.10e14 operations.
+fn challenge(miner: bool, memory: Option<MemoryResidency>) -> Challenge {
     let key = ed25519_dalek::SigningKey::from_bytes(&[4; 32]).verifying_key().to_bytes();
+    let product = memory.is_none();
     issue(&Request {
-        matrix_dim: Some(4096),
-        num_matrices: Some(8),
+        challenge_type: memory.map(|_| memory_residency::CHALLENGE_TYPE.to_owned()),
+        matrix_dim: product.then_some(4096),
+        num_matrices: product.then_some(8),
+        arena_blocks: memory.map(|work| work.arena_blocks),
+        half_passes: memory.map(|work| work.half_passes.into()),
+        peer_blocks: memory.map(|work| work.peer_blocks),
+        gpu_count: memory.filter(|work| work.reads_peers()).map(|_| 2),
         num_iterations: Some(100),
         sync_interval: Some(1),
         miner_id: miner.then_some(Digest(key)),
@@ -66,6 +72,7 @@ pub(in crate::policy) struct Example {
     pub(in crate::policy) draws: u64,
     pub(in crate::policy) elapsed: Option<Duration>,
     pub(in crate::policy) round_trip: Option<Duration>,
+    /// Memory residency in place of products.
     pub(in crate::policy) memory: Option<MemoryResidency>,
     pub(in crate::policy) history: Vec<HistoryFinding>,
 }
@@ -89,7 +96,7 @@ impl Example {
         let (f, grinding) = (OmittedShare::default(), Grinding::ExcludedByCoin);
         let log10_escape = log10_escape(f, self.draws, grinding);
         let evidence = Evidence::from_value(self.evidence.clone()).unwrap();
-        let challenge = challenge(self.miner);
+        let challenge = challenge(self.miner, self.memory);
         self.policy.judge(&Facts {
             challenge: &challenge,
             evidence: &evidence,
@@ -97,7 +104,6 @@ impl Example {
             live: self.live,
             elapsed: self.elapsed,
             round_trip: self.round_trip,
-            memory: self.memory,
             history: &self.history,
         })
     }

@@ -111,7 +111,7 @@ impl Run {
         let (kept, at_once) = (1.0 - self.omitted_share.get(), self.at_once(elapsed_s));
         let held = self.held_bytes(elapsed_s);
         let swept = self.work.sweep_bytes() as f64 * f64::from(self.iterations);
-        let others = at_once.and_then(|()| self.from_others_bytes());
+        let others = at_once.and_then(|()| self.others_bytes());
         Shown {
             held_bytes: held.map(whole),
             read_bytes_per_s: held.map(|_| whole(swept * kept / elapsed_s)),
@@ -148,7 +148,7 @@ impl Run {
     }
 
     /// 4096·K·T·(1 − μ²/G), μ = M / (4096·N).
-    fn from_others_bytes(&self) -> Result<f64, NotShown> {
+    fn others_bytes(&self) -> Result<f64, NotShown> {
         if !self.work.reads_peers() {
             return Err(NotShown::ReadsOwn);
         }
