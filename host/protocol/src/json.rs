@@ -4,7 +4,7 @@
 //! null, no lone surrogate, at most [`NESTING_MAX`] levels, and never more
 //! bytes of content or values in memory than the caller's `Budget` has: what is
 //! beyond it is refused while it is read. Numbers keep exactly
-//! what `serde_json` read: an integer where the text was one, otherwise the
+//! what `serde_json` read: an integer if the text was one, otherwise the
 //! nearest binary64 (an overflow is an error).
 //!
 //! Deliberately lacks: a number policy of its own. Whether a number may be
@@ -76,7 +76,7 @@ impl<'b> StrictValue<'b> {
         }
     }
 
-    /// Takes one value whose shortest JSON text has so many bytes at least.
+    /// Takes one value whose shortest JSON text has at least `bytes` bytes.
     fn spend_value<E: de::Error>(self, bytes: usize) -> Result<(), E> {
         let Some(left) = self.budget.values_left.get().checked_sub(1) else {
             let most = self.budget.values_max;

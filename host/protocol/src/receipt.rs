@@ -52,9 +52,9 @@ pub enum ReceiptError {
         "the receipt's coin is {expected}, the result's {got}\nCheck that they belong together."
     )]
     Coin {
-        /// The receipt's.
+        /// The receipt's coin.
         expected: Digest,
-        /// The result's; zero where it has none.
+        /// The result's; zero if it has none.
         got: Digest,
     },
     /// The commitment came too late.

@@ -16,7 +16,7 @@ const ITERATIONS_MAX: u32 = 1_000_000;
 pub enum Work {
     /// n x m, for as long as a turn lasts.
     Sustained(Fp64Product),
-    /// n x m x T: so many iterations, in seconds.
+    /// n x m x T: the seconds that T iterations take.
     Total(Fp64Product, u32),
 }
 

@@ -15,7 +15,7 @@ pub enum Refusal {
          Keep result and token as files, or ask for fewer samples."
     )]
     TooLarge {
-        /// The limit.
+        /// Bytes that are allowed.
         limit_bytes: u64,
     },
     /// No DSSE envelope.
@@ -60,7 +60,7 @@ pub enum Refusal {
         /// The type found.
         got: String,
     },
-    /// The token is none.
+    /// The token is invalid.
     #[error(transparent)]
     Challenge(#[from] ChallengeError),
     /// The result has the wrong form for its challenge.
@@ -69,7 +69,7 @@ pub enum Refusal {
     /// A result to another challenge.
     #[error("the result answers challenge {got}, not {expected}\nCheck that they belong together.")]
     ChallengeMismatch {
-        /// c.
+        /// Digest of the challenge.
         expected: Digest,
         /// The result's challenge_digest.
         got: Digest,

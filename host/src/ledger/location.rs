@@ -32,7 +32,7 @@ impl Location {
     /// Reads `postgres://…` (`postgresql://…`) or the path of a file.
     ///
     /// # Errors
-    /// [`LedgerError::Location`]: an address that is none, or asks for TLS.
+    /// [`LedgerError::Location`]: an invalid address, or one that asks for TLS.
     pub fn parse(text: &str) -> Result<Self, LedgerError> {
         let failed = |text: &str, cause: &dyn fmt::Display| LedgerError::Location {
             text: text.to_owned(),

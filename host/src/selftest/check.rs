@@ -14,9 +14,9 @@ use std::ops::ControlFlow;
 pub struct Case {
     /// n and m.
     pub shape: Fp64Product,
-    /// T.
+    /// Number of iterations.
     pub iterations: u32,
-    /// S.
+    /// Iterations between sync points.
     pub sync: u32,
 }
 

@@ -34,11 +34,11 @@ pub const FILE_BYTES_MAX: u64 = 256 * 1024 * 1024;
 pub enum Report {
     /// A complete run.
     Run {
-        /// G.
+        /// Number of lanes.
         lanes: usize,
-        /// T.
+        /// Number of iterations.
         iterations: u32,
-        /// n.
+        /// Dimension of the matrices.
         dim: u32,
         /// Leaves opened.
         openings: usize,
@@ -86,7 +86,7 @@ pub enum VectorError {
         "{count} of {total} entries of {field} differ; first {at}: the file has {file}, computed is {computed}\nEither the file or this executor is wrong: check the file on another executor."
     )]
     Mismatch {
-        /// Which field.
+        /// The field that differs.
         field: &'static str,
         /// How many entries differ.
         count: usize,

@@ -74,7 +74,7 @@ pub enum Action {
     },
     /// Open what was committed to with this coin, then [`Event::Opened`].
     Open {
-        /// The validator's.
+        /// The validator's coin.
         coin: Digest,
     },
     /// Over: stop what is under way, close the streams.
@@ -166,7 +166,7 @@ impl State {
 }
 
 impl MinerSession {
-    /// A session that has not begun; `hello` is what it says of itself.
+    /// A session that has not begun; `hello` is how it introduces itself.
     pub fn new(terms: Terms, hello: MinerHello) -> Self {
         let input = LineBuffer::default();
         let (state, allowed) = (State::New, Duration::ZERO);

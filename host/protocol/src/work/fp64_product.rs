@@ -45,7 +45,7 @@ impl Fp64Product {
 /// Where a leaf lies in its iteration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct LeafPlace {
-    /// j.
+    /// Index of the product in its iteration.
     pub product: u32,
     /// Tile row and tile column in the product.
     pub tile_row: u32,

@@ -53,7 +53,7 @@ impl Inputs {
 /// Reads and checks the challenge that `--challenge` names.
 ///
 /// # Errors
-/// An unreadable source, or a token that is none.
+/// An unreadable source, or an invalid token.
 pub fn challenge(typed: &OsStr) -> Result<Challenge> {
     let source = Source::of_text(typed);
     if matches!(source, Source::Inline(_)) && is_path(typed) {

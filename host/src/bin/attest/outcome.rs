@@ -85,7 +85,7 @@ pub fn end(code: u8) -> ExitCode {
     if abandoned::any() { abandoned::exit(code) } else { ExitCode::from(code) }
 }
 
-/// Prints a line to standard error. Where nobody takes it the run goes on:
+/// Prints a line to standard error. If nobody takes it the run goes on:
 /// `eprintln!` would panic, and the exit code says the same.
 pub fn note(text: &str) {
     // One write: nobody else's line comes between.

@@ -1,4 +1,4 @@
-//! Colour and tables for people. Plain text where colour is off: nothing is
+//! Colour and tables for people. Plain text if colour is off: nothing is
 //! said by colour alone.
 
 use crate::args::Color;
@@ -9,7 +9,7 @@ use std::fmt::Write as _;
 pub enum Paint {
     /// With ANSI escapes.
     Colored,
-    /// Without.
+    /// Without colour.
     Plain,
 }
 

@@ -168,7 +168,7 @@ fn appender(
     })
 }
 
-/// The UUIDs of the lanes that `file` was begun on, in lane order; `None` where
+/// The UUIDs of the lanes that `file` was begun on, in lane order; `None` if
 /// there is no file. Neither records nor the challenge are looked at.
 ///
 /// # Errors

@@ -228,7 +228,7 @@ impl Answers {
         }
     }
 
-    /// The root of a tile by the CPU; `None` where that fails.
+    /// The root of a tile by the CPU; `None` if that fails.
     fn tile_root(&mut self, state: &Digest, tile: u64) -> Option<Digest> {
         let place = LeafPlace::of(self.shape, tile * u64::from(LEAVES_PER_TILE));
         let request = TileRequest::of(*state, place);
