@@ -110,7 +110,7 @@ fn what_does_not_belong_together_is_not_exported() {
     desk.write("verdict.json", &other.to_string());
     refused("it does not name this challenge and commitment");
     desk.write("verdict.json", "[]");
-    refused("it is no verdict");
+    refused("it is not a verdict");
     desk.write("verdict.json", &verdict);
     let result = desk.read("result.json");
     let mut stripped: Value = serde_json::from_str(&result).unwrap();

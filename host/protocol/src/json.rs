@@ -151,7 +151,7 @@ impl<'de> Visitor<'de> for StrictValue<'_> {
     }
 }
 
-/// Whether a terminal shows `c` as itself and in its own place: it is no control
+/// Whether a terminal shows `c` as itself and in its own place: it is not a control
 /// character, and none that is unseen, turns text around or joins the letter before.
 pub fn is_shown(c: char) -> bool {
     match c {
@@ -224,7 +224,7 @@ mod tests {
         assert!(
             read_value_of(text, 4).unwrap_err().to_string().contains("more than 4 JSON values")
         );
-        // The rest is not looked at: that it is no JSON goes unseen.
+        // The rest is not looked at: that it is not JSON goes unseen.
         let endless = format!("[{}", "{\"\":0},".repeat(10_000));
         let error = read_value_of(endless.as_bytes(), 100).unwrap_err();
         assert!(error.column() < 1000, "{error}");

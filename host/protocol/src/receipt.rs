@@ -37,7 +37,7 @@ fn read_signature<'de, D: Deserializer<'de>>(d: D) -> Result<[u8; 64], D::Error>
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ReceiptError {
     /// Not a JSON object with the right fields.
-    #[error("this is no receipt: {cause}\nA receipt has arrived_unix_ms, coin and signature.")]
+    #[error("this is not a receipt: {cause}\nA receipt has arrived_unix_ms, coin and signature.")]
     Malformed {
         /// The parser's words.
         cause: String,

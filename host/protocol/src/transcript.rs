@@ -115,7 +115,7 @@ pub enum FormError {
 /// Why a result could not be read.
 #[derive(Debug, thiserror::Error)]
 pub enum ReadError {
-    /// It is no result to this challenge: a verdict, rejected in step 1.
+    /// It is not a result to this challenge: a verdict, rejected in step 1.
     #[error("{0}\nCheck that the result belongs to this challenge and arrived whole.")]
     Form(#[from] FormError),
     /// Reading itself failed: no verdict.

@@ -46,7 +46,7 @@ impl fmt::Display for Work {
 /// Text that names no work.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "\"{text}\" is no shape: expected NxM, or NxMxT for T iterations, with N a multiple of {TILE} \
+    "\"{text}\" is not a shape: expected NxM, or NxMxT for T iterations, with N a multiple of {TILE} \
      up to {DIM_MAX}, M up to {PRODUCTS_MAX} and T up to {ITERATIONS_MAX}"
 )]
 pub struct UnknownWork {

@@ -19,7 +19,7 @@ pub enum Refusal {
         limit_bytes: u64,
     },
     /// No DSSE envelope.
-    #[error("this is no DSSE envelope: {cause}\nGive a file that `attest export --in-toto` wrote.")]
+    #[error("this is not a DSSE envelope: {cause}\nGive a file that `attest export --in-toto` wrote.")]
     EnvelopeMalformed {
         /// The parser's words.
         cause: String,
@@ -42,7 +42,7 @@ pub enum Refusal {
          Check the key, and that the file is as it was signed."
     )]
     SignatureInvalid,
-    /// The signed payload is no statement of ours.
+    /// The signed payload is not a statement of this kind.
     #[error("the payload is malformed: {cause}\nAsk the signer how it was made.")]
     StatementMalformed {
         /// The parser's words.

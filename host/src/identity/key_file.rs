@@ -72,7 +72,7 @@ pub enum KeyFileError {
     },
     /// Longer than any key.
     #[error(
-        "{path} holds more than {KEY_BYTES_MAX} bytes, so it is no key\nCheck that it is the file that was meant.",
+        "{path} holds more than {KEY_BYTES_MAX} bytes, so it is not a key\nCheck that it is the file that was meant.",
         path = files::shown_path(path)
     )]
     TooLong {

@@ -31,7 +31,7 @@ pub enum LedgerError {
     },
     /// It is something else.
     #[error(
-        "{location} is no ledger: {cause}\nCheck the path. A ledger is made by the first command that names a file that is not there."
+        "{location} is not a ledger: {cause}\nCheck the path. A ledger is made by the first command that names a file that is not there."
     )]
     NotALedger {
         /// Path or server, without password.

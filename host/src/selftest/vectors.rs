@@ -63,8 +63,8 @@ pub enum VectorError {
         /// The system's words.
         cause: std::io::Error,
     },
-    /// It is no vector file.
-    #[error("this is no vector file: {cause}\nVector files are described in docs/protocol.md.")]
+    /// It is not a vector file.
+    #[error("this is not a vector file: {cause}\nVector files are described in docs/protocol.md.")]
     Malformed {
         /// The parser's words.
         cause: String,
@@ -219,7 +219,7 @@ pub fn check_json(json: &[u8], executor: &mut dyn Executor) -> Result<Report, Ve
 }
 
 fn check_draws(vector: DrawsVector) -> Result<Report, VectorError> {
-    let malformed = || VectorError::Malformed { cause: "a bound is no number above 0".to_owned() };
+    let malformed = || VectorError::Malformed { cause: "a bound is not a number above 0".to_owned() };
     let bounds: Option<Vec<u64>> =
         vector.bounds.iter().map(|b| b.parse().ok().filter(|&b| b > 0)).collect();
     let bounds = bounds.ok_or_else(malformed)?;

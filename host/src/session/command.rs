@@ -140,16 +140,16 @@ impl Exit {
     fn of_transport(self) -> Option<&'static str> {
         match self {
             Self::Status(255) => Some(
-                "So ends ssh when it cannot connect or log in: try `ssh -o BatchMode=yes HOST true`.",
+                "ssh does this if it cannot connect or log in: try `ssh -o BatchMode=yes HOST true`.",
             ),
             Self::Status(127) => Some(
-                "So ends a shell that finds no such command: give the path of attest on the miner's machine.",
+                "A shell does this if it finds no such command: give the path of attest on the miner's machine.",
             ),
             Self::Status(126) => Some(
-                "So ends a shell that may not execute it: check permissions, and for which machine it was built.",
+                "A shell does this if it may not execute it: check permissions, and for which machine it was built.",
             ),
             Self::Status(125) => Some(
-                "So ends a container engine that cannot start it: check that the container is there and runs.",
+                "A container engine does this if it cannot start it: check that the container is there and runs.",
             ),
             Self::Status(_) => None,
             Self::Signal(_) => Some(
@@ -165,7 +165,7 @@ impl Exit {
     fn of_answerer(self, answers: Answers) -> Option<&'static str> {
         let cannot_run = self == Self::Status(2) && answers == Answers::Own;
         cannot_run.then_some(
-            "So ends attest when it cannot run on this machine: it says why on standard error.",
+            "attest does this if it cannot run on this machine: it says why on standard error.",
         )
     }
 }
@@ -287,7 +287,7 @@ impl Group {
 
 impl Drop for Group {
     fn drop(&mut self) {
-        // What it started is ended with it. A group without members is no error.
+        // What it started is ended with it. A group without members is not an error.
         let _ = kill_process_group(self.pid(), Signal::TERM);
         let asked = Instant::now();
         while !self.has_exited() && asked.elapsed() < TERM {

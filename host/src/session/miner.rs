@@ -158,7 +158,7 @@ impl State {
                  terminal (ssh without -t), no login script."
             }
             (FaultCode::MessageTooLong | FaultCode::MalformedMessage, _) => {
-                "Check what is at the other end: it is no validator of this protocol version."
+                "Check what is at the other end: it is not a validator of this protocol version."
             }
             (code, _) => code.advice(),
         }

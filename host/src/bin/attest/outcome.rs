@@ -92,7 +92,7 @@ pub fn note(text: &str) {
     let _ = streams::stderr().write_all(format!("{text}\n").as_bytes());
 }
 
-/// Prints to standard output. A reader that went away (`| head`) is no error.
+/// Prints to standard output. A reader that went away (`| head`) is not an error.
 ///
 /// # Errors
 /// Any other failure to write.

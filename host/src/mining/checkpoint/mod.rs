@@ -189,7 +189,7 @@ pub fn uuids(path: &Path) -> Result<Option<Vec<Uuid>>, CheckpointError> {
 /// Removes a checkpoint that has served.
 ///
 /// # Errors
-/// [`CheckpointError::Io`]; a file that is gone already is no error.
+/// [`CheckpointError::Io`]; a file that is gone already is not an error.
 pub fn remove(path: &Path) -> Result<(), CheckpointError> {
     match std::fs::remove_file(path) {
         Err(cause) if cause.kind() != ErrorKind::NotFound => {
