@@ -92,7 +92,7 @@ fn tampering_is_refused_by_name() {
     // y = 2 is on no point of the curve.
     let no_key = format!("02{}", "00".repeat(31));
     let args = ["export", "--check", "att.json", "--signer", &no_key];
-    desk.attest(COULD_NOT_RUN, args).refuses("no Ed25519 public key");
+    desk.attest(COULD_NOT_RUN, args).refuses("not an Ed25519 public key");
 }
 
 #[test]
