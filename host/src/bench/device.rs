@@ -101,7 +101,7 @@ pub(super) fn measure(
 }
 
 /// Measures a variant, given what is known so far, and tells what it finds; an error
-/// where the device hangs.
+/// if the device hangs.
 type MeasureOne<'a> =
     dyn Fn(Variant, &DeviceReport, &mut dyn FnMut(Found)) -> Result<(), ExecError> + 'a;
 

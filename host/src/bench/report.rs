@@ -12,13 +12,13 @@ const FMA_PER_CLOCK: f64 = 128.0;
 /// What a device can do.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct DeviceReport {
-    /// Which.
+    /// The device that was measured.
     pub device: DeviceFacts,
     /// Turns of each side.
     pub turns: u32,
     /// Least length of a turn, s.
     pub turn_s: f64,
-    /// Why power and clock were not sampled; absent where they were.
+    /// Why power and clock were not sampled; absent if they were.
     pub no_telemetry: Option<String>,
     /// Each unit by itself, per target.
     pub ceilings: Vec<TargetCeilings>,
@@ -35,13 +35,13 @@ pub struct DeviceReport {
 /// The device that was measured.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct DeviceFacts {
-    /// Its number.
+    /// CUDA index.
     pub index: u32,
     /// Name, such as "NVIDIA H200".
     pub name: String,
     /// Compute capability.
     pub compute_capability: String,
-    /// SMs.
+    /// Number of SMs.
     pub sm_count: u32,
     /// Highest SM clock, kHz.
     pub clock_khz: u32,
@@ -58,7 +58,7 @@ pub struct DeviceFacts {
 pub struct TargetCeilings {
     /// "sm_90a", or a file's name.
     pub target: String,
-    /// Each.
+    /// Measured ceilings, one a unit.
     pub ceilings: Vec<Ceiling>,
 }
 
@@ -83,7 +83,7 @@ pub struct Row {
 pub struct NotMeasured {
     /// Variant, and what it was to do.
     pub what: String,
-    /// Why not.
+    /// Why it was not measured.
     pub reason: String,
 }
 
@@ -136,7 +136,7 @@ fn peak_of(gemm: &str) -> Option<&'static str> {
     pairs.into_iter().find(|(kernel, _)| kernel.name == gemm).map(|(_, peak)| peak)
 }
 
-/// The ceiling of a variant's unit, TFLOP/s: that of its own target where it
+/// The ceiling of a variant's unit, TFLOP/s: that of its own target if it
 /// was measured, else any.
 fn ceiling_of(ceilings: &[TargetCeilings], variant: &str) -> Option<f64> {
     let (target, gemm) = variant.rsplit_once('/')?;

@@ -55,7 +55,7 @@ pub(super) fn check(
 }
 
 /// The device with exactly this variant, its tensor cores compared with its
-/// FMA pipe now, where the target has a kernel for both.
+/// FMA pipe now, if the target has a kernel for both.
 fn open(
     device: &GpuDevice,
     variant: Variant,

@@ -34,7 +34,7 @@ const ORACLE_CASES: [Case; 6] = [
     case(1024, 1, 1, 1),
 ];
 
-/// What independent programs say of small challenges; see tests/vectors.
+/// Small challenges, computed by independent programs; see tests/vectors.
 const EMBEDDED_VECTORS: [&[u8]; 4] = [
     include_bytes!("../../../tests/vectors/draws.json"),
     include_bytes!("../../../tests/vectors/odd-tree-384.json"),
@@ -51,7 +51,7 @@ pub(super) const fn case(dim: u32, products: u32, iterations: u32, sync: u32) ->
 pub struct Item {
     /// What is checked.
     pub name: String,
-    /// On what.
+    /// The cases that it is checked on.
     pub cases: String,
     check: Check,
 }
@@ -150,7 +150,7 @@ impl Item {
     }
 }
 
-/// Has `check` check one after the other; where a device hangs, nothing more on it.
+/// Has `check` check one after the other; if a device hangs, nothing more on it.
 fn run(
     subjects: &[Item],
     check: &dyn Fn(&Item) -> Outcome,
