@@ -19,7 +19,9 @@ pub enum Refusal {
         limit_bytes: u64,
     },
     /// No DSSE envelope.
-    #[error("this is not a DSSE envelope: {cause}\nGive a file that `attest export --in-toto` wrote.")]
+    #[error(
+        "this is not a DSSE envelope: {cause}\nGive a file that `attest export --in-toto` wrote."
+    )]
     EnvelopeMalformed {
         /// The parser's words.
         cause: String,

@@ -41,7 +41,10 @@ impl Location {
         // The other forms in which PostgreSQL's own programs take an address: as the
         // name of a file they would put a password into a folder and into messages.
         if text.contains("password=") && !is_address(text) {
-            return Err(failed("…password=…", &"it is neither a file's name nor a postgres:// address"));
+            return Err(failed(
+                "…password=…",
+                &"it is neither a file's name nor a postgres:// address",
+            ));
         }
         let Some((scheme, _)) = text.split_once("://") else {
             return match text {

@@ -11,7 +11,6 @@ use crate::executor::gpu::{
     ExactnessCheck, GpuDevice, GpuExecutor, GpuOptions, Supervisor, Variant, supervised,
 };
 use crate::protocol::verify::{RecomputeError, RecomputeIteration as _};
-use gpu_kernels::abi::GEMM_FMA;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -61,8 +60,8 @@ fn open(
     variant: Variant,
     supervisor: Supervisor,
 ) -> Result<GpuExecutor, Outcome> {
-    let both = variant.target.gemms().contains(&GEMM_FMA);
-    let exactness = if both { ExactnessCheck::Always } else { ExactnessCheck::Never };
+    let exactness =
+        if variant.is_comparable() { ExactnessCheck::Always } else { ExactnessCheck::Never };
     let options =
         GpuOptions { variant: Some(variant), exactness, supervisor, ..GpuOptions::default() };
     let gpu = GpuExecutor::open(device.index, options)

@@ -220,7 +220,8 @@ pub fn check_json(json: &[u8], executor: &mut dyn Executor) -> Result<Report, Ve
 }
 
 fn check_draws(vector: DrawsVector) -> Result<Report, VectorError> {
-    let malformed = || VectorError::Malformed { cause: "a bound is not a number above 0".to_owned() };
+    let malformed =
+        || VectorError::Malformed { cause: "a bound is not a number above 0".to_owned() };
     let bounds: Option<Vec<u64>> =
         vector.bounds.iter().map(|b| b.parse().ok().filter(|&b| b > 0)).collect();
     let bounds = bounds.ok_or_else(malformed)?;
