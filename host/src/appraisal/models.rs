@@ -55,7 +55,7 @@ pub struct Model {
 
 impl Model {
     /// FP64 operations a second at the boost clock, the FP64 units alone.
-    pub fn peak_flops(&self) -> f64 {
+    pub(crate) fn peak_flops(&self) -> f64 {
         flops(self.sm_count, self.boost_clock_mhz, self.fp64_fma_per_sm_clock)
     }
 
@@ -68,7 +68,7 @@ impl Model {
     }
 
     /// Bytes a second of its memory at most: the printed bandwidth and 10 %.
-    pub fn floor_bytes_per_s(&self) -> f64 {
+    pub(crate) fn floor_bytes_per_s(&self) -> f64 {
         MARGIN * 1e9 * f64::from(self.bandwidth_gb_s)
     }
 
@@ -109,7 +109,7 @@ pub fn floor_flops(name: &str) -> Option<f64> {
 /// [`Model::floor_flops`] of a model that is not in the table, from what a device
 /// reports: SMs, highest clock and compute capability, such as "9.0". It
 /// bounds a claim by other claims, and no more.
-pub fn computed_floor_flops(sm_count: u32, clock_mhz: u32, capability: &str) -> f64 {
+pub(crate) fn computed_floor_flops(sm_count: u32, clock_mhz: u32, capability: &str) -> f64 {
     let emulated = ISSUE_PER_SM_CLOCK / EMULATION_INSTRUCTIONS;
     let fma_per_sm_clock = match capability {
         "6.0" | "7.0" | "7.2" => GV100,

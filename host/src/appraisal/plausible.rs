@@ -46,7 +46,7 @@ pub struct Violation {
 }
 
 /// Every code there is, with what it says.
-pub const CODES: &[(&str, &str)] = &[
+pub(crate) const CODES: &[(&str, &str)] = &[
     ("sms-above-model", "a lane reports more SMs than its model has"),
     ("memory-above-model", "a lane reports more memory than its model has"),
     ("clock-above-maximum", "an SM clock during the run lies above what the model can do"),

@@ -101,7 +101,7 @@ impl Terms<'_> {
     }
 
     /// How far back a device's history counts.
-    pub fn history_window(&self) -> Duration {
+    pub(crate) fn history_window(&self) -> Duration {
         self.policy.map_or(HISTORY_WINDOW, |policy| policy.history.window())
     }
 

@@ -98,7 +98,7 @@ impl DeviceRules {
     ///
     /// # Errors
     /// [`DeviceError::MigInstance`].
-    pub fn check_mig(&self, device: &GpuDevice) -> Result<(), DeviceError> {
+    pub(crate) fn check_mig(&self, device: &GpuDevice) -> Result<(), DeviceError> {
         if self.mig == MigInstances::Refuse && device.is_mig_instance() {
             let (index, name) = (device.index, device.name.clone());
             return Err(DeviceError::MigInstance { index, name });
