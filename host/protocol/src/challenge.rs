@@ -7,12 +7,11 @@
 
 use super::digest::Digest;
 use super::json::{present, printable, read_value};
-use super::signature::decode_key;
+use super::signature::{EncodedKey, PublicKey};
 use super::time;
 use super::work::fp64_product::Fp64Product;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use ed25519_dalek::VerifyingKey;
 use serde::{Deserialize, Serialize};
 
 /// The protocol's version.
@@ -76,10 +75,10 @@ pub struct ChallengeSpec {
     pub min_sm_utilization: Option<f64>,
     /// Ed25519 public key of the only miner that may answer.
     #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
-    pub miner_id: Option<Digest>,
+    pub miner_id: Option<EncodedKey>,
     /// Ed25519 public key of the validator that signs receipts.
     #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
-    pub validator_id: Option<Digest>,
+    pub validator_id: Option<EncodedKey>,
 }
 
 /// Why a challenge is none.
@@ -153,7 +152,7 @@ pub enum ChallengeError {
         /// Which field.
         field: &'static str,
         /// What was found.
-        got: Digest,
+        got: EncodedKey,
     },
     /// More roots or openings than a result may have.
     #[error(
@@ -195,8 +194,8 @@ pub struct Challenge {
     sample_rate_ppm: u32,
     issued_at_unix_s: i64,
     expires_at_unix_s: i64,
-    miner_id: Option<VerifyingKey>,
-    validator_id: Option<VerifyingKey>,
+    miner_id: Option<PublicKey>,
+    validator_id: Option<PublicKey>,
 }
 
 impl Challenge {
@@ -355,11 +354,11 @@ impl Challenge {
         2 * 1024 * 1024 + 80 * lanes * u64::from(self.iterations()) + 3072 * lanes * self.draws()
     }
     /// The only miner that may answer, where the challenge names one.
-    pub fn miner_id(&self) -> Option<VerifyingKey> {
+    pub fn miner_id(&self) -> Option<PublicKey> {
         self.miner_id
     }
     /// The validator whose receipts count, where the challenge names one.
-    pub fn validator_id(&self) -> Option<VerifyingKey> {
+    pub fn validator_id(&self) -> Option<PublicKey> {
         self.validator_id
     }
 }
@@ -429,8 +428,8 @@ fn check_time(field: &'static str, text: &str) -> Result<i64, ChallengeError> {
 
 fn check_key(
     field: &'static str,
-    key: Option<Digest>,
-) -> Result<Option<VerifyingKey>, ChallengeError> {
-    let decode = |got: Digest| decode_key(&got.0).ok_or(ChallengeError::Key { field, got });
+    key: Option<EncodedKey>,
+) -> Result<Option<PublicKey>, ChallengeError> {
+    let decode = |got: EncodedKey| got.decode().ok_or(ChallengeError::Key { field, got });
     key.map(decode).transpose()
 }

@@ -6,20 +6,20 @@ use crate::ledger::{HistoryCode, HistoryFinding};
 use crate::mining::issue::{Request, issue};
 use crate::protocol::bound::{Bound, Grinding, OmittedShare, log10_escape};
 use crate::protocol::challenge::Challenge;
-use crate::protocol::digest::Digest;
 use crate::protocol::evidence::Evidence;
+use crate::protocol::signature::PublicKey;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::time::Duration;
 
 /// Small enough to judge: n = 4096, m = 8, T = 100 are 1.10e14 operations.
 fn challenge(miner: bool) -> Challenge {
-    let key = ed25519_dalek::SigningKey::from_bytes(&[4; 32]).verifying_key().to_bytes();
+    let key = PublicKey::from(&ed25519_dalek::SigningKey::from_bytes(&[4; 32]));
     issue(&Request {
         matrix_dim: Some(4096),
         num_matrices: Some(8),
         num_iterations: Some(100),
-        miner_id: miner.then_some(Digest(key)),
+        miner_id: miner.then_some(key),
         ..Request::default()
     })
     .unwrap()
