@@ -14,9 +14,9 @@ use crate::executor::lanes::{self, Progress, Resumed, RunError, RunOptions};
 use crate::executor::{Executor, Kind, LaneFacts};
 use crate::identity::SigningIdentity;
 use crate::protocol::challenge::Challenge;
-use crate::protocol::digest::{Digest, Uuid};
+use crate::protocol::digest::Uuid;
 use crate::protocol::evidence::EvidenceError;
-use crate::protocol::signature::miner_message;
+use crate::protocol::signature::{PublicKey, miner_message};
 use crate::protocol::transcript::{self, LaneRoots, ResultDoc};
 use crate::protocol::work::Work;
 use serde_json::{Map, Value};
@@ -86,7 +86,7 @@ pub enum MineError {
     )]
     NamedMiner {
         /// The public key.
-        miner_id: Digest,
+        miner_id: PublicKey,
     },
     /// The challenge names another miner.
     #[error(
@@ -95,13 +95,10 @@ pub enum MineError {
     )]
     OtherMiner {
         /// The public key in the challenge.
-        miner_id: Digest,
+        miner_id: PublicKey,
         /// The public key at hand.
-        own: Digest,
+        own: PublicKey,
     },
-    /// A coin of zeros: that stands for no coin.
-    #[error("the coin is zero\nAsk the validator for a random one.")]
-    ZeroCoin,
     /// A lane does not meet a demand of the challenge.
     #[error(
         "lane {lane}: the challenge demands {demand}, and it has {got}\nChoose other devices, or ask for another challenge."
@@ -226,7 +223,7 @@ pub fn signer<'a>(
     challenge: &Challenge,
     identity: Option<&'a SigningIdentity>,
 ) -> Result<Option<&'a SigningIdentity>, MineError> {
-    let Some(miner_id) = challenge.spec().miner_id else { return Ok(None) };
+    let Some(miner_id) = challenge.miner_id() else { return Ok(None) };
     match identity {
         None => Err(MineError::NamedMiner { miner_id }),
         Some(identity) if identity.public() != miner_id => {
