@@ -9,6 +9,9 @@
 //! | `gemm_m8n8k4` | the same on tensor cores, compute capability ≥ 8.0 | tiles × 256 |
 //! | `gemm_m16n8k16_tile` | the same by `mma.m16n8k16` and bulk copies, ≥ 9.0 | tiles × 256 |
 //! | `gemm_m16n8k16` | that, hashing beside the product: 9.0, 10.0, 10.3 | SMs × 512 |
+//! | `arena_start` | an arena's first words | any × 256 |
+//! | `half_pass` | one half-pass of an arena | any × 256 |
+//! | `sweep` | folds, leaves and tile roots of an arena | tiles × 32 |
 //! | `merkle` | groups of 512 nodes to one | ⌈nodes/512⌉ × 256 |
 //! | `chain_step` | the last ≤ 512 nodes to D(g,i); s(g,i) | 1 × 256 |
 //!
@@ -21,6 +24,7 @@
 #![cfg_attr(target_arch = "nvptx64", allow(internal_features))]
 
 pub mod abi;
+pub mod arena;
 #[cfg(target_arch = "nvptx64")]
 pub mod device;
 #[cfg(target_arch = "nvptx64")]

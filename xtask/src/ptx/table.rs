@@ -25,6 +25,8 @@ pub struct SyncCounts {
     pub block_barriers: u32,
     /// `bar.warp.sync`.
     pub warp_barriers: u32,
+    /// `shfl.sync`.
+    pub shuffles: u32,
     /// `mbarrier.try_wait` and `mbarrier.test_wait`.
     pub waits: u32,
     /// `setmaxnreg`.
@@ -39,7 +41,19 @@ impl SyncCounts {
 
     /// Barriers of the block alone.
     const fn barriers(block_barriers: u32) -> SyncCounts {
-        SyncCounts { block_barriers, warp_barriers: 0, waits: 0, hand_overs: 0, bulk_copies: 0 }
+        SyncCounts { block_barriers, ..SyncCounts::shuffles(0) }
+    }
+
+    /// Exchanges between the lanes of a warp alone.
+    const fn shuffles(shuffles: u32) -> SyncCounts {
+        SyncCounts {
+            block_barriers: 0,
+            warp_barriers: 0,
+            shuffles,
+            waits: 0,
+            hand_overs: 0,
+            bulk_copies: 0,
+        }
     }
 }
 
@@ -82,7 +96,7 @@ const fn peak(name: &'static str, targets: &'static [Target]) -> Kernel {
 /// Every entry point there is. Threads are those that the host launches, as
 /// the kernels' `abi` module says: a test compares them. (Depending on that
 /// crate here would need the PTX that this command makes.)
-pub const KERNELS: [Kernel; 11] = [
+pub const KERNELS: [Kernel; 16] = [
     Kernel {
         name: "fill",
         threads: 256,
@@ -138,6 +152,7 @@ pub const KERNELS: [Kernel; 11] = [
             block_barriers: 5,
             // After each block of sixteen rows, and after feeding.
             warp_barriers: 5,
+            shuffles: 0,
             // For a full stage; for an empty one, at the start and in the main loop.
             waits: 3,
             hand_overs: 0,
@@ -158,6 +173,7 @@ pub const KERNELS: [Kernel; 11] = [
             // Multiplying: 8 for whole tiles, 4 for halves, 2 for quarters, less
             // the last of parts; hashing: 3 of the progress's.
             warp_barriers: 17,
+            shuffles: 0,
             // Stages and slots, for tiles, halves and quarters; the hashing warps'
             // and the feeder's.
             waits: 8,
@@ -167,6 +183,34 @@ pub const KERNELS: [Kernel; 11] = [
             bulk_copies: 15,
         },
     },
+    Kernel {
+        name: "arena_start",
+        threads: 256,
+        blocks_per_sm_min: None,
+        heat: Heat::Hot,
+        targets: ALL,
+        sync: SyncCounts::NONE,
+    },
+    Kernel {
+        name: "half_pass",
+        threads: 256,
+        blocks_per_sm_min: None,
+        heat: Heat::Hot,
+        targets: ALL,
+        sync: SyncCounts::NONE,
+    },
+    Kernel {
+        name: "sweep",
+        threads: 32,
+        blocks_per_sm_min: Some(16),
+        heat: Heat::Hot,
+        targets: ALL,
+        // ρ before the main loop and in it; four words at five distances; a digest of
+        // eight to the sibling.
+        sync: SyncCounts::shuffles(30),
+    },
+    peak("peak_read", ALL),
+    peak("peak_copy", ALL),
     peak("peak_fma", ALL),
     peak("peak_sha256", ALL),
     peak("peak_m8n8k4", TENSOR_CORES),
