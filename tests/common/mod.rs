@@ -2,6 +2,8 @@
 //! remembers.
 #![allow(dead_code, reason = "each test uses its part")]
 
+pub mod memory;
+
 use attest::executor::Executor;
 use attest::executor::cpu::{CpuExecutor, CpuOptions};
 use attest::identity::SigningIdentity;

@@ -7,10 +7,12 @@
 //! few hundred.
 
 pub mod executor;
+pub mod memory;
 pub mod miner;
 pub mod oracle;
 pub mod tree;
 
 pub use executor::OracleExecutor;
+pub use memory::MemoryOracle;
 pub use miner::{Run, execute};
 pub use oracle::Oracle;
