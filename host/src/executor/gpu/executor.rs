@@ -8,7 +8,7 @@ use super::kernels::Kernels;
 use super::lane::{Counting, Lane};
 use super::memory::{CheckedPair, ExactnessMemory};
 use super::openings::Openings;
-use super::plan::{LaunchPlan, PlanInput};
+use super::plan::{DeviceWork, LaunchPlan, PlanInput};
 use super::run::FirstIteration;
 use super::supervisor::{Doing, PATIENCE, Supervisor, supervised};
 use super::variant::Variant;
@@ -187,9 +187,9 @@ impl GpuExecutor {
 
     /// Plans for what is free and allocates. There is no lane and nothing for
     /// openings before: the new plan may use all.
-    pub(super) fn make_lane(&mut self, shape: Fp64Product) -> Result<(), ExecError> {
+    pub(super) fn make_lane(&mut self, work: DeviceWork) -> Result<(), ExecError> {
         let input = PlanInput {
-            shape,
+            work,
             free_bytes: self.free_bytes()?,
             sm_count: self.device.sm_count,
             gemm: self.kernels.product.shape,
@@ -324,10 +324,10 @@ impl Executor for GpuExecutor {
     fn begin(&mut self, shape: Fp64Product) -> Result<(), ExecError> {
         let _doing = self.supervisor().begin("making room");
         self.gpu.enter()?;
-        if self.lane.as_ref().is_none_or(|lane| lane.plan.shape != shape) {
+        if self.lane.as_ref().is_none_or(|lane| lane.plan.work != shape.into()) {
             self.openings = None;
             self.lane = None;
-            self.make_lane(shape)?;
+            self.make_lane(shape.into())?;
         }
         (self.first, self.uncounted) = (None, None);
         let lane = self.lane.as_mut().expect("made above");
@@ -359,7 +359,7 @@ impl Executor for GpuExecutor {
         let _doing = self.supervisor().begin("recomputing tiles");
         self.gpu.enter()?;
         let (gpu, kernels, sm_count) = (&self.gpu, &self.kernels, self.device.sm_count);
-        let lent = self.lane.as_ref().map(|lane| &lane.workspace);
+        let lent = self.lane.as_ref().and_then(Lane::lent);
         let count = tiles.len() as u64;
         if !self.openings.as_ref().is_some_and(|made| made.serve(lent, dim, count)) {
             self.openings = None;

@@ -6,6 +6,7 @@ use super::ptx_file::entries;
 use super::variant::Variant;
 use crate::executor::ExecError;
 use crate::protocol::digest::Digest;
+use crate::work::memory_residency::gpu::ArenaKernels;
 use gpu_kernels::abi::{GEMM_FMA, GemmKernel, MERKLE_SHARED_BYTES, PeakKernel, Unit};
 use std::sync::Arc;
 
@@ -30,6 +31,9 @@ pub(super) struct Kernels {
     pub chain_step: Kernel,
     /// The product kernel that runs.
     pub product: Product,
+    /// Those of memory residency, or why there are none: a PTX file from elsewhere may
+    /// lack them.
+    arena: Result<ArenaKernels, String>,
     /// What was tried before and why it did not serve, for the evidence.
     pub notes: Vec<String>,
     module: Arc<Module>,
@@ -85,6 +89,8 @@ impl Kernels {
             merkle: kernel("merkle", MERKLE_SHARED_BYTES)?,
             chain_step: kernel("chain_step", MERKLE_SHARED_BYTES)?,
             product: Product { shape: variant.gemm, kernel: kernel(name, shared_bytes)? },
+            arena: ArenaKernels::of(&module)
+                .map_err(|(name, failure)| format!("kernel {name}: {failure}")),
             notes: Vec::new(),
             module: Arc::clone(&module),
         };
@@ -95,6 +101,19 @@ impl Kernels {
             );
         }
         Ok(kernels)
+    }
+
+    /// The kernels of memory residency.
+    ///
+    /// # Errors
+    /// This variant lacks them.
+    pub(super) fn arena(&self, gpu: &Gpu) -> Result<&ArenaKernels, ExecError> {
+        self.arena.as_ref().map_err(|lacking| ExecError::Device {
+            what: format!("looking for the kernels of memory residency in {}", self.variant),
+            device: gpu.label().to_owned(),
+            cause: lacking.clone(),
+            advice: "use a variant that has them, or PTX of this release".to_owned(),
+        })
     }
 
     /// The FMA-pipe kernel of the same module, where the running one uses

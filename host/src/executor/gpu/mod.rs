@@ -32,14 +32,14 @@ mod counters;
 mod cpu_time;
 mod cublas;
 mod device;
-mod driver;
-mod error;
+pub(crate) mod driver;
+pub(crate) mod error;
 mod exactness;
 mod executor;
 mod injected;
 mod kernels;
 mod lane;
-mod launch;
+pub(crate) mod launch;
 mod memory;
 mod openings;
 pub mod plan;
@@ -52,7 +52,7 @@ mod supervisor;
 pub mod telemetry;
 mod variant;
 mod verifier;
-mod words;
+pub(crate) mod words;
 
 pub(crate) use device::list;
 pub use device::{

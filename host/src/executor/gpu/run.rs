@@ -9,12 +9,12 @@ use super::executor::GpuExecutor;
 use super::injected::InjectedFailure;
 use super::kernels::Kernels;
 use super::lane::Counting;
+use super::plan::DeviceWork;
 use super::recovery::{Place, until_one_serves};
 use super::variant::Variant;
 use crate::error_text::what_happened;
 use crate::executor::{ExecError, Segment, Sink, SmTiles};
 use crate::protocol::digest::Digest;
-use crate::protocol::work::fp64_product::Fp64Product;
 use cuda_driver::Failure;
 use std::ops::ControlFlow;
 
@@ -60,7 +60,7 @@ impl GpuExecutor {
         place: &mut Place,
         sink: &mut Sink<'_>,
     ) -> Result<(), ExecError> {
-        let lane = self.lane.as_mut().filter(|lane| lane.plan.shape == rest.shape);
+        let lane = self.lane.as_mut().filter(|lane| lane.plan.work == rest.shape.into());
         let lane = lane.expect("run follows a begin with the same shape");
         let first = &mut self.first;
         lane.run(&self.gpu, &self.kernels, rest, &mut |output| {
@@ -90,9 +90,9 @@ impl GpuExecutor {
     /// last one where none is left or none would help.
     fn replace_kernels(&mut self, error: ExecError, place: &Place) -> Result<(), ExecError> {
         let (before, at) = (self.kernels.variant, place.next());
-        let Some(shape) = self.lane.as_ref().map(|lane| lane.plan.shape) else { return Err(error) };
+        let Some(work) = self.lane.as_ref().map(|lane| lane.plan.work) else { return Err(error) };
         let when = format!("in iteration {at}");
-        self.replace(error, &when, &mut |this| this.take_over(shape, at, before))
+        self.replace(error, &when, &mut |this| this.take_over(work, at, before))
     }
 
     /// Loads the next variant and tries it, until one serves. `when` is said of
@@ -124,9 +124,9 @@ impl GpuExecutor {
     }
 
     /// Makes these kernels ready to go on with iteration `at`.
-    fn take_over(&mut self, shape: Fp64Product, at: u32, before: Variant) -> Result<(), ExecError> {
+    fn take_over(&mut self, work: DeviceWork, at: u32, before: Variant) -> Result<(), ExecError> {
         self.check_kernels()?;
-        self.make_lane(shape)?;
+        self.make_lane(work)?;
         if let Some(first) = self.first {
             self.uncounted
                 .get_or_insert_with(|| format!("the kernels were replaced in iteration {at}"));
@@ -146,7 +146,7 @@ impl GpuExecutor {
         }
         let lane = self.lane.as_mut().expect("just made");
         let again = Segment {
-            shape: lane.plan.shape,
+            shape: lane.plan.shape(),
             first_iteration: first.iteration,
             iterations: 1,
             start: first.start,

@@ -9,13 +9,13 @@ use std::sync::Arc;
 
 /// A loaded module.
 #[derive(Debug)]
-pub(in crate::executor::gpu) struct Module {
+pub(crate) struct Module {
     handle: calls::Handle,
 }
 
 /// The driver refused PTX text.
 #[derive(Debug)]
-pub(in crate::executor::gpu) struct Refused {
+pub(crate) struct Refused {
     /// Its result.
     pub failure: Failure,
     /// The JIT compiler's words, may be empty.
@@ -34,7 +34,7 @@ const LOG_BYTES: usize = 8192;
 
 impl Module {
     /// Compiles and loads PTX text.
-    pub(in crate::executor::gpu) fn load(_gpu: &Gpu, ptx: &str) -> Result<Arc<Self>, Refused> {
+    pub(crate) fn load(_gpu: &Gpu, ptx: &str) -> Result<Arc<Self>, Refused> {
         let invalid = Failure { function: "cuModuleLoadDataEx", code: 218 };
         let ptx = CString::new(ptx)
             .map_err(|_| Refused { failure: invalid, log: "the text has a zero byte".into() })?;
@@ -66,7 +66,7 @@ impl Module {
     }
 
     /// A kernel, made ready for `shared_bytes` of dynamic shared memory.
-    pub(in crate::executor::gpu) fn kernel(
+    pub(crate) fn kernel(
         self: &Arc<Self>,
         name: &'static str,
         shared_bytes: u32,
@@ -103,7 +103,7 @@ unsafe impl Sync for Module {}
 
 /// A kernel, with the dynamic shared memory it is launched with.
 #[derive(Debug)]
-pub(in crate::executor::gpu) struct Kernel {
+pub(crate) struct Kernel {
     pub(super) name: &'static str,
     pub(super) function: calls::Handle,
     pub(super) shared_bytes: u32,
@@ -114,12 +114,12 @@ pub(in crate::executor::gpu) struct Kernel {
 
 impl Kernel {
     /// Entry point.
-    pub(in crate::executor::gpu) fn name(&self) -> &'static str {
+    pub(crate) fn name(&self) -> &'static str {
         self.name
     }
 
     /// Registers of a thread, bytes of local memory of a thread.
-    pub(in crate::executor::gpu) fn resources(&self) -> Result<(u32, u32), Failure> {
+    pub(crate) fn resources(&self) -> Result<(u32, u32), Failure> {
         let get = |which: i32| {
             let mut value = 0_i32;
             // SAFETY: a live kernel; writes one int to a local.
@@ -131,7 +131,7 @@ impl Kernel {
     }
 
     /// Blocks of `threads` threads that an SM holds at a time.
-    pub(in crate::executor::gpu) fn blocks_per_sm(&self, threads: u32) -> Result<u32, Failure> {
+    pub(crate) fn blocks_per_sm(&self, threads: u32) -> Result<u32, Failure> {
         use calls::cuOccupancyMaxActiveBlocksPerMultiprocessor as occupancy;
         let (mut blocks, shared) = (0_i32, self.shared_bytes as usize);
         // SAFETY: a live kernel; writes one int to a local.
@@ -145,7 +145,7 @@ unsafe impl Send for Kernel {}
 
 /// A recorded sequence of launches.
 #[derive(Debug)]
-pub(in crate::executor::gpu) struct Graph {
+pub(crate) struct Graph {
     pub(super) executable: calls::Handle,
     /// What one launch of it takes, in the units of `Supervisor`.
     pub(super) work: u64,

@@ -1,0 +1,3 @@
+//! Memory residency: arenas that are swept.
+
+pub mod gpu;

@@ -1,0 +1,3 @@
+//! What computes each kind of work on this machine's devices.
+
+pub mod memory_residency;
