@@ -256,7 +256,7 @@ impl Lane<'_> {
             return;
         };
         let iterations = f64::from(self.challenge.iterations());
-        let flop = 2.0 * self.challenge.shape().multiply_adds() as f64 * iterations;
+        let flop = self.challenge.work().cost().amount as f64 * iterations;
         let flops = flop / (elapsed_ns / 1e9);
         if let Some(most) = limits.flops.filter(|&most| flops > most) {
             add(

@@ -17,7 +17,7 @@ use crate::executor::lanes::{Execution, LaneExecution};
 use crate::executor::{Kind, SmTiles};
 use crate::protocol::challenge::INTEGER_MAX;
 use crate::protocol::evidence::{Evidence, EvidenceError, SCHEMA, UNAVAILABLE};
-use crate::protocol::work::fp64_product::Fp64Product;
+use crate::protocol::work::{Cost, Unit, Work};
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 use std::time::Duration;
@@ -49,7 +49,7 @@ impl Detail {
 /// # Errors
 /// An executor reports something that evidence may not hold, or too much.
 pub fn assemble(execution: &Execution, observed: &Observed) -> Result<Evidence, EvidenceError> {
-    let run = Run { lanes: &execution.lanes, shape: execution.shape(), elapsed: execution.elapsed };
+    let run = Run { lanes: &execution.lanes, work: execution.work(), elapsed: execution.elapsed };
     let mut last = Err(EvidenceError::Null);
     for detail in [Detail::Full, Detail::NoSeries, Detail::Least] {
         let mut value = run.document(observed, detail);
@@ -75,16 +75,16 @@ pub fn assemble(execution: &Execution, observed: &Observed) -> Result<Evidence, 
 /// SM warnings of a run, for whoever watches it.
 pub fn sm_warnings(execution: &Execution) -> Vec<String> {
     let of_lane = |(g, lane): (usize, &LaneExecution)| {
-        let share = sm_share(lane, execution.shape());
+        let share = sm_share(lane, execution.work());
         let warnings = share.map_or(Vec::new(), |share| share.warnings);
         warnings.into_iter().map(move |warning| format!("lane {g}: {warning}"))
     };
     execution.lanes.iter().enumerate().flat_map(of_lane).collect()
 }
 
-fn sm_share(lane: &LaneExecution, shape: Fp64Product) -> Option<SmShare> {
+fn sm_share(lane: &LaneExecution, work: Work) -> Option<SmShare> {
     match &lane.sm_tiles {
-        SmTiles::Counted(tiles) => SmShare::of(tiles, lane.sm_activity.clone(), shape.tiles()),
+        SmTiles::Counted(tiles) => SmShare::of(tiles, lane.sm_activity.clone(), work.tiles()),
         SmTiles::Unavailable(_) | SmTiles::NotApplicable => None,
     }
 }
@@ -92,7 +92,7 @@ fn sm_share(lane: &LaneExecution, shape: Fp64Product) -> Option<SmShare> {
 /// What was run.
 struct Run<'a> {
     lanes: &'a [LaneExecution],
-    shape: Fp64Product,
+    work: Work,
     elapsed: Duration,
 }
 
@@ -146,7 +146,7 @@ impl Run<'_> {
             ("elapsed_ns", json!(lane.elapsed.as_nanos().to_string())),
         ];
         let monitoring = sm_monitoring.map(|reason| ("sm_monitoring", json!(reason)));
-        let share = sm_share(lane, self.shape).map(|share| {
+        let share = sm_share(lane, self.work).map(|share| {
             let mut value = share.to_value();
             if let Some(spans) = share.spans().filter(|_| detail == Detail::Full) {
                 value["spans_ns"] = spans;
@@ -169,13 +169,17 @@ impl Run<'_> {
         }
         let iterations = lane.roots.len() as f64;
         let rate = |amount: f64| json!(format!("{:.0}", amount / seconds));
-        let flops = 2.0 * self.shape.multiply_adds() as f64 * iterations;
-        let mut rates = vec![("achieved_flops", rate(flops))];
-        if lane.facts.kind == Kind::Gpu {
+        let Cost { amount, unit } = self.work.cost();
+        let name = match unit {
+            Unit::Flop => "achieved_flops",
+            Unit::Bytes => "achieved_bytes_per_s",
+        };
+        let mut rates = vec![(name, rate(amount as f64 * iterations))];
+        if let (Kind::Gpu, Some(shape)) = (lane.facts.kind, self.work.fp64_product()) {
             // Two operands of n² binary64 values a product, written once and
             // read at least once.
-            let dim = f64::from(self.shape.dim);
-            let operands = 2.0 * 8.0 * dim * dim * f64::from(self.shape.products) * iterations;
+            let dim = f64::from(shape.dim);
+            let operands = 2.0 * 8.0 * dim * dim * f64::from(shape.products) * iterations;
             rates.push(("operand_bytes_per_s", rate(2.0 * operands)));
         }
         rates

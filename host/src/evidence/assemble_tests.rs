@@ -8,6 +8,7 @@ use crate::executor::LaneFacts;
 use crate::ledger::Sighting;
 use crate::protocol::digest::Uuid;
 use crate::protocol::evidence::VALUES_MAX;
+use crate::protocol::work::fp64_product::Fp64Product;
 
 /// A machine of which nothing is known.
 fn unknown() -> Observed {
@@ -17,7 +18,7 @@ fn unknown() -> Observed {
 const SHAPE: Fp64Product = Fp64Product { dim: 1024, products: 2 };
 
 fn document(lanes: &[LaneExecution], observed: &Observed, detail: Detail) -> Value {
-    let run = Run { lanes, shape: SHAPE, elapsed: Duration::from_nanos(7) };
+    let run = Run { lanes, work: SHAPE.into(), elapsed: Duration::from_nanos(7) };
     run.document(observed, detail)
 }
 

@@ -7,6 +7,11 @@
 //! and the GPU have their own.
 
 use crate::challenge::{ChallengeError, LANES_MAX};
+use serde::{Deserialize, Serialize};
+use std::fmt;
+
+/// `challenge_type` on the wire.
+pub const CHALLENGE_TYPE: &str = "memory_residency_pow";
 
 /// Words of a block, four u32 each.
 pub const BLOCK_WORDS: u32 = 256;
@@ -52,7 +57,35 @@ const _: () = assert!(
 );
 const _: () = assert!(ARENA_BLOCKS_MAX <= 1 << 32, "a block's number is a counter word");
 
-/// The size of the work: fields of its own that a challenge of this kind has.
+/// The fields as they are written.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MemoryFields {
+    /// N: a multiple of 512, 512 … 2²⁸.
+    pub arena_blocks: u64,
+    /// p: 0 … 16.
+    pub half_passes: u64,
+    /// K: 0, or a multiple of 256, 256 … N.
+    pub peer_blocks: u64,
+}
+
+impl MemoryFields {
+    /// The fields' names, in the order of the protocol's table.
+    pub const NAMES: [&str; 3] = ["arena_blocks", "half_passes", "peer_blocks"];
+
+    pub(super) fn entries(&self) -> [(&'static str, u64); 3] {
+        let [blocks, passes, peers] = Self::NAMES;
+        [(blocks, self.arena_blocks), (passes, self.half_passes), (peers, self.peer_blocks)]
+    }
+
+    /// # Errors
+    /// The first field outside its bounds.
+    pub(super) fn check(&self, gpu_count: Option<u64>) -> Result<MemoryResidency, ChallengeError> {
+        MemoryResidency::new(self.arena_blocks, self.half_passes, self.peer_blocks, gpu_count)
+    }
+}
+
+/// The size of the work.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct MemoryResidency {
     /// N: blocks of a lane's arena.
@@ -85,7 +118,36 @@ pub struct Sweep {
     arena_blocks: u64,
 }
 
+/// As in a table: what one iteration is.
+impl fmt::Display for MemoryResidency {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let gb = self.arena_bytes() as f64 / 1e9;
+        match self.peer_blocks {
+            0 => write!(
+                f,
+                "a sweep of an arena of {gb:.3} GB, filled in {} half-passes",
+                self.half_passes
+            ),
+            _ => write!(
+                f,
+                "a sweep of {:.3} GB, half of it another lane's, of arenas of {gb:.3} GB, filled in \
+                 {} half-passes",
+                self.sweep_bytes() as f64 / 1e9,
+                self.half_passes
+            ),
+        }
+    }
+}
+
 impl MemoryResidency {
+    pub(super) fn run_in_words(self, lanes: u32, iterations: u32) -> String {
+        let total = u128::from(self.sweep_bytes()) * u128::from(iterations) * u128::from(lanes);
+        format!(
+            "{iterations} sweeps of {lanes} arena(s) of {} blocks of 4096 bytes, {total} bytes",
+            self.arena_blocks
+        )
+    }
+
     /// The work of these fields, if they are within their bounds.
     ///
     /// # Errors

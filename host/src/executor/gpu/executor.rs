@@ -8,16 +8,17 @@ use super::kernels::Kernels;
 use super::lane::{Counting, Lane};
 use super::memory::{CheckedPair, ExactnessMemory};
 use super::openings::Openings;
-use super::plan::{DeviceWork, LaunchPlan, PlanInput};
+use super::plan::{LaunchPlan, PlanInput};
 use super::run::FirstIteration;
 use super::supervisor::{Doing, PATIENCE, Supervisor, supervised};
 use super::variant::Variant;
 use crate::executor::{
-    DeviceTiming, ExecError, Executor, Kind, LaneFacts, Segment, Sink, SmActivity, SmTiles,
-    TileRequest,
+    Assignment, DeviceTiming, ExecError, Executor, Kind, LaneFacts, Segment, SharedMemory, Sink,
+    SmActivity, SmTiles, TileRequest,
 };
 use crate::protocol::digest::Digest;
-use crate::protocol::work::fp64_product::Fp64Product;
+use crate::protocol::work::Work;
+use crate::work::memory_residency::gpu::{ArenaOpenings, PeerAccess};
 use serde_json::{Value, json};
 
 /// How a device is used.
@@ -38,6 +39,8 @@ pub struct GpuOptions {
     pub chunk_products_max: Option<u32>,
     /// Most slots of the rings; `None`: as many as serve.
     pub ring_slots_max: Option<u32>,
+    /// Whether lanes may read each other's memory.
+    pub peer_access: PeerAccess,
     /// Told what the device is asked for, so that a hang is noticed.
     pub supervisor: Supervisor,
 }
@@ -63,6 +66,7 @@ impl Default for GpuOptions {
             exactness: ExactnessCheck::Remembered(ExactnessMemory::of_user()),
             chunk_products_max: None,
             ring_slots_max: None,
+            peer_access: PeerAccess::default(),
             supervisor: Supervisor::default(),
         }
     }
@@ -75,12 +79,15 @@ pub struct GpuExecutor {
     // In this order they are dropped: buffers before kernels before context before the
     // end of what is asked of the device.
     pub(super) openings: Option<Openings>,
+    pub(super) arena_openings: Option<ArenaOpenings>,
     pub(super) lane: Option<Lane>,
     pub(super) kernels: Kernels,
     pub(super) gpu: Gpu,
-    device: GpuDevice,
+    pub(super) device: GpuDevice,
     pub(super) options: GpuOptions,
-    facts: LaneFacts,
+    pub(super) facts: LaneFacts,
+    /// Of the last `begin`.
+    pub(super) assignment: Option<Assignment>,
     /// Since the last `begin`.
     pub(super) first: Option<FirstIteration>,
     /// Why tiles are not counted, since the last `begin`.
@@ -112,12 +119,14 @@ impl GpuExecutor {
         };
         let mut executor = Self {
             openings: None,
+            arena_openings: None,
             lane: None,
             kernels,
             gpu,
             device,
             options,
             facts,
+            assignment: None,
             first: None,
             uncounted: None,
             closing: None,
@@ -185,9 +194,16 @@ impl GpuExecutor {
         candidates(&self.options, &self.device)
     }
 
+    /// Gives up the lane and what openings use.
+    pub(super) fn give_up_lane(&mut self) {
+        self.openings = None;
+        self.arena_openings = None;
+        self.lane = None;
+    }
+
     /// Plans for what is free and allocates. There is no lane and nothing for
     /// openings before: the new plan may use all.
-    pub(super) fn make_lane(&mut self, work: DeviceWork) -> Result<(), ExecError> {
+    pub(super) fn make_lane(&mut self, work: Work) -> Result<(), ExecError> {
         let input = PlanInput {
             work,
             free_bytes: self.free_bytes()?,
@@ -321,15 +337,23 @@ impl Executor for GpuExecutor {
         &self.facts
     }
 
-    fn begin(&mut self, shape: Fp64Product) -> Result<(), ExecError> {
+    fn begin(&mut self, assignment: &Assignment) -> Result<(), ExecError> {
         let _doing = self.supervisor().begin("making room");
         self.gpu.enter()?;
-        if self.lane.as_ref().is_none_or(|lane| lane.plan.work != shape.into()) {
-            self.openings = None;
-            self.lane = None;
-            self.make_lane(shape.into())?;
+        let work = assignment.work;
+        if self.lane.as_ref().is_none_or(|lane| lane.plan.work != work) {
+            self.give_up_lane();
+            self.make_lane(work)?;
         }
         (self.first, self.uncounted) = (None, None);
+        self.assignment = Some(assignment.clone());
+        if let Err(error) = self.fill_arena() {
+            self.replace(error, "while it filled the arena", &mut |this| {
+                this.check_kernels()?;
+                this.make_lane(work)?;
+                this.fill_arena()
+            })?;
+        }
         let lane = self.lane.as_mut().expect("made above");
         lane.count(self.options.counting);
         lane.clear_counters(&self.gpu)?;
@@ -337,6 +361,16 @@ impl Executor for GpuExecutor {
             lane.miscount(&self.gpu)?;
         }
         Ok(())
+    }
+
+    fn share(&mut self) -> Option<SharedMemory> {
+        self.share_arena()
+    }
+
+    fn connect(&mut self, lanes: &[Option<SharedMemory>]) -> Result<(), ExecError> {
+        let _doing = self.supervisor().begin("reaching the other lanes' memory");
+        self.gpu.enter()?;
+        self.connect_arenas(lanes)
     }
 
     fn run(&mut self, segment: &Segment, sink: &mut Sink<'_>) -> Result<(), ExecError> {
@@ -348,9 +382,9 @@ impl Executor for GpuExecutor {
         self.run_through(segment, sink)
     }
 
-    fn tile_leaf_hashes(
+    fn leaf_hashes(
         &mut self,
-        dim: u32,
+        assignment: &Assignment,
         tiles: &[TileRequest],
     ) -> Result<Vec<Vec<Digest>>, ExecError> {
         if tiles.is_empty() {
@@ -358,15 +392,19 @@ impl Executor for GpuExecutor {
         }
         let _doing = self.supervisor().begin("recomputing tiles");
         self.gpu.enter()?;
+        let shape = match assignment.work {
+            Work::Fp64Product(shape) => shape,
+            Work::MemoryResidency(_) => return self.read_tiles(assignment, tiles),
+        };
         let (gpu, kernels, sm_count) = (&self.gpu, &self.kernels, self.device.sm_count);
         let lent = self.lane.as_ref().and_then(Lane::lent);
         let count = tiles.len() as u64;
-        if !self.openings.as_ref().is_some_and(|made| made.serve(lent, dim, count)) {
+        if !self.openings.as_ref().is_some_and(|made| made.serve(lent, shape.dim, count)) {
             self.openings = None;
-            self.openings = Some(Openings::new(gpu, kernels, sm_count, lent, dim, count)?);
+            self.openings = Some(Openings::new(gpu, kernels, sm_count, lent, shape.dim, count)?);
         }
         let openings = self.openings.as_mut().expect("made above");
-        openings.leaf_hashes(gpu, kernels, sm_count, lent, dim, tiles)
+        openings.leaf_hashes(gpu, kernels, sm_count, lent, shape, tiles)
     }
 
     fn sm_tiles(&mut self) -> Result<SmTiles, ExecError> {
@@ -392,8 +430,7 @@ impl Executor for GpuExecutor {
         if self.gpu.enter().is_ok() {
             let _ = self.gpu.synchronise();
         }
-        self.openings = None;
-        self.lane = None;
+        self.give_up_lane();
     }
 }
 

@@ -15,7 +15,7 @@ use super::driver::{DeviceMemory, Gpu, Graph, Readback, Upload};
 use super::error::{NO_SUCH_FUNCTION, OUT_OF_MEMORY};
 use super::kernels::Kernels;
 use super::launch::StepRule;
-use super::plan::{DeviceWork, LaunchPlan, PlanInput};
+use super::plan::{LaunchPlan, PlanInput};
 use super::recovery::{Place, code_of};
 use super::retreat::{MemoryOf, retreat};
 use super::words::{self, CHAIN_WORDS, DIGEST_WORDS};
@@ -25,6 +25,7 @@ use crate::executor::{
     DeviceTiming, ExecError, IterationOutput, Segment, Sink, SmActivity, SmTiles,
 };
 use crate::protocol::digest::Digest;
+use crate::protocol::work::Work;
 use crate::work::memory_residency::gpu::ArenaLane;
 use cuda_driver::Failure;
 use pace::{Pace, Watch};
@@ -150,8 +151,8 @@ impl Lane {
             advice: format!(
                 "free device memory (see nvidia-smi for other processes), or use a smaller {}",
                 match work {
-                    DeviceWork::Fp64Product(_) => "matrix_dim",
-                    DeviceWork::MemoryResidency(_) => "arena",
+                    Work::Fp64Product(_) => "matrix_dim",
+                    Work::MemoryResidency(_) => "arena",
                 }
             ),
         };
@@ -205,10 +206,10 @@ impl Lane {
         let readback_words = (bytes.tile_roots + bytes.roots) / 4;
         let counter_words = bytes.counters / 4;
         let means = match plan.work {
-            DeviceWork::Fp64Product(_) => {
+            Work::Fp64Product(_) => {
                 Workspace::new(gpu, bytes.operands, bytes.scratch).map(Means::Products)
             }
-            DeviceWork::MemoryResidency(work) => ArenaLane::new(gpu, work).map(Means::Arena),
+            Work::MemoryResidency(work) => ArenaLane::new(gpu, work).map(Means::Arena),
         };
         Ok(Self {
             means: means.map_err(on_device)?,
@@ -234,6 +235,11 @@ impl Lane {
             activity: None,
             plan,
         })
+    }
+
+    /// The next graph is recorded anew: addresses in it are of memory that is gone.
+    pub(super) fn forget_graph(&mut self) {
+        self.graph = None;
     }
 
     /// What openings of products may use between runs.

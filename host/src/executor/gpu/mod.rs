@@ -14,6 +14,7 @@
 //! telemetry clocks, power and error counts of a run     bandwidth of memory and links
 //! counters  tiles per SM, read and judged               words     digests as the device has them
 //! cpu_time  of a thread, for telemetry                  error     driver failures in words
+//! arena     memory residency's own calls
 //! ```
 //!
 //! Guarantees: between the first iteration of a segment and its last the
@@ -23,9 +24,11 @@
 //! come in order; device memory follows the plan. Every failure names the
 //! kernel or operation, the device, and the driver's code.
 //!
-//! Deliberately absent: managed memory, peer access but for measuring it (lanes
-//! meet on the host), and any choice of geometry outside `plan`.
+//! Deliberately absent: managed memory, peer access but for measuring it and for work
+//! that reads other lanes' memory (lanes meet on the host), and any choice of geometry
+//! outside `plan`.
 
+mod arena;
 pub mod bandwidth;
 pub mod bench;
 mod counters;
@@ -54,6 +57,7 @@ mod variant;
 mod verifier;
 pub(crate) mod words;
 
+pub use crate::work::memory_residency::gpu::PeerAccess;
 pub(crate) use device::list;
 pub use device::{
     BrokenDevice, DeviceList, GpuDevice, MissingGpus, NoGpu, driver_cuda_version, driver_version,

@@ -8,71 +8,20 @@
 //! slots, one slot an iteration; a whole ring (a *batch*) is copied to
 //! page-locked host memory at a time.
 
+use crate::protocol::work::Work;
 use crate::protocol::work::fp64_product::Fp64Product;
-use crate::protocol::work::memory_residency::MemoryResidency;
+
 use gpu_kernels::abi::{
     FILL_UNIT_K, GEMM_SCRATCH_BYTES_PER_BLOCK, GEMM_SPLIT_MAX, GemmGrid, GemmKernel, MERKLE_GROUP,
     SmCounter,
 };
 use std::fmt;
 
-/// The kinds of work that devices have kernels for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum DeviceWork {
-    /// FP64 products.
-    Fp64Product(Fp64Product),
-    /// Sweeps of an arena.
-    MemoryResidency(MemoryResidency),
-}
-
-impl DeviceWork {
-    /// Tiles of one iteration.
-    pub fn tiles(self) -> u64 {
-        match self {
-            Self::Fp64Product(shape) => shape.tiles(),
-            Self::MemoryResidency(work) => work.tiles(),
-        }
-    }
-
-    /// About what a fast device takes for an iteration, ns.
-    fn iteration_ns(self) -> u64 {
-        ITERATION_NS_MIN
-            + match self {
-                Self::Fp64Product(shape) => 2 * shape.multiply_adds() / FLOP_PER_NS,
-                Self::MemoryResidency(work) => work.sweep_bytes() / BYTES_PER_NS,
-            }
-    }
-}
-
-impl From<Fp64Product> for DeviceWork {
-    fn from(shape: Fp64Product) -> Self {
-        Self::Fp64Product(shape)
-    }
-}
-
-impl From<MemoryResidency> for DeviceWork {
-    fn from(work: MemoryResidency) -> Self {
-        Self::MemoryResidency(work)
-    }
-}
-
-impl fmt::Display for DeviceWork {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Fp64Product(shape) => write!(f, "n = {}, m = {}", shape.dim, shape.products),
-            Self::MemoryResidency(work) => {
-                let MemoryResidency { arena_blocks, half_passes, peer_blocks } = work;
-                write!(f, "N = {arena_blocks}, p = {half_passes}, K = {peer_blocks}")
-            }
-        }
-    }
-}
-
 /// What a plan is made from.
 #[derive(Clone, Copy, Debug)]
 pub struct PlanInput {
     /// The work.
-    pub work: DeviceWork,
+    pub work: Work,
     /// Device memory that may be used, bytes.
     pub free_bytes: u64,
     /// SMs of the device.
@@ -144,7 +93,7 @@ pub struct MerkleLevel {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LaunchPlan {
     /// The work.
-    pub work: DeviceWork,
+    pub work: Work,
     /// Products filled and multiplied at a time; the last chunk may have fewer. 1 for
     /// work that has none.
     pub chunk_products: u32,
@@ -222,7 +171,7 @@ impl LaunchPlan {
         if with(1, slots).bytes.on_device() > budget {
             slots = 1;
         }
-        let DeviceWork::Fp64Product(shape) = input.work else { return Ok(with(1, slots)) };
+        let Work::Fp64Product(shape) = input.work else { return Ok(with(1, slots)) };
         let product_bytes = shape.operand_bytes_per_product();
         let fixed = with(1, slots).bytes.on_device() - product_bytes.next_multiple_of(PAGE_BYTES);
         let fitting = (budget - fixed.min(budget)) / product_bytes;
@@ -244,13 +193,13 @@ impl LaunchPlan {
         let tiles = work.tiles();
         let (merkle, step_nodes) = merkle_levels(tiles);
         let (kernels, operands, arena, scratch) = match work {
-            DeviceWork::Fp64Product(shape) => (
+            Work::Fp64Product(shape) => (
                 2 * u64::from(shape.products.div_ceil(chunk_products)),
                 u64::from(chunk_products) * shape.operand_bytes_per_product(),
                 0,
                 scratch_bytes(&input.gemm, input.sm_count),
             ),
-            DeviceWork::MemoryResidency(work) => (1, 0, work.arena_bytes(), 0),
+            Work::MemoryResidency(work) => (1, 0, work.arena_bytes(), 0),
         };
         let launches = kernels + merkle.len() as u64;
         let graph = (GRAPH_KERNELS_MAX / (launches + 1)).clamp(1, u64::from(ring_slots)) as u32;
@@ -289,16 +238,16 @@ impl LaunchPlan {
     /// If the plan is of another kind of work: a bug of the caller.
     pub(super) fn shape(&self) -> Fp64Product {
         match self.work {
-            DeviceWork::Fp64Product(shape) => shape,
-            DeviceWork::MemoryResidency(_) => panic!("{} has no shape", self.work),
+            Work::Fp64Product(shape) => shape,
+            Work::MemoryResidency(_) => panic!("{} has no shape", self.work),
         }
     }
 
     /// Parts into which the work of an iteration is cut.
     pub(super) fn chunk_count(&self) -> u32 {
         match self.work {
-            DeviceWork::Fp64Product(shape) => shape.products.div_ceil(self.chunk_products),
-            DeviceWork::MemoryResidency(_) => 1,
+            Work::Fp64Product(shape) => shape.products.div_ceil(self.chunk_products),
+            Work::MemoryResidency(_) => 1,
         }
     }
 
@@ -314,8 +263,8 @@ impl LaunchPlan {
     /// Kernels launched per iteration.
     fn kernels_per_iteration(&self) -> u32 {
         let kernels = match self.work {
-            DeviceWork::Fp64Product(_) => 2 * self.chunk_count(),
-            DeviceWork::MemoryResidency(_) => 1,
+            Work::Fp64Product(_) => 2 * self.chunk_count(),
+            Work::MemoryResidency(_) => 1,
         };
         kernels + self.merkle.len() as u32 + 1
     }
@@ -330,7 +279,7 @@ impl fmt::Display for LaunchPlan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { work, bytes, .. } = self;
         writeln!(f, "work            {work}")?;
-        if let DeviceWork::Fp64Product(_) = work {
+        if let Work::Fp64Product(_) = work {
             let (chunks, products) = (self.chunk_count(), self.chunk_products);
             writeln!(f, "chunks          {chunks} of up to {products} products")?;
         }
@@ -346,8 +295,8 @@ impl fmt::Display for LaunchPlan {
         }
         writeln!(f, "chain step      {} nodes to 1", self.step_nodes)?;
         match work {
-            DeviceWork::Fp64Product(_) => writeln!(f, "operands        {} bytes", bytes.operands)?,
-            DeviceWork::MemoryResidency(_) => {
+            Work::Fp64Product(_) => writeln!(f, "operands        {} bytes", bytes.operands)?,
+            Work::MemoryResidency(_) => {
                 writeln!(f, "arena           {} bytes", bytes.arena)?;
             }
         }
@@ -361,8 +310,12 @@ impl fmt::Display for LaunchPlan {
 }
 
 /// Slots worth having: enough iterations to fill [`BATCH_NS`].
-fn ring_slots(work: DeviceWork, budget: u64) -> u32 {
-    let iteration_ns = work.iteration_ns();
+fn ring_slots(work: Work, budget: u64) -> u32 {
+    let iteration_ns = ITERATION_NS_MIN
+        + match work {
+            Work::Fp64Product(shape) => 2 * shape.multiply_adds() / FLOP_PER_NS,
+            Work::MemoryResidency(work) => work.sweep_bytes() / BYTES_PER_NS,
+        };
     let slot_bytes = work.tiles() * DIGEST_BYTES;
     let by_memory = RING_BYTES_MAX.min(budget / 8) / slot_bytes;
     (BATCH_NS / iteration_ns).min(by_memory).clamp(1, RING_SLOTS_MAX) as u32

@@ -9,12 +9,12 @@ use super::executor::GpuExecutor;
 use super::injected::InjectedFailure;
 use super::kernels::Kernels;
 use super::lane::Counting;
-use super::plan::DeviceWork;
 use super::recovery::{Place, until_one_serves};
 use super::variant::Variant;
 use crate::error_text::what_happened;
 use crate::executor::{ExecError, Segment, Sink, SmTiles};
 use crate::protocol::digest::Digest;
+use crate::protocol::work::Work;
 use cuda_driver::Failure;
 use std::ops::ControlFlow;
 
@@ -60,8 +60,7 @@ impl GpuExecutor {
         place: &mut Place,
         sink: &mut Sink<'_>,
     ) -> Result<(), ExecError> {
-        let lane = self.lane.as_mut().filter(|lane| lane.plan.work == rest.shape.into());
-        let lane = lane.expect("run follows a begin with the same shape");
+        let lane = self.lane.as_mut().expect("a run follows a begin");
         let first = &mut self.first;
         lane.run(&self.gpu, &self.kernels, rest, &mut |output| {
             first.get_or_insert(FirstIteration {
@@ -91,6 +90,10 @@ impl GpuExecutor {
     fn replace_kernels(&mut self, error: ExecError, place: &Place) -> Result<(), ExecError> {
         let (before, at) = (self.kernels.variant, place.next());
         let Some(work) = self.lane.as_ref().map(|lane| lane.plan.work) else { return Err(error) };
+        // Other lanes read the arena that would be given up.
+        if self.share_arena().is_some() {
+            return Err(error);
+        }
         let when = format!("in iteration {at}");
         self.replace(error, &when, &mut |this| this.take_over(work, at, before))
     }
@@ -108,8 +111,7 @@ impl GpuExecutor {
             let note = format!("kernels {variant} gave way {when}: {}", what_happened(error));
             tracing::warn!("{}: {note}", self.gpu.label());
             // Graphs and buffers of the old kernels, before the kernels.
-            self.openings = None;
-            self.lane = None;
+            self.give_up_lane();
             let tried = self.load_next(left, note).and_then(|()| attempt(self));
             (self.kernels.variant, tried)
         })
@@ -124,9 +126,10 @@ impl GpuExecutor {
     }
 
     /// Makes these kernels ready to go on with iteration `at`.
-    fn take_over(&mut self, work: DeviceWork, at: u32, before: Variant) -> Result<(), ExecError> {
+    fn take_over(&mut self, work: Work, at: u32, before: Variant) -> Result<(), ExecError> {
         self.check_kernels()?;
         self.make_lane(work)?;
+        self.fill_arena()?;
         if let Some(first) = self.first {
             self.uncounted
                 .get_or_insert_with(|| format!("the kernels were replaced in iteration {at}"));
@@ -146,7 +149,6 @@ impl GpuExecutor {
         }
         let lane = self.lane.as_mut().expect("just made");
         let again = Segment {
-            shape: lane.plan.shape(),
             first_iteration: first.iteration,
             iterations: 1,
             start: first.start,

@@ -33,6 +33,8 @@ pub(crate) struct SampledTile {
 /// Buffers for batches of tiles.
 #[derive(Debug)]
 pub(crate) struct ArenaOpenings {
+    /// For how many tiles they were made.
+    asked_tiles: usize,
     /// How many they take at a time.
     capacity_tiles: usize,
     chain: DeviceMemory,
@@ -56,8 +58,9 @@ impl ArenaOpenings {
                     capacity_tiles /= 2;
                 }
                 made => {
-                    return made
-                        .map_err(|failure| gpu.error("allocating memory for openings", failure));
+                    let made = made
+                        .map_err(|failure| gpu.error("allocating memory for openings", failure))?;
+                    return Ok(Self { asked_tiles: tiles, ..made });
                 }
             }
         }
@@ -66,6 +69,7 @@ impl ArenaOpenings {
     fn with(gpu: &Gpu, capacity_tiles: usize) -> Result<Self, Failure> {
         let count = |words: usize| (capacity_tiles * words) as u64;
         Ok(Self {
+            asked_tiles: capacity_tiles,
             capacity_tiles,
             // Not read where there are sources.
             chain: DeviceMemory::new(gpu, 4 * CHAIN_WORDS as u64)?,
@@ -74,6 +78,11 @@ impl ArenaOpenings {
             upload: Upload::new(gpu, count(SOURCE_WORDS))?,
             readback: Readback::new(gpu, count(TILE_HASH_WORDS))?,
         })
+    }
+
+    /// Whether these buffers serve for `tiles` tiles, in batches.
+    pub(crate) fn serve(&self, tiles: usize) -> bool {
+        self.asked_tiles >= tiles.min(BATCH_TILES_MAX)
     }
 
     /// The leaf hashes of each tile, in order.
