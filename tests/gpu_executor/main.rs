@@ -2,6 +2,7 @@
 //! runs, against the CPU executor and the vectors. Without a GPU the tests say
 //! that they are skipped; under ATTEST_REQUIRE_GPU=1 they fail instead.
 
+mod arena;
 #[path = "../common/mod.rs"]
 mod common;
 mod hung;

@@ -16,7 +16,7 @@ mod trail;
 pub(crate) use copies::{Copy, HostMemory};
 pub(crate) use memory::{DeviceMemory, Readback, Upload};
 pub(crate) use module::{Graph, Kernel, Module};
-pub(crate) use peer::ContextHandle;
+pub(crate) use peer::{Access, ContextHandle};
 pub(crate) use trail::Trail;
 
 use super::error::{device_error, from_cust};

@@ -116,6 +116,18 @@ impl Kernels {
         })
     }
 
+    /// `peak_read` and `peak_copy`.
+    ///
+    /// # Errors
+    /// The module lacks one.
+    pub(super) fn memory_peaks(&self, gpu: &Gpu) -> Result<(Kernel, Kernel), ExecError> {
+        let kernel = |name: &'static str| {
+            let found = self.module.kernel(name, 0);
+            found.map_err(|failure| gpu.error(&format!("finding {name}"), failure))
+        };
+        Ok((kernel("peak_read")?, kernel("peak_copy")?))
+    }
+
     /// The FMA-pipe kernel of the same module, where the running one uses
     /// tensor cores and so has to be compared with it.
     pub(super) fn fma_product(&self, gpu: &Gpu) -> Result<Option<Product>, ExecError> {

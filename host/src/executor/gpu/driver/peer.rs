@@ -5,6 +5,18 @@ use super::{DeviceMemory, Gpu};
 use cuda_driver::{Failure, calls};
 use cust::context::{Context, CurrentContext, legacy};
 
+/// `CUDA_ERROR_PEER_ACCESS_ALREADY_ENABLED`.
+const ALREADY_ENABLED: u32 = 704;
+
+/// How it comes that a context addresses another's memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Access {
+    /// It did before.
+    Had,
+    /// Since now; to be given back.
+    Given,
+}
+
 /// The context that some memory belongs to, kept alive.
 #[derive(Clone, Debug)]
 pub(crate) struct ContextHandle {
@@ -38,10 +50,19 @@ impl Gpu {
         ContextHandle { context: self.context.clone() }
     }
 
-    /// Lets this device address the memory of `other`. This context is current.
-    pub(crate) fn enable_access(&self, other: &ContextHandle) -> Result<(), Failure> {
+    /// Lets this device address the memory of `other`, and says whether it had to be
+    /// let. This context is current.
+    pub(crate) fn enable_access(&self, other: &ContextHandle) -> Result<Access, Failure> {
+        if other.context.as_raw() == self.context.as_raw() {
+            return Ok(Access::Had);
+        }
         // SAFETY: a live context, and the current one.
-        unsafe { calls::cuCtxEnablePeerAccess(other.context.as_raw().cast(), 0) }
+        let enabled = unsafe { calls::cuCtxEnablePeerAccess(other.context.as_raw().cast(), 0) };
+        match enabled {
+            Ok(()) => Ok(Access::Given),
+            Err(failure) if failure.code == ALREADY_ENABLED => Ok(Access::Had),
+            Err(failure) => Err(failure),
+        }
     }
 
     /// Copies `bytes` from an offset in another device's memory to an offset in this

@@ -23,7 +23,7 @@ impl Lane {
     /// Enqueues an iteration's leaves and the tiles over them. `mark` is told when each
     /// of its parts is enqueued, numbered from 1: odd ones draw operands, even ones make
     /// leaves of them.
-    pub(super) fn leaves(
+    pub(in crate::executor::gpu) fn leaves(
         &self,
         gpu: &Gpu,
         kernels: &Kernels,

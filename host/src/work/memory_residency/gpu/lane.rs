@@ -1,10 +1,10 @@
 //! A lane's arena: its filling, and the sweeps of its iterations.
 
 use super::arena::SharedArena;
-use super::launch::{self, ArenaKernels, Second, Sweep, Tiles};
+use super::launch::{self, ArenaKernels, PeakMemory, Second, Sweep, Tiles};
 use super::peers::{Peers, Way, copy_second_blocks};
 use crate::executor::ExecError;
-use crate::executor::gpu::driver::{DeviceMemory, Gpu, Timing};
+use crate::executor::gpu::driver::{DeviceMemory, Gpu, Kernel, Timing};
 use crate::executor::gpu::error::from_cust;
 use crate::executor::gpu::words;
 use crate::protocol::digest::Digest;
@@ -75,6 +75,36 @@ impl ArenaLane {
         self.place = Some((lane, seeds.len() as u32));
         let took = end.elapsed(&start).map_err(|error| timing(from_cust(error)))?;
         Ok(took)
+    }
+
+    /// Enqueues one half-pass, to be measured: the arena is no run's after that.
+    ///
+    /// # Errors
+    /// Device faults.
+    pub(crate) fn half_pass(
+        &self,
+        gpu: &Gpu,
+        kernels: &ArenaKernels,
+        sm_count: u32,
+        seed: &Digest,
+    ) -> Result<(), ExecError> {
+        launch::half_pass(gpu, kernels, sm_count, &self.arena, 1, seed)
+    }
+
+    /// Enqueues a ceiling of memory over the arena, which is no run's after that; gives
+    /// the bytes that it moves. `out` has 16 bytes.
+    ///
+    /// # Errors
+    /// Device faults.
+    pub(crate) fn peak(
+        &self,
+        gpu: &Gpu,
+        kernel: &Kernel,
+        sm_count: u32,
+        what: PeakMemory,
+        out: &DeviceMemory,
+    ) -> Result<u64, ExecError> {
+        launch::peak_memory(gpu, kernel, sm_count, self.arena.memory(), what, out)
     }
 
     /// The arena, if other lanes read it.

@@ -77,6 +77,24 @@ fn fill_grid(sm_count: u32, blocks: u32) -> u32 {
     blocks.div_ceil(per_grid_block).min(sm_count.max(1) * FILL_BLOCKS_PER_SM)
 }
 
+/// Launches half-pass `half_pass` of an arena.
+pub(super) fn half_pass(
+    gpu: &Gpu,
+    kernels: &ArenaKernels,
+    sm_count: u32,
+    arena: &SharedArena,
+    half_pass: u32,
+    seed: &Digest,
+) -> Result<(), ExecError> {
+    let blocks = arena.blocks();
+    let words = u64::from(blocks) * u64::from(spec::BLOCK_WORDS);
+    require(arena.memory(), words * WORD_BYTES, "arena");
+    let pass = HalfPassParams { arena: arena.address(), blocks, half_pass, key: key(seed) };
+    let grid = fill_grid(sm_count, blocks / 2);
+    // SAFETY: `half_pass` takes HalfPassParams; the length was checked above.
+    unsafe { gpu.launch(&kernels.half_pass, grid, ARENA_THREADS, &pass, words) }
+}
+
 /// Launches everything that fills an arena: `arena_start`, then every `half_pass`.
 pub(super) fn fill(
     gpu: &Gpu,
@@ -93,13 +111,7 @@ pub(super) fn fill(
     let grid = fill_grid(sm_count, blocks);
     // SAFETY: `arena_start` takes ArenaStartParams; the length was checked above.
     unsafe { gpu.launch(&kernels.arena_start, grid, ARENA_THREADS, &start, words) }?;
-    for half_pass in 1..=half_passes {
-        let pass = HalfPassParams { arena: arena.address(), blocks, half_pass, key };
-        let grid = fill_grid(sm_count, blocks / 2);
-        // SAFETY: `half_pass` takes HalfPassParams; the length was checked above.
-        unsafe { gpu.launch(&kernels.half_pass, grid, ARENA_THREADS, &pass, words) }?;
-    }
-    Ok(())
+    (1..=half_passes).try_for_each(|r| half_pass(gpu, kernels, sm_count, arena, r, seed))
 }
 
 /// Where the second blocks of a sweep's leaves lie.
@@ -215,30 +227,31 @@ pub(super) fn sweep(
 
 /// What a ceiling of memory does.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum PeakMemory<'a> {
+pub(crate) enum PeakMemory {
     /// Reads all of it.
-    Read(&'a DeviceMemory),
+    Read,
     /// Copies one half of it to the other.
-    Copy(&'a DeviceMemory),
+    Copy,
 }
 
 /// Launches a ceiling of memory, `peak_read` or `peak_copy`, and gives the bytes that it
 /// moves: read and written, together.
-pub(crate) fn peak_memory(
+pub(super) fn peak_memory(
     gpu: &Gpu,
     kernel: &Kernel,
     sm_count: u32,
-    what: PeakMemory<'_>,
+    memory: &DeviceMemory,
+    what: PeakMemory,
     out: &DeviceMemory,
 ) -> Result<u64, ExecError> {
     require(out, WORD_BYTES, "out");
     let whole = |bytes: u64| bytes / PEAK_MEMORY_UNIT_BYTES * PEAK_MEMORY_UNIT_BYTES;
     let (params, moved) = match what {
-        PeakMemory::Read(memory) => {
+        PeakMemory::Read => {
             let bytes = whole(memory.bytes());
             (PeakMemoryParams { from: memory.address(), to: out.address(), bytes }, bytes)
         }
-        PeakMemory::Copy(memory) => {
+        PeakMemory::Copy => {
             let bytes = whole(memory.bytes() / 2);
             let (from, to) = (memory.address(), memory.address() + bytes);
             (PeakMemoryParams { from, to, bytes }, 2 * bytes)

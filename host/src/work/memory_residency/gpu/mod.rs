@@ -20,5 +20,5 @@ mod peers;
 pub(crate) use arena::SharedArena;
 pub use lane::PeerAccess;
 pub(crate) use lane::{ArenaLane, RingPlace};
-pub(crate) use launch::{ArenaKernels, PeakMemory, peak_memory};
+pub(crate) use launch::{ArenaKernels, PeakMemory};
 pub(crate) use openings::{ArenaOpenings, SampledTile};

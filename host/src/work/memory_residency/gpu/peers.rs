@@ -6,14 +6,12 @@
 use super::arena::{SharedArena, gone};
 use super::lane::PeerAccess;
 use crate::executor::ExecError;
-use crate::executor::gpu::driver::{ContextHandle, DeviceMemory, Gpu, Upload};
+use crate::executor::gpu::driver::{Access, ContextHandle, DeviceMemory, Gpu, Upload};
 use crate::executor::gpu::error::OUT_OF_MEMORY;
 use crate::protocol::work::memory_residency::{BLOCK_BYTES, LEAVES_PER_TILE, MemoryResidency};
 use cuda_driver::Failure;
 use std::sync::{Arc, Weak};
 
-/// `CUDA_ERROR_PEER_ACCESS_ALREADY_ENABLED`.
-const ALREADY_ENABLED: u32 = 704;
 /// Bytes of the second blocks of a tile.
 pub(super) const TILE_BYTES: u64 = LEAVES_PER_TILE as u64 * BLOCK_BYTES;
 /// Most tiles whose second blocks are copied at a time: 64 MiB.
@@ -63,16 +61,16 @@ impl Peers {
     ) -> Result<Self, ExecError> {
         assert!(arenas.iter().all(|arena| arena.bytes() == work.arena_bytes()), "one size for all");
         let mut enabled = Vec::new();
-        let direct = peer_access == PeerAccess::IfPossible
-            && arenas.iter().enumerate().filter(|(at, _)| *at != lane).all(|(_, arena)| match gpu
-                .enable_access(arena.context())
-            {
-                Ok(()) => {
-                    enabled.push(arena.context().clone());
-                    true
-                }
-                Err(failure) => failure.code == ALREADY_ENABLED,
-            });
+        let mut reaches = |arena: &SharedArena| {
+            let access = gpu.enable_access(arena.context());
+            if access == Ok(Access::Given) {
+                enabled.push(arena.context().clone());
+            }
+            access.is_ok()
+        };
+        let mut others = arenas.iter().enumerate().filter(|(at, _)| *at != lane);
+        let direct =
+            peer_access == PeerAccess::IfPossible && others.all(|(_, arena)| reaches(arena));
         let mut peers = Self {
             arenas: arenas.iter().map(Arc::downgrade).collect(),
             way: Way::Copied(DeviceMemory::new(gpu, 1).map_err(|f| allocating(gpu, f))?, 0),
