@@ -26,6 +26,7 @@ mod watch;
 use super::{DeviceTiming, ExecError, Executor, LaneFacts, SmActivity, SmTiles};
 use crate::protocol::challenge::Challenge;
 use crate::protocol::digest::{Digest, Uuid};
+use crate::protocol::evidence::document::RunNotes;
 use crate::protocol::work::fp64_product::Fp64Product;
 use lane::{Shared, Work};
 use meeting::Meeting;
@@ -112,7 +113,7 @@ pub struct Execution {
     /// The time that they spent.
     pub elapsed_before: Duration,
     /// What else the evidence is to say of the run as a whole.
-    pub notes: serde_json::Map<String, serde_json::Value>,
+    pub notes: RunNotes,
     shape: Fp64Product,
     patience: Patience,
     executors: Vec<Box<dyn Executor>>,
@@ -238,7 +239,7 @@ pub fn resume(
         elapsed,
         resumed_after,
         elapsed_before,
-        notes: serde_json::Map::new(),
+        notes: RunNotes::default(),
         shape,
         patience: options.patience,
         executors,

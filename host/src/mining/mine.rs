@@ -16,10 +16,10 @@ use crate::identity::SigningIdentity;
 use crate::protocol::challenge::Challenge;
 use crate::protocol::digest::{Digest, Uuid};
 use crate::protocol::evidence::EvidenceError;
+use crate::protocol::evidence::document::RunNotes;
 use crate::protocol::signature::miner_message;
 use crate::protocol::transcript::{self, LaneRoots, ResultDoc};
 use crate::protocol::work::fp64_product::Fp64Product;
-use serde_json::{Map, Value};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -33,7 +33,7 @@ pub struct MineOptions<'a> {
     /// Keeps the run in a file, and goes on from it where it exists.
     pub checkpoint: Option<CheckpointOptions>,
     /// Further fields of the evidence, of the run as a whole.
-    pub notes: Map<String, Value>,
+    pub notes: RunNotes,
     /// What is found out of the machine meanwhile.
     pub machine: MachineOptions,
     /// By whose clock the challenge expires.
@@ -296,6 +296,7 @@ fn fits(shape: Fp64Product, iterations: u64, memory: HostMemory) -> Result<(), M
 mod tests {
     use super::*;
     use crate::mining::issue::{Request, issue};
+    use crate::protocol::evidence::document::LaneDetails;
 
     fn cpu() -> LaneFacts {
         LaneFacts {
@@ -304,7 +305,7 @@ mod tests {
             model: "a CPU".to_owned(),
             memory_bytes: 1000,
             sm_count: 0,
-            more: Map::new(),
+            details: LaneDetails::default(),
         }
     }
 

@@ -7,16 +7,15 @@
 //! Deliberately lacks: belief. What a lane claims can speak against it and never
 //! for it.
 
-use super::claims;
 use super::codes::{Action, Observation, Requirement};
 use super::driver_version::DriverVersion;
 use super::lane_rules::LaneRules;
 use super::{Facts, Judgement, Policy, Reason, Weight};
 use crate::appraisal::models;
 use crate::appraisal::plausible;
+use crate::protocol::evidence::document::ClaimedFindings;
 use crate::protocol::evidence::{EvidenceExecutor, EvidenceLane};
 use crate::protocol::json::printable;
-use serde_json::Value;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -128,7 +127,7 @@ impl Judge<'_> {
         if evidence.executor() == EvidenceExecutor::Cpu && !devices.cpu_allowed {
             self.reject(Requirement::CpuExecutor, "expected GPUs, a CPU did the work");
         }
-        if devices.host_required && claims::host(evidence.value()).is_none() {
+        if devices.host_required && evidence.claims().host().is_none() {
             let text = "expected the machine's id (machine_id), got none";
             self.reject(Requirement::HostMissing, text);
         }
@@ -143,7 +142,7 @@ impl Judge<'_> {
         {
             return;
         }
-        let text = claims::driver_version(self.facts.evidence.value());
+        let text = self.facts.evidence.claims().machine().kernel_driver_version.as_deref();
         let version = text.and_then(|text| text.parse::<DriverVersion>().ok());
         let bound = |text: &String| text.parse::<DriverVersion>().ok();
         let fits = version.as_ref().is_some_and(|version| {
@@ -197,14 +196,16 @@ impl Judge<'_> {
 
     /// Findings of the miner's own machine: one reason a code, however many.
     fn reported_findings(&mut self) {
-        let Some(findings) = self.facts.evidence.value().get("findings") else { return };
-        let Some(findings) = findings.as_array() else {
-            return self.observe(Observation::FindingsMalformed, "the findings are no list");
+        let findings = match self.facts.evidence.claims().findings() {
+            None => return,
+            Some(ClaimedFindings::NoList) => {
+                return self.observe(Observation::FindingsMalformed, "the findings are no list");
+            }
+            Some(ClaimedFindings::List(findings)) => findings,
         };
         let mut seen: BTreeMap<&'static str, (&str, u64)> = BTreeMap::new();
         for finding in findings {
-            let part = |name: &str| finding.get(name).and_then(Value::as_str);
-            let (code, text) = match (part("code"), part("text")) {
+            let (code, text) = match (finding.code.as_deref(), finding.text.as_deref()) {
                 (Some(code), Some(text)) => match known_code(code) {
                     Some(known) => (known, text),
                     None => (Observation::FindingUnknown.name(), code),

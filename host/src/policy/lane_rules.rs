@@ -6,11 +6,12 @@
 //! Deliberately lacks: what cannot be true of a model; that is
 //! [`crate::appraisal::plausible`].
 
-use super::claims::Claims;
 use super::codes::{Observation, Requirement};
 use super::judge::Judge;
 use crate::appraisal::models::{self, Model};
 use crate::appraisal::plausible;
+use crate::protocol::evidence::document::ClaimedLane;
+use crate::protocol::evidence::telemetry::ClaimedHealth;
 use crate::protocol::evidence::{EvidenceExecutor, EvidenceLane};
 
 /// A miner's clock may run this much faster than the validator's.
@@ -58,8 +59,18 @@ impl<'j, 'f> LaneRules<'j, 'f> {
         self.judge.observe(code, format!("lane {}: {text}", self.g));
     }
 
-    fn claims(&self) -> Claims<'f> {
-        Claims::of(self.judge.facts.evidence.value(), self.g)
+    fn claims(&self) -> &'f ClaimedLane {
+        self.judge.facts.evidence.claims().lane(self.g)
+    }
+
+    /// The median SM clock over the run, MHz.
+    fn clock_mhz(&self) -> Option<u64> {
+        self.claims().sm_clock_mhz()?.median
+    }
+
+    /// The median power over the run, W.
+    fn power_w(&self) -> Option<f64> {
+        Some(1e-3 * self.claims().power_mw()?.median? as f64)
     }
 
     fn identity(&mut self) {
@@ -114,7 +125,8 @@ impl<'j, 'f> LaneRules<'j, 'f> {
     }
 
     fn time(&mut self) {
-        let Some(claimed_s) = self.claims().elapsed_s() else { return };
+        let Some(claimed_ns) = self.claims().elapsed_ns() else { return };
+        let claimed_s = 1e-9 * claimed_ns as f64;
         if let Some(elapsed) = self.judge.facts.elapsed {
             let elapsed_s = elapsed.as_secs_f64();
             if claimed_s > CLOCK_DRIFT * elapsed_s {
@@ -126,14 +138,14 @@ impl<'j, 'f> LaneRules<'j, 'f> {
 
     /// What the policy demands of the samples over the run.
     fn telemetry(&mut self) {
-        if !self.claims().has_telemetry() {
+        if self.clock_mhz().is_none() && self.power_w().is_none() {
             self.observe(Observation::TelemetryMissing, "expected clocks and power, got none");
         }
         let said = |got: Option<f64>| got.map_or("none".to_owned(), |got| format!("{got:.0}"));
         let share = self.judge.policy.telemetry.clock_share_min;
         if let Some(model) = self.model.filter(|_| share > 0.0) {
             let least = share * f64::from(model.max_clock_mhz);
-            let got = self.claims().clock_mhz_median();
+            let got = self.clock_mhz().map(|mhz| mhz as f64);
             if got.is_none_or(|got| got < least) {
                 let got = said(got);
                 let text = format!("expected a median of at least {least:.0} MHz, got {got}");
@@ -141,7 +153,7 @@ impl<'j, 'f> LaneRules<'j, 'f> {
             }
         }
         let least = self.judge.policy.telemetry.power_median_min_w;
-        let got = self.claims().power_w_median();
+        let got = self.power_w();
         if least > 0.0 && got.is_none_or(|got| got < least) {
             let got = said(got);
             let text = format!("expected a median of at least {least:.0} W, got {got}");
@@ -152,12 +164,21 @@ impl<'j, 'f> LaneRules<'j, 'f> {
     /// What changed during the run that should not.
     fn health(&mut self) {
         use Observation::{EccUncorrectedChanged as Ecc, RemappedRowsChanged as Rows};
-        for (name, code, what) in [
-            ("ecc_uncorrected", Ecc, "uncorrected memory errors"),
-            ("rows_remapped_corrected", Rows, "rows remapped after corrected errors"),
-            ("rows_remapped_uncorrected", Rows, "rows remapped after uncorrected errors"),
-        ] {
-            if let Some((before, after)) = self.claims().counts(name)
+        type Count = fn(&ClaimedHealth) -> Option<u64>;
+        let rules: [(Count, _, _); 3] = [
+            (|health| health.ecc_uncorrected, Ecc, "uncorrected memory errors"),
+            (|health| health.rows_remapped_corrected, Rows, "rows remapped after corrected errors"),
+            (
+                |health| health.rows_remapped_uncorrected,
+                Rows,
+                "rows remapped after uncorrected errors",
+            ),
+        ];
+        for (count, code, what) in rules {
+            let seen = self.claims().telemetry.as_ref();
+            let before = seen.and_then(|seen| count(seen.before.as_ref()?));
+            let after = seen.and_then(|seen| count(seen.after.as_ref()?));
+            if let (Some(before), Some(after)) = (before, after)
                 && before != after
             {
                 let text = format!("{what}: expected {before} as before the run, got {after}");

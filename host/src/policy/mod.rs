@@ -11,7 +11,6 @@
 //! Deliberately lacks: clocks, records and sessions. What they know comes as
 //! [`Facts`]; and any way to turn a failed verification into a passed one.
 
-mod claims;
 pub mod codes;
 mod demand;
 mod driver_version;

@@ -7,8 +7,8 @@ use crate::executor::{
     ExecError, Executor, IterationOutput, Kind, LaneFacts, Segment, Sink, SmTiles, TileRequest,
 };
 use crate::protocol::digest::{Digest, Uuid};
+use crate::protocol::evidence::document::LaneDetails;
 use crate::protocol::work::fp64_product::{Fp64Product, LeafPlace};
-use serde_json::Map;
 
 /// Scalar, one iteration at a time.
 #[derive(Clone, Debug)]
@@ -25,7 +25,7 @@ impl OracleExecutor {
             model: "reference".to_owned(),
             memory_bytes: 0,
             sm_count: 0,
-            more: Map::new(),
+            details: LaneDetails::default(),
         };
         Self { facts }
     }

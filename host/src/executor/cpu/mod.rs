@@ -36,6 +36,7 @@ use super::{
     ExecError, Executor, IterationOutput, Kind, LaneFacts, Segment, Sink, SmTiles, TileRequest,
 };
 use crate::protocol::digest::{Digest, Uuid};
+use crate::protocol::evidence::document::LaneDetails;
 use crate::protocol::work::fp64_product::Fp64Product;
 use crate::protocol::{chain, merkle};
 use iteration::Compute;
@@ -77,16 +78,18 @@ impl CpuExecutor {
             getrandom::fill(&mut bytes).expect("the operating system provides randomness");
             Uuid(bytes)
         });
-        let mut more = serde_json::Map::new();
-        more.insert("simd".into(), engine.simd().to_string().into());
-        more.insert("threads".into(), rayon::current_num_threads().into());
+        let details = LaneDetails {
+            simd: Some(engine.simd().to_string()),
+            threads: Some(rayon::current_num_threads()),
+            ..LaneDetails::default()
+        };
         let facts = LaneFacts {
             kind: Kind::Cpu,
             uuid,
             model: cpu_model(),
             memory_bytes: memory_bytes(),
             sm_count: 0,
-            more,
+            details,
         };
         Self { facts, compute: Compute::new(engine) }
     }
