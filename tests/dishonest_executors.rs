@@ -11,7 +11,8 @@ use crate::common::{cpu_evidence, spec};
 use attest::executor::cpu::{CpuExecutor, CpuOptions, CpuVerifier};
 use attest::executor::lanes::{Execution, RunOptions, execute};
 use attest::executor::{
-    ExecError, Executor, IterationOutput, LaneFacts, Segment, Sink, SmTiles, TileRequest,
+    Assignment, ExecError, Executor, IterationOutput, LaneFacts, Segment, Sink, SmTiles,
+    TileRequest,
 };
 use attest::protocol::challenge::{Challenge, ChallengeSpec};
 use attest::protocol::circumstances::{Circumstances, Issuer, IssuerRecord, SessionRecord};
@@ -20,6 +21,7 @@ use attest::protocol::evidence::Evidence;
 use attest::protocol::sample::derive;
 use attest::protocol::transcript::{LaneRoots, ResultDoc, commit};
 use attest::protocol::verify::{Failure, verify};
+use attest::protocol::work::IterationPlace;
 use attest::protocol::work::fp64_product::{Fp64Product, LeafPlace};
 use attest::protocol::{chain, merkle};
 use attest::reference::Oracle;
@@ -38,6 +40,7 @@ type Method = Box<dyn FnMut(u32, TileRequest, &mut CpuExecutor) -> Tile + Send>;
 /// committed to.
 struct Miner {
     inner: CpuExecutor,
+    lane: u32,
     shape: Fp64Product,
     method: Method,
     kept: HashMap<TileRequest, Tile>,
@@ -48,9 +51,10 @@ impl Executor for Miner {
         self.inner.facts()
     }
 
-    fn begin(&mut self, shape: Fp64Product) -> Result<(), ExecError> {
-        self.shape = shape;
-        self.inner.begin(shape)
+    fn begin(&mut self, assignment: &Assignment) -> Result<(), ExecError> {
+        self.lane = assignment.lane;
+        self.shape = assignment.work.fp64_product().expect("a run of products");
+        self.inner.begin(assignment)
     }
 
     fn run(&mut self, segment: &Segment, sink: &mut Sink<'_>) -> Result<(), ExecError> {
@@ -58,7 +62,8 @@ impl Executor for Miner {
         for iteration in (segment.first_iteration..).take(segment.iterations as usize) {
             let tile_roots: Vec<Digest> = (0..self.shape.tiles())
                 .map(|tile| {
-                    let tile = TileRequest::of(state, LeafPlace::of(self.shape, 256 * tile));
+                    let at = IterationPlace { lane: self.lane, iteration, state };
+                    let tile = TileRequest { at, tile };
                     let leaves = (self.method)(iteration, tile, &mut self.inner);
                     let root = merkle::root(&leaves).unwrap();
                     self.kept.insert(tile, leaves);
@@ -75,9 +80,9 @@ impl Executor for Miner {
         Ok(())
     }
 
-    fn tile_leaf_hashes(
+    fn leaf_hashes(
         &mut self,
-        _dim: u32,
+        _: &Assignment,
         tiles: &[TileRequest],
     ) -> Result<Vec<Tile>, ExecError> {
         Ok(tiles.iter().map(|tile| self.kept[tile].clone()).collect())
@@ -89,15 +94,17 @@ impl Executor for Miner {
 }
 
 const DIM: u32 = 128;
+/// Large enough for every product that is asked for: one tile each.
+const SHAPE: Fp64Product = Fp64Product { dim: DIM, products: 4096 };
 
 fn miner(lane: u8, method: Method) -> Box<dyn Executor> {
     let inner = CpuExecutor::new(CpuOptions { uuid: Some(Uuid([lane; 16])) });
-    let shape = Fp64Product { dim: DIM, products: 1 };
-    Box::new(Miner { inner, shape, method, kept: HashMap::new() })
+    let shape = SHAPE;
+    Box::new(Miner { inner, lane: 0, shape, method, kept: HashMap::new() })
 }
 
 fn honest() -> Method {
-    Box::new(|_, tile, inner| inner.tile_leaf_hashes(DIM, &[tile]).unwrap().remove(0))
+    Box::new(|_, tile, inner| inner.leaf_hashes(&SHAPE.into(), &[tile]).unwrap().remove(0))
 }
 
 /// A fixed stand-in for randomness.
@@ -107,7 +114,7 @@ fn arbitrary(parts: &[&[u8]]) -> u64 {
 
 /// Leaves that cost nothing.
 fn invented(tile: &TileRequest) -> Tile {
-    let (state, product) = (&tile.state.0, tile.product.to_be_bytes());
+    let (state, product) = (&tile.at.state.0, tile.tile.to_be_bytes());
     (0..=255).map(|leaf: u8| Digest::of(&[b"invented", state, &product, &[leaf]])).collect()
 }
 
@@ -119,8 +126,7 @@ struct Run {
 /// m products of n = 128, T iterations, sample rate q/T.
 fn challenge(products: u64, iterations: u64, rate: f64, samples: u64) -> Challenge {
     Challenge::issue(ChallengeSpec {
-        matrix_dim: DIM.into(),
-        num_matrices: products,
+        work: crate::common::products(DIM.into(), products),
         num_iterations: iterations,
         sync_interval: iterations,
         verification_sample_rate: rate,
@@ -190,8 +196,8 @@ fn honest_work_is_verified() {
 #[test]
 fn left_out_tiles_are_rejected() {
     // One tile of the two, in every iteration.
-    let verdict = verdict_on(Box::new(|_, tile, inner| match tile.product {
-        0 => inner.tile_leaf_hashes(DIM, &[tile]).unwrap().remove(0),
+    let verdict = verdict_on(Box::new(|_, tile, inner| match tile.tile {
+        0 => inner.leaf_hashes(&SHAPE.into(), &[tile]).unwrap().remove(0),
         _ => invented(&tile),
     }));
     assert_eq!(verdict, "leaf-mismatch");
@@ -218,12 +224,12 @@ fn with_output(
 ) -> Method {
     Box::new(move |_, tile, _| {
         let vectors = |operand| -> Vec<Vec<f64>> {
-            let element = |x, k| Oracle.element(&tile.state, tile.product, operand, x, k);
+            let element = |x, k| Oracle.element(&tile.at.state, tile.tile as u32, operand, x, k);
             (0..DIM).map(|x| (0..DIM).map(|k| element(x, k)).collect()).collect()
         };
         let (a, b) = (vectors(Operand::A), vectors(Operand::B));
         let leaf_hash = |leaf| {
-            let place = LeafPlace { product: tile.product, tile_row: 0, tile_column: 0, leaf };
+            let place = LeafPlace { product: tile.tile as u32, tile_row: 0, tile_column: 0, leaf };
             let outputs = place.rows().map(|row| {
                 place.columns().map(|column| output(&a, &b, row as usize, column as usize))
             });
@@ -289,7 +295,11 @@ fn another_lanes_roots_are_rejected() {
     let mut borrowed = chain::lane_seed(&challenge.digest(), 0, &Uuid([1; 16]));
     let mut roots = Vec::new();
     let repeat: Method = Box::new(move |iteration, tile, inner| {
-        let leaves = honest()(iteration, TileRequest { state: borrowed, ..tile }, inner);
+        let leaves = honest()(
+            iteration,
+            TileRequest { at: IterationPlace { state: borrowed, ..tile.at }, ..tile },
+            inner,
+        );
         roots.push(merkle::root(&leaves).unwrap());
         if roots.len() == 2 {
             borrowed = chain::step(&borrowed, iteration, &merkle::root(&roots).unwrap(), None);
@@ -359,12 +369,8 @@ fn choose(all: u64, chosen: u64) -> f64 {
 /// Leaves out one tile of ten, another one in each iteration.
 fn spread() -> Method {
     Box::new(|iteration, tile, inner| {
-        let left_out = arbitrary(&[b"tile", &tile.state.0]) % 10;
-        if u64::from(tile.product) == left_out {
-            invented(&tile)
-        } else {
-            honest()(iteration, tile, inner)
-        }
+        let left_out = arbitrary(&[b"tile", &tile.at.state.0]) % 10;
+        if tile.tile == left_out { invented(&tile) } else { honest()(iteration, tile, inner) }
     })
 }
 

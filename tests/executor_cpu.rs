@@ -6,6 +6,7 @@ use attest::executor::{ExecError, Executor, Segment, SmTiles, SoloSync, TileRequ
 use attest::protocol::digest::{Digest, Uuid};
 use attest::protocol::verify::{LeafRequest, Recompute, RecomputeIteration};
 use attest::protocol::work::fp64_product::{Fp64Product, LeafPlace};
+use attest::protocol::work::{IterationPlace, RunInputs};
 use base64::Engine as _;
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
@@ -62,24 +63,23 @@ fn leaves_equal_the_scalar_definition() {
         let state = sha256(&[b"leaves", &dim.to_be_bytes()]);
         let shape = Fp64Product { dim, products };
         let last = shape.tiles_per_side() - 1;
-        let tiles = [
-            TileRequest { state, product: 0, tile_row: 0, tile_column: 0 },
-            TileRequest { state, product: products - 1, tile_row: last, tile_column: 0 },
-            TileRequest { state, product: products - 1, tile_row: last / 2, tile_column: last },
-        ];
+        let tiles = [(0, 0, 0), (products - 1, last, 0), (products - 1, last / 2, last)];
         // First, last, and one whose four fields, 1, 1, 6 and 3, don't look alike.
         let leaves = [0, 255, 1 << 7 | 1 << 5 | 6 << 2 | 3];
         let expected: Vec<Digest> = tiles
             .iter()
             .flat_map(|tile| leaves.map(|leaf| (tile, leaf)))
             .map(|(tile, leaf)| {
-                let &TileRequest { product, tile_row, tile_column, .. } = tile;
+                let &(product, tile_row, tile_column) = tile;
                 let place = LeafPlace { product, tile_row, tile_column, leaf };
                 sha256(&[&[0], &leaf_message(dim, &state, place)])
             })
             .collect();
+        let at = IterationPlace::of_state(state);
+        let tiles =
+            tiles.map(|(j, row, column)| TileRequest { at, tile: shape.tile(j, row, column) });
         for (simd, mut executor) in executors() {
-            let hashes = executor.tile_leaf_hashes(dim, &tiles).unwrap();
+            let hashes = executor.leaf_hashes(&shape.into(), &tiles).unwrap();
             let got: Vec<Digest> =
                 hashes.iter().flat_map(|tile| leaves.map(|leaf| tile[leaf as usize])).collect();
             assert_eq!(got, expected, "{simd}, n = {dim}");
@@ -91,13 +91,15 @@ fn leaves_equal_the_scalar_definition() {
 fn instruction_sets_agree_on_every_tile() {
     // 1152 is cut into blocks of unequal sizes, 256 in blocks of one tile.
     for (dim, products) in [(128, 1), (256, 3), (1152, 1)] {
-        let segment = segment(Fp64Product { dim, products }, 1, sha256(&[b"agree"]));
+        let shape = Fp64Product { dim, products };
+        let segment = segment(1, sha256(&[b"agree"]));
         let outputs: Vec<_> = executors()
             .into_iter()
             // Without vectors the large shape would take minutes.
             .filter(|(simd, _)| dim < 1000 || *simd != Simd::Scalar)
             .map(|(_, mut executor)| {
                 let mut roots = Vec::new();
+                executor.begin(&shape.into()).unwrap();
                 executor
                     .run(&segment, &mut |output| {
                         roots = output.tile_roots.to_vec();
@@ -108,7 +110,7 @@ fn instruction_sets_agree_on_every_tile() {
             })
             .collect();
         for roots in &outputs {
-            assert_eq!(roots.len() as u64, segment.shape.tiles());
+            assert_eq!(roots.len() as u64, shape.tiles());
         }
         for pair in outputs.windows(2) {
             assert!(pair[0] == pair[1], "tile roots differ at n = {dim}");
@@ -126,16 +128,17 @@ fn tile_roots_are_the_trees_of_the_leaf_hashes() {
             roots = output.tile_roots.to_vec();
             ControlFlow::Continue(())
         };
-        executor.run(&segment(shape, 1, state), &mut keep).unwrap();
-        let tile = TileRequest { state, product: 1, tile_row: 3, tile_column: 4 };
-        let hashes = executor.tile_leaf_hashes(640, &[tile]).unwrap().remove(0);
+        executor.begin(&shape.into()).unwrap();
+        executor.run(&segment(1, state), &mut keep).unwrap();
+        let tile = TileRequest { at: IterationPlace::of_state(state), tile: 25 + 3 * 5 + 4 };
+        let hashes = executor.leaf_hashes(&shape.into(), &[tile]).unwrap().remove(0);
         let root = attest::protocol::merkle::root(&hashes).unwrap();
         assert_eq!(root, roots[25 + 3 * 5 + 4], "{simd}");
     }
 }
 
-fn segment(shape: Fp64Product, iterations: u32, start: Digest) -> Segment {
-    Segment { shape, first_iteration: 1, iterations, start, solo_sync: None }
+fn segment(iterations: u32, start: Digest) -> Segment {
+    Segment { first_iteration: 1, iterations, start, solo_sync: None }
 }
 
 /// Every verifier that this CPU can run.
@@ -160,22 +163,21 @@ fn sampled_leaves_equal_the_tiles_they_lie_in() {
             .map(|i: u32| {
                 let random = sha256(&[b"sample", &dim.to_be_bytes(), &i.to_be_bytes()]).0;
                 let index = u64::from_be_bytes(random[..8].try_into().unwrap());
-                LeafRequest {
-                    state: sha256(&[&[(i % states) as u8]]),
-                    place: LeafPlace::of(shape, index % shape.leaves()),
-                }
+                let at = IterationPlace::of_state(sha256(&[&[(i % states) as u8]]));
+                LeafRequest { at, leaf: index % shape.leaves() }
             })
             .collect();
         requests.push(requests[0]);
         let mut tiles: Vec<TileRequest> = requests.iter().map(tile_of).collect();
-        tiles.sort_by_key(|tile| (tile.state, tile.product, tile.tile_row, tile.tile_column));
+        tiles.sort_by_key(|tile| (tile.at.state, tile.tile));
         tiles.dedup();
-        let hashes = executor.tile_leaf_hashes(dim, &tiles).unwrap();
+        let hashes = executor.leaf_hashes(&shape.into(), &tiles).unwrap();
+        let run = RunInputs { work: shape.into(), seeds: &[] };
         let expected: Vec<Digest> = requests
             .iter()
             .map(|request| {
                 let at = tiles.iter().position(|tile| *tile == tile_of(request)).unwrap();
-                hashes[at][request.place.leaf as usize]
+                hashes[at][(request.leaf % 256) as usize]
             })
             .collect();
         for (simd, verifier) in verifiers() {
@@ -184,7 +186,7 @@ fn sampled_leaves_equal_the_tiles_they_lie_in() {
             }
             for threads in [1, 3] {
                 let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
-                let got = pool.install(|| verifier.leaf_hashes(dim, &requests).unwrap());
+                let got = pool.install(|| verifier.leaf_hashes(&run, &requests).unwrap());
                 assert!(got == expected, "{simd}, n = {dim}, {threads} threads");
             }
         }
@@ -192,14 +194,14 @@ fn sampled_leaves_equal_the_tiles_they_lie_in() {
 }
 
 fn tile_of(request: &LeafRequest) -> TileRequest {
-    let LeafPlace { product, tile_row, tile_column, .. } = request.place;
-    TileRequest { state: request.state, product, tile_row, tile_column }
+    TileRequest { at: request.at, tile: request.leaf / 256 }
 }
 
 #[test]
 fn no_leaves_are_no_hashes() {
+    let run = RunInputs { work: Fp64Product { dim: 128, products: 1 }.into(), seeds: &[] };
     for (_, verifier) in verifiers() {
-        assert_eq!(verifier.leaf_hashes(128, &[]).unwrap(), []);
+        assert_eq!(verifier.leaf_hashes(&run, &[]).unwrap(), []);
     }
 }
 
@@ -209,7 +211,9 @@ fn whole_iterations_verify() {
     let (states, roots) = &vector.lanes[0];
     for (simd, mut verifier) in verifiers() {
         for (i, root) in roots.iter().enumerate() {
-            let got = verifier.iteration_root(vector.shape, i as u32 + 1, &states[i]).unwrap();
+            let run = RunInputs { work: vector.shape.into(), seeds: &states[..1] };
+            let at = IterationPlace { lane: 0, iteration: i as u32 + 1, state: states[i] };
+            let got = verifier.iteration_root(&run, &at).unwrap();
             assert_eq!(got, *root, "{simd}, iteration {}", i + 1);
         }
     }
@@ -224,7 +228,8 @@ fn the_best_instruction_set_is_one_that_runs() {
 #[test]
 fn a_break_stops_the_run() {
     for (simd, mut executor) in executors() {
-        let segment = segment(Fp64Product { dim: 128, products: 1 }, 5, Digest([7; 32]));
+        executor.begin(&Fp64Product { dim: 128, products: 1 }.into()).unwrap();
+        let segment = segment(5, Digest([7; 32]));
         let mut seen = 0;
         let result = executor.run(&segment, &mut |output| {
             seen = output.iteration;
@@ -295,11 +300,12 @@ fn vectors() -> Vec<(String, Vector)> {
 fn vectors_reproduce() {
     for (name, vector) in vectors() {
         for (simd, mut executor) in executors() {
+            executor.begin(&vector.shape.into()).unwrap();
             for (lane, (states, roots)) in vector.lanes.iter().enumerate() {
                 // Each iteration by itself, from the state that the file gives.
                 let mut got = Vec::new();
                 for (i, state) in states[..roots.len()].iter().enumerate() {
-                    let mut segment = segment(vector.shape, 1, *state);
+                    let mut segment = segment(1, *state);
                     segment.first_iteration = i as u32 + 1;
                     executor
                         .run(&segment, &mut |output| {
@@ -314,7 +320,7 @@ fn vectors_reproduce() {
             // A single lane takes its sync steps by itself.
             if let [(states, roots)] = vector.lanes.as_slice() {
                 let solo = SoloSync { challenge: vector.challenge, interval: vector.sync_interval };
-                let mut segment = segment(vector.shape, roots.len() as u32, states[0]);
+                let mut segment = segment(roots.len() as u32, states[0]);
                 segment.solo_sync = Some(solo);
                 let mut got = Vec::new();
                 executor
@@ -326,8 +332,8 @@ fn vectors_reproduce() {
                 assert_eq!(&got, roots, "{name}, in one segment, {simd}");
             }
             let state = vector.lanes[0].0[0];
-            let tile = TileRequest { state, product: 0, tile_row: 0, tile_column: 0 };
-            let hashes = executor.tile_leaf_hashes(vector.shape.dim, &[tile]).unwrap();
+            let tile = TileRequest { at: IterationPlace::of_state(state), tile: 0 };
+            let hashes = executor.leaf_hashes(&vector.shape.into(), &[tile]).unwrap();
             assert_eq!(hashes[0][5], vector.leaf_5, "{name}, leaf 5, {simd}");
         }
     }

@@ -5,12 +5,12 @@ use crate::common::spec;
 use attest::executor::cpu::{CpuExecutor, CpuOptions};
 use attest::executor::lanes::{Execution, Patience, RunError, RunOptions, execute};
 use attest::executor::{
-    ExecError, Executor, IterationOutput, LaneFacts, Segment, Sink, SmTiles, TileRequest,
+    Assignment, ExecError, Executor, IterationOutput, LaneFacts, Segment, Sink, SmTiles,
+    TileRequest,
 };
 use attest::protocol::challenge::{Challenge, ChallengeSpec};
 use attest::protocol::digest::{Digest, Uuid};
 use attest::protocol::sample::{SamplePoint, derive};
-use attest::protocol::work::fp64_product::Fp64Product;
 use serde_json::Value;
 use std::cell::RefCell;
 use std::ops::ControlFlow;
@@ -52,7 +52,7 @@ impl Executor for Faulty {
         self.inner.facts()
     }
 
-    fn begin(&mut self, shape: Fp64Product) -> Result<(), ExecError> {
+    fn begin(&mut self, assignment: &Assignment) -> Result<(), ExecError> {
         if self.fault == Fault::Memory {
             return Err(ExecError::Memory {
                 device: "a small device".into(),
@@ -61,7 +61,7 @@ impl Executor for Faulty {
                 advice: "Use a larger one.".into(),
             });
         }
-        self.inner.begin(shape)
+        self.inner.begin(assignment)
     }
 
     fn run(&mut self, segment: &Segment, sink: &mut Sink<'_>) -> Result<(), ExecError> {
@@ -101,12 +101,12 @@ impl Executor for Faulty {
         }
     }
 
-    fn tile_leaf_hashes(
+    fn leaf_hashes(
         &mut self,
-        dim: u32,
+        assignment: &Assignment,
         tiles: &[TileRequest],
     ) -> Result<Vec<Vec<Digest>>, ExecError> {
-        let mut hashes = self.inner.tile_leaf_hashes(dim, tiles)?;
+        let mut hashes = self.inner.leaf_hashes(assignment, tiles)?;
         if self.fault == Fault::Unstable {
             hashes[0][17].0[0] ^= 1;
         }
@@ -135,8 +135,7 @@ fn with_fault(lanes: u8, lane: u8, fault: Fault) -> Vec<Box<dyn Executor>> {
 
 fn challenge(matrix_dim: u64, num_iterations: u64, sync_interval: u64) -> Challenge {
     Challenge::issue(ChallengeSpec {
-        matrix_dim,
-        num_matrices: 2,
+        work: crate::common::products(matrix_dim, 2),
         num_iterations,
         sync_interval,
         samples_per_iteration: 6,
@@ -218,7 +217,7 @@ fn openings_come_in_the_order_asked() {
 #[test]
 fn openings_outside_the_run_are_refused() {
     let mut execution = run(&challenge(128, 2, 2), honest(1)).unwrap();
-    let leaves = execution.shape().leaves();
+    let leaves = execution.work().leaves();
     let point = |lane, iteration, leaf| SamplePoint { lane, iteration, leaf };
     execution.open(&[point(0, 2, leaves - 1)]).unwrap();
     for bad in [point(1, 1, 0), point(0, 0, 0), point(0, 3, 0), point(0, 1, leaves)] {

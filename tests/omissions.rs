@@ -13,7 +13,7 @@ use attest::protocol::circumstances::Circumstances;
 use attest::protocol::digest::{Digest, Uuid};
 use attest::protocol::rejection::Reason;
 use attest::protocol::verify::{Failure, LeafRequest, Recompute, RecomputeError, verify};
-use attest::protocol::work::fp64_product::LeafPlace;
+use attest::protocol::work::RunInputs;
 use attest::reference::Run;
 use rayon::prelude::*;
 
@@ -23,20 +23,18 @@ const UUIDS: [Uuid; 2] = [Uuid([1; 16]), Uuid([2; 16])];
 struct StandIn;
 
 impl StandIn {
-    fn leaf(state: &Digest, place: LeafPlace) -> Digest {
-        let place = [place.product, place.tile_row, place.tile_column, place.leaf];
-        let place: Vec<u8> = place.iter().flat_map(|n| n.to_be_bytes()).collect();
-        Digest::of(&[b"a leaf", &state.0, &place])
+    fn leaf(state: &Digest, leaf: u64) -> Digest {
+        Digest::of(&[b"a leaf", &state.0, &leaf.to_be_bytes()])
     }
 }
 
 impl Recompute for StandIn {
     fn leaf_hashes(
         &self,
-        _dim: u32,
+        _: &RunInputs<'_>,
         requests: &[LeafRequest],
     ) -> Result<Vec<Digest>, RecomputeError> {
-        Ok(requests.iter().map(|request| Self::leaf(&request.state, request.place)).collect())
+        Ok(requests.iter().map(|request| Self::leaf(&request.at.state, request.leaf)).collect())
     }
 }
 
@@ -59,11 +57,11 @@ fn escapes(
         spec.validator_nonce.0[..4].copy_from_slice(&seed.to_be_bytes());
         change(&mut spec);
         let challenge = Challenge::issue(spec).unwrap();
-        let shape = challenge.shape();
+        let shape = challenge.work().fp64_product().unwrap();
         let run = Run::with(&challenge, &UUIDS, |lane, iteration, state| {
             let leaf = |leaf| match left_out(seed, lane, iteration, leaf) {
                 true => Digest([0xee; 32]),
-                false => StandIn::leaf(state, LeafPlace::of(shape, leaf)),
+                false => StandIn::leaf(state, leaf),
             };
             (0..shape.leaves()).map(leaf).collect()
         });
@@ -135,7 +133,7 @@ fn a_whole_iteration_never_escapes_a_rate_of_one() {
 #[test]
 fn one_tile_of_four_left_out() {
     let (runs, change) = (400, |spec: &mut ChallengeSpec| {
-        (spec.matrix_dim, spec.samples_per_iteration) = (256, 1);
+        (spec.work, spec.samples_per_iteration) = (crate::common::products(256, 1), 1);
     });
     let out = |_, _, _, leaf: u64| leaf / 256 == 2;
     fits(escapes(runs, change, out), runs, 0.75_f64.powi(4));

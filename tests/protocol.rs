@@ -2,6 +2,7 @@
 
 mod bad_input;
 mod common;
+mod memory_residency;
 mod mutations;
 mod omissions;
 mod policy;

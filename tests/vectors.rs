@@ -151,9 +151,9 @@ fn the_checker_names_the_field_an_executor_gets_wrong() {
         }
         fn begin(
             &mut self,
-            shape: attest::protocol::work::fp64_product::Fp64Product,
+            assignment: &attest::executor::Assignment,
         ) -> Result<(), attest::executor::ExecError> {
-            self.0.begin(shape)
+            self.0.begin(assignment)
         }
         fn run(
             &mut self,
@@ -162,12 +162,12 @@ fn the_checker_names_the_field_an_executor_gets_wrong() {
         ) -> Result<(), attest::executor::ExecError> {
             self.0.run(segment, sink)
         }
-        fn tile_leaf_hashes(
+        fn leaf_hashes(
             &mut self,
-            dim: u32,
+            assignment: &attest::executor::Assignment,
             tiles: &[attest::executor::TileRequest],
         ) -> Result<Vec<Vec<Digest>>, attest::executor::ExecError> {
-            let mut leaves = self.0.tile_leaf_hashes(dim, tiles)?;
+            let mut leaves = self.0.leaf_hashes(assignment, tiles)?;
             leaves.last_mut().unwrap()[255].0[31] ^= 1;
             Ok(leaves)
         }

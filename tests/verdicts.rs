@@ -1,9 +1,10 @@
 //! Verdicts say what was shown and never more.
 
 use crate::common::{cpu_evidence, evidence_of_models, spec};
-use attest::appraisal::models;
+use attest::appraisal::floors;
 use attest::protocol::bound::{Bound, Grinding, OmittedShare};
 use attest::protocol::challenge::{Challenge, ChallengeSpec};
+use attest::protocol::circumstances::FloorTable;
 use attest::protocol::circumstances::{Circumstances, Issuer, IssuerRecord, SessionRecord};
 use attest::protocol::digest::{Digest, Uuid};
 use attest::protocol::evidence::Evidence;
@@ -13,6 +14,7 @@ use attest::protocol::transcript::ResultDoc;
 use attest::protocol::verdict::{Grade, Outcome, Verdict, Work};
 use attest::protocol::verified::Extent;
 use attest::protocol::verify::{Failure, RecomputeError, verify, verify_full};
+use attest::protocol::work::Unit;
 use attest::reference::{Oracle, Run};
 use ed25519_dalek::{Signer, SigningKey};
 use serde_json::json;
@@ -88,7 +90,9 @@ fn enough_samples_prove_the_work_and_only_the_work() {
     assert_eq!(graded(&verdict, "work"), Some(Grade::Proven));
     assert_eq!(graded(&verdict, "lane"), Some(Grade::Claimed));
     assert_eq!(graded(&verdict, "elapsed"), None);
-    assert_eq!(verdict.multiply_adds.as_deref(), Some("8388608")); // 2 lanes · 2 · 128³
+    let cost = verdict.cost.as_ref().unwrap();
+    // 2 lanes · 2 iterations · 2 · 128³.
+    assert_eq!((&*cost.amount, cost.unit), ("16777216", Unit::Flop));
     let text = verdict.render_text();
     assert!(text.contains("less than 10 % left out") && text.contains("2^80"), "{text}");
     assert!(text.contains("2026-01-01T00:00:00Z (issue) and 2026-01-01T00:01:40Z"), "{text}");
@@ -155,12 +159,15 @@ fn recomputing_every_iteration_leaves_no_room() {
 fn a_clock_shows_a_rate_and_a_floor_that_does_not_prove_the_model() {
     let coin = Digest([7; 32]);
     let run = run(|_| {}, Some(coin));
-    let table = |model: &str| (model == "reference").then_some(1e9);
+    let table: FloorTable = |work, iterations, model| {
+        let flop = work.cost().amount as f64 * f64::from(iterations);
+        (model == "reference").then_some(flop / 1e9)
+    };
     let verdict = verdict(
         &run,
         &Circumstances {
             elapsed: Some(Duration::from_millis(100)),
-            floor_flops: Some(&table),
+            floors: Some(table),
             ..session(&run.1, coin)
         },
     );
@@ -174,12 +181,15 @@ fn a_clock_shows_a_rate_and_a_floor_that_does_not_prove_the_model() {
 
 #[test]
 fn outside_a_session_a_clock_shows_the_limit_and_all_else_is_claimed() {
-    let table = |model: &str| (model == "reference").then_some(1e9);
+    let table: FloorTable = |work, iterations, model| {
+        let flop = work.cost().amount as f64 * f64::from(iterations);
+        (model == "reference").then_some(flop / 1e9)
+    };
     let verdict = verdict(
         &run(|spec| spec.samples_per_iteration = 200, None),
         &Circumstances {
             elapsed: Some(Duration::from_millis(100)),
-            floor_flops: Some(&table),
+            floors: Some(table),
             ..Default::default()
         },
     );
@@ -211,7 +221,7 @@ fn a_model_without_a_floor_is_said_to_have_none() {
         let result = Run::of(&challenge, &UUIDS).result(evidence, None, None);
         let circumstances = Circumstances {
             elapsed: Some(Duration::from_secs(1)),
-            floor_flops: Some(&models::floor_flops),
+            floors: Some(floors::seconds),
             ..Default::default()
         };
         verdict(&(challenge.clone(), result), &circumstances)
@@ -252,7 +262,7 @@ fn what_the_validators_records_hold_against_a_device_is_told() {
     assert!(verified.render_text().contains("WARNING: uuid-changed-host: moved"));
     assert!(verified.facts.is_sorted_by_key(|fact| fact.grade));
     // Nothing is said of a result that did not verify.
-    let (_, other) = run(|spec| spec.num_matrices = 2, None);
+    let (_, other) = run(|spec| spec.work = crate::common::products(128, 2), None);
     let rejected = told(verdict(&(challenge, other), &Circumstances::default()));
     assert_eq!((rejected.outcome, graded(&rejected, "history")), (Outcome::Rejected, None));
 }

@@ -13,6 +13,8 @@ use attest::protocol::digest::{Digest, Uuid};
 use attest::protocol::evidence::Evidence;
 use attest::protocol::signature::miner_message;
 use attest::protocol::transcript::ResultDoc;
+use attest::protocol::work::WorkFields;
+use attest::protocol::work::fp64_product::Fp64Fields;
 use attest::protocol::verify::{Failure, verify};
 use attest::reference::Run;
 use ed25519_dalek::SigningKey;
@@ -44,11 +46,9 @@ pub fn identity(seed: u8) -> SigningIdentity {
 pub fn spec() -> ChallengeSpec {
     ChallengeSpec {
         version: 1,
-        challenge_type: "matrix_multiplication_pow".to_owned(),
+        work: WorkFields::Fp64Product(Fp64Fields { matrix_dim: 128, num_matrices: 1 }),
         gpu_pow_seed: Digest([1; 32]),
         validator_nonce: Digest([2; 32]),
-        matrix_dim: 128,
-        num_matrices: 1,
         num_iterations: 4,
         sync_interval: 2,
         verification_sample_rate: 0.5,

@@ -9,7 +9,8 @@ use attest::executor::cpu::{CpuExecutor, CpuOptions, CpuVerifier, Simd};
 use attest::executor::{Executor, Segment, TileRequest};
 use attest::protocol::digest::Digest;
 use attest::protocol::verify::{LeafRequest, Recompute, RecomputeIteration};
-use attest::protocol::work::fp64_product::{Fp64Product, LeafPlace};
+use attest::protocol::work::fp64_product::Fp64Product;
+use attest::protocol::work::{IterationPlace, RunInputs};
 use divan::Bencher;
 use divan::counter::ItemsCount;
 use std::ops::ControlFlow;
@@ -26,6 +27,11 @@ fn digest(i: u64) -> Digest {
     Digest::of(&[b"bench", &i.to_be_bytes()])
 }
 
+/// What the leaves of products follow from, besides their states.
+fn run(shape: Fp64Product) -> RunInputs<'static> {
+    RunInputs { work: shape.into(), seeds: &[] }
+}
+
 /// A pool of so many threads; 0 for one a core.
 fn pool(threads: usize) -> rayon::ThreadPool {
     rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap()
@@ -33,8 +39,8 @@ fn pool(threads: usize) -> rayon::ThreadPool {
 
 fn iteration(bencher: Bencher<'_, '_>, simd: Simd, threads: usize, shape: Fp64Product) {
     let Some(mut executor) = CpuExecutor::with_simd(simd, CpuOptions::default()) else { return };
-    let segment =
-        Segment { shape, first_iteration: 1, iterations: 1, start: digest(0), solo_sync: None };
+    let segment = Segment { first_iteration: 1, iterations: 1, start: digest(0), solo_sync: None };
+    executor.begin(&shape.into()).unwrap();
     let pool = pool(threads);
     bencher.counter(ItemsCount::new(2 * shape.multiply_adds())).bench_local(|| {
         pool.install(|| executor.run(&segment, &mut |_| ControlFlow::Continue(())).unwrap());
@@ -55,23 +61,25 @@ fn iteration_all_cores<const N: u32>(bencher: Bencher<'_, '_>, simd: Simd) {
 fn full_verification_one_core(bencher: Bencher<'_, '_>, simd: Simd) {
     let Some(mut verifier) = CpuVerifier::with_simd(simd) else { return };
     let shape = Fp64Product { dim: 2048, products: 1 };
+    let (run, at) = (run(shape), IterationPlace::of_state(digest(1)));
     let pool = pool(1);
     bencher
         .counter(ItemsCount::new(2 * shape.multiply_adds()))
-        .bench_local(|| pool.install(|| verifier.iteration_root(shape, 1, &digest(1)).unwrap()));
+        .bench_local(|| pool.install(|| verifier.iteration_root(&run, &at).unwrap()));
 }
 
 #[divan::bench(args = SIMD, consts = [1024, 4096], sample_count = 10)]
 fn opened_tiles_one_core<const N: u32>(bencher: Bencher<'_, '_>, simd: Simd) {
     let Some(mut executor) = CpuExecutor::with_simd(simd, CpuOptions::default()) else { return };
+    let shape = Fp64Product { dim: N, products: 1 };
     let tiles: Vec<TileRequest> = (0..4)
-        .map(|i| TileRequest { state: digest(i), product: 0, tile_row: 1, tile_column: 2 })
+        .map(|i| TileRequest { at: IterationPlace::of_state(digest(i)), tile: shape.tile(0, 1, 2) })
         .collect();
     let operations = 4 * 2 * 128 * 128 * u64::from(N);
     let pool = pool(1);
     bencher
         .counter(ItemsCount::new(operations))
-        .bench_local(|| pool.install(|| executor.tile_leaf_hashes(N, &tiles).unwrap()));
+        .bench_local(|| pool.install(|| executor.leaf_hashes(&shape.into(), &tiles).unwrap()));
 }
 
 /// 1000 leaves at random places of as many iterations as given.
@@ -81,14 +89,15 @@ fn leaves(bencher: Bencher<'_, '_>, simd: Simd, threads: usize, dim: u32, iterat
     let requests: Vec<LeafRequest> = (0..1000)
         .map(|i| {
             let word = u64::from_be_bytes(digest(i).0[..8].try_into().unwrap());
-            let place = LeafPlace::of(shape, word % shape.leaves());
-            LeafRequest { state: digest(i % iterations), place }
+            let at = IterationPlace::of_state(digest(i % iterations));
+            LeafRequest { at, leaf: word % shape.leaves() }
         })
         .collect();
+    let run = run(shape);
     let pool = pool(threads);
     bencher
         .counter(ItemsCount::new(requests.len()))
-        .bench_local(|| pool.install(|| verifier.leaf_hashes(dim, &requests).unwrap()));
+        .bench_local(|| pool.install(|| verifier.leaf_hashes(&run, &requests).unwrap()));
 }
 
 #[divan::bench(args = SIMD, consts = [1024, 4096, 8192], sample_count = 10)]

@@ -64,6 +64,7 @@ pub mod schema;
 pub mod selftest;
 pub mod session;
 pub mod streams;
+pub mod work;
 
 pub use attest_protocol as protocol;
 pub use attest_protocol::error_text;

@@ -9,6 +9,7 @@ use attest::protocol::digest::Digest;
 use attest::protocol::merkle::leaf_hash;
 use attest::protocol::verify::{LeafRequest, Recompute};
 use attest::protocol::work::fp64_product::{Fp64Product, LeafPlace};
+use attest::protocol::work::{IterationPlace, RunInputs};
 use attest::reference::oracle::Operand;
 use attest::reference::{Oracle, Run};
 
@@ -21,7 +22,7 @@ fn small() -> Challenge {
 /// column of B.
 fn verdict_on(dot: impl Fn(&[f64], &[f64]) -> f64) -> &'static str {
     let challenge = small();
-    let shape = challenge.shape();
+    let shape = challenge.work().fp64_product().unwrap();
     let run = Run::with(&challenge, &UUIDS[..1], |_, _, state| {
         let vectors = |operand| -> Vec<Vec<f64>> {
             let element = |x, k| Oracle.element(state, 0, operand, x, k);
@@ -166,19 +167,21 @@ fn no_state_leads_out_of_the_normal_numbers() {
         })
         .collect();
     states.extend((0..20_u8).map(|i| Digest::of(&[b"any", &[i]])));
+    let run = RunInputs { work: shape.into(), seeds: &[] };
     for state in states {
         let requests: Vec<LeafRequest> = [0, 77, 255]
-            .map(|leaf| LeafRequest { state, place: LeafPlace::of(shape, leaf) })
+            .map(|leaf| LeafRequest { at: IterationPlace::of_state(state), leaf })
             .to_vec();
         for request in &requests {
-            let message = Oracle.leaf_message(&state, shape.dim, request.place);
+            let message =
+                Oracle.leaf_message(&state, shape.dim, LeafPlace::of(shape, request.leaf));
             for bytes in message.chunks(8) {
                 let output = f64::from_be_bytes(bytes.try_into().unwrap());
                 assert!(output.is_normal() || output.to_bits() == 0, "{output} of {state}");
             }
         }
         // The validator's fast kernels agree with the oracle to the bit.
-        let by_oracle = Oracle.leaf_hashes(shape.dim, &requests).unwrap();
-        assert_eq!(CpuVerifier::new().leaf_hashes(shape.dim, &requests).unwrap(), by_oracle);
+        let by_oracle = Oracle.leaf_hashes(&run, &requests).unwrap();
+        assert_eq!(CpuVerifier::new().leaf_hashes(&run, &requests).unwrap(), by_oracle);
     }
 }

@@ -43,8 +43,8 @@ pub(super) fn policy() -> Policy {
 
 /// The shortest time in which the model does one lane's part.
 pub(super) fn floor(challenge: &Challenge) -> Duration {
-    let multiply_adds =
-        challenge.shape().multiply_adds() as f64 * f64::from(challenge.iterations());
+    let multiply_adds = challenge.work().fp64_product().unwrap().multiply_adds() as f64
+        * f64::from(challenge.iterations());
     let model = models::find(MODEL).unwrap();
     Duration::from_secs_f64(2.0 * multiply_adds / model.native_floor_flops())
 }
@@ -190,7 +190,7 @@ fn a_stranger_names_another_miners_gpu() {
     ended_with("rejected-by-policy", &ended);
     assert_eq!(reasons(&ended), ["uuid-under-two-identities"]);
     let challenge = of_miner(3, 3);
-    let leaves = challenge.shape().leaves() as usize;
+    let leaves = challenge.work().leaves() as usize;
     let run = Run::with(&challenge, &UUIDS[..1], |_, _, _| vec![Digest([0xee; 32]); leaves]);
     let junk = Say { run, ..said_by(&challenge, 3) };
     ended_with("leaf-mismatch", &session(&records, &challenge, policy(), &junk, floor(&challenge)));
@@ -283,8 +283,8 @@ fn faster_than_the_claimed_model() {
     let challenge = challenge(|spec| spec.gpu_count = Some(1));
     let say = Say { evidence: gpus(&UUIDS[..1], &["1"]), ..Say::honestly(&challenge) };
     let model = models::find(MODEL).unwrap();
-    let multiply_adds =
-        challenge.shape().multiply_adds() as f64 * f64::from(challenge.iterations());
+    let multiply_adds = challenge.work().fp64_product().unwrap().multiply_adds() as f64
+        * f64::from(challenge.iterations());
     let floor = Duration::from_secs_f64(2.0 * multiply_adds / model.floor_flops());
     let after = |elapsed| session(&Records::new(), &challenge, policy(), &say, elapsed);
     let nanosecond = Duration::from_nanos(1);
@@ -330,7 +330,7 @@ async fn invent(request: Request, model: &str) -> Ended {
         let commitment = commit(&challenge, &lanes, &evidence);
         peer.send(commitment_line_of(commitment, &lanes, &evidence, None)).await;
         let coin = peer.coin().await;
-        let leaves = challenge.shape().leaves();
+        let leaves = challenge.work().leaves();
         let open = |SamplePoint { lane, iteration, leaf }| {
             let path = vec![Digest::default(); path_len(leaf, leaves)];
             Opening { lane, iteration, leaf, path }

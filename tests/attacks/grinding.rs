@@ -20,8 +20,12 @@ use attest::reference::Run;
 
 /// Ten tiles an iteration, two iterations, both sampled.
 fn challenge(samples: u64) -> Challenge {
-    Challenge::issue(ChallengeSpec { num_matrices: 10, samples_per_iteration: samples, ..spec() })
-        .unwrap()
+    Challenge::issue(ChallengeSpec {
+        work: crate::common::products(128, 10),
+        samples_per_iteration: samples,
+        ..spec()
+    })
+    .unwrap()
 }
 
 /// The garbage tile: the last of the last iteration.

@@ -16,7 +16,7 @@ use attest::protocol::merkle::Tree;
 use attest::protocol::sample::derive;
 use attest::protocol::transcript::{LaneRoots, Opening, ResultDoc, commit};
 use attest::protocol::verify::{LeafRequest, Recompute, RecomputeError, verify};
-use attest::protocol::work::fp64_product::LeafPlace;
+use attest::protocol::work::RunInputs;
 use rayon::prelude::*;
 
 const THREAT_MODEL: &str = include_str!("../../docs/threat-model.md");
@@ -28,15 +28,17 @@ const COINS: u64 = 10;
 /// Takes the hash of a leaf's place for its content.
 struct StandIn;
 
-fn stand_in(state: &Digest, place: LeafPlace) -> Digest {
-    let place = [place.product, place.tile_row, place.tile_column, place.leaf];
-    let place: Vec<u8> = place.iter().flat_map(|n| n.to_be_bytes()).collect();
-    Digest::of(&[b"a leaf", &state.0, &place])
+fn stand_in(state: &Digest, leaf: u64) -> Digest {
+    Digest::of(&[b"a leaf", &state.0, &leaf.to_be_bytes()])
 }
 
 impl Recompute for StandIn {
-    fn leaf_hashes(&self, _: u32, requests: &[LeafRequest]) -> Result<Vec<Digest>, RecomputeError> {
-        Ok(requests.iter().map(|request| stand_in(&request.state, request.place)).collect())
+    fn leaf_hashes(
+        &self,
+        _: &RunInputs<'_>,
+        requests: &[LeafRequest],
+    ) -> Result<Vec<Digest>, RecomputeError> {
+        Ok(requests.iter().map(|request| stand_in(&request.at.state, request.leaf)).collect())
     }
 }
 
@@ -59,7 +61,7 @@ impl Case {
         let (iterations, sampled) = self.iterations;
         Challenge::issue(ChallengeSpec {
             validator_nonce: Digest(nonce),
-            num_matrices: self.products,
+            work: crate::common::products(128, self.products),
             num_iterations: iterations,
             sync_interval: iterations,
             verification_sample_rate: sampled as f64 / iterations as f64,
@@ -108,13 +110,13 @@ impl Case {
     /// Escapes among the coins of one run; `skips` is false for the honest one.
     fn escapes(&self, seed: u64, skips: bool) -> u64 {
         let challenge = self.challenge(seed);
-        let (c, shape) = (challenge.digest(), challenge.shape());
+        let (c, shape) = (challenge.digest(), challenge.work().fp64_product().unwrap());
         let mut state = chain::lane_seed(&c, 0, &UUIDS[0]);
         let trees: Vec<Tree> = (1..=challenge.iterations())
             .map(|iteration| {
                 let leaf = |leaf| match skips && self.leaves_out(seed, iteration, leaf) {
                     true => Digest([0xee; 32]),
-                    false => stand_in(&state, LeafPlace::of(shape, leaf)),
+                    false => stand_in(&state, leaf),
                 };
                 let tree = Tree::over(&(0..shape.leaves()).map(leaf).collect::<Vec<_>>());
                 // The only sync point is after the last iteration.

@@ -52,7 +52,7 @@ fn of_a_session(challenge: &Challenge) -> (ResultDoc, Receipt) {
 
 /// A run with every other leaf made up.
 fn half_of_it(challenge: &Challenge) -> Say {
-    let shape = challenge.shape();
+    let shape = challenge.work().fp64_product().unwrap();
     Say::of(Run::with(challenge, &UUIDS[..1], |_, _, state| {
         let honest = |leaf| Oracle.leaf_hash(state, shape.dim, LeafPlace::of(shape, leaf));
         let leaf = |leaf| if leaf % 2 == 0 { honest(leaf) } else { Digest([0xee; 32]) };

@@ -13,7 +13,7 @@ use attest::reference::{Oracle, Run};
 /// Nine tiles, so 2304 leaves: the tree has odd nodes above the tiles.
 fn challenge() -> Challenge {
     Challenge::issue(ChallengeSpec {
-        matrix_dim: 384,
+        work: crate::common::products(384, 1),
         num_iterations: 1,
         samples_per_iteration: 60,
         ..spec()
@@ -88,7 +88,7 @@ fn with_tree(level_above: impl Fn(&[Digest]) -> Vec<Digest>, odd: Odd) -> &'stat
     let lanes = vec![LaneRoots { uuid: UUIDS[0], iteration_roots }];
     let evidence = super::cpu_evidence(&UUIDS[..1]);
     let commitment = commit(&challenge, &lanes, &evidence);
-    let count = challenge.shape().leaves();
+    let count = challenge.work().leaves();
     let open = |point: attest::protocol::sample::SamplePoint| {
         let sibling = |(up, level): (usize, &Vec<Digest>)| {
             let at = point.leaf as usize >> up;
@@ -164,7 +164,7 @@ fn a_leaf_as_a_node() {
     // leaves are the parents of the real ones:
     let challenge = challenge();
     let run = Run::with(&challenge, &UUIDS[..1], |_, _, state| {
-        let leaves = Oracle.iteration_leaves(challenge.shape(), state);
+        let leaves = Oracle.iteration_leaves(challenge.work().fp64_product().unwrap(), state);
         let parents = pairs(&leaves, |odd| *odd);
         // Its leaves must still be as many: the parents, twice.
         [parents.clone(), parents].concat()

@@ -29,7 +29,7 @@ async fn predictable_samples() {
     ended_with("verified", &honest);
     // Computes what would be sampled if samples came from seed and nonce alone.
     let predicts = |challenge: &Challenge| {
-        let shape = challenge.shape();
+        let shape = challenge.work().fp64_product().unwrap();
         let expected = derive(challenge, 1, &challenge.digest(), &Digest::default());
         Say::of(Run::with(challenge, &UUIDS[..1], |lane, iteration, state| {
             let leaf = |leaf| match expected.contains(&SamplePoint { lane, iteration, leaf }) {
@@ -207,7 +207,7 @@ async fn a_junk_commitment_to_burn_a_nonce() {
     // A stranger poses as the miner with key 2, whose signature it does not have.
     let ledger = Recording::new();
     let junk = |challenge: &Challenge| {
-        let leaves = challenge.shape().leaves() as usize;
+        let leaves = challenge.work().leaves() as usize;
         Say::of(Run::with(challenge, &UUIDS[..1], |_, _, _| vec![Digest([0xee; 32]); leaves]))
     };
     let bound = Request { miner_id: Some(public(2)), ..request() };
@@ -239,7 +239,7 @@ fn junk_results_burn_no_nonce_outside_a_session() {
     let records = Records::new();
     let challenge = challenge(|_| {});
     records.issue(&challenge);
-    let leaves = challenge.shape().leaves() as usize;
+    let leaves = challenge.work().leaves() as usize;
     for junk in 0..5 {
         let run = Run::with(&challenge, &UUIDS[..1], |_, _, _| vec![Digest([junk; 32]); leaves]);
         let circumstances =

@@ -74,7 +74,7 @@ fn counts_at_their_bounds_and_beyond() {
 fn huge_work_is_refused_by_arithmetic_alone() {
     let limits = |iterations: u64, rate: f64, samples: u64, lanes: Option<u64>| {
         let mut spec = spec();
-        (spec.matrix_dim, spec.num_matrices) = (32_768, 4096);
+        spec.work = crate::common::products(32_768, 4096);
         spec.num_iterations = iterations;
         spec.verification_sample_rate = rate;
         spec.samples_per_iteration = samples;
@@ -83,8 +83,8 @@ fn huge_work_is_refused_by_arithmetic_alone() {
     };
     // 2^57 multiply-adds an iteration are allowed; nothing is allocated for them.
     let huge = limits(1_000_000, 0.000001, 1, Some(8)).unwrap();
-    assert_eq!(huge.shape().multiply_adds(), 1 << 57);
-    assert_eq!(huge.shape().leaves(), 1 << 36);
+    assert_eq!(huge.work().fp64_product().unwrap().multiply_adds(), 1 << 57);
+    assert_eq!(huge.work().leaves(), 1 << 36);
     // 64 lanes of 131,072 iterations are exactly 2^23 roots.
     limits(131_072, 0.000001, 1, Some(64)).unwrap();
     for error in [

@@ -2,6 +2,8 @@
 //! remembers.
 #![allow(dead_code, reason = "each test uses its part")]
 
+pub mod memory;
+
 use attest::executor::Executor;
 use attest::executor::cpu::{CpuExecutor, CpuOptions};
 use attest::identity::SigningIdentity;
@@ -10,6 +12,9 @@ use attest::protocol::digest::{Digest, Uuid};
 use attest::protocol::evidence::Evidence;
 use attest::protocol::transcript::ResultDoc;
 use attest::protocol::verify::{LeafRequest, Recompute, RecomputeError};
+use attest::protocol::work::RunInputs;
+use attest::protocol::work::WorkFields;
+use attest::protocol::work::fp64_product::Fp64Fields;
 use attest::reference::Oracle;
 use attest::session::message::{Device, DeviceKind};
 use attest::session::respond::{Miner, OnDemand};
@@ -58,15 +63,18 @@ fn read_vector(path: &std::path::Path) -> Option<Vector> {
     Some(Vector { name, challenge, value, result })
 }
 
+/// m FP64 products of n × n matrices, as a challenge names them.
+pub fn products(matrix_dim: u64, num_matrices: u64) -> WorkFields {
+    WorkFields::Fp64Product(Fp64Fields { matrix_dim, num_matrices })
+}
+
 /// A small valid challenge to change.
 pub fn spec() -> ChallengeSpec {
     ChallengeSpec {
         version: 1,
-        challenge_type: "matrix_multiplication_pow".to_owned(),
+        work: products(128, 1),
         gpu_pow_seed: Digest([1; 32]),
         validator_nonce: Digest([2; 32]),
-        matrix_dim: 128,
-        num_matrices: 1,
         num_iterations: 2,
         sync_interval: 1,
         verification_sample_rate: 1.0,
@@ -150,14 +158,14 @@ pub struct Remembering(Mutex<HashMap<LeafRequest, Digest>>);
 impl Recompute for Remembering {
     fn leaf_hashes(
         &self,
-        dim: u32,
+        run: &RunInputs<'_>,
         requests: &[LeafRequest],
     ) -> Result<Vec<Digest>, RecomputeError> {
         let mut known = self.0.lock().expect("no test panics while it holds this");
         let hash = |request: &LeafRequest| {
             *known
                 .entry(*request)
-                .or_insert_with(|| Oracle.leaf_hash(&request.state, dim, request.place))
+                .or_insert_with(|| Oracle.leaf_hashes(run, &[*request]).expect("the oracle can")[0])
         };
         Ok(requests.iter().map(hash).collect())
     }

@@ -87,7 +87,7 @@ fn tiles_are_counted_once_over_all_processes() {
     assert!(mined.timing.resumed_after > 0);
     let lanes = mined.result.evidence.lanes();
     assert!(lanes[0].sm_monitoring.as_deref().unwrap().starts_with("unavailable: resumed"));
-    let tiles = challenge.shape().tiles() * 12;
+    let tiles = challenge.work().tiles() * 12;
     assert_eq!(lanes[1].sm_tiles.iter().sum::<u64>(), tiles);
     assert_verifies(&challenge, &mined);
 }

@@ -31,7 +31,7 @@ fn challenge(lanes: Option<u64>, iterations: u64, sync_interval: u64) -> Challen
 /// The same run again and again: seed and nonce are fixed.
 fn fixed_challenge(iterations: u64, sync_interval: u64) -> Challenge {
     Challenge::issue(ChallengeSpec {
-        num_matrices: 2,
+        work: crate::common::products(128, 2),
         num_iterations: iterations,
         sync_interval,
         samples_per_iteration: 3,

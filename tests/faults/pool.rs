@@ -170,7 +170,7 @@ fn what_cannot_be_done_in_time_is_refused_at_once() {
         ..Request::default()
     };
     let challenge = issue(&work(1000)).unwrap();
-    let needed_s = 1000.0 * challenge.shape().multiply_adds() as f64 / rate;
+    let needed_s = 1000.0 * challenge.work().cost().amount as f64 / rate;
     let lend = |share: f64| {
         let lent = machine.pool.lend(&challenge, Duration::from_secs_f64(needed_s * share));
         lent.map(|_| ())

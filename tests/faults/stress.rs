@@ -135,7 +135,7 @@ fn what_cannot_be_kept_is_refused_before_the_work() {
     let shape = Fp64Product { dim: 32_768, products: 4096 };
     let options = StressOptions::new(Duration::from_secs(1), shape);
     assert_eq!(options.digest_sets(1), 6);
-    let enough = check_memory(shape, options.digest_sets(1)).is_ok();
+    let enough = check_memory(shape.into(), options.digest_sets(1)).is_ok();
     if enough {
         eprintln!("skipped: this machine has more memory than that");
         return;

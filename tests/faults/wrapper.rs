@@ -3,11 +3,11 @@
 use attest::executor::cpu::{CpuExecutor, CpuOptions};
 use attest::executor::lanes::Patience;
 use attest::executor::{
-    ExecError, Executor, IterationOutput, Kind, LaneFacts, Segment, Sink, SmTiles, TileRequest,
+    Assignment, ExecError, Executor, IterationOutput, Kind, LaneFacts, Segment, Sink, SmTiles,
+    TileRequest,
 };
 use attest::protocol::digest::{Digest, Uuid};
 use attest::protocol::merkle;
-use attest::protocol::work::fp64_product::Fp64Product;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -34,9 +34,9 @@ pub enum Fault {
     Slow(Duration),
     /// Counters of so many SMs, made from the right ones by `Counts`.
     Counters(Counts),
-    /// `tile_leaf_hashes` never returns.
+    /// `leaf_hashes` never returns.
     HangsAtOpening,
-    /// `tile_leaf_hashes` panics.
+    /// `leaf_hashes` panics.
     PanicsAtOpening,
     /// It can't be dropped.
     HangsAtDrop,
@@ -131,7 +131,7 @@ impl Executor for Faulty {
         &self.facts
     }
 
-    fn begin(&mut self, shape: Fp64Product) -> Result<(), ExecError> {
+    fn begin(&mut self, assignment: &Assignment) -> Result<(), ExecError> {
         self.tiles = 0;
         match self.fault {
             Fault::NoMemory => Err(ExecError::Memory {
@@ -141,7 +141,7 @@ impl Executor for Faulty {
                 advice: "free device memory".into(),
             }),
             Fault::HangsAtBegin => hang(),
-            _ => self.inner.begin(shape),
+            _ => self.inner.begin(assignment),
         }
     }
 
@@ -181,15 +181,15 @@ impl Executor for Faulty {
         self.fault = self.later;
     }
 
-    fn tile_leaf_hashes(
+    fn leaf_hashes(
         &mut self,
-        dim: u32,
+        assignment: &Assignment,
         tiles: &[TileRequest],
     ) -> Result<Vec<Vec<Digest>>, ExecError> {
         match self.fault {
             Fault::HangsAtOpening => hang(),
             Fault::PanicsAtOpening => panic!("a buffer was gone"),
-            _ => self.inner.tile_leaf_hashes(dim, tiles),
+            _ => self.inner.leaf_hashes(assignment, tiles),
         }
     }
 

@@ -9,7 +9,8 @@ use attest::executor::gpu::{GpuExecutor, GpuVerifier, PtxFile, Target, Variant};
 use attest::executor::lanes::{Patience, RunError, RunOptions, execute};
 use attest::mining::issue::{Request, issue};
 use attest::protocol::verify::{LeafRequest, Recompute};
-use attest::protocol::work::fp64_product::{Fp64Product, LeafPlace};
+use attest::protocol::work::fp64_product::Fp64Product;
+use attest::protocol::work::{IterationPlace, RunInputs};
 use std::io::Read;
 use std::process::{Child, Command, Stdio};
 use std::thread::JoinHandle;
@@ -168,12 +169,12 @@ fn a_process_with_a_hung_verifier() {
     let broken = Variant::all_of(Target::File(file)).next().unwrap();
     let gpu = GpuExecutor::open(device.parse().unwrap(), options(broken)).unwrap();
     let verifier = GpuVerifier::new(gpu, Duration::from_secs(5));
-    let place = LeafPlace::of(Fp64Product { dim: 128, products: 1 }, 7);
-    let request = LeafRequest { state: Default::default(), place };
-    let error = verifier.leaf_hashes(128, &[request]).expect_err("nothing comes").0;
+    let run = RunInputs { work: Fp64Product { dim: 128, products: 1 }.into(), seeds: &[] };
+    let request = LeafRequest { at: IterationPlace::of_state(Default::default()), leaf: 7 };
+    let error = verifier.leaf_hashes(&run, &[request]).expect_err("nothing comes").0;
     say(&error);
     assert!(error.contains("gemm_fma of loop/gemm_fma (launch 2 of recomputing tiles)"), "{error}");
-    let again = verifier.leaf_hashes(128, &[request]).expect_err("it is given up").0;
+    let again = verifier.leaf_hashes(&run, &[request]).expect_err("it is given up").0;
     assert!(again.contains("hung before"), "{again}");
     assert!(abandoned::any());
     abandoned::exit(ENDED)

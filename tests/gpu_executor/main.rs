@@ -19,7 +19,8 @@ use attest::executor::{ExecError, Executor, Segment, SmTiles, SoloSync, TileRequ
 use attest::protocol::challenge::Challenge;
 use attest::protocol::digest::Digest;
 use attest::protocol::verify::{LeafRequest, Recompute, RecomputeIteration};
-use attest::protocol::work::fp64_product::{Fp64Product, LeafPlace};
+use attest::protocol::work::fp64_product::Fp64Product;
+use attest::protocol::work::{IterationPlace, RunInputs};
 use attest::protocol::{chain, merkle};
 use serde_json::Value;
 use std::io::Write;
@@ -75,8 +76,22 @@ struct Chain {
     tile_roots: Vec<Vec<Digest>>,
 }
 
-fn run(executor: &mut dyn Executor, segment: &Segment) -> Chain {
-    executor.begin(segment.shape).unwrap_or_else(|error| panic!("begin: {error}"));
+/// Iterations of products of one shape.
+#[derive(Clone, Copy, Debug)]
+struct Products {
+    shape: Fp64Product,
+    segment: Segment,
+}
+
+impl std::ops::Deref for Products {
+    type Target = Segment;
+    fn deref(&self) -> &Segment {
+        &self.segment
+    }
+}
+
+fn run(executor: &mut dyn Executor, segment: &Products) -> Chain {
+    executor.begin(&segment.shape.into()).unwrap_or_else(|error| panic!("begin: {error}"));
     let mut chain = Chain { roots: Vec::new(), tile_roots: Vec::new() };
     let mut next = segment.first_iteration;
     executor
@@ -115,16 +130,11 @@ fn assert_same(got: &Chain, expected: &Chain, what: &str) {
     assert_eq!(got, expected, "{what}");
 }
 
-fn segment(dim: u32, products: u32, iterations: u32, solo: Option<u32>) -> Segment {
+fn segment(dim: u32, products: u32, iterations: u32, solo: Option<u32>) -> Products {
     let start = Digest::of(&[b"segment", &dim.to_be_bytes(), &products.to_be_bytes()]);
     let solo_sync = solo.map(|interval| SoloSync { challenge: Digest::of(&[b"c"]), interval });
-    Segment {
-        shape: Fp64Product { dim, products },
-        first_iteration: 1,
-        iterations,
-        start,
-        solo_sync,
-    }
+    let shape = Fp64Product { dim, products };
+    Products { shape, segment: Segment { first_iteration: 1, iterations, start, solo_sync } }
 }
 
 #[test]
@@ -196,10 +206,10 @@ fn segments_go_on_where_the_last_one_ended() {
     every_variant(|device, variant| {
         let mut gpu = GpuExecutor::open(device.index, options(variant)).unwrap();
         let expected = run(&mut gpu, &whole);
-        gpu.begin(whole.shape).unwrap();
+        gpu.begin(&whole.shape.into()).unwrap();
         let (mut state, mut first) = (whole.start, 1);
         for iterations in [3, 1, 6] {
-            let part = Segment { first_iteration: first, iterations, start: state, ..whole };
+            let part = Segment { first_iteration: first, iterations, start: state, ..*whole };
             gpu.run(&part, &mut |output| {
                 let at = output.iteration as usize - 1;
                 assert_eq!(output.root, expected.roots[at], "{variant} iteration {}", at + 1);
@@ -223,25 +233,27 @@ fn openings_agree_with_the_run_and_the_cpu() {
             let mut gpu = GpuExecutor::open(device.index, options(variant)).unwrap();
             let side = segment.shape.tiles_per_side();
             let all: Vec<TileRequest> = (0..segment.shape.tiles())
-                .map(|tile| LeafPlace::of(segment.shape, tile * 256))
-                .map(|place| TileRequest::of(segment.start, place))
+                .map(|tile| TileRequest { at: IterationPlace::of_state(segment.start), tile })
                 .rev() // another order than the run's
                 .collect();
             let mut cpu = CpuExecutor::new(CpuOptions::default());
             let what = format!("{variant} n = {dim}, {side} tiles a side, buffers of {lane}");
             // With a lane's buffers, and with some of their own.
             let chain = (lane == "lane").then(|| run(&mut gpu, &segment));
-            let hashes = gpu.tile_leaf_hashes(dim, &all).unwrap();
-            assert_eq!(hashes, cpu.tile_leaf_hashes(dim, &all).unwrap(), "{what}");
+            let hashes = gpu.leaf_hashes(&segment.shape.into(), &all).unwrap();
+            assert_eq!(hashes, cpu.leaf_hashes(&segment.shape.into(), &all).unwrap(), "{what}");
             for (hashes, tile_root) in
                 hashes.iter().rev().zip(chain.iter().flat_map(|c| &c.tile_roots[0]))
             {
                 assert_eq!(merkle::root(hashes), Some(*tile_root), "{what}");
             }
-            assert_eq!(gpu.tile_leaf_hashes(dim, &[]).unwrap(), Vec::<Vec<Digest>>::new());
+            assert_eq!(
+                gpu.leaf_hashes(&segment.shape.into(), &[]).unwrap(),
+                Vec::<Vec<Digest>>::new()
+            );
             // More than one batch.
             let many: Vec<TileRequest> = all.iter().cycle().take(1500).copied().collect();
-            let again = gpu.tile_leaf_hashes(dim, &many).unwrap();
+            let again = gpu.leaf_hashes(&segment.shape.into(), &many).unwrap();
             let expected = hashes.iter().cycle().take(1500);
             assert!(again.iter().eq(expected), "{what}: 1500 tiles in batches");
         }
@@ -274,21 +286,16 @@ fn digests(value: &Value) -> Vec<Digest> {
 /// Every lane's roots and states, sync points taken by this test.
 fn check_vector(gpu: &mut GpuExecutor, token: &str, vector: &Value, name: &str) {
     let challenge = Challenge::from_token(token).unwrap();
-    let shape = challenge.shape();
+    let shape = challenge.work().fp64_product().unwrap();
     let lanes = vector["result"]["lanes"].as_array().unwrap();
     let mut states = digests(&vector["lane_seeds"]);
     let seeds = states.clone();
-    gpu.begin(shape).unwrap();
+    gpu.begin(&shape.into()).unwrap();
     for iteration in 1..=challenge.iterations() {
         let mut roots = Vec::new();
         for (lane, &start) in states.iter().enumerate() {
-            let part = Segment {
-                shape,
-                first_iteration: iteration,
-                iterations: 1,
-                start,
-                solo_sync: None,
-            };
+            let part =
+                Segment { first_iteration: iteration, iterations: 1, start, solo_sync: None };
             gpu.run(&part, &mut |output| {
                 roots.push(output.root);
                 ControlFlow::Continue(())
@@ -306,8 +313,8 @@ fn check_vector(gpu: &mut GpuExecutor, token: &str, vector: &Value, name: &str) 
             assert_eq!(*state, expected, "{name}: s({lane}, {iteration})");
         }
     }
-    let tile = TileRequest { state: seeds[0], product: 0, tile_row: 0, tile_column: 0 };
-    let hashes = gpu.tile_leaf_hashes(shape.dim, &[tile]).unwrap();
+    let tile = TileRequest { at: IterationPlace::of_state(seeds[0]), tile: 0 };
+    let hashes = gpu.leaf_hashes(&shape.into(), &[tile]).unwrap();
     let expected = vector["lane0_iteration1_leaf5"]["hash"].as_str().unwrap();
     assert_eq!(hashes[0][5].to_string(), expected, "{name}: leaf 5");
 }
@@ -338,7 +345,7 @@ fn a_break_stops_the_run_and_the_executor_goes_on() {
     for device in gpus() {
         let mut gpu = GpuExecutor::open(device.index, GpuOptions::default()).unwrap();
         let long = segment(256, 1, 100_000, None);
-        gpu.begin(long.shape).unwrap();
+        gpu.begin(&long.shape.into()).unwrap();
         let mut seen = 0;
         let stopped = gpu.run(&long, &mut |_| {
             seen += 1;
@@ -376,7 +383,7 @@ fn device_memory_follows_the_plan() {
     for device in gpus() {
         let mut gpu = GpuExecutor::open(device.index, GpuOptions::default()).unwrap();
         let before = gpu.free_bytes().unwrap();
-        gpu.begin(Fp64Product { dim: 4096, products: 8 }).unwrap();
+        gpu.begin(&Fp64Product { dim: 4096, products: 8 }.into()).unwrap();
         let taken = before - gpu.free_bytes().unwrap();
         let planned = gpu.plan().unwrap().bytes.on_device();
         let off = (taken as f64 - planned as f64).abs() / planned as f64;
@@ -405,7 +412,7 @@ fn what_is_not_there_is_told_with_advice() {
                 chunk_products_max: None,
                 ring_slots_max: None,
             });
-        let begun = gpu.begin(Fp64Product { dim: 32768, products: 1 });
+        let begun = gpu.begin(&Fp64Product { dim: 32768, products: 1 }.into());
         assert_eq!(begun.is_ok(), plan.is_ok(), "the plan decides: {begun:?}, {plan:?}");
     }
     if gpus().is_empty() {
@@ -424,21 +431,22 @@ fn a_gpu_verifies_leaves_and_iterations_as_the_cpu_does() {
         let segment = segment(256, 2, 3, None);
         let expected = run(&mut cpu, &segment);
         let verifier = GpuVerifier::new(gpu, PATIENCE);
+        let inputs = RunInputs { work: segment.shape.into(), seeds: &[] };
         let (mut state, mut requests, mut hashes) = (segment.start, Vec::new(), Vec::new());
         for (at, root) in expected.roots.iter().enumerate() {
             let iteration = at as u32 + 1;
-            let got = (&verifier).iteration_root(segment.shape, iteration, &state).unwrap();
+            let at = IterationPlace { lane: 0, iteration, state };
+            let got = (&verifier).iteration_root(&inputs, &at).unwrap();
             assert_eq!(got, *root, "iteration {iteration}");
             for leaf in [0, 255, 256, 1023, 2047, 1023] {
-                let place = LeafPlace::of(segment.shape, leaf);
-                let LeafPlace { product, tile_row, tile_column, .. } = place;
-                let tile = TileRequest { state, product, tile_row, tile_column };
-                hashes.push(cpu.tile_leaf_hashes(256, &[tile]).unwrap()[0][place.leaf as usize]);
-                requests.push(LeafRequest { state, place });
+                let tile = TileRequest { at, tile: leaf / 256 };
+                let leaves = cpu.leaf_hashes(&segment.shape.into(), &[tile]).unwrap();
+                hashes.push(leaves[0][(leaf % 256) as usize]);
+                requests.push(LeafRequest { at, leaf });
             }
             state = chain::step(&state, iteration, root, None);
         }
-        assert_eq!(verifier.leaf_hashes(256, &requests).unwrap(), hashes);
+        assert_eq!(verifier.leaf_hashes(&inputs, &requests).unwrap(), hashes);
     }
 }
 

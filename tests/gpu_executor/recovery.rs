@@ -1,14 +1,16 @@
 //! Failures on a real device: too little memory, kernels that do not launch, a
 //! context that is lost. docs/recovery.md says what should happen.
 
+use crate::Products;
 use crate::{Chain, assert_same, gpus, options, run, say, segment, turn};
 use attest::executor::cpu::{CpuExecutor, CpuOptions};
 use attest::executor::gpu::{
     ExactnessCheck, GpuDevice, GpuExecutor, GpuOptions, InjectedFailure, PtxFile, Target, Variant,
 };
-use attest::executor::{ExecError, Executor, Segment, SmTiles};
+use attest::executor::{ExecError, Executor, SmTiles};
 use attest::mining::issue::{Request, issue};
 use attest::mining::mine::{MineOptions, mine};
+use attest::protocol::work::IterationPlace;
 use attest::protocol::work::fp64_product::Fp64Product;
 use std::io::Write;
 use std::ops::ControlFlow;
@@ -16,14 +18,14 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::sync::{Arc, Mutex};
 
-fn cpu(segment: &Segment) -> Chain {
+fn cpu(segment: &Products) -> Chain {
     run(&mut CpuExecutor::new(CpuOptions::default()), segment)
 }
 
 /// Everything that `executor` still gets out of `segment`, and how it ended.
-fn run_until_it_ends(executor: &mut GpuExecutor, segment: &Segment) -> (Chain, Option<ExecError>) {
+fn run_until_it_ends(executor: &mut GpuExecutor, segment: &Products) -> (Chain, Option<ExecError>) {
     let mut chain = Chain { roots: Vec::new(), tile_roots: Vec::new() };
-    executor.begin(segment.shape).unwrap_or_else(|error| panic!("begin: {error}"));
+    executor.begin(&segment.shape.into()).unwrap_or_else(|error| panic!("begin: {error}"));
     let ended = executor.run(segment, &mut |output| {
         chain.roots.push(output.root);
         chain.tile_roots.push(output.tile_roots.to_vec());
@@ -44,7 +46,7 @@ fn a_device_that_another_holds_almost_whole_computes_in_chunks() {
         let free = executor.free_bytes().unwrap();
         let mut large = Fp64Product { dim: 2048, products: 1 };
         large.products = ((free - left) / large.operand_bytes_per_product()) as u32;
-        hog.begin(large).unwrap();
+        hog.begin(&large.into()).unwrap();
         let free = executor.free_bytes().unwrap();
         say(&format!("{}: {free} bytes left beside {} products", device.label(), large.products));
 
@@ -54,21 +56,17 @@ fn a_device_that_another_holds_almost_whole_computes_in_chunks() {
         say(&format!("chunks of {} of 24 products", plan.chunk_products));
         assert!(plan.chunk_products < 24, "{plan}");
         assert_same(&got, &cpu(&tight), "in chunks");
-        let tile = attest::executor::TileRequest {
-            state: tight.start,
-            product: 23,
-            tile_row: 7,
-            tile_column: 7,
-        };
-        assert_eq!(executor.tile_leaf_hashes(1024, &[tile]).unwrap()[0].len(), 256);
+        let at = IterationPlace::of_state(tight.start);
+        let tile = attest::executor::TileRequest { at, tile: tight.shape.tile(23, 7, 7) };
+        assert_eq!(executor.leaf_hashes(&tight.shape.into(), &[tile]).unwrap()[0].len(), 256);
 
         // Not even one product: needed and free bytes.
-        let none = executor.begin(Fp64Product { dim: 8192, products: 1 }).unwrap_err();
+        let none = executor.begin(&Fp64Product { dim: 8192, products: 1 }.into()).unwrap_err();
         let ExecError::Memory { needed_bytes, free_bytes, .. } = none else { panic!("{none}") };
         assert!(needed_bytes > free_bytes && needed_bytes > 1 << 30, "{none}");
         say(&none.to_string());
         drop(hog);
-        executor.begin(Fp64Product { dim: 8192, products: 1 }).unwrap();
+        executor.begin(&Fp64Product { dim: 8192, products: 1 }.into()).unwrap();
     }
 }
 

@@ -6,14 +6,15 @@ use super::recording::Recording;
 use super::{identity, small};
 use crate::common::cpu_miner_with;
 use attest::executor::cpu::{CpuExecutor, CpuOptions};
-use attest::executor::{ExecError, Executor, LaneFacts, Segment, Sink, SmTiles, TileRequest};
+use attest::executor::{
+    Assignment, ExecError, Executor, LaneFacts, Segment, Sink, SmTiles, TileRequest,
+};
 use attest::mining::devices::DeviceRules;
 use attest::mining::executors::Choice;
 use attest::mining::issue::{Request, issue};
 use attest::mining::pool::{Lending, Pool};
 use attest::protocol::digest::Digest;
 use attest::protocol::verdict::Outcome;
-use attest::protocol::work::fp64_product::Fp64Product;
 use attest::session::drive::Validator;
 use attest::session::miner::End;
 use attest::session::refusal::RefusalCode;
@@ -93,7 +94,7 @@ impl Executor for Full {
     fn facts(&self) -> &LaneFacts {
         self.0.facts()
     }
-    fn begin(&mut self, _: Fp64Product) -> Result<(), ExecError> {
+    fn begin(&mut self, _: &Assignment) -> Result<(), ExecError> {
         Err(ExecError::Memory {
             device: "GPU 0".into(),
             needed_bytes: 268_435_456,
@@ -104,9 +105,9 @@ impl Executor for Full {
     fn run(&mut self, _: &Segment, _: &mut Sink<'_>) -> Result<(), ExecError> {
         unreachable!("nothing was allocated")
     }
-    fn tile_leaf_hashes(
+    fn leaf_hashes(
         &mut self,
-        _: u32,
+        _: &Assignment,
         _: &[TileRequest],
     ) -> Result<Vec<Vec<Digest>>, ExecError> {
         unreachable!("nothing was allocated")

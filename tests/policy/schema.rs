@@ -4,6 +4,7 @@ use crate::common::{cpu_evidence, spec};
 use attest::policy::{Facts, Policy, codes};
 use attest::protocol::bound::OmittedShare;
 use attest::protocol::challenge::{Challenge, ChallengeSpec};
+use attest::protocol::circumstances::FloorTable;
 use attest::protocol::circumstances::{Circumstances, Issuer, IssuerRecord, SessionRecord};
 use attest::protocol::digest::{Digest, Uuid};
 use attest::protocol::rejection;
@@ -121,11 +122,14 @@ fn verdicts_of_every_kind_fit() {
     let (challenge, mut result) = run(&|_| (), Some(coin));
     let session = Some(SessionRecord { commitment: result.commitment, coin });
     let record = IssuerRecord { nonce_spent_on: Some(result.commitment), session };
-    let table = |model: &str| (model == "reference").then_some(1e9);
+    let table: FloorTable = |work, iterations, model| {
+        let flop = work.cost().amount as f64 * f64::from(iterations);
+        (model == "reference").then_some(flop / 1e9)
+    };
     let circumstances = Circumstances {
         issuer: Issuer::Record(record),
         elapsed: Some(Duration::from_secs(1)),
-        floor_flops: Some(&table),
+        floors: Some(table),
         ..Default::default()
     };
     let live = verify(&challenge, &result, &circumstances, &Oracle);

@@ -2,8 +2,8 @@
 
 use super::{UUIDS, accept, challenge, honest, plain, rejected, rejected_by_itself, unreadable};
 use crate::common::{cpu_evidence, evidence_of_models};
-use attest::appraisal::models;
-use attest::protocol::circumstances::Circumstances;
+use attest::appraisal::floors;
+use attest::protocol::circumstances::{Circumstances, FloorTable};
 use attest::protocol::digest::Digest;
 use attest::protocol::rejection::Reason;
 use attest::protocol::transcript::Opening;
@@ -83,7 +83,7 @@ fn openings_mismatch() {
 #[test]
 fn path_length() {
     // Three tiles wide: nine tiles, so that paths have different lengths.
-    let challenge = challenge(|spec| spec.matrix_dim = 384);
+    let challenge = challenge(|spec| spec.work = crate::common::products(384, 1));
     let good = honest(&challenge, 1);
     for tamper in [
         (|path| path.truncate(path.len() - 1)) as fn(&mut Vec<Digest>),
@@ -104,16 +104,19 @@ fn too_fast() {
     let challenge = plain();
     let result = honest(&challenge, 1);
     // 2·128³·2 operations at 1 GFLOP/s: 8.388608 ms.
-    let table = |model: &str| (model == "reference").then_some(1e9);
+    let table: FloorTable = |work, iterations, model| {
+        let flop = work.cost().amount as f64 * f64::from(iterations);
+        (model == "reference").then_some(flop / 1e9)
+    };
     let within = |elapsed| Circumstances {
         elapsed: Some(elapsed),
-        floor_flops: Some(&table),
+        floors: Some(table),
         ..Default::default()
     };
     accept(&challenge, &result, &within(Duration::from_nanos(8_388_608)));
     rejected(Reason::TooFast, &challenge, &result, &within(Duration::from_nanos(8_388_607)));
-    let unknown = |_: &str| None;
-    let no_floor = Circumstances { floor_flops: Some(&unknown), ..within(Duration::ZERO) };
+    let unknown: FloorTable = |_, _, _| None;
+    let no_floor = Circumstances { floors: Some(unknown), ..within(Duration::ZERO) };
     accept(&challenge, &result, &no_floor);
 }
 
@@ -122,7 +125,7 @@ fn too_fast_by_the_table_of_models() {
     let challenge = plain();
     let within = |elapsed_ns| Circumstances {
         elapsed: Some(Duration::from_nanos(elapsed_ns)),
-        floor_flops: Some(&models::floor_flops),
+        floors: Some(floors::seconds),
         ..Default::default()
     };
     // 2·128³·2 operations, 1.1 · 2·10⁶ · 40 · 1590 · 8 a second: 7494.4 ns.

@@ -123,7 +123,7 @@ fn evidence_sm_utilization() {
 #[test]
 fn leaf_mismatch() {
     let challenge = plain();
-    let shape = challenge.shape();
+    let shape = challenge.work().fp64_product().unwrap();
     // Every leaf of the last iteration is made up, and committed to.
     let run = Run::with(&challenge, &UUIDS[..1], |_, iteration, state| match iteration {
         2 => vec![Digest([5; 32]); shape.leaves() as usize],
@@ -143,7 +143,7 @@ fn leaf_mismatch() {
 #[test]
 fn root_mismatch() {
     let challenge = challenge(|spec| spec.num_iterations = 8);
-    let shape = challenge.shape();
+    let shape = challenge.work().fp64_product().unwrap();
     // One made-up leaf a run, never opened: samples can't find it, the whole can.
     let mut leaf = 0;
     let result = loop {

@@ -9,16 +9,16 @@ use super::digest::Digest;
 use super::json::{present, printable, read_value};
 use super::signature::decode_key;
 use super::time;
-use super::work::fp64_product::Fp64Product;
+use super::work::{Work, WorkFields};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use ed25519_dalek::VerifyingKey;
-use serde::{Deserialize, Serialize};
+use serde::ser::SerializeMap;
+use serde::{Deserialize, Serialize, Serializer};
+use serde_json::{Map, Value};
 
 /// The protocol's version.
 pub const VERSION: u64 = 1;
-/// The only challenge type of version 1.
-pub const CHALLENGE_TYPE: &str = "matrix_multiplication_pow";
 /// Longest token, bytes of base64.
 pub const TOKEN_BYTES_MAX: usize = 16 * 1024;
 /// Most lanes of a run.
@@ -30,23 +30,18 @@ pub const OPENINGS_MAX: u64 = 65_536;
 /// Largest integer that every JSON reader keeps exactly: 2⁵³ − 1.
 pub const INTEGER_MAX: u64 = (1 << 53) - 1;
 
-/// The fields of a challenge as they are written, in the order of the
-/// protocol's table. Holding one proves nothing; [`Challenge`] does.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+/// The fields of a challenge as they are written. Holding one proves nothing;
+/// [`Challenge`] does.
+#[derive(Clone, Debug, PartialEq)]
 pub struct ChallengeSpec {
     /// 1.
     pub version: u64,
-    /// [`CHALLENGE_TYPE`].
-    pub challenge_type: String,
+    /// `challenge_type` and the fields that belong to it.
+    pub work: WorkFields,
     /// Seed; acts only through the challenge's digest.
     pub gpu_pow_seed: Digest,
     /// 32 bytes from the operating system's random generator.
     pub validator_nonce: Digest,
-    /// n: a multiple of 128, 128 … 32768.
-    pub matrix_dim: u64,
-    /// m: products per iteration, 1 … 4096.
-    pub num_matrices: u64,
     /// T: 1 … 1,000,000.
     pub num_iterations: u64,
     /// S: 1 … T.
@@ -60,29 +55,133 @@ pub struct ChallengeSpec {
     /// `YYYY-MM-DDThh:mm:ssZ`, later than `issued_at`.
     pub expires_at: String,
     /// Exactly this many lanes, 1 … 64.
-    #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
     pub gpu_count: Option<u64>,
     /// The model that every lane must report, at most 256 bytes.
-    #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
     pub gpu_model: Option<String>,
     /// Memory that every lane must report, bytes.
-    #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
     pub min_memory_bytes: Option<u64>,
     /// Time limit, ms.
-    #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
     pub max_duration_ms: Option<u64>,
     /// Share of its SMs that every lane must have used, 0 … 1.
-    #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
     pub min_sm_utilization: Option<f64>,
     /// Ed25519 public key of the only miner that may answer.
-    #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
     pub miner_id: Option<Digest>,
     /// Ed25519 public key of the validator that signs receipts.
-    #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
     pub validator_id: Option<Digest>,
 }
 
-/// Why a challenge is none.
+/// The fields that every kind of work has, as they are read.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct CommonFields {
+    version: u64,
+    challenge_type: String,
+    gpu_pow_seed: Digest,
+    validator_nonce: Digest,
+    num_iterations: u64,
+    sync_interval: u64,
+    verification_sample_rate: f64,
+    samples_per_iteration: u64,
+    issued_at: String,
+    expires_at: String,
+    #[serde(default, deserialize_with = "present")]
+    gpu_count: Option<u64>,
+    #[serde(default, deserialize_with = "present")]
+    gpu_model: Option<String>,
+    #[serde(default, deserialize_with = "present")]
+    min_memory_bytes: Option<u64>,
+    #[serde(default, deserialize_with = "present")]
+    max_duration_ms: Option<u64>,
+    #[serde(default, deserialize_with = "present")]
+    min_sm_utilization: Option<f64>,
+    #[serde(default, deserialize_with = "present")]
+    miner_id: Option<Digest>,
+    #[serde(default, deserialize_with = "present")]
+    validator_id: Option<Digest>,
+}
+
+impl ChallengeSpec {
+    /// Takes an object's members. Version and type are looked at first: what another
+    /// version or an unknown type has for fields is not for this program to say.
+    fn read(mut members: Map<String, Value>) -> Result<Self, ChallengeError> {
+        let malformed =
+            |error: serde_json::Error| ChallengeError::Malformed { cause: printable(&error) };
+        if let Some(got) = members.get("version").and_then(Value::as_u64)
+            && got != VERSION
+        {
+            return Err(ChallengeError::Version { got });
+        }
+        let named = members.get("challenge_type").and_then(Value::as_str).map(str::to_owned);
+        let names = match &named {
+            Some(name) => WorkFields::names(name)
+                .ok_or_else(|| ChallengeError::Type { got: printable(name) })?,
+            // What is missing or of another type is found below.
+            None => &[],
+        };
+        let own = names.iter().filter_map(|&name| members.remove_entry(name)).collect();
+        let common: CommonFields =
+            serde_json::from_value(Value::Object(members)).map_err(malformed)?;
+        let work = WorkFields::read(&common.challenge_type, own).map_err(malformed)?;
+        Ok(Self {
+            version: common.version,
+            work,
+            gpu_pow_seed: common.gpu_pow_seed,
+            validator_nonce: common.validator_nonce,
+            num_iterations: common.num_iterations,
+            sync_interval: common.sync_interval,
+            verification_sample_rate: common.verification_sample_rate,
+            samples_per_iteration: common.samples_per_iteration,
+            issued_at: common.issued_at,
+            expires_at: common.expires_at,
+            gpu_count: common.gpu_count,
+            gpu_model: common.gpu_model,
+            min_memory_bytes: common.min_memory_bytes,
+            max_duration_ms: common.max_duration_ms,
+            min_sm_utilization: common.min_sm_utilization,
+            miner_id: common.miner_id,
+            validator_id: common.validator_id,
+        })
+    }
+}
+
+/// In the order of the protocol's table, the kind's own fields after the nonce.
+impl Serialize for ChallengeSpec {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(None)?;
+        map.serialize_entry("version", &self.version)?;
+        map.serialize_entry("challenge_type", self.work.challenge_type())?;
+        map.serialize_entry("gpu_pow_seed", &self.gpu_pow_seed)?;
+        map.serialize_entry("validator_nonce", &self.validator_nonce)?;
+        for (name, value) in self.work.entries() {
+            map.serialize_entry(name, &value)?;
+        }
+        map.serialize_entry("num_iterations", &self.num_iterations)?;
+        map.serialize_entry("sync_interval", &self.sync_interval)?;
+        map.serialize_entry("verification_sample_rate", &self.verification_sample_rate)?;
+        map.serialize_entry("samples_per_iteration", &self.samples_per_iteration)?;
+        map.serialize_entry("issued_at", &self.issued_at)?;
+        map.serialize_entry("expires_at", &self.expires_at)?;
+        macro_rules! optional {
+            ($($name:ident),+) => {
+                $(if let Some(value) = &self.$name {
+                    map.serialize_entry(stringify!($name), value)?;
+                })+
+            };
+        }
+        optional!(
+            gpu_count,
+            gpu_model,
+            min_memory_bytes,
+            max_duration_ms,
+            min_sm_utilization,
+            miner_id,
+            validator_id
+        );
+        map.end()
+    }
+}
+
+/// Why a challenge is invalid.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum ChallengeError {
     /// The token is too long.
@@ -119,7 +218,8 @@ pub enum ChallengeError {
     },
     /// Another type of challenge.
     #[error(
-        "the challenge is of type {got:?}; only {CHALLENGE_TYPE:?} is known\nAsk for a challenge of that type."
+        "the challenge is of type {got:?}; known are {}\nAsk for a challenge of a known type.",
+        WorkFields::TYPES.join(", ")
     )]
     Type {
         /// The type found.
@@ -190,6 +290,7 @@ impl ChallengeError {
 #[derive(Clone, Debug)]
 pub struct Challenge {
     spec: ChallengeSpec,
+    work: Work,
     token: String,
     digest: Digest,
     sample_rate_ppm: u32,
@@ -203,8 +304,8 @@ impl Challenge {
     /// Reads a token; one line break at its end is ignored.
     ///
     /// # Errors
-    /// Anything that makes it invalid, in the order: length, base64, JSON and
-    /// field types, version, type, bounds, times, keys, products of bounds.
+    /// Anything that makes it invalid, in the order: length, base64, JSON, version,
+    /// type, fields and their types, bounds, times, keys, products of bounds.
     pub fn from_token(token: &str) -> Result<Self, ChallengeError> {
         let token = token.strip_suffix('\n').map_or(token, |t| t.strip_suffix('\r').unwrap_or(t));
         if token.len() > TOKEN_BYTES_MAX {
@@ -216,10 +317,10 @@ impl Challenge {
         let malformed =
             |error: serde_json::Error| ChallengeError::Malformed { cause: printable(&error) };
         let value = read_value(&bytes).map_err(malformed)?;
-        if !value.is_object() {
+        let Value::Object(members) = value else {
             return Err(ChallengeError::Malformed { cause: "not a JSON object".to_owned() });
-        }
-        let spec: ChallengeSpec = serde_json::from_value(value).map_err(malformed)?;
+        };
+        let spec = ChallengeSpec::read(members)?;
         Self::check(spec, token.to_owned(), Digest::of(&[&bytes]))
     }
 
@@ -237,9 +338,7 @@ impl Challenge {
         if spec.version != VERSION {
             return Err(ChallengeError::Version { got: spec.version });
         }
-        if spec.challenge_type != CHALLENGE_TYPE {
-            return Err(ChallengeError::Type { got: spec.challenge_type });
-        }
+        let work = spec.work.check(spec.gpu_count)?;
         check_bounds(&spec)?;
         let sample_rate_ppm = sample_rate_ppm(spec.verification_sample_rate).ok_or_else(|| {
             ChallengeError::OutOfBounds {
@@ -261,6 +360,7 @@ impl Challenge {
         let validator_id = check_key("validator_id", spec.validator_id)?;
         let challenge = Self {
             spec,
+            work,
             token,
             digest,
             sample_rate_ppm,
@@ -298,9 +398,9 @@ impl Challenge {
     pub fn digest(&self) -> Digest {
         self.digest
     }
-    /// n and m.
-    pub fn shape(&self) -> Fp64Product {
-        Fp64Product { dim: self.spec.matrix_dim as u32, products: self.spec.num_matrices as u32 }
+    /// The work of each iteration.
+    pub fn work(&self) -> Work {
+        self.work
     }
     /// T.
     pub fn iterations(&self) -> u32 {
@@ -372,23 +472,30 @@ pub fn sample_rate_ppm(rate: f64) -> Option<u32> {
     ((1.0..=1e6).contains(&ppm) && ppm / 1e6 == rate).then_some(ppm as u32)
 }
 
-fn check_bounds(spec: &ChallengeSpec) -> Result<(), ChallengeError> {
-    let within = |field, got: u64, low: u64, high: u64| {
-        if (low..=high).contains(&got) {
-            return Ok(());
-        }
-        let expected = format!("{low} to {high}");
-        Err(ChallengeError::OutOfBounds { field, expected, got: got.to_string() })
-    };
-    within("matrix_dim", spec.matrix_dim, 128, 32_768)?;
-    if !spec.matrix_dim.is_multiple_of(128) {
-        return Err(ChallengeError::OutOfBounds {
-            field: "matrix_dim",
-            expected: "a multiple of 128".to_owned(),
-            got: spec.matrix_dim.to_string(),
-        });
+/// `got`, if it lies between `low` and `high`, both included.
+pub(crate) fn within(
+    field: &'static str,
+    got: u64,
+    low: u64,
+    high: u64,
+) -> Result<u64, ChallengeError> {
+    if (low..=high).contains(&got) {
+        return Ok(got);
     }
-    within("num_matrices", spec.num_matrices, 1, 4096)?;
+    let expected = format!("{low} to {high}");
+    Err(ChallengeError::OutOfBounds { field, expected, got: got.to_string() })
+}
+
+/// `got`, if it is a multiple of `of`.
+pub(crate) fn multiple(field: &'static str, got: u64, of: u64) -> Result<u64, ChallengeError> {
+    if got.is_multiple_of(of) {
+        return Ok(got);
+    }
+    let expected = format!("a multiple of {of}");
+    Err(ChallengeError::OutOfBounds { field, expected, got: got.to_string() })
+}
+
+fn check_bounds(spec: &ChallengeSpec) -> Result<(), ChallengeError> {
     within("num_iterations", spec.num_iterations, 1, 1_000_000)?;
     within("sync_interval", spec.sync_interval, 1, spec.num_iterations)?;
     within("samples_per_iteration", spec.samples_per_iteration, 1, 65_536)?;

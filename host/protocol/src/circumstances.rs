@@ -9,12 +9,14 @@ use super::challenge::Challenge;
 use super::digest::Digest;
 use super::evidence::{Evidence, EvidenceLane};
 use super::receipt::Receipt;
+use super::work::Work;
 use std::time::Duration;
 
-/// The validator's own table: for a model's name, how many floating-point
-/// operations a second its fastest way to these bits can do at maximum clock,
-/// plus 10 %. `None` for an unknown model. The program takes `attest::appraisal::models`.
-pub type FloorTable<'a> = &'a dyn Fn(&str) -> Option<f64>;
+/// The validator's own table: the shortest time, s, in which a lane of the model of this
+/// name can have done so many iterations of the work, its fastest way at its highest
+/// clock and 10 % taken. `None` if that is not known. The program takes
+/// `attest::appraisal::floors::seconds`.
+pub type FloorTable = fn(work: Work, iterations: u32, model: &str) -> Option<f64>;
 
 /// How far the clocks of two machines of one validator may be apart, s: a result that
 /// arrives this much before its challenge was issued still may have come after it.
@@ -45,20 +47,16 @@ pub struct Circumstances<'a> {
     /// Another validator's word that a session was live.
     pub receipt: Option<&'a Receipt>,
     /// For the time floor.
-    pub floor_flops: Option<FloorTable<'a>>,
+    pub floors: Option<FloorTable>,
 }
 
 impl Circumstances<'_> {
-    /// 2·n³·m·T / F, s, for each lane: the shortest time in which its claimed
-    /// model can have done its part. `None` where no clock ran or the model is
-    /// unknown.
+    /// For each lane the shortest time, s, in which its claimed model can have done its
+    /// part. `None` if no clock ran or the model is unknown.
     pub(super) fn floors_s(&self, challenge: &Challenge, evidence: &Evidence) -> Vec<Option<f64>> {
-        let multiply_adds =
-            challenge.shape().multiply_adds() as f64 * f64::from(challenge.iterations());
         let floor_s = |lane: &EvidenceLane| {
             self.elapsed?;
-            let flops = self.floor_flops?(&lane.model)?;
-            Some(2.0 * multiply_adds / flops)
+            self.floors?(challenge.work(), challenge.iterations(), &lane.model)
         };
         evidence.lanes().iter().map(floor_s).collect()
     }

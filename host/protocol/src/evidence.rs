@@ -168,7 +168,7 @@ pub enum Disagreement {
     TileSum {
         /// g.
         lane: usize,
-        /// m·(n/128)²·T.
+        /// Tiles of an iteration times T.
         expected: u64,
         /// Their sum.
         got: u128,
@@ -293,7 +293,7 @@ impl Evidence {
             let (expected, got) = (uuids.len(), self.lanes.len());
             return Err(Disagreement::LaneCount { expected, got });
         }
-        let tiles = challenge.shape().tiles() * u64::from(challenge.iterations());
+        let tiles = challenge.work().tiles() * u64::from(challenge.iterations());
         for (lane, (facts, uuid)) in self.lanes.iter().zip(uuids).enumerate() {
             self.agrees_with_itself(lane, facts)?;
             if facts.uuid != *uuid {

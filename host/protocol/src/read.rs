@@ -40,7 +40,7 @@ impl Limits {
             roots: challenge.iterations() as usize,
             openings: openings as usize,
             // The first leaf's path is the longest.
-            path: path_len(0, challenge.shape().leaves()),
+            path: path_len(0, challenge.work().leaves()),
         }
     }
 

@@ -87,7 +87,7 @@ pub fn derive(
         let mut draws = Draws::new(sigma, lane);
         for iteration in sampled_iterations(challenge, &mut draws) {
             let mut leaves: Vec<u64> = (0..challenge.samples_per_iteration())
-                .map(|_| draws.below(challenge.shape().leaves()))
+                .map(|_| draws.below(challenge.work().leaves()))
                 .collect();
             leaves.sort_unstable();
             leaves.dedup();

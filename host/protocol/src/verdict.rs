@@ -17,14 +17,16 @@ use super::reported;
 use super::time;
 use super::verified::{CoinStanding, Verified};
 use super::verify::Failure;
+use super::work::Unit;
 use schemars::JsonSchema;
 use serde::Serialize;
 
 mod text;
 
 /// Version of the JSON form of a [`Verdict`]. 2: a policy's part, rejections
-/// without a step, and `work` that can be proven in a rejected result.
-pub const VERDICT_SCHEMA: u32 = 2;
+/// without a step, and `work` that can be proven in a rejected result. 3: `cost` in
+/// place of `multiply_adds`.
+pub const VERDICT_SCHEMA: u32 = 3;
 
 /// The `code` of a result that verified and that a policy rejected; the policy's
 /// reasons have codes of their own.
@@ -94,6 +96,15 @@ pub struct Fact {
     pub text: String,
 }
 
+/// How much work a run was.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct RunCost {
+    /// All lanes and iterations, in decimal: can exceed 2⁵³.
+    pub amount: String,
+    /// Of what.
+    pub unit: Unit,
+}
+
 /// The verdict on one result.
 #[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
 pub struct Verdict {
@@ -122,9 +133,9 @@ pub struct Verdict {
     /// How likely omitted work escaped.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub bound: Option<Bound>,
-    /// Fused multiply-adds of the whole run, in decimal: can exceed 2⁵³.
+    /// How much work the whole run was.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub multiply_adds: Option<String>,
+    pub cost: Option<RunCost>,
     /// Distinct leaves recomputed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub openings: Option<u64>,
@@ -178,7 +189,7 @@ impl Verdict {
             challenge_digest: None,
             commitment: None,
             bound: None,
-            multiply_adds: None,
+            cost: None,
             openings: None,
             elapsed_ns: None,
             round_trip_ns: None,
@@ -233,7 +244,10 @@ impl Verdict {
             challenge_digest: Some(verified.challenge().digest()),
             commitment: Some(verified.commitment()),
             bound: Some(bound),
-            multiply_adds: Some(verified.multiply_adds().to_string()),
+            cost: Some(RunCost {
+                amount: verified.amount().to_string(),
+                unit: verified.challenge().work().cost().unit,
+            }),
             openings: Some(verified.openings()),
             elapsed_ns: verified
                 .elapsed()
@@ -252,14 +266,7 @@ fn fact(grade: Grade, subject: &'static str, text: impl Into<String>) -> Fact {
 
 fn work_fact(verified: &Verified, bound: Bound) -> Fact {
     let challenge = verified.challenge();
-    let (shape, total) = (challenge.shape(), verified.multiply_adds());
-    let run = format!(
-        "{total} ordered multiply-adds ({} lane(s) x {} iterations x {} products of {}^3)",
-        verified.lanes(),
-        challenge.iterations(),
-        shape.products,
-        shape.dim
-    );
+    let run = challenge.work().run_in_words(verified.lanes(), challenge.iterations());
     let issued = &challenge.spec().issued_at;
     let since = match verified.arrival_unix_s().and_then(time::format) {
         Some(arrived) => format!("between {issued} (issue) and {arrived} (arrival)"),
@@ -362,9 +369,9 @@ fn time_facts(verified: &Verified, bound: Bound) -> Vec<Fact> {
             Bound::Everything => 1.0,
             Bound::Sampled { omitted_share, .. } => 1.0 - omitted_share.get(),
         };
-        let rate = 2e-12 * shown * verified.multiply_adds() as f64 / elapsed_s;
-        let rate = rounded_down(rate);
-        let text = format!("at least {rate:.3e} TFLOP/s of this work, all lanes together");
+        let rate = rounded_down(1e-12 * shown * verified.amount() as f64 / elapsed_s);
+        let unit = verified.challenge().work().cost().unit.tera_per_second();
+        let text = format!("at least {rate:.3e} {unit} of this work, all lanes together");
         facts.push(fact(grade, "rate", text));
     }
     if let Some(floor_s) = verified.floor_s() {

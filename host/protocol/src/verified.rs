@@ -160,9 +160,9 @@ impl Verified {
     pub fn floors_s(&self) -> &[Option<f64>] {
         &self.floors_s
     }
-    /// Fused multiply-adds of the whole run: G·T·m·n³.
-    pub fn multiply_adds(&self) -> u128 {
-        let per_lane = u128::from(self.challenge.shape().multiply_adds())
+    /// What the whole run cost, in units of its kind of work: all lanes and iterations.
+    pub fn amount(&self) -> u128 {
+        let per_lane = u128::from(self.challenge.work().cost().amount)
             * u128::from(self.challenge.iterations());
         per_lane * u128::from(self.lanes())
     }

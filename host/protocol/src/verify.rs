@@ -16,16 +16,16 @@ use super::sample::derive;
 use super::signature::{is_valid, miner_message};
 use super::transcript::{Opening, ReadError, ResultDoc, chain_states, commit_states};
 use super::verified::{CoinStanding, Extent, Shown, Verified};
-use super::work::fp64_product::{Fp64Product, LeafPlace};
+use super::work::{IterationPlace, RunInputs};
 use std::collections::HashMap;
 
 /// A leaf whose hash is wanted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct LeafRequest {
-    /// s(g,i−1) of its iteration.
-    pub state: Digest,
-    /// Where it lies in the iteration.
-    pub place: LeafPlace,
+    /// Its iteration.
+    pub at: IterationPlace,
+    /// Its index among the iteration's leaves.
+    pub leaf: u64,
 }
 
 /// The verifier could not do its part. Text in two lines: what happened, what
@@ -34,31 +34,30 @@ pub struct LeafRequest {
 #[error("{0}")]
 pub struct RecomputeError(pub String);
 
-/// Computes leaf hashes from nothing but the iteration's state.
+/// Computes leaf hashes from nothing but the states of their iterations and the seeds.
 pub trait Recompute {
-    /// The leaf hashes of `requests`, in their order. `dim` is n. Requests of
-    /// one iteration come next to each other.
+    /// The leaf hashes of `requests`, in their order. Requests of one iteration come
+    /// next to each other.
     ///
     /// # Errors
     /// A fault on the verifier's side.
     fn leaf_hashes(
         &self,
-        dim: u32,
+        run: &RunInputs<'_>,
         requests: &[LeafRequest],
     ) -> Result<Vec<Digest>, RecomputeError>;
 }
 
 /// Computes a whole iteration's root.
 pub trait RecomputeIteration {
-    /// D(g,i) of an iteration of `shape` whose state is s(g,i−1) = `state`.
+    /// D(g,i) of the iteration at `at`.
     ///
     /// # Errors
     /// A fault on the verifier's side.
     fn iteration_root(
         &mut self,
-        shape: Fp64Product,
-        iteration: u32,
-        state: &Digest,
+        run: &RunInputs<'_>,
+        at: &IterationPlace,
     ) -> Result<Digest, RecomputeError>;
 }
 
@@ -305,7 +304,7 @@ fn check_openings(challenge: &Challenge, result: &ResultDoc) -> Result<(), Rejec
         );
     }
     for (at, opening) in openings.iter().enumerate() {
-        let expected = path_len(opening.leaf, challenge.shape().leaves());
+        let expected = path_len(opening.leaf, challenge.work().leaves());
         let got = opening.path.len();
         if expected != got {
             let detail = format!("openings[{at}]: expected {expected} digests, got {got}");
@@ -354,16 +353,18 @@ fn check_leaves(
     states: &[Vec<Digest>],
     means: &mut Means<'_>,
 ) -> Result<(), Failure> {
-    let shape = challenge.shape();
+    let work = challenge.work();
+    let seeds = seeds(states);
+    let run = RunInputs { work, seeds: &seeds };
     let total = result.openings.len() as u64;
     let mut done = 0;
     for batch in batches(&result.openings) {
         let request = |opening: &Opening| LeafRequest {
-            state: states[opening.lane as usize][opening.iteration as usize - 1],
-            place: LeafPlace::of(shape, opening.leaf),
+            at: place(states, opening.lane, opening.iteration),
+            leaf: opening.leaf,
         };
         let requests: Vec<LeafRequest> = batch.iter().map(request).collect();
-        let hashes = means.recompute.leaf_hashes(shape.dim, &requests)?;
+        let hashes = means.recompute.leaf_hashes(&run, &requests)?;
         if hashes.len() != requests.len() {
             return Err(RecomputeError(format!(
                 "asked for {} leaf hashes, got {}\nThis is a bug in the verifier; report it.",
@@ -376,7 +377,7 @@ fn check_leaves(
             result.lanes[opening.lane as usize].iteration_roots[opening.iteration as usize - 1]
         };
         let led_to = |opening: &Opening, hash: &Digest| {
-            root_from_path(hash, opening.leaf, shape.leaves(), &opening.path)
+            root_from_path(hash, opening.leaf, work.leaves(), &opening.path)
         };
         let mut wrong =
             batch.iter().zip(&hashes).filter(|(o, hash)| led_to(o, hash) != Some(committed(o)));
@@ -397,6 +398,17 @@ fn check_leaves(
         (means.progress)(Progress::Leaves { done, total });
     }
     Ok(())
+}
+
+/// s(g,0) of every lane.
+fn seeds(states: &[Vec<Digest>]) -> Vec<Digest> {
+    states.iter().map(|states| states[0]).collect()
+}
+
+/// Iteration `iteration` of lane `lane`.
+fn place(states: &[Vec<Digest>], lane: u32, iteration: u32) -> IterationPlace {
+    let state = states[lane as usize][iteration as usize - 1];
+    IterationPlace { lane, iteration, state }
 }
 
 /// Cuts openings into batches without cutting an iteration in two.
@@ -434,10 +446,12 @@ fn check_iterations(
             .collect(),
     };
     places.dedup();
+    let seeds = seeds(states);
+    let run = RunInputs { work: challenge.work(), seeds: &seeds };
     let total = places.len() as u64;
     for (done, (lane, iteration)) in (1..).zip(places) {
         let (g, i) = (lane as usize, iteration as usize);
-        let got = means.iteration_root(challenge.shape(), iteration, &states[g][i - 1])?;
+        let got = means.iteration_root(&run, &place(states, lane, iteration))?;
         let committed = result.lanes[g].iteration_roots[i - 1];
         if got != committed {
             let detail = format!(

@@ -67,6 +67,11 @@ impl Model {
         MARGIN * self.peak_flops()
     }
 
+    /// Bytes a second of its memory at most: the printed bandwidth and 10 %.
+    pub fn floor_bytes_per_s(&self) -> f64 {
+        MARGIN * 1e9 * f64::from(self.bandwidth_gb_s)
+    }
+
     /// F of docs/protocol.md: operations a second of the fastest way to these
     /// bits at the highest clock, and 10 %. Where FP64 units are few the
     /// fastest way may be to emulate them.

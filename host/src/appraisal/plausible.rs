@@ -191,7 +191,7 @@ impl Lane<'_> {
     fn rate_violations(&self, limits: &Limits, add: &mut impl FnMut(&'static str, String)) {
         let Some(elapsed_ns) = self.claims().elapsed_ns() else { return };
         let iterations = f64::from(self.challenge.iterations());
-        let flop = 2.0 * self.challenge.shape().multiply_adds() as f64 * iterations;
+        let flop = self.challenge.work().cost().amount as f64 * iterations;
         let flops = flop / (elapsed_ns as f64 / 1e9);
         if let Some(most) = limits.flops.filter(|&most| flops > most) {
             add(

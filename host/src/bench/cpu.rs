@@ -10,7 +10,8 @@ use crate::executor::cpu::{CpuExecutor, CpuOptions, CpuVerifier, detect_simd};
 use crate::executor::gpu::bench::median;
 use crate::protocol::digest::{Digest, Uuid};
 use crate::protocol::verify::{LeafRequest, Recompute, RecomputeIteration};
-use crate::protocol::work::fp64_product::{Fp64Product, LeafPlace};
+use crate::protocol::work::fp64_product::Fp64Product;
+use crate::protocol::work::{IterationPlace, RunInputs};
 use serde::Serialize;
 use std::time::Instant;
 
@@ -72,7 +73,8 @@ pub(super) fn measure(effort: Effort, on_step: &mut dyn FnMut(&str)) -> CpuRepor
         on_step(&format!("CPU: {LEAVES} leaves, n = {dim}"));
         let ms = |iterations: u32| {
             let requests = requests(dim, iterations);
-            let recompute = || verifier.leaf_hashes(dim, &requests).map(|hashes| hashes.len());
+            let run = RunInputs { work: Fp64Product { dim, products: 1 }.into(), seeds: &[] };
+            let recompute = || verifier.leaf_hashes(&run, &requests).map(|hashes| hashes.len());
             1e3 * median_s(runs, || assert_eq!(recompute().ok(), Some(requests.len())))
         };
         let (of_one_iteration_ms, of_as_many_iterations_ms) = (ms(1), ms(LEAVES));
@@ -94,8 +96,9 @@ pub(super) fn measure(effort: Effort, on_step: &mut dyn FnMut(&str)) -> CpuRepor
 
 fn full(verifier: &mut CpuVerifier, runs: u32) -> Full {
     let mut seconds = |dim: u32| {
-        let shape = Fp64Product { dim, products: 1 };
-        median_s(runs, || assert!(verifier.iteration_root(shape, 1, &digest(0)).is_ok()))
+        let run = RunInputs { work: Fp64Product { dim, products: 1 }.into(), seeds: &[] };
+        let at = IterationPlace::of_state(digest(0));
+        median_s(runs, || assert!(verifier.iteration_root(&run, &at).is_ok()))
     };
     let (mut dim, mut elapsed_s) = (1024, seconds(1024));
     if elapsed_s < SLOW_S {
@@ -116,8 +119,8 @@ fn requests(dim: u32, iterations: u32) -> Vec<LeafRequest> {
     let shape = Fp64Product { dim, products: 1 };
     let request = |number: u32| {
         let word = digest(number).0.first_chunk().map_or(0, |word| u64::from_be_bytes(*word));
-        let place = LeafPlace::of(shape, word % shape.leaves());
-        LeafRequest { state: digest(number % iterations), place }
+        let at = IterationPlace::of_state(digest(number % iterations));
+        LeafRequest { at, leaf: word % shape.leaves() }
     };
     (0..LEAVES).map(request).collect()
 }
@@ -143,9 +146,9 @@ mod tests {
         for (iterations, states) in [(1, 1), (LEAVES, LEAVES as usize)] {
             let requests = requests(1024, iterations);
             assert_eq!(requests.len(), LEAVES as usize);
-            let distinct: HashSet<_> = requests.iter().map(|request| request.state).collect();
+            let distinct: HashSet<_> = requests.iter().map(|request| request.at.state).collect();
             assert_eq!(distinct.len(), states);
-            let places: HashSet<_> = requests.iter().map(|request| request.place).collect();
+            let places: HashSet<_> = requests.iter().map(|request| request.leaf).collect();
             assert!(places.len() > 900, "only {} places", places.len());
         }
     }

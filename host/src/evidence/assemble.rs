@@ -22,6 +22,7 @@ use crate::protocol::evidence::machine::{
 use crate::protocol::evidence::telemetry::{LaneTelemetry, Series};
 use crate::protocol::evidence::{Evidence, EvidenceError, EvidenceExecutor, SCHEMA, UNAVAILABLE};
 use crate::protocol::work::fp64_product::Fp64Product;
+use crate::protocol::work::{Cost, Unit, Work};
 use std::time::Duration;
 
 /// Longest text, characters.
@@ -61,7 +62,7 @@ fn bounded<T: Described + Clone>(part: &T, text_chars_max: usize) -> T {
 /// # Errors
 /// An executor reports something that evidence may not hold, or too much.
 pub fn assemble(execution: &Execution, observed: &Observed) -> Result<Evidence, EvidenceError> {
-    let run = Run { lanes: &execution.lanes, shape: execution.shape(), elapsed: execution.elapsed };
+    let run = Run { lanes: &execution.lanes, work: execution.work(), elapsed: execution.elapsed };
     let mut last = Err(EvidenceError::Null);
     for detail in [Detail::Full, Detail::NoSeries, Detail::Least] {
         let mut document = run.document(observed, &execution.notes, detail);
@@ -81,16 +82,16 @@ pub fn assemble(execution: &Execution, observed: &Observed) -> Result<Evidence, 
 /// SM warnings of a run, for whoever watches it.
 pub fn sm_warnings(execution: &Execution) -> Vec<String> {
     let of_lane = |(g, lane): (usize, &LaneExecution)| {
-        let share = sm_share(lane, execution.shape());
+        let share = sm_share(lane, execution.work());
         let warnings = share.map_or(Vec::new(), |share| share.warnings);
         warnings.into_iter().map(move |warning| format!("lane {g}: {warning}"))
     };
     execution.lanes.iter().enumerate().flat_map(of_lane).collect()
 }
 
-fn sm_share(lane: &LaneExecution, shape: Fp64Product) -> Option<SmShare> {
+fn sm_share(lane: &LaneExecution, work: Work) -> Option<SmShare> {
     match &lane.sm_tiles {
-        SmTiles::Counted(tiles) => SmShare::of(tiles, lane.sm_activity.clone(), shape.tiles()),
+        SmTiles::Counted(tiles) => SmShare::of(tiles, lane.sm_activity.clone(), work.tiles()),
         SmTiles::Unavailable(_) | SmTiles::NotApplicable => None,
     }
 }
@@ -98,7 +99,7 @@ fn sm_share(lane: &LaneExecution, shape: Fp64Product) -> Option<SmShare> {
 /// What was run.
 struct Run<'a> {
     lanes: &'a [LaneExecution],
-    shape: Fp64Product,
+    work: Work,
     elapsed: Duration,
 }
 
@@ -156,9 +157,10 @@ impl Run<'_> {
             sm_count: facts.sm_count,
             sm_tiles: Numbers(sm_tiles.iter().copied().map(Digits).collect()),
             sm_monitoring,
-            sm_activity: sm_share(lane, self.shape).map(|share| share.told(spans)),
+            sm_activity: sm_share(lane, self.work).map(|share| share.told(spans)),
             elapsed_ns: nanoseconds(lane.elapsed),
             achieved_flops: rates.flops,
+            achieved_bytes_per_s: rates.bytes,
             operand_bytes_per_s: rates.operand_bytes,
             timing: None,
             start_barrier: None,
@@ -179,16 +181,22 @@ impl Run<'_> {
         }
         let iterations = lane.roots.len() as f64;
         let rate = |amount: f64| Some(Digits((amount / seconds).round_ties_even() as u64));
-        let flops = 2.0 * self.shape.multiply_adds() as f64 * iterations;
+        let Cost { amount, unit } = self.work.cost();
+        let achieved = rate(amount as f64 * iterations);
+        let (flops, bytes) = match unit {
+            Unit::Flop => (achieved, None),
+            Unit::Bytes => (None, achieved),
+        };
         // Two operands of n² binary64 values a product, written once and
         // read at least once.
-        let dim = f64::from(self.shape.dim);
-        let operands = 2.0 * 8.0 * dim * dim * f64::from(self.shape.products) * iterations;
+        let operands = |shape: Fp64Product| {
+            let dim = f64::from(shape.dim);
+            2.0 * 8.0 * dim * dim * f64::from(shape.products) * iterations
+        };
         let has_memory = lane.facts.kind == Kind::Gpu;
-        Rates {
-            flops: rate(flops),
-            operand_bytes: has_memory.then(|| rate(2.0 * operands)).flatten(),
-        }
+        let shape = self.work.fp64_product().filter(|_| has_memory);
+        let operand_bytes = shape.and_then(|shape| rate(2.0 * operands(shape)));
+        Rates { flops, bytes, operand_bytes }
     }
 }
 
@@ -196,6 +204,7 @@ impl Run<'_> {
 #[derive(Default)]
 struct Rates {
     flops: Option<Digits>,
+    bytes: Option<Digits>,
     operand_bytes: Option<Digits>,
 }
 

@@ -12,6 +12,7 @@ use crate::protocol::evidence::document::{ClaimedFindings, LaneDetails};
 use crate::protocol::evidence::machine::{
     FileState, KernelSource, MappedLibrary, NvLink, NvmlDevice, ProcessView,
 };
+use crate::protocol::work::fp64_product::Fp64Product;
 use serde_json::{Value, json};
 
 /// A machine of which nothing is known.
@@ -22,7 +23,7 @@ fn unknown() -> Observed {
 const SHAPE: Fp64Product = Fp64Product { dim: 1024, products: 2 };
 
 fn document(lanes: &[LaneExecution], observed: &Observed, detail: Detail) -> Value {
-    let run = Run { lanes, shape: SHAPE, elapsed: Duration::from_nanos(7) };
+    let run = Run { lanes, work: SHAPE.into(), elapsed: Duration::from_nanos(7) };
     legal(&run.document(observed, &RunNotes::default(), detail))
 }
 

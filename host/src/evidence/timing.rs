@@ -10,6 +10,7 @@ use crate::executor::lanes::{BarrierTimes, Execution, LaneExecution, Skew};
 use crate::protocol::challenge::INTEGER_MAX;
 use crate::protocol::evidence::described::Numbers;
 use crate::protocol::evidence::document::{DeviceTime, Document, LaneTime, SyncSummary};
+use crate::protocol::work::Unit;
 use std::time::Duration;
 
 /// Most sync points listed for a lane.
@@ -43,8 +44,10 @@ pub struct LaneTiming {
     /// last lane had come, and the time that its device was idle without the
     /// lane's waiting, while roots were read and kernels launched.
     pub synchronising: Duration,
-    /// Floating-point operations, two for a multiply-add.
-    pub operations: f64,
+    /// The work of its iterations.
+    pub amount: f64,
+    /// In what it is counted.
+    pub unit: Unit,
     /// By the device's own clock, where it has one.
     pub device: Option<DeviceTiming>,
 }
@@ -53,7 +56,7 @@ impl LaneTiming {
     /// 10¹² operations a second; 0 where no time has passed.
     pub fn tflops(&self) -> f64 {
         let seconds = self.elapsed.as_secs_f64();
-        if seconds > 0.0 { self.operations / seconds / 1e12 } else { 0.0 }
+        if seconds > 0.0 { self.amount / seconds / 1e12 } else { 0.0 }
     }
 }
 
@@ -71,7 +74,8 @@ impl RunTiming {
                 waited: Duration::from_nanos(sync.waited_ns),
                 waited_for_last: Duration::from_nanos(sync.for_last_ns),
                 synchronising: Duration::from_nanos(sync.synchronising_ns()),
-                operations: 2.0 * iterations * execution.shape().multiply_adds() as f64,
+                amount: iterations * execution.work().cost().amount as f64,
+                unit: execution.work().cost().unit,
                 device: lane.device.clone(),
             }
         };
@@ -242,7 +246,8 @@ mod tests {
             waited: Duration::from_millis(for_last_ms + 1),
             waited_for_last: Duration::from_millis(for_last_ms),
             synchronising: Duration::from_millis(4),
-            operations: 1e14,
+            amount: 1e14,
+            unit: Unit::Flop,
             device: None,
         };
         let timing =

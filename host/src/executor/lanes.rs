@@ -27,9 +27,10 @@ use super::{DeviceTiming, ExecError, Executor, LaneFacts, SmActivity, SmTiles};
 use crate::protocol::challenge::Challenge;
 use crate::protocol::digest::{Digest, Uuid};
 use crate::protocol::evidence::document::RunNotes;
-use crate::protocol::work::fp64_product::Fp64Product;
-use lane::{Shared, Work};
+use crate::protocol::work::Work;
+use lane::{Orders, Shared};
 use meeting::Meeting;
+use resume::ResumedLane;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::sync::mpsc;
@@ -114,7 +115,8 @@ pub struct Execution {
     pub elapsed_before: Duration,
     /// What else the evidence is to say of the run as a whole.
     pub notes: RunNotes,
-    shape: Fp64Product,
+    work: Work,
+    seeds: Arc<[Digest]>,
     patience: Patience,
     executors: Vec<Box<dyn Executor>>,
 }
@@ -131,9 +133,9 @@ pub struct Skew {
 }
 
 impl Execution {
-    /// n and m of the run.
-    pub fn shape(&self) -> Fp64Product {
-        self.shape
+    /// The work of each iteration of the run.
+    pub fn work(&self) -> Work {
+        self.work
     }
 
     /// How often the lanes met in this process.
@@ -199,13 +201,15 @@ pub fn resume(
     let seeds = Resumed::nothing(challenge, &uuids).lanes;
     let starts = before.lanes.iter().map(|lane| lane.states.first());
     assert!(starts.eq(seeds.iter().map(|lane| lane.states.first())), "a run of other lanes");
-    let shape = challenge.shape();
+    let work = challenge.work();
+    let first = |lane: &ResumedLane| *lane.states.first().expect("a lane starts with its seed");
+    let seeds: Arc<[Digest]> = before.lanes.iter().map(first).collect();
     let (resumed_after, elapsed_before) = (before.through, before.elapsed);
     let facts: Vec<LaneFacts> = executors.iter().map(|e| e.facts().clone()).collect();
     let shared = Arc::new(Shared::new(
-        Work::of(challenge, before.through, before.elapsed),
+        Orders::of(challenge, before.through, before.elapsed),
         Meeting::new(challenge.digest(), executors.len()),
-        executors.len(),
+        Arc::clone(&seeds),
         options.stop.clone(),
         options.keeper.clone(),
     ));
@@ -230,7 +234,7 @@ pub fn resume(
     }
     drop(sender);
 
-    let watch = Watch { shared: &shared, facts: &facts, patience: options.patience, shape };
+    let watch = Watch { shared: &shared, facts: &facts, patience: options.patience, work };
     let finished = watch.wait(&reports, progress)?;
     let (executors, lanes): (Vec<_>, Vec<LaneExecution>) = finished.into_iter().unzip();
     let elapsed = lanes.iter().map(|lane| lane.elapsed).max().unwrap_or_default();
@@ -240,7 +244,8 @@ pub fn resume(
         resumed_after,
         elapsed_before,
         notes: RunNotes::default(),
-        shape,
+        work,
+        seeds,
         patience: options.patience,
         executors,
     })

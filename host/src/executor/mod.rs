@@ -18,8 +18,11 @@ pub mod lanes;
 use crate::protocol::chain;
 use crate::protocol::digest::{Digest, Uuid};
 use crate::protocol::evidence::document::LaneDetails;
-use crate::protocol::work::fp64_product::{Fp64Product, LeafPlace};
+use crate::protocol::work::fp64_product::Fp64Product;
+use crate::protocol::work::{IterationPlace, RunInputs, Work};
+use std::any::Any;
 use std::ops::ControlFlow;
+use std::sync::Arc;
 
 /// What to try where the system gives no thread.
 pub const NO_THREAD: &str = "Raise the limit of processes and threads (ulimit -u; pids.max of \
@@ -143,11 +146,43 @@ fn spread(times: impl Iterator<Item = u64> + Clone) -> u64 {
     times.clone().max().unwrap_or(0) - times.min().unwrap_or(0)
 }
 
+/// What a lane of a run is to do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Assignment {
+    /// Of each iteration.
+    pub work: Work,
+    /// g.
+    pub lane: u32,
+    /// s(g,0) of every lane of the run, in lane order.
+    pub seeds: Arc<[Digest]>,
+}
+
+impl Assignment {
+    /// That of lane `lane` of a run.
+    pub fn of(run: &RunInputs<'_>, lane: u32) -> Self {
+        Self { work: run.work, lane, seeds: run.seeds.into() }
+    }
+
+    /// What its leaves follow from.
+    pub fn run(&self) -> RunInputs<'_> {
+        RunInputs { work: self.work, seeds: &self.seeds }
+    }
+}
+
+/// FP64 products need nothing but the states of their iterations.
+impl From<Fp64Product> for Assignment {
+    fn from(work: Fp64Product) -> Self {
+        Self { work: work.into(), lane: 0, seeds: Arc::new([]) }
+    }
+}
+
+/// Memory of a lane that the other lanes of a run read; executors of one kind know each
+/// other's.
+pub type SharedMemory = Arc<dyn Any + Send + Sync>;
+
 /// A run of iterations on one lane.
 #[derive(Clone, Copy, Debug)]
 pub struct Segment {
-    /// n and m.
-    pub shape: Fp64Product,
     /// i of the first iteration (1-based).
     pub first_iteration: u32,
     /// How many, at least 1.
@@ -191,21 +226,21 @@ pub struct IterationOutput<'a> {
 /// A tile whose leaf hashes are wanted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct TileRequest {
-    /// s(g, i−1) of its iteration.
-    pub state: Digest,
-    /// j.
-    pub product: u32,
-    /// Tile row.
-    pub tile_row: u32,
-    /// Tile column.
-    pub tile_column: u32,
+    /// Its iteration.
+    pub at: IterationPlace,
+    /// Its index among the iteration's tiles.
+    pub tile: u64,
 }
 
 impl TileRequest {
-    /// The tile that the leaf at `place` is in; `state` is s(g, i−1).
-    pub fn of(state: Digest, place: LeafPlace) -> Self {
-        let LeafPlace { product, tile_row, tile_column, .. } = place;
-        Self { state, product, tile_row, tile_column }
+    /// The tile that leaf `leaf` of an iteration of `work` is in.
+    pub fn with_leaf(work: Work, at: IterationPlace, leaf: u64) -> Self {
+        Self { at, tile: leaf / work.leaves_per_tile() }
+    }
+
+    /// The index of its first leaf.
+    pub fn first_leaf(&self, work: Work) -> u64 {
+        self.tile * work.leaves_per_tile()
     }
 }
 
@@ -277,6 +312,16 @@ pub enum ExecError {
     Stopped,
 }
 
+/// The error of an executor that has no means for a kind of work.
+pub(crate) fn unknown_work(work: Work) -> ExecError {
+    ExecError::Device {
+        what: "beginning".to_owned(),
+        device: "this executor".to_owned(),
+        cause: format!("it has no means for {}", work.challenge_type()),
+        advice: "choose another executor with --executor".to_owned(),
+    }
+}
+
 /// Receives each iteration's output in order; `Break` stops the run.
 pub type Sink<'a> = dyn FnMut(IterationOutput<'_>) -> ControlFlow<()> + 'a;
 
@@ -285,11 +330,27 @@ pub trait Executor: Send {
     /// What it is.
     fn facts(&self) -> &LaneFacts;
 
-    /// Allocates for `shape` and clears the SM counters.
+    /// Takes what an assignment needs, of memory and of preparation, and clears the SM
+    /// counters.
     ///
     /// # Errors
-    /// [`ExecError::Memory`] where not even one product fits.
-    fn begin(&mut self, shape: Fp64Product) -> Result<(), ExecError>;
+    /// [`ExecError::Memory`] if it doesn't fit; device faults.
+    fn begin(&mut self, assignment: &Assignment) -> Result<(), ExecError>;
+
+    /// After [`Executor::begin`], the memory that other lanes read; `None` if they need
+    /// none of it.
+    fn share(&mut self) -> Option<SharedMemory> {
+        None
+    }
+
+    /// What [`Executor::share`] gave on every lane, in lane order, before the first
+    /// [`Executor::run`].
+    ///
+    /// # Errors
+    /// Device faults; memory that cannot be reached.
+    fn connect(&mut self, _lanes: &[Option<SharedMemory>]) -> Result<(), ExecError> {
+        Ok(())
+    }
 
     /// Computes a segment, giving each iteration to `sink` in order.
     ///
@@ -297,13 +358,14 @@ pub trait Executor: Send {
     /// Device faults, and [`ExecError::Stopped`] where the sink breaks.
     fn run(&mut self, segment: &Segment, sink: &mut Sink<'_>) -> Result<(), ExecError>;
 
-    /// The 256 leaf hashes of each requested tile, in request order. `dim` is n.
+    /// The leaf hashes of each requested tile, in request order. A kind of work that
+    /// reads them back asks for the same assignment to have been begun.
     ///
     /// # Errors
     /// Device faults.
-    fn tile_leaf_hashes(
+    fn leaf_hashes(
         &mut self,
-        dim: u32,
+        assignment: &Assignment,
         tiles: &[TileRequest],
     ) -> Result<Vec<Vec<Digest>>, ExecError>;
 

@@ -18,7 +18,7 @@ mod issuer;
 
 pub use issuer::{AsIssuer, Judged};
 
-use crate::appraisal::models;
+use crate::appraisal::floors;
 use crate::ledger::{HISTORY_WINDOW, HistoryFinding};
 use crate::policy::{Facts, Policy};
 use crate::protocol::bound::OmittedShare;
@@ -144,7 +144,7 @@ impl Terms<'_> {
             arrival_unix_s: Some((session.arrived_unix_ms / 1000) as i64),
             elapsed: Some(session.elapsed),
             receipt: None,
-            floor_flops: Some(&models::floor_flops),
+            floors: Some(floors::seconds),
         };
         Ok(self.verdict(&verify(&circumstances)?, session.known))
     }
@@ -171,7 +171,7 @@ impl HandedIn<'_> {
             arrival_unix_s: self.arrival_unix_s,
             elapsed: self.elapsed,
             receipt: self.receipt,
-            floor_flops: Some(&models::floor_flops),
+            floors: Some(floors::seconds),
         }
     }
 

@@ -1,18 +1,21 @@
 //! Issuing a challenge: what was asked for, the defaults for the rest, a fresh
 //! nonce and seed, and the clock.
 
-use crate::protocol::challenge::{
-    CHALLENGE_TYPE, Challenge, ChallengeError, ChallengeSpec, VERSION,
-};
+use crate::protocol::challenge::{Challenge, ChallengeError, ChallengeSpec, VERSION};
 use crate::protocol::digest::Digest;
 use crate::protocol::json::present;
 use crate::protocol::time;
+use crate::protocol::work::WorkFields;
+use crate::protocol::work::fp64_product::{self, Fp64Fields};
+use crate::protocol::work::memory_residency::{self, HALF_PASSES_DEFAULT, MemoryFields};
 use serde::Deserialize;
 
 /// Openings that a default challenge asks for in all: with none of the work
 /// sampled twice, a miner that left out a tenth and ground 2⁸⁰ commitments
 /// escapes with a probability below 10⁻²¹.
 const OPENINGS_DEFAULT: u64 = 1000;
+/// Blocks of a lane's arena: 256 MiB.
+const ARENA_BLOCKS_DEFAULT: u64 = 65_536;
 const VALIDITY_DEFAULT_S: u64 = 3600;
 /// T where none is asked for.
 pub(crate) const ITERATIONS_DEFAULT: u64 = 100;
@@ -35,6 +38,12 @@ pub struct Request {
     pub matrix_dim: Option<u64>,
     #[serde(deserialize_with = "present")]
     pub num_matrices: Option<u64>,
+    #[serde(deserialize_with = "present")]
+    pub arena_blocks: Option<u64>,
+    #[serde(deserialize_with = "present")]
+    pub half_passes: Option<u64>,
+    #[serde(deserialize_with = "present")]
+    pub peer_blocks: Option<u64>,
     #[serde(deserialize_with = "present")]
     pub num_iterations: Option<u64>,
     #[serde(deserialize_with = "present")]
@@ -76,7 +85,7 @@ impl Request {
     /// This request where it says something, `other` where it doesn't.
     pub fn or(self, other: Self) -> Self {
         first_of!(self, other: version, challenge_type, gpu_pow_seed, validator_nonce,
-            matrix_dim, num_matrices, num_iterations, sync_interval,
+            matrix_dim, num_matrices, arena_blocks, half_passes, peer_blocks, num_iterations, sync_interval,
             verification_sample_rate, samples_per_iteration, issued_at, expires_at,
             gpu_count, gpu_model, min_memory_bytes, max_duration_ms, min_sm_utilization,
             miner_id, validator_id, valid_for_s)
@@ -142,11 +151,9 @@ fn complete(
     };
     Ok(ChallengeSpec {
         version: request.version.unwrap_or(VERSION),
-        challenge_type: request.challenge_type.clone().unwrap_or_else(|| CHALLENGE_TYPE.into()),
+        work: work(request)?,
         gpu_pow_seed,
         validator_nonce,
-        matrix_dim: request.matrix_dim.unwrap_or(1024),
-        num_matrices: request.num_matrices.unwrap_or(8),
         num_iterations: iterations,
         sync_interval: request.sync_interval.unwrap_or(iterations.clamp(1, 10)),
         verification_sample_rate: rate,
@@ -163,6 +170,22 @@ fn complete(
         miner_id: request.miner_id,
         validator_id: request.validator_id,
     })
+}
+
+/// The kind that was asked for, FP64 products by default, and its fields.
+fn work(request: &Request) -> Result<WorkFields, IssueError> {
+    match request.challenge_type.as_deref().unwrap_or(fp64_product::CHALLENGE_TYPE) {
+        fp64_product::CHALLENGE_TYPE => Ok(WorkFields::Fp64Product(Fp64Fields {
+            matrix_dim: request.matrix_dim.unwrap_or(1024),
+            num_matrices: request.num_matrices.unwrap_or(8),
+        })),
+        memory_residency::CHALLENGE_TYPE => Ok(WorkFields::MemoryResidency(MemoryFields {
+            arena_blocks: request.arena_blocks.unwrap_or(ARENA_BLOCKS_DEFAULT),
+            half_passes: request.half_passes.unwrap_or(HALF_PASSES_DEFAULT.into()),
+            peer_blocks: request.peer_blocks.unwrap_or(0),
+        })),
+        other => Err(ChallengeError::Type { got: other.to_owned() }.into()),
+    }
 }
 
 /// YYYY-MM-DDThh:mm:ssZ.
@@ -187,7 +210,8 @@ mod tests {
         )
         .unwrap();
         let spec = completed(&typed.or(file));
-        assert_eq!((spec.matrix_dim, spec.num_matrices, spec.num_iterations), (256, 3, 100));
+        let work = WorkFields::Fp64Product(Fp64Fields { matrix_dim: 256, num_matrices: 3 });
+        assert_eq!((spec.work, spec.num_iterations), (work, 100));
         assert_eq!(spec.issued_at, "2023-11-14T22:13:20Z");
         assert_eq!(spec.expires_at, "2023-11-14T22:13:25Z");
     }

@@ -19,7 +19,7 @@ use crate::protocol::evidence::EvidenceError;
 use crate::protocol::evidence::document::RunNotes;
 use crate::protocol::signature::miner_message;
 use crate::protocol::transcript::{self, LaneRoots, ResultDoc};
-use crate::protocol::work::fp64_product::Fp64Product;
+use crate::protocol::work::Work;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -180,7 +180,7 @@ pub fn commit(
     // Those of all iterations are kept; one more is in the executor's hands, and
     // one where a lane keeps the last sync point's apart.
     let sets = (u64::from(challenge.iterations()) + 2) * facts.len() as u64;
-    check_memory(challenge.shape(), sets)?;
+    check_memory(challenge.work(), sets)?;
     tracing::debug!(lanes = facts.len(), "executing");
     let uuids: Vec<Uuid> = facts.iter().map(|lane| lane.uuid).collect();
     let mut run = options.run.clone();
@@ -274,16 +274,16 @@ fn check_fit(challenge: &Challenge, lane: usize, facts: &LaneFacts) -> Result<()
 ///
 /// # Errors
 /// [`MineError::Memory`].
-pub fn check_memory(shape: Fp64Product, iterations: u64) -> Result<(), MineError> {
-    HostMemory::read().map_or(Ok(()), |memory| fits(shape, iterations, memory))
+pub fn check_memory(work: Work, iterations: u64) -> Result<(), MineError> {
+    HostMemory::read().map_or(Ok(()), |memory| fits(work, iterations, memory))
 }
 
 /// Kept of an iteration beside its tiles: its root and state, the root again in the
 /// commitment, and its text in the message.
 const ITERATION_BYTES: u128 = 192;
 
-fn fits(shape: Fp64Product, iterations: u64, memory: HostMemory) -> Result<(), MineError> {
-    let of_iteration = 32 * u128::from(shape.tiles()) + ITERATION_BYTES;
+fn fits(work: Work, iterations: u64, memory: HostMemory) -> Result<(), MineError> {
+    let of_iteration = 32 * u128::from(work.tiles()) + ITERATION_BYTES;
     let needed_bytes = of_iteration * u128::from(iterations);
     let HostMemory { available_bytes, bound_by, .. } = memory;
     if needed_bytes > u128::from(available_bytes) {
@@ -297,6 +297,7 @@ mod tests {
     use super::*;
     use crate::mining::issue::{Request, issue};
     use crate::protocol::evidence::document::LaneDetails;
+    use crate::protocol::work::fp64_product::Fp64Product;
 
     fn cpu() -> LaneFacts {
         LaneFacts {
@@ -355,10 +356,10 @@ mod tests {
             available_bytes,
             bound_by: BoundBy::Cgroup("/sys/fs/cgroup/box".into()),
         };
-        let largest = Fp64Product { dim: 32_768, products: 4096 };
+        let largest = Fp64Product { dim: 32_768, products: 4096 }.into();
         let error = fits(largest, 65_537 * 64, memory(1 << 50)).unwrap_err();
         assert!(matches!(error, MineError::Memory { .. }), "{error}");
-        let one_tile = Fp64Product { dim: 128, products: 1 };
+        let one_tile = Fp64Product { dim: 128, products: 1 }.into();
         let needed = 2 * (32 + 192);
         assert!(fits(one_tile, 2, memory(needed)).is_ok());
         let text = fits(one_tile, 2, memory(needed - 1)).unwrap_err().to_string();

@@ -82,7 +82,7 @@ mod tests {
             let demand = demand.unwrap_or_else(|error| panic!("{}: {error}", model.name));
             let target = Target { model: model.name, seconds: None, round_trip: None };
             let challenge = issue(&policy.request(&target, Request::default()).unwrap()).unwrap();
-            assert_eq!(challenge.shape(), demand.shape, "{}", model.name);
+            assert_eq!(challenge.work().fp64_product().unwrap(), demand.shape, "{}", model.name);
             assert_eq!(u64::from(challenge.iterations()), demand.iterations);
             assert_eq!(challenge.limit_ms(), (1e3 * demand.allowed_s).ceil() as u64);
             // No honest card is refused that is 3 % slower than expected, and none has

@@ -191,7 +191,7 @@ impl Judge<'_> {
     /// 2·m·n³·T.
     fn operations_per_lane(&self) -> f64 {
         let challenge = self.facts.challenge;
-        2.0 * challenge.shape().multiply_adds() as f64 * f64::from(challenge.iterations())
+        challenge.work().cost().amount as f64 * f64::from(challenge.iterations())
     }
 
     /// Findings of the miner's own machine: one reason a code, however many.

@@ -25,7 +25,7 @@ fn draws(challenge: &Challenge, lanes: u64) -> u64 {
 #[test]
 fn an_h200_gets_ten_seconds_and_two_thousand_openings() {
     let challenge = sized(&Policy::default(), &target("NVIDIA H200", 10.0), Request::default());
-    assert_eq!(challenge.shape(), Fp64Product { dim: 8192, products: 2 });
+    assert_eq!(challenge.work().fp64_product().unwrap(), Fp64Product { dim: 8192, products: 2 });
     // 2·2·8192³ operations at 0.81 of 66.9 TFLOP/s are 40.6 ms.
     assert_eq!(challenge.iterations(), 246);
     assert_eq!(challenge.spec().gpu_model.as_deref(), Some("NVIDIA H200"));
@@ -45,7 +45,7 @@ fn every_model_is_sized_close_to_the_seconds_whatever_they_are() {
             let policy = Policy::default();
             let target = target(model.name, seconds);
             let challenge = sized(&policy, &target, Request::default());
-            let speed = Speed { model, shape: challenge.shape() };
+            let speed = Speed { model, shape: challenge.work().fp64_product().unwrap() };
             let expected_s = speed.iteration_s() * f64::from(challenge.iterations());
             // Whole iterations: 1 in place of 1.5, or of 0.75.
             assert!((0.66..1.34).contains(&(expected_s / seconds)), "{}: {expected_s}", model.name);
@@ -92,7 +92,7 @@ fn what_was_typed_stays() {
     let mut policy = Policy::default();
     policy.time.slack = 1.5;
     let challenge = sized(&policy, &target("H200", 10.0), base);
-    assert_eq!((challenge.shape().dim, challenge.iterations()), (2048, 50));
+    assert_eq!((challenge.work().fp64_product().unwrap().dim, challenge.iterations()), (2048, 50));
     assert_eq!((challenge.samples_per_iteration(), challenge.limit_ms()), (100, 1));
     assert_eq!(challenge.spec().gpu_count, Some(2));
 }
@@ -104,7 +104,7 @@ fn an_honest_h200_keeps_its_limit_with_all_of_the_start_up_used() {
     let policy = Policy::default();
     for seconds in [2.0, 10.0, 3600.0] {
         let challenge = sized(&policy, &target("NVIDIA H200", seconds), Request::default());
-        let operations = 2.0 * challenge.shape().multiply_adds() as f64;
+        let operations = 2.0 * challenge.work().fp64_product().unwrap().multiply_adds() as f64;
         let run_s = operations * f64::from(challenge.iterations()) / (0.97 * 54.5e12);
         assert!(challenge.limit_ms() as f64 > 1e3 * (run_s + 0.3 + 0.5), "{seconds} s");
         // One card that does the work of two does not.
@@ -127,7 +127,7 @@ fn counters_are_demanded_where_missing_ones_reject() {
 fn a_day_takes_larger_iterations() {
     let policy = Policy::default();
     let challenge = sized(&policy, &target("NVIDIA H200", 86_400.0), Request::default());
-    assert!(challenge.shape().products > 2);
+    assert!(challenge.work().fp64_product().unwrap().products > 2);
     assert!(challenge.iterations() <= 1_000_000);
 }
 

@@ -1,19 +1,22 @@
 //! The oracle behind the executors' trait, so that whatever judges executors
 //! can itself be judged on the one that is right by inspection.
 
-use super::oracle::Oracle;
+use super::leaves::Leaves;
 use super::tree::{hash, tree_hash};
 use crate::executor::{
-    ExecError, Executor, IterationOutput, Kind, LaneFacts, Segment, Sink, SmTiles, TileRequest,
+    Assignment, ExecError, Executor, IterationOutput, Kind, LaneFacts, Segment, Sink, SmTiles,
+    TileRequest,
 };
 use crate::protocol::digest::{Digest, Uuid};
 use crate::protocol::evidence::document::LaneDetails;
-use crate::protocol::work::fp64_product::{Fp64Product, LeafPlace};
+use crate::protocol::work::IterationPlace;
 
 /// Scalar, one iteration at a time.
 #[derive(Clone, Debug)]
 pub struct OracleExecutor {
     facts: LaneFacts,
+    /// Of the last begin.
+    begun: Option<(Assignment, Leaves)>,
 }
 
 impl OracleExecutor {
@@ -27,7 +30,7 @@ impl OracleExecutor {
             sm_count: 0,
             details: LaneDetails::default(),
         };
-        Self { facts }
+        Self { facts, begun: None }
     }
 }
 
@@ -36,15 +39,19 @@ impl Executor for OracleExecutor {
         &self.facts
     }
 
-    fn begin(&mut self, _shape: Fp64Product) -> Result<(), ExecError> {
+    fn begin(&mut self, assignment: &Assignment) -> Result<(), ExecError> {
+        self.begun = Some((assignment.clone(), Leaves::of(&assignment.run())));
         Ok(())
     }
 
     fn run(&mut self, segment: &Segment, sink: &mut Sink<'_>) -> Result<(), ExecError> {
+        let (assignment, leaves_of) = self.begun.as_ref().expect("a run follows a begin");
+        let (work, lane) = (assignment.work, assignment.lane);
         let mut state = segment.start;
         for iteration in (segment.first_iteration..).take(segment.iterations as usize) {
-            let leaves = Oracle.iteration_leaves(segment.shape, &state);
-            let tile_roots: Vec<Digest> = leaves.chunks(256).map(tree_hash).collect();
+            let leaves = leaves_of.iteration(&IterationPlace { lane, iteration, state });
+            let per_tile = work.leaves_per_tile() as usize;
+            let tile_roots: Vec<Digest> = leaves.chunks(per_tile).map(tree_hash).collect();
             let root = tree_hash(&leaves);
             if sink(IterationOutput { iteration, root, tile_roots: &tile_roots }).is_break() {
                 return Err(ExecError::Stopped);
@@ -60,15 +67,21 @@ impl Executor for OracleExecutor {
         Ok(())
     }
 
-    fn tile_leaf_hashes(
+    fn leaf_hashes(
         &mut self,
-        dim: u32,
+        assignment: &Assignment,
         tiles: &[TileRequest],
     ) -> Result<Vec<Vec<Digest>>, ExecError> {
+        if self.begun.as_ref().is_none_or(|(begun, _)| begun != assignment) {
+            self.begin(assignment)?;
+        }
+        let (_, leaves_of) = self.begun.as_ref().expect("begun above");
+        let work = assignment.work;
         let leaves = |tile: &TileRequest| {
-            let TileRequest { state, product, tile_row, tile_column } = *tile;
-            let place = |leaf| LeafPlace { product, tile_row, tile_column, leaf };
-            (0..256).map(|leaf| Oracle.leaf_hash(&state, dim, place(leaf))).collect()
+            let first = tile.first_leaf(work);
+            (first..first + work.leaves_per_tile())
+                .map(|leaf| leaves_of.leaf(&tile.at, leaf))
+                .collect()
         };
         Ok(tiles.iter().map(leaves).collect())
     }

@@ -3,13 +3,14 @@
 //! Keeps every leaf hash, as no real miner would, so that what it opens needs
 //! no second computation.
 
-use super::oracle::Oracle;
+use super::leaves::Leaves;
 use super::tree::{audit_path, hash, tree_hash};
 use crate::protocol::challenge::Challenge;
 use crate::protocol::digest::{Digest, Uuid};
 use crate::protocol::evidence::Evidence;
 use crate::protocol::sample;
 use crate::protocol::transcript::{LaneRoots, Opening, ResultDoc};
+use crate::protocol::work::{IterationPlace, RunInputs};
 use ed25519_dalek::{Signer, SigningKey};
 
 /// A run that has computed everything and committed to nothing yet.
@@ -26,8 +27,13 @@ pub struct Run {
 impl Run {
     /// Executes `challenge` on one lane per UUID, iteration by iteration.
     pub fn of(challenge: &Challenge, uuids: &[Uuid]) -> Self {
-        let shape = challenge.shape();
-        Self::with(challenge, uuids, |_, _, state| Oracle.iteration_leaves(shape, state))
+        let work = challenge.work();
+        let c = challenge.digest();
+        let seeds: Vec<Digest> = (0..).zip(uuids).map(|(g, uuid)| seed(&c, g, uuid)).collect();
+        let leaves = Leaves::of(&RunInputs { work, seeds: &seeds });
+        Self::with(challenge, uuids, |lane, iteration, &state| {
+            leaves.iteration(&IterationPlace { lane, iteration, state })
+        })
     }
 
     /// The same with leaf hashes that `leaves` gives for lane g, iteration i and
@@ -39,9 +45,8 @@ impl Run {
     ) -> Self {
         let c = challenge.digest().0;
         let be32 = u32::to_be_bytes;
-        let seed =
-            |(g, uuid): (u32, &Uuid)| hash(&[b"gpu-attest/v1/lane\0", &c, &be32(g), &uuid.0]);
-        let mut states: Vec<Vec<Digest>> = (0..).zip(uuids).map(|u| vec![seed(u)]).collect();
+        let seed = |(g, uuid): (u32, &Uuid)| vec![seed(&challenge.digest(), g, uuid)];
+        let mut states: Vec<Vec<Digest>> = (0..).zip(uuids).map(seed).collect();
         let mut all_leaves = vec![Vec::new(); uuids.len()];
         for i in 1..=challenge.iterations() {
             let mut roots = Vec::new();
@@ -111,6 +116,11 @@ impl Run {
             miner_signature: key.map(sign),
         }
     }
+}
+
+/// s(g,0).
+fn seed(challenge: &Digest, lane: u32, uuid: &Uuid) -> Digest {
+    hash(&[b"gpu-attest/v1/lane\0", &challenge.0, &lane.to_be_bytes(), &uuid.0])
 }
 
 /// Runs `challenge` outside a live session, unsigned.

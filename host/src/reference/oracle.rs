@@ -1,8 +1,7 @@
 //! Elements, products and leaves, as docs/protocol.md writes them.
 
-use super::tree::{leaf_hash, tree_hash};
+use super::tree::leaf_hash;
 use crate::protocol::digest::Digest;
-use crate::protocol::verify::{LeafRequest, Recompute, RecomputeError, RecomputeIteration};
 use crate::protocol::work::fp64_product::{Fp64Product, LeafPlace};
 use rand_philox::philox4x32_10;
 use rayon::prelude::*;
@@ -83,11 +82,6 @@ impl Oracle {
         (0..shape.products).flat_map(product).collect()
     }
 
-    /// D(g,i): the root over all leaves of an iteration.
-    pub fn iteration_root(self, shape: Fp64Product, state: &Digest) -> Digest {
-        tree_hash(&self.iteration_leaves(shape, state))
-    }
-
     /// C, row by row.
     fn product(self, state: &Digest, dim: u32, product: u32) -> Vec<Vec<f64>> {
         let vectors = |operand| -> Vec<Vec<f64>> {
@@ -121,28 +115,6 @@ fn message(place: LeafPlace, output: impl Fn(u32, u32) -> f64) -> [u8; 512] {
         }
     }
     bytes.try_into().expect("64 outputs of 8 bytes")
-}
-
-impl Recompute for Oracle {
-    fn leaf_hashes(
-        &self,
-        dim: u32,
-        requests: &[LeafRequest],
-    ) -> Result<Vec<Digest>, RecomputeError> {
-        let hash = |request: &LeafRequest| self.leaf_hash(&request.state, dim, request.place);
-        Ok(requests.par_iter().map(hash).collect())
-    }
-}
-
-impl RecomputeIteration for Oracle {
-    fn iteration_root(
-        &mut self,
-        shape: Fp64Product,
-        _iteration: u32,
-        state: &Digest,
-    ) -> Result<Digest, RecomputeError> {
-        Ok(Oracle::iteration_root(*self, shape, state))
-    }
 }
 
 #[cfg(test)]

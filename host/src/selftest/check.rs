@@ -1,10 +1,10 @@
 //! The one checker that every executor and every kernel variant goes through:
 //! the same cases, the same comparisons, no tolerance.
 
-use crate::executor::{ExecError, Executor, Segment, SmTiles, SoloSync, TileRequest};
+use crate::executor::{Assignment, ExecError, Executor, Segment, SmTiles, SoloSync, TileRequest};
 use crate::protocol::digest::{Digest, Uuid};
 use crate::protocol::verify::{LeafRequest, Recompute, RecomputeError};
-use crate::protocol::work::fp64_product::{Fp64Product, LeafPlace};
+use crate::protocol::work::{IterationPlace, RunInputs, Work};
 use crate::protocol::{chain, merkle};
 use std::fmt;
 use std::ops::ControlFlow;
@@ -12,8 +12,8 @@ use std::ops::ControlFlow;
 /// What is run: one lane, T iterations, sync points every S.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Case {
-    /// n and m.
-    pub shape: Fp64Product,
+    /// Of each iteration.
+    pub work: Work,
     /// T.
     pub iterations: u32,
     /// S.
@@ -22,8 +22,7 @@ pub struct Case {
 
 impl fmt::Display for Case {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Fp64Product { dim, products } = self.shape;
-        write!(f, "n={dim} m={products} T={} S={}", self.iterations, self.sync)
+        write!(f, "{} T={} S={}", self.work.in_short(), self.iterations, self.sync)
     }
 }
 
@@ -75,24 +74,31 @@ fn same<T: PartialEq + fmt::Display>(
 }
 
 impl Case {
+    /// What its one lane is to do.
+    fn assignment(&self, expected: &Expected) -> Assignment {
+        Assignment { work: self.work, lane: 0, seeds: expected.states[..1].into() }
+    }
+
     fn challenge(&self) -> Digest {
         Digest::of(&[b"attest selftest", self.to_string().as_bytes()])
     }
 
-    /// Walks the chain with roots from `root_of` (iteration, state before it).
+    /// Walks the chain with roots from `root_of`.
     ///
     /// # Errors
     /// Those of `root_of`.
     pub fn expect_from<E>(
         &self,
-        mut root_of: impl FnMut(u32, &Digest) -> Result<Digest, E>,
+        mut root_of: impl FnMut(&RunInputs<'_>, &IterationPlace) -> Result<Digest, E>,
     ) -> Result<Expected, E> {
         let challenge = self.challenge();
-        let mut states = vec![chain::lane_seed(&challenge, 0, &Uuid([7; 16]))];
+        let seeds = [chain::lane_seed(&challenge, 0, &Uuid([7; 16]))];
+        let run = RunInputs { work: self.work, seeds: &seeds };
+        let mut states = seeds.to_vec();
         let mut roots = Vec::new();
         for iteration in 1..=self.iterations {
             let state = states[states.len() - 1];
-            let root = root_of(iteration, &state)?;
+            let root = root_of(&run, &IterationPlace { lane: 0, iteration, state })?;
             let sync = (iteration % self.sync == 0)
                 .then(|| chain::sync_digest(&challenge, iteration, &[root]));
             states.push(chain::step(&state, iteration, &root, sync.as_ref()));
@@ -131,6 +137,13 @@ fn run(
     Ok(ran?)
 }
 
+/// Begins as the lanes of a run do, for a lane that is alone.
+fn begin(executor: &mut dyn Executor, assignment: &Assignment) -> Result<(), ExecError> {
+    executor.begin(assignment)?;
+    let shared = executor.share();
+    executor.connect(&[shared])
+}
+
 /// Runs `case` on `executor` in one segment and again cut at its first sync
 /// point, and compares every root, tile root, counted tile and a few tiles'
 /// leaves.
@@ -143,26 +156,26 @@ pub fn executor(
     expected: &Expected,
     oracle: &dyn Recompute,
 ) -> Result<(), CheckError> {
+    let assignment = case.assignment(expected);
     let whole = Segment {
-        shape: case.shape,
         first_iteration: 1,
         iterations: case.iterations,
         start: expected.states[0],
         solo_sync: Some(SoloSync { challenge: expected.challenge, interval: case.sync }),
     };
-    executor.begin(case.shape)?;
+    begin(executor, &assignment)?;
     let mut seen = Vec::new();
     run(executor, case, &whole, &mut seen)?;
     roots(case, expected, &seen)?;
     if let SmTiles::Counted(tiles) = executor.sm_tiles()? {
         let sum: u128 = tiles.iter().map(|&count| u128::from(count)).sum();
-        let all = u128::from(case.shape.tiles()) * u128::from(case.iterations);
+        let all = u128::from(case.work.tiles()) * u128::from(case.iterations);
         same(|| "tiles counted over the SMs".into(), all, sum)?;
     }
     leaves(executor, case, expected, &seen, oracle)?;
 
     if case.sync < case.iterations {
-        executor.begin(case.shape)?;
+        begin(executor, &assignment)?;
         let mut seen = Vec::new();
         for first in (1..=case.iterations).step_by(case.sync as usize) {
             let segment = Segment {
@@ -170,7 +183,6 @@ pub fn executor(
                 iterations: case.sync.min(case.iterations + 1 - first),
                 start: expected.states[first as usize - 1],
                 solo_sync: None,
-                ..whole
             };
             run(executor, case, &segment, &mut seen)?;
         }
@@ -183,7 +195,7 @@ fn roots(case: &Case, expected: &Expected, seen: &[Seen]) -> Result<(), Differen
     same(|| "number of iterations".into(), expected.roots.len(), seen.len())?;
     for ((iteration, want), got) in (1..).zip(&expected.roots).zip(seen) {
         same(|| format!("root of iteration {iteration}"), *want, got.root)?;
-        let tiles = case.shape.tiles();
+        let tiles = case.work.tiles();
         let counted = got.tile_roots.len() as u64;
         same(|| format!("tile roots of iteration {iteration}"), tiles, counted)?;
         let folded = merkle::root(&got.tile_roots).unwrap_or_default();
@@ -202,16 +214,19 @@ fn leaves(
 ) -> Result<(), CheckError> {
     let last = case.iterations as usize;
     let state = expected.states[last - 1];
-    let indices = [0, case.shape.tiles() / 2, case.shape.tiles() - 1];
-    let places = indices.map(|tile| LeafPlace::of(case.shape, tile * 256 + tile % 256));
-    let tiles = places.map(|place| TileRequest::of(state, place));
-    let requests = places.map(|place| LeafRequest { state, place });
-    let wanted = oracle.leaf_hashes(case.shape.dim, &requests).map_err(CheckError::Recompute)?;
-    let got = executor.tile_leaf_hashes(case.shape.dim, &tiles)?;
+    let at = IterationPlace { lane: 0, iteration: case.iterations, state };
+    let assignment = case.assignment(expected);
+    let per_tile = case.work.leaves_per_tile();
+    let indices = [0, case.work.tiles() / 2, case.work.tiles() - 1];
+    let requests = indices.map(|tile| LeafRequest { at, leaf: tile * per_tile + tile % per_tile });
+    let tiles = indices.map(|tile| TileRequest { at, tile });
+    let wanted = oracle.leaf_hashes(&assignment.run(), &requests).map_err(CheckError::Recompute)?;
+    let got = executor.leaf_hashes(&assignment, &tiles)?;
     same(|| "number of opened tiles".into(), tiles.len(), got.len())?;
-    for (((tile, place), want), leaves) in indices.iter().zip(places).zip(wanted).zip(&got) {
-        same(|| format!("leaves of tile {tile}"), 256, leaves.len())?;
-        same(|| format!("leaf {} of tile {tile}", place.leaf), want, leaves[place.leaf as usize])?;
+    for ((tile, want), leaves) in indices.iter().zip(wanted).zip(&got) {
+        let leaf = tile % per_tile;
+        same(|| format!("leaves of tile {tile}"), per_tile, leaves.len() as u64)?;
+        same(|| format!("leaf {leaf} of tile {tile}"), want, leaves[leaf as usize])?;
         let (folded, kept) = (merkle::root(leaves), seen[last - 1].tile_roots[*tile as usize]);
         same(|| format!("root of opened tile {tile}"), kept, folded.unwrap_or_default())?;
     }
@@ -229,19 +244,23 @@ pub fn recomputation(
     expected: &Expected,
     oracle: &dyn Recompute,
 ) -> Result<(), CheckError> {
-    let leaves = case.shape.leaves();
+    let leaves = case.work.leaves();
     let requests: Vec<LeafRequest> = (0..16 * u64::from(case.iterations))
-        .map(|draw| LeafRequest {
-            state: expected.states[(draw / 16) as usize],
+        .map(|draw| {
+            let iteration = (draw / 16) as u32 + 1;
+            let state = expected.states[iteration as usize - 1];
             // The golden ratio's fraction spreads the places evenly.
-            place: LeafPlace::of(case.shape, draw.wrapping_mul(0x9e37_79b9_7f4a_7c15) % leaves),
+            let leaf = draw.wrapping_mul(0x9e37_79b9_7f4a_7c15) % leaves;
+            LeafRequest { at: IterationPlace { lane: 0, iteration, state }, leaf }
         })
         .collect();
-    let want = oracle.leaf_hashes(case.shape.dim, &requests).map_err(CheckError::Recompute)?;
-    let got = recompute.leaf_hashes(case.shape.dim, &requests).map_err(CheckError::Recompute)?;
+    let assignment = case.assignment(expected);
+    let run = assignment.run();
+    let want = oracle.leaf_hashes(&run, &requests).map_err(CheckError::Recompute)?;
+    let got = recompute.leaf_hashes(&run, &requests).map_err(CheckError::Recompute)?;
     same(|| "number of leaves".into(), want.len(), got.len())?;
     for ((request, want), got) in requests.iter().zip(want).zip(got) {
-        same(|| format!("leaf at {:?}", request.place), want, got)?;
+        same(|| format!("leaf {} of iteration {}", request.leaf, request.at.iteration), want, got)?;
     }
     Ok(())
 }
@@ -250,6 +269,7 @@ pub fn recomputation(
 mod tests {
     use super::*;
     use crate::executor::{IterationOutput, LaneFacts, Sink};
+    use crate::protocol::work::fp64_product::Fp64Product;
     use crate::reference::{Oracle, OracleExecutor};
 
     /// Numbers its iterations from 0.
@@ -260,8 +280,8 @@ mod tests {
             self.0.facts()
         }
 
-        fn begin(&mut self, shape: Fp64Product) -> Result<(), ExecError> {
-            self.0.begin(shape)
+        fn begin(&mut self, assignment: &Assignment) -> Result<(), ExecError> {
+            self.0.begin(assignment)
         }
 
         fn run(&mut self, segment: &Segment, sink: &mut Sink<'_>) -> Result<(), ExecError> {
@@ -270,12 +290,12 @@ mod tests {
             })
         }
 
-        fn tile_leaf_hashes(
+        fn leaf_hashes(
             &mut self,
-            dim: u32,
+            assignment: &Assignment,
             tiles: &[TileRequest],
         ) -> Result<Vec<Vec<Digest>>, ExecError> {
-            self.0.tile_leaf_hashes(dim, tiles)
+            self.0.leaf_hashes(assignment, tiles)
         }
 
         fn sm_tiles(&mut self) -> Result<SmTiles, ExecError> {
@@ -285,7 +305,8 @@ mod tests {
 
     #[test]
     fn a_wrong_iteration_number_is_the_difference_that_is_told() {
-        let case = Case { shape: Fp64Product { dim: 128, products: 1 }, iterations: 1, sync: 1 };
+        let work = Fp64Product { dim: 128, products: 1 }.into();
+        let case = Case { work, iterations: 1, sync: 1 };
         let expected = case.expect_from(|_, _| Ok::<_, ExecError>(Digest::default())).unwrap();
         let mut from_zero = FromZero(OracleExecutor::new(Uuid([7; 16])));
         let found = executor(&mut from_zero, &case, &expected, &Oracle).unwrap_err();

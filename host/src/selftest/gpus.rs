@@ -78,6 +78,6 @@ fn open(
 /// What the CPU makes of the cases.
 pub(super) fn walk_by_cpu() -> Result<Vec<Expected>, RecomputeError> {
     let mut cpu = CpuVerifier::new();
-    let walk = |case: &Case| case.expect_from(|i, state| cpu.iteration_root(case.shape, i, state));
+    let walk = |case: &Case| case.expect_from(|run, at| cpu.iteration_root(run, at));
     GPU_CASES.iter().map(walk).collect()
 }

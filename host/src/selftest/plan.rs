@@ -11,7 +11,10 @@ use crate::executor::gpu::{DeviceList, GpuDevice, NoGpu, PtxFile, Target, Varian
 use crate::mining::devices::GpuDemand;
 use crate::protocol::digest::Uuid;
 use crate::protocol::verify::{Recompute, RecomputeError};
+use crate::protocol::work::Work;
 use crate::protocol::work::fp64_product::Fp64Product;
+use crate::reference::Leaves;
+use crate::reference::tree::tree_hash;
 use crate::reference::{Oracle, OracleExecutor};
 use rayon::prelude::*;
 use std::cell::OnceCell;
@@ -40,7 +43,7 @@ const EMBEDDED_VECTORS: [&[u8]; 4] = [
 ];
 
 pub(super) const fn case(dim: u32, products: u32, iterations: u32, sync: u32) -> Case {
-    Case { shape: Fp64Product { dim, products }, iterations, sync }
+    Case { work: Work::Fp64Product(Fp64Product { dim, products }), iterations, sync }
 }
 
 /// Something to be checked.
@@ -272,7 +275,7 @@ fn check_cpu_verifier(expected: &[Expected]) -> Outcome {
 /// What the oracle, scalar as it is, makes of its cases; on all cores at least.
 fn walk_by_oracle() -> Vec<Expected> {
     let walk = |case: &Case| {
-        case.expect_from(|_, state| Ok::<_, Infallible>(Oracle.iteration_root(case.shape, state)))
+        case.expect_from(|run, at| Ok::<_, Infallible>(tree_hash(&Leaves::of(run).iteration(at))))
     };
     ORACLE_CASES
         .par_iter()
@@ -283,7 +286,7 @@ fn walk_by_oracle() -> Vec<Expected> {
 
 /// "n=128…1024, 6 cases".
 fn summary(cases: &[Case]) -> String {
-    let dims = cases.iter().map(|case| case.shape.dim);
+    let dims = cases.iter().filter_map(|case| Some(case.work.fp64_product()?.dim));
     let (low, high) = (dims.clone().min().unwrap_or(0), dims.max().unwrap_or(0));
     format!("n={low}…{high}, {} cases", cases.len())
 }

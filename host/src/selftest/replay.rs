@@ -1,7 +1,7 @@
 //! Runs a challenge's lanes one after another on a single executor and keeps
 //! what openings need: roots, tile roots, states.
 
-use crate::executor::{ExecError, Executor, Segment, SoloSync, TileRequest};
+use crate::executor::{Assignment, ExecError, Executor, Segment, SoloSync, TileRequest};
 use crate::protocol::chain::{lane_seed, step, sync_digest};
 use crate::protocol::challenge::Challenge;
 use crate::protocol::digest::{Digest, Uuid};
@@ -9,9 +9,10 @@ use crate::protocol::merkle;
 use crate::protocol::sample::SamplePoint;
 use crate::protocol::transcript::Opening;
 use crate::protocol::verify::{LeafRequest, Recompute, RecomputeError};
-use crate::protocol::work::fp64_product::LeafPlace;
+use crate::protocol::work::{IterationPlace, RunInputs};
 use std::collections::HashMap;
 use std::ops::ControlFlow;
+use std::sync::Arc;
 
 /// Lane, iteration, tile.
 pub(super) type TileKey = (u32, u32, u64);
@@ -35,7 +36,7 @@ pub(super) fn replay(
     executor: &mut dyn Executor,
 ) -> Result<Replay, ExecError> {
     let c = challenge.digest();
-    let (shape, all) = (challenge.shape(), challenge.iterations());
+    let all = challenge.iterations();
     let mut states: Vec<Vec<Digest>> =
         (0..).zip(uuids).map(|(g, uuid)| vec![lane_seed(&c, g, uuid)]).collect();
     let mut roots = vec![Vec::new(); uuids.len()];
@@ -43,13 +44,19 @@ pub(super) fn replay(
     let solo_sync =
         (uuids.len() == 1).then(|| SoloSync { challenge: c, interval: challenge.sync_interval() });
     let length = if solo_sync.is_some() { all } else { challenge.sync_interval() };
-    executor.begin(shape)?;
+    let seeds: Arc<[Digest]> = states.iter().map(|states| states[0]).collect();
+    let assignment = |lane: usize| Assignment {
+        work: challenge.work(),
+        lane: lane as u32,
+        seeds: Arc::clone(&seeds),
+    };
     let mut first_iteration = 1;
     while first_iteration <= all {
         let iterations = length.min(all - first_iteration + 1);
         for (g, states) in states.iter().enumerate() {
             let start = *states.last().expect("every lane has a seed");
-            let segment = Segment { shape, first_iteration, iterations, start, solo_sync };
+            executor.begin(&assignment(g))?;
+            let segment = Segment { first_iteration, iterations, start, solo_sync };
             executor.run(&segment, &mut |output| {
                 roots[g].push(output.root);
                 tile_roots[g].push(output.tile_roots.to_vec());
@@ -70,7 +77,7 @@ pub(super) fn replay(
 }
 
 impl Replay {
-    /// The 256 leaf hashes of a tile, recomputed by `executor` once.
+    /// The leaf hashes of a tile, recomputed by `executor` once.
     pub(super) fn tile_leaves(
         &mut self,
         challenge: &Challenge,
@@ -79,14 +86,16 @@ impl Replay {
     ) -> Result<&[Digest], ExecError> {
         let (lane, iteration, tile) = key;
         if !self.tile_leaves.contains_key(&key) {
-            let shape = challenge.shape();
+            let work = challenge.work();
             let state = self.states[lane as usize][iteration as usize - 1];
-            let request = TileRequest::of(state, LeafPlace::of(shape, tile * 256));
-            let mut answer = executor.tile_leaf_hashes(shape.dim, &[request])?;
+            let at = IterationPlace { lane, iteration, state };
+            let seeds = self.states.iter().map(|states| states[0]).collect();
+            let assignment = Assignment { work, lane, seeds };
+            let request = TileRequest { at, tile };
+            let mut answer = executor.leaf_hashes(&assignment, &[request])?;
             let leaves = answer.pop().expect("one answer per request");
-            for (leaf, hash) in (0..).zip(&leaves) {
-                let place = LeafPlace::of(shape, tile * 256 + leaf);
-                self.leaves.insert(LeafRequest { state, place }, *hash);
+            for (leaf, hash) in (request.first_leaf(work)..).zip(&leaves) {
+                self.leaves.insert(LeafRequest { at, leaf }, *hash);
             }
             self.tile_leaves.insert(key, leaves);
         }
@@ -102,12 +111,13 @@ impl Replay {
     ) -> Result<Vec<Opening>, ExecError> {
         let mut openings = Vec::with_capacity(points.len());
         for &SamplePoint { lane, iteration, leaf } in points {
-            let tile = leaf / 256;
+            let per_tile = challenge.work().leaves_per_tile();
+            let tile = leaf / per_tile;
             self.tile_leaves(challenge, (lane, iteration, tile), executor)?;
             let leaves = &self.tile_leaves[&(lane, iteration, tile)];
             let tile_roots = &self.tile_roots[lane as usize][iteration as usize - 1];
             // A tile is a complete subtree: its path is followed by its root's.
-            let in_tile = merkle::path(leaves, (leaf % 256) as usize);
+            let in_tile = merkle::path(leaves, (leaf % per_tile) as usize);
             let path = [in_tile, merkle::path(tile_roots, tile as usize)].concat();
             openings.push(Opening { lane, iteration, leaf, path });
         }
@@ -119,7 +129,7 @@ impl Replay {
 impl Recompute for Replay {
     fn leaf_hashes(
         &self,
-        _dim: u32,
+        _run: &RunInputs<'_>,
         requests: &[LeafRequest],
     ) -> Result<Vec<Digest>, RecomputeError> {
         let known = |request: &LeafRequest| {

@@ -18,6 +18,7 @@ use crate::protocol::digest::Digest;
 use crate::protocol::sample::{Draws, derive};
 use crate::protocol::transcript::{LaneRoots, ReadError, ResultDoc, commit};
 use crate::protocol::verify::{Failure, verify};
+use crate::protocol::work::Work;
 use crate::protocol::work::fp64_product::LeafPlace;
 use crate::reference::Oracle;
 use serde::Deserialize;
@@ -38,8 +39,8 @@ pub enum Report {
         lanes: usize,
         /// T.
         iterations: u32,
-        /// n.
-        dim: u32,
+        /// Of each iteration.
+        work: Work,
         /// Leaves opened.
         openings: usize,
     },
@@ -288,7 +289,7 @@ fn check_run(vector: RunVector, executor: &mut dyn Executor) -> Result<Report, V
     Ok(Report::Run {
         lanes: file.lanes.len(),
         iterations: challenge.iterations(),
-        dim: challenge.shape().dim,
+        work: challenge.work(),
         openings: file.openings.len(),
     })
 }
@@ -300,7 +301,7 @@ fn check_leaf(
     run: &mut Replay,
     executor: &mut dyn Executor,
 ) -> Result<(), VectorError> {
-    let shape = challenge.shape();
+    let Work::Fp64Product(shape) = challenge.work() else { return Ok(()) };
     let place = LeafPlace::of(shape, 5);
     let message = Oracle.leaf_message(&run.states[0][0], shape.dim, place);
     compare("lane0_iteration1_leaf5.message", &vector.message, &hex::encode(message))?;

@@ -5,6 +5,7 @@
 //! challenge.
 
 use crate::protocol::challenge::Challenge;
+use crate::protocol::work::{Cost, Unit};
 use std::time::Duration;
 
 /// Longest message of no other bound (hello, ping, pong, busy, failed), bytes.
@@ -57,8 +58,15 @@ impl Default for Patience {
 /// buy time with a slow pong.
 pub const ROUND_TRIP_CREDIT_MAX: Duration = Duration::from_secs(1);
 
-/// Multiply-adds a second at which tiles are opened again at the least.
-const OPENING_RATE: f64 = 2e9;
+/// So much a second is done of the work of opening tiles at the least: what a few cores
+/// have.
+fn opening_rate(unit: Unit) -> f64 {
+    match unit {
+        Unit::Flop => 4e9,
+        Unit::Bytes => 1e9,
+    }
+}
+
 /// Bytes a second at which openings travel at the least.
 const OPENING_BYTES_PER_S: f64 = 1e6;
 
@@ -72,11 +80,12 @@ impl Patience {
     /// From the coin to the complete result: each sampled tile is computed again,
     /// at a rate that a few cores have, and every path travels.
     pub fn openings_of(&self, challenge: &Challenge, lanes: usize) -> Duration {
-        let shape = challenge.shape();
+        let work = challenge.work();
+        let Cost { amount, unit } = work.opening_cost();
         let draws = lanes as f64 * challenge.draws() as f64;
-        let tile = 128.0 * 128.0 * f64::from(shape.dim);
-        let path_bytes = 67.0 * (shape.leaves() as f64).log2().ceil() + 64.0;
-        let work_s = draws * tile / OPENING_RATE + draws * path_bytes / OPENING_BYTES_PER_S;
+        let path_bytes = 67.0 * (work.leaves() as f64).log2().ceil() + 64.0;
+        let work_s =
+            draws * amount as f64 / opening_rate(unit) + draws * path_bytes / OPENING_BYTES_PER_S;
         self.openings + Duration::from_secs_f64(work_s)
     }
 }

@@ -126,6 +126,8 @@ described! {
         pub elapsed_ns: Digits,
         /// Floating-point operations a second.
         pub achieved_flops: Option<Digits>,
+        /// Bytes of work a second, of a kind of work that is counted in bytes.
+        pub achieved_bytes_per_s: Option<Digits>,
         /// Bytes of operands written and read a second.
         pub operand_bytes_per_s: Option<Digits>,
         /// Where this process's time went.

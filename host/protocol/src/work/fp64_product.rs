@@ -1,10 +1,46 @@
 //! `matrix_multiplication_pow`: FP64 products, every output an ordered chain of fused
 //! multiply-adds. Counts of tiles, leaves and operations, and where a leaf lies.
 
+use crate::challenge::{ChallengeError, multiple, within};
+use serde::{Deserialize, Serialize};
+use std::fmt;
+
+/// `challenge_type` on the wire.
+pub const CHALLENGE_TYPE: &str = "matrix_multiplication_pow";
 /// Rows and columns of a tile of C.
 pub const TILE: u32 = 128;
 /// Leaves of a tile, each eight rows by eight columns of outputs.
 pub const LEAVES_PER_TILE: u32 = 256;
+
+/// The fields as they are written.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Fp64Fields {
+    /// n: a multiple of 128, 128 … 32768.
+    pub matrix_dim: u64,
+    /// m: products per iteration, 1 … 4096.
+    pub num_matrices: u64,
+}
+
+impl Fp64Fields {
+    /// The fields' names, in the order of the protocol's table.
+    pub const NAMES: [&str; 2] = ["matrix_dim", "num_matrices"];
+
+    pub(super) fn entries(&self) -> [(&'static str, u64); 2] {
+        let [dim, products] = Self::NAMES;
+        [(dim, self.matrix_dim), (products, self.num_matrices)]
+    }
+
+    /// # Errors
+    /// The first field outside its bounds.
+    pub(super) fn check(&self) -> Result<Fp64Product, ChallengeError> {
+        let [dim, products] = Self::NAMES;
+        Ok(Fp64Product {
+            dim: multiple(dim, within(dim, self.matrix_dim, 128, 32_768)?, 128)? as u32,
+            products: within(products, self.num_matrices, 1, 4096)? as u32,
+        })
+    }
+}
 
 /// The size of one iteration on one lane.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -36,9 +72,32 @@ impl Fp64Product {
     pub fn multiply_adds(self) -> u64 {
         u64::from(self.products) * u64::from(self.dim).pow(3)
     }
+    /// The index among the iteration's tiles of one of product `product`.
+    pub fn tile(self, product: u32, tile_row: u32, tile_column: u32) -> u64 {
+        let side = u64::from(self.tiles_per_side());
+        u64::from(product) * self.tiles_per_product()
+            + u64::from(tile_row) * side
+            + u64::from(tile_column)
+    }
+
+    pub(super) fn run_in_words(self, lanes: u32, iterations: u32) -> String {
+        let total = u128::from(self.multiply_adds()) * u128::from(iterations) * u128::from(lanes);
+        format!(
+            "{total} ordered multiply-adds ({lanes} lane(s) x {iterations} iterations x {} products \
+             of {}^3)",
+            self.products, self.dim
+        )
+    }
+
     /// Bytes of one product's two operands: 16·n².
     pub fn operand_bytes_per_product(self) -> u64 {
         16 * u64::from(self.dim).pow(2)
+    }
+}
+
+impl fmt::Display for Fp64Product {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} products of {n} x {n} matrices", self.products, n = self.dim)
     }
 }
 

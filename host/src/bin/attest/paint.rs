@@ -2,6 +2,7 @@
 //! said by colour alone.
 
 use crate::args::Color;
+use attest::protocol::work::Unit;
 use std::fmt::Write as _;
 
 /// Whether to colour what goes to standard output.
@@ -141,13 +142,13 @@ pub fn duration(elapsed: std::time::Duration) -> String {
     }
 }
 
-/// A rate of floating-point operations per second (a fused multiply-add is two).
-pub fn flops(operations: f64, elapsed: std::time::Duration) -> String {
-    let rate = operations / elapsed.as_secs_f64().max(1e-9);
+/// A rate of work.
+pub fn rate(amount: f64, unit: Unit, elapsed: std::time::Duration) -> String {
+    let rate = amount / elapsed.as_secs_f64().max(1e-9);
     if rate >= 1e12 {
-        format!("{:.1} TFLOP/s", rate / 1e12)
+        format!("{:.1} T{unit}/s", rate / 1e12)
     } else {
-        format!("{:.1} GFLOP/s", rate / 1e9)
+        format!("{:.1} G{unit}/s", rate / 1e9)
     }
 }
 
@@ -188,6 +189,6 @@ mod tests {
         assert_eq!(duration(Duration::from_millis(41)), "41.0 ms");
         assert_eq!(duration(Duration::from_secs(130)), "2 min 10 s");
         assert_eq!(duration(Duration::from_secs(3600)), "1 h 0 min");
-        assert_eq!(flops(2e9, Duration::from_secs(1)), "2.0 GFLOP/s");
+        assert_eq!(rate(2e9, Unit::Flop, Duration::from_secs(1)), "2.0 GFLOP/s");
     }
 }

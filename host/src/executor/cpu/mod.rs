@@ -1,46 +1,42 @@
-//! The CPU executor: every core, bit-exact, as fast as fused multiply-adds in
-//! a fixed order allow.
+//! The CPU executor: every core, bit-exact, whatever the kind of work is.
 //!
-//! Guarantees: the same bits on every instruction set, core count and block
-//! size; memory a few MiB per core whatever n is. Unsafe code is confined to
-//! the kernels of the two x86 instruction sets.
+//! Guarantees: the same bits on every instruction set and core count.
 //! Deliberately lacks: a thread pool of its own (it runs in the caller's rayon
-//! pool), SM counters (there are none), and library products, which reorder
-//! the sums.
-//!
-//! ```text
-//! kernel ─ portable, avx2, avx512   packed panels: generate, multiply
-//! stream                            Philox counters, rounds that vectors share
-//! block ─ hash                      a rectangle of tiles: sums, leaf hashes
-//! iteration                         blocks over the cores, tile roots in order
-//! verifier                          sampled leaves over the cores
-//! ```
+//! pool), SM counters (there are none), and any kind of work: [`crate::work`] has them.
 
-#[cfg(target_arch = "x86_64")]
-mod avx2;
-#[cfg(target_arch = "x86_64")]
-mod avx512;
-mod block;
-mod hash;
-mod iteration;
-mod kernel;
-mod portable;
-mod stream;
+mod simd;
 mod verifier;
 
-pub use kernel::{Simd, detect_simd};
+pub use simd::{Simd, detect_simd};
 pub use verifier::CpuVerifier;
 
 use super::host_memory::HostMemory;
 use super::{
-    ExecError, Executor, IterationOutput, Kind, LaneFacts, Segment, Sink, SmTiles, TileRequest,
+    Assignment, ExecError, Executor, IterationOutput, Kind, LaneFacts, Segment, SharedMemory, Sink,
+    SmTiles, TileRequest,
 };
 use crate::protocol::digest::{Digest, Uuid};
 use crate::protocol::evidence::document::LaneDetails;
-use crate::protocol::work::fp64_product::Fp64Product;
+use crate::protocol::work::{IterationPlace, Work};
 use crate::protocol::{chain, merkle};
-use iteration::Compute;
-use kernel::Engine;
+use crate::work::fp64_product::cpu::Fp64OnCpu;
+
+/// One kind of work on the host's cores, for one lane.
+pub(crate) trait CpuWork: Send {
+    /// The roots of an iteration's tiles, in order.
+    fn tile_roots(&mut self, at: &IterationPlace) -> Vec<Digest>;
+
+    /// The leaf hashes of each tile, in request order.
+    fn leaf_hashes(&mut self, tiles: &[TileRequest]) -> Vec<Vec<Digest>>;
+
+    /// As [`Executor::share`].
+    fn share(&self) -> Option<SharedMemory> {
+        None
+    }
+
+    /// As [`Executor::connect`].
+    fn connect(&mut self, _lanes: &[Option<SharedMemory>]) {}
+}
 
 /// How a CPU executor presents itself.
 #[derive(Clone, Copy, Debug, Default)]
@@ -52,7 +48,9 @@ pub struct CpuOptions {
 /// One lane on the host's cores.
 pub struct CpuExecutor {
     facts: LaneFacts,
-    compute: Compute,
+    simd: Simd,
+    /// Of the last [`Executor::begin`].
+    begun: Option<(Assignment, Box<dyn CpuWork>)>,
 }
 
 impl CpuExecutor {
@@ -61,25 +59,25 @@ impl CpuExecutor {
     /// # Panics
     /// If a UUID is to be drawn and the operating system has no randomness.
     pub fn new(options: CpuOptions) -> Self {
-        Self::on_engine(Engine::best(), options)
+        Self::on(detect_simd(), options)
     }
 
-    /// An executor on `simd`; `None` where this CPU lacks it.
+    /// An executor on `simd`; `None` if this CPU lacks it.
     ///
     /// # Panics
     /// As [`CpuExecutor::new`].
     pub fn with_simd(simd: Simd, options: CpuOptions) -> Option<Self> {
-        Engine::new(simd).map(|engine| Self::on_engine(engine, options))
+        simd.is_here().then(|| Self::on(simd, options))
     }
 
-    fn on_engine(engine: Engine, options: CpuOptions) -> Self {
+    fn on(simd: Simd, options: CpuOptions) -> Self {
         let uuid = options.uuid.unwrap_or_else(|| {
             let mut bytes = [0; 16];
             getrandom::fill(&mut bytes).expect("the operating system provides randomness");
             Uuid(bytes)
         });
         let details = LaneDetails {
-            simd: Some(engine.simd().to_string()),
+            simd: Some(simd.to_string()),
             threads: Some(rayon::current_num_threads()),
             ..LaneDetails::default()
         };
@@ -91,8 +89,28 @@ impl CpuExecutor {
             sm_count: 0,
             details,
         };
-        Self { facts, compute: Compute::new(engine) }
+        Self { facts, simd, begun: None }
     }
+
+    /// The means for an assignment: those of the last begin, if it was the same.
+    fn means(&mut self, assignment: &Assignment) -> Result<&mut dyn CpuWork, ExecError> {
+        if self.begun.as_ref().is_none_or(|(begun, _)| begun != assignment) {
+            // What the last one took is given back before the next one takes its own.
+            self.begun = None;
+            let work = begin(assignment, self.simd)?;
+            self.begun = Some((assignment.clone(), work));
+        }
+        let (_, work) = self.begun.as_mut().expect("begun above");
+        Ok(work.as_mut())
+    }
+}
+
+/// The means for a lane's work.
+fn begin(assignment: &Assignment, simd: Simd) -> Result<Box<dyn CpuWork>, ExecError> {
+    Ok(match assignment.work {
+        Work::Fp64Product(shape) => Box::new(Fp64OnCpu::new(shape, simd)),
+        Work::MemoryResidency(_) => return Err(super::unknown_work(assignment.work)),
+    })
 }
 
 impl Executor for CpuExecutor {
@@ -100,14 +118,26 @@ impl Executor for CpuExecutor {
         &self.facts
     }
 
-    fn begin(&mut self, _shape: Fp64Product) -> Result<(), ExecError> {
+    fn begin(&mut self, assignment: &Assignment) -> Result<(), ExecError> {
+        self.means(assignment).map(|_| ())
+    }
+
+    fn share(&mut self) -> Option<SharedMemory> {
+        self.begun.as_ref().and_then(|(_, work)| work.share())
+    }
+
+    fn connect(&mut self, lanes: &[Option<SharedMemory>]) -> Result<(), ExecError> {
+        if let Some((_, work)) = &mut self.begun {
+            work.connect(lanes);
+        }
         Ok(())
     }
 
     fn run(&mut self, segment: &Segment, sink: &mut Sink<'_>) -> Result<(), ExecError> {
-        let mut state = segment.start;
+        let (assignment, work) = self.begun.as_mut().expect("a run follows a begin");
+        let (lane, mut state) = (assignment.lane, segment.start);
         for iteration in segment.first_iteration..segment.first_iteration + segment.iterations {
-            let tile_roots = self.compute.tile_roots(segment.shape, &state);
+            let tile_roots = work.tile_roots(&IterationPlace { lane, iteration, state });
             let root = iteration_root(&tile_roots);
             let output = IterationOutput { iteration, root, tile_roots: &tile_roots };
             if sink(output).is_break() {
@@ -119,22 +149,26 @@ impl Executor for CpuExecutor {
         Ok(())
     }
 
-    fn tile_leaf_hashes(
+    fn leaf_hashes(
         &mut self,
-        dim: u32,
+        assignment: &Assignment,
         tiles: &[TileRequest],
     ) -> Result<Vec<Vec<Digest>>, ExecError> {
-        Ok(self.compute.leaf_hashes(dim, tiles))
+        Ok(self.means(assignment)?.leaf_hashes(tiles))
     }
 
     fn sm_tiles(&mut self) -> Result<SmTiles, ExecError> {
         Ok(SmTiles::NotApplicable)
     }
+
+    fn rest(&mut self) {
+        self.begun = None;
+    }
 }
 
 /// D(g,i): tiles are complete subtrees, so the tree continues over their roots.
 fn iteration_root(tile_roots: &[Digest]) -> Digest {
-    merkle::root(tile_roots).expect("a shape has at least one tile")
+    merkle::root(tile_roots).expect("an iteration has at least one tile")
 }
 
 /// What Linux calls the CPU, elsewhere the architecture.

@@ -1,38 +1,19 @@
-//! Recomputing sampled leaves, or whole iterations, on the host's cores.
-//!
-//! A leaf needs eight rows and eight columns of full length, and generating
-//! them costs far more than multiplying them. So leaves of one product are
-//! taken together, each row and column that several need is generated once,
-//! and k runs in chunks so small that the columns of all of them stay in the
-//! second cache. Whole vectors are never kept: memory is a few hundred bytes a
-//! leaf and a few hundred KiB a core.
+//! Recomputing sampled leaves, or whole iterations, on the host's cores, whatever the
+//! kind of work is.
 //!
 //! Runs in the rayon pool of the caller.
 
-use super::block::Lines;
-use super::hash::leaf_hash;
-use super::iteration::Compute;
-use super::iteration_root;
-use super::kernel::{Engine, Kernel, LEAF_SIDE, Simd, with_kernel};
-use super::stream::{DEPTH_MAX, Operand, Steps, Stream};
+use super::{Simd, begin, detect_simd, iteration_root};
+use crate::executor::{Assignment, unknown_work};
 use crate::protocol::digest::Digest;
 use crate::protocol::verify::{LeafRequest, Recompute, RecomputeError, RecomputeIteration};
-use crate::protocol::work::fp64_product::{Fp64Product, LeafPlace};
-use rayon::prelude::*;
-
-/// Doubles of columns that a core keeps at a time: about a common second cache.
-const COLUMN_DOUBLES: usize = 1024 * 1024 / size_of::<f64>();
-
-/// Least inner indices of a chunk: below it the cost of starting a chunk shows.
-const DEPTH_MIN: usize = 16;
-
-/// Fewest leaves for which a product's leaves are shared out to another core,
-/// which then generates some columns a second time.
-const LEAVES_PER_CORE_MIN: usize = 16;
+use crate::protocol::work::{IterationPlace, RunInputs, Work};
+use crate::work::fp64_product::cpu::Fp64OnCpu;
 
 /// A verifier on the host's cores.
+#[derive(Clone, Copy, Debug)]
 pub struct CpuVerifier {
-    compute: Compute,
+    simd: Simd,
 }
 
 impl Default for CpuVerifier {
@@ -44,128 +25,39 @@ impl Default for CpuVerifier {
 impl CpuVerifier {
     /// A verifier on the best instruction set of this CPU.
     pub fn new() -> Self {
-        Self { compute: Compute::new(Engine::best()) }
+        Self { simd: detect_simd() }
     }
 
-    /// A verifier on `simd`; `None` where this CPU lacks it.
+    /// A verifier on `simd`; `None` if this CPU lacks it.
     pub fn with_simd(simd: Simd) -> Option<Self> {
-        Engine::new(simd).map(|engine| Self { compute: Compute::new(engine) })
+        simd.is_here().then_some(Self { simd })
     }
 }
 
 impl Recompute for CpuVerifier {
     fn leaf_hashes(
         &self,
-        dim: u32,
+        run: &RunInputs<'_>,
         requests: &[LeafRequest],
     ) -> Result<Vec<Digest>, RecomputeError> {
-        let mut order: Vec<usize> = (0..requests.len()).collect();
-        let product = |at: usize| (&requests[at].state, requests[at].place.product);
-        order.sort_unstable_by_key(|&at| (product(at), corner(requests[at].place), at));
-        let products: Vec<&[usize]> = order.chunk_by(|&a, &b| product(a) == product(b)).collect();
-        // Few products: the leaves of each are shared out over several cores.
-        let cores_each = rayon::current_num_threads().div_ceil(products.len().max(1));
-        let jobs: Vec<&[usize]> = products
-            .iter()
-            .flat_map(|leaves| {
-                let parts = cores_each.min(leaves.len() / LEAVES_PER_CORE_MIN).max(1);
-                leaves.chunks(leaves.len().div_ceil(parts))
-            })
-            .collect();
-        let engine = self.compute.engine();
-        let hashes: Vec<Vec<Digest>> = jobs
-            .par_iter()
-            .map_init(Scratch::default, |scratch, job| {
-                let places: Vec<LeafPlace> = job.iter().map(|&at| requests[at].place).collect();
-                let state = &requests[job[0]].state;
-                with_kernel!(engine, kernel => {
-                    product_leaves(kernel, dim, state, &places, scratch)
-                })
-            })
-            .collect();
-        let mut ordered = vec![Digest::default(); requests.len()];
-        for (job, hashes) in jobs.iter().zip(hashes) {
-            for (&at, hash) in job.iter().zip(hashes) {
-                ordered[at] = hash;
+        Ok(match run.work {
+            Work::Fp64Product(shape) => Fp64OnCpu::new(shape, self.simd).single_leaves(requests),
+            Work::MemoryResidency(_) => {
+                return Err(RecomputeError(unknown_work(run.work).to_string()));
             }
-        }
-        Ok(ordered)
+        })
     }
 }
 
 impl RecomputeIteration for CpuVerifier {
     fn iteration_root(
         &mut self,
-        shape: Fp64Product,
-        _iteration: u32,
-        state: &Digest,
+        run: &RunInputs<'_>,
+        at: &IterationPlace,
     ) -> Result<Digest, RecomputeError> {
-        Ok(iteration_root(&self.compute.tile_roots(shape, state)))
+        let assignment = Assignment::of(run, at.lane);
+        let mut work =
+            begin(&assignment, self.simd).map_err(|error| RecomputeError(error.to_string()))?;
+        Ok(iteration_root(&work.tile_roots(at)))
     }
-}
-
-/// First row and first column: they name the leaf's eight rows and columns.
-fn corner(place: LeafPlace) -> (u32, u32) {
-    (place.rows()[0], place.columns()[0])
-}
-
-/// Memory of one core at work.
-#[derive(Default)]
-struct Scratch {
-    rows: Lines,
-    columns: Lines,
-    steps: Steps,
-}
-
-/// The hashes of leaves of one product, sorted by their rows.
-fn product_leaves<K: Kernel>(
-    kernel: K,
-    dim: u32,
-    state: &Digest,
-    places: &[LeafPlace],
-    scratch: &mut Scratch,
-) -> Vec<Digest> {
-    // Each distinct group of columns once, and which of them each leaf needs.
-    let mut columns: Vec<[u32; LEAF_SIDE]> = places.iter().map(|place| place.columns()).collect();
-    columns.sort_unstable();
-    columns.dedup();
-    let column_of: Vec<usize> = places
-        .iter()
-        .map(|place| columns.partition_point(|group| group[0] < place.columns()[0]))
-        .collect();
-
-    let [a, b] =
-        [Operand::A, Operand::B].map(|operand| Stream::new(state, places[0].product, operand));
-    let mut sums = vec![[0.0; LEAF_SIDE * LEAF_SIDE]; places.len()];
-    let dim = dim as usize;
-    let depth = chunk_depth(columns.len());
-    let Scratch { rows: row_memory, columns: column_memory, steps } = scratch;
-    let group_doubles = depth * LEAF_SIDE;
-    for first_k in (0..dim).step_by(depth) {
-        let (first_p, count) = ((first_k / 2) as u32, depth / 2);
-        kernel.fill_steps(&b, first_p, count, steps);
-        let packed = column_memory.get(columns.len() * group_doubles);
-        for (group, packed) in columns.iter().zip(packed.chunks_exact_mut(group_doubles)) {
-            kernel.fill(&b, steps, count, group, packed);
-        }
-        kernel.fill_steps(&a, first_p, count, steps);
-        let row = row_memory.get(group_doubles);
-        let mut filled = None;
-        for ((place, &column), sums) in places.iter().zip(&column_of).zip(&mut sums) {
-            let group = place.rows();
-            if filled != Some(group[0]) {
-                kernel.fill(&a, steps, count, &group, row);
-                filled = Some(group[0]);
-            }
-            kernel.multiply_leaf(depth, row, &packed[column * group_doubles..], sums);
-        }
-    }
-    sums.iter().map(leaf_hash).collect()
-}
-
-/// Inner indices of a chunk for so many groups of columns: a power of two, so
-/// it divides n.
-fn chunk_depth(groups: usize) -> usize {
-    let fits = COLUMN_DOUBLES / (groups * LEAF_SIDE);
-    (DEPTH_MIN..=DEPTH_MAX).rev().find(|d| d.is_power_of_two() && *d <= fits).unwrap_or(DEPTH_MIN)
 }

@@ -133,7 +133,7 @@ impl Subject {
         cublas: Option<&Path>,
     ) -> Result<BenchReport, ExecError> {
         let Self { executor, telemetry } = self;
-        executor.begin(shape)?;
+        executor.begin(&shape.into())?;
         let device_bytes = executor.plan().map_or(0, |plan| plan.bytes.on_device());
         let supervisor = executor.supervisor().clone();
         let _doing = supervisor.begin("a warm-up");

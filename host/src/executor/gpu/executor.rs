@@ -13,11 +13,12 @@ use super::run::FirstIteration;
 use super::supervisor::{Doing, PATIENCE, Supervisor, supervised};
 use super::variant::Variant;
 use crate::executor::{
-    DeviceTiming, ExecError, Executor, Kind, LaneFacts, Segment, Sink, SmActivity, SmTiles,
-    TileRequest,
+    Assignment, DeviceTiming, ExecError, Executor, Kind, LaneFacts, Segment, Sink, SmActivity,
+    SmTiles, TileRequest, unknown_work,
 };
 use crate::protocol::digest::Digest;
 use crate::protocol::evidence::document::{LaneDetails, MigInstanceOf, Stated};
+use crate::protocol::work::Work;
 use crate::protocol::work::fp64_product::Fp64Product;
 
 /// How a device is used.
@@ -318,7 +319,10 @@ impl Executor for GpuExecutor {
         &self.facts
     }
 
-    fn begin(&mut self, shape: Fp64Product) -> Result<(), ExecError> {
+    fn begin(&mut self, assignment: &Assignment) -> Result<(), ExecError> {
+        let Work::Fp64Product(shape) = assignment.work else {
+            return Err(unknown_work(assignment.work));
+        };
         let _doing = self.supervisor().begin("making room");
         self.gpu.enter()?;
         if self.lane.as_ref().is_none_or(|lane| lane.plan.shape != shape) {
@@ -345,25 +349,28 @@ impl Executor for GpuExecutor {
         self.run_through(segment, sink)
     }
 
-    fn tile_leaf_hashes(
+    fn leaf_hashes(
         &mut self,
-        dim: u32,
+        assignment: &Assignment,
         tiles: &[TileRequest],
     ) -> Result<Vec<Vec<Digest>>, ExecError> {
         if tiles.is_empty() {
             return Ok(Vec::new());
         }
+        let Work::Fp64Product(shape) = assignment.work else {
+            return Err(unknown_work(assignment.work));
+        };
         let _doing = self.supervisor().begin("recomputing tiles");
         self.gpu.enter()?;
         let (gpu, kernels, sm_count) = (&self.gpu, &self.kernels, self.device.sm_count);
         let lent = self.lane.as_ref().map(|lane| &lane.workspace);
         let count = tiles.len() as u64;
-        if !self.openings.as_ref().is_some_and(|made| made.serve(lent, dim, count)) {
+        if !self.openings.as_ref().is_some_and(|made| made.serve(lent, shape.dim, count)) {
             self.openings = None;
-            self.openings = Some(Openings::new(gpu, kernels, sm_count, lent, dim, count)?);
+            self.openings = Some(Openings::new(gpu, kernels, sm_count, lent, shape.dim, count)?);
         }
         let openings = self.openings.as_mut().expect("made above");
-        openings.leaf_hashes(gpu, kernels, sm_count, lent, dim, tiles)
+        openings.leaf_hashes(gpu, kernels, sm_count, lent, shape, tiles)
     }
 
     fn sm_tiles(&mut self) -> Result<SmTiles, ExecError> {

@@ -83,12 +83,10 @@ impl InjectedFailures {
 mod tests {
     use super::*;
     use crate::protocol::digest::Digest;
-    use crate::protocol::work::fp64_product::Fp64Product;
 
     fn rest(first_iteration: u32) -> Segment {
-        let shape = Fp64Product { dim: 128, products: 1 };
         let start = Digest::default();
-        Segment { shape, first_iteration, iterations: 10, start, solo_sync: None }
+        Segment { first_iteration, iterations: 10, start, solo_sync: None }
     }
 
     #[test]

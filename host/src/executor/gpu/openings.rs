@@ -11,6 +11,7 @@ use super::plan::scratch_bytes;
 use super::words::{self, CHAIN_WORDS, DIGEST_WORDS};
 use crate::executor::{ExecError, TileRequest};
 use crate::protocol::digest::Digest;
+use crate::protocol::work::fp64_product::{Fp64Product, LeafPlace};
 use cuda_driver::Failure;
 use gpu_kernels::abi::ProductSource;
 use gpu_kernels::tile::{LEAVES_PER_TILE, TILE};
@@ -123,15 +124,17 @@ impl Openings {
         kernels: &Kernels,
         sm_count: u32,
         lent: Option<&Workspace>,
-        dim: u32,
+        shape: Fp64Product,
         tiles: &[TileRequest],
     ) -> Result<Vec<Vec<Digest>>, ExecError> {
+        let dim = shape.dim;
         let space = lent.or(self.own.as_ref()).expect("`serve` said so");
         let batch_tiles = self.capacity_tiles.min(tiles_in(space.operands.bytes(), dim));
         let mut hashes = Vec::with_capacity(tiles.len());
         for batch in tiles.chunks(batch_tiles as usize) {
             let products = batch.len() as u32;
-            let sources: Vec<u32> = batch.iter().flat_map(source_words).collect();
+            let sources: Vec<u32> =
+                batch.iter().flat_map(|tile| source_words(shape, tile)).collect();
             self.upload
                 .send(gpu, &self.sources, &sources)
                 .map_err(|failure| gpu.error("sending sampled tiles", failure))?;
@@ -178,14 +181,16 @@ impl Openings {
 }
 
 /// A [`ProductSource`] as words.
-fn source_words(tile: &TileRequest) -> [u32; SOURCE_WORDS] {
-    let [k0, k1, tweak, ..] = words::of_digest(&tile.state);
-    [k0, k1, tweak, tile.product, tile.tile_row * TILE, tile.tile_column * TILE, 0, 0]
+fn source_words(shape: Fp64Product, tile: &TileRequest) -> [u32; SOURCE_WORDS] {
+    let first = LeafPlace::of(shape, tile.first_leaf(shape.into()));
+    let [k0, k1, tweak, ..] = words::of_digest(&tile.at.state);
+    [k0, k1, tweak, first.product, first.tile_row * TILE, first.tile_column * TILE, 0, 0]
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::protocol::work::IterationPlace;
     use std::mem::offset_of;
 
     #[test]
@@ -195,8 +200,9 @@ mod tests {
         assert_eq!(offset_of!(ProductSource, first_row), 16);
         assert_eq!(offset_of!(ProductSource, first_column), 20);
         let state = Digest(std::array::from_fn(|at| at as u8));
-        let tile = TileRequest { state, product: 5, tile_row: 2, tile_column: 3 };
-        let words = source_words(&tile);
+        let shape = Fp64Product { dim: 512, products: 6 };
+        let at = IterationPlace::of_state(state);
+        let words = source_words(shape, &TileRequest { at, tile: shape.tile(5, 2, 3) });
         assert_eq!(words, [0x0001_0203, 0x0405_0607, 0x0809_0a0b, 5, 256, 384, 0, 0]);
     }
 

@@ -132,7 +132,6 @@ pub(super) fn code_of(error: &ExecError) -> Option<u32> {
 mod tests {
     use super::*;
     use crate::executor::gpu::variant::Capability;
-    use crate::protocol::work::fp64_product::Fp64Product;
     use gpu_kernels::abi::GEMM_FMA;
 
     fn hopper() -> Vec<Variant> {
@@ -225,7 +224,6 @@ mod tests {
     fn a_place_steps_as_the_chain_does() {
         let c = Digest([9; 32]);
         let segment = Segment {
-            shape: Fp64Product { dim: 128, products: 1 },
             first_iteration: 5,
             iterations: 3,
             start: Digest([1; 32]),

@@ -60,8 +60,7 @@ impl GpuExecutor {
         place: &mut Place,
         sink: &mut Sink<'_>,
     ) -> Result<(), ExecError> {
-        let lane = self.lane.as_mut().filter(|lane| lane.plan.shape == rest.shape);
-        let lane = lane.expect("run follows a begin with the same shape");
+        let lane = self.lane.as_mut().expect("a run follows a begin");
         let first = &mut self.first;
         lane.run(&self.gpu, &self.kernels, rest, &mut |output| {
             first.get_or_insert(FirstIteration {
@@ -146,7 +145,6 @@ impl GpuExecutor {
         }
         let lane = self.lane.as_mut().expect("just made");
         let again = Segment {
-            shape: lane.plan.shape,
             first_iteration: first.iteration,
             iterations: 1,
             start: first.start,

@@ -3,10 +3,10 @@
 
 use super::executor::GpuExecutor;
 use super::supervisor::{Supervisor, supervised};
-use crate::executor::{ExecError, Executor, Segment, TileRequest};
+use crate::executor::{Assignment, ExecError, Executor, Segment, TileRequest};
 use crate::protocol::digest::Digest;
 use crate::protocol::verify::{LeafRequest, Recompute, RecomputeError, RecomputeIteration};
-use crate::protocol::work::fp64_product::Fp64Product;
+use crate::protocol::work::{IterationPlace, RunInputs, Work};
 use std::collections::HashMap;
 use std::ops::ControlFlow;
 use std::sync::{Mutex, PoisonError};
@@ -57,22 +57,23 @@ impl GpuVerifier {
 impl Recompute for GpuVerifier {
     fn leaf_hashes(
         &self,
-        dim: u32,
+        run: &RunInputs<'_>,
         requests: &[LeafRequest],
     ) -> Result<Vec<Digest>, RecomputeError> {
-        let requests = requests.to_vec();
-        self.with(move |gpu| wanted_leaves(&requests, |tiles| gpu.tile_leaf_hashes(dim, tiles)))
+        let (assignment, requests) = (Assignment::of(run, 0), requests.to_vec());
+        self.with(move |gpu| {
+            wanted_leaves(assignment.work, &requests, |tiles| gpu.leaf_hashes(&assignment, tiles))
+        })
     }
 }
 
 impl RecomputeIteration for GpuVerifier {
     fn iteration_root(
         &mut self,
-        shape: Fp64Product,
-        iteration: u32,
-        state: &Digest,
+        run: &RunInputs<'_>,
+        at: &IterationPlace,
     ) -> Result<Digest, RecomputeError> {
-        (&*self).iteration_root(shape, iteration, state)
+        (&*self).iteration_root(run, at)
     }
 }
 
@@ -80,20 +81,19 @@ impl RecomputeIteration for GpuVerifier {
 impl RecomputeIteration for &GpuVerifier {
     fn iteration_root(
         &mut self,
-        shape: Fp64Product,
-        iteration: u32,
-        state: &Digest,
+        run: &RunInputs<'_>,
+        at: &IterationPlace,
     ) -> Result<Digest, RecomputeError> {
         let segment = Segment {
-            shape,
-            first_iteration: iteration,
+            first_iteration: at.iteration,
             iterations: 1,
-            start: *state,
+            start: at.state,
             solo_sync: None,
         };
+        let assignment = Assignment::of(run, at.lane);
         let root = self.with(move |gpu| {
             let mut root = None;
-            gpu.begin(shape)?;
+            gpu.begin(&assignment)?;
             gpu.run(&segment, &mut |output| {
                 root = Some(output.root);
                 ControlFlow::Continue(())
@@ -115,6 +115,7 @@ fn verifier(error: ExecError) -> RecomputeError {
 /// The requested leaves, each tile computed once per stretch of
 /// [`TILES_AT_A_TIME`] tiles.
 fn wanted_leaves(
+    work: Work,
     requests: &[LeafRequest],
     mut hashes_of: impl FnMut(&[TileRequest]) -> Result<Vec<Vec<Digest>>, ExecError>,
 ) -> Result<Vec<Digest>, ExecError> {
@@ -125,8 +126,7 @@ fn wanted_leaves(
         let mut places: HashMap<TileRequest, usize> = HashMap::new();
         let mut wanted = Vec::new();
         for request in rest {
-            let place = request.place;
-            let tile = TileRequest::of(request.state, place);
+            let tile = TileRequest::with_leaf(work, request.at, request.leaf);
             if tiles.len() == TILES_AT_A_TIME && !places.contains_key(&tile) {
                 break;
             }
@@ -134,7 +134,7 @@ fn wanted_leaves(
                 tiles.push(tile);
                 tiles.len() - 1
             });
-            wanted.push((at, place.leaf as usize));
+            wanted.push((at, (request.leaf - tile.first_leaf(work)) as usize));
         }
         let hashes = hashes_of(&tiles)?;
         leaves.extend(wanted.iter().map(|&(tile, leaf)| hashes[tile][leaf]));
@@ -146,25 +146,27 @@ fn wanted_leaves(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::protocol::work::fp64_product::LeafPlace;
+    use crate::protocol::work::fp64_product::Fp64Product;
+
+    /// One tile a product.
+    const WORK: Work = Work::Fp64Product(Fp64Product { dim: 128, products: 8192 });
 
     /// A hash that says which leaf of which tile it is.
-    fn mark(tile: &TileRequest, leaf: u32) -> Digest {
-        Digest::of(&[&tile.state.0, &tile.product.to_be_bytes(), &leaf.to_be_bytes()])
+    fn mark(tile: &TileRequest, leaf: u64) -> Digest {
+        Digest::of(&[&tile.at.state.0, &tile.tile.to_be_bytes(), &leaf.to_be_bytes()])
     }
 
-    fn request(product: u32, leaf: u32) -> LeafRequest {
-        let place = LeafPlace { product, tile_row: 0, tile_column: 0, leaf };
-        LeafRequest { state: Digest([1; 32]), place }
+    fn request(tile: u64, leaf: u64) -> LeafRequest {
+        LeafRequest { at: IterationPlace::of_state(Digest([1; 32])), leaf: 256 * tile + leaf }
     }
 
     #[test]
     fn leaves_come_in_request_order_and_tiles_are_computed_once() {
         // Repeated leaves, two leaves of one tile apart, more tiles than one batch.
         let mut requests = vec![request(7, 3), request(9, 255), request(7, 0), request(7, 3)];
-        requests.extend((0..TILES_AT_A_TIME as u32 + 5).map(|product| request(product, 1)));
+        requests.extend((0..TILES_AT_A_TIME as u64 + 5).map(|tile| request(tile, 1)));
         let mut computed = Vec::new();
-        let leaves = wanted_leaves(&requests, |tiles| {
+        let leaves = wanted_leaves(WORK, &requests, |tiles| {
             assert!(tiles.len() <= TILES_AT_A_TIME);
             computed.extend(tiles.to_vec());
             Ok(tiles.iter().map(|tile| (0..256).map(|leaf| mark(tile, leaf)).collect()).collect())
@@ -172,14 +174,12 @@ mod tests {
         .unwrap();
         let expected: Vec<Digest> = requests
             .iter()
-            .map(|request| {
-                let LeafPlace { product, leaf, .. } = request.place;
-                let state = request.state;
-                mark(&TileRequest { state, product, tile_row: 0, tile_column: 0 }, leaf)
+            .map(|&LeafRequest { at, leaf }| {
+                mark(&TileRequest { at, tile: leaf / 256 }, leaf % 256)
             })
             .collect();
         assert_eq!(leaves, expected);
         assert_eq!(computed.len(), TILES_AT_A_TIME + 5);
-        assert_eq!(wanted_leaves(&[], |_| unreachable!("nothing is asked for")).unwrap(), []);
+        assert_eq!(wanted_leaves(WORK, &[], |_| unreachable!("nothing is asked for")).unwrap(), []);
     }
 }

@@ -6,24 +6,25 @@ use super::meeting::{BarrierTimes, Meeting};
 use super::resume::ResumedLane;
 use super::{Finished, LaneExecution, nanoseconds_since};
 use crate::executor::{
-    ExecError, Executor, IterationOutput, LaneFacts, Segment, SmTiles, SoloSync,
+    Assignment, ExecError, Executor, IterationOutput, LaneFacts, Segment, SharedMemory, SmTiles,
+    SoloSync,
 };
 use crate::protocol::chain;
 use crate::protocol::challenge::Challenge;
 use crate::protocol::digest::Digest;
-use crate::protocol::work::fp64_product::Fp64Product;
+use crate::protocol::work::Work;
 use std::any::Any;
 use std::ops::ControlFlow;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 /// What the challenge asks of each lane.
 #[derive(Clone, Copy)]
-pub(super) struct Work {
+pub(super) struct Orders {
     challenge: Digest,
-    shape: Fp64Product,
+    work: Work,
     iterations: u32,
     sync_interval: u32,
     /// What earlier processes did, and how long it took them.
@@ -31,13 +32,13 @@ pub(super) struct Work {
     before: Duration,
 }
 
-impl Work {
+impl Orders {
     pub(super) fn of(challenge: &Challenge, through: u32, before: Duration) -> Self {
         Self {
             through,
             before,
             challenge: challenge.digest(),
-            shape: challenge.shape(),
+            work: challenge.work(),
             iterations: challenge.iterations(),
             sync_interval: challenge.sync_interval(),
         }
@@ -46,33 +47,46 @@ impl Work {
 
 /// What all lanes and the watchdog see.
 pub(super) struct Shared {
-    work: Work,
+    orders: Orders,
     meeting: Meeting,
     pub(super) stop: Arc<AtomicBool>,
     aborted: AtomicBool,
     pub(super) signs: Vec<Signs>,
     keeper: Option<Arc<Keeper>>,
     start: Instant,
+    /// s(g,0) of every lane.
+    seeds: Arc<[Digest]>,
+    /// What each lane lends the others of its memory.
+    memory: Mutex<Vec<Option<SharedMemory>>>,
 }
 
 impl Shared {
     pub(super) fn new(
-        work: Work,
+        orders: Orders,
         meeting: Meeting,
-        lanes: usize,
+        seeds: Arc<[Digest]>,
         stop: Arc<AtomicBool>,
         keeper: Option<Arc<Keeper>>,
     ) -> Self {
-        let signs = || Signs { done: AtomicU32::new(work.through), ..Signs::default() };
-        let signs = (0..lanes).map(|_| signs()).collect();
+        let signs = || Signs { done: AtomicU32::new(orders.through), ..Signs::default() };
+        let signs = seeds.iter().map(|_| signs()).collect();
+        let memory = Mutex::new(vec![None; seeds.len()]);
         let (aborted, start) = (AtomicBool::new(false), Instant::now());
-        Self { work, meeting, stop, aborted, signs, keeper, start }
+        Self { orders, meeting, stop, aborted, signs, keeper, start, seeds, memory }
     }
 
     /// Ends the run for every lane, within an iteration.
     pub(super) fn abort(&self) {
         self.aborted.store(true, Ordering::Relaxed);
         self.meeting.abort();
+    }
+
+    fn lend(&self, lane: usize, memory: Option<SharedMemory>) {
+        self.memory.lock().unwrap_or_else(PoisonError::into_inner)[lane] = memory;
+    }
+
+    fn lent(&self) -> Vec<Option<SharedMemory>> {
+        self.memory.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Nanoseconds since the common start.
@@ -223,7 +237,7 @@ impl<'a> Lane<'a> {
             device: None,
         };
         let company = if alone { Company::Alone } else { Company::Others };
-        let (signs, kept_through) = (&shared.signs[lane], shared.work.through);
+        let (signs, kept_through) = (&shared.signs[lane], shared.orders.through);
         Self {
             lane,
             shared,
@@ -237,17 +251,20 @@ impl<'a> Lane<'a> {
     }
 
     fn run(mut self, executor: &mut dyn Executor) -> Result<LaneExecution, Failure> {
-        let Work { shape, iterations, sync_interval, challenge, through, .. } = self.shared.work;
+        let Orders { work, iterations, sync_interval, challenge, through, .. } = self.shared.orders;
         self.signs.begin_iteration(0, self.shared.now());
-        executor.begin(shape).map_err(Failure::Executor)?;
+        let seeds = Arc::clone(&self.shared.seeds);
+        let assignment = Assignment { work, lane: self.lane as u32, seeds };
+        executor.begin(&assignment).map_err(Failure::Executor)?;
+        self.shared.lend(self.lane, executor.share());
         self.done.start = self.gather(through)?;
+        executor.connect(&self.shared.lent()).map_err(Failure::Executor)?;
         let (mut first, begun) = (through + 1, Instant::now());
         while first <= iterations {
             let last = self.segment_end(first, begun);
             let solo_sync = (self.company == Company::Alone)
                 .then_some(SoloSync { challenge, interval: sync_interval });
             let segment = Segment {
-                shape,
                 first_iteration: first,
                 iterations: last - first + 1,
                 start: *self.done.states.last().expect("starts with the seed"),
@@ -281,7 +298,7 @@ impl<'a> Lane<'a> {
     /// Where a segment ends that starts with iteration `first`: at the next sync
     /// point or the run's end; where nobody has to be met, further on.
     fn segment_end(&self, first: u32, begun: Instant) -> u32 {
-        let Work { iterations, sync_interval, through, .. } = self.shared.work;
+        let Orders { iterations, sync_interval, through, .. } = self.shared.orders;
         let next = (first - 1).saturating_add(sync_interval - (first - 1) % sync_interval);
         let end = match (self.company, &self.shared.keeper) {
             (Company::Others, _) => next,
@@ -299,14 +316,14 @@ impl<'a> Lane<'a> {
 
     /// How long the run has taken, earlier processes included.
     fn elapsed(&self) -> Duration {
-        self.shared.work.before + Duration::from_nanos(self.shared.now())
+        self.shared.orders.before + Duration::from_nanos(self.shared.now())
     }
 
     /// Tiles per SM of all iterations up to `through`.
     fn counted(&self, executor: &mut dyn Executor, through: u32) -> Result<SmTiles, Failure> {
         let now = executor.sm_tiles().map_err(Failure::Executor)?;
         let counts = counters::together(self.counted_before.as_ref(), now);
-        let tiles = u64::from(through) * self.shared.work.shape.tiles();
+        let tiles = u64::from(through) * self.shared.orders.work.tiles();
         Ok(counters::believed(counts, &self.done.facts, tiles))
     }
 
@@ -324,7 +341,7 @@ impl<'a> Lane<'a> {
                 broken = Some(format!("iteration {} came instead of {next}", output.iteration));
                 return ControlFlow::Break(());
             }
-            let (got, expected) = (output.tile_roots.len() as u64, segment.shape.tiles());
+            let (got, expected) = (output.tile_roots.len() as u64, self.shared.orders.work.tiles());
             if got != expected {
                 broken = Some(format!("{got} tile roots came instead of {expected}"));
                 return ControlFlow::Break(());
@@ -355,7 +372,7 @@ impl<'a> Lane<'a> {
         let i = output.iteration;
         self.done.roots.push(output.root);
         self.done.tile_roots.append(&mut self.late);
-        let Work { challenge, sync_interval, .. } = self.shared.work;
+        let Orders { challenge, sync_interval, .. } = self.shared.orders;
         let sync = i.is_multiple_of(sync_interval);
         let others_wait = sync && self.company == Company::Others;
         let tile_roots = if others_wait { &mut self.late } else { &mut self.done.tile_roots };
@@ -377,7 +394,7 @@ impl<'a> Lane<'a> {
 
     /// At a sync point: meets the others, and keeps it where that is due.
     fn close_segment(&mut self, executor: &mut dyn Executor, last: u32) -> Result<(), Failure> {
-        if !last.is_multiple_of(self.shared.work.sync_interval) {
+        if !last.is_multiple_of(self.shared.orders.sync_interval) {
             return Ok(());
         }
         let due = || self.shared.keeper.as_ref().is_some_and(|keeper| keeper.due());
@@ -420,7 +437,7 @@ impl<'a> Lane<'a> {
         let Some(keeper) = &self.shared.keeper else { return Ok(()) };
         self.done.tile_roots.append(&mut self.late);
         let from = self.kept_through as usize;
-        let tiles = self.shared.work.shape.tiles() as usize;
+        let tiles = self.shared.orders.work.tiles() as usize;
         let part = KeptLane {
             state: *self.done.states.last().expect("starts with the seed"),
             roots: self.done.roots[from..].to_vec(),

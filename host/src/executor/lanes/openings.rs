@@ -2,14 +2,14 @@
 //! each path comes from the tile roots kept.
 
 use super::lane::panicked;
+use super::watch::slow_rate;
 use super::{Execution, LaneExecution, Patience, RunError};
-use crate::executor::{ExecError, Executor, TileRequest, abandoned};
+use crate::executor::{Assignment, ExecError, Executor, Kind, TileRequest, abandoned};
 use crate::protocol::digest::Digest;
 use crate::protocol::merkle::Tree;
 use crate::protocol::sample::SamplePoint;
 use crate::protocol::transcript::Opening;
-use crate::protocol::work::fp64_product::{Fp64Product, LeafPlace};
-use gpu_kernels::tile::{LEAVES_PER_TILE, TILE};
+use crate::protocol::work::{Cost, IterationPlace, Work};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::mpsc;
@@ -26,7 +26,7 @@ impl Execution {
     /// [`RunError::Broken`] or [`RunError::Hung`] for an executor's fault. After
     /// a fault the executors may be gone; a hung one is left to its thread.
     pub fn open(&mut self, points: &[SamplePoint]) -> Result<Vec<Opening>, RunError> {
-        let shape = self.shape;
+        let (work, seeds) = (self.work, Arc::clone(&self.seeds));
         let of_lane = self.points_of_lanes(points)?;
         let limit = self.opening_limit(of_lane.iter().map(Vec::len).max().unwrap_or(0));
         let (sender, reports) = mpsc::channel();
@@ -42,12 +42,13 @@ impl Execution {
                 continue;
             }
             let (sender, shared) = (sender.clone(), Arc::clone(&lanes));
+            let assignment = Assignment { work, lane: lane as u32, seeds: Arc::clone(&seeds) };
             // Not scoped: nothing may wait for a thread that hangs in a driver.
             let thread = std::thread::Builder::new().name(format!("opening {lane}"));
             let thread = thread.spawn(move || {
-                let work = || open_lane(shape, &shared[lane], executor.as_mut(), points);
+                let open = || open_lane(&assignment, &shared[lane], executor.as_mut(), points);
                 let opened =
-                    catch_unwind(AssertUnwindSafe(work)).map_err(|panic| panicked(&*panic));
+                    catch_unwind(AssertUnwindSafe(open)).map_err(|panic| panicked(&*panic));
                 drop(shared);
                 let _ = sender.send((lane, executor, opened));
             });
@@ -105,7 +106,7 @@ impl Execution {
         for (order, &point) in points.iter().enumerate() {
             let iterations = self.lanes.get(point.lane as usize).map_or(0, |l| l.roots.len());
             let known = (1..=iterations).contains(&(point.iteration as usize));
-            if !known || point.leaf >= self.shape.leaves() {
+            if !known || point.leaf >= self.work.leaves() {
                 return Err(RunError::NoSuchLeaf(point));
             }
             of_lane[point.lane as usize].push((order, point));
@@ -118,10 +119,11 @@ impl Execution {
     fn opening_limit(&self, tiles: usize) -> Duration {
         match self.patience {
             Patience::Fixed(limit) => limit,
-            // Ten minutes more than they take at 10⁸ multiply-adds a second.
+            // Ten minutes more than the slowest machine takes.
             Patience::Observed => {
-                let tile = u64::from(TILE) * u64::from(TILE) * u64::from(self.shape.dim);
-                Duration::from_secs(600 + tile.saturating_mul(tiles as u64) / 100_000_000)
+                let Cost { amount, unit } = self.work.opening_cost();
+                let all = amount.saturating_mul(tiles as u64);
+                Duration::from_secs(600 + all / slow_rate(Kind::Cpu, unit))
             }
         }
     }
@@ -131,14 +133,16 @@ impl Execution {
 type Ordered<T> = (usize, T);
 
 fn open_lane(
-    shape: Fp64Product,
+    assignment: &Assignment,
     execution: &LaneExecution,
     executor: &mut dyn Executor,
     mut points: Vec<Ordered<SamplePoint>>,
 ) -> Result<Vec<Ordered<Opening>>, RunError> {
     points.sort_unstable_by_key(|(_, point)| (point.iteration, point.leaf));
     let device = || execution.facts.model.clone();
-    let tile_of = |point: &SamplePoint| point.leaf / u64::from(LEAVES_PER_TILE);
+    let work = assignment.work;
+    let leaves_per_tile = work.leaves_per_tile();
+    let tile_of = |point: &SamplePoint| point.leaf / leaves_per_tile;
     let tiles: Vec<&[Ordered<SamplePoint>]> = points
         .chunk_by(|(_, a), (_, b)| (a.iteration, tile_of(a)) == (b.iteration, tile_of(b)))
         .collect();
@@ -149,13 +153,13 @@ fn open_lane(
         let requests: Vec<TileRequest> = batch
             .iter()
             .map(|points| {
-                let point = points[0].1;
-                let state = execution.states[point.iteration as usize - 1];
-                TileRequest::of(state, LeafPlace::of(shape, point.leaf))
+                let SamplePoint { lane, iteration, leaf } = points[0].1;
+                let state = execution.states[iteration as usize - 1];
+                TileRequest::with_leaf(work, IterationPlace { lane, iteration, state }, leaf)
             })
             .collect();
         let SamplePoint { lane, iteration, .. } = batch[0][0].1;
-        let hashes = executor.tile_leaf_hashes(shape.dim, &requests).map_err(|error| {
+        let hashes = executor.leaf_hashes(assignment, &requests).map_err(|error| {
             RunError::Lane { lane, device: device(), iteration, source: Box::new(error) }
         })?;
         if hashes.len() != batch.len() {
@@ -165,10 +169,10 @@ fn open_lane(
         for (points, leaves) in batch.iter().zip(&hashes) {
             let SamplePoint { lane, iteration, .. } = points[0].1;
             let tile = tile_of(&points[0].1);
-            let kept = iteration_tiles(shape, execution, iteration);
+            let kept = iteration_tiles(work, execution, iteration);
             let within = Tree::over(leaves);
             let (first, second) = (kept[tile as usize], within.root().unwrap_or_default());
-            if first != second || leaves.len() != LEAVES_PER_TILE as usize {
+            if first != second || leaves.len() as u64 != leaves_per_tile {
                 let device = device();
                 return Err(RunError::Unstable { lane, device, iteration, tile, first, second });
             }
@@ -184,7 +188,7 @@ fn open_lane(
                 }
             };
             for &(order, SamplePoint { leaf, .. }) in *points {
-                let mut path = within.path((leaf % u64::from(LEAVES_PER_TILE)) as usize);
+                let mut path = within.path((leaf % leaves_per_tile) as usize);
                 path.extend(above.path(tile as usize));
                 opened.push((order, Opening { lane, iteration, leaf, path }));
             }
@@ -193,7 +197,7 @@ fn open_lane(
     Ok(opened)
 }
 
-fn iteration_tiles(shape: Fp64Product, execution: &LaneExecution, iteration: u32) -> &[Digest] {
-    let tiles = shape.tiles() as usize;
+fn iteration_tiles(work: Work, execution: &LaneExecution, iteration: u32) -> &[Digest] {
+    let tiles = work.tiles() as usize;
     &execution.tile_roots[(iteration as usize - 1) * tiles..][..tiles]
 }

@@ -98,7 +98,7 @@ impl Resumed {
         let iterations = u64::from(last - first + 1);
         for lane in &lanes {
             count("roots", lane.roots.len(), iterations)?;
-            let tiles = iterations * challenge.shape().tiles();
+            let tiles = iterations * challenge.work().tiles();
             count("tile roots", lane.tile_roots.len(), tiles)?;
         }
         let mut steps: Vec<Vec<Digest>> = vec![Vec::new(); lanes.len()];

@@ -3,7 +3,7 @@
 use super::lane::{Failure, Shared, Signs};
 use super::{Finished, Patience, Progress, RunError};
 use crate::executor::{Kind, LaneFacts, abandoned};
-use crate::protocol::work::fp64_product::Fp64Product;
+use crate::protocol::work::{Cost, Unit, Work};
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::Duration;
@@ -19,7 +19,7 @@ pub(super) struct Watch<'a> {
     pub(super) shared: &'a Shared,
     pub(super) facts: &'a [LaneFacts],
     pub(super) patience: Patience,
-    pub(super) shape: Fp64Product,
+    pub(super) work: Work,
 }
 
 impl Watch<'_> {
@@ -87,7 +87,7 @@ impl Watch<'_> {
         let limit = |lane: usize| match self.patience {
             Patience::Fixed(limit) => limit,
             Patience::Observed if longest.is_zero() => {
-                before_the_first_sign(self.facts[lane].kind, self.shape)
+                before_the_first_sign(self.facts[lane].kind, self.work)
             }
             Patience::Observed => Duration::from_secs(60) + 20 * longest,
         };
@@ -116,21 +116,29 @@ impl Watch<'_> {
 
 /// How long a lane may take to its first iteration: ten minutes more than the
 /// slowest machine of its kind that anybody would use takes to compute it.
-fn before_the_first_sign(kind: Kind, shape: Fp64Product) -> Duration {
-    let per_second = match kind {
-        Kind::Cpu => 100_000_000,
-        Kind::Gpu => 10_000_000_000,
-    };
-    Duration::from_secs(600 + shape.multiply_adds() / per_second)
+fn before_the_first_sign(kind: Kind, work: Work) -> Duration {
+    let Cost { amount, unit } = work.cost();
+    Duration::from_secs(600 + amount / slow_rate(kind, unit))
+}
+
+/// So much a second is done by the slowest machine that anybody would use.
+pub(super) fn slow_rate(kind: Kind, unit: Unit) -> u64 {
+    match (unit, kind) {
+        (Unit::Flop, Kind::Cpu) => 200_000_000,
+        (Unit::Flop, Kind::Gpu) => 20_000_000_000,
+        (Unit::Bytes, Kind::Cpu) => 100_000_000,
+        (Unit::Bytes, Kind::Gpu) => 1_000_000_000,
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::protocol::work::fp64_product::Fp64Product;
 
     #[test]
     fn a_gpu_that_hangs_in_its_first_iteration_is_not_waited_for_by_the_hour() {
-        let usual = Fp64Product { dim: 4096, products: 8 };
+        let usual = Fp64Product { dim: 4096, products: 8 }.into();
         assert_eq!(before_the_first_sign(Kind::Gpu, usual), Duration::from_secs(600 + 54));
         assert_eq!(before_the_first_sign(Kind::Cpu, usual), Duration::from_secs(600 + 5497));
     }

@@ -155,7 +155,7 @@ pub(super) fn read(
         let state = reader.digest()?;
         let sm_tiles = reader.sm_tiles(sm_count)?;
         let roots = reader.digests(iterations)?;
-        let tile_roots = reader.digests(iterations * challenge.shape().tiles())?;
+        let tile_roots = reader.digests(iterations * challenge.work().tiles())?;
         lanes.push(KeptLane { state, roots, tile_roots, sm_tiles });
     }
     let sum = reader.checksum()?.ok_or(ReadError::Torn)?;

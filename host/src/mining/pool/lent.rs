@@ -2,10 +2,11 @@
 
 use super::{Place, Slots, lock, speed};
 use crate::executor::{
-    DeviceTiming, ExecError, Executor, LaneFacts, Segment, Sink, SmActivity, SmTiles, TileRequest,
+    Assignment, DeviceTiming, ExecError, Executor, LaneFacts, Segment, SharedMemory, Sink,
+    SmActivity, SmTiles, TileRequest,
 };
 use crate::protocol::digest::Digest;
-use crate::protocol::work::fp64_product::Fp64Product;
+use crate::protocol::work::{Cost, Unit};
 
 /// Whose slot waits for it.
 pub(super) struct Lent {
@@ -18,8 +19,10 @@ pub(super) struct Lent {
     is_sound: bool,
     /// It hung: its device stays busy until the process ends.
     has_hung: bool,
-    /// Multiply-adds a second, the most that a run showed.
+    /// FP64 operations a second, the most that a run showed.
     rate: f64,
+    /// Of an iteration of the last begin.
+    cost: Cost,
 }
 
 impl Lent {
@@ -32,6 +35,7 @@ impl Lent {
             is_sound: true,
             has_hung: false,
             rate: 0.0,
+            cost: Cost { amount: 0, unit: Unit::Flop },
         }
     }
 
@@ -84,28 +88,39 @@ impl Executor for Lent {
         self.inner().facts()
     }
 
-    fn begin(&mut self, shape: Fp64Product) -> Result<(), ExecError> {
-        self.call(|executor| executor.begin(shape))
+    fn begin(&mut self, assignment: &Assignment) -> Result<(), ExecError> {
+        self.cost = assignment.work.cost();
+        self.call(|executor| executor.begin(assignment))
+    }
+
+    fn share(&mut self) -> Option<SharedMemory> {
+        self.executor.as_mut().and_then(|executor| executor.share())
+    }
+
+    fn connect(&mut self, lanes: &[Option<SharedMemory>]) -> Result<(), ExecError> {
+        self.call(|executor| executor.connect(lanes))
     }
 
     fn run(&mut self, segment: &Segment, sink: &mut Sink<'_>) -> Result<(), ExecError> {
-        let mut pace = speed::Stopwatch::start(segment.shape);
+        let mut pace = speed::Stopwatch::start(self.cost);
         let ended = self.call(|executor| {
             executor.run(segment, &mut |output| {
                 pace.iteration();
                 sink(output)
             })
         });
-        self.rate = self.rate.max(pace.rate().unwrap_or(0.0));
+        if self.cost.unit == Unit::Flop {
+            self.rate = self.rate.max(pace.rate().unwrap_or(0.0));
+        }
         ended
     }
 
-    fn tile_leaf_hashes(
+    fn leaf_hashes(
         &mut self,
-        dim: u32,
+        assignment: &Assignment,
         tiles: &[TileRequest],
     ) -> Result<Vec<Vec<Digest>>, ExecError> {
-        self.call(|executor| executor.tile_leaf_hashes(dim, tiles))
+        self.call(|executor| executor.leaf_hashes(assignment, tiles))
     }
 
     fn sm_tiles(&mut self) -> Result<SmTiles, ExecError> {

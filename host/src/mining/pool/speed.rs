@@ -2,10 +2,13 @@
 
 use super::LendError;
 use crate::executor::abandoned::{self, NoAnswer};
-use crate::executor::{ExecError, Executor, IterationOutput, Kind, Segment, TileRequest};
+use crate::executor::{
+    Assignment, ExecError, Executor, IterationOutput, Kind, Segment, TileRequest,
+};
 use crate::protocol::challenge::Challenge;
 use crate::protocol::digest::Digest;
 use crate::protocol::work::fp64_product::Fp64Product;
+use crate::protocol::work::{Cost, IterationPlace, Unit};
 use std::ops::ControlFlow;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant};
@@ -37,17 +40,17 @@ fn trial_times(kind: Kind) -> (Duration, Duration) {
     }
 }
 
-/// Counts iterations of a shape and the time that they take.
+/// Counts iterations of one cost and the time that they take.
 pub(super) struct Stopwatch {
-    shape: Fp64Product,
+    cost: Cost,
     begun: Instant,
     iterations: u64,
     last: Duration,
 }
 
 impl Stopwatch {
-    pub(super) fn start(shape: Fp64Product) -> Self {
-        Self { shape, begun: Instant::now(), iterations: 0, last: Duration::ZERO }
+    pub(super) fn start(cost: Cost) -> Self {
+        Self { cost, begun: Instant::now(), iterations: 0, last: Duration::ZERO }
     }
 
     /// One more is done.
@@ -56,14 +59,14 @@ impl Stopwatch {
         self.last = self.begun.elapsed();
     }
 
-    /// Multiply-adds a second; `None` if it was too short a time.
+    /// Of the unit, a second; `None` if it was too short a time.
     pub(super) fn rate(&self) -> Option<f64> {
-        let multiply_adds = self.iterations as f64 * self.shape.multiply_adds() as f64;
-        (self.last >= MEASURED_AT_LEAST).then(|| multiply_adds / self.last.as_secs_f64())
+        let amount = self.iterations as f64 * self.cost.amount as f64;
+        (self.last >= MEASURED_AT_LEAST).then(|| amount / self.last.as_secs_f64())
     }
 }
 
-/// `executor` after it has computed a little, with its speed in multiply-adds a
+/// `executor` after it has computed a little, with its speed in FP64 operations a
 /// second; it has given up the memory for that.
 ///
 /// # Errors
@@ -100,13 +103,14 @@ pub(super) fn warmed(
 fn measure(executor: &mut dyn Executor) -> Result<f64, ExecError> {
     let kind = executor.facts().kind;
     let (shape, (each, all)) = (trial_shape(kind), trial_times(kind));
-    executor.begin(shape)?;
+    let assignment = Assignment::from(shape);
+    executor.begin(&assignment)?;
     let (mut first_iteration, mut iterations) = (1, 1);
     let (mut start, mut rate) = (Digest::default(), 0.0_f64);
     let mut measured = Duration::ZERO;
     while measured < all && first_iteration < ITERATIONS_MAX {
-        let segment = Segment { shape, first_iteration, iterations, start, solo_sync: None };
-        let mut stopwatch = Stopwatch::start(shape);
+        let segment = Segment { first_iteration, iterations, start, solo_sync: None };
+        let mut stopwatch = Stopwatch::start(assignment.work.cost());
         executor.run(&segment, &mut |output: IterationOutput<'_>| {
             stopwatch.iteration();
             start = output.root;
@@ -122,14 +126,14 @@ fn measure(executor: &mut dyn Executor) -> Result<f64, ExecError> {
             iterations *= 2;
         }
     }
-    let tile = TileRequest { state: start, product: 0, tile_row: 0, tile_column: 0 };
-    executor.tile_leaf_hashes(shape.dim, &[tile])?;
+    let tile = TileRequest { at: IterationPlace::of_state(start), tile: 0 };
+    executor.leaf_hashes(&assignment, &[tile])?;
     executor.rest();
     Ok(rate)
 }
 
-/// Whether a lane of `rate` multiply-adds a second can do `challenge` within `limit`,
-/// or nearly.
+/// Whether a lane of `rate` FP64 operations a second can do `challenge` within `limit`,
+/// or nearly. Of other work it knows nothing, and then refuses nothing.
 ///
 /// # Errors
 /// [`LendError::TooSlow`].
@@ -138,11 +142,12 @@ pub(super) fn check_time(
     rate: f64,
     limit: Duration,
 ) -> Result<(), LendError> {
-    let work = f64::from(challenge.iterations()) * challenge.shape().multiply_adds() as f64;
-    let (needed_s, allowed_s) = (work / rate, limit.as_secs_f64());
+    let Cost { amount, unit } = challenge.work().cost();
+    let all = f64::from(challenge.iterations()) * amount as f64;
+    let (needed_s, allowed_s) = (all / rate, limit.as_secs_f64());
     // Without a rate there is nothing to say; a NaN is no reason either.
-    if rate > 0.0 && needed_s > TOLERANCE * allowed_s {
-        let tflops = 2.0 * rate / 1e12;
+    if unit == Unit::Flop && rate > 0.0 && needed_s > TOLERANCE * allowed_s {
+        let tflops = rate / 1e12;
         let [needed, allowed] = [needed_s, allowed_s].map(in_words);
         return Err(LendError::TooSlow { needed, tflops, allowed });
     }

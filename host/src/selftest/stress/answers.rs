@@ -3,9 +3,9 @@
 
 use crate::executor::{ExecError, Executor, Segment, TileRequest};
 use crate::protocol::digest::{Digest, Uuid};
-use crate::protocol::work::fp64_product::{Fp64Product, LeafPlace};
+use crate::protocol::work::IterationPlace;
+use crate::protocol::work::fp64_product::Fp64Product;
 use crate::protocol::{chain, merkle};
-use gpu_kernels::tile::LEAVES_PER_TILE;
 use std::fmt;
 use std::ops::ControlFlow;
 
@@ -64,14 +64,13 @@ impl Found {
         executor: &mut dyn Executor,
     ) -> Result<(Digest, Vec<Digest>), ExecError> {
         let segment = Segment {
-            shape,
             first_iteration: self.iteration,
             iterations: 1,
             start: self.state,
             solo_sync: None,
         };
         let mut got = (Digest::default(), Vec::new());
-        executor.begin(shape)?;
+        executor.begin(&shape.into())?;
         executor.run(&segment, &mut |output| {
             got = (output.root, output.tile_roots.to_vec());
             ControlFlow::Continue(())
@@ -230,9 +229,8 @@ impl Answers {
 
     /// The root of a tile by the CPU; `None` where that fails.
     fn tile_root(&mut self, state: &Digest, tile: u64) -> Option<Digest> {
-        let place = LeafPlace::of(self.shape, tile * u64::from(LEAVES_PER_TILE));
-        let request = TileRequest::of(*state, place);
-        let leaves = self.judge.tile_leaf_hashes(self.shape.dim, &[request]).ok()?;
+        let request = TileRequest { at: IterationPlace::of_state(*state), tile };
+        let leaves = self.judge.leaf_hashes(&self.shape.into(), &[request]).ok()?;
         merkle::root(leaves.first()?)
     }
 }

@@ -80,10 +80,9 @@ pub(super) fn run_lane(lane: usize, mut executor: Box<dyn Executor>, shared: &Sh
 fn rounds(lane: usize, executor: &mut dyn Executor, shared: &Shared) -> Result<(), ExecError> {
     let state = &shared.lanes[lane];
     let shape = shared.options.shape;
-    executor.begin(shape)?;
+    executor.begin(&shape.into())?;
     state.sign();
     let segment = Segment {
-        shape,
         first_iteration: 1,
         iterations: shared.options.round_iterations,
         start: seed(),

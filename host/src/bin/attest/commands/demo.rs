@@ -5,10 +5,10 @@ use crate::args;
 use crate::commands::run::choice;
 use crate::commands::verify::{done, painted};
 use crate::outcome::{Done, Result, print};
-use crate::paint::{Paint, duration, flops, grouped};
+use crate::paint::{Paint, duration, grouped, rate};
 use crate::progress;
 use anyhow::bail;
-use attest::appraisal::models;
+use attest::appraisal::floors;
 use attest::error_text::what_happened;
 use attest::evidence::present_gpus;
 use attest::executor::Kind;
@@ -23,6 +23,7 @@ use attest::protocol::transcript::ResultDoc;
 use attest::protocol::verdict::Verdict;
 use attest::protocol::verified::Verified;
 use attest::protocol::verify::{Failure, verify};
+use attest::protocol::work::Cost;
 use std::time::{Duration, Instant};
 
 /// Runs the demonstration; fails if the honest result is not verified or the
@@ -34,15 +35,13 @@ pub fn run(args: &args::Demo, color: args::Color) -> Result {
     let choice = choice(args.executor, None)?;
     let paint = Paint::of(color, &std::io::stdout());
     let challenge = issue(&request(&choice))?;
-    let shape = challenge.shape();
     print(&format!(
-        "{}\n  {} iterations, each {} products of {n} x {n} matrices, {} leaves to open\n  digest {}\n\n",
+        "{}\n  {} iterations, each {}, {} leaves to open\n  digest {}\n\n",
         paint.strong("1. The validator issues a challenge"),
         challenge.iterations(),
-        shape.products,
+        challenge.work(),
         grouped(challenge.draws()),
         challenge.digest(),
-        n = shape.dim,
     ))?;
 
     let sent = Instant::now();
@@ -64,12 +63,12 @@ pub fn run(args: &args::Demo, color: args::Color) -> Result {
         let kind = if lane.kind == Kind::Gpu { "GPU" } else { "CPU" };
         print(&format!("  lane on {kind} {} ({})\n", lane.model, lane.uuid))?;
     }
-    let operations =
-        2.0 * shape.multiply_adds() as f64 * f64::from(challenge.iterations()) * lanes.len() as f64;
+    let Cost { amount, unit } = challenge.work().cost();
+    let amount = amount as f64 * f64::from(challenge.iterations()) * lanes.len() as f64;
     print(&format!(
         "  executed in {}, {}, every output bit hashed\n  commitment {}\n  result of {} bytes\n\n",
         duration(executed_in),
-        flops(operations, executed_in),
+        rate(amount, unit, executed_in),
         result.commitment,
         grouped(result.to_json().len() as u64),
     ))?;
@@ -123,7 +122,7 @@ fn judge(
     let circumstances = Circumstances {
         arrival_unix_s: Some(jiff::Timestamp::now().as_second()),
         elapsed: Some(elapsed),
-        floor_flops: Some(&models::floor_flops),
+        floors: Some(floors::seconds),
         issuer: Issuer::Record(IssuerRecord::default()),
         ..Circumstances::default()
     };

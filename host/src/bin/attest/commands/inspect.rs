@@ -11,6 +11,8 @@ use crate::paint::{duration, grouped};
 use anyhow::{Context as _, anyhow, bail};
 use attest::files::Source;
 use attest::protocol::challenge::{Challenge, OPENINGS_MAX, TOKEN_BYTES_MAX};
+use attest::protocol::verdict::RunCost;
+use attest::protocol::work::Cost;
 use serde_json::{Value, json};
 use std::fmt::Write as _;
 use std::io::{BufRead as _, BufReader, Read as _};
@@ -67,6 +69,7 @@ fn unreadable(name: &str) -> String {
 }
 
 fn challenge_json(challenge: &Challenge) -> Result<Value> {
+    let Cost { amount, unit } = challenge.work().cost();
     Ok(json!({
         "kind": "challenge",
         "digest": challenge.digest(),
@@ -75,28 +78,27 @@ fn challenge_json(challenge: &Challenge) -> Result<Value> {
         "openings_per_lane_max": challenge.draws(),
         "lanes_max": challenge.max_lanes(),
         "result_bytes_max": challenge.result_bytes_max(),
-        "multiply_adds_per_lane":
-            (u128::from(challenge.shape().multiply_adds()) * u128::from(challenge.iterations()))
-                .to_string(),
+        "cost_per_lane": RunCost {
+            amount: (u128::from(amount) * u128::from(challenge.iterations())).to_string(),
+            unit,
+        },
     }))
 }
 
 fn challenge_text(challenge: &Challenge) -> String {
-    let (spec, shape) = (challenge.spec(), challenge.shape());
+    let (spec, Cost { amount, unit }) = (challenge.spec(), challenge.work().cost());
     let mut out = String::new();
     let mut line = |name: &str, value: String| {
         let _ = writeln!(out, "{name:<14}{value}");
     };
     line("challenge", challenge.digest().to_string());
-    let adds = shape.multiply_adds() as f64 * f64::from(challenge.iterations());
+    let amount = amount as f64 * f64::from(challenge.iterations());
     line(
         "work",
         format!(
-            "{} iterations of {} product(s) of {n} x {n} matrices: {:.3e} fused multiply-adds a lane",
+            "{} iterations of {}: {amount:.3e} {unit} a lane",
             grouped(challenge.iterations().into()),
-            shape.products,
-            adds,
-            n = shape.dim,
+            challenge.work(),
         ),
     );
     let lanes = match spec.gpu_count {

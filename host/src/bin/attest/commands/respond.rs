@@ -4,13 +4,14 @@
 use crate::args;
 use crate::commands::run::choice;
 use crate::outcome::{Done, Result, check_stdout, note};
-use crate::paint::{duration, flops};
+use crate::paint::{self, duration};
 use crate::signals::Stop;
 use anyhow::{Context as _, anyhow, bail};
 use attest::error_text::what_happened;
 use attest::identity::SigningIdentity;
 use attest::mining::pool::Pool;
 use attest::protocol::digest::Digest;
+use attest::protocol::work::Unit;
 use attest::session::message::VerdictOutcome;
 use attest::session::miner::{End, SESSION_DEFAULT};
 use attest::session::respond::Miner;
@@ -85,7 +86,7 @@ fn miner(args: &args::Respond, stop: &Stop) -> Result<Miner> {
         note(&format!("note: {}: the CPU answers", what_happened(no_gpu)));
     }
     for (facts, rate) in pool.ready()?.iter().zip(pool.rates()) {
-        let rate = flops(2.0 * rate, Duration::from_secs(1));
+        let rate = paint::rate(rate, Unit::Flop, Duration::from_secs(1));
         note(&format!("  {} ({}): {rate}", facts.model, facts.uuid));
     }
     note(&format!("ready after {}", duration(begun.elapsed())));

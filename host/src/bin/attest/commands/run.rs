@@ -4,7 +4,7 @@
 use super::run_timing;
 use crate::args;
 use crate::outcome::{Delivery, Done, Result, check_stdout, deliver, note};
-use crate::paint::{duration, flops};
+use crate::paint::{duration, rate};
 use crate::signals::Stop;
 use crate::{input, progress};
 use anyhow::bail;
@@ -17,6 +17,7 @@ use attest::mining::checkpoint::{self, CheckpointOptions};
 use attest::mining::executors::{Choice, Chosen, choose_again};
 use attest::mining::mine::{Expiry, MineError, MineOptions, Mined, mine, signer};
 use attest::protocol::challenge::Challenge;
+use attest::protocol::work::Cost;
 use std::io::IsTerminal as _;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -104,11 +105,12 @@ pub fn run(args: &args::Run) -> Result {
 fn summarise(challenge: &Challenge, mined: &Mined, verbose: bool) {
     if verbose || std::io::stderr().is_terminal() {
         let iterations = total(challenge, mined.lanes.len());
-        let operations = 2.0 * challenge.shape().multiply_adds() as f64 * iterations as f64;
+        let Cost { amount, unit } = challenge.work().cost();
+        let amount = amount as f64 * iterations as f64;
         let (elapsed, lanes) = (mined.executed_in, mined.lanes.len());
-        let (rate, elapsed) = (flops(operations, elapsed), duration(elapsed));
+        let (speed, elapsed) = (rate(amount, unit, elapsed), duration(elapsed));
         let commitment = mined.result.commitment;
-        note(&format!("executed on {lanes} lane(s) in {elapsed} ({rate}): {commitment}"));
+        note(&format!("executed on {lanes} lane(s) in {elapsed} ({speed}): {commitment}"));
         note(&run_timing::text(mined));
     }
 }

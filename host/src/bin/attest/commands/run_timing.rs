@@ -1,6 +1,6 @@
 //! Where the time of a run went, for whoever watches.
 
-use crate::paint::{duration, flops, table};
+use crate::paint::{duration, rate, table};
 use attest::evidence::{LaneTiming, RunTiming};
 use attest::mining::mine::Mined;
 use std::time::Duration;
@@ -29,8 +29,11 @@ pub fn text(mined: &Mined) -> String {
 }
 
 fn row((lane, timing): (usize, &LaneTiming)) -> Vec<String> {
-    let mut cells =
-        vec![lane.to_string(), duration(timing.elapsed), flops(timing.operations, timing.elapsed)];
+    let mut cells = vec![
+        lane.to_string(),
+        duration(timing.elapsed),
+        rate(timing.amount, timing.unit, timing.elapsed),
+    ];
     let phase = |ns: u64| duration(Duration::from_nanos(ns));
     cells.extend(match &timing.device {
         Some(device) if device.sampled_iterations > 0 => {

@@ -55,7 +55,7 @@ pub fn run(duration: Duration, args: &args::Selftest, color: args::Color) -> Res
         // Nothing else keeps the CPU busy.
         options.known_iterations = options.round_iterations;
     }
-    check_memory(shape, options.digest_sets(executors.len()))?;
+    check_memory(shape.into(), options.digest_sets(executors.len()))?;
     let start = Instant::now();
     let mut last = start;
     let report = stress(executors, &|| reference(on_gpus), &options, &mut |lanes| {

@@ -59,7 +59,7 @@ pub(super) fn ceilings(
     telemetry: &Telemetry,
 ) -> Result<Vec<Ceiling>, ExecError> {
     let _doing = executor.supervisor().begin("the ceilings");
-    executor.begin(FILL_SHAPE)?;
+    executor.begin(&FILL_SHAPE.into())?;
     let sm_count = executor.device().sm_count;
     let (gpu, kernels, lane) = executor.parts()?;
     prepare(gpu, kernels, lane)?;

@@ -50,13 +50,13 @@ pub(super) fn total(
     let iterations = iterations.max(1);
     let challenge = Digest::of(&[b"bench"]);
     let solo_sync = Some(SoloSync { challenge, interval: SYNC_INTERVAL.min(iterations) });
-    let segment = Segment { solo_sync, ..segment(shape, iterations) };
+    let segment = Segment { solo_sync, ..segment(iterations) };
     let Subject { executor, telemetry } = subject;
     let supervisor = executor.supervisor().clone();
     let _doing = supervisor.begin("a total");
     let mut run = |telemetry: &Telemetry| -> Result<(f64, Option<f64>), ExecError> {
         let (start, load) = (Instant::now(), HostLoad::start(telemetry));
-        executor.begin(shape)?;
+        executor.begin(&shape.into())?;
         executor.run(&segment, &mut |_| ControlFlow::Continue(()))?;
         Ok((start.elapsed().as_secs_f64(), load.cores(telemetry)))
     };

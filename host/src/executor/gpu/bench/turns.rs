@@ -81,9 +81,9 @@ impl HostLoad {
 }
 
 /// The segment that is run: iterations 1, 2, … of a fixed chain.
-pub(super) fn segment(shape: Fp64Product, iterations: u32) -> Segment {
+pub(super) fn segment(iterations: u32) -> Segment {
     let start = Digest::of(&[b"bench"]);
-    Segment { shape, first_iteration: 1, iterations, start, solo_sync: None }
+    Segment { first_iteration: 1, iterations, start, solo_sync: None }
 }
 
 /// Runs the attested loop for at least `turn`, TFLOP/s.
@@ -95,7 +95,7 @@ pub(super) fn attested(
 ) -> Result<f64, ExecError> {
     let (mut done, mut elapsed) = (0, Duration::ZERO);
     while elapsed < turn {
-        let segment = segment(shape, pace.iterations(turn - elapsed));
+        let segment = segment(pace.iterations(turn - elapsed));
         let start = Instant::now();
         executor.run(&segment, &mut |_| ControlFlow::Continue(()))?;
         let took = start.elapsed();

@@ -20,13 +20,11 @@ pub(super) fn line(stage: &Stage<'_>) -> String {
             duration(*round_trip)
         ),
         Stage::Challenged(challenge) => {
-            let shape = challenge.shape();
             format!(
-                "challenge   {} iterations of {} products of {n} x {n}, limit {}",
+                "challenge   {} iterations of {}, limit {}",
                 grouped(u64::from(challenge.iterations())),
-                shape.products,
+                challenge.work(),
                 duration(Duration::from_millis(challenge.limit_ms())),
-                n = shape.dim,
             )
         }
         Stage::Committed(commitment) => format!("commitment  {commitment}"),

@@ -12,7 +12,7 @@ use super::hash::{LeafMessage, tile_root};
 use super::kernel::{Kernel, PANEL_MAX};
 use super::stream::{DEPTH_MAX, Operand, Steps, Stream};
 use crate::protocol::digest::Digest;
-use gpu_kernels::tile::{LEAVES_PER_TILE, TILE};
+use crate::protocol::work::fp64_product::{LEAVES_PER_TILE, TILE};
 
 const TILE_SIDE: usize = TILE as usize;
 const LEAVES: usize = LEAVES_PER_TILE as usize;

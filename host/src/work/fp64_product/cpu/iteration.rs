@@ -8,7 +8,7 @@ use super::block::{self, BlockPlace, Scratch};
 use super::kernel::{Engine, with_kernel};
 use crate::executor::TileRequest;
 use crate::protocol::digest::Digest;
-use crate::protocol::work::fp64_product::Fp64Product;
+use crate::protocol::work::fp64_product::{Fp64Product, LeafPlace};
 use rayon::prelude::*;
 use std::sync::{Mutex, PoisonError};
 
@@ -54,20 +54,25 @@ impl Compute {
     }
 
     /// The 256 leaf hashes of each tile.
-    pub(super) fn leaf_hashes(&self, dim: u32, tiles: &[TileRequest]) -> Vec<Vec<Digest>> {
+    pub(super) fn leaf_hashes(
+        &self,
+        shape: Fp64Product,
+        tiles: &[TileRequest],
+    ) -> Vec<Vec<Digest>> {
         tiles
             .par_iter()
             .map(|tile| {
+                let first = LeafPlace::of(shape, tile.first_leaf(shape.into()));
                 let place = BlockPlace {
-                    product: tile.product,
-                    tile_row: tile.tile_row,
-                    tile_column: tile.tile_column,
+                    product: first.product,
+                    tile_row: first.tile_row,
+                    tile_column: first.tile_column,
                     tile_rows: 1,
                     tile_columns: 1,
                 };
                 self.with_scratch(|scratch| {
                     with_kernel!(self.engine, kernel => {
-                        block::compute(kernel, dim, &tile.state, &place, scratch)
+                        block::compute(kernel, shape.dim, &tile.at.state, &place, scratch)
                             .leaf_hashes(0, 0)
                             .to_vec()
                     })

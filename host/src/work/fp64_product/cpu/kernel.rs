@@ -8,7 +8,7 @@ use super::portable::Portable;
 use super::stream::{Steps, Stream};
 #[cfg(target_arch = "x86_64")]
 use super::{avx2::Avx2, avx512::Avx512};
-use std::fmt;
+use crate::executor::cpu::{Simd, detect_simd};
 
 /// Rows and columns of a leaf.
 pub(super) const LEAF_SIDE: usize = 8;
@@ -43,35 +43,6 @@ pub(super) trait Kernel: Copy + Send + Sync {
     fn multiply_leaf(self, depth: usize, a: &[f64], b: &[f64], c: &mut [f64; 64]);
 }
 
-/// The instruction sets that the CPU executor knows, best last.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Simd {
-    /// Whatever the target has: `f64::mul_add`.
-    Scalar,
-    /// AVX2 with FMA.
-    Avx2,
-    /// AVX-512 F.
-    Avx512,
-}
-
-impl fmt::Display for Simd {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Scalar => "scalar",
-            Self::Avx2 => "avx2+fma",
-            Self::Avx512 => "avx512f",
-        })
-    }
-}
-
-/// The best instruction set of this CPU.
-pub fn detect_simd() -> Simd {
-    [Simd::Avx512, Simd::Avx2]
-        .into_iter()
-        .find(|&simd| Engine::new(simd).is_some())
-        .unwrap_or(Simd::Scalar)
-}
-
 /// A kernel known to run on this CPU.
 #[derive(Clone, Copy)]
 pub(super) enum Engine {
@@ -100,28 +71,17 @@ impl Engine {
     pub(super) fn best() -> Self {
         Self::new(detect_simd()).unwrap_or(Self::Portable(Portable))
     }
-
-    /// Which instruction set it is.
-    pub(super) fn simd(self) -> Simd {
-        match self {
-            Self::Portable(_) => Simd::Scalar,
-            #[cfg(target_arch = "x86_64")]
-            Self::Avx2(_) => Simd::Avx2,
-            #[cfg(target_arch = "x86_64")]
-            Self::Avx512(_) => Simd::Avx512,
-        }
-    }
 }
 
 /// Runs `$body` with `$kernel` bound to the concrete kernel of `$engine`.
 macro_rules! with_kernel {
     ($engine:expr, $kernel:ident => $body:expr) => {
         match $engine {
-            $crate::executor::cpu::kernel::Engine::Portable($kernel) => $body,
+            $crate::work::fp64_product::cpu::kernel::Engine::Portable($kernel) => $body,
             #[cfg(target_arch = "x86_64")]
-            $crate::executor::cpu::kernel::Engine::Avx2($kernel) => $body,
+            $crate::work::fp64_product::cpu::kernel::Engine::Avx2($kernel) => $body,
             #[cfg(target_arch = "x86_64")]
-            $crate::executor::cpu::kernel::Engine::Avx512($kernel) => $body,
+            $crate::work::fp64_product::cpu::kernel::Engine::Avx512($kernel) => $body,
         }
     };
 }
@@ -130,8 +90,8 @@ pub(super) use with_kernel;
 #[cfg(test)]
 mod tests {
     use super::{Engine, Kernel, LEAF_SIDE, PANEL_MAX, Simd};
-    use crate::executor::cpu::stream::{Operand, STEPS_MAX, Steps, Stream};
     use crate::protocol::digest::Digest;
+    use crate::work::fp64_product::cpu::stream::{Operand, STEPS_MAX, Steps, Stream};
     use rand_philox::philox4x32_10;
 
     /// Element 2p + half of vector x as docs/protocol.md has it.
