@@ -1,0 +1,3 @@
+//! Memory residency on this machine's devices.
+
+pub mod cpu;
