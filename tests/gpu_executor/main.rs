@@ -2,6 +2,7 @@
 //! runs, against the CPU executor and the vectors. Without a GPU the tests say
 //! that they are skipped; under ATTEST_REQUIRE_GPU=1 they fail instead.
 
+mod arena;
 #[path = "../common/mod.rs"]
 mod common;
 mod hung;
@@ -405,7 +406,7 @@ fn what_is_not_there_is_told_with_advice() {
         let mut gpu = GpuExecutor::open(device.index, GpuOptions::default()).unwrap();
         let plan =
             attest::executor::gpu::plan::LaunchPlan::new(&attest::executor::gpu::plan::PlanInput {
-                shape: Fp64Product { dim: 32768, products: 1 },
+                work: Fp64Product { dim: 32768, products: 1 }.into(),
                 free_bytes: gpu.free_bytes().unwrap(),
                 sm_count: device.sm_count,
                 gemm: gpu.variant().gemm,

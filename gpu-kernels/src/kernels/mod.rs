@@ -11,6 +11,8 @@
 //! (`attest_has`), and not on the host.
 
 #[cfg(target_arch = "nvptx64")]
+pub mod arena;
+#[cfg(target_arch = "nvptx64")]
 pub mod chain_step;
 #[cfg(target_arch = "nvptx64")]
 pub mod fill;
@@ -28,8 +30,12 @@ pub mod merkle;
 pub mod parts;
 #[cfg(target_arch = "nvptx64")]
 pub mod peak;
+#[cfg(target_arch = "nvptx64")]
+pub mod peak_memory;
 #[cfg(attest_has = "bulk_copies")]
 pub mod sixteen;
+#[cfg(target_arch = "nvptx64")]
+pub mod sweep;
 
 use crate::abi::MERKLE_GROUP;
 use crate::declaration::{
@@ -53,6 +59,11 @@ pub const KERNELS: &[Kernel] = &[
     PEAK_M8N8K4.entry(),
     PEAK_M16N8K16.entry(),
     PEAK_SHA256.entry(),
+    ARENA_START,
+    HALF_PASS,
+    SWEEP,
+    PEAK_READ,
+    PEAK_COPY,
 ];
 
 /// Operands of consecutive products from Philox4x32-10. Any grid.
@@ -109,6 +120,7 @@ pub const GEMM_M16N8K16: GemmKernel = Kernel {
         // Multiplying: 8 for whole tiles, 4 for halves, 2 for quarters, less
         // the last of parts; hashing: 3 of the progress's.
         warp_barriers: 17,
+        shuffles: 0,
         // Stages and slots, for tiles, halves and quarters; the hashing warps'
         // and the feeder's.
         waits: 8,
@@ -138,6 +150,7 @@ pub const GEMM_M16N8K16_TILE: GemmKernel = Kernel {
         block_barriers: 5,
         // After each block of sixteen rows, and after feeding.
         warp_barriers: 5,
+        shuffles: 0,
         // For a full stage; for an empty one, at the start and in the main loop.
         waits: 3,
         hand_overs: 0,
@@ -218,5 +231,45 @@ const fn peak(name: &'static str, targets: Targets, unit: Unit, warp_round: Amou
         targets,
         sync: SyncCounts::NONE,
         computes: Ceiling { unit, warp_round },
+    }
+}
+
+/// An arena's first words, a warp a block of the arena. Any grid.
+pub const ARENA_START: Kernel = arena("arena_start", Computes::ArenaStart);
+/// One half-pass of an arena, a warp a block of the arena. Any grid.
+pub const HALF_PASS: Kernel = arena("half_pass", Computes::HalfPass);
+
+/// Leaves and tile roots of an arena: one block, a warp, per tile, which has it to itself
+/// and waits for nobody.
+pub const SWEEP: Kernel = Kernel {
+    name: "sweep",
+    threads: 32,
+    // A digest a thread for each of the three lowest levels of its subtree.
+    shared_bytes: 3 * 32 * 32,
+    blocks_per_sm_min: Some(16),
+    heat: Heat::Hot,
+    targets: Targets::All,
+    // ρ before the main loop and in it; four words at five distances; a digest of eight
+    // to the sibling.
+    sync: SyncCounts::shuffles(30),
+    computes: Computes::Sweep,
+};
+
+/// Memory read, from one end to the other. Any grid.
+pub const PEAK_READ: Kernel = arena("peak_read", Computes::MemoryCeiling);
+/// Memory copied, from one end to the other. Any grid.
+pub const PEAK_COPY: Kernel = arena("peak_copy", Computes::MemoryCeiling);
+
+/// A kernel that goes through memory, whose threads never meet.
+const fn arena(name: &'static str, computes: Computes) -> Kernel {
+    Kernel {
+        name,
+        threads: 256,
+        shared_bytes: 0,
+        blocks_per_sm_min: None,
+        heat: Heat::Hot,
+        targets: Targets::All,
+        sync: SyncCounts::NONE,
+        computes,
     }
 }
