@@ -8,7 +8,7 @@ use anyhow::{anyhow, bail};
 use attest::export::{self, Attested, Refusal, VERDICT_BYTES_MAX, dsse};
 use attest::files::{self, Source};
 use attest::identity::SigningIdentity;
-use attest::protocol::signature::PublicKey;
+use attest::protocol::signature::{EncodedKey, PublicKey};
 use attest::protocol::transcript::ResultDoc;
 use serde_json::{Value, json};
 use std::ffi::OsStr;
@@ -51,7 +51,10 @@ fn in_toto(args: &args::Export, result: &OsStr, challenge: &OsStr, key: &Path) -
     Ok(Done::Ok)
 }
 
-fn check(args: &args::Export, envelope: &OsStr, signer: &PublicKey, color: Color) -> Result {
+fn check(args: &args::Export, envelope: &OsStr, signer: &EncodedKey, color: Color) -> Result {
+    let Some(signer) = &signer.decode() else {
+        bail!("{signer} is no Ed25519 public key\nGive what `attest key show` prints.");
+    };
     let limit_bytes = dsse::ENVELOPE_BYTES_MAX as u64;
     let envelope = Source::of_path(envelope).read_text(limit_bytes)?;
     let checked = export::check(envelope.as_bytes(), signer);
