@@ -3,8 +3,8 @@
 #![no_main]
 
 use attest::executor::{Kind, LaneFacts};
-use attest::protocol::digest::Digest;
 use attest::mining::checkpoint::{CheckpointOptions, open, uuids};
+use attest::protocol::digest::Digest;
 use attest_fuzz::{Fixture, Script, UUIDS};
 use libfuzzer_sys::fuzz_target;
 use std::sync::LazyLock;

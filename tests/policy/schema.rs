@@ -1,16 +1,17 @@
 //! docs/verdict.schema.json is what the program prints, and verdicts fit it.
 
-use crate::common::{cpu_evidence, spec};
+use crate::common::{cpu_evidence, spec, verify_full};
 use attest::policy::{Facts, Policy, codes};
 use attest::protocol::bound::OmittedShare;
 use attest::protocol::challenge::{Challenge, ChallengeSpec};
 use attest::protocol::circumstances::FloorTable;
 use attest::protocol::circumstances::{Circumstances, Issuer, IssuerRecord, SessionRecord};
-use attest::protocol::digest::{Digest, Uuid};
+use attest::protocol::digest::Uuid;
+use attest::protocol::names::Coin;
 use attest::protocol::rejection;
 use attest::protocol::verdict::Verdict;
 use attest::protocol::verified::Extent;
-use attest::protocol::verify::{Failure, RecomputeError, verify, verify_full};
+use attest::protocol::verify::{Failure, RecomputeError, verify};
 use attest::reference::{Oracle, Run};
 use attest::schema::{verdict_codes, verdict_schema};
 use attest::session::fault::{Fault, FaultCode};
@@ -111,7 +112,7 @@ fn assert_fits(verdict: &Verdict) {
 #[test]
 fn verdicts_of_every_kind_fit() {
     const UUIDS: [Uuid; 2] = [Uuid([1; 16]), Uuid([2; 16])];
-    let coin = Digest([7; 32]);
+    let coin = Coin::new([7; 32]).unwrap();
     let run = |change: &dyn Fn(&mut ChallengeSpec), coin| {
         let mut spec = spec();
         change(&mut spec);
@@ -146,14 +147,8 @@ fn verdicts_of_every_kind_fit() {
     assert_fits(&Verdict::of(&fault, OmittedShare::default()));
 
     let (challenge, result) = run(&|_| (), None);
-    let everything = verify_full(
-        &challenge,
-        &result,
-        &Circumstances::default(),
-        &Oracle,
-        Extent::EveryIteration,
-        &mut { Oracle },
-    );
+    let everything =
+        verify_full(&challenge, &result, &Circumstances::default(), Extent::EveryIteration);
     assert_fits(&Verdict::of(&everything, OmittedShare::default()));
 }
 

@@ -8,10 +8,10 @@
 //! not show.
 
 use super::challenge::Challenge;
-use super::digest::Digest;
 use super::evidence::Evidence;
+use super::names::{Coin, Commitment};
 use super::read::{commitment_fields_of, opening_fields_of};
-use super::transcript::{FormError, LaneRoots, Opening, ResultDoc};
+use super::transcript::{FormError, LaneRoots, Opening, ResultDoc, coin_of};
 use serde::Serialize;
 
 /// Bytes for the heads of a result and its evidence.
@@ -56,18 +56,18 @@ impl CommitmentPart {
     }
 
     /// What identifies the result.
-    pub fn commitment(&self) -> Digest {
+    pub fn commitment(&self) -> Commitment {
         self.result.commitment
     }
     /// UUIDs and roots, in lane order.
     pub fn lanes(&self) -> &[LaneRoots] {
         &self.result.lanes
     }
-    /// What the miner says of its machine.
+    /// The miner's evidence.
     pub fn evidence(&self) -> &Evidence {
         &self.result.evidence
     }
-    /// The miner's, where the challenge names one.
+    /// The miner's, if the challenge names one.
     pub fn miner_signature(&self) -> Option<[u8; 64]> {
         self.result.miner_signature
     }
@@ -91,7 +91,8 @@ impl CommitmentPart {
             return Err(FormError::TooLarge { limit_bytes });
         }
         let fields = opening_fields_of(bytes, challenge)?;
-        let (commitment, coin, openings) = (fields.commitment, fields.coin, fields.openings);
+        let coin = coin_of(fields.coin)?;
+        let (commitment, openings) = (fields.commitment, fields.openings);
         let result = ResultDoc { commitment, coin, openings, ..self.result };
         result.check_form(challenge)?;
         Ok(result)
@@ -104,12 +105,12 @@ pub struct CommitmentOut<'a> {
     /// The message's name.
     pub message: &'a str,
     /// What identifies the result.
-    pub commitment: Digest,
+    pub commitment: Commitment,
     /// UUIDs and roots, in lane order.
     pub lanes: &'a [LaneRoots],
-    /// What the miner says of its machine.
+    /// The miner's evidence.
     pub evidence: &'a serde_json::Value,
-    /// 128 hex digits, where the challenge names a miner.
+    /// 128 hex digits, if the challenge names a miner.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub miner_signature: Option<String>,
 }
@@ -120,10 +121,10 @@ pub struct OpeningsOut<'a> {
     /// The message's name.
     pub message: &'a str,
     /// That of the first half.
-    pub commitment: Digest,
-    /// The validator's.
+    pub commitment: Commitment,
+    /// The coin that the validator sent.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub coin: Option<Digest>,
+    pub coin: Option<Coin>,
     /// Ascending by lane, iteration, leaf.
     pub openings: &'a [Opening],
 }

@@ -11,6 +11,7 @@ use super::chain;
 use super::challenge::{Challenge, VERSION};
 use super::digest::{Digest, Uuid};
 use super::evidence::{Evidence, EvidenceError};
+use super::names::{Coin, Commitment};
 use super::read::{Fields, Limits, fields_of, read_fields};
 use super::sample::SamplePoint;
 use crate::error_text::what_happened;
@@ -50,19 +51,19 @@ pub struct LaneRoots {
 /// A result.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ResultDoc {
-    /// c.
+    /// Digest of the challenge that it answers.
     pub challenge_digest: Digest,
     /// What identifies the result.
-    pub commitment: Digest,
-    /// Live sessions only, never zero.
-    pub coin: Option<Digest>,
+    pub commitment: Commitment,
+    /// Live sessions only.
+    pub coin: Option<Coin>,
     /// In lane order.
     pub lanes: Vec<LaneRoots>,
-    /// What the miner says of its devices.
+    /// What the miner reports.
     pub evidence: Evidence,
     /// Ascending by lane, iteration, leaf.
     pub openings: Vec<Opening>,
-    /// Exactly where the challenge has a miner_id.
+    /// Present if and only if the challenge has a miner_id.
     pub miner_signature: Option<[u8; 64]>,
 }
 
@@ -72,7 +73,7 @@ pub enum FormError {
     /// More bytes than any result to this challenge has.
     #[error("the result has more than {limit_bytes} bytes, the most for this challenge")]
     TooLarge {
-        /// The limit.
+        /// Bytes that the challenge allows.
         limit_bytes: u64,
     },
     /// Breaks a JSON rule, a field type or a bound.
@@ -99,7 +100,7 @@ pub enum FormError {
     /// More lanes than the challenge's limits allow.
     #[error("the result has {got} lanes, at most {limit} are allowed")]
     TooManyLanes {
-        /// The limit.
+        /// Lanes that the challenge allows.
         limit: u32,
         /// Lanes found.
         got: usize,
@@ -112,10 +113,15 @@ pub enum FormError {
     SignatureUnexpected,
 }
 
+/// The coin that a result's bytes name.
+pub(super) fn coin_of(bytes: Option<Digest>) -> Result<Option<Coin>, FormError> {
+    bytes.map(|Digest(bytes)| Coin::new(bytes).ok_or(FormError::ZeroCoin)).transpose()
+}
+
 /// Why a result could not be read.
 #[derive(Debug, thiserror::Error)]
 pub enum ReadError {
-    /// It is no result to this challenge: a verdict, rejected in step 1.
+    /// It is not a result to this challenge: a verdict, rejected in step 1.
     #[error("{0}\nCheck that the result belongs to this challenge and arrived whole.")]
     Form(#[from] FormError),
     /// Reading itself failed: no verdict.
@@ -128,7 +134,7 @@ impl ResultDoc {
     ///
     /// # Errors
     /// [`ReadError::Form`] for a result that must be rejected,
-    /// [`ReadError::Io`] where the reader fails.
+    /// [`ReadError::Io`] if the reader fails.
     pub fn read(reader: impl Read, challenge: &Challenge) -> Result<Self, ReadError> {
         let fields = read_fields(reader, &Limits::of(challenge))?;
         Ok(Self::from_fields(fields, challenge)?)
@@ -149,9 +155,9 @@ impl ResultDoc {
         let result = Self {
             challenge_digest: fields.challenge_digest,
             commitment: fields.commitment,
-            coin: fields.coin,
-            lanes: fields.lanes,
             evidence: Evidence::from_value(fields.evidence)?,
+            coin: coin_of(fields.coin)?,
+            lanes: fields.lanes,
             openings: fields.openings,
             miner_signature: fields.miner_signature,
         };
@@ -164,9 +170,6 @@ impl ResultDoc {
     /// # Errors
     /// The first rule broken.
     pub fn check_form(&self, challenge: &Challenge) -> Result<(), FormError> {
-        if self.coin == Some(Digest::default()) {
-            return Err(FormError::ZeroCoin);
-        }
         let limit = challenge.max_lanes();
         match self.lanes.len() {
             0 => return Err(FormError::NoLanes),
@@ -178,11 +181,6 @@ impl ResultDoc {
             (None, Some(_)) => Err(FormError::SignatureUnexpected),
             _ => Ok(()),
         }
-    }
-
-    /// The coin in force: zero outside a live session.
-    pub fn coin_in_force(&self) -> Digest {
-        self.coin.unwrap_or_default()
     }
 
     /// The lanes' UUIDs, in lane order.
@@ -218,7 +216,7 @@ impl Serialize for ResultDoc {
 /// s(g,0) … s(g,T) of every lane, from the roots, sync digests included.
 ///
 /// # Panics
-/// Where a lane has not exactly T roots.
+/// If a lane has not exactly T roots.
 pub fn chain_states(challenge: &Challenge, lanes: &[LaneRoots]) -> Vec<Vec<Digest>> {
     let c = challenge.digest();
     let mut states: Vec<Vec<Digest>> = (0..)
@@ -243,16 +241,20 @@ pub fn chain_states(challenge: &Challenge, lanes: &[LaneRoots]) -> Vec<Vec<Diges
 /// The commitment to these lanes and this evidence.
 ///
 /// # Panics
-/// Where a lane has not exactly T roots.
-pub fn commit(challenge: &Challenge, lanes: &[LaneRoots], evidence: &Evidence) -> Digest {
+/// If a lane has not exactly T roots.
+pub fn commit(challenge: &Challenge, lanes: &[LaneRoots], evidence: &Evidence) -> Commitment {
     commit_states(challenge, &chain_states(challenge, lanes), evidence)
 }
 
-/// The commitment from [`chain_states`], for who has them already.
+/// The commitment from [`chain_states`], for callers that have them.
 ///
 /// # Panics
-/// Where a lane has no states.
-pub fn commit_states(challenge: &Challenge, states: &[Vec<Digest>], evidence: &Evidence) -> Digest {
+/// If a lane has no states.
+pub fn commit_states(
+    challenge: &Challenge,
+    states: &[Vec<Digest>],
+    evidence: &Evidence,
+) -> Commitment {
     let finals: Vec<Digest> =
         states.iter().map(|lane| *lane.last().expect("a lane has a seed")).collect();
     chain::commitment(&challenge.digest(), &finals, &evidence.digest())

@@ -13,6 +13,7 @@ use super::digest::Digest;
 use super::evidence::EvidenceExecutor;
 use super::json::printable;
 use super::judgement::{Judgement, Weight};
+use super::names::Commitment;
 use super::reported;
 use super::time;
 use super::verified::{CoinStanding, Verified};
@@ -129,7 +130,7 @@ pub struct Verdict {
     pub challenge_digest: Option<Digest>,
     /// What identifies the result.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub commitment: Option<Digest>,
+    pub commitment: Option<Commitment>,
     /// How likely omitted work escaped.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub bound: Option<Bound>,
@@ -316,7 +317,7 @@ fn live_fact(verified: &Verified) -> Option<Fact> {
         CoinStanding::Receipt { .. } => {
             // It proves who says so. Whether that is a validator's key, only who
             // reads the verdict can know.
-            let key = verified.challenge().spec().validator_id.unwrap_or_default();
+            let key = verified.challenge().validator_id()?;
             let text = format!(
                 "validator_id signed that the samples were drawn after it held the commitment: \
                  the word of the holder of key {key}"

@@ -6,8 +6,9 @@
 
 use super::challenge::Challenge;
 use super::circumstances::{Circumstances, Issuer, is_before_issue};
-use super::digest::{Digest, Uuid};
+use super::digest::Uuid;
 use super::evidence::{Evidence, EvidenceExecutor};
+use super::names::Commitment;
 use super::transcript::ResultDoc;
 use std::time::Duration;
 
@@ -50,7 +51,7 @@ impl CoinStanding {
 #[derive(Clone, Debug)]
 pub struct Verified {
     challenge: Challenge,
-    commitment: Digest,
+    commitment: Commitment,
     evidence: Evidence,
     uuids: Vec<Uuid>,
     openings: u64,
@@ -64,7 +65,7 @@ pub struct Verified {
 
 /// What the steps found out, beside that they passed.
 pub(super) struct Shown {
-    /// Step 2.
+    /// What step 2 found of the coin.
     pub(super) coin: CoinStanding,
     /// Step 7: which iterations were recomputed whole.
     pub(super) extent: Option<Extent>,
@@ -108,10 +109,10 @@ impl Verified {
         &self.challenge
     }
     /// What identifies the result.
-    pub fn commitment(&self) -> Digest {
+    pub fn commitment(&self) -> Commitment {
         self.commitment
     }
-    /// G.
+    /// Number of lanes.
     pub fn lanes(&self) -> u32 {
         self.uuids.len() as u32
     }
@@ -143,16 +144,16 @@ impl Verified {
     pub fn is_from_issuer(&self) -> bool {
         self.from_issuer
     }
-    /// When the commitment or result arrived, where known and not before the issue of
+    /// When the commitment or result arrived, if known and not before the issue of
     /// its challenge, seconds since 1970.
     pub fn arrival_unix_s(&self) -> Option<i64> {
         self.arrival_unix_s
     }
-    /// On the validator's clock, where measured.
+    /// On the validator's clock, if measured.
     pub fn elapsed(&self) -> Option<Duration> {
         self.elapsed
     }
-    /// The largest time floor, s, where a claimed model has one: it was kept.
+    /// The largest time floor, s, if a claimed model has one: it was kept.
     pub fn floor_s(&self) -> Option<f64> {
         self.floors_s.iter().copied().flatten().reduce(f64::max)
     }

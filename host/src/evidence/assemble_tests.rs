@@ -254,7 +254,7 @@ fn every_field_is_documented() {
 #[test]
 fn the_ledger_finds_in_evidence_what_a_devices_history_is_made_of() {
     let (lane, observed) = full();
-    let (uuid, key) = (lane.facts.uuid, crate::protocol::digest::Digest([3; 32]));
+    let (uuid, key) = (lane.facts.uuid, crate::protocol::signature::EncodedKey([3; 32]));
     let evidence = assemble(&finished(lane), &observed).unwrap();
     let seen = Sighting::of(&evidence, Some(key));
     let (serial, pci) = (Some("1650123".to_owned()), Some("0000:01:00.0".to_owned()));

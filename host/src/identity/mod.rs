@@ -6,13 +6,13 @@
 //!
 //! Guarantees: the secret is wiped from memory when the identity is dropped, and
 //! no text that this module makes, but for the key file, contains it.
-//! Deliberately lacks: any list of known keys. Whose key it is, is known to who
+//! Deliberately lacks: any list of known keys. Whose key it is, is known to whoever
 //! names it in a challenge.
 
 pub mod key_file;
 pub mod receipt;
 
-use crate::protocol::digest::Digest;
+use crate::protocol::signature::PublicKey;
 use ed25519_dalek::{Signer as _, SigningKey};
 use std::fmt;
 use zeroize::Zeroizing;
@@ -39,8 +39,8 @@ impl SigningIdentity {
     }
 
     /// The public key: a challenge's `miner_id` or `validator_id`.
-    pub fn public(&self) -> Digest {
-        Digest(self.key.verifying_key().to_bytes())
+    pub fn public(&self) -> PublicKey {
+        PublicKey::from(&self.key)
     }
 
     /// The PureEd25519 signature of `message`.

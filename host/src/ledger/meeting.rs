@@ -9,7 +9,7 @@ use super::record::{DODGES, Dodges, Ending, Meeting, MeetingFilter, Met, Peer};
 use super::sql::{DbError, Row, Sql, Value, bounded, ms};
 use std::time::Duration;
 
-/// Older ones than so many are forgotten, whatever their age: some 100 MB.
+/// Only the newest are kept, whatever their age: some 100 MB.
 const MEETINGS_MAX: i64 = 1_000_000;
 
 /// How the peer is known, as it is recorded.
@@ -96,7 +96,7 @@ pub(super) fn list(sql: &mut dyn Sql, filter: &MeetingFilter) -> Result<Vec<Met>
 }
 
 fn met(row: &Row) -> Result<Met, DbError> {
-    let peer = match (row.digest_or_null(2)?, row.count_or_null(3)?) {
+    let peer = match (row.key_or_null(2)?, row.count_or_null(3)?) {
         (None, _) => Peer::Unknown,
         (Some(key), Some(1)) => Peer::Proven(key),
         (Some(key), _) => Peer::Claimed(key),

@@ -6,13 +6,15 @@
 use crate::protocol::challenge::LANES_MAX;
 use crate::protocol::digest::{Digest, Uuid};
 use crate::protocol::evidence::{Evidence, EvidenceLane};
+use crate::protocol::names::{Coin, Commitment};
+use crate::protocol::signature::EncodedKey;
 use serde::Serialize;
 use serde_json::Value;
 use std::time::Duration;
 
-/// What a nonce is spent on where the challenge was settled as rejected before any
+/// What a nonce is spent on if the challenge was settled as rejected before any
 /// commitment came. No SHA-256 value that anyone can find.
-pub const NO_COMMITMENT: Digest = Digest([0; 32]);
+pub const NO_COMMITMENT: Commitment = Commitment([0; 32]);
 
 /// The answer to a commitment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,7 +22,7 @@ pub enum Acceptance {
     /// The nonce is now spent on this commitment, durably.
     Accepted,
     /// It was spent before, on this one ([`NO_COMMITMENT`]: on none).
-    Spent(Digest),
+    Spent(Commitment),
     /// This ledger never issued the challenge, or has pruned it unanswered.
     NotIssued,
 }
@@ -29,9 +31,9 @@ pub enum Acceptance {
 #[derive(Clone, Copy, Debug)]
 pub struct Accepting<'a> {
     /// On which the nonce is spent; not zero.
-    pub commitment: Digest,
-    /// The session's one coin; not zero.
-    pub coin: Digest,
+    pub commitment: Commitment,
+    /// The session's one coin.
+    pub coin: Coin,
     /// When the commitment arrived, ms since 1970.
     pub arrived_unix_ms: u64,
     /// The devices that it names, at most as many as a result can have.
@@ -43,7 +45,7 @@ pub struct Accepting<'a> {
     pub window: Duration,
 }
 
-/// How far back a device's history counts where no policy says otherwise: 30 days.
+/// How far back a device's history counts if no policy says otherwise: 30 days.
 pub const HISTORY_WINDOW: Duration = Duration::from_secs(30 * 24 * 3600);
 
 /// A device as a miner named it, with where it was named.
@@ -51,13 +53,13 @@ pub const HISTORY_WINDOW: Duration = Duration::from_secs(30 * 24 * 3600);
 pub struct Sighting {
     /// `cuDeviceGetUuid_v2`.
     pub uuid: Uuid,
-    /// The board's serial number, where reported.
+    /// The board's serial number, if reported.
     pub serial: Option<String>,
-    /// PCI id, where reported.
+    /// PCI id, if reported.
     pub pci: Option<String>,
-    /// The miner's public key; `None` where the miner is not bound.
-    pub miner: Option<Digest>,
-    /// The host's own name for itself (machine id), where reported.
+    /// The miner's public key; `None` if the miner is not bound.
+    pub miner: Option<EncodedKey>,
+    /// The host's own name for itself (machine id), if reported.
     pub host: Option<String>,
 }
 
@@ -67,7 +69,7 @@ impl Sighting {
     /// host are the optional fields `serial` and `pci_id` of a lane and `machine_id`
     /// of the machine. `miner` is the key that the challenge or the session is bound
     /// to, not what the evidence says.
-    pub fn of(evidence: &Evidence, miner: Option<Digest>) -> Vec<Self> {
+    pub fn of(evidence: &Evidence, miner: Option<EncodedKey>) -> Vec<Self> {
         let text = |value: &Value, name: &str| Some(value.get(name)?.as_str()?.to_owned());
         let document = evidence.value();
         let host = document.get("machine").and_then(|machine| text(machine, "machine_id"));
@@ -117,9 +119,9 @@ impl HistoryCode {
 /// One thing that does not fit.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct HistoryFinding {
-    /// Which.
+    /// The code of the finding.
     pub code: HistoryCode,
-    /// In words.
+    /// What was found, for people.
     pub text: String,
 }
 
@@ -152,8 +154,8 @@ pub struct Settlement {
     pub code: Option<String>,
     /// The verdict, JSON.
     pub verdict_json: String,
-    /// Which miner, where one is bound.
-    pub miner: Option<Digest>,
+    /// Which miner, if one is bound.
+    pub miner: Option<EncodedKey>,
     /// ms since 1970.
     pub settled_unix_ms: u64,
 }
@@ -161,7 +163,7 @@ pub struct Settlement {
 /// All that is on record of one challenge. Absent is what has not happened.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Entry {
-    /// c.
+    /// Digest of the challenge.
     pub challenge: Digest,
     /// validator_nonce.
     pub nonce: Digest,
@@ -173,16 +175,16 @@ pub struct Entry {
     pub expires_unix_ms: u64,
     /// The miner that it is bound to, by the challenge or by its settlement.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub miner: Option<Digest>,
+    pub miner: Option<EncodedKey>,
     /// On which commitment its nonce is spent ([`NO_COMMITMENT`]: on none).
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub commitment: Option<Digest>,
+    pub commitment: Option<Commitment>,
     /// When the commitment arrived, ms since 1970.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub arrived_unix_ms: Option<u64>,
     /// The live session's coin.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub coin: Option<Digest>,
+    pub coin: Option<Coin>,
     /// By when its live session is over at the latest, while it claims devices, ms since
     /// 1970.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -225,10 +227,10 @@ pub enum Standing {
 /// Which challenges are wanted. The default is the first hundred of all.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Filter {
-    /// Only these.
+    /// Only challenges of this standing.
     pub standing: Option<Standing>,
     /// Only those bound to this miner.
-    pub miner: Option<Digest>,
+    pub miner: Option<EncodedKey>,
     /// Only those for which this device was named.
     pub device: Option<Uuid>,
     /// Newest or oldest first, by time of issue.
@@ -236,7 +238,7 @@ pub struct Filter {
     /// Only those after this one in that order: the last of the page before, as
     /// (`issued_unix_ms`, `challenge`).
     pub after: Option<(u64, Digest)>,
-    /// At most so many, at most [`Filter::LIMIT_MAX`].
+    /// Most entries, up to [`Filter::LIMIT_MAX`].
     pub limit: u32,
 }
 
@@ -261,9 +263,9 @@ impl Default for Filter {
 /// Order of a list, by time of issue, then by c.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Order {
-    /// For people.
+    /// Newest first, for people.
     NewestFirst,
-    /// For export.
+    /// Oldest first, for export.
     OldestFirst,
 }
 
@@ -273,14 +275,14 @@ pub enum Order {
 pub struct Meeting {
     /// When the connection began, ms since 1970.
     pub met_unix_ms: u64,
-    /// With whom.
+    /// The other side.
     pub peer: Peer,
     /// From where, without a port, so that one host stays one: an IP address, or the
     /// name of what was started. At most 256 characters are kept.
     pub address: Option<String>,
     /// What came of it.
     pub ending: Ending,
-    /// The measured round trip, where it came that far; kept in µs.
+    /// The measured round trip, if it came that far; kept in µs.
     pub round_trip: Option<Duration>,
 }
 
@@ -288,9 +290,9 @@ pub struct Meeting {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Peer {
     /// Whoever holds this key: the transport has proven it.
-    Proven(Digest),
+    Proven(EncodedKey),
     /// Somebody who says that this is its key. Anyone can.
-    Claimed(Digest),
+    Claimed(EncodedKey),
     /// Somebody without a key.
     Unknown,
 }
@@ -351,10 +353,10 @@ pub struct Met {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct MeetingFilter {
     /// Only those with this key, proven or claimed.
-    pub miner: Option<Digest>,
+    pub miner: Option<EncodedKey>,
     /// Only those before the one with this number: the last of the page before.
     pub before: Option<i64>,
-    /// At most so many, at most [`MeetingFilter::LIMIT_MAX`].
+    /// Most meetings, up to [`MeetingFilter::LIMIT_MAX`].
     pub limit: u32,
 }
 
@@ -374,15 +376,15 @@ impl Default for MeetingFilter {
 pub struct Pruned {
     /// Challenges, with the devices that were named for them.
     pub challenges: u64,
-    /// Meetings.
+    /// Number of meetings.
     pub meetings: u64,
 }
 
 /// Whether to prune or to say what would go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Pruning {
-    /// Forget.
+    /// Forget what is old enough.
     Forget,
-    /// Only count.
+    /// Only count what would be forgotten.
     DryRun,
 }

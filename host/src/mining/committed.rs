@@ -12,6 +12,7 @@ use crate::executor::lanes::Execution;
 use crate::protocol::challenge::Challenge;
 use crate::protocol::digest::Digest;
 use crate::protocol::evidence::Evidence;
+use crate::protocol::names::{Coin, Commitment};
 use crate::protocol::sample;
 use crate::protocol::transcript::{LaneRoots, ResultDoc};
 use std::time::Duration;
@@ -19,7 +20,7 @@ use std::time::Duration;
 /// A finished run with its commitment. It keeps the executors, to open samples.
 pub struct Committed {
     pub(super) challenge: Challenge,
-    pub(super) commitment: Digest,
+    pub(super) commitment: Commitment,
     pub(super) lanes: Vec<LaneRoots>,
     pub(super) evidence: Evidence,
     pub(super) miner_signature: Option<[u8; 64]>,
@@ -27,13 +28,13 @@ pub struct Committed {
 }
 
 impl Committed {
-    /// c.
+    /// Digest of the challenge.
     pub fn challenge_digest(&self) -> Digest {
         self.challenge.digest()
     }
 
     /// What identifies the result.
-    pub fn commitment(&self) -> Digest {
+    pub fn commitment(&self) -> Commitment {
         self.commitment
     }
 
@@ -42,17 +43,17 @@ impl Committed {
         &self.lanes
     }
 
-    /// What is said of the machine.
+    /// The evidence, assembled.
     pub fn evidence(&self) -> &Evidence {
         &self.evidence
     }
 
-    /// Over challenge and commitment, exactly where the challenge has a miner_id.
+    /// Over challenge and commitment; present if and only if the challenge has a miner_id.
     pub fn miner_signature(&self) -> Option<[u8; 64]> {
         self.miner_signature
     }
 
-    /// What the lanes say of themselves.
+    /// What the lanes report.
     pub fn lane_facts(&self) -> impl Iterator<Item = &LaneFacts> {
         self.execution.lanes.iter().map(|lane| &lane.facts)
     }
@@ -71,14 +72,10 @@ impl Committed {
     /// validator's in a live session and absent outside one.
     ///
     /// # Errors
-    /// [`MineError::ZeroCoin`], and [`MineError::Run`] where an executor fails.
-    pub fn open(mut self, coin: Option<Digest>) -> Result<ResultDoc, MineError> {
-        if coin == Some(Digest::default()) {
-            return Err(MineError::ZeroCoin);
-        }
+    /// [`MineError::Run`] if an executor fails.
+    pub fn open(mut self, coin: Option<Coin>) -> Result<ResultDoc, MineError> {
         let lanes = self.lanes.len() as u32;
-        let in_force = coin.unwrap_or_default();
-        let points = sample::derive(&self.challenge, lanes, &self.commitment, &in_force);
+        let points = sample::derive(&self.challenge, lanes, &self.commitment, coin.as_ref());
         let openings = self.execution.open(&points)?;
         Ok(ResultDoc {
             challenge_digest: self.challenge.digest(),

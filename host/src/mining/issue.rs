@@ -4,6 +4,7 @@
 use crate::protocol::challenge::{Challenge, ChallengeError, ChallengeSpec, VERSION};
 use crate::protocol::digest::Digest;
 use crate::protocol::json::present;
+use crate::protocol::signature::PublicKey;
 use crate::protocol::time;
 use crate::protocol::work::WorkFields;
 use crate::protocol::work::fp64_product::{self, Fp64Fields};
@@ -17,7 +18,7 @@ const OPENINGS_DEFAULT: u64 = 1000;
 /// Blocks of a lane's arena: 256 MiB.
 const ARENA_BLOCKS_DEFAULT: u64 = 65_536;
 const VALIDITY_DEFAULT_S: u64 = 3600;
-/// T where none is asked for.
+/// T if none is asked for.
 pub(crate) const ITERATIONS_DEFAULT: u64 = 100;
 
 /// What a challenge should be, as far as it matters to whoever asks: any of the
@@ -67,9 +68,9 @@ pub struct Request {
     #[serde(deserialize_with = "present")]
     pub min_sm_utilization: Option<f64>,
     #[serde(deserialize_with = "present")]
-    pub miner_id: Option<Digest>,
+    pub miner_id: Option<PublicKey>,
     #[serde(deserialize_with = "present")]
-    pub validator_id: Option<Digest>,
+    pub validator_id: Option<PublicKey>,
     /// Seconds from issue to expiry; wins over `expires_at`. Not a field on the wire.
     #[serde(skip)]
     pub valid_for_s: Option<u64>,
@@ -82,7 +83,7 @@ macro_rules! first_of {
 }
 
 impl Request {
-    /// This request where it says something, `other` where it doesn't.
+    /// This request if it says something, `other` if it doesn't.
     pub fn or(self, other: Self) -> Self {
         first_of!(self, other: version, challenge_type, gpu_pow_seed, validator_nonce,
             matrix_dim, num_matrices, arena_blocks, half_passes, peer_blocks, num_iterations, sync_interval,
@@ -167,8 +168,8 @@ fn complete(
         min_memory_bytes: request.min_memory_bytes,
         max_duration_ms: request.max_duration_ms,
         min_sm_utilization: request.min_sm_utilization,
-        miner_id: request.miner_id,
-        validator_id: request.validator_id,
+        miner_id: request.miner_id.map(|key| key.encoded()),
+        validator_id: request.validator_id.map(|key| key.encoded()),
     })
 }
 

@@ -15,6 +15,7 @@ use crate::executor::{ExecError, Executor};
 use crate::protocol::challenge::{Challenge, ChallengeError};
 use crate::protocol::circumstances::Circumstances;
 use crate::protocol::digest::Digest;
+use crate::protocol::names::Coin;
 use crate::protocol::sample::{Draws, derive};
 use crate::protocol::transcript::{LaneRoots, ReadError, ResultDoc, commit};
 use crate::protocol::verify::{Failure, verify};
@@ -35,11 +36,11 @@ pub const FILE_BYTES_MAX: u64 = 256 * 1024 * 1024;
 pub enum Report {
     /// A complete run.
     Run {
-        /// G.
+        /// Number of lanes.
         lanes: usize,
-        /// T.
+        /// Number of iterations.
         iterations: u32,
-        /// Of each iteration.
+        /// The work of each iteration.
         work: Work,
         /// Leaves opened.
         openings: usize,
@@ -64,8 +65,8 @@ pub enum VectorError {
         /// The system's words.
         cause: std::io::Error,
     },
-    /// It is no vector file.
-    #[error("this is no vector file: {cause}\nVector files are described in docs/protocol.md.")]
+    /// It is not a vector file.
+    #[error("this is not a vector file: {cause}\nVector files are described in docs/protocol.md.")]
     Malformed {
         /// The parser's words.
         cause: String,
@@ -87,7 +88,7 @@ pub enum VectorError {
         "{count} of {total} entries of {field} differ; first {at}: the file has {file}, computed is {computed}\nEither the file or this executor is wrong: check the file on another executor."
     )]
     Mismatch {
-        /// Which field.
+        /// The field that differs.
         field: &'static str,
         /// How many entries differ.
         count: usize,
@@ -111,6 +112,7 @@ struct RunVector {
     states: Vec<Vec<Digest>>,
     evidence_canonical: String,
     evidence_digest: Digest,
+    /// 64 zeros outside a live session.
     coin: Digest,
     samples: Vec<(u32, u32, u64)>,
     lane0_iteration1_leaf5: LeafVector,
@@ -220,7 +222,8 @@ pub fn check_json(json: &[u8], executor: &mut dyn Executor) -> Result<Report, Ve
 }
 
 fn check_draws(vector: DrawsVector) -> Result<Report, VectorError> {
-    let malformed = || VectorError::Malformed { cause: "a bound is no number above 0".to_owned() };
+    let malformed =
+        || VectorError::Malformed { cause: "a bound is not a number above 0".to_owned() };
     let bounds: Option<Vec<u64>> =
         vector.bounds.iter().map(|b| b.parse().ok().filter(|&b| b > 0)).collect();
     let bounds = bounds.ok_or_else(malformed)?;
@@ -264,8 +267,9 @@ fn check_run(vector: RunVector, executor: &mut dyn Executor) -> Result<Report, V
     compare("commitment", &file.commitment, &commitment)?;
 
     // The samples and what they open.
-    compare("coin", &vector.coin, &file.coin_in_force())?;
-    let points = derive(&challenge, lanes.len() as u32, &commitment, &vector.coin);
+    let coin = Coin::new(vector.coin.0);
+    compare("coin", &coin, &file.coin)?;
+    let points = derive(&challenge, lanes.len() as u32, &commitment, coin.as_ref());
     let listed: Vec<_> = points.iter().map(|p| (p.lane, p.iteration, p.leaf)).collect();
     compare_lists("samples", &vector.samples, &listed)?;
     let openings = run.open(&challenge, &points, executor)?;
@@ -276,7 +280,7 @@ fn check_run(vector: RunVector, executor: &mut dyn Executor) -> Result<Report, V
     let whole = ResultDoc {
         challenge_digest: challenge.digest(),
         commitment,
-        coin: Some(vector.coin).filter(|coin| *coin != Digest::default()),
+        coin,
         lanes,
         evidence: evidence.clone(),
         openings,

@@ -1,15 +1,16 @@
-//! Challenges that are on record and not settled, and their settling where nobody is
+//! Challenges that are on record and not settled, and their settling if nobody is
 //! left who would.
 //!
 //! Guarantees: an [`OpenChallenge`] that is dropped before it was said to be settled is
 //! settled as rejected (`abandoned`), by a thread of its own: its nonce is spent, and
 //! nobody answers it any more.
-//! Deliberately lacks: a second try where the ledger fails.
+//! Deliberately lacks: a second try if the ledger fails.
 
 use super::fault::{Fault, FaultCode};
 use crate::ledger::{Ledger, SettledAs, Settlement};
 use crate::protocol::challenge::Challenge;
 use crate::protocol::digest::Digest;
+use crate::protocol::signature::EncodedKey;
 use crate::protocol::verdict::{Outcome, Verdict};
 use crate::session::clock::unix_ms;
 use crate::session::validator::verdict_of;
@@ -32,7 +33,7 @@ pub(super) struct OpenChallenge {
 struct Left {
     ledger: Arc<dyn Ledger>,
     challenge: Digest,
-    miner_id: Option<Digest>,
+    miner_id: Option<EncodedKey>,
 }
 
 impl OpenChallenges {
@@ -70,7 +71,7 @@ impl OpenChallenge {
 impl Drop for OpenChallenge {
     fn drop(&mut self) {
         let Some(left) = self.left.take() else { return };
-        // Not where a future is dropped: the ledger blocks, and the runtime may be gone.
+        // Not if a future is dropped: the ledger blocks, and the runtime may be gone.
         let mut settling = self.settling.lock().unwrap_or_else(PoisonError::into_inner);
         settling.retain(|thread| !thread.is_finished());
         let name = "attest-settle".to_owned();
@@ -94,7 +95,7 @@ impl Left {
 }
 
 /// A verdict as the ledger keeps it.
-pub(super) fn settlement_of(verdict: &Verdict, miner: Option<Digest>) -> Settlement {
+pub(super) fn settlement_of(verdict: &Verdict, miner: Option<EncodedKey>) -> Settlement {
     let outcome = match verdict.outcome {
         Outcome::Verified => SettledAs::Verified,
         // The machine has no could-not-run settled as such.

@@ -1,7 +1,7 @@
 //! A miner that answers sessions: executors and key for the actions of
 //! [`super::miner`], over any pair of streams.
 //!
-//! Guarantees: where the session ends the run ends, too, within an iteration; no
+//! Guarantees: if the session ends the run ends, too, within an iteration; no
 //! work begins that the miner's measured speed cannot do in time; [`Miner::respond`]
 //! returns at most [`WORK_FAREWELL`] after the session's end, and says `busy` as long
 //! as the devices are still at work for one that is over.
@@ -25,7 +25,8 @@ use crate::mining::executors::Chosen;
 use crate::mining::mine::{Expiry, MineError, MineOptions, commit};
 use crate::mining::pool::{LendError, Lending, Loan, Pool};
 use crate::protocol::challenge::Challenge;
-use crate::protocol::digest::Digest;
+use crate::protocol::names::Coin;
+use crate::protocol::signature::PublicKey;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -50,7 +51,7 @@ pub trait Equipment: Send + Sync {
     fn recover(&self) {}
 }
 
-/// Executors for one run, and the end of their loan where they are lent.
+/// Executors for one run, and the end of their loan if they are lent.
 pub struct Taken {
     /// One a lane, in lane order.
     pub chosen: Chosen,
@@ -118,9 +119,9 @@ pub type Progress = dyn Fn(&Challenge, &[u32]) + Send + Sync;
 
 /// How a miner answers.
 pub struct Miner {
-    /// What computes.
+    /// The executors, or the means to open them.
     pub equipment: Arc<dyn Equipment>,
-    /// Who signs.
+    /// The key that signs commitments.
     pub identity: Option<Arc<SigningIdentity>>,
     /// How long it waits.
     pub patience: Patience,
@@ -163,12 +164,12 @@ impl Miner {
         }
     }
 
-    /// What it says of itself.
+    /// How it introduces itself.
     fn hello(&self, devices: Vec<Device>) -> MinerHello {
         MinerHello {
             versions: VERSIONS.to_vec(),
             software: software(),
-            miner_id: self.identity.as_ref().map(|identity| identity.public()),
+            miner_id: self.identity.as_ref().map(|identity| identity.public().encoded()),
             capabilities: vec![PINGS_CAPABILITY.to_owned()],
             devices,
         }
@@ -188,7 +189,7 @@ impl Miner {
     /// its challenge has to name that key.
     pub async fn respond_to(
         &self,
-        validator: Option<Digest>,
+        validator: Option<PublicKey>,
         reader: impl AsyncRead + Unpin + Send + 'static,
         writer: impl AsyncWrite + Unpin,
     ) -> End {
@@ -299,7 +300,7 @@ fn unable(error: MineError) -> Unable {
     }
 }
 
-fn open(run: Run, coin: Digest) -> JoinHandle<Done> {
+fn open(run: Run, coin: Coin) -> JoinHandle<Done> {
     spawn_blocking(move || {
         let Run { committed, loan } = run;
         let result = committed.open(Some(coin)).map_err(|error| OwnFault::of(&error));

@@ -199,7 +199,7 @@ impl Gpu {
         Ok(())
     }
 
-    /// Launches `kernel` with `params` as its only argument. `work`: what it takes,
+    /// Launches `grid` blocks of `kernel` with `params` as their only argument. `work`: what it takes,
     /// in units that [`Supervisor`] reckons with.
     ///
     /// # Safety
@@ -210,7 +210,6 @@ impl Gpu {
         &self,
         kernel: &Kernel,
         grid: u32,
-        threads: u32,
         params: &P,
         work: u64,
     ) -> Result<(), ExecError> {
@@ -224,7 +223,7 @@ impl Gpu {
                 grid,
                 1,
                 1,
-                threads,
+                kernel.threads,
                 1,
                 1,
                 kernel.shared_bytes,

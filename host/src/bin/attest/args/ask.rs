@@ -2,7 +2,7 @@
 
 use super::parse;
 use attest::mining::issue::Request;
-use attest::protocol::digest::Digest;
+use attest::protocol::signature::PublicKey;
 use clap::Args;
 
 /// The challenge's fields. Absent options are left to file, policy or defaults.
@@ -24,13 +24,13 @@ pub struct Ask {
     #[arg(long, value_name = "RATE", value_parser = parse::parse_share)]
     pub sample_rate: Option<f64>,
     /// Leaves drawn in each sampled iteration of each lane
-    /// [default: so many that all lanes and iterations have at least 1000]
+    /// [default: enough for 1000 or more over all lanes and iterations]
     #[arg(long, value_name = "K")]
     pub samples: Option<u64>,
     /// How long the token is valid, as 90s, 10m, 1h30m [default: 1h]
     #[arg(long, value_name = "DURATION", value_parser = parse::parse_duration_s)]
     pub expires_in: Option<u64>,
-    /// Exactly so many lanes (GPUs) must take part, up to 64
+    /// Require exactly G lanes (GPUs), up to 64
     #[arg(long, value_name = "G")]
     pub gpu_count: Option<u64>,
     /// The device name that every lane must report
@@ -48,10 +48,10 @@ pub struct Ask {
     pub min_sm_utilization: Option<f64>,
     /// Ed25519 public key of the only miner that may answer (64 hex digits)
     #[arg(long, value_name = "KEY")]
-    pub miner_id: Option<Digest>,
+    pub miner_id: Option<PublicKey>,
     /// Ed25519 public key of the validator (64 hex digits)
     #[arg(long, value_name = "KEY")]
-    pub validator_id: Option<Digest>,
+    pub validator_id: Option<PublicKey>,
 }
 
 impl Ask {

@@ -2,6 +2,7 @@
 
 use super::{parse, place};
 use attest::protocol::digest::{Digest, Uuid};
+use attest::protocol::signature::EncodedKey;
 use clap::{Args, Subcommand, ValueEnum, ValueHint};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -62,11 +63,11 @@ pub enum Action {
         state: Option<State>,
         /// Only those bound to this miner's public key, or meetings with it (64 hex digits)
         #[arg(long, value_name = "KEY")]
-        miner: Option<Digest>,
+        miner: Option<EncodedKey>,
         /// Only those for which this device was named (GPU-xxxxxxxx-… or 32 hex digits)
         #[arg(long, value_name = "UUID", value_parser = parse::parse_uuid)]
         device: Option<Uuid>,
-        /// At most so many, up to 1000
+        /// At most COUNT of them, up to 1000
         #[arg(long, value_name = "COUNT", default_value = "20", value_parser = clap::value_parser!(u32).range(1..=1000))]
         limit: u32,
         /// Print JSON

@@ -1,7 +1,7 @@
 //! Arguments of `attest respond`.
 
 use super::{Executor, Gpus, parse, place};
-use attest::protocol::digest::Digest;
+use attest::protocol::signature::PublicKey;
 use clap::{Args, ValueHint};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -18,7 +18,7 @@ is not done by then is stopped.
 
 Without --listen one session is held over standard input and output: nothing but
 its messages goes to standard output. With --listen sessions come over TLS 1.3, from
-the validators whose keys are named, one after the other; who comes meanwhile is told
+the validators whose keys are named, one after the other; other peers are told
 that the miner is busy. docs/sessions.md has messages, limits and codes.
 
 Exit codes: 0 the validator said verified, 1 it said rejected, 2 there was no verdict.";
@@ -47,5 +47,5 @@ pub struct Respond {
     pub listen: Option<String>,
     /// Public key of a validator that may connect (64 hex digits); repeat for more
     #[arg(long = "allow-validator", value_name = "KEY", id = "allowed", requires = "listen")]
-    pub allowed: Vec<Digest>,
+    pub allowed: Vec<PublicKey>,
 }

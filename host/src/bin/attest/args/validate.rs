@@ -2,7 +2,7 @@
 
 use super::{Ask, parse, place};
 use attest::protocol::bound::OmittedShare;
-use attest::protocol::digest::Digest;
+use attest::protocol::signature::PublicKey;
 use clap::{Args, ValueHint};
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -39,7 +39,7 @@ worst: 2 before 1 before 0.";
 
 /// `attest validate`.
 #[derive(Debug, Args)]
-// The validator's key is that of --key; who names another is told so.
+// The validator's key is that of --key; a caller that names another is told so.
 #[command(after_help = VALIDATE_EXAMPLES, mut_arg("validator_id", |arg| arg.hide(true)))]
 pub struct Validate {
     /// The command that reaches a miner, after --
@@ -57,7 +57,7 @@ pub struct Validate {
     pub tcp: Vec<String>,
     /// Public key that a miner must have (64 hex digits); with --tcp repeat for more
     #[arg(long = "peer", value_name = "KEY", id = "peers", conflicts_with = "miner_id")]
-    pub peers: Vec<Digest>,
+    pub peers: Vec<PublicKey>,
     /// What is demanded beyond the protocol, a TOML file [default: the policy that
     /// `attest policy init` prints]
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, value_parser = place::file())]

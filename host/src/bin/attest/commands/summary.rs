@@ -3,6 +3,7 @@
 use crate::paint::grouped;
 use attest::protocol::challenge::LANES_MAX;
 use attest::protocol::digest::{Digest, Uuid};
+use attest::protocol::names::{Coin, Commitment};
 use serde::Deserialize;
 use serde::de::{Deserializer, Error as _, IgnoredAny, SeqAccess, Visitor};
 use serde_json::{Value, json};
@@ -16,8 +17,8 @@ use std::marker::PhantomData;
 pub struct Summary {
     version: u64,
     challenge_digest: Digest,
-    commitment: Digest,
-    coin: Option<Digest>,
+    commitment: Commitment,
+    coin: Option<Coin>,
     #[serde(deserialize_with = "lanes")]
     lanes: Vec<Lane>,
     evidence: Evidence,
