@@ -6,3 +6,4 @@ mod executor_cpu;
 mod faults;
 mod gpu_shim;
 mod lanes;
+mod memory_cpu;

@@ -1,6 +1,6 @@
 //! Verdicts say what was shown and never more.
 
-use crate::common::{cpu_evidence, evidence_of_models, spec};
+use crate::common::{cpu_evidence, evidence_of_models, spec, verify_full};
 use attest::appraisal::floors;
 use attest::protocol::bound::{Bound, Grinding, OmittedShare};
 use attest::protocol::challenge::{Challenge, ChallengeSpec};
@@ -13,7 +13,7 @@ use attest::protocol::signature::receipt_message;
 use attest::protocol::transcript::ResultDoc;
 use attest::protocol::verdict::{Grade, Outcome, Verdict, Work};
 use attest::protocol::verified::Extent;
-use attest::protocol::verify::{Failure, RecomputeError, verify, verify_full};
+use attest::protocol::verify::{Failure, RecomputeError, verify};
 use attest::protocol::work::Unit;
 use attest::reference::{Oracle, Run};
 use ed25519_dalek::{Signer, SigningKey};
@@ -141,15 +141,14 @@ fn recomputing_every_iteration_leaves_no_room() {
     let (challenge, result) = run(|_| {}, None);
     let circumstances = Circumstances::default();
     for extent in [Extent::EveryIteration, Extent::SampledIterations] {
-        let end =
-            verify_full(&challenge, &result, &circumstances, &Oracle, extent, &mut { Oracle });
+        let end = verify_full(&challenge, &result, &circumstances, extent);
         let verdict = Verdict::of(&end, OmittedShare::default());
         assert_eq!(verdict.bound, Some(Bound::Everything));
         assert!(verdict.render_text().contains("did all of"));
     }
     let (challenge, result) = run(|spec| spec.verification_sample_rate = 0.5, None);
     let extent = Extent::SampledIterations;
-    let end = verify_full(&challenge, &result, &circumstances, &Oracle, extent, &mut { Oracle });
+    let end = verify_full(&challenge, &result, &circumstances, extent);
     let verdict = Verdict::of(&end, OmittedShare::default());
     assert_ne!(verdict.bound, Some(Bound::Everything));
     assert_eq!(verdict.work, Work::NotProven);
@@ -285,7 +284,7 @@ fn rejections_and_faults_are_told_apart() {
 fn the_json_form_is_stable() {
     let verdict = verdict(&run(|_| {}, None), &Circumstances::default());
     let json = serde_json::to_value(&verdict).unwrap();
-    assert_eq!(json["schema"], 2);
+    assert_eq!(json["schema"], 3);
     assert_eq!(json["outcome"], "verified");
     assert_eq!(json["work"], "not-proven");
     assert_eq!(json["bound"]["kind"], "sampled");

@@ -1,12 +1,10 @@
-//! Launch parameters: the only thing of this crate that the host's GPU
-//! executor needs besides the PTX text. Every struct is `repr(C)`, has no
-//! padding, and is passed by value as a kernel's only argument. Pointers are
-//! device addresses (`u64`); 0 where a field says it may be absent.
+//! Launch parameters, and the geometry that kernels and the host must agree on.
+//! Every struct is `repr(C)`, has no padding, and is passed by value as a kernel's
+//! only argument. Pointers are device addresses (`u64`); 0 where a field says it may
+//! be absent. Threads and shared memory of each kernel are in [`crate::kernels`].
 //!
 //! Digests on the device are eight `u32` words: the words of SHA-256's state
 //! as numbers. The host writes them as big-endian bytes to get the digest.
-
-use crate::tile::Packing;
 
 /// Words of a digest on the device.
 pub type DigestWords = [u32; 8];
@@ -45,7 +43,7 @@ pub struct ProductSource {
 }
 
 /// `fill`: draws the operands of consecutive products, A's panels packed as
-/// [`Packing::VectorPairs`]. Any grid; blocks of [`FILL_THREADS`].
+/// [`VectorPairs`](crate::tile::Packing::VectorPairs). Any grid.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(C)]
 pub struct FillParams {
@@ -65,7 +63,7 @@ pub struct FillParams {
     pub products: u32,
     /// j of the first product (unused where `sources` is present).
     pub first_product: u32,
-    /// The [`Packing`] of B's panels, as a number.
+    /// The [`Packing`](crate::tile::Packing) of B's panels, as a number.
     pub packing_b: u32,
 }
 
@@ -122,8 +120,7 @@ pub struct SmCounter {
     pub reserved: u64,
 }
 
-/// `arena_start`: the first words of every block of an arena. Any grid; blocks of
-/// [`ARENA_THREADS`].
+/// `arena_start`: the first words of every block of an arena. Any grid.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(C)]
 pub struct ArenaStartParams {
@@ -137,7 +134,7 @@ pub struct ArenaStartParams {
     pub key: [u32; 4],
 }
 
-/// `half_pass`: half-pass r of an arena. Any grid; blocks of [`ARENA_THREADS`].
+/// `half_pass`: half-pass r of an arena. Any grid.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(C)]
 pub struct HalfPassParams {
@@ -168,7 +165,7 @@ pub struct SweepSource {
 }
 
 /// `sweep`: folds leaves, hashes them, and reduces each tile of 256 to its root.
-/// One block of [`SWEEP_THREADS`] per tile.
+/// One block per tile.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(C)]
 pub struct SweepParams {
@@ -210,8 +207,7 @@ pub struct SweepParams {
     pub reserved: u32,
 }
 
-/// `peak_read`, `peak_copy`: how fast memory is by itself. Any grid; blocks of
-/// [`PEAK_THREADS`].
+/// `peak_read`, `peak_copy`: how fast memory is by itself. Any grid.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(C)]
 pub struct PeakMemoryParams {
@@ -220,12 +216,12 @@ pub struct PeakMemoryParams {
     /// Out: as many, for `peak_copy`; 16 bytes that nothing is written to but for
     /// one content in 2³², for `peak_read`.
     pub to: u64,
-    /// A multiple of [`PEAK_MEMORY_UNIT_BYTES`].
+    /// A multiple of [`PEAK_MEMORY_WORDS`]·16 bytes for each thread of a block.
     pub bytes: u64,
 }
 
 /// `merkle`: reduces consecutive groups of [`MERKLE_GROUP`] nodes to one node
-/// each. Grid: ⌈count/512⌉; blocks of [`MERKLE_THREADS`].
+/// each. Grid: ⌈count/512⌉.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(C)]
 pub struct MerkleParams {
@@ -242,7 +238,7 @@ pub struct MerkleParams {
 }
 
 /// `chain_step`: reduces the last ≤ 512 nodes to D(g,i), stores it, and
-/// advances the chain. One block of [`MERKLE_THREADS`].
+/// advances the chain. One block.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(C)]
 pub struct StepParams {
@@ -267,9 +263,8 @@ pub struct StepParams {
     pub reserved: u32,
 }
 
-/// `peak_*`: how fast one unit runs by itself, from registers. Blocks of
-/// [`PEAK_THREADS`]; every thread does `rounds` rounds of what
-/// [`PeakKernel`] says.
+/// `peak_*`: how fast one unit runs by itself, from registers. Every thread does
+/// `rounds` rounds; [`Ceiling`](crate::declaration::Ceiling) says of what.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(C)]
 pub struct PeakParams {
@@ -281,49 +276,13 @@ pub struct PeakParams {
     pub reserved: u32,
 }
 
-/// A ceiling kernel and the work in one of its rounds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct PeakKernel {
-    /// Entry point.
-    pub name: &'static str,
-    /// Fused multiply-adds (or SHA-256 blocks) of one warp in one round.
-    pub per_warp_round: u64,
-}
+/// Loads and stores of 16 bytes that a thread of `peak_read` and `peak_copy` has in flight.
+pub const PEAK_MEMORY_WORDS: u64 = 8;
 
-/// Threads of a block of the ceiling kernels.
-pub const PEAK_THREADS: u32 = 256;
-/// FP64 FMA pipe: 16 chains a thread.
-pub const PEAK_FMA: PeakKernel = PeakKernel { name: "peak_fma", per_warp_round: 16 * 32 };
-/// `mma.m8n8k4`: 16 chains a warp.
-pub const PEAK_M8N8K4: PeakKernel = PeakKernel { name: "peak_m8n8k4", per_warp_round: 16 * 256 };
-/// `mma.m16n8k16`: 16 chains a warp.
-pub const PEAK_M16N8K16: PeakKernel =
-    PeakKernel { name: "peak_m16n8k16", per_warp_round: 16 * 2048 };
-/// SHA-256: one block a thread.
-pub const PEAK_SHA256: PeakKernel = PeakKernel { name: "peak_sha256", per_warp_round: 32 };
-
-/// What a block of `peak_read` and `peak_copy` moves at a time, bytes.
-pub const PEAK_MEMORY_UNIT_BYTES: u64 = 8 * 16 * PEAK_THREADS as u64;
-
-/// Threads of a block of `arena_start` and `half_pass`.
-pub const ARENA_THREADS: u32 = 256;
-/// Threads of a block of `sweep`: one warp, which has a tile to itself and waits for
-/// nobody.
-pub const SWEEP_THREADS: u32 = 32;
-/// Dynamic shared memory of a block of `sweep`, bytes: a digest a thread for each of
-/// the three lowest levels of its subtree.
-pub const SWEEP_SHARED_BYTES: u32 = 3 * SWEEP_THREADS * 32;
-
-/// Threads of a block of `fill`.
-pub const FILL_THREADS: u32 = 256;
 /// Inner indices of one panel that a block of `fill` draws at a time: 32 KiB.
 pub const FILL_UNIT_K: u32 = 32;
 /// Nodes that one block of `merkle` reduces to one.
 pub const MERKLE_GROUP: u32 = 512;
-/// Threads of a block of `merkle` and `chain_step`.
-pub const MERKLE_THREADS: u32 = 256;
-/// Dynamic shared memory of a block of `merkle` and `chain_step`, bytes.
-pub const MERKLE_SHARED_BYTES: u32 = MERKLE_GROUP * 32;
 /// Scratch of one block of `gemm_m16n8k16`: two finished tiles, then what the
 /// parts of a split tile need to come together, [`GEMM_PART_BYTES`].
 pub const GEMM_SCRATCH_BYTES_PER_BLOCK: u64 = 2 * 128 * 128 * 8 + GEMM_PART_BYTES;
@@ -387,84 +346,6 @@ const _: () = {
     assert!(size_of::<SweepParams>() == 96, "SweepParams has padding");
     assert!(size_of::<PeakMemoryParams>() == 24, "PeakMemoryParams has padding");
 };
-
-/// One product kernel: its name in PTX and how it is launched.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct GemmKernel {
-    /// Entry point.
-    pub name: &'static str,
-    /// Threads of a block.
-    pub threads: u32,
-    /// Dynamic shared memory of a block, bytes.
-    pub shared_bytes: u32,
-    /// How blocks map to tiles.
-    pub grid: GemmGrid,
-    /// Which unit multiplies.
-    pub unit: Unit,
-    /// How it reads B's panels.
-    pub packing_b: Packing,
-}
-
-/// How blocks map to tiles.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum GemmGrid {
-    /// One block per tile.
-    PerTile,
-    /// One block per SM, at most [`GEMM_SPLIT_MAX`] per tile; [`TileSchedule`]
-    /// deals the tiles.
-    Persistent,
-}
-
-/// Which unit multiplies.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Unit {
-    /// The FP64 FMA pipe.
-    FmaPipe,
-    /// FP64 tensor cores: compared with the FMA pipe before a device's first run.
-    TensorCore,
-}
-
-/// FMA pipe, any device.
-pub const GEMM_FMA: GemmKernel = GemmKernel {
-    name: "gemm_fma",
-    threads: 256,
-    shared_bytes: 3 * 2 * 8192,
-    grid: GemmGrid::PerTile,
-    unit: Unit::FmaPipe,
-    packing_b: Packing::VectorPairs,
-};
-/// Tensor cores of compute capability 8.0 and later (`mma.m8n8k4`).
-pub const GEMM_M8N8K4: GemmKernel = GemmKernel {
-    name: "gemm_m8n8k4",
-    threads: 256,
-    shared_bytes: 3 * 2 * 16384,
-    grid: GemmGrid::PerTile,
-    unit: Unit::TensorCore,
-    packing_b: Packing::IndexPairs,
-};
-/// `mma.m16n8k16` and bulk copies, without the hand-over of registers that only
-/// targets of one architecture have: hashing comes after the product.
-pub const GEMM_M16N8K16_TILE: GemmKernel = GemmKernel {
-    name: "gemm_m16n8k16_tile",
-    threads: 256,
-    shared_bytes: 6 * 2 * 16384 + 128,
-    grid: GemmGrid::PerTile,
-    unit: Unit::TensorCore,
-    packing_b: Packing::IndexPairs,
-};
-/// `mma.m16n8k16` and bulk copies, hashing overlapped: registers change hands
-/// between warpgroups.
-pub const GEMM_M16N8K16: GemmKernel = GemmKernel {
-    name: "gemm_m16n8k16",
-    threads: 512,
-    shared_bytes: 3 * 2 * 32768 + 512 * 32 + 256,
-    grid: GemmGrid::Persistent,
-    unit: Unit::TensorCore,
-    packing_b: Packing::IndexPairs,
-};
-
-/// Every product kernel, the fastest first.
-pub const GEMMS: [GemmKernel; 4] = [GEMM_M16N8K16, GEMM_M16N8K16_TILE, GEMM_M8N8K4, GEMM_FMA];
 
 /// Tile rows that `gemm_m16n8k16` takes together: it goes through them column
 /// by column, so that the tiles multiplied at the same time, one per SM, form

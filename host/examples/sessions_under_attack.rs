@@ -9,7 +9,7 @@
 //! takes 3 s by script, beside 0, 8, 32 and 63 connections on each of which one hostile
 //! session follows the other: a mebibyte of small objects, nested arrays, empty strings
 //! or roots in the place of evidence, or evidence that is just within its bounds and then
-//! a flood of openings. Each row is a process of its own. It fails where the honest time
+//! a flood of openings. Each row is a process of its own. It fails if the honest time
 //! moves by 0.1 s, or 600 MB are resident.
 
 use attest::ledger::{self, Location};
@@ -186,7 +186,7 @@ impl Peer {
         FromValidator::read(&line).map_err(std::io::Error::other)
     }
 
-    /// To the challenge; the verdict's code where there is none.
+    /// To the challenge; the verdict's code if there is none.
     fn greet(&mut self) -> std::io::Result<Result<Challenge, String>> {
         let capabilities = vec![PINGS_CAPABILITY.to_owned()];
         let hello = MinerHello { versions: vec![1], capabilities, ..MinerHello::default() };

@@ -1,7 +1,7 @@
 //! Files and streams: whole or not at all, and never more than was asked for.
 //!
 //! A written file appears under its name complete or not at all; a reader gets
-//! an error, not a truncated text, where the source is longer than its limit. An output
+//! an error, not a truncated text, if the source is longer than its limit. An output
 //! keeps the permissions of the file that it replaces, and goes through no link that
 //! somebody else put where everyone may (`target`).
 //! What was read is not interpreted here.
@@ -52,7 +52,7 @@ impl Source {
         }
     }
 
-    /// The file, where it is one.
+    /// The file, if it is one.
     pub fn path(&self) -> Option<&Path> {
         match self {
             Self::File(path) => Some(path),
@@ -115,7 +115,7 @@ pub enum ReadError {
     /// It could not be opened or read.
     #[error("cannot read {name}: {cause}\nCheck the path, or give - to read standard input.")]
     Open {
-        /// Which source.
+        /// The source, for people.
         name: String,
         /// The system's words.
         cause: io::Error,
@@ -126,7 +126,7 @@ pub enum ReadError {
          Check that it is the file that was meant."
     )]
     TooLong {
-        /// Which source.
+        /// The source, for people.
         name: String,
         /// The limit in bytes.
         limit_bytes: u64,
@@ -136,7 +136,7 @@ pub enum ReadError {
         "{name} is not UTF-8 text: the bytes are invalid from offset {valid_up_to}\nCheck that it is the file that was meant."
     )]
     NotUtf8 {
-        /// Which source.
+        /// The source, for people.
         name: String,
         /// Offset of the first invalid byte.
         valid_up_to: usize,
@@ -190,7 +190,7 @@ enum Identity {
     Place(u64, u64, OsString),
 }
 
-/// `None` where nothing can be overwritten, or nothing be made.
+/// `None` if nothing can be overwritten, or nothing be made.
 fn identity(path: &Path) -> Option<Identity> {
     use std::os::unix::fs::MetadataExt as _;
     match Target::of(path) {

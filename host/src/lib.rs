@@ -34,7 +34,7 @@
 //!     ..Request::default()
 //! })?;
 //!
-//! // The miner, who has the token only.
+//! // The miner, which has only the token.
 //! let executors = choose(&Choice::Cpu, &challenge)?.executors;
 //! let mined = mine(&challenge, executors, &MineOptions::default(), &|_| ())?;
 //!

@@ -22,7 +22,7 @@ use std::io::{self, Read, StderrLock, StdoutLock, Write};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::time::Duration;
 
-/// Pause where a stream was said to be ready and was not.
+/// Pause if a stream was said to be ready and was not.
 const PAUSE: Duration = Duration::from_millis(1);
 
 /// Standard input.

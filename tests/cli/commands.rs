@@ -158,7 +158,7 @@ fn selftest_finds_a_vector_with_one_wrong_digit() {
     let table = run(args).expect(REJECTED).stdout;
     assert!(table.contains("states"), "{table}");
     std::fs::write(&path, "{}").unwrap();
-    run(args).expect(COULD_NOT_RUN).says("this is no vector file").printed_nothing();
+    run(args).expect(COULD_NOT_RUN).says("this is not a vector file").printed_nothing();
     for path in ["/no/such/vector.json", "/"] {
         run(["selftest", "--vectors", path]).expect(COULD_NOT_RUN).says(path).printed_nothing();
     }

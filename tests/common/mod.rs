@@ -8,10 +8,14 @@ use attest::executor::Executor;
 use attest::executor::cpu::{CpuExecutor, CpuOptions};
 use attest::identity::SigningIdentity;
 use attest::protocol::challenge::{Challenge, ChallengeSpec};
+use attest::protocol::circumstances::Circumstances;
 use attest::protocol::digest::{Digest, Uuid};
 use attest::protocol::evidence::Evidence;
 use attest::protocol::transcript::ResultDoc;
-use attest::protocol::verify::{LeafRequest, Recompute, RecomputeError};
+use attest::protocol::verified::{Extent, Verified};
+use attest::protocol::verify::{
+    Failure, LeafRequest, Means, Recompute, RecomputeError, verify_with,
+};
 use attest::protocol::work::RunInputs;
 use attest::protocol::work::WorkFields;
 use attest::protocol::work::fp64_product::Fp64Fields;
@@ -195,4 +199,16 @@ pub fn read_slowly(mut reader: PipeReader) -> Vec<u8> {
         }
         std::thread::sleep(Duration::from_millis(2));
     }
+}
+
+/// Checks a result by its samples, then recomputes whole iterations, all with the oracle.
+pub fn verify_full(
+    challenge: &Challenge,
+    result: &ResultDoc,
+    circumstances: &Circumstances<'_>,
+    extent: Extent,
+) -> Result<Verified, Failure> {
+    let whole = Some((extent, &mut Oracle as _));
+    let means = Means { recompute: &Oracle, whole, progress: &mut |_| {} };
+    verify_with(challenge, result, circumstances, means)
 }

@@ -5,7 +5,7 @@
 use crate::recovery::changed;
 use crate::{gpus, options, say, turn};
 use attest::executor::abandoned;
-use attest::executor::gpu::{GpuExecutor, GpuVerifier, PtxFile, Target, Variant};
+use attest::executor::gpu::{GpuExecutor, GpuVerifier, PtxFile, PtxSource, Target, Variant};
 use attest::executor::lanes::{Patience, RunError, RunOptions, execute};
 use attest::mining::issue::{Request, issue};
 use attest::protocol::verify::{LeafRequest, Recompute};
@@ -52,9 +52,9 @@ fn attest(args: &[&str]) -> (Option<i32>, String) {
     (code, text)
 }
 
-/// A file with the kernels of `target`, of which `entry` never ends.
-fn spinning(target: Target, entry: &str) -> (tempfile::TempDir, String) {
-    let (folder, path) = changed(target, entry, FOR_EVER, "loop.ptx");
+/// A file with the kernels of `source`, of which `entry` never ends.
+fn spinning(source: impl Into<PtxSource>, entry: &str) -> (tempfile::TempDir, String) {
+    let (folder, path) = changed(source, entry, FOR_EVER, "loop.ptx");
     (folder, path.display().to_string())
 }
 
@@ -63,15 +63,15 @@ fn selftest_names_a_kernel_that_never_ends_and_prints_its_table() {
     let _turn = turn();
     for device in gpus() {
         let first = Variant::all_for(device.capability)[0];
-        let target = first.target;
+        let source = first.source;
         for entry in [first.gemm.name, "fill", "chain_step"] {
-            let (_folder, path) = spinning(target, entry);
+            let (_folder, path) = spinning(source, entry);
             let only = format!("{} loop/", device.label());
             let args = ["selftest", "--patience", "5s", "--only", &only, "--ptx", &path];
             let (code, text) = attest(&args);
             assert_eq!(code, Some(1), "{text}");
             let rows: Vec<&str> = text.lines().filter(|line| line.contains(&only)).collect();
-            assert_eq!(rows.len(), target.gemms().len(), "{text}");
+            assert_eq!(rows.len(), source.gemms().len(), "{text}");
             let named = format!("{entry} of loop/{}", first.gemm.name);
             assert!(rows[0].contains("HUNG") && rows[0].contains(&named), "{text}");
             assert!(rows[0].contains("(launch ") && rows[0].contains("no end after"), "{text}");
@@ -140,7 +140,7 @@ fn a_process_with_a_hung_lane() {
     let Ok(device) = std::env::var(DEVICE) else { return };
     let (_folder, path) = changed(Target::Portable, "chain_step", FOR_EVER, "loop.ptx");
     let file = PtxFile::read(&path).unwrap_or_else(|error| panic!("{error}"));
-    let broken = Variant::all_of(Target::File(file)).next().unwrap();
+    let broken = Variant::all_of(file).next().unwrap();
     let gpu = GpuExecutor::open(device.parse().unwrap(), options(broken)).unwrap();
     let request = Request {
         matrix_dim: Some(128),
@@ -166,7 +166,7 @@ fn a_process_with_a_hung_verifier() {
     let Ok(device) = std::env::var(DEVICE) else { return };
     let (_folder, path) = changed(Target::Portable, "gemm_fma", FOR_EVER, "loop.ptx");
     let file = PtxFile::read(&path).unwrap_or_else(|error| panic!("{error}"));
-    let broken = Variant::all_of(Target::File(file)).next().unwrap();
+    let broken = Variant::all_of(file).next().unwrap();
     let gpu = GpuExecutor::open(device.parse().unwrap(), options(broken)).unwrap();
     let verifier = GpuVerifier::new(gpu, Duration::from_secs(5));
     let run = RunInputs { work: Fp64Product { dim: 128, products: 1 }.into(), seeds: &[] };

@@ -5,7 +5,8 @@ use crate::Products;
 use crate::{Chain, assert_same, gpus, options, run, say, segment, turn};
 use attest::executor::cpu::{CpuExecutor, CpuOptions};
 use attest::executor::gpu::{
-    ExactnessCheck, GpuDevice, GpuExecutor, GpuOptions, InjectedFailure, PtxFile, Target, Variant,
+    ExactnessCheck, GpuDevice, GpuExecutor, GpuOptions, InjectedFailure, PtxFile, PtxSource,
+    Target, Variant,
 };
 use attest::executor::{ExecError, Executor, SmTiles};
 use attest::mining::issue::{Request, issue};
@@ -87,7 +88,7 @@ fn the_next_variant_takes_over_and_has_the_same_roots() {
             let mut gpu = GpuExecutor::open(device.index, options).unwrap();
             assert_eq!(gpu.variant(), before);
             assert_same(&run(&mut gpu, &long), &expected, &format!("replaced in {iteration}"));
-            assert_eq!(gpu.variant().target, after.target);
+            assert_eq!(gpu.variant().source, after.source);
             let notes = gpu.facts().more["kernel_notes"].to_string();
             for part in [&before.to_string(), "CUDA_ERROR_LAUNCH_OUT_OF_RESOURCES"] {
                 assert!(notes.contains(part), "{part} is missing in {notes}");
@@ -132,7 +133,7 @@ fn a_kernel_that_the_driver_does_not_launch_gives_way() {
             Ok(file) => file,
             Err(error) => panic!("{error}"),
         };
-        let broken = Variant::all_of(Target::File(file)).next().unwrap();
+        let broken = Variant::all_of(file).next().unwrap();
         let mut candidates = vec![broken];
         candidates.extend(Variant::candidates(device.capability));
         let options =
@@ -307,14 +308,14 @@ fn counters_that_do_not_add_up_are_given_up_and_the_run_goes_on() {
     }
 }
 
-/// The kernels of `target`, with `first` before what `entry` does, in a file.
+/// The kernels of `source`, with `first` before what `entry` does, in a file.
 pub fn changed(
-    target: Target,
+    source: impl Into<PtxSource>,
     entry: &str,
     first: &str,
     name: &str,
 ) -> (tempfile::TempDir, PathBuf) {
-    let text = target.ptx();
+    let text = source.into().ptx();
     let mut changed = String::new();
     let mut in_entry = false;
     for line in text.lines() {

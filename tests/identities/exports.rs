@@ -92,7 +92,7 @@ fn tampering_is_refused_by_name() {
     // y = 2 is on no point of the curve.
     let no_key = format!("02{}", "00".repeat(31));
     let args = ["export", "--check", "att.json", "--signer", &no_key];
-    desk.attest(COULD_NOT_RUN, args).refuses("no Ed25519 public key");
+    desk.attest(COULD_NOT_RUN, args).refuses("not an Ed25519 public key");
 }
 
 #[test]
@@ -110,7 +110,7 @@ fn what_does_not_belong_together_is_not_exported() {
     desk.write("verdict.json", &other.to_string());
     refused("it does not name this challenge and commitment");
     desk.write("verdict.json", "[]");
-    refused("it is no verdict");
+    refused("it is not a verdict");
     desk.write("verdict.json", &verdict);
     let result = desk.read("result.json");
     let mut stripped: Value = serde_json::from_str(&result).unwrap();

@@ -10,10 +10,10 @@ use std::os::unix::fs::PermissionsExt as _;
 fn a_transport_that_failed_is_no_miners_fault() {
     let place = Place::new();
     for (script, said) in [
-        ("exit 255", "exit status 255\nSo ends ssh"),
-        ("no-such-command", "exit status 127\nSo ends a shell that finds no"),
-        ("exec /dev/null", "exit status 126\nSo ends a shell that may not"),
-        ("exit 125", "exit status 125\nSo ends a container engine"),
+        ("exit 255", "exit status 255\nssh does this"),
+        ("no-such-command", "exit status 127\nA shell does this if it finds no"),
+        ("exec /dev/null", "exit status 126\nA shell does this if it may not"),
+        ("exit 125", "exit status 125\nA container engine does this"),
         ("kill -KILL $$", "signal 9 (SIGKILL)\nFind out what ended it"),
     ] {
         let output = place.validate(&["--json"], script);
@@ -44,7 +44,7 @@ fn only_this_sides_own_program_cannot_run_and_no_miner_is_rejected_for_it() {
     let small = ["validate", "--no-policy", "--json", "--dim", "128", "--iterations", "1"];
     let own = place.attest().args(small).env("GPU_ATTESTOR_PATH", &cannot_run).output().unwrap();
     assert_eq!(code_of(&own, 2), "");
-    assert!(text(&own.stdout).contains("So ends attest when it cannot run"));
+    assert!(text(&own.stdout).contains("attest does this if it cannot run"));
     assert!(text(&own.stderr).contains("stderr      error: no threads left"));
     let output = place.validate(&["--json"], "exit 2");
     assert_eq!(code_of(&output, 1), "closed-early");

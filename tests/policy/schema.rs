@@ -1,6 +1,6 @@
 //! docs/verdict.schema.json is what the program prints, and verdicts fit it.
 
-use crate::common::{cpu_evidence, spec};
+use crate::common::{cpu_evidence, spec, verify_full};
 use attest::policy::{Facts, Policy, codes};
 use attest::protocol::bound::OmittedShare;
 use attest::protocol::challenge::{Challenge, ChallengeSpec};
@@ -10,7 +10,7 @@ use attest::protocol::digest::{Digest, Uuid};
 use attest::protocol::rejection;
 use attest::protocol::verdict::Verdict;
 use attest::protocol::verified::Extent;
-use attest::protocol::verify::{Failure, RecomputeError, verify, verify_full};
+use attest::protocol::verify::{Failure, RecomputeError, verify};
 use attest::reference::{Oracle, Run};
 use attest::schema::{verdict_codes, verdict_schema};
 use attest::session::fault::{Fault, FaultCode};
@@ -146,14 +146,8 @@ fn verdicts_of_every_kind_fit() {
     assert_fits(&Verdict::of(&fault, OmittedShare::default()));
 
     let (challenge, result) = run(&|_| (), None);
-    let everything = verify_full(
-        &challenge,
-        &result,
-        &Circumstances::default(),
-        &Oracle,
-        Extent::EveryIteration,
-        &mut { Oracle },
-    );
+    let everything =
+        verify_full(&challenge, &result, &Circumstances::default(), Extent::EveryIteration);
     assert_fits(&Verdict::of(&everything, OmittedShare::default()));
 }
 

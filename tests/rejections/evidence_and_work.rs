@@ -1,7 +1,7 @@
 //! Steps 6 and 7: evidence and the work itself.
 
 use super::{UUIDS, accept, challenge, honest, plain, rejected_by_itself};
-use crate::common::cpu_evidence;
+use crate::common::{cpu_evidence, verify_full};
 use attest::protocol::challenge::Challenge;
 use attest::protocol::circumstances::Circumstances;
 use attest::protocol::digest::Digest;
@@ -9,7 +9,7 @@ use attest::protocol::evidence::Evidence;
 use attest::protocol::rejection::Reason;
 use attest::protocol::transcript::{ResultDoc, commit};
 use attest::protocol::verified::Extent;
-use attest::protocol::verify::{Failure, verify, verify_full};
+use attest::protocol::verify::{Failure, verify};
 use attest::reference::{Oracle, Run};
 use serde_json::{Value, json};
 
@@ -163,8 +163,7 @@ fn root_mismatch() {
     assert_eq!(result.commitment, commit(&challenge, &result.lanes, &result.evidence));
     for extent in [Extent::EveryIteration, Extent::SampledIterations] {
         let circumstances = Circumstances::default();
-        let end =
-            verify_full(&challenge, &result, &circumstances, &Oracle, extent, &mut { Oracle });
+        let end = verify_full(&challenge, &result, &circumstances, extent);
         match end {
             Err(Failure::Rejected(rejection)) => {
                 assert_eq!(rejection.reason, Reason::RootMismatch);

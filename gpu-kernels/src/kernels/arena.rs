@@ -3,21 +3,22 @@
 //! A warp takes a block at a time, each lane eight of its words, so that what the
 //! words of a block have in common is computed once for the eight.
 
-use crate::abi::{ARENA_THREADS, ArenaStartParams, HalfPassParams};
+use crate::abi::{ArenaStartParams, HalfPassParams};
 use crate::arena::{BLOCK_BYTES, BLOCK_WORDS, DRAW_HALF_PASS, mix, scale};
 use crate::device::memory::{load_global_u32x4, store_global_u32x4};
 use crate::device::mma::multiply_wide;
 use crate::device::thread::{block_id, grid_size, thread_id};
+use crate::kernels::{ARENA_START, HALF_PASS};
 use crate::philox::block;
 
-const _: () = assert!(ARENA_THREADS % 32 == 0, "whole warps");
+const _: () = assert!(ARENA_START.threads == HALF_PASS.threads, "the same warps a block");
 const _: () = assert!(BLOCK_WORDS == 8 * 32, "eight words a lane");
 
 /// Bytes from one of a lane's words to its next.
 const ROW_BYTES: u32 = 32 * 16;
 
 /// Warps of a block.
-const WARPS: u32 = ARENA_THREADS / 32;
+const WARPS: u32 = ARENA_START.threads / 32;
 
 /// Repeats a block for the literal indices 0 … 3.
 macro_rules! four_times {

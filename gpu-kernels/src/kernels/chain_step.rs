@@ -10,7 +10,13 @@ use crate::device::thread::block_barrier;
 use crate::device::thread::thread_id;
 use crate::kernels::merkle::load_nodes;
 use crate::kernels::parts::{div_rem, ring_slot, store_digest};
+use crate::kernels::{CHAIN_STEP, MERKLE};
 use crate::sha256::{INITIAL, compress};
+
+const _: () = assert!(
+    CHAIN_STEP.threads == MERKLE.threads && CHAIN_STEP.shared_bytes == MERKLE.shared_bytes,
+    "it loads and reduces nodes as merkle does"
+);
 
 crate::kernel! {
     /// Entry point; parameters and launch in [`StepParams`].

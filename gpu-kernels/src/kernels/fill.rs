@@ -7,10 +7,11 @@
 //! are neighbours in the packing, and so are their second halves: two 16-byte
 //! stores.
 
-use crate::abi::{FILL_THREADS, FILL_UNIT_K, FillParams, ProductSource};
+use crate::abi::{FILL_UNIT_K, FillParams, ProductSource};
 use crate::device::memory::{load_global_u32, load_global_u32x4, store_global_f64x2};
 use crate::device::mma::multiply_wide;
 use crate::device::thread::{block_id, grid_size, thread_id};
+use crate::kernels::FILL;
 use crate::kernels::parts::div_rem;
 use crate::philox::{PairPart, VectorPart, element_pair};
 use crate::tile::{Packing, TILE, word_in_chunk};
@@ -19,7 +20,7 @@ use crate::tile::{Packing, TILE, word_in_chunk};
 const RUN_K: u32 = 8;
 /// Vectors of a warp.
 const WARP_VECTORS: u32 = TILE / 2;
-const _: () = assert!(FILL_THREADS == FILL_UNIT_K / RUN_K * (TILE / WARP_VECTORS) * 32);
+const _: () = assert!(FILL.threads == FILL_UNIT_K / RUN_K * (TILE / WARP_VECTORS) * 32);
 const _: () = assert!(TILE % FILL_UNIT_K == 0, "units must divide every legal n");
 
 crate::kernel! {

@@ -8,11 +8,12 @@
 //! the first of a run included, are read while the one before is multiplied,
 //! and the pipe does not drain at the barriers.
 
-use crate::abi::{GEMM_FMA, GemmParams};
+use crate::abi::GemmParams;
 use crate::device::backend::shared_base;
 use crate::device::memory::{load_global_f64x2, load_shared_f64x2, store_shared_f64x2};
 use crate::device::mma::fma;
 use crate::device::thread::{block_barrier, block_id, thread_id};
+use crate::kernels::GEMM_FMA;
 use crate::kernels::parts::{Panels, finish_tile};
 use crate::tile::{Packing, word_in_chunk};
 
@@ -25,8 +26,10 @@ const BUFFERS: u32 = 3;
 /// Distance of the two 16-byte words that a thread moves per operand and run.
 const WORD_STRIDE: u32 = HALF_BYTES / 2;
 const _: () = assert!(GEMM_FMA.threads == 256, "one thread per leaf");
-const _: () =
-    assert!(matches!(GEMM_FMA.packing_b, Packing::VectorPairs), "two columns are read at a time");
+const _: () = assert!(
+    matches!(GEMM_FMA.computes.packing_b, Packing::VectorPairs),
+    "two columns are read at a time"
+);
 const _: () = assert!(GEMM_FMA.shared_bytes == BUFFERS * BUFFER_BYTES, "the buffers must fit");
 const _: () = assert!(
     GEMM_FMA.threads * 16 == WORD_STRIDE,

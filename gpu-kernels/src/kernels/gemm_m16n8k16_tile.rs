@@ -6,13 +6,14 @@
 //! deep. A thread ends up with the 64 outputs of one leaf and hashes them from
 //! its registers.
 
-use crate::abi::{GEMM_M16N8K16_TILE, GemmParams};
+use crate::abi::GemmParams;
 use crate::device::async_copy::{
     barrier_arrive, barrier_arrive_expect, barrier_init, barrier_wait, copy_bulk,
     fence_barrier_init,
 };
 use crate::device::backend::shared_base;
 use crate::device::thread::{block_barrier, block_id, opaque, thread_id, warp_barrier};
+use crate::kernels::GEMM_M16N8K16_TILE;
 use crate::kernels::parts::{Panels, finish_tile};
 use crate::kernels::sixteen::{RUN_BYTES, multiply_sixteen};
 use crate::tile::{LEAVES_PER_TILE, TILE, word_in_chunk};

@@ -3,12 +3,13 @@
 //! sixteen inner indices on their way by `cp.async`. A thread ends up with the
 //! 64 outputs of one leaf and hashes them from its registers.
 
-use crate::abi::{GEMM_M8N8K4, GemmParams};
+use crate::abi::GemmParams;
 use crate::device::async_copy::{copy_16, copy_commit, copy_wait};
 use crate::device::backend::shared_base;
 use crate::device::memory::load_shared_f64x2;
 use crate::device::mma::mma_m8n8k4;
 use crate::device::thread::{block_barrier, block_id, thread_id};
+use crate::kernels::GEMM_M8N8K4;
 use crate::kernels::parts::{Panels, finish_tile};
 use crate::tile::{SLAB_DOUBLES, SLAB_K, word_in_chunk};
 

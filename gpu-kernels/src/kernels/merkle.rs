@@ -1,12 +1,13 @@
 //! `merkle`: reduces each group of 512 nodes to one.
 
-use crate::abi::{MERKLE_GROUP, MERKLE_THREADS, MerkleParams};
+use crate::abi::{MERKLE_GROUP, MerkleParams};
 use crate::device::backend::shared_base;
 use crate::device::memory::load_global_u32x4;
 use crate::device::thread::{block_barrier, block_id, thread_id};
+use crate::kernels::MERKLE;
 use crate::kernels::parts::{SharedDigests, ring_slot, store_digest};
 
-const _: () = assert!(MERKLE_GROUP == 2 * MERKLE_THREADS, "a thread loads two nodes");
+const _: () = assert!(MERKLE_GROUP == 2 * MERKLE.threads, "a thread loads two nodes");
 
 crate::kernel! {
     /// Entry point; parameters and launch in [`MerkleParams`].
@@ -43,7 +44,7 @@ pub unsafe fn load_nodes(nodes: u64, count: u32) -> SharedDigests {
             let b = load_global_u32x4(nodes + i as u64 * 32 + 16);
             digests.store(i, [a[0], a[1], a[2], a[3], b[0], b[1], b[2], b[3]]);
         }
-        i += MERKLE_THREADS;
+        i += MERKLE.threads;
     }
     // SAFETY: all threads are here.
     unsafe { block_barrier() };

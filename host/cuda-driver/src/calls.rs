@@ -64,7 +64,7 @@ calls! {
     cuCtxEnablePeerAccess(peer: Handle, flags: u32);
     /// Takes back what [`cuCtxEnablePeerAccess`] gave.
     cuCtxDisablePeerAccess(peer: Handle);
-    /// How the primary context of a device waits, for the next who creates it.
+    /// How the primary context of a device waits, for whoever creates it next.
     cuDevicePrimaryCtxSetFlags_v2(device: i32, flags: u32);
     /// Copies to the device, in stream order.
     cuMemcpyHtoDAsync_v2(to: DevicePtr, from: *const c_void, bytes: usize, stream: Handle);
@@ -72,7 +72,7 @@ calls! {
     cuMemcpyDtoHAsync_v2(to: *mut c_void, from: DevicePtr, bytes: usize, stream: Handle);
     /// Copies on the device, in stream order.
     cuMemcpyDtoDAsync_v2(to: DevicePtr, from: DevicePtr, bytes: usize, stream: Handle);
-    /// Copies between devices, in stream order: directly where one may address the
+    /// Copies between devices, in stream order: directly if one may address the
     /// other, through the host otherwise.
     cuMemcpyPeerAsync(to: DevicePtr, to_context: Handle, from: DevicePtr, from_context: Handle, bytes: usize, stream: Handle);
     /// Fills device memory with one byte, in stream order.

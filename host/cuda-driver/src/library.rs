@@ -50,7 +50,7 @@ pub fn driver() -> Result<(), NoDriver> {
     library().as_ref().map(|_| ()).map_err(Clone::clone)
 }
 
-/// Where a function was looked for and not found.
+/// Why a function was not found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Missing {
     /// No driver library at all.

@@ -9,7 +9,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 /// How many commitments a miner may have tried before it settled on one,
-/// where no coin stopped it: 2⁸⁰.
+/// if no coin stopped it: 2⁸⁰.
 pub const GRINDING_LOG2: f64 = 80.0;
 
 /// f: the smallest share of all leaves whose omission the validator wants to
@@ -33,7 +33,7 @@ impl OmittedShare {
     pub fn new(share: f64) -> Result<Self, ShareError> {
         if share > 0.0 && share < 1.0 { Ok(Self(share)) } else { Err(ShareError(share)) }
     }
-    /// The number.
+    /// The share, above 0 and at most 1.
     pub fn get(self) -> f64 {
         self.0
     }
@@ -54,10 +54,10 @@ pub enum Bound {
     Everything,
     /// Samples were checked.
     Sampled {
-        /// f.
+        /// The share f that the bound is for.
         omitted_share: OmittedShare,
         /// Independent draws that count: q·G, or T·G·samples_per_iteration
-        /// where every iteration is sampled.
+        /// if every iteration is sampled.
         draws: u64,
         /// Whether the miner could try commitments, 2⁸⁰ of them.
         grinding: Grinding,
@@ -115,7 +115,7 @@ impl Bound {
         }
     }
 
-    /// log₁₀ of the probability that the share is missing unseen; −∞ where
+    /// log₁₀ of the probability that the share is missing unseen; −∞ if
     /// nothing can be.
     pub fn log10_escape(self) -> f64 {
         match self {
@@ -133,7 +133,7 @@ impl Bound {
     }
 }
 
-/// log₁₀ of (1−f)^draws, or of min(1, 2⁸⁰·(1−f)^draws) where commitments may
+/// log₁₀ of (1−f)^draws, or of min(1, 2⁸⁰·(1−f)^draws) if commitments may
 /// have been tried.
 pub fn log10_escape(f: OmittedShare, draws: u64, grinding: Grinding) -> f64 {
     let tries_log10 = match grinding {

@@ -4,7 +4,7 @@
 //! null, no lone surrogate, at most [`NESTING_MAX`] levels, and never more
 //! bytes of content or values in memory than the caller's `Budget` has: what is
 //! beyond it is refused while it is read. Numbers keep exactly
-//! what `serde_json` read: an integer where the text was one, otherwise the
+//! what `serde_json` read: an integer if the text was one, otherwise the
 //! nearest binary64 (an overflow is an error).
 //!
 //! Deliberately lacks: a number policy of its own. Whether a number may be
@@ -76,7 +76,7 @@ impl<'b> StrictValue<'b> {
         }
     }
 
-    /// Takes one value whose shortest JSON text has so many bytes at least.
+    /// Takes one value whose shortest JSON text has at least `bytes` bytes.
     fn spend_value<E: de::Error>(self, bytes: usize) -> Result<(), E> {
         let Some(left) = self.budget.values_left.get().checked_sub(1) else {
             let most = self.budget.values_max;
@@ -151,7 +151,7 @@ impl<'de> Visitor<'de> for StrictValue<'_> {
     }
 }
 
-/// Whether a terminal shows `c` as itself and in its own place: it is no control
+/// Whether a terminal shows `c` as itself and in its own place: it is not a control
 /// character, and none that is unseen, turns text around or joins the letter before.
 pub fn is_shown(c: char) -> bool {
     match c {
@@ -224,7 +224,7 @@ mod tests {
         assert!(
             read_value_of(text, 4).unwrap_err().to_string().contains("more than 4 JSON values")
         );
-        // The rest is not looked at: that it is no JSON goes unseen.
+        // The rest is not looked at: that it is not JSON goes unseen.
         let endless = format!("[{}", "{\"\":0},".repeat(10_000));
         let error = read_value_of(endless.as_bytes(), 100).unwrap_err();
         assert!(error.column() < 1000, "{error}");

@@ -1,4 +1,4 @@
-//! What a validator's policy said of a result: the part of a verdict that goes
+//! A policy's judgement of a result: the part of a verdict that goes
 //! beyond the protocol.
 //!
 //! Guarantees: reasons have stable codes and one printable, bounded text each;

@@ -29,7 +29,7 @@ fn level_above(nodes: &[Digest]) -> Vec<Digest> {
 }
 
 /// The root over leaf hashes (or over the roots of complete subtrees of one
-/// size, in order); `None` where there are none.
+/// size, in order); `None` if there are none.
 pub fn root(leaves: &[Digest]) -> Option<Digest> {
     let mut level = leaves.to_vec();
     while level.len() > 1 {
@@ -54,7 +54,7 @@ impl Tree {
         Self { levels }
     }
 
-    /// The root; `None` where there are no leaves.
+    /// The root; `None` if there are no leaves.
     pub fn root(&self) -> Option<Digest> {
         self.levels.last()?.first().copied()
     }
@@ -62,7 +62,7 @@ impl Tree {
     /// The audit path of leaf `index`, from its sibling upwards.
     ///
     /// # Panics
-    /// Where `index` is not below the number of leaves.
+    /// If `index` is not below the number of leaves.
     pub fn path(&self, index: usize) -> Vec<Digest> {
         let count = self.levels[0].len();
         assert!(index < count, "leaf {index} of {count}");
@@ -74,12 +74,12 @@ impl Tree {
 /// The audit path of one leaf, from its sibling upwards.
 ///
 /// # Panics
-/// Where `index` is not below the number of leaves.
+/// If `index` is not below the number of leaves.
 pub fn path(leaves: &[Digest], index: usize) -> Vec<Digest> {
     Tree::over(leaves).path(index)
 }
 
-/// How many digests the path of leaf `index` of `count` has. 0 where the index
+/// How many digests the path of leaf `index` of `count` has. 0 if the index
 /// is not below the count.
 pub fn path_len(index: u64, count: u64) -> usize {
     let (mut at, mut last, mut len) = (index, count.saturating_sub(1), 0);
@@ -94,7 +94,7 @@ pub fn path_len(index: u64, count: u64) -> usize {
     len
 }
 
-/// The root that `path` leads to from leaf hash `leaf`; `None` where the index
+/// The root that `path` leads to from leaf hash `leaf`; `None` if the index
 /// is not below the count or the path has not exactly its length.
 pub fn root_from_path(leaf: &Digest, index: u64, count: u64, path: &[Digest]) -> Option<Digest> {
     if index >= count || path.len() != path_len(index, count) {

@@ -63,11 +63,11 @@ impl CommitmentPart {
     pub fn lanes(&self) -> &[LaneRoots] {
         &self.result.lanes
     }
-    /// What the miner says of its machine.
+    /// The miner's evidence.
     pub fn evidence(&self) -> &Evidence {
         &self.result.evidence
     }
-    /// The miner's, where the challenge names one.
+    /// The miner's, if the challenge names one.
     pub fn miner_signature(&self) -> Option<[u8; 64]> {
         self.result.miner_signature
     }
@@ -107,9 +107,9 @@ pub struct CommitmentOut<'a> {
     pub commitment: Digest,
     /// UUIDs and roots, in lane order.
     pub lanes: &'a [LaneRoots],
-    /// What the miner says of its machine.
+    /// The miner's evidence.
     pub evidence: &'a serde_json::Value,
-    /// 128 hex digits, where the challenge names a miner.
+    /// 128 hex digits, if the challenge names a miner.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub miner_signature: Option<String>,
 }
@@ -121,7 +121,7 @@ pub struct OpeningsOut<'a> {
     pub message: &'a str,
     /// That of the first half.
     pub commitment: Digest,
-    /// The validator's.
+    /// The coin that the validator sent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub coin: Option<Digest>,
     /// Ascending by lane, iteration, leaf.

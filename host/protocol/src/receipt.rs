@@ -37,7 +37,7 @@ fn read_signature<'de, D: Deserializer<'de>>(d: D) -> Result<[u8; 64], D::Error>
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ReceiptError {
     /// Not a JSON object with the right fields.
-    #[error("this is no receipt: {cause}\nA receipt has arrived_unix_ms, coin and signature.")]
+    #[error("this is not a receipt: {cause}\nA receipt has arrived_unix_ms, coin and signature.")]
     Malformed {
         /// The parser's words.
         cause: String,
@@ -52,9 +52,9 @@ pub enum ReceiptError {
         "the receipt's coin is {expected}, the result's {got}\nCheck that they belong together."
     )]
     Coin {
-        /// The receipt's.
+        /// The receipt's coin.
         expected: Digest,
-        /// The result's; zero where it has none.
+        /// The result's; zero if it has none.
         got: Digest,
     },
     /// The commitment came too late.

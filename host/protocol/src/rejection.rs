@@ -44,7 +44,7 @@ reasons! {
     Malformed 1 "malformed" "Send the result of this very challenge, whole and unchanged.";
     Version 1 "version" "Use a miner of this protocol version.";
     EvidenceMalformed 1 "evidence-malformed" "Use a miner of this protocol version.";
-    ZeroCoin 1 "zero-coin" "Leave the coin out where there was no live session.";
+    ZeroCoin 1 "zero-coin" "Leave the coin out if there was no live session.";
     NoLanes 1 "no-lanes" "A result needs at least one lane.";
     TooManyLanes 1 "too-many-lanes" "Use no more lanes than the challenge allows.";
     SignatureMissing 1 "signature-missing" "Sign with the key of the challenge's miner_id.";

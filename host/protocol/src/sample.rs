@@ -61,7 +61,7 @@ impl Draws {
     /// of the bound that 64 bits hold. A draw below 1 takes a word, too.
     ///
     /// # Panics
-    /// Where `bound` is 0.
+    /// If `bound` is 0.
     pub fn below(&mut self, bound: u64) -> u64 {
         let words = 1_u128 << 64;
         let usable = words - words % u128::from(bound);

@@ -27,7 +27,7 @@ fn days_before_year(year: i64) -> i64 {
     }
 }
 
-/// Seconds from 1970-01-01T00:00:00Z to `text`, or `None` where the text is
+/// Seconds from 1970-01-01T00:00:00Z to `text`, or `None` if the text is
 /// not of the pattern or not a time.
 pub fn parse(text: &str) -> Option<i64> {
     let bytes: &[u8; 20] = text.as_bytes().try_into().ok()?;

@@ -50,7 +50,7 @@ pub struct LaneRoots {
 /// A result.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ResultDoc {
-    /// c.
+    /// Digest of the challenge that it answers.
     pub challenge_digest: Digest,
     /// What identifies the result.
     pub commitment: Digest,
@@ -58,11 +58,11 @@ pub struct ResultDoc {
     pub coin: Option<Digest>,
     /// In lane order.
     pub lanes: Vec<LaneRoots>,
-    /// What the miner says of its devices.
+    /// What the miner reports.
     pub evidence: Evidence,
     /// Ascending by lane, iteration, leaf.
     pub openings: Vec<Opening>,
-    /// Exactly where the challenge has a miner_id.
+    /// Present if and only if the challenge has a miner_id.
     pub miner_signature: Option<[u8; 64]>,
 }
 
@@ -72,7 +72,7 @@ pub enum FormError {
     /// More bytes than any result to this challenge has.
     #[error("the result has more than {limit_bytes} bytes, the most for this challenge")]
     TooLarge {
-        /// The limit.
+        /// Bytes that the challenge allows.
         limit_bytes: u64,
     },
     /// Breaks a JSON rule, a field type or a bound.
@@ -99,7 +99,7 @@ pub enum FormError {
     /// More lanes than the challenge's limits allow.
     #[error("the result has {got} lanes, at most {limit} are allowed")]
     TooManyLanes {
-        /// The limit.
+        /// Lanes that the challenge allows.
         limit: u32,
         /// Lanes found.
         got: usize,
@@ -115,7 +115,7 @@ pub enum FormError {
 /// Why a result could not be read.
 #[derive(Debug, thiserror::Error)]
 pub enum ReadError {
-    /// It is no result to this challenge: a verdict, rejected in step 1.
+    /// It is not a result to this challenge: a verdict, rejected in step 1.
     #[error("{0}\nCheck that the result belongs to this challenge and arrived whole.")]
     Form(#[from] FormError),
     /// Reading itself failed: no verdict.
@@ -128,7 +128,7 @@ impl ResultDoc {
     ///
     /// # Errors
     /// [`ReadError::Form`] for a result that must be rejected,
-    /// [`ReadError::Io`] where the reader fails.
+    /// [`ReadError::Io`] if the reader fails.
     pub fn read(reader: impl Read, challenge: &Challenge) -> Result<Self, ReadError> {
         let fields = read_fields(reader, &Limits::of(challenge))?;
         Ok(Self::from_fields(fields, challenge)?)
@@ -218,7 +218,7 @@ impl Serialize for ResultDoc {
 /// s(g,0) … s(g,T) of every lane, from the roots, sync digests included.
 ///
 /// # Panics
-/// Where a lane has not exactly T roots.
+/// If a lane has not exactly T roots.
 pub fn chain_states(challenge: &Challenge, lanes: &[LaneRoots]) -> Vec<Vec<Digest>> {
     let c = challenge.digest();
     let mut states: Vec<Vec<Digest>> = (0..)
@@ -243,15 +243,15 @@ pub fn chain_states(challenge: &Challenge, lanes: &[LaneRoots]) -> Vec<Vec<Diges
 /// The commitment to these lanes and this evidence.
 ///
 /// # Panics
-/// Where a lane has not exactly T roots.
+/// If a lane has not exactly T roots.
 pub fn commit(challenge: &Challenge, lanes: &[LaneRoots], evidence: &Evidence) -> Digest {
     commit_states(challenge, &chain_states(challenge, lanes), evidence)
 }
 
-/// The commitment from [`chain_states`], for who has them already.
+/// The commitment from [`chain_states`], for callers that have them.
 ///
 /// # Panics
-/// Where a lane has no states.
+/// If a lane has no states.
 pub fn commit_states(challenge: &Challenge, states: &[Vec<Digest>], evidence: &Evidence) -> Digest {
     let finals: Vec<Digest> =
         states.iter().map(|lane| *lane.last().expect("a lane has a seed")).collect();

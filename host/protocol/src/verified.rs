@@ -64,7 +64,7 @@ pub struct Verified {
 
 /// What the steps found out, beside that they passed.
 pub(super) struct Shown {
-    /// Step 2.
+    /// What step 2 found of the coin.
     pub(super) coin: CoinStanding,
     /// Step 7: which iterations were recomputed whole.
     pub(super) extent: Option<Extent>,
@@ -111,7 +111,7 @@ impl Verified {
     pub fn commitment(&self) -> Digest {
         self.commitment
     }
-    /// G.
+    /// Number of lanes.
     pub fn lanes(&self) -> u32 {
         self.uuids.len() as u32
     }
@@ -143,16 +143,16 @@ impl Verified {
     pub fn is_from_issuer(&self) -> bool {
         self.from_issuer
     }
-    /// When the commitment or result arrived, where known and not before the issue of
+    /// When the commitment or result arrived, if known and not before the issue of
     /// its challenge, seconds since 1970.
     pub fn arrival_unix_s(&self) -> Option<i64> {
         self.arrival_unix_s
     }
-    /// On the validator's clock, where measured.
+    /// On the validator's clock, if measured.
     pub fn elapsed(&self) -> Option<Duration> {
         self.elapsed
     }
-    /// The largest time floor, s, where a claimed model has one: it was kept.
+    /// The largest time floor, s, if a claimed model has one: it was kept.
     pub fn floor_s(&self) -> Option<f64> {
         self.floors_s.iter().copied().flatten().reduce(f64::max)
     }

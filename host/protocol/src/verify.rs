@@ -1,7 +1,7 @@
 //! What a validator checks, in the order of docs/protocol.md; the first
 //! failure is the verdict.
 //!
-//! Guarantees: only [`verify`], [`verify_full`] and [`verify_with`] make a
+//! Guarantees: only [`verify`] and [`verify_with`] make a
 //! [`Verified`]; no result, however formed, makes them panic; nothing is
 //! recomputed before everything cheaper has passed.
 //! Deliberately lacks: clocks, ledgers and any way to compute. Those come as
@@ -125,22 +125,6 @@ pub fn verify(
     recompute: &dyn Recompute,
 ) -> Result<Verified, Failure> {
     let means = Means { recompute, whole: None, progress: &mut |_| {} };
-    verify_with(challenge, result, circumstances, means)
-}
-
-/// Checks a result by its samples, then recomputes whole iterations.
-///
-/// # Errors
-/// The first check that fails, or the verifier's own fault.
-pub fn verify_full(
-    challenge: &Challenge,
-    result: &ResultDoc,
-    circumstances: &Circumstances<'_>,
-    recompute: &dyn Recompute,
-    extent: Extent,
-    iterations: &mut dyn RecomputeIteration,
-) -> Result<Verified, Failure> {
-    let means = Means { recompute, whole: Some((extent, iterations)), progress: &mut |_| {} };
     verify_with(challenge, result, circumstances, means)
 }
 

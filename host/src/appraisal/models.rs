@@ -1,4 +1,4 @@
-//! What GPU models can do at most, from their vendor's papers or, where a row says
+//! What GPU models can do at most, from their vendor's papers or, if a row says
 //! so, from secondary pages: the validator's own table for the time floor.
 //!
 //! Guarantees: every number has its source; each peak reproduces the FP64 rate
@@ -41,7 +41,7 @@ pub struct Model {
     /// more on the others.
     pub max_clock_mhz: u32,
     /// Fused multiply-adds of binary64 values per SM and clock, on tensor cores
-    /// where they are faster and give the same bits, else on the FMA pipe.
+    /// if they are faster and give the same bits, else on the FMA pipe.
     pub fp64_fma_per_sm_clock: u32,
     /// The FP64 rate that the vendor prints for that way, 10¹² operations a
     /// second.
@@ -55,12 +55,12 @@ pub struct Model {
 
 impl Model {
     /// FP64 operations a second at the boost clock, the FP64 units alone.
-    pub fn peak_flops(&self) -> f64 {
+    pub(crate) fn peak_flops(&self) -> f64 {
         flops(self.sm_count, self.boost_clock_mhz, self.fp64_fma_per_sm_clock)
     }
 
     /// Operations a second of the FP64 units at the boost clock, and 10 %: as
-    /// [`Self::floor_flops`] where that is the highest clock and they are the fastest
+    /// [`Self::floor_flops`] if that is the highest clock and they are the fastest
     /// way, less elsewhere. What an honest run can be held to: no card stays at a clock
     /// above its boost clock under this load.
     pub fn native_floor_flops(&self) -> f64 {
@@ -68,12 +68,12 @@ impl Model {
     }
 
     /// Bytes a second of its memory at most: the printed bandwidth and 10 %.
-    pub fn floor_bytes_per_s(&self) -> f64 {
+    pub(crate) fn floor_bytes_per_s(&self) -> f64 {
         MARGIN * 1e9 * f64::from(self.bandwidth_gb_s)
     }
 
     /// F of docs/protocol.md: operations a second of the fastest way to these
-    /// bits at the highest clock, and 10 %. Where FP64 units are few the
+    /// bits at the highest clock, and 10 %. If FP64 units are few the
     /// fastest way may be to emulate them.
     pub fn floor_flops(&self) -> f64 {
         let emulated = ISSUE_PER_SM_CLOCK / EMULATION_INSTRUCTIONS;
@@ -87,7 +87,7 @@ fn flops(sm_count: u32, clock_mhz: u32, fma_per_sm_clock: u32) -> f64 {
     2e6 * f64::from(sm_count) * f64::from(clock_mhz) * f64::from(fma_per_sm_clock)
 }
 
-/// The model of this name; `None` where it is not in the table.
+/// The model of this name; `None` if it is not in the table.
 pub fn find(name: &str) -> Option<&'static Model> {
     MODELS.iter().find(|model| is_same_name(model.name, name))
 }
@@ -107,9 +107,9 @@ pub fn floor_flops(name: &str) -> Option<f64> {
 }
 
 /// [`Model::floor_flops`] of a model that is not in the table, from what a device
-/// says of itself: SMs, highest clock and compute capability, such as "9.0". It
+/// reports: SMs, highest clock and compute capability, such as "9.0". It
 /// bounds a claim by other claims, and no more.
-pub fn computed_floor_flops(sm_count: u32, clock_mhz: u32, capability: &str) -> f64 {
+pub(crate) fn computed_floor_flops(sm_count: u32, clock_mhz: u32, capability: &str) -> f64 {
     let emulated = ISSUE_PER_SM_CLOCK / EMULATION_INSTRUCTIONS;
     let fma_per_sm_clock = match capability {
         "6.0" | "7.0" | "7.2" => GV100,
@@ -175,8 +175,8 @@ const fn same(clock_mhz: u32) -> Clocks {
 
 /// What is known. Before each row are its sources: the name of the vendor's paper,
 /// "driver" for what only the card's driver says (as its owner saw or published it),
-/// "secondary" for dealers and databases, where the vendor's own figure was not at hand.
-/// Where sources differ the row has what cards were seen to reach: F, 10 % above it,
+/// "secondary" for dealers and databases, if the vendor's own figure was not at hand.
+/// If sources differ the row has what cards were seen to reach: F, 10 % above it,
 /// refutes none of them, and a policy demands no more of them than that.
 #[rustfmt::skip]
 pub const MODELS: &[Model] = &[

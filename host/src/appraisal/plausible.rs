@@ -1,4 +1,4 @@
-//! Whether what a miner says of a lane can be true of the model that it names.
+//! Whether what a miner reports of a lane fits the model that it names.
 //!
 //! Guarantees: pure; a bounded number of bounded, printable lines, whatever stands
 //! in the evidence; codes are stable; a field that is absent or of another type
@@ -46,7 +46,7 @@ pub struct Violation {
 }
 
 /// Every code there is, with what it says.
-pub const CODES: &[(&str, &str)] = &[
+pub(crate) const CODES: &[(&str, &str)] = &[
     ("sms-above-model", "a lane reports more SMs than its model has"),
     ("memory-above-model", "a lane reports more memory than its model has"),
     ("clock-above-maximum", "an SM clock during the run lies above what the model can do"),
@@ -59,7 +59,7 @@ pub const CODES: &[(&str, &str)] = &[
 /// One lane's figures against what is possible.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LanePlausibility {
-    /// g.
+    /// Index of the lane.
     pub lane: usize,
     /// What they were compared with.
     pub basis: Basis,
@@ -81,7 +81,7 @@ pub struct Reported {
 /// What a miner says that a lane's device did during the run.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ReportedTelemetry {
-    /// Readings.
+    /// Number of readings.
     pub samples: u64,
     /// SM clock, MHz.
     pub sm_clock_mhz: Option<Reported>,
@@ -93,7 +93,7 @@ pub struct ReportedTelemetry {
     pub throttle_reasons: Vec<String>,
 }
 
-/// What lane `lane` says that its device did; `None` where nothing was sampled.
+/// What lane `lane` says that its device did; `None` if nothing was sampled.
 pub fn telemetry(evidence: &Evidence, lane: usize) -> Option<ReportedTelemetry> {
     let seen = field(evidence, lane, "telemetry")?;
     let figure = |name: &str| {

@@ -37,12 +37,12 @@ pub struct CpuReport {
     pub full: Full,
 }
 
-/// Time to recompute so many leaves.
+/// Time to recompute a number of leaves.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct LeafTimes {
-    /// n.
+    /// Dimension of the matrices.
     pub dim: u32,
-    /// How many.
+    /// Number of leaves.
     pub leaves: u32,
     /// All in one iteration.
     pub of_one_iteration_ms: f64,
@@ -61,7 +61,7 @@ pub struct Full {
     pub gflops_per_thread: f64,
 }
 
-/// Measures all of it: medians of five, or once where it must be quick.
+/// Measures all of it: medians of five, or once if it must be quick.
 pub(super) fn measure(effort: Effort, on_step: &mut dyn FnMut(&str)) -> CpuReport {
     let runs = match effort {
         Effort::Full => 5,
@@ -114,7 +114,7 @@ fn digest(number: u32) -> Digest {
     Digest::of(&[b"bench", &number.to_be_bytes()])
 }
 
-/// Leaves at random places of so many iterations, in turn.
+/// Leaves at random places of `iterations` iterations, in turn.
 fn requests(dim: u32, iterations: u32) -> Vec<LeafRequest> {
     let shape = Fp64Product { dim, products: 1 };
     let request = |number: u32| {

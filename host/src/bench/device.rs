@@ -4,7 +4,9 @@ use super::report::{DeviceFacts, DeviceReport, NotMeasured, Row, TargetCeilings}
 use super::work::Work;
 use crate::executor::ExecError;
 use crate::executor::gpu::bench::{BenchReport, Subject, Total, Turns};
-use crate::executor::gpu::{Capability, DeviceList, Supervisor, Target, Variant, supervised};
+use crate::executor::gpu::{
+    Capability, DeviceList, PtxFile, PtxSource, Supervisor, Variant, supervised,
+};
 use crate::mining::devices::GpuDemand;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -22,8 +24,8 @@ pub struct Options {
     pub turns: Turns,
     /// Embedded kernels; none: those that a run would try, in order.
     pub variants: Vec<Variant>,
-    /// Targets besides the embedded ones; every product kernel of theirs.
-    pub files: Vec<Target>,
+    /// Kernels besides the embedded ones; every product kernel of theirs.
+    pub files: Vec<PtxFile>,
     /// Where cuBLAS is; `None`: where the dynamic loader finds it.
     pub cublas: Option<PathBuf>,
     /// How long the device may take beyond what its work does on a slow one.
@@ -101,7 +103,7 @@ pub(super) fn measure(
 }
 
 /// Measures a variant, given what is known so far, and tells what it finds; an error
-/// where the device hangs.
+/// if the device hangs.
 type MeasureOne<'a> =
     dyn Fn(Variant, &DeviceReport, &mut dyn FnMut(Found)) -> Result<(), ExecError> + 'a;
 
@@ -150,7 +152,7 @@ fn variants(options: &Options, capability: Capability) -> (Vec<Variant>, Vec<Not
     };
     let mut absent = Vec::new();
     for variant in options.files.iter().copied().flat_map(Variant::all_of) {
-        match variant.target.absence_on(capability) {
+        match variant.source.absence_on(capability) {
             Some(reason) => absent.push(NotMeasured { what: variant.to_string(), reason }),
             None => variants.push(variant),
         }
@@ -168,8 +170,8 @@ enum WhichCeilings {
 impl WhichCeilings {
     /// The first target that loads has every unit's; a file has its own.
     fn of(variant: Variant, report: &DeviceReport) -> Self {
-        let known = report.ceilings.iter().any(|of| of.target == variant.target.name());
-        let file = matches!(variant.target, Target::File(_));
+        let known = report.ceilings.iter().any(|of| of.target == variant.source.name());
+        let file = matches!(variant.source, PtxSource::File(_));
         if report.ceilings.is_empty() || (file && !known) { Self::Measured } else { Self::Known }
     }
 }
@@ -197,7 +199,7 @@ fn measure_variant(
     };
     tell(Found::NoTelemetry(subject.no_telemetry().map(str::to_owned)));
     if ceilings == WhichCeilings::Measured {
-        let target = variant.target.name();
+        let target = variant.source.name();
         let what = format!("{target}: ceilings");
         step(&what);
         match subject.ceilings(options.turns) {
@@ -258,7 +260,7 @@ impl DeviceReport {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::executor::gpu::PtxFile;
+    use crate::executor::gpu::Target;
 
     #[test]
     fn files_for_other_devices_are_absent_and_no_failure() {
@@ -278,28 +280,23 @@ mod tests {
             work: Vec::new(),
             turns: Turns { count: 1, length: Duration::ZERO },
             variants: vec![Variant::all_of(Target::Sm80).next().unwrap()],
-            files: files.into_iter().map(Target::File).collect(),
+            files: files.clone(),
             cublas: None,
             patience: Duration::ZERO,
         };
         let (measured, absent) = variants(&options, Capability { major: 9, minor: 0 });
-        let measured: Vec<String> = measured.iter().map(Variant::to_string).collect();
-        assert_eq!(
-            measured,
-            ["sm_80/gemm_m8n8k4", "a/gemm_fma", "d/gemm_m16n8k16", "d/gemm_m8n8k4", "d/gemm_fma"]
-        );
-        let absent: Vec<_> = absent.iter().map(|of| (&*of.what, &*of.reason)).collect();
-        let (family, other) = ("it is compiled for sm_100f", "it is compiled for sm_120");
-        assert_eq!(
-            absent,
-            [
-                ("b/gemm_m16n8k16", family),
-                ("b/gemm_m8n8k4", family),
-                ("b/gemm_fma", family),
-                ("c/gemm_m8n8k4", other),
-                ("c/gemm_fma", other)
-            ]
-        );
+        let [a, b, c, d] = files[..] else { panic!("{files:?}") };
+        let all_of = |files: [PtxFile; 2]| files.into_iter().flat_map(Variant::all_of);
+        let here: Vec<Variant> = options.variants.iter().copied().chain(all_of([a, d])).collect();
+        assert_eq!(measured, here);
+        let reason = |variant: Variant| match variant.source.name() {
+            "b" => "it is compiled for sm_100f".to_owned(),
+            _ => "it is compiled for sm_120".to_owned(),
+        };
+        let elsewhere: Vec<NotMeasured> = all_of([b, c])
+            .map(|variant| NotMeasured { what: variant.to_string(), reason: reason(variant) })
+            .collect();
+        assert_eq!(absent, elsewhere);
     }
 
     #[test]
@@ -309,7 +306,7 @@ mod tests {
         let measure_one = |variant: Variant, _: &DeviceReport, tell: &mut dyn FnMut(Found)| {
             measured.borrow_mut().push(variant);
             tell(Found::Step(format!("{variant}: ceilings")));
-            let target = variant.target.name().to_owned();
+            let target = variant.source.name().to_owned();
             tell(Found::Ceilings(TargetCeilings { target, ceilings: Vec::new() }));
             tell(Found::Step(format!("{variant}: 4096x8")));
             if variant == variants[1] {

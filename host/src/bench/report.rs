@@ -3,7 +3,7 @@
 
 use crate::executor::gpu::bench::{BenchReport, Ceiling, Total};
 use crate::executor::gpu::{GpuDevice, driver_version};
-use gpu_kernels::abi::{GemmKernel, PEAK_FMA, PEAK_M8N8K4, PEAK_M16N8K16};
+use gpu_kernels::table;
 use serde::Serialize;
 
 /// Multiply-adds of an SM in one clock cycle, the most that any has had in FP64.
@@ -12,13 +12,13 @@ const FMA_PER_CLOCK: f64 = 128.0;
 /// What a device can do.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct DeviceReport {
-    /// Which.
+    /// The device that was measured.
     pub device: DeviceFacts,
     /// Turns of each side.
     pub turns: u32,
     /// Least length of a turn, s.
     pub turn_s: f64,
-    /// Why power and clock were not sampled; absent where they were.
+    /// Why power and clock were not sampled; absent if they were.
     pub no_telemetry: Option<String>,
     /// Each unit by itself, per target.
     pub ceilings: Vec<TargetCeilings>,
@@ -35,13 +35,13 @@ pub struct DeviceReport {
 /// The device that was measured.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct DeviceFacts {
-    /// Its number.
+    /// CUDA index.
     pub index: u32,
     /// Name, such as "NVIDIA H200".
     pub name: String,
     /// Compute capability.
     pub compute_capability: String,
-    /// SMs.
+    /// Number of SMs.
     pub sm_count: u32,
     /// Highest SM clock, kHz.
     pub clock_khz: u32,
@@ -58,7 +58,7 @@ pub struct DeviceFacts {
 pub struct TargetCeilings {
     /// "sm_90a", or a file's name.
     pub target: String,
-    /// Each.
+    /// Measured ceilings, one a unit.
     pub ceilings: Vec<Ceiling>,
 }
 
@@ -83,7 +83,7 @@ pub struct Row {
 pub struct NotMeasured {
     /// Variant, and what it was to do.
     pub what: String,
-    /// Why not.
+    /// Why it was not measured.
     pub reason: String,
 }
 
@@ -126,17 +126,11 @@ impl DeviceFacts {
 
 /// The ceiling kernel of the unit that a product kernel uses.
 fn peak_of(gemm: &str) -> Option<&'static str> {
-    use gpu_kernels::abi::{GEMM_FMA, GEMM_M8N8K4, GEMM_M16N8K16, GEMM_M16N8K16_TILE};
-    let pairs: [(GemmKernel, &str); 4] = [
-        (GEMM_FMA, PEAK_FMA.name),
-        (GEMM_M8N8K4, PEAK_M8N8K4.name),
-        (GEMM_M16N8K16, PEAK_M16N8K16.name),
-        (GEMM_M16N8K16_TILE, PEAK_M16N8K16.name),
-    ];
-    pairs.into_iter().find(|(kernel, _)| kernel.name == gemm).map(|(_, peak)| peak)
+    let product = table::named(gemm)?.product()?;
+    table::ceiling_of(product.computes.unit).map(|peak| peak.name)
 }
 
-/// The ceiling of a variant's unit, TFLOP/s: that of its own target where it
+/// The ceiling of a variant's unit, TFLOP/s: that of its own target if it
 /// was measured, else any.
 fn ceiling_of(ceilings: &[TargetCeilings], variant: &str) -> Option<f64> {
     let (target, gemm) = variant.rsplit_once('/')?;
@@ -178,7 +172,6 @@ impl DeviceReport {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use gpu_kernels::abi::GEMMS;
 
     #[test]
     fn the_floor_of_an_h200() {
@@ -202,7 +195,6 @@ mod tests {
         ];
         assert_eq!(ceiling_of(&all, "sm_90a/gemm_m16n8k16"), Some(66.0));
         assert_eq!(ceiling_of(&all, "portable/gemm_fma"), Some(31.0), "of another target");
-        assert!(GEMMS.iter().all(|gemm| peak_of(gemm.name).is_some()), "every kernel has a unit");
         assert_eq!(ceiling_of(&all, "a/b.ptx/gemm_fma"), Some(30.0), "a path has slashes");
         assert_eq!(ceiling_of(&all, "sm_80/gemm_m8n8k4"), None);
         assert_eq!(ceiling_of(&all, "nonsense"), None);

@@ -8,19 +8,19 @@ use std::fmt::Write as _;
 
 /// Bars over one scale.
 pub(super) struct Chart {
-    /// Above it.
+    /// Heading of the chart.
     pub title: String,
     /// Of every value.
     pub unit: &'static str,
     /// Bars that belong together.
     pub groups: Vec<Group>,
-    /// Dashed lines.
+    /// Ceilings, drawn as dashed lines.
     pub limits: Vec<Limit>,
 }
 
 /// Bars under one label.
 pub(super) struct Group {
-    /// Above them.
+    /// Heading of the group.
     pub label: String,
     /// From top to bottom.
     pub bars: Vec<Bar>,
@@ -53,7 +53,7 @@ pub(super) enum Ink {
 pub(super) struct Limit {
     /// At its top.
     pub label: String,
-    /// Where.
+    /// In the unit of the bars.
     pub value: f64,
 }
 
@@ -173,7 +173,7 @@ impl Scale {
 
     fn length(&self, value: f64) -> f64 {
         let share = value / self.most;
-        // Not a number where nothing was measured.
+        // Not a number if nothing was measured.
         if share.is_finite() { share.clamp(0.0, 1.0) * BAR_WIDTH } else { 0.0 }
     }
 }

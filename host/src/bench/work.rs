@@ -16,7 +16,7 @@ const ITERATIONS_MAX: u32 = 1_000_000;
 pub enum Work {
     /// n x m, for as long as a turn lasts.
     Sustained(Fp64Product),
-    /// n x m x T: so many iterations, in seconds.
+    /// n x m x T: the seconds that T iterations take.
     Total(Fp64Product, u32),
 }
 
@@ -46,7 +46,7 @@ impl fmt::Display for Work {
 /// Text that names no work.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "\"{text}\" is no shape: expected NxM, or NxMxT for T iterations, with N a multiple of {TILE} \
+    "\"{text}\" is not a shape: expected NxM, or NxMxT for T iterations, with N a multiple of {TILE} \
      up to {DIM_MAX}, M up to {PRODUCTS_MAX} and T up to {ITERATIONS_MAX}"
 )]
 pub struct UnknownWork {

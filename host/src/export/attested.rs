@@ -90,7 +90,7 @@ fn verdict_on(text: &str, challenge: &Digest, commitment: &Digest) -> Result<Val
     };
     let is = |name: &str, digest: &Digest| verdict[name] == digest.to_string();
     if verdict["schema"] != VERDICT_SCHEMA || !verdict["outcome"].is_string() {
-        return refused("it is no verdict, or one of another version");
+        return refused("it is not a verdict, or one of another version");
     }
     match is("challenge_digest", challenge) && is("commitment", commitment) {
         true => Ok(verdict),

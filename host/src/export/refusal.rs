@@ -15,11 +15,13 @@ pub enum Refusal {
          Keep result and token as files, or ask for fewer samples."
     )]
     TooLarge {
-        /// The limit.
+        /// Bytes that are allowed.
         limit_bytes: u64,
     },
     /// No DSSE envelope.
-    #[error("this is no DSSE envelope: {cause}\nGive a file that `attest export --in-toto` wrote.")]
+    #[error(
+        "this is not a DSSE envelope: {cause}\nGive a file that `attest export --in-toto` wrote."
+    )]
     EnvelopeMalformed {
         /// The parser's words.
         cause: String,
@@ -42,7 +44,7 @@ pub enum Refusal {
          Check the key, and that the file is as it was signed."
     )]
     SignatureInvalid,
-    /// The signed payload is no statement of ours.
+    /// The signed payload is not a statement of this kind.
     #[error("the payload is malformed: {cause}\nAsk the signer how it was made.")]
     StatementMalformed {
         /// The parser's words.
@@ -60,7 +62,7 @@ pub enum Refusal {
         /// The type found.
         got: String,
     },
-    /// The token is none.
+    /// The token is invalid.
     #[error(transparent)]
     Challenge(#[from] ChallengeError),
     /// The result has the wrong form for its challenge.
@@ -69,7 +71,7 @@ pub enum Refusal {
     /// A result to another challenge.
     #[error("the result answers challenge {got}, not {expected}\nCheck that they belong together.")]
     ChallengeMismatch {
-        /// c.
+        /// Digest of the challenge.
         expected: Digest,
         /// The result's challenge_digest.
         got: Digest,

@@ -25,7 +25,7 @@ pub const PREDICATE_TYPE: &str = "urn:gpu-attest:computation:v1";
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Subject {
-    /// "GPU-xxxxxxxx-…", for people; "CPU-xxxxxxxx-…" where the CPU executed.
+    /// "GPU-xxxxxxxx-…", for people; "CPU-xxxxxxxx-…" if the CPU executed.
     pub name: String,
     /// What other statements on the device are found by.
     pub digest: SubjectDigest,

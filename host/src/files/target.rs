@@ -30,7 +30,7 @@ pub(super) enum Target {
     Special(Place),
     /// A file, there or not, behind all links.
     File {
-        /// Where.
+        /// Its folder and name.
         place: Place,
         /// What is there.
         there: Option<Stat>,

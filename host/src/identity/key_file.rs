@@ -4,8 +4,8 @@
 //! Guarantees: a new file appears whole, with mode 0600, and never in the place
 //! of another; a file is read only if it is a regular one, its owner's alone and
 //! that owner is who runs this; what is checked is the open file, not its name.
-//! Deliberately lacks: passphrases. An encrypted key is refused; who wants one
-//! keeps the file on an encrypted disk.
+//! Deliberately lacks: passphrases. An encrypted key is refused; an encrypted
+//! disk does the same.
 
 use super::SigningIdentity;
 use crate::files;
@@ -72,7 +72,7 @@ pub enum KeyFileError {
     },
     /// Longer than any key.
     #[error(
-        "{path} holds more than {KEY_BYTES_MAX} bytes, so it is no key\nCheck that it is the file that was meant.",
+        "{path} holds more than {KEY_BYTES_MAX} bytes, so it is not a key\nCheck that it is the file that was meant.",
         path = files::shown_path(path)
     )]
     TooLong {

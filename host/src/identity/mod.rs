@@ -6,7 +6,7 @@
 //!
 //! Guarantees: the secret is wiped from memory when the identity is dropped, and
 //! no text that this module makes, but for the key file, contains it.
-//! Deliberately lacks: any list of known keys. Whose key it is, is known to who
+//! Deliberately lacks: any list of known keys. Whose key it is, is known to whoever
 //! names it in a challenge.
 
 pub mod key_file;

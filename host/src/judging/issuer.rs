@@ -46,7 +46,7 @@ pub struct Judged {
 /// What the record makes of a result.
 enum Standing {
     /// It is judged as a result outside a session; when its challenge was issued, ms
-    /// since 1970, where that is on record.
+    /// since 1970, if that is on record.
     Alone(Issuer, Option<u64>),
     /// Its session was settled as verified.
     Settled(Box<Entry>, SessionRecord),
@@ -60,7 +60,7 @@ enum Standing {
 
 impl AsIssuer<'_> {
     /// Judges a result that was handed in by what is on record of its challenge, and
-    /// records the verdict where it counts; `verify` verifies in these circumstances.
+    /// records the verdict if it counts; `verify` verifies in these circumstances.
     ///
     /// # Errors
     /// The ledger's, [`BeforeIssue`], or those of `verify`.
@@ -118,7 +118,7 @@ impl AsIssuer<'_> {
 
 const SKEW_MS: u64 = 1000 * CLOCK_SKEW_S as u64;
 
-/// By when a session without a verdict is over: its claims have run out, or, where it
+/// By when a session without a verdict is over: its claims have run out, or, if it
 /// names no devices, its challenge.
 fn over_unix_ms(entry: &Entry) -> u64 {
     let arrived = entry.arrived_unix_ms.unwrap_or(0);
@@ -211,7 +211,7 @@ impl Case<'_> {
         Ok(Judged { verdict, notes: elapsed.map(note).into_iter().collect() })
     }
 
-    /// Spends the nonce; `None` where somebody was faster.
+    /// Spends the nonce; `None` if somebody was faster.
     fn settle(&self, verified: &Verified, verdict: Verdict) -> Result<Option<Judged>, LedgerError> {
         let AsIssuer { ledger, now_unix_ms, terms } = *self.as_issuer;
         let challenge = self.handed_in.challenge;

@@ -1,5 +1,5 @@
 //! Judging one case: what the ledger has on record, what verification shows, and what
-//! the policy says of it, made into a verdict.
+//! the policy demands, made into a verdict.
 //!
 //! ```text
 //! a live session's result ──────────────────┐
@@ -9,7 +9,7 @@
 //!
 //! Guarantees: a live session and a result of that session that is handed in later are
 //! judged by one function; a session that has no verdict on record is never verified;
-//! one that was rejected stays rejected; where no clock of the validator ran, none is
+//! one that was rejected stays rejected; if no clock of the validator ran, none is
 //! made up.
 //! Deliberately lacks: clocks, streams and the means of recomputing. The caller brings
 //! them.
@@ -34,7 +34,7 @@ use crate::protocol::verified::Verified;
 use crate::protocol::verify::{Failure, RecomputeError};
 use std::time::Duration;
 
-/// What [`Verdict::not_checked`] has where no policy was applied.
+/// What [`Verdict::not_checked`] has if no policy was applied.
 const WITHOUT_POLICY: &str =
     "what a policy demands of the time and the devices: no policy was applied";
 
@@ -47,7 +47,7 @@ pub struct Terms<'a> {
     /// Its demands beyond the protocol. Without a policy the verdict says that time and
     /// devices were not judged.
     pub policy: Option<&'a Policy>,
-    /// f of the bound in verdicts; where absent the policy's, without one the default.
+    /// f of the bound in verdicts; if absent the policy's, without one the default.
     pub omitted_share: Option<OmittedShare>,
 }
 
@@ -85,7 +85,7 @@ pub struct HandedIn<'a> {
     pub challenge: &'a Challenge,
     /// The answer.
     pub result: &'a ResultDoc,
-    /// When it came, seconds since 1970; unknown where absent.
+    /// When it came, seconds since 1970; unknown if absent.
     pub arrival_unix_s: Option<i64>,
     /// From sending the challenge to holding the result, by the caller's own clock.
     pub elapsed: Option<Duration>,
@@ -101,7 +101,7 @@ impl Terms<'_> {
     }
 
     /// How far back a device's history counts.
-    pub fn history_window(&self) -> Duration {
+    pub(crate) fn history_window(&self) -> Duration {
         self.policy.map_or(HISTORY_WINDOW, |policy| policy.history.window())
     }
 
@@ -208,7 +208,7 @@ impl BeforeIssue {
     }
 }
 
-/// A verdict that says why there is none.
+/// *Could not run*, and why.
 fn could_not_run(text: String) -> Verdict {
     Verdict::of(&Err(Failure::CouldNotRun(RecomputeError(text))), OmittedShare::default())
 }

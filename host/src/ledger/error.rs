@@ -31,7 +31,7 @@ pub enum LedgerError {
     },
     /// It is something else.
     #[error(
-        "{location} is no ledger: {cause}\nCheck the path. A ledger is made by the first command that names a file that is not there."
+        "{location} is not a ledger: {cause}\nCheck the path. A ledger is made by the first command that names a file that is not there."
     )]
     NotALedger {
         /// Path or server, without password.
@@ -46,7 +46,7 @@ pub enum LedgerError {
     Schema {
         /// Path or server, without password.
         location: String,
-        /// Its version.
+        /// The version found.
         found: i64,
         /// The newest that this program knows.
         known: i64,
@@ -58,7 +58,7 @@ pub enum LedgerError {
     Busy {
         /// Path or server, without password.
         location: String,
-        /// Which step.
+        /// The operation that failed.
         what: &'static str,
         /// How long it waited, s.
         waited_s: u64,
@@ -72,7 +72,7 @@ pub enum LedgerError {
     Corrupt {
         /// Path or server, without password.
         location: String,
-        /// Which step.
+        /// The operation that failed.
         what: &'static str,
         /// The database's words.
         cause: String,
@@ -84,7 +84,7 @@ pub enum LedgerError {
     Unknown {
         /// Path or server, without password.
         location: String,
-        /// Which step.
+        /// The operation that failed.
         what: &'static str,
         /// The database's words.
         cause: String,
@@ -96,7 +96,7 @@ pub enum LedgerError {
     Database {
         /// Path or server, without password.
         location: String,
-        /// Which step.
+        /// The operation that failed.
         what: &'static str,
         /// The database's words.
         cause: String,
@@ -106,9 +106,9 @@ pub enum LedgerError {
         "challenge {challenge} cannot {what}: {cause}\nEach challenge is issued, accepted, given its coin and settled once, in this order."
     )]
     Order {
-        /// c.
+        /// Digest of the challenge.
         challenge: Digest,
-        /// Which step.
+        /// The operation that came too early.
         what: &'static str,
         /// What is missing or done already.
         cause: String,
@@ -116,7 +116,7 @@ pub enum LedgerError {
     /// What was to be recorded cannot be.
     #[error("the ledger cannot {what}: {cause}\nThis is a fault of the caller.")]
     Invalid {
-        /// Which step.
+        /// The operation that was refused.
         what: &'static str,
         /// What is wrong.
         cause: String,

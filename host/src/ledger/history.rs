@@ -35,7 +35,7 @@ pub(super) struct Naming<'a> {
     pub window: Duration,
     /// Within what time a change of host does not fit.
     pub host_window: Duration,
-    /// In what.
+    /// What the evidence names.
     pub named: Named,
 }
 
@@ -118,7 +118,7 @@ struct Open {
 }
 
 impl Open {
-    /// That of the challenge; `None` where it has no live session. Who answers without one may
+    /// That of the challenge; `None` if it has no live session. A miner that answers without one may
     /// have had the token lie there for hours.
     fn of(sql: &mut dyn Sql, naming: Naming<'_>) -> Result<Option<Self>, DbError> {
         let Naming { c, now_unix_ms, named, .. } = naming;
@@ -227,7 +227,7 @@ impl Earlier<'_> {
     }
 
     /// Which sightings count at all: what was named without a key is anybody's word,
-    /// and is none against one with a key.
+    /// and does not count against a miner with one.
     fn with_key(&self) -> &'static str {
         if self.device.miner.is_some() { "sightings.miner IS NOT NULL" } else { "TRUE" }
     }

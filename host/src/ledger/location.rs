@@ -32,7 +32,7 @@ impl Location {
     /// Reads `postgres://…` (`postgresql://…`) or the path of a file.
     ///
     /// # Errors
-    /// [`LedgerError::Location`]: an address that is none, or asks for TLS.
+    /// [`LedgerError::Location`]: an invalid address, or one that asks for TLS.
     pub fn parse(text: &str) -> Result<Self, LedgerError> {
         let failed = |text: &str, cause: &dyn fmt::Display| LedgerError::Location {
             text: text.to_owned(),
@@ -41,7 +41,10 @@ impl Location {
         // The other forms in which PostgreSQL's own programs take an address: as the
         // name of a file they would put a password into a folder and into messages.
         if text.contains("password=") && !is_address(text) {
-            return Err(failed("…password=…", &"it is no file's name, and no postgres:// address"));
+            return Err(failed(
+                "…password=…",
+                &"it is neither a file's name nor a postgres:// address",
+            ));
         }
         let Some((scheme, _)) = text.split_once("://") else {
             return match text {

@@ -9,7 +9,7 @@ use super::record::{DODGES, Dodges, Ending, Meeting, MeetingFilter, Met, Peer};
 use super::sql::{DbError, Row, Sql, Value, bounded, ms};
 use std::time::Duration;
 
-/// Older ones than so many are forgotten, whatever their age: some 100 MB.
+/// Only the newest are kept, whatever their age: some 100 MB.
 const MEETINGS_MAX: i64 = 1_000_000;
 
 /// How the peer is known, as it is recorded.

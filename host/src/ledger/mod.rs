@@ -59,7 +59,7 @@ pub trait Ledger: Send + Sync {
         issued_unix_ms: u64,
     ) -> Result<(), LedgerError>;
 
-    /// What is on record of challenge `c`; `None` where it was not issued here, or
+    /// What is on record of challenge `c`; `None` if it was not issued here, or
     /// was pruned unanswered. A session that was settled as rejected is over: its
     /// nonce is spent, and the record has no session that a result could belong to.
     ///
@@ -71,7 +71,7 @@ pub trait Ledger: Send + Sync {
     /// its devices until it is settled or its time is over, and records its coin, in one
     /// step: the coin may be sent when this returns [`Acceptance::Accepted`]. Says what
     /// does not fit the devices' history. A claim is never refused: two sessions may
-    /// hold one, and the later one is told. Where the answer is not
+    /// hold one, and the later one is told. If the answer is not
     /// [`Acceptance::Accepted`], nothing is recorded and the findings are empty.
     ///
     /// # Errors
@@ -106,7 +106,7 @@ pub trait Ledger: Send + Sync {
     fn settle(&self, c: &Digest, settlement: &Settlement) -> Result<(), LedgerError>;
 
     /// Accepts, records the devices and settles as verified in one step: for a
-    /// result outside a live session. Where the answer is not
+    /// result outside a live session. If the answer is not
     /// [`Acceptance::Accepted`], nothing is recorded and the findings are empty.
     /// `window` is as in [`Ledger::history`].
     ///

@@ -1,4 +1,4 @@
-//! Connections lent to one caller at a time, at most so many at once.
+//! Connections lent to one caller at a time, up to a fixed number at once.
 //!
 //! Guarantees: nobody waits longer than it said while none comes back; a connection
 //! that its borrower drops is not lent again.
@@ -28,7 +28,7 @@ pub(super) struct Lent<'a, C> {
     pub(super) connection: Option<C>,
 }
 
-/// However much moves ahead of it, nobody waits longer than so many times the
+/// However much moves ahead of it, nobody waits longer than this multiple of the
 /// patience: 5 min by default.
 const PATIENCE_TIMES_MAX: u32 = 30;
 

@@ -44,7 +44,7 @@ pub(super) struct Postgres {
 }
 
 impl Postgres {
-    /// Connects, and makes the tables where there are none.
+    /// Connects, and makes the tables if there are none.
     pub(super) fn open(server: &Server, patience: Duration) -> Result<Self, LedgerError> {
         let location = Location::Postgres(server.clone()).to_string();
         let open = |error: DbError| LedgerError::Open {

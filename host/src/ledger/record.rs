@@ -10,7 +10,7 @@ use serde::Serialize;
 use serde_json::Value;
 use std::time::Duration;
 
-/// What a nonce is spent on where the challenge was settled as rejected before any
+/// What a nonce is spent on if the challenge was settled as rejected before any
 /// commitment came. No SHA-256 value that anyone can find.
 pub const NO_COMMITMENT: Digest = Digest([0; 32]);
 
@@ -43,7 +43,7 @@ pub struct Accepting<'a> {
     pub window: Duration,
 }
 
-/// How far back a device's history counts where no policy says otherwise: 30 days.
+/// How far back a device's history counts if no policy says otherwise: 30 days.
 pub const HISTORY_WINDOW: Duration = Duration::from_secs(30 * 24 * 3600);
 
 /// A device as a miner named it, with where it was named.
@@ -51,13 +51,13 @@ pub const HISTORY_WINDOW: Duration = Duration::from_secs(30 * 24 * 3600);
 pub struct Sighting {
     /// `cuDeviceGetUuid_v2`.
     pub uuid: Uuid,
-    /// The board's serial number, where reported.
+    /// The board's serial number, if reported.
     pub serial: Option<String>,
-    /// PCI id, where reported.
+    /// PCI id, if reported.
     pub pci: Option<String>,
-    /// The miner's public key; `None` where the miner is not bound.
+    /// The miner's public key; `None` if the miner is not bound.
     pub miner: Option<Digest>,
-    /// The host's own name for itself (machine id), where reported.
+    /// The host's own name for itself (machine id), if reported.
     pub host: Option<String>,
 }
 
@@ -117,9 +117,9 @@ impl HistoryCode {
 /// One thing that does not fit.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct HistoryFinding {
-    /// Which.
+    /// The code of the finding.
     pub code: HistoryCode,
-    /// In words.
+    /// What was found, for people.
     pub text: String,
 }
 
@@ -152,7 +152,7 @@ pub struct Settlement {
     pub code: Option<String>,
     /// The verdict, JSON.
     pub verdict_json: String,
-    /// Which miner, where one is bound.
+    /// Which miner, if one is bound.
     pub miner: Option<Digest>,
     /// ms since 1970.
     pub settled_unix_ms: u64,
@@ -161,7 +161,7 @@ pub struct Settlement {
 /// All that is on record of one challenge. Absent is what has not happened.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Entry {
-    /// c.
+    /// Digest of the challenge.
     pub challenge: Digest,
     /// validator_nonce.
     pub nonce: Digest,
@@ -225,7 +225,7 @@ pub enum Standing {
 /// Which challenges are wanted. The default is the first hundred of all.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Filter {
-    /// Only these.
+    /// Only challenges of this standing.
     pub standing: Option<Standing>,
     /// Only those bound to this miner.
     pub miner: Option<Digest>,
@@ -236,7 +236,7 @@ pub struct Filter {
     /// Only those after this one in that order: the last of the page before, as
     /// (`issued_unix_ms`, `challenge`).
     pub after: Option<(u64, Digest)>,
-    /// At most so many, at most [`Filter::LIMIT_MAX`].
+    /// Most entries, up to [`Filter::LIMIT_MAX`].
     pub limit: u32,
 }
 
@@ -261,9 +261,9 @@ impl Default for Filter {
 /// Order of a list, by time of issue, then by c.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Order {
-    /// For people.
+    /// Newest first, for people.
     NewestFirst,
-    /// For export.
+    /// Oldest first, for export.
     OldestFirst,
 }
 
@@ -273,14 +273,14 @@ pub enum Order {
 pub struct Meeting {
     /// When the connection began, ms since 1970.
     pub met_unix_ms: u64,
-    /// With whom.
+    /// The other side.
     pub peer: Peer,
     /// From where, without a port, so that one host stays one: an IP address, or the
     /// name of what was started. At most 256 characters are kept.
     pub address: Option<String>,
     /// What came of it.
     pub ending: Ending,
-    /// The measured round trip, where it came that far; kept in µs.
+    /// The measured round trip, if it came that far; kept in µs.
     pub round_trip: Option<Duration>,
 }
 
@@ -354,7 +354,7 @@ pub struct MeetingFilter {
     pub miner: Option<Digest>,
     /// Only those before the one with this number: the last of the page before.
     pub before: Option<i64>,
-    /// At most so many, at most [`MeetingFilter::LIMIT_MAX`].
+    /// Most meetings, up to [`MeetingFilter::LIMIT_MAX`].
     pub limit: u32,
 }
 
@@ -374,15 +374,15 @@ impl Default for MeetingFilter {
 pub struct Pruned {
     /// Challenges, with the devices that were named for them.
     pub challenges: u64,
-    /// Meetings.
+    /// Number of meetings.
     pub meetings: u64,
 }
 
 /// Whether to prune or to say what would go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Pruning {
-    /// Forget.
+    /// Forget what is old enough.
     Forget,
-    /// Only count.
+    /// Only count what would be forgotten.
     DryRun,
 }

@@ -148,7 +148,7 @@ pub(super) struct DbError {
 pub(super) enum Fault {
     /// The database's own.
     Database(DbError),
-    /// A rule's.
+    /// A rule of the ledger was broken.
     Rule(LedgerError),
 }
 

@@ -100,7 +100,7 @@ fn progress_of(
     }
 }
 
-/// Spends the nonce, where that can be done.
+/// Spends the nonce, if that can be done.
 fn spend(sql: &mut dyn Sql, c: &Digest, commitment: &Digest) -> Result<Acceptance, Fault> {
     match locked(sql, c)? {
         None => Ok(Acceptance::NotIssued),

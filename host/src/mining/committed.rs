@@ -27,7 +27,7 @@ pub struct Committed {
 }
 
 impl Committed {
-    /// c.
+    /// Digest of the challenge.
     pub fn challenge_digest(&self) -> Digest {
         self.challenge.digest()
     }
@@ -42,17 +42,17 @@ impl Committed {
         &self.lanes
     }
 
-    /// What is said of the machine.
+    /// The evidence, assembled.
     pub fn evidence(&self) -> &Evidence {
         &self.evidence
     }
 
-    /// Over challenge and commitment, exactly where the challenge has a miner_id.
+    /// Over challenge and commitment; present if and only if the challenge has a miner_id.
     pub fn miner_signature(&self) -> Option<[u8; 64]> {
         self.miner_signature
     }
 
-    /// What the lanes say of themselves.
+    /// What the lanes report.
     pub fn lane_facts(&self) -> impl Iterator<Item = &LaneFacts> {
         self.execution.lanes.iter().map(|lane| &lane.facts)
     }
@@ -71,7 +71,7 @@ impl Committed {
     /// validator's in a live session and absent outside one.
     ///
     /// # Errors
-    /// [`MineError::ZeroCoin`], and [`MineError::Run`] where an executor fails.
+    /// [`MineError::ZeroCoin`], and [`MineError::Run`] if an executor fails.
     pub fn open(mut self, coin: Option<Digest>) -> Result<ResultDoc, MineError> {
         if coin == Some(Digest::default()) {
             return Err(MineError::ZeroCoin);

@@ -28,7 +28,7 @@ pub struct DeviceRules {
 /// Which GPUs a check or a measurement of this machine is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum GpuDemand {
-    /// All that there are, and as many as these rules ask for.
+    /// All GPUs, if they are as many as these rules ask for.
     Present(DeviceRules),
     /// None: the CPU alone was asked for.
     None,
@@ -63,7 +63,7 @@ pub enum DeviceError {
          Choose others with --devices, or give --allow-mig if the validator takes instances."
     )]
     MigInstance {
-        /// Its number.
+        /// CUDA index.
         index: u32,
         /// Its name.
         name: String,
@@ -98,7 +98,7 @@ impl DeviceRules {
     ///
     /// # Errors
     /// [`DeviceError::MigInstance`].
-    pub fn check_mig(&self, device: &GpuDevice) -> Result<(), DeviceError> {
+    pub(crate) fn check_mig(&self, device: &GpuDevice) -> Result<(), DeviceError> {
         if self.mig == MigInstances::Refuse && device.is_mig_instance() {
             let (index, name) = (device.index, device.name.clone());
             return Err(DeviceError::MigInstance { index, name });
@@ -150,7 +150,7 @@ mod tests {
 
     #[test]
     fn mig_instances_are_no_gpus_unless_allowed() {
-        // By the parent's UUID, and by the name where an old driver knows no parent.
+        // By the parent's UUID, and by the name if an old driver knows no parent.
         let parts = [
             gpu(0, "NVIDIA H200", Some(Uuid([9; 16]))),
             gpu(1, "NVIDIA A100-SXM4-40GB MIG 1g.5gb", None),

@@ -1,4 +1,4 @@
-//! Which executors take part: the GPUs that are asked for or all, the CPU where
+//! Which executors take part: the GPUs that are asked for or all, the CPU if
 //! it is asked for or there is no GPU at all.
 
 use super::devices::{DeviceError, DeviceRules};
@@ -14,10 +14,10 @@ use serde_json::{Map, Value, json};
 /// What is asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Choice {
-    /// Every GPU that the challenge has a lane for, or the CPU where there is
-    /// none at all: never where the driver fails.
+    /// Every GPU that the challenge has a lane for, or the CPU if there is
+    /// none at all: never if the driver fails.
     Auto,
-    /// GPUs by index, one lane each in this order; all where empty.
+    /// GPUs by index, one lane each in this order; all if empty.
     Gpus(Vec<u32>),
     /// The CPU, one lane.
     Cpu,
@@ -27,15 +27,15 @@ pub enum Choice {
 pub struct Chosen {
     /// One per lane, in lane order.
     pub executors: Vec<Box<dyn Executor>>,
-    /// Why the CPU stands in for a GPU, where it does.
+    /// Why the CPU stands in for a GPU, if it does.
     pub no_gpu: Option<NoGpu>,
-    /// What the evidence says of the choice: `executor_chosen`, why a CPU
+    /// For the evidence, about the choice: `executor_chosen`, why a CPU
     /// executes, and `devices_left_out`, with reasons.
     pub notes: Map<String, Value>,
 }
 
 impl From<Vec<Box<dyn Executor>>> for Chosen {
-    /// These, with nothing to say of the choice.
+    /// These, with no notes on the choice.
     fn from(executors: Vec<Box<dyn Executor>>) -> Self {
         Self { executors, no_gpu: None, notes: Map::new() }
     }
@@ -61,7 +61,7 @@ pub enum ChooseError {
     /// A device index given twice.
     #[error("GPU {index} was given twice\nGive each GPU one lane.")]
     Twice {
-        /// Which.
+        /// CUDA index.
         index: u32,
     },
     /// Too few devices, or not whole ones.
@@ -95,7 +95,7 @@ pub fn choose(choice: &Choice, challenge: &Challenge) -> Result<Chosen, ChooseEr
 ///
 /// # Errors
 /// [`ChooseError`]; a GPU that fails to initialise, or a MIG instance that the
-/// rules refuse, is an error where the challenge or the caller counts on it,
+/// rules refuse, is an error if the challenge or the caller counts on it,
 /// otherwise it is left out with a warning. GPUs that the driver does not list though
 /// they are there are an error unless others were asked for by index.
 pub fn choose_with(
@@ -215,7 +215,7 @@ pub(super) fn open_from(
     // Again: those that did not open are no GPUs to count on.
     rules.check_count(Ok(&list))?;
     if let Some(error) = failed {
-        // Where the others are too few it is this failure that has to be told.
+        // If the others are too few it is this failure that has to be told.
         if executors.is_empty() || lanes.check(executors.len()).is_err() {
             return Err(error);
         }
@@ -262,7 +262,7 @@ fn check_indices(asked: &[u32], count: usize) -> Result<Vec<u32>, ChooseError> {
 /// How many lanes are taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Lanes {
-    /// So many.
+    /// This number of lanes.
     Exactly(u32),
     /// Any number up to this.
     AtMost(u32),

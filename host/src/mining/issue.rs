@@ -17,7 +17,7 @@ const OPENINGS_DEFAULT: u64 = 1000;
 /// Blocks of a lane's arena: 256 MiB.
 const ARENA_BLOCKS_DEFAULT: u64 = 65_536;
 const VALIDITY_DEFAULT_S: u64 = 3600;
-/// T where none is asked for.
+/// T if none is asked for.
 pub(crate) const ITERATIONS_DEFAULT: u64 = 100;
 
 /// What a challenge should be, as far as it matters to whoever asks: any of the
@@ -82,7 +82,7 @@ macro_rules! first_of {
 }
 
 impl Request {
-    /// This request where it says something, `other` where it doesn't.
+    /// This request if it says something, `other` if it doesn't.
     pub fn or(self, other: Self) -> Self {
         first_of!(self, other: version, challenge_type, gpu_pow_seed, validator_nonce,
             matrix_dim, num_matrices, arena_blocks, half_passes, peer_blocks, num_iterations, sync_interval,

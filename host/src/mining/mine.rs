@@ -28,9 +28,9 @@ use std::time::{Duration, Instant};
 pub struct MineOptions<'a> {
     /// How to run the lanes.
     pub run: RunOptions,
-    /// Who signs, where the challenge names its miner.
+    /// Who signs, if the challenge names its miner.
     pub identity: Option<&'a SigningIdentity>,
-    /// Keeps the run in a file, and goes on from it where it exists.
+    /// Saves checkpoints in a file, and resumes from it if it exists.
     pub checkpoint: Option<CheckpointOptions>,
     /// Further fields of the evidence, of the run as a whole.
     pub notes: Map<String, Value>,
@@ -43,7 +43,7 @@ pub struct MineOptions<'a> {
 /// By whose clock a challenge expires for the miner.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Expiry {
-    /// This machine's: hours of work for nothing are saved where it is right.
+    /// This machine's: hours of work for nothing are saved if it is right.
     #[default]
     OwnClock,
     /// The validator's, who is there and will say: this machine's calendar does not
@@ -57,7 +57,7 @@ pub struct Mined {
     pub result: ResultDoc,
     /// From the common start of the lanes to the last root.
     pub executed_in: Duration,
-    /// What the lanes say of themselves.
+    /// What the lanes report.
     pub lanes: Vec<LaneFacts>,
     /// Where the time went.
     pub timing: RunTiming,
@@ -107,7 +107,7 @@ pub enum MineError {
         "lane {lane}: the challenge demands {demand}, and it has {got}\nChoose other devices, or ask for another challenge."
     )]
     Unfit {
-        /// g.
+        /// Index of the lane.
         lane: usize,
         /// What is demanded.
         demand: String,
@@ -178,7 +178,7 @@ pub fn commit(
         check_fit(challenge, lane, facts)?;
     }
     // Those of all iterations are kept; one more is in the executor's hands, and
-    // one where a lane keeps the last sync point's apart.
+    // one if a lane keeps the last sync point's apart.
     let sets = (u64::from(challenge.iterations()) + 2) * facts.len() as u64;
     check_memory(challenge.work(), sets)?;
     tracing::debug!(lanes = facts.len(), "executing");
@@ -217,7 +217,7 @@ pub fn commit(
     Ok(Committed { challenge, commitment, lanes, evidence, miner_signature, execution })
 }
 
-/// Who signs the answer: nobody where the challenge names no miner.
+/// Who signs the answer: nobody if the challenge names no miner.
 ///
 /// # Errors
 /// [`MineError::NamedMiner`] and [`MineError::OtherMiner`]: the challenge is not
@@ -270,7 +270,7 @@ fn check_fit(challenge: &Challenge, lane: usize, facts: &LaneFacts) -> Result<()
     }
 }
 
-/// Whether the host can keep the digests of so many iterations of `shape`.
+/// Whether the host can keep the digests of all iterations.
 ///
 /// # Errors
 /// [`MineError::Memory`].

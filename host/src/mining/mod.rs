@@ -3,7 +3,7 @@
 //!
 //! Unlike `protocol` it reads the clock and the operating system's random generator.
 //!
-//! Guarantees: a challenge that is issued is valid, its nonce and seed random where
+//! Guarantees: a challenge that is issued is valid, its nonce and seed random if
 //! none were asked for; a run that goes on from a checkpoint has the roots of an
 //! unbroken one.
 //! Deliberately lacks: rules of its own. What is valid is decided in `protocol`.

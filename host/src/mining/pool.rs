@@ -85,7 +85,7 @@ struct Slot {
 }
 
 enum Place {
-    /// Here.
+    /// The executor, ready for a session.
     Ready(Box<dyn Executor>),
     /// Computing in the loan of this number, or on its way back.
     Out(u64),
@@ -93,7 +93,7 @@ enum Place {
     InHand,
     /// It failed: to be opened anew.
     Lost,
-    /// It hangs.
+    /// Its executor hangs and is not used any more.
     Gone,
 }
 

@@ -1,5 +1,5 @@
-//! A policy's word on a verified result: its demands first, then the lanes, what
-//! cannot be true of them, and what the miner and the ledger report.
+//! A policy's word on a verified result: its rules, for the whole and lane by lane,
+//! then what cannot be true of the lanes, and what the miner and the ledger report.
 //!
 //! Guarantees: every demand that is broken and every finding that is not ignored
 //! is named, findings once per code with their number; the work is bounded by
@@ -7,14 +7,11 @@
 //! Deliberately lacks: belief. What a lane claims can speak against it and never
 //! for it.
 
-use super::claims;
-use super::codes::{Action, Observation, Requirement};
-use super::driver_version::DriverVersion;
-use super::lane_rules::LaneRules;
-use super::{Facts, Judgement, Policy, Reason, Weight};
-use crate::appraisal::models;
+use super::codes::Action;
+use super::rule::{Rule, Standing};
+use super::rules::Case;
+use super::{Facts, Judgement, Policy, RULES, Reason, Weight};
 use crate::appraisal::plausible;
-use crate::protocol::evidence::{EvidenceExecutor, EvidenceLane};
 use crate::protocol::json::printable;
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -24,12 +21,18 @@ impl Policy {
     /// Everything that this policy holds against a result that verified.
     pub fn judge(&self, facts: &Facts<'_>) -> Judgement {
         let mut judge = Judge { policy: self, facts, reasons: Vec::new() };
-        judge.session();
-        judge.soundness();
-        judge.devices();
-        judge.time();
-        for g in 0..facts.evidence.lanes().len() {
-            LaneRules::of(&mut judge, g).apply();
+        let case = Case { policy: self, facts };
+        for rule in RULES {
+            for text in (rule.result)(&case) {
+                judge.give(rule, text);
+            }
+        }
+        for lane in case.lanes() {
+            for rule in RULES {
+                for text in (rule.lane)(&lane) {
+                    judge.give(rule, format!("lane {}: {text}", lane.g));
+                }
+            }
         }
         for lane in plausible::judge(facts.challenge, facts.evidence) {
             for violation in lane.violations {
@@ -60,21 +63,21 @@ impl Policy {
 }
 
 /// A judgement in the making.
-pub(super) struct Judge<'a> {
-    pub(super) policy: &'a Policy,
-    pub(super) facts: &'a Facts<'a>,
+struct Judge<'a> {
+    policy: &'a Policy,
+    facts: &'a Facts<'a>,
     reasons: Vec<Reason>,
 }
 
 impl Judge<'_> {
-    /// A demand is broken.
-    pub(super) fn reject(&mut self, code: Requirement, text: impl AsRef<str>) {
-        self.reasons.push(Reason::new(code.name(), Weight::Reject, text));
-    }
-
-    /// Something was seen; the policy's findings say what it does.
-    pub(super) fn observe(&mut self, code: Observation, text: impl AsRef<str>) {
-        self.finding(code.name(), text);
+    /// A rule is broken.
+    fn give(&mut self, rule: &Rule, text: String) {
+        match rule.standing {
+            Standing::Demand => {
+                self.reasons.push(Reason::new(rule.code, Weight::Reject, text));
+            }
+            Standing::Finding(_) => self.finding(rule.code, text),
+        }
     }
 
     fn finding(&mut self, code: &'static str, text: impl AsRef<str>) {
@@ -87,119 +90,11 @@ impl Judge<'_> {
         self.reasons.push(Reason::new(code, weight, text));
     }
 
-    fn session(&mut self) {
-        if self.policy.session.live_required && !self.facts.live {
-            let text = "expected a live session on record or in a receipt, got none";
-            self.reject(Requirement::SessionRequired, text);
-        }
-        let text = "the challenge names no miner's key: whoever saw it may have answered";
-        match self.facts.challenge.miner_id() {
-            Some(_) => {}
-            None if self.policy.session.miner_key_required => {
-                self.reject(Requirement::MinerKeyMissing, text);
-            }
-            None => self.observe(Observation::NotBoundToMiner, text),
-        }
-    }
-
-    fn soundness(&mut self) {
-        let soundness = &self.policy.soundness;
-        let share = self.policy.omitted_share();
-        let (most, got) =
-            (soundness.escape_probability_max.log10(), self.facts.bound.at(share).log10_escape());
-        // A NaN is no bound.
-        if got.is_nan() || got > most {
-            let text = format!(
-                "leaving out {} % may escape with probability 10^{most:.1}, it escapes with up to 10^{got:.1}",
-                100.0 * share.get()
-            );
-            self.reject(Requirement::SoundnessTooWeak, text);
-        }
-    }
-
-    fn devices(&mut self) {
-        let (devices, evidence) = (&self.policy.devices, self.facts.evidence);
-        let (low, high) = (devices.gpu_count_min, devices.gpu_count_max);
-        let lanes = evidence.lanes().len() as u64;
-        if !(low..=high).contains(&lanes) {
-            let text = format!("expected {low} to {high} lanes, got {lanes}");
-            self.reject(Requirement::GpuCount, text);
-        }
-        if evidence.executor() == EvidenceExecutor::Cpu && !devices.cpu_allowed {
-            self.reject(Requirement::CpuExecutor, "expected GPUs, a CPU did the work");
-        }
-        if devices.host_required && claims::host(evidence.value()).is_none() {
-            let text = "expected the machine's id (machine_id), got none";
-            self.reject(Requirement::HostMissing, text);
-        }
-        self.driver_version();
-    }
-
-    fn driver_version(&mut self) {
-        let devices = &self.policy.devices;
-        let bounds = (&devices.driver_version_min, &devices.driver_version_max);
-        if (bounds.0.is_empty() && bounds.1.is_empty())
-            || self.facts.evidence.executor() == EvidenceExecutor::Cpu
-        {
-            return;
-        }
-        let text = claims::driver_version(self.facts.evidence.value());
-        let version = text.and_then(|text| text.parse::<DriverVersion>().ok());
-        let bound = |text: &String| text.parse::<DriverVersion>().ok();
-        let fits = version.as_ref().is_some_and(|version| {
-            bound(bounds.0).is_none_or(|least| version.is_at_least(&least))
-                && bound(bounds.1).is_none_or(|most| version.is_at_most(&most))
-        });
-        if !fits {
-            let range = match (bounds.0.as_str(), bounds.1.as_str()) {
-                (least, "") => format!("at least {least}"),
-                ("", most) => format!("at most {most}"),
-                (least, most) => format!("{least} to {most}"),
-            };
-            let got = text.map_or_else(|| "none".to_owned(), |text| printable(&text));
-            let text = format!("expected kernel driver {range}, got {got}");
-            self.reject(Requirement::DriverVersion, text);
-        }
-    }
-
-    fn time(&mut self) {
-        let evidence = self.facts.evidence;
-        let unknown = |lane: &EvidenceLane| models::find(&lane.model).is_none();
-        if evidence.executor() == EvidenceExecutor::Gpu
-            && let Some(g) = evidence.lanes().iter().position(unknown)
-        {
-            let text = format!("lane {g}: no floor is known for {:?}", evidence.lanes()[g].model);
-            self.observe(Observation::FloorUnknown, text);
-        }
-        let Some(elapsed) = self.facts.elapsed else {
-            let text = "no clock of the validator ran, so slack x floor was not checked";
-            return self.observe(Observation::ElapsedUnknown, text);
-        };
-        let floor = |model: &models::Model| self.operations_per_lane() / model.native_floor_flops();
-        let floors = evidence.lanes().iter().filter_map(|l| models::find(&l.model)).map(floor);
-        let Some(floor_s) = floors.reduce(f64::max) else { return };
-        let (limit_s, elapsed_s) =
-            (self.policy.limit_s(floor_s, self.facts.round_trip), elapsed.as_secs_f64());
-        if elapsed_s > limit_s {
-            let text = format!(
-                "expected at most {limit_s:.3} s ({} x the floor of {floor_s:.3} s and allowances), got {elapsed_s:.3} s",
-                self.policy.time.slack
-            );
-            self.reject(Requirement::TooSlow, text);
-        }
-    }
-
-    /// 2·m·n³·T.
-    fn operations_per_lane(&self) -> f64 {
-        let challenge = self.facts.challenge;
-        challenge.work().cost().amount as f64 * f64::from(challenge.iterations())
-    }
-
     /// Findings of the miner's own machine: one reason a code, however many.
     fn reported_findings(&mut self) {
         let Some(findings) = self.facts.evidence.value().get("findings") else { return };
         let Some(findings) = findings.as_array() else {
-            return self.observe(Observation::FindingsMalformed, "the findings are no list");
+            return self.finding(MALFORMED, "the findings are no list");
         };
         let mut seen: BTreeMap<&'static str, (&str, u64)> = BTreeMap::new();
         for finding in findings {
@@ -207,9 +102,9 @@ impl Judge<'_> {
             let (code, text) = match (part("code"), part("text")) {
                 (Some(code), Some(text)) => match known_code(code) {
                     Some(known) => (known, text),
-                    None => (Observation::FindingUnknown.name(), code),
+                    None => (UNKNOWN, code),
                 },
-                _ => (Observation::FindingsMalformed.name(), "a finding without code and text"),
+                _ => (MALFORMED, "a finding without code and text"),
             };
             seen.entry(code).or_insert((text, 0)).1 += 1;
         }
@@ -224,8 +119,13 @@ impl Judge<'_> {
     }
 }
 
-/// A code that a miner's machine can report. Those of the validator's own
-/// observations are not its to give.
+/// The rule of findings that are no list of codes and texts.
+const MALFORMED: &str = "findings-malformed";
+/// The rule of findings of unknown codes.
+const UNKNOWN: &str = "finding-unknown";
+
+/// A code that a miner's machine can report. Those of the policy's own
+/// rules are not its to give.
 fn known_code(code: &str) -> Option<&'static str> {
     crate::evidence::Code::ALL.iter().map(|known| known.name()).find(|&known| known == code)
 }

@@ -6,10 +6,9 @@
 //! Deliberately lacks: merging of files. A policy is one file and the defaults.
 
 use super::Policy;
-use super::driver_version::DriverVersion;
-use crate::protocol::challenge::{INTEGER_MAX, LANES_MAX};
+use super::field::Breach;
+use super::table::FIELDS;
 use crate::protocol::json::printable;
-use std::fmt::Display;
 use std::ops::Range;
 use toml::de::{DeTable, DeValue};
 
@@ -47,14 +46,6 @@ pub enum PolicyError {
     },
 }
 
-/// A field that breaks its bound.
-struct Breach {
-    /// Table and field; a top-level field's table is empty.
-    path: (&'static str, &'static str),
-    got: String,
-    expected: String,
-}
-
 impl Policy {
     /// Reads a policy; `name` is the file's, for errors. Fields that are left out
     /// have their defaults.
@@ -70,107 +61,15 @@ impl Policy {
             let (what, allowed) = in_two(error.message());
             at(name, text, error.span(), what, allowed)
         })?;
-        match policy.first_breach() {
+        match FIELDS.iter().find_map(|field| field.breach(&policy)) {
             None => Ok(policy),
-            Some(Breach { path: (table, field), got, expected }) => {
-                let full = [table, field].join(".");
-                let full = full.trim_start_matches('.');
-                let what = format!("{full} is {got}");
+            Some(Breach { field, got, expected }) => {
+                let what = format!("{} is {got}", field.path());
                 let allowed = format!("Allowed is {expected}.");
-                Err(at(name, text, place(text, table, field), what, allowed))
+                Err(at(name, text, place(text, field.table, field.name), what, allowed))
             }
         }
     }
-
-    /// The first field outside its bounds.
-    fn first_breach(&self) -> Option<Breach> {
-        let (devices, time, telemetry) = (&self.devices, &self.time, &self.telemetry);
-        let (soundness, session, history) = (&self.soundness, &self.session, &self.history);
-        let integer = |path, got: u64, low: u64, high: u64| {
-            let expected = format!("a whole number from {low} to {high}");
-            breach(path, got, (low..=high).contains(&got), expected)
-        };
-        let number = |path, got: f64, low: f64, high: f64| {
-            let expected = format!("a number from {low} to {high}");
-            breach(path, got, (low..=high).contains(&got), expected)
-        };
-        let inside = |path, got: f64, high: f64| {
-            let expected = match high < 2.0 {
-                true => format!("a number above 0 and below {high}"),
-                false => format!("a number above 0, at most {high}"),
-            };
-            let fits = got > 0.0 && (got < high || got == high && high >= 2.0);
-            breach(path, got, fits, expected)
-        };
-        let version = |path, got: &str| {
-            let fits = got.is_empty() || got.parse::<DriverVersion>().is_ok();
-            let expected = r#"up to four numbers like "580.82.07", or "" for any"#.to_owned();
-            breach(path, format_args!("{:?}", printable(&got)), fits, expected)
-        };
-        let name_bytes = self.name.len() as u64;
-        let model_bytes = devices.models.iter().map(String::len).max().unwrap_or(1) as u64;
-        let lanes_max = u64::from(LANES_MAX);
-        None.or_else(|| text_length(("", "name"), name_bytes, 100))
-            .or_else(|| integer(("session", "valid_for_s"), session.valid_for_s, 1, 604_800))
-            .or_else(|| integer(("session", "dodges_max"), session.dodges_max, 0, 1000))
-            .or_else(|| {
-                integer(("session", "dodge_window_s"), session.dodge_window_s, 1, 2_592_000)
-            })
-            .or_else(|| inside(("soundness", "omitted_share"), soundness.omitted_share, 1.0))
-            .or_else(|| {
-                let p = soundness.escape_probability_max;
-                inside(("soundness", "escape_probability_max"), p, 1.0)
-            })
-            .or_else(|| text_length(("devices", "models"), model_bytes, 256))
-            .or_else(|| {
-                let path = ("devices", "models");
-                let count = devices.models.len();
-                let got = format!("{count} names long");
-                breach(path, got, count <= 64, "at most 64 names".to_owned())
-            })
-            .or_else(|| integer(("devices", "gpu_count_min"), devices.gpu_count_min, 1, lanes_max))
-            .or_else(|| {
-                let (low, got) = (devices.gpu_count_min, devices.gpu_count_max);
-                integer(("devices", "gpu_count_max"), got, low, lanes_max)
-            })
-            .or_else(|| {
-                integer(("devices", "memory_min_bytes"), devices.memory_min_bytes, 0, INTEGER_MAX)
-            })
-            .or_else(|| number(("devices", "sm_share_min"), devices.sm_share_min, 0.0, 1.0))
-            .or_else(|| version(("devices", "driver_version_min"), &devices.driver_version_min))
-            .or_else(|| version(("devices", "driver_version_max"), &devices.driver_version_max))
-            .or_else(|| inside(("time", "duration_target_s"), time.duration_target_s, 86_400.0))
-            .or_else(|| number(("time", "slack"), time.slack, 1.0, 100.0))
-            .or_else(|| {
-                integer(("time", "startup_allowance_ms"), time.startup_allowance_ms, 0, 600_000)
-            })
-            .or_else(|| {
-                let got = time.round_trip_allowance_ms;
-                integer(("time", "round_trip_allowance_ms"), got, 0, 600_000)
-            })
-            .or_else(|| {
-                number(("telemetry", "clock_share_min"), telemetry.clock_share_min, 0.0, 1.0)
-            })
-            .or_else(|| {
-                let got = telemetry.power_median_min_w;
-                number(("telemetry", "power_median_min_w"), got, 0.0, 10_000.0)
-            })
-            .or_else(|| integer(("history", "window_days"), history.window_days, 1, 3650))
-    }
-}
-
-fn breach(
-    path: (&'static str, &'static str),
-    got: impl Display,
-    fits: bool,
-    expected: String,
-) -> Option<Breach> {
-    (!fits).then(|| Breach { path, got: got.to_string(), expected })
-}
-
-fn text_length(path: (&'static str, &'static str), got: u64, high: u64) -> Option<Breach> {
-    let fits = (1..=high).contains(&got);
-    breach(path, format!("{got} bytes long"), fits, format!("1 to {high} bytes of text"))
 }
 
 /// The parser's words in two: what is wrong, and what it expected instead.
@@ -224,6 +123,7 @@ fn place(text: &str, table: &str, field: &str) -> Option<Range<usize>> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::field::Bounds;
     use super::*;
     use crate::policy::codes::Action;
 
@@ -279,41 +179,72 @@ mod tests {
         assert!(Policy::from_toml("[time]\nslack = 2\nslack = 2\n", "p.toml").is_err());
     }
 
-    #[test]
-    fn every_bound_is_seen_broken() {
-        let cases = [
-            "name = \"\"",
-            "[session]\nvalid_for_s = 0",
-            "[session]\ndodges_max = 1001",
-            "[session]\ndodge_window_s = 0",
-            "[session]\ndodge_window_s = 2592001",
-            "[soundness]\nomitted_share = 1",
-            "[soundness]\nomitted_share = nan",
-            "[soundness]\nescape_probability_max = 0",
-            "[devices]\nmodels = [\"\"]",
-            "[devices]\ngpu_count_min = 0",
-            "[devices]\ngpu_count_max = 65",
-            "[devices]\ngpu_count_min = 3\ngpu_count_max = 2",
-            "[devices]\nmemory_min_bytes = 9007199254740992",
-            "[devices]\nsm_share_min = 1.01",
-            "[devices]\ndriver_version_min = \"new\"",
-            "[devices]\ndriver_version_max = \"1.2.3.4.5\"",
-            "[time]\nduration_target_s = 0",
-            "[time]\nduration_target_s = 86401",
-            "[time]\nslack = inf",
-            "[time]\nstartup_allowance_ms = 600001",
-            "[time]\nround_trip_allowance_ms = 600001",
-            "[telemetry]\nclock_share_min = -0.1",
-            "[telemetry]\npower_median_min_w = 10001",
-            "[history]\nwindow_days = 0",
-            "[history]\nwindow_days = 3651",
-        ];
-        for text in cases {
-            let (line, field) = (text.lines().count(), text.lines().last().unwrap());
-            let error = error(text);
-            assert!(error.starts_with(&format!("p.toml:{line}:")), "{text}: {error}");
-            assert!(error.contains(&format!("in `{field}`\nAllowed is ")), "{error}");
+    /// TOML values at the edges of what is allowed, and just outside.
+    fn edges(bounds: Bounds) -> [Vec<String>; 2] {
+        let texts = |lengths: &[u64]| {
+            let text = |&bytes: &u64| format!("{:?}", "x".repeat(bytes as usize));
+            lengths.iter().map(text).collect::<Vec<_>>()
+        };
+        let names = |count: u64, bytes| {
+            format!("[{}]", format!("{},", texts(&[bytes])[0]).repeat(count as usize))
+        };
+        let list = |values: &[&str]| values.iter().map(|&value| value.to_owned()).collect();
+        let numbers = |values: &[f64]| values.iter().map(|value| format!("{value:?}")).collect();
+        match bounds {
+            Bounds::Any => [list(&["true", "false"]), list(&["1"])],
+            Bounds::Whole(low, high) => {
+                let below = low.checked_sub(1).map_or("-1".to_owned(), |below| below.to_string());
+                [vec![low.to_string(), high.to_string()], vec![below, (high + 1).to_string()]]
+            }
+            Bounds::WholeFrom(low, high) => {
+                let low = low(&Policy::default());
+                edges(Bounds::Whole(low, high))
+            }
+            Bounds::Number(low, high) => [
+                numbers(&[low, high]),
+                numbers(&[low - 0.01, 1.01 * high, f64::INFINITY, f64::NAN]),
+            ],
+            Bounds::Between0And(high) => {
+                [numbers(&[1e-300, high.next_down()]), numbers(&[0.0, high, f64::NAN])]
+            }
+            Bounds::Above0UpTo(high) => {
+                [numbers(&[1e-300, high]), numbers(&[0.0, high.next_up(), f64::NAN])]
+            }
+            Bounds::Text(high) => [texts(&[1, high]), texts(&[0, high + 1])],
+            Bounds::Names(count, bytes) => [
+                vec!["[]".to_owned(), names(count, bytes)],
+                vec![names(1, 0), names(1, bytes + 1), names(count + 1, 1)],
+            ],
+            Bounds::Version => {
+                let allowed = list(&[r#""""#, r#""535""#, r#""1.2.3.4""#]);
+                [allowed, list(&[r#""new""#, r#""1.2.3.4.5""#])]
+            }
         }
+    }
+
+    #[test]
+    fn every_bound_is_kept_and_seen_broken() {
+        for field in FIELDS {
+            let [allowed, broken] = edges(field.bounds);
+            let header = match field.table {
+                "" => String::new(),
+                table => format!("[{table}]\n"),
+            };
+            for value in allowed {
+                let text = format!("{header}{} = {value}\n", field.name);
+                let read = Policy::from_toml(&text, "p.toml");
+                assert!(read.is_ok(), "{text}: {}", read.unwrap_err());
+            }
+            for value in broken {
+                let text = format!("{header}{} = {value}\n", field.name);
+                let (line, error) = (text.lines().count(), error(&text));
+                assert!(error.starts_with(&format!("p.toml:{line}:")), "{text}: {error}");
+                let shown = format!(", in `{}", field.name);
+                assert!(error.contains(&shown) && error.contains("\nAllowed is "), "{error}");
+            }
+        }
+        let order = error("[devices]\ngpu_count_min = 3\ngpu_count_max = 2");
+        assert!(order.ends_with("gpu_count_max = 2`\nAllowed is a whole number from 3 to 64."));
         assert!(error("[session]\nvalid_for_s = -1").contains("p.toml:2:"));
         let many = format!("[devices]\nmodels = [{}]", "\"a\",".repeat(65));
         assert!(error(&many).contains("at most 64 names"));

@@ -5,12 +5,46 @@
 //! Deliberately lacks: the writing of other policies; they would lose their
 //! authors' comments.
 
-use super::Policy;
-use super::codes::{self, Action, Configurable, Observation};
+use super::codes::{self, Action, Configurable};
+use super::table::FIELDS;
+use super::{Policy, RULES};
 use crate::appraisal::plausible;
 use std::fmt::Write as _;
 
-const FIELDS: &str = include_str!("default.toml");
+const HEAD: &str = "\
+# What a validator demands of a result beyond the protocol.
+# Every value below is the default: a field that is left out has it.
+# docs/policy.md says why each default is what it is.
+
+";
+
+const FINDINGS: &str = "
+# What each finding does: \"reject\", \"warn\" or \"ignore\".
+[findings]
+";
+
+/// All fields with their comments and defaults, table by table.
+fn fields() -> String {
+    let defaults = serde_json::to_value(Policy::default()).expect("a policy is JSON");
+    let (mut text, mut open) = (String::new(), "");
+    for field in FIELDS {
+        if field.table != open {
+            // Writing to a String cannot fail.
+            let _ = write!(text, "\n[{}]\n", field.table);
+            open = field.table;
+        }
+        for line in field.says {
+            let _ = writeln!(text, "#{line}");
+        }
+        let default = match field.table {
+            "" => &defaults[field.name],
+            table => &defaults[table][field.name],
+        };
+        // Flags, numbers, texts and lists of defaults look the same in JSON and TOML.
+        let _ = writeln!(text, "{} = {default}", field.name);
+    }
+    text
+}
 
 impl Policy {
     /// The default policy with comments, TOML.
@@ -22,11 +56,10 @@ impl Policy {
                 Action::Warn => "warn",
                 Action::Ignore => "ignore",
             };
-            let observation = Observation::ALL.iter().find(|code| code.name() == *name);
-            let place = match observation {
-                Some(code) => {
+            let place = match RULES.iter().find(|rule| rule.code == *name) {
+                Some(rule) => {
                     // Writing to a String cannot fail.
-                    let _ = writeln!(own, "# {}", code.what());
+                    let _ = writeln!(own, "# {}", rule.what);
                     &mut own
                 }
                 None if codes::is_history(name) => &mut history,
@@ -36,11 +69,12 @@ impl Policy {
             let _ = writeln!(place, "{name} = \"{action}\"");
         }
         format!(
-            "{FIELDS}\
+            "{HEAD}{}{FINDINGS}\
              # The miner's machine about itself (docs/findings.md):\n{machine}\n\
              # The ledger about a device's history:\n{history}\n\
              # What cannot be true of the model that a lane names:\n{claims}\n\
-             # The validator about the result:\n{own}"
+             # The validator about the result:\n{own}",
+            fields()
         )
     }
 }
@@ -71,11 +105,10 @@ mod tests {
         for line in text.lines() {
             assert!(line.chars().count() <= 120, "{line}");
         }
-        let explained = FIELDS.split("\n\n").skip(1);
-        assert!(
-            explained
-                .filter(|table| table.contains(" = "))
-                .all(|table| table.contains("\n# ") || table.starts_with('#'))
-        );
+        // A field without a comment of its own shares that of the field before.
+        for pair in FIELDS.windows(2) {
+            let shares = pair[1].says.is_empty();
+            assert!(!shares || pair[0].table == pair[1].table, "{}", pair[1].path());
+        }
     }
 }

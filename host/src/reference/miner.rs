@@ -86,7 +86,7 @@ impl Run {
         hash(&[b"gpu-attest/v1/commit\0", &c.0, &lanes, &finals, &e.0])
     }
 
-    /// The complete result; `key` signs it where the challenge names a miner.
+    /// The complete result; `key` signs it if the challenge names a miner.
     pub fn result(
         &self,
         evidence: Evidence,

@@ -12,11 +12,11 @@ use std::ops::ControlFlow;
 /// What is run: one lane, T iterations, sync points every S.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Case {
-    /// Of each iteration.
+    /// The work of each iteration.
     pub work: Work,
-    /// T.
+    /// Number of iterations.
     pub iterations: u32,
-    /// S.
+    /// Iterations between sync points.
     pub sync: u32,
 }
 

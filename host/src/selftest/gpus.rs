@@ -11,7 +11,6 @@ use crate::executor::gpu::{
     ExactnessCheck, GpuDevice, GpuExecutor, GpuOptions, Supervisor, Variant, supervised,
 };
 use crate::protocol::verify::{RecomputeError, RecomputeIteration as _};
-use gpu_kernels::abi::GEMM_FMA;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -55,14 +54,14 @@ pub(super) fn check(
 }
 
 /// The device with exactly this variant, its tensor cores compared with its
-/// FMA pipe now, where the target has a kernel for both.
+/// FMA pipe now, if the target has a kernel for both.
 fn open(
     device: &GpuDevice,
     variant: Variant,
     supervisor: Supervisor,
 ) -> Result<GpuExecutor, Outcome> {
-    let both = variant.target.gemms().contains(&GEMM_FMA);
-    let exactness = if both { ExactnessCheck::Always } else { ExactnessCheck::Never };
+    let exactness =
+        if variant.is_comparable() { ExactnessCheck::Always } else { ExactnessCheck::Never };
     let options =
         GpuOptions { variant: Some(variant), exactness, supervisor, ..GpuOptions::default() };
     let gpu = GpuExecutor::open(device.index, options)

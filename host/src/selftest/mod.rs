@@ -9,7 +9,7 @@
 //! ```
 //!
 //! Guarantees: every subject goes through the same checker ([`check`]); one
-//! differing bit is a difference; what is absent is a row that says so; where a kernel
+//! differing bit is a difference; what is absent is a row that says so; if a kernel
 //! does not end, a row names it and the other devices are checked.
 //! Deliberately lacks: a tolerance, and speed figures.
 
@@ -35,7 +35,7 @@ pub use plan::{Item, ItemEvent, SelftestPlan};
 pub struct Row {
     /// What was checked.
     pub subject: String,
-    /// On what.
+    /// The cases that it was checked on.
     pub cases: String,
     /// What came out.
     pub outcome: Outcome,

@@ -7,7 +7,7 @@ use crate::error_text::in_one_line;
 use crate::evidence::present_gpus;
 use crate::executor::Executor;
 use crate::executor::cpu::{CpuExecutor, CpuOptions, CpuVerifier, Simd};
-use crate::executor::gpu::{DeviceList, GpuDevice, NoGpu, PtxFile, Target, Variant};
+use crate::executor::gpu::{DeviceList, GpuDevice, NoGpu, PtxFile, Variant};
 use crate::mining::devices::GpuDemand;
 use crate::protocol::digest::Uuid;
 use crate::protocol::verify::{Recompute, RecomputeError};
@@ -34,7 +34,7 @@ const ORACLE_CASES: [Case; 6] = [
     case(1024, 1, 1, 1),
 ];
 
-/// What independent programs say of small challenges; see tests/vectors.
+/// Small challenges, computed by independent programs; see tests/vectors.
 const EMBEDDED_VECTORS: [&[u8]; 4] = [
     include_bytes!("../../../tests/vectors/draws.json"),
     include_bytes!("../../../tests/vectors/odd-tree-384.json"),
@@ -51,7 +51,7 @@ pub(super) const fn case(dim: u32, products: u32, iterations: u32, sync: u32) ->
 pub struct Item {
     /// What is checked.
     pub name: String,
-    /// On what.
+    /// The cases that it is checked on.
     pub cases: String,
     check: Check,
 }
@@ -150,7 +150,7 @@ impl Item {
     }
 }
 
-/// Has `check` check one after the other; where a device hangs, nothing more on it.
+/// Has `check` check one after the other; if a device hangs, nothing more on it.
 fn run(
     subjects: &[Item],
     check: &dyn Fn(&Item) -> Outcome,
@@ -213,7 +213,7 @@ fn on_gpus(
             listed.map_err(|no_gpu| Outcome::from(&no_gpu))
         }
     };
-    let files = || ptx_files.iter().flat_map(|&file| Variant::all_of(Target::File(file)));
+    let files = || ptx_files.iter().flat_map(|&file| Variant::all_of(file));
     let list = match listed {
         Ok(list) => list,
         Err(outcome) => {
@@ -243,7 +243,7 @@ fn on_gpus(
     for device in list.devices {
         for variant in Variant::all_for(device.capability).into_iter().chain(files()) {
             let name = format!("{} {variant}", device.label());
-            if let Some(why) = variant.target.absence_on(device.capability) {
+            if let Some(why) = variant.source.absence_on(device.capability) {
                 subjects.push(Item::new(name, "", Check::Known(Outcome::Absent(why))));
                 continue;
             }
@@ -316,6 +316,7 @@ pub(super) fn check_cases(
 mod tests {
     use super::*;
     use crate::executor::ExecError;
+    use crate::executor::gpu::Target;
 
     #[test]
     fn where_a_device_hangs_its_other_rows_are_not_run_and_other_devices_are() {
@@ -402,7 +403,9 @@ mod tests {
         std::fs::write(&path, Target::Portable.ptx()).unwrap();
         let files = PtxFile::read_all(&[path]).unwrap();
         let subjects = on_gpus(&GpuDemand::default(), || Err(NoGpu::NoDevice), &files);
-        let names: Vec<&str> = subjects.iter().map(|subject| &*subject.name).collect();
-        assert_eq!(names, ["gpu", "x/gemm_fma"]);
+        let names: Vec<String> = subjects.into_iter().map(|subject| subject.name).collect();
+        let rows = Variant::all_of(files[0]).map(|variant| variant.to_string());
+        assert_eq!(names, ["gpu".to_owned()].into_iter().chain(rows).collect::<Vec<_>>());
+        assert!(names.contains(&"x/gemm_fma".to_owned()), "{names:?}");
     }
 }

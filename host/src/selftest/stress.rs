@@ -34,7 +34,7 @@ use std::time::{Duration, Instant};
 /// What to run.
 #[derive(Clone, Debug)]
 pub struct StressOptions {
-    /// How long.
+    /// How long new rounds are started.
     pub duration: Duration,
     /// n and m.
     pub shape: Fp64Product,
@@ -65,7 +65,7 @@ impl StressOptions {
         }
     }
 
-    /// How many iterations' tile roots are in memory at once, with so many lanes: those
+    /// How many iterations' tile roots are in memory at once, with `lanes` lanes: those
     /// of a round, one in each executor's hands, and three in the checker's.
     pub fn digest_sets(&self, lanes: usize) -> u64 {
         u64::from(self.round_iterations) + lanes as u64 + 3
@@ -240,7 +240,7 @@ fn spawn_checker(shared: &Arc<Shared>, mut cpu: Box<dyn Executor>) -> io::Result
             let Ok((root, tile_roots)) = found.again(shared.options.shape, cpu.as_mut()) else {
                 return;
             };
-            // Where it was wrong it is found again, and checked again.
+            // If it was wrong it is found again, and checked again.
             if shared.answers().check(&found, root, &tile_roots) {
                 at += 1;
             }

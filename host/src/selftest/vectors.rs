@@ -35,11 +35,11 @@ pub const FILE_BYTES_MAX: u64 = 256 * 1024 * 1024;
 pub enum Report {
     /// A complete run.
     Run {
-        /// G.
+        /// Number of lanes.
         lanes: usize,
-        /// T.
+        /// Number of iterations.
         iterations: u32,
-        /// Of each iteration.
+        /// The work of each iteration.
         work: Work,
         /// Leaves opened.
         openings: usize,
@@ -64,8 +64,8 @@ pub enum VectorError {
         /// The system's words.
         cause: std::io::Error,
     },
-    /// It is no vector file.
-    #[error("this is no vector file: {cause}\nVector files are described in docs/protocol.md.")]
+    /// It is not a vector file.
+    #[error("this is not a vector file: {cause}\nVector files are described in docs/protocol.md.")]
     Malformed {
         /// The parser's words.
         cause: String,
@@ -87,7 +87,7 @@ pub enum VectorError {
         "{count} of {total} entries of {field} differ; first {at}: the file has {file}, computed is {computed}\nEither the file or this executor is wrong: check the file on another executor."
     )]
     Mismatch {
-        /// Which field.
+        /// The field that differs.
         field: &'static str,
         /// How many entries differ.
         count: usize,
@@ -220,7 +220,8 @@ pub fn check_json(json: &[u8], executor: &mut dyn Executor) -> Result<Report, Ve
 }
 
 fn check_draws(vector: DrawsVector) -> Result<Report, VectorError> {
-    let malformed = || VectorError::Malformed { cause: "a bound is no number above 0".to_owned() };
+    let malformed =
+        || VectorError::Malformed { cause: "a bound is not a number above 0".to_owned() };
     let bounds: Option<Vec<u64>> =
         vector.bounds.iter().map(|b| b.parse().ok().filter(|&b| b > 0)).collect();
     let bounds = bounds.ok_or_else(malformed)?;

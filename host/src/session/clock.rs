@@ -40,7 +40,7 @@ fn since_boot() -> Duration {
     Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
 }
 
-/// By the calendar of this machine, ms since 1970; 0 where it is set to before that.
+/// By the calendar of this machine, ms since 1970; 0 if it is set to before that.
 pub fn unix_ms() -> u64 {
     jiff::Timestamp::now().as_millisecond().try_into().unwrap_or(0)
 }

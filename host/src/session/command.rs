@@ -11,8 +11,8 @@
 use super::clock::unix_ms;
 use super::drive::{Peering, Stage, Validator};
 use super::fault::FaultCode;
+use super::stderr_relay;
 use super::validator::Ended;
-use super::words;
 use crate::protocol::bound::OmittedShare;
 use crate::protocol::digest::Digest;
 use crate::protocol::verdict::Verdict;
@@ -36,7 +36,7 @@ const TERM: Duration = Duration::from_millis(300);
 const LOOK: Duration = Duration::from_millis(5);
 
 /// How long the last of a command's standard error may take, once it has ended.
-const LAST_WORDS: Duration = Duration::from_secs(1);
+const RELAY_END: Duration = Duration::from_secs(1);
 
 /// Longest address of a meeting over a command, characters: the ledger keeps 256.
 const ADDRESS_CHARS_MAX: usize = 200;
@@ -96,13 +96,13 @@ pub async fn validate(
     let met_unix_ms = unix_ms();
     let mut reached = Reached::start(&command.program, &command.arguments)?;
     let (stdout, stdin) = reached.streams();
-    let words = tokio::spawn(words::pass_on(reached.stderr(), say));
+    let relay = tokio::spawn(stderr_relay::pass_on(reached.stderr(), say));
     let (mut ended, link) = validator.talk(stdout, stdin, &peer, watch).await;
     link.finish().await;
     let exit = reached.finish().await;
     // The last of it is often what explains the end. What has left the group and
     // holds on to the stream is not waited for.
-    let _ = tokio::time::timeout(LAST_WORDS, words).await;
+    let _ = tokio::time::timeout(RELAY_END, relay).await;
     let closed_early = ended.verdict.code == Some(FaultCode::ClosedEarly.code());
     if let Some(exit) = exit.filter(|_| closed_early && ended.hello.is_none()) {
         explain(&mut ended.verdict, exit, command.answers);
@@ -140,16 +140,16 @@ impl Exit {
     fn of_transport(self) -> Option<&'static str> {
         match self {
             Self::Status(255) => Some(
-                "So ends ssh when it cannot connect or log in: try `ssh -o BatchMode=yes HOST true`.",
+                "ssh does this if it cannot connect or log in: try `ssh -o BatchMode=yes HOST true`.",
             ),
             Self::Status(127) => Some(
-                "So ends a shell that finds no such command: give the path of attest on the miner's machine.",
+                "A shell does this if it finds no such command: give the path of attest on the miner's machine.",
             ),
             Self::Status(126) => Some(
-                "So ends a shell that may not execute it: check permissions, and for which machine it was built.",
+                "A shell does this if it may not execute it: check permissions, and for which machine it was built.",
             ),
             Self::Status(125) => Some(
-                "So ends a container engine that cannot start it: check that the container is there and runs.",
+                "A container engine does this if it cannot start it: check that the container is there and runs.",
             ),
             Self::Status(_) => None,
             Self::Signal(_) => Some(
@@ -165,7 +165,7 @@ impl Exit {
     fn of_answerer(self, answers: Answers) -> Option<&'static str> {
         let cannot_run = self == Self::Status(2) && answers == Answers::Own;
         cannot_run.then_some(
-            "So ends attest when it cannot run on this machine: it says why on standard error.",
+            "attest does this if it cannot run on this machine: it says why on standard error.",
         )
     }
 }
@@ -238,7 +238,7 @@ impl Reached {
         (self.stdout.take().expect(taken), self.stdin.take().expect(taken))
     }
 
-    /// Its standard error, once: to be read, for example by [`super::words`], as a
+    /// Its standard error, once: to be read, for example by [`super::stderr_relay`], as a
     /// command that cannot write waits.
     ///
     /// # Panics
@@ -287,7 +287,7 @@ impl Group {
 
 impl Drop for Group {
     fn drop(&mut self) {
-        // What it started is ended with it. A group without members is no error.
+        // What it started is ended with it. A group without members is not an error.
         let _ = kill_process_group(self.pid(), Signal::TERM);
         let asked = Instant::now();
         while !self.has_exited() && asked.elapsed() < TERM {

@@ -4,7 +4,7 @@
 //! Guarantees: a session ends whatever the streams do; ledger, parsing and
 //! verification run beside the streams, within `Room`; memory of a session is
 //! bounded by its challenge; what was issued is settled, however the session ends,
-//! also where its future is dropped; every session is on record as a meeting.
+//! also if its future is dropped; every session is on record as a meeting.
 //! Deliberately lacks: making connections; [`super::command`] and [`super::tcp`]
 //! do.
 
@@ -50,7 +50,7 @@ pub struct Validator {
     pub policy: Option<Policy>,
     /// How long it waits.
     pub patience: Patience,
-    /// f of the bound in verdicts; where absent the policy's, without one the default.
+    /// f of the bound in verdicts; if absent the policy's, without one the default.
     pub omitted_share: Option<OmittedShare>,
     room: Room,
     open: OpenChallenges,
@@ -78,7 +78,7 @@ pub enum Stage<'a> {
     Committed(&'a Digest),
     /// The coin is out.
     CoinSent,
-    /// The complete result is there, with so many openings.
+    /// The complete result is there, with this number of openings.
     Complete(usize),
 }
 
@@ -260,7 +260,7 @@ impl Validator {
                 })
             }
             Action::Settle(settle) => {
-                // From here on it is this work that settles, or, where it fails or is
+                // From here on it is this work that settles, or, if it fails or is
                 // dropped, the end of this.
                 let open = open.take();
                 spawn_blocking(move || {
@@ -415,7 +415,7 @@ fn event_of<'a>(
     }
 }
 
-/// Asks for as many lanes as the miner has devices, where no number was typed: that
+/// Asks for as many lanes as the miner has devices, if no number was typed: that
 /// bounds the answer's size.
 fn with_lanes(request: Request, devices: usize) -> Request {
     let gpu_count = request.gpu_count.or(Some(devices.max(1) as u64));

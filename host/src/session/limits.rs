@@ -34,7 +34,7 @@ pub struct Patience {
     pub hello: Duration,
     /// From the first ping to the last pong.
     pub pong: Duration,
-    /// Least time from coin to openings; more where the challenge makes them costly.
+    /// Least time from coin to openings; more if the challenge makes them costly.
     pub openings: Duration,
     /// Miner: from pong to challenge, and from commitment to coin.
     pub next: Duration,

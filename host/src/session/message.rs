@@ -69,7 +69,7 @@ pub struct VerdictMessage {
     /// Stable reason of a rejection.
     #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
     pub code: Option<String>,
-    /// In words.
+    /// What happened, for people.
     #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
     pub detail: Option<String>,
     /// Shows others that the session was live.
@@ -109,12 +109,12 @@ pub enum FromMiner {
     Pong {},
     /// Instead of a hello: it has a session already.
     Busy {
-        /// In words.
+        /// Why, for people.
         text: String,
     },
     /// Instead of a commitment or openings: it can't.
     Failed {
-        /// In words.
+        /// What failed, for people.
         text: String,
     },
 }
@@ -236,7 +236,7 @@ pub fn kind_of(line: &[u8]) -> Result<&str, Fault> {
 /// Reads a message of bounded size whose kind was recognised.
 ///
 /// # Errors
-/// `not-json` where a JSON rule is broken, `malformed-message` where the fields
+/// `not-json` if a JSON rule is broken, `malformed-message` if the fields
 /// are not the message's.
 fn read<T: DeserializeOwned>(line: &[u8]) -> Result<T, Fault> {
     let value = read_value_of(line, SMALL_VALUES_MAX).map_err(|error| not_json(line, &error))?;
@@ -307,7 +307,7 @@ fn check_text(field: &str, text: &str) -> Result<(), Fault> {
     (bytes <= TEXT_BYTES_MAX).then_some(()).ok_or_else(long)
 }
 
-/// The fault where a miner's line is a message that only a validator sends: a terminal
+/// The fault if a miner's line is a message that only a validator sends: a terminal
 /// in between shows what is typed, and so sends it back.
 fn echo_of(line: &[u8]) -> Option<Fault> {
     FromValidator::read(line).ok()?;

@@ -74,7 +74,7 @@ pub enum Action {
     },
     /// Open what was committed to with this coin, then [`Event::Opened`].
     Open {
-        /// The validator's.
+        /// The validator's coin.
         coin: Digest,
     },
     /// Over: stop what is under way, close the streams.
@@ -158,7 +158,7 @@ impl State {
                  terminal (ssh without -t), no login script."
             }
             (FaultCode::MessageTooLong | FaultCode::MalformedMessage, _) => {
-                "Check what is at the other end: it is no validator of this protocol version."
+                "Check what is at the other end: it is not a validator of this protocol version."
             }
             (code, _) => code.advice(),
         }
@@ -166,7 +166,7 @@ impl State {
 }
 
 impl MinerSession {
-    /// A session that has not begun; `hello` is what it says of itself.
+    /// A session that has not begun; `hello` is how it introduces itself.
     pub fn new(terms: Terms, hello: MinerHello) -> Self {
         let input = LineBuffer::default();
         let (state, allowed) = (State::New, Duration::ZERO);

@@ -1,10 +1,10 @@
-//! Challenges that are on record and not settled, and their settling where nobody is
+//! Challenges that are on record and not settled, and their settling if nobody is
 //! left who would.
 //!
 //! Guarantees: an [`OpenChallenge`] that is dropped before it was said to be settled is
 //! settled as rejected (`abandoned`), by a thread of its own: its nonce is spent, and
 //! nobody answers it any more.
-//! Deliberately lacks: a second try where the ledger fails.
+//! Deliberately lacks: a second try if the ledger fails.
 
 use super::fault::{Fault, FaultCode};
 use crate::ledger::{Ledger, SettledAs, Settlement};
@@ -70,7 +70,7 @@ impl OpenChallenge {
 impl Drop for OpenChallenge {
     fn drop(&mut self) {
         let Some(left) = self.left.take() else { return };
-        // Not where a future is dropped: the ledger blocks, and the runtime may be gone.
+        // Not if a future is dropped: the ledger blocks, and the runtime may be gone.
         let mut settling = self.settling.lock().unwrap_or_else(PoisonError::into_inner);
         settling.retain(|thread| !thread.is_finished());
         let name = "attest-settle".to_owned();

@@ -67,7 +67,7 @@ impl fmt::Display for Refusal {
 pub enum Unable {
     /// The miner does not want to.
     Refused(Refusal),
-    /// It can't.
+    /// A fault of its own.
     Own(OwnFault),
 }
 

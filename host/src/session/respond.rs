@@ -1,7 +1,7 @@
 //! A miner that answers sessions: executors and key for the actions of
 //! [`super::miner`], over any pair of streams.
 //!
-//! Guarantees: where the session ends the run ends, too, within an iteration; no
+//! Guarantees: if the session ends the run ends, too, within an iteration; no
 //! work begins that the miner's measured speed cannot do in time; [`Miner::respond`]
 //! returns at most [`WORK_FAREWELL`] after the session's end, and says `busy` as long
 //! as the devices are still at work for one that is over.
@@ -50,7 +50,7 @@ pub trait Equipment: Send + Sync {
     fn recover(&self) {}
 }
 
-/// Executors for one run, and the end of their loan where they are lent.
+/// Executors for one run, and the end of their loan if they are lent.
 pub struct Taken {
     /// One a lane, in lane order.
     pub chosen: Chosen,
@@ -118,9 +118,9 @@ pub type Progress = dyn Fn(&Challenge, &[u32]) + Send + Sync;
 
 /// How a miner answers.
 pub struct Miner {
-    /// What computes.
+    /// The executors, or the means to open them.
     pub equipment: Arc<dyn Equipment>,
-    /// Who signs.
+    /// The key that signs commitments.
     pub identity: Option<Arc<SigningIdentity>>,
     /// How long it waits.
     pub patience: Patience,
@@ -163,7 +163,7 @@ impl Miner {
         }
     }
 
-    /// What it says of itself.
+    /// How it introduces itself.
     fn hello(&self, devices: Vec<Device>) -> MinerHello {
         MinerHello {
             versions: VERSIONS.to_vec(),

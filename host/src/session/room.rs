@@ -40,8 +40,8 @@ impl Default for Room {
 }
 
 impl Room {
-    /// Waits for a place to parse what takes so many bytes; what takes more than there
-    /// is has all of it.
+    /// Waits for a place to parse what takes `bytes`; what takes more than there is gets
+    /// all of it.
     pub(super) async fn for_reading(&self, bytes: u64) -> Place<'_> {
         let units = u32::try_from(bytes.div_ceil(UNIT_BYTES)).unwrap_or(UNITS).min(UNITS);
         // None of them is ever closed.

@@ -1,8 +1,8 @@
 //! Sessions over TCP with TLS: the miner listens, the validator dials.
 //!
 //! Guarantees: connecting and the handshake have time limits; a miner has a
-//! bounded number of connections and holds one session at a time, who comes
-//! meanwhile is told that it is busy; a connection that no longer answers is
+//! bounded number of connections and holds one session at a time, other
+//! peers are told that it is busy; a connection that no longer answers is
 //! noticed (keep-alive).
 //! Deliberately lacks: plaintext, and validators that listen.
 
@@ -32,7 +32,7 @@ use tokio_rustls::{TlsAcceptor, TlsConnector};
 const HANDSHAKE: Duration = Duration::from_secs(10);
 /// Connections of a miner at once, the session's own included.
 pub const CONNECTIONS_MAX: usize = 32;
-/// How long who is told "busy" may take to say hello and to go.
+/// How long a peer that is told "busy" may take to say hello and to go.
 const DECLINE: Duration = Duration::from_secs(5);
 /// Pause after an accept that failed (no file descriptors left).
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -115,7 +115,7 @@ pub enum Met {
     Busy(Option<Digest>),
     /// A session with the validator of this key began.
     Began(Option<Digest>),
-    /// It ended.
+    /// The session ended.
     Ended(End),
 }
 
@@ -123,7 +123,7 @@ impl Listener {
     /// Listens on `address` for the validators that `config` allows.
     ///
     /// # Errors
-    /// Where the system refuses the address.
+    /// If the system refuses the address.
     pub async fn bind(
         miner: Arc<Miner>,
         address: &str,
@@ -138,7 +138,7 @@ impl Listener {
     /// Where it listens.
     ///
     /// # Errors
-    /// Where the system does not say.
+    /// If the system does not say.
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
         self.listener.local_addr()
     }
@@ -187,7 +187,7 @@ async fn answer(
             watch(Met::Began(key));
             let end = miner.respond_to(key, reader, writer).await;
             watch(Met::Ended(end));
-            // Who comes meanwhile is told: busy.
+            // Other peers are told that it is busy.
             let equipment = Arc::clone(&miner.equipment);
             let _ = tokio::task::spawn_blocking(move || equipment.recover()).await;
         }

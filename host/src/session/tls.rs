@@ -5,7 +5,7 @@
 //! the keys that are allowed; TLS 1.3 only, no resumption, no early data; the
 //! secret key stays in its [`SigningIdentity`].
 //! Deliberately lacks: certificates, names and expiry. Whose key it is, is known
-//! to who allows it.
+//! to whoever allows it.
 
 use crate::identity::SigningIdentity;
 use crate::protocol::digest::Digest;
@@ -31,7 +31,7 @@ const SPKI_HEAD: [u8; 12] = [0x30, 0x2a, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x7
 /// The side that dials, a validator.
 ///
 /// # Errors
-/// Where the TLS library refuses the configuration.
+/// If the TLS library refuses the configuration.
 pub fn client(
     identity: &Arc<SigningIdentity>,
     allowed: &[Digest],
@@ -50,7 +50,7 @@ pub fn client(
 /// The side that listens, a miner.
 ///
 /// # Errors
-/// Where the TLS library refuses the configuration.
+/// If the TLS library refuses the configuration.
 pub fn server(
     identity: &Arc<SigningIdentity>,
     allowed: &[Digest],

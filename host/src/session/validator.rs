@@ -3,7 +3,7 @@
 //! Guarantees: every sequence of events ends in one [`Action::End`]; nothing is
 //! accepted twice; a coin leaves only after [`Event::Accepted`] said that nonce and
 //! coin are on record; a challenge that is on record is settled, however the session
-//! ends: as rejected, too, where this side gives it up, as nobody is to answer it
+//! ends: as rejected, too, if this side gives it up, as nobody is to answer it
 //! then. Nothing but small messages is read here.
 //! Deliberately lacks: clocks, streams, ledger, randomness and verification, and
 //! parsing of what may be large. The caller does what the actions say and tells how
@@ -124,7 +124,7 @@ enum Cause {
     Fault(Fault),
     /// The miner's commitment or openings.
     Rejection(Rejection),
-    /// This side.
+    /// A fault of this side.
     Own(OwnFault),
 }
 

@@ -40,7 +40,7 @@ impl LineBuffer {
     /// Takes the next whole line, without its line break.
     ///
     /// # Errors
-    /// [`TooLong`] where it has more than `limit_bytes`, finished or not.
+    /// [`TooLong`] if it has more than `limit_bytes`, finished or not.
     pub fn take_line(&mut self, limit_bytes: u64) -> Result<Option<Vec<u8>>, TooLong> {
         let found = self.bytes[self.searched..].iter().position(|&byte| byte == b'\n');
         let length = found.map_or(self.bytes.len(), |at| self.searched + at);

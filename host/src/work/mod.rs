@@ -6,5 +6,7 @@
 //! Deliberately lacks: rules. What a leaf is stands in the protocol, and the oracle is
 //! [`mod@crate::reference`].
 
+pub mod fold;
 pub mod fp64_product;
+mod hash;
 pub mod memory_residency;

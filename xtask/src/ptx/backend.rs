@@ -5,10 +5,11 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use clap::ValueEnum;
+use gpu_kernels::target::Target;
 
 use super::rust_cuda::{self, RustCuda};
 use super::rustc::{self, DeviceCompiler};
-use super::targets::{TARGETS, TARGETS_OF_LLVM_7, Target};
+use super::targets::is_of_llvm_7;
 use super::text::Module;
 use crate::parts::Part;
 
@@ -41,12 +42,13 @@ impl Backend {
         }
     }
 
-    /// The targets that it compiles for.
-    pub fn targets(self) -> &'static [Target] {
-        match self {
-            Backend::Rustc => &TARGETS,
-            Backend::RustCuda => &TARGETS_OF_LLVM_7,
-        }
+    /// The targets that it compiles for, the most portable first.
+    pub fn targets(self) -> Vec<Target> {
+        let compiles = |&target: &Target| match self {
+            Backend::Rustc => true,
+            Backend::RustCuda => is_of_llvm_7(target),
+        };
+        Target::ALL.into_iter().filter(compiles).collect()
     }
 
     /// Where its PTX goes, in the workspace.

@@ -5,13 +5,13 @@ use std::path::Path;
 use std::time::Instant;
 
 use anyhow::{Context, Result};
+use gpu_kernels::table;
+use gpu_kernels::target::Target;
 
 use super::backend::{Backend, Compiler, scratch};
 use super::manifest::{KernelEntry, Manifest, TargetEntry};
-use super::table::kernel;
-use super::targets::Target;
 use super::tools::{self, Tools};
-use super::{check, sources, text};
+use super::{check, sources, targets, text};
 use crate::workspace;
 
 /// What a build yields, before anything is written.
@@ -36,24 +36,25 @@ pub fn build(root: &Path, backend: Backend, compiler: &Compiler) -> Result<Build
     let scratch = scratch(root, backend);
     fs::create_dir_all(&scratch)?;
     let mut ptx = Vec::new();
-    let mut targets = Vec::new();
-    let count = backend.targets().len();
-    for (index, &target) in backend.targets().iter().enumerate() {
+    let mut entries = Vec::new();
+    let compiled = backend.targets();
+    let count = compiled.len();
+    for (index, target) in compiled.into_iter().enumerate() {
         let start = Instant::now();
         let raw = compiler.compile(root, target, &scratch)?;
         let origin = format!("attest kernels for {}: {}", target.name(), compiler.version());
         // What fails a check stays here, for whoever has to find out why.
-        let file = scratch.join(target.file());
+        let file = scratch.join(targets::file(target));
         let (module, finished) = finish(&raw, &origin, backend, target, &file)
             .with_context(|| format!("checking {}", file.display()))?;
-        targets.push(target_entry(target, &module, &finished, &file, tools.as_ref())?);
+        entries.push(target_entry(target, &module, &finished, &file, tools.as_ref())?);
         ptx.push((target, finished));
         let (name, seconds) = (backend.name(), start.elapsed().as_secs_f64());
         eprintln!("{name}: {} ({} of {count}), {seconds:.1} s", target.name(), index + 1);
     }
     let compiler = compiler.version().to_owned();
     let ptxas = tools.map(|tools| tools.version);
-    Ok(Build { manifest: Manifest { source_sha256, compiler, ptxas, targets }, ptx })
+    Ok(Build { manifest: Manifest { source_sha256, compiler, ptxas, targets: entries }, ptx })
 }
 
 /// From the compiler's text to ours, checked; `file` gets it as far as it came.
@@ -86,13 +87,13 @@ fn target_entry(
     let measured = tools.map(|tools| tools.measure(file, target)).transpose()?;
     let kernels = module.entries().map(|(name, _)| {
         let resources = measured.as_ref().and_then(|kernels| kernels.get(name)).cloned();
-        let threads = kernel(name).map_or(0, |kernel| kernel.threads);
+        let threads = table::named(name).map_or(0, |kernel| kernel.threads);
         KernelEntry { name: name.to_owned(), threads, resources }
     });
     let said = |directive| module.directive(directive).unwrap_or_default().to_owned();
     Ok(TargetEntry {
         name: target,
-        file: target.file(),
+        file: targets::file(target),
         sha256: workspace::sha256_hex(ptx.as_bytes()),
         ptx_version: said(".version"),
         ptx_target: said(".target"),

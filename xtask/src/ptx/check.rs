@@ -4,12 +4,14 @@
 use std::collections::BTreeSet;
 
 use anyhow::{Result, bail};
+use gpu_kernels::declaration::{Heat, Kernel, SyncCounts};
+use gpu_kernels::kernels::KERNELS;
+use gpu_kernels::table;
+use gpu_kernels::target::Target;
 
 use super::backend::Expected;
 use super::instructions::count;
-use super::table::{Heat, KERNELS, Kernel, SyncCounts, kernel};
-use super::targets::Target;
-use super::text::{Item, Module, words};
+use super::text::{Item, Module, TABLE, words};
 
 /// Checks a module whose unreached items are gone.
 ///
@@ -40,13 +42,13 @@ fn content_faults(module: &Module, target: Target) -> Vec<String> {
             Item::Directive(_) => {}
         }
     }
-    for kernel in KERNELS.iter().filter(|kernel| kernel.targets.contains(&target)) {
+    for kernel in KERNELS.iter().filter(|kernel| kernel.targets.include(target)) {
         if !module.entries().any(|(name, _)| name == kernel.name) {
             faults.push(format!("entry point {} is missing", kernel.name));
         }
     }
     for (name, _) in module.entries() {
-        if kernel(name).is_some_and(|kernel| !kernel.targets.contains(&target)) {
+        if table::named(name).is_some_and(|kernel| !kernel.targets.include(target)) {
             faults.push(format!("entry point {name} belongs to other targets only"));
         }
     }
@@ -76,8 +78,8 @@ fn shared_fault(text: &str) -> Option<String> {
 
 fn entry_faults(name: &str, body: &str) -> Vec<String> {
     let mut faults = Vec::new();
-    let named = |word| words(body).filter(|w| *w == word).count();
-    let calls = named("call");
+    let occurrences = |word| words(body).filter(|w| *w == word).count();
+    let calls = occurrences("call");
     if calls > 0 {
         faults.push(format!("{name} has {calls} calls left"));
     }
@@ -91,9 +93,9 @@ fn entry_faults(name: &str, body: &str) -> Vec<String> {
         };
         faults.push(format!("{name} has `{refused}`: {why}"));
     }
-    let Some(kernel) = kernel(name) else { return faults };
+    let Some(kernel) = table::named(name) else { return faults };
     faults.extend(sync_faults(kernel, counted.sync));
-    let local = named("local");
+    let local = occurrences("local");
     if local > 0 && kernel.heat == Heat::Hot {
         faults.push(format!(
             "{name} keeps an array in local memory ({local} accesses and declarations): index it \
@@ -120,7 +122,7 @@ fn sync_faults(kernel: &Kernel, found: SyncCounts) -> Vec<String> {
             format!(
                 "{} has {found} {what}, and declares {declared}: the compiler made another number \
                  of them than the source has (threads that part ways there wait for ever), or the \
-                 source changed and its line in xtask/src/ptx/table.rs did not",
+                 source changed and its entry in {TABLE} did not",
                 kernel.name
             )
         })

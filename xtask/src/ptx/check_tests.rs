@@ -23,7 +23,7 @@ fn file(target: Target, edit: impl Fn(&str, String) -> String) -> String {
         ".version 7.0\n.target {}\n.extern .shared .align 1024 .b8 dynamic[];\n",
         target.cpu()
     );
-    for kernel in KERNELS.iter().filter(|kernel| kernel.targets.contains(&target)) {
+    for kernel in KERNELS.iter().filter(|kernel| kernel.targets.include(target)) {
         let body = edit(kernel.name, body_of(kernel.sync));
         ptx += &format!(".visible .entry {}() {{ {body} ret; }}\n", kernel.name);
     }
@@ -41,7 +41,7 @@ fn faults_of(ptx: &str, target: Target) -> Vec<String> {
 
 #[test]
 fn clean_modules_pass() {
-    for target in super::super::targets::TARGETS {
+    for target in Target::ALL {
         assert_eq!(faults_of(&file(target, |_, body| body), target), [""; 0], "{target:?}");
     }
 }

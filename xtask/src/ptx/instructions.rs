@@ -1,7 +1,7 @@
 //! The instructions of an entry point's body, as far as the checks care: which
 //! of them threads meet at, and which end a kernel otherwise than by `ret`.
 
-use super::table::SyncCounts;
+use gpu_kernels::declaration::SyncCounts;
 
 /// What a body has.
 #[derive(Debug, Default, PartialEq, Eq)]

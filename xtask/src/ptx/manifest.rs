@@ -5,9 +5,10 @@ use std::fs;
 use std::path::Path;
 
 use anyhow::{Context, Result, anyhow};
+use gpu_kernels::target::Target;
 use serde::{Deserialize, Serialize};
 
-use super::targets::Target;
+use super::targets;
 use super::tools::Resources;
 
 /// The manifest's name in its folder.
@@ -16,7 +17,7 @@ pub const FILE: &str = "manifest.json";
 /// The whole manifest.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Manifest {
-    /// Digest of the sources, the table and the recipe.
+    /// Digest of the sources and the recipe.
     pub source_sha256: String,
     /// Name and version of the compiler. The same string means the same
     /// compiler: distributions that build their own say so in it.
@@ -31,6 +32,7 @@ pub struct Manifest {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TargetEntry {
     /// What it is for.
+    #[serde(with = "targets")]
     pub name: Target,
     /// Its file name.
     pub file: String,

@@ -23,7 +23,6 @@ mod report;
 mod rust_cuda;
 mod rustc;
 mod sources;
-mod table;
 mod targets;
 mod text;
 pub mod tools;
@@ -82,7 +81,7 @@ pub fn run(args: &PtxArgs) -> Result<()> {
         compiler.prepare(&root, &scratch(&root, backend))?;
         let built = build(&root, backend, &compiler)?;
         let mut files: Vec<_> =
-            built.ptx.into_iter().map(|(target, text)| (target.file(), text)).collect();
+            built.ptx.into_iter().map(|(target, text)| (targets::file(target), text)).collect();
         files.push((manifest::FILE.to_owned(), built.manifest.to_json()?));
         workspace::write_together(&folder, &files)?;
         written.push(report::Written { backend, folder, manifest: built.manifest });
@@ -118,14 +117,14 @@ fn check_written(root: &Path, backend: Backend, folder: &Path) -> Result<()> {
     if sources::digest(root, backend.recipe())? != written.source_sha256 {
         faults.push("the kernels' sources changed since the PTX was made".to_owned());
     }
-    if written.targets.iter().map(|entry| entry.name).ne(backend.targets().iter().copied()) {
+    if written.targets.iter().map(|entry| entry.name).ne(backend.targets()) {
         faults.push("the manifest lists other targets".to_owned());
     }
     for entry in &written.targets {
-        let path = folder.join(entry.name.file());
+        let path = folder.join(targets::file(entry.name));
         let content = fs::read(&path).with_context(|| format!("reading {}", path.display()))?;
         if workspace::sha256_hex(&content) != entry.sha256 {
-            faults.push(format!("{} is not what the manifest says", entry.name.file()));
+            faults.push(format!("{} is not what the manifest says", targets::file(entry.name)));
         }
     }
     let located = backend.locate(root).and_then(|mut compiler| {
@@ -135,8 +134,13 @@ fn check_written(root: &Path, backend: Backend, folder: &Path) -> Result<()> {
     let compared = match located {
         Ok(compiler) if compiler.version() == written.compiler => {
             for (target, text) in &build(root, backend, &compiler)?.ptx {
-                if fs::read(folder.join(target.file())).ok().as_deref() != Some(text.as_bytes()) {
-                    faults.push(format!("{} is not what the sources compile to", target.file()));
+                if fs::read(folder.join(targets::file(*target))).ok().as_deref()
+                    != Some(text.as_bytes())
+                {
+                    faults.push(format!(
+                        "{} is not what the sources compile to",
+                        targets::file(*target)
+                    ));
                 }
             }
             "rebuilt: identical byte for byte".to_owned()

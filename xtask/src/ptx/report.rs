@@ -5,9 +5,10 @@ use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
+use gpu_kernels::target::Target;
+
 use super::backend::Backend;
 use super::manifest::Manifest;
-use super::targets::Target;
 use super::tools::Resources;
 
 /// What one compiler made, and where it lies.
@@ -107,12 +108,13 @@ pub fn next_steps(written: &[Written], root: &Path) -> String {
 #[cfg(test)]
 mod tests {
     use super::super::manifest::{KernelEntry, TargetEntry};
+    use super::super::targets;
     use super::*;
 
     fn written(backend: Backend, folder: &str, kernels: &[(Target, &str, u32)]) -> Written {
         let target = |&(target, kernel, registers): &(Target, &str, u32)| TargetEntry {
             name: target,
-            file: target.file(),
+            file: targets::file(target),
             sha256: String::new(),
             ptx_version: String::new(),
             ptx_target: String::new(),

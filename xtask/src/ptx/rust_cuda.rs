@@ -11,12 +11,13 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail, ensure};
+use gpu_kernels::target::Target;
 
 use super::backend::{Backend, scratch};
 use super::codegen::{self, Codegen};
 use super::cuda::{self, Cuda};
 use super::rustc::{installed_toolchain, rustup};
-use super::targets::Target;
+use super::targets::{cfg_values, nvvm_arch};
 use crate::parts::{Part, State, find_in, folders_in, missing, show};
 
 /// Its workspace.
@@ -296,8 +297,8 @@ impl RustCuda {
         let out = scratch.join(format!("{}.raw.ptx", target.name()));
         let mut compile =
             self.command(&scratch.join("release/xtask-rust-cuda"), &folder, scratch)?;
-        compile.env("ATTEST_HAS", target.has().join(","));
-        compile.arg(target.nvvm_arch()).arg(folder.join("kernels")).arg(&out);
+        compile.env("ATTEST_HAS", cfg_values(target).collect::<Vec<_>>().join(","));
+        compile.arg(nvvm_arch(target)).arg(folder.join("kernels")).arg(&out);
         run(&mut compile, &format!("compiling for {}", target.name()))?;
         fs::read_to_string(&out).with_context(|| format!("reading {}", out.display()))
     }

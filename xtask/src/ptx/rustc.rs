@@ -10,8 +10,9 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result, bail, ensure};
+use gpu_kernels::target::Target;
 
-use super::targets::Target;
+use super::targets::cfg_values;
 use crate::parts::{Part, State};
 
 /// The compiler's target.
@@ -228,7 +229,7 @@ impl DeviceCompiler {
         }
         command
             .args(["--", "--emit=asm"])
-            .args(target.has().iter().map(|has| format!("--cfg=attest_has=\"{has}\"")))
+            .args(cfg_values(target).map(|has| format!("--cfg=attest_has=\"{has}\"")))
             .arg(format!("-Ctarget-cpu={}", target.cpu()))
             .arg(format!("-Ctarget-feature=+ptx{}", target.isa()));
         let output =

@@ -1,8 +1,8 @@
 //! The digest of everything that the PTX is made from.
 //!
-//! Covers the kernel crate's sources and manifests, the table of targets and
-//! kernels, and the version of the post-processing: not the compiler, which
-//! the PTX manifest names by itself.
+//! Covers the kernel crate's sources (the tables of kernels and targets are among
+//! them) and manifests, and the version of the post-processing: not the compiler,
+//! which the PTX manifest names by itself.
 
 use std::fs;
 use std::path::Path;
@@ -10,11 +10,11 @@ use std::path::Path;
 use anyhow::{Context, Result};
 use sha2::{Digest, Sha256};
 
-use super::{table, text};
+use super::text;
 use crate::workspace::files_below;
 
-/// Digest, as hex, of the kernel crate in `root`, of the table, and of a
-/// backend's recipe and files (named from `root`).
+/// Digest, as hex, of the kernel crate in `root`, and of a backend's recipe and
+/// files (named from `root`).
 ///
 /// # Errors
 /// If a file can't be read.
@@ -35,7 +35,6 @@ pub fn digest(root: &Path, (recipe, more): (String, &[&str])) -> Result<String> 
         add(&name, &content);
     }
     add("recipe", recipe.as_bytes());
-    add("table", table::as_text().as_bytes());
     add("post-processing", &text::VERSION.to_le_bytes());
     Ok(hex::encode(hash.finalize()))
 }

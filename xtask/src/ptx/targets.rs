@@ -1,138 +1,58 @@
-//! The declared facts about targets: what one PTX file is compiled for, and what
-//! of the hardware the kernels in it may use.
+//! What compiling takes of the targets that `gpu_kernels::target` declares: file
+//! names, the compilers' names for them, and how the manifest has them.
 
-use clap::ValueEnum;
-use serde::{Deserialize, Serialize};
+use gpu_kernels::target::{Means, Target};
+use serde::{Deserialize, Deserializer, Serializer};
 
-/// What one PTX file is compiled for, from the most portable up.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ValueEnum)]
-pub enum Target {
-    /// Any device since compute capability 7.0, any driver since 450.
-    #[serde(rename = "portable")]
-    #[value(name = "portable")]
-    Portable,
-    /// Compute capability 8.0 and later.
-    #[serde(rename = "sm_80")]
-    #[value(name = "sm_80")]
-    Sm80,
-    /// Compute capability 9.0 and later.
-    #[serde(rename = "sm_90")]
-    #[value(name = "sm_90")]
-    Sm90,
-    /// Compute capability 9.0 only: architecture-specific.
-    #[serde(rename = "sm_90a")]
-    #[value(name = "sm_90a")]
-    Sm90a,
-    /// Compute capability 10.0 and 10.3: family-specific.
-    #[serde(rename = "sm_100f")]
-    #[value(name = "sm_100f")]
-    Sm100f,
-    /// Compute capability 12.0 and later.
-    #[serde(rename = "sm_120")]
-    #[value(name = "sm_120")]
-    Sm120,
+/// The file in the PTX folder.
+pub fn file(target: Target) -> String {
+    format!("{}.ptx", target.name())
 }
 
-/// All targets, in the order in which they are built.
-pub const TARGETS: [Target; 6] =
-    [Target::Portable, Target::Sm80, Target::Sm90, Target::Sm90a, Target::Sm100f, Target::Sm120];
-
-/// Those before Blackwell. libNVVM takes what LLVM 7 writes for these alone: from
-/// `compute_100` on it reads the dialect of LLVM 20.
-pub const TARGETS_OF_LLVM_7: [Target; 4] =
-    [Target::Portable, Target::Sm80, Target::Sm90, Target::Sm90a];
-
-/// What the compilers are told of a target.
-struct Facts {
-    /// The file's stem.
-    name: &'static str,
-    /// What `.target` says.
-    cpu: &'static str,
-    /// PTX ISA, major·10 + minor: the lowest that has what the kernels use, so
-    /// that the oldest drivers load it.
-    isa: u32,
-    /// What ptxas checks it for.
-    ptxas_arch: &'static str,
-    /// Values of the cfg `attest_has`: what the kernels may use.
-    has: &'static [&'static str],
+/// Values of the cfg `attest_has`.
+pub fn cfg_values(target: Target) -> impl Iterator<Item = &'static str> {
+    target.has().iter().copied().map(Means::cfg_value)
 }
 
-const TENSOR_CORES: &str = "tensor_cores";
-const BULK_COPIES: &str = "bulk_copies";
-const REGISTER_HANDOVER: &str = "register_handover";
+/// What libNVVM compiles it for: CUDA 13's dropped everything below 75.
+pub fn nvvm_arch(target: Target) -> String {
+    target.ptxas_arch().replace("sm_", "compute_")
+}
 
-impl Target {
-    fn facts(self) -> Facts {
-        let facts = |name, cpu, isa, has| Facts { name, cpu, isa, ptxas_arch: cpu, has };
-        match self {
-            // CUDA 13 dropped sm_70; sm_75 is the lowest that it assembles, and
-            // takes everything that sm_70 has. Driver 450.
-            Target::Portable => {
-                Facts { ptxas_arch: "sm_75", ..facts("portable", "sm_70", 70, &[]) }
-            }
-            // Driver 450.
-            Target::Sm80 => facts("sm_80", "sm_80", 70, &[TENSOR_CORES]),
-            // Driver 525, for the bulk copies.
-            Target::Sm90 => facts("sm_90", "sm_90", 80, &[TENSOR_CORES, BULK_COPIES]),
-            Target::Sm90a => {
-                facts("sm_90a", "sm_90a", 80, &[TENSOR_CORES, BULK_COPIES, REGISTER_HANDOVER])
-            }
-            // Driver 575: the suffix f came with CUDA 12.9.
-            Target::Sm100f => {
-                facts("sm_100f", "sm_100f", 88, &[TENSOR_CORES, BULK_COPIES, REGISTER_HANDOVER])
-            }
-            // Driver 570. It has bulk copies, and not the shared memory for them:
-            // a block gets 99 KiB.
-            Target::Sm120 => facts("sm_120", "sm_120", 87, &[TENSOR_CORES]),
-        }
-    }
+/// Whether libNVVM takes what LLVM 7 writes for it: from `compute_100` on it reads the
+/// dialect of LLVM 20.
+pub fn is_of_llvm_7(target: Target) -> bool {
+    let digits: String = target.cpu().chars().filter(char::is_ascii_digit).collect();
+    digits.parse().is_ok_and(|number: u32| number < 100)
+}
 
-    /// Its name: the file's stem.
-    pub fn name(self) -> &'static str {
-        self.facts().name
-    }
+/// As the manifest has it: by its name.
+pub fn serialize<S: Serializer>(target: &Target, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(target.name())
+}
 
-    /// The file in the PTX folder.
-    pub fn file(self) -> String {
-        format!("{}.ptx", self.name())
-    }
-
-    /// What `.target` says.
-    pub fn cpu(self) -> &'static str {
-        self.facts().cpu
-    }
-
-    /// PTX ISA, major·10 + minor.
-    pub fn isa(self) -> u32 {
-        self.facts().isa
-    }
-
-    /// What ptxas checks it for.
-    pub fn ptxas_arch(self) -> &'static str {
-        self.facts().ptxas_arch
-    }
-
-    /// Values of the cfg `attest_has`.
-    pub fn has(self) -> &'static [&'static str] {
-        self.facts().has
-    }
-
-    /// What libNVVM compiles it for: CUDA 13's dropped everything below 75.
-    pub fn nvvm_arch(self) -> String {
-        self.ptxas_arch().replace("sm_", "compute_")
-    }
+/// From a manifest.
+///
+/// # Errors
+/// A name that no target has.
+pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Target, D::Error> {
+    let name = String::deserialize(deserializer)?;
+    let named = Target::ALL.into_iter().find(|target| target.name() == name);
+    named.ok_or_else(|| serde::de::Error::custom(format!("no target is called {name}")))
 }
 
 #[cfg(test)]
 mod tests {
+    use gpu_kernels::table::products;
+
     use super::*;
 
     #[test]
-    fn targets_are_listed_from_the_most_portable_up() {
-        assert!(TARGETS.is_sorted());
-        assert!(TARGETS_OF_LLVM_7.is_sorted());
-        assert_eq!(Target::Portable.nvvm_arch(), "compute_75");
-        assert_eq!(Target::Sm90a.nvvm_arch(), "compute_90a");
+    fn names_for_compilers_follow_from_the_declared_ones() {
+        assert_eq!(nvvm_arch(Target::Portable), "compute_75");
+        assert_eq!(nvvm_arch(Target::Sm90a), "compute_90a");
+        let of_llvm_7: Vec<_> = Target::ALL.into_iter().filter(|&t| is_of_llvm_7(t)).collect();
+        assert_eq!(of_llvm_7, [Target::Portable, Target::Sm80, Target::Sm90, Target::Sm90a]);
     }
 
     #[test]
@@ -141,9 +61,23 @@ mod tests {
         for manifest in ["Cargo.toml", "xtask/rust-cuda/kernels/Cargo.toml"] {
             let text = std::fs::read_to_string(root.join(manifest)).unwrap();
             let line = text.lines().find(|line| line.contains("cfg(attest_has")).unwrap();
-            for value in TARGETS.iter().flat_map(|target| target.has()) {
+            for value in Target::ALL.into_iter().flat_map(cfg_values) {
                 assert!(line.contains(&format!("\"{value}\"")), "{value} in {manifest}");
             }
+        }
+    }
+
+    #[test]
+    fn the_documentation_s_table_of_targets_is_that_of_the_sources() {
+        let path = crate::workspace::root().join("docs/kernels.md");
+        let text = std::fs::read_to_string(path).unwrap();
+        for target in Target::ALL {
+            let fastest = products().find(|kernel| kernel.targets.include(target)).unwrap();
+            let (isa, name) = (target.isa(), target.name());
+            let start = format!("| `{name}` | `{}` | {}.{} | ", target.cpu(), isa / 10, isa % 10);
+            let row = text.lines().find(|line| line.starts_with(&start));
+            let row = row.unwrap_or_else(|| panic!("no row starts with {start}"));
+            assert_eq!(row.split('|').nth(5).unwrap().trim(), format!("`{}`", fastest.name));
         }
     }
 }

@@ -11,11 +11,14 @@ use std::collections::BTreeSet;
 
 use anyhow::{Result, bail, ensure};
 
-use super::table;
+use gpu_kernels::table;
 
 /// Raise when the output for the same input changes: it is part of the digest
 /// of the sources.
 pub const VERSION: u32 = 1;
+
+/// Where kernels are declared, for messages.
+pub const TABLE: &str = "gpu-kernels/src/kernels/mod.rs";
 
 /// One top-level item of a PTX file.
 #[derive(Debug, PartialEq, Eq)]
@@ -137,16 +140,16 @@ impl Module {
     pub fn add_launch_bounds(&mut self) -> Result<()> {
         for item in &mut self.items {
             let Item::Entry { name, head, .. } = item else { continue };
-            let Some(kernel) = table::kernel(name) else {
+            let Some(kernel) = table::named(name) else {
                 bail!(
                     "the kernels have an entry point `{name}` that the table lacks\n  \
-                     try: add it, with its threads per block, to KERNELS in xtask/src/ptx/table.rs"
+                     try: add it, with its threads per block, to KERNELS in {TABLE}"
                 );
             };
             ensure!(
                 !words(head).any(|word| word == "maxntid" || word == "reqntid"),
                 "entry point `{name}` has launch bounds already\n  \
-                 try: leave them to the table in xtask/src/ptx/table.rs"
+                 try: leave them to the table in {TABLE}"
             );
             head.push_str(&format!("\n.maxntid {}, 1, 1", kernel.threads));
             if let Some(blocks) = kernel.blocks_per_sm_min {

@@ -7,10 +7,11 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result, bail, ensure};
+use gpu_kernels::declaration::Heat;
+use gpu_kernels::table;
+use gpu_kernels::target::Target;
 use serde::{Deserialize, Serialize};
 
-use super::table::{Heat, kernel};
-use super::targets::Target;
 use crate::parts::{find_in, folders_in};
 
 /// Environment: a folder with ptxas, cuobjdump and nvdisasm.
@@ -112,7 +113,7 @@ impl Tools {
 }
 
 fn fault(name: &str, resources: &Resources) -> Option<String> {
-    let hot = kernel(name).is_some_and(|kernel| kernel.heat == Heat::Hot);
+    let hot = table::named(name).is_some_and(|kernel| kernel.heat == Heat::Hot);
     let Resources { stack_bytes, spill_store_bytes, spill_load_bytes, registers, .. } = resources;
     let clean = stack_bytes + spill_store_bytes + spill_load_bytes == 0;
     (hot && !clean).then(|| {

@@ -13,8 +13,7 @@ mod hash;
 mod multiply;
 
 use crate::abi::{
-    GEMM_M16N8K16, GEMM_PART_BYTES, GEMM_SCRATCH_BYTES_PER_BLOCK, GEMM_SPLIT_MAX, GemmParams,
-    TileSchedule, raster,
+    GEMM_PART_BYTES, GEMM_SCRATCH_BYTES_PER_BLOCK, GEMM_SPLIT_MAX, GemmParams, TileSchedule, raster,
 };
 use crate::device::async_copy::{
     barrier_init, fence_barrier_init, registers_lower, registers_raise,
@@ -22,6 +21,7 @@ use crate::device::async_copy::{
 use crate::device::backend::shared_base;
 use crate::device::memory::{load_shared_u32, store_shared_u32};
 use crate::device::thread::{block_barrier, block_id, grid_size, thread_id};
+use crate::kernels::GEMM_M16N8K16;
 use crate::kernels::parts::div_rem;
 use crate::kernels::sixteen::RUN_BYTES;
 use crate::tile::{LEAVES_PER_TILE, TILE};

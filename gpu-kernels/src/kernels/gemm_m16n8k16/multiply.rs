@@ -57,10 +57,14 @@ pub unsafe fn run(params: &GemmParams, share: Share, shared: u32) {
         let mut position = Position { stage: 0, parity: 0 };
         let mut turn = 0;
         while turn < share.whole() {
-            let warp = thread_id() >> 5;
-            let whole = Place::of(shared, warp >> 2, warp & 3, 0);
-            let c = item::<4>(params, shared, whole, &mut position);
-            hand_over::<4>(params, shared, turn, whole, &c);
+            // Worked out twice: what is kept across the product takes registers, and
+            // it leaves none (under Rust-CUDA, outputs were spilled for it).
+            let place = || {
+                let warp = thread_id() >> 5;
+                Place::of(shared, warp >> 2, warp & 3, 0)
+            };
+            let c = item::<4>(params, shared, place(), &mut position);
+            hand_over::<4>(params, shared, turn, place(), &c);
             turn += 1;
         }
         // A part: the same eight warps, each on fewer rows of a leaf.

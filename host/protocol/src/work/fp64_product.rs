@@ -104,7 +104,7 @@ impl fmt::Display for Fp64Product {
 /// Where a leaf lies in its iteration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct LeafPlace {
-    /// j.
+    /// Index of the product in its iteration.
     pub product: u32,
     /// Tile row and tile column in the product.
     pub tile_row: u32,

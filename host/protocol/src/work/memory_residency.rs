@@ -6,6 +6,8 @@
 //! Deliberately lacks: random numbers, mixing, folding and hashing. The oracle, the CPU
 //! and the GPU have their own.
 
+pub mod shown;
+
 use crate::challenge::{ChallengeError, LANES_MAX};
 use serde::{Deserialize, Serialize};
 use std::fmt;

@@ -53,11 +53,11 @@ impl Inputs {
 /// Reads and checks the challenge that `--challenge` names.
 ///
 /// # Errors
-/// An unreadable source, or a token that is none.
+/// An unreadable source, or an invalid token.
 pub fn challenge(typed: &OsStr) -> Result<Challenge> {
     let source = Source::of_text(typed);
     if matches!(source, Source::Inline(_)) && is_path(typed) {
-        bail!("{typed:?} is no token\nIf a file is meant, put @ before its path.");
+        bail!("{typed:?} is not a token\nIf a file is meant, put @ before its path.");
     }
     // A line break may follow the token.
     let token = source.read_text(TOKEN_BYTES_MAX as u64 + 2)?;

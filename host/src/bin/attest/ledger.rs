@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 /// Opens the ledger that `typed` names, for commands that may have one: `default`
-/// is the user's own, `none` and an absent option are none.
+/// is the user's own, `none` and an absent option mean no ledger.
 ///
 /// # Errors
 /// No such ledger, and none can be made.
@@ -21,7 +21,7 @@ pub fn chosen(typed: Option<&LedgerPlace>) -> Result<Option<Arc<dyn Ledger>>> {
 
 /// Opens the ledger that `typed` names, for whoever settles what was issued before:
 /// none is made, as nothing is on record in a new one; `none` and an absent option
-/// are none.
+/// mean no ledger.
 ///
 /// # Errors
 /// No such ledger.
@@ -32,7 +32,7 @@ pub fn of_issuer(typed: Option<&LedgerPlace>) -> Result<Option<Arc<dyn Ledger>>>
     }
 }
 
-/// The file of the ledger that `typed` names, there or not, where it is in one.
+/// The file of the ledger that `typed` names, there or not, if it is in one.
 pub fn file(typed: Option<&LedgerPlace>) -> Option<PathBuf> {
     match location(typed.filter(|typed| **typed != LedgerPlace::None)?).ok()? {
         Location::File(path) => Some(path),

@@ -2,7 +2,7 @@
 //!
 //! Guarantees: asked before a device is opened or a nonce is spent; what is taken is given
 //! back, but for the threads that compute, which stay.
-//! Deliberately lacks: a promise. Others may take what is left a moment later; where a
+//! Deliberately lacks: a promise. Others may take what is left a moment later; if a
 //! thread is missing then, that is an error of its own.
 
 use crate::args::Command;

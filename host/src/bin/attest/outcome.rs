@@ -85,14 +85,14 @@ pub fn end(code: u8) -> ExitCode {
     if abandoned::any() { abandoned::exit(code) } else { ExitCode::from(code) }
 }
 
-/// Prints a line to standard error. Where nobody takes it the run goes on:
+/// Prints a line to standard error. If nobody takes it the run goes on:
 /// `eprintln!` would panic, and the exit code says the same.
 pub fn note(text: &str) {
     // One write: nobody else's line comes between.
     let _ = streams::stderr().write_all(format!("{text}\n").as_bytes());
 }
 
-/// Prints to standard output. A reader that went away (`| head`) is no error.
+/// Prints to standard output. A reader that went away (`| head`) is not an error.
 ///
 /// # Errors
 /// Any other failure to write.

@@ -1,4 +1,4 @@
-//! Colour and tables for people. Plain text where colour is off: nothing is
+//! Colour and tables for people. Plain text if colour is off: nothing is
 //! said by colour alone.
 
 use crate::args::Color;
@@ -10,7 +10,7 @@ use std::fmt::Write as _;
 pub enum Paint {
     /// With ANSI escapes.
     Colored,
-    /// Without.
+    /// Without colour.
     Plain,
 }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 pub fn bar(what: &str, total: u64) -> ProgressBar {
     let style = "{prefix} [{bar:32}] {pos}/{len}  {elapsed} gone, {eta} left";
     let style = ProgressStyle::with_template(style).expect("a valid template");
-    // indicatif draws nothing where standard error is not a terminal.
+    // indicatif draws nothing if standard error is not a terminal.
     let bar = ProgressBar::new(total).with_style(style).with_prefix(what.to_owned());
     bar.enable_steady_tick(Duration::from_millis(200));
     bar

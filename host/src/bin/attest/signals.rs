@@ -24,7 +24,7 @@ const LOOK: Duration = Duration::from_millis(20);
 pub struct Stop {
     flag: Arc<AtomicBool>,
     signal: Arc<AtomicI32>,
-    /// How long settling may take, ms; 0 where there is nothing to settle.
+    /// How long settling may take, ms; 0 if there is nothing to settle.
     settling_ms: Arc<AtomicU64>,
 }
 
@@ -85,7 +85,7 @@ impl Stop {
 /// which removes what it began; by default the process is killed.
 pub fn survive_file_size_limit() {
     // A handler that does nothing: other than an ignored signal, a command that is started
-    // does not inherit it. Where the system refuses it, all is as it was.
+    // does not inherit it. If the system refuses it, all is as it was.
     let _ = signal_hook::flag::register(signal_hook::consts::SIGXFSZ, Arc::default());
 }
 

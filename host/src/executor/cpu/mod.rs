@@ -19,14 +19,21 @@ use crate::protocol::digest::{Digest, Uuid};
 use crate::protocol::work::{IterationPlace, Work};
 use crate::protocol::{chain, merkle};
 use crate::work::fp64_product::cpu::Fp64OnCpu;
+use crate::work::memory_residency::cpu::MemoryOnCpu;
 
 /// One kind of work on the host's cores, for one lane.
 pub(crate) trait CpuWork: Send {
     /// The roots of an iteration's tiles, in order.
-    fn tile_roots(&mut self, at: &IterationPlace) -> Vec<Digest>;
+    ///
+    /// # Errors
+    /// [`ExecError::Memory`].
+    fn tile_roots(&mut self, at: &IterationPlace) -> Result<Vec<Digest>, ExecError>;
 
     /// The leaf hashes of each tile, in request order.
-    fn leaf_hashes(&mut self, tiles: &[TileRequest]) -> Vec<Vec<Digest>>;
+    ///
+    /// # Errors
+    /// [`ExecError::Memory`].
+    fn leaf_hashes(&mut self, tiles: &[TileRequest]) -> Result<Vec<Vec<Digest>>, ExecError>;
 
     /// As [`Executor::share`].
     fn share(&self) -> Option<SharedMemory> {
@@ -106,7 +113,7 @@ impl CpuExecutor {
 fn begin(assignment: &Assignment, simd: Simd) -> Result<Box<dyn CpuWork>, ExecError> {
     Ok(match assignment.work {
         Work::Fp64Product(shape) => Box::new(Fp64OnCpu::new(shape, simd)),
-        Work::MemoryResidency(_) => return Err(super::unknown_work(assignment.work)),
+        Work::MemoryResidency(work) => Box::new(MemoryOnCpu::begin(work, assignment, simd)?),
     })
 }
 
@@ -134,7 +141,7 @@ impl Executor for CpuExecutor {
         let (assignment, work) = self.begun.as_mut().expect("a run follows a begin");
         let (lane, mut state) = (assignment.lane, segment.start);
         for iteration in segment.first_iteration..segment.first_iteration + segment.iterations {
-            let tile_roots = work.tile_roots(&IterationPlace { lane, iteration, state });
+            let tile_roots = work.tile_roots(&IterationPlace { lane, iteration, state })?;
             let root = iteration_root(&tile_roots);
             let output = IterationOutput { iteration, root, tile_roots: &tile_roots };
             if sink(output).is_break() {
@@ -151,7 +158,7 @@ impl Executor for CpuExecutor {
         assignment: &Assignment,
         tiles: &[TileRequest],
     ) -> Result<Vec<Vec<Digest>>, ExecError> {
-        Ok(self.means(assignment)?.leaf_hashes(tiles))
+        self.means(assignment)?.leaf_hashes(tiles)
     }
 
     fn sm_tiles(&mut self) -> Result<SmTiles, ExecError> {

@@ -4,11 +4,12 @@
 //! Runs in the rayon pool of the caller.
 
 use super::{Simd, begin, detect_simd, iteration_root};
-use crate::executor::{Assignment, unknown_work};
+use crate::executor::Assignment;
 use crate::protocol::digest::Digest;
 use crate::protocol::verify::{LeafRequest, Recompute, RecomputeError, RecomputeIteration};
 use crate::protocol::work::{IterationPlace, RunInputs, Work};
 use crate::work::fp64_product::cpu::Fp64OnCpu;
+use crate::work::memory_residency::cpu::MemoryCpu;
 
 /// A verifier on the host's cores.
 #[derive(Clone, Copy, Debug)]
@@ -42,8 +43,8 @@ impl Recompute for CpuVerifier {
     ) -> Result<Vec<Digest>, RecomputeError> {
         Ok(match run.work {
             Work::Fp64Product(shape) => Fp64OnCpu::new(shape, self.simd).single_leaves(requests),
-            Work::MemoryResidency(_) => {
-                return Err(RecomputeError(unknown_work(run.work).to_string()));
+            Work::MemoryResidency(work) => {
+                MemoryCpu::on(self.simd).recompute(work, run.seeds, requests)?
             }
         })
     }
@@ -58,6 +59,7 @@ impl RecomputeIteration for CpuVerifier {
         let assignment = Assignment::of(run, at.lane);
         let mut work =
             begin(&assignment, self.simd).map_err(|error| RecomputeError(error.to_string()))?;
-        Ok(iteration_root(&work.tile_roots(at)))
+        let roots = work.tile_roots(at).map_err(|error| RecomputeError(error.to_string()))?;
+        Ok(iteration_root(&roots))
     }
 }

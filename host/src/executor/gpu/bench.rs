@@ -39,7 +39,6 @@ use super::variant::Variant;
 use crate::executor::{ExecError, Executor};
 use crate::protocol::work::fp64_product::Fp64Product;
 use crate::protocol::work::memory_residency::{HALF_PASSES_DEFAULT, MemoryResidency};
-use gpu_kernels::abi::GEMM_FMA;
 use rival::Rival;
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -74,7 +73,7 @@ impl Subject {
         supervisor: Supervisor,
     ) -> Result<Self, ExecError> {
         // A file may lack the kernel to compare with; selftest has others.
-        let comparable = variant.is_none_or(|variant| variant.target.gemms().contains(&GEMM_FMA));
+        let comparable = variant.is_none_or(Variant::is_comparable);
         let exactness = if comparable { ExactnessCheck::Always } else { ExactnessCheck::Never };
         let options = GpuOptions { variant, exactness, supervisor, ..GpuOptions::default() };
         let executor = GpuExecutor::open(device, options)?;

@@ -201,7 +201,7 @@ impl Gpu {
         Ok(())
     }
 
-    /// Launches `kernel` with `params` as its only argument. `work`: what it takes,
+    /// Launches `grid` blocks of `kernel` with `params` as their only argument. `work`: what it takes,
     /// in units that [`Supervisor`] reckons with.
     ///
     /// # Safety
@@ -212,7 +212,6 @@ impl Gpu {
         &self,
         kernel: &Kernel,
         grid: u32,
-        threads: u32,
         params: &P,
         work: u64,
     ) -> Result<(), ExecError> {
@@ -226,7 +225,7 @@ impl Gpu {
                 grid,
                 1,
                 1,
-                threads,
+                kernel.threads,
                 1,
                 1,
                 kernel.shared_bytes,

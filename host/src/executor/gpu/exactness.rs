@@ -135,7 +135,7 @@ impl Bench {
             panels: [side, side],
             products: 1,
             first_product: 0,
-            packing_b: product.shape.packing_b,
+            packing_b: product.shape.computes.packing_b,
         };
         launch::fill(gpu, fill, sm_count, &operands)?;
         let work = Gemm {

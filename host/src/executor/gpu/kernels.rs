@@ -7,7 +7,8 @@ use super::variant::Variant;
 use crate::executor::ExecError;
 use crate::protocol::digest::Digest;
 use crate::work::memory_residency::gpu::ArenaKernels;
-use gpu_kernels::abi::{GEMM_FMA, GemmKernel, MERKLE_SHARED_BYTES, PeakKernel, Unit};
+use gpu_kernels::declaration::{self, GemmKernel, PeakKernel, Unit};
+use gpu_kernels::kernels::{CHAIN_STEP, FILL, GEMM_FMA, MERKLE, PEAK_COPY, PEAK_READ};
 use std::sync::Arc;
 
 /// A product kernel and how it is launched.
@@ -72,23 +73,24 @@ impl Kernels {
     }
 
     fn load_one(gpu: &Gpu, variant: Variant) -> Result<Self, String> {
-        let ptx = variant.target.ptx();
+        let ptx = variant.source.ptx();
         if ptx.trim().is_empty() {
             return Err("this build carries no PTX for that target".to_owned());
         }
         gpu.supervisor().set_variant(variant.to_string());
         let module = Module::load(gpu, ptx).map_err(|refused| refused.to_string())?;
-        let kernel = |name: &'static str, shared_bytes: u32| {
-            module.kernel(name, shared_bytes).map_err(|failure| format!("kernel {name}: {failure}"))
+        let kernel = |declared: &declaration::Kernel| {
+            module
+                .kernel(declared)
+                .map_err(|failure| format!("kernel {}: {failure}", declared.name))
         };
-        let GemmKernel { name, shared_bytes, .. } = variant.gemm;
         let kernels = Self {
             variant,
             ptx_digest: Digest::of(&[ptx.as_bytes()]),
-            fill: kernel("fill", 0)?,
-            merkle: kernel("merkle", MERKLE_SHARED_BYTES)?,
-            chain_step: kernel("chain_step", MERKLE_SHARED_BYTES)?,
-            product: Product { shape: variant.gemm, kernel: kernel(name, shared_bytes)? },
+            fill: kernel(&FILL)?,
+            merkle: kernel(&MERKLE)?,
+            chain_step: kernel(&CHAIN_STEP)?,
+            product: Product { shape: variant.gemm, kernel: kernel(&variant.gemm.entry())? },
             arena: ArenaKernels::of(&module)
                 .map_err(|(name, failure)| format!("kernel {name}: {failure}")),
             notes: Vec::new(),
@@ -121,20 +123,20 @@ impl Kernels {
     /// # Errors
     /// The module lacks one.
     pub(super) fn memory_peaks(&self, gpu: &Gpu) -> Result<(Kernel, Kernel), ExecError> {
-        let kernel = |name: &'static str| {
-            let found = self.module.kernel(name, 0);
-            found.map_err(|failure| gpu.error(&format!("finding {name}"), failure))
+        let kernel = |declared: &declaration::Kernel| {
+            let found = self.module.kernel(declared);
+            found.map_err(|failure| gpu.error(&format!("finding {}", declared.name), failure))
         };
-        Ok((kernel("peak_read")?, kernel("peak_copy")?))
+        Ok((kernel(&PEAK_READ)?, kernel(&PEAK_COPY)?))
     }
 
     /// The FMA-pipe kernel of the same module, where the running one uses
     /// tensor cores and so has to be compared with it.
     pub(super) fn fma_product(&self, gpu: &Gpu) -> Result<Option<Product>, ExecError> {
-        if self.product.shape.unit == Unit::FmaPipe {
+        if self.product.shape.computes.unit == Unit::FmaPipe {
             return Ok(None);
         }
-        let kernel = self.module.kernel(GEMM_FMA.name, GEMM_FMA.shared_bytes);
+        let kernel = self.module.kernel(&GEMM_FMA);
         let kernel = kernel.map_err(|failure| gpu.error("finding gemm_fma", failure))?;
         Ok(Some(Product { shape: GEMM_FMA, kernel }))
     }
@@ -142,11 +144,11 @@ impl Kernels {
     /// A ceiling kernel of the same module; `None` where the text has none of
     /// that name, as a target without its unit has not.
     pub(super) fn peak(&self, gpu: &Gpu, peak: &PeakKernel) -> Result<Option<Kernel>, ExecError> {
-        let entries = entries(self.variant.target.ptx());
+        let entries = entries(self.variant.source.ptx());
         if !entries.iter().any(|entry| entry.name == peak.name) {
             return Ok(None);
         }
-        let kernel = self.module.kernel(peak.name, 0);
+        let kernel = self.module.kernel(peak);
         kernel.map(Some).map_err(|failure| gpu.error(&format!("finding {}", peak.name), failure))
     }
 

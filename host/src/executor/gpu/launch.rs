@@ -8,10 +8,10 @@ use super::driver::{DeviceMemory, Gpu, Kernel};
 use super::plan::{fill_grid, gemm_grid};
 use crate::executor::ExecError;
 use gpu_kernels::abi::{
-    ChainState, DigestWords, FILL_THREADS, FillParams, GEMM_SCRATCH_BYTES_PER_BLOCK, GemmGrid,
-    GemmKernel, GemmParams, MERKLE_GROUP, MERKLE_THREADS, MerkleParams, PEAK_THREADS, PeakParams,
-    ProductSource, SmCounter, StepParams,
+    ChainState, DigestWords, FillParams, GEMM_SCRATCH_BYTES_PER_BLOCK, GemmParams, MERKLE_GROUP,
+    MerkleParams, PeakParams, ProductSource, SmCounter, StepParams,
 };
+use gpu_kernels::declaration::{GemmGrid, GemmKernel};
 use gpu_kernels::tile::{LEAVES_PER_TILE, Packing, TILE};
 
 /// Units of work that a SHA-256 node of two blocks counts as.
@@ -67,7 +67,7 @@ pub(super) fn fill(
     };
     let grid = fill_grid(sm_count, panels, dim);
     // SAFETY: `fill` takes FillParams; the lengths were checked above.
-    unsafe { gpu.launch(kernel, grid, FILL_THREADS, &params, numbers) }
+    unsafe { gpu.launch(kernel, grid, &params, numbers) }
 }
 
 /// Whether outputs are hashed.
@@ -134,7 +134,7 @@ pub(super) fn gemm(
     if let Some(counters) = counters {
         require(counters, u64::from(sm_count) * size_of::<SmCounter>() as u64, "counters");
     }
-    if shape.grid == GemmGrid::Persistent {
+    if shape.computes.grid == GemmGrid::Persistent {
         require(scratch, u64::from(grid) * GEMM_SCRATCH_BYTES_PER_BLOCK, "scratch");
     }
     let params = GemmParams {
@@ -154,7 +154,7 @@ pub(super) fn gemm(
         bare: u32::from(work.hashing == Hashing::Bare),
     };
     // SAFETY: product kernels take GemmParams; the lengths were checked above.
-    unsafe { gpu.launch(kernel, grid, shape.threads, &params, multiply_adds) }
+    unsafe { gpu.launch(kernel, grid, &params, multiply_adds) }
 }
 
 /// Nodes of a tree: a ring's slot that the chain names, or a plain array.
@@ -211,7 +211,7 @@ pub(super) fn merkle(
         count,
     };
     // SAFETY: `merkle` takes MerkleParams; the lengths were checked above.
-    unsafe { gpu.launch(kernel, groups as u32, MERKLE_THREADS, &params, NODE_WORK * count) }
+    unsafe { gpu.launch(kernel, groups as u32, &params, NODE_WORK * count) }
 }
 
 /// How `chain_step` steps.
@@ -258,7 +258,7 @@ pub(super) fn step(gpu: &Gpu, kernel: &Kernel, work: &Step<'_>) -> Result<(), Ex
         reserved: 0,
     };
     // SAFETY: `chain_step` takes StepParams; the lengths were checked above.
-    unsafe { gpu.launch(kernel, 1, MERKLE_THREADS, &params, NODE_WORK * u64::from(count)) }
+    unsafe { gpu.launch(kernel, 1, &params, NODE_WORK * u64::from(count)) }
 }
 
 /// Launches a ceiling kernel: `grid` blocks, each thread `rounds` rounds, which are
@@ -274,7 +274,7 @@ pub(super) fn peak(
     require(out, 4, "out");
     let params = PeakParams { out: out.address(), rounds, reserved: 0 };
     // SAFETY: ceiling kernels take PeakParams; the length was checked above.
-    unsafe { gpu.launch(kernel, grid, PEAK_THREADS, &params, work) }
+    unsafe { gpu.launch(kernel, grid, &params, work) }
 }
 
 /// # Panics

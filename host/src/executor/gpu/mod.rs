@@ -64,6 +64,7 @@ pub use device::{
     names_mig_instance, peer_access,
 };
 pub use executor::{ExactnessCheck, GpuExecutor, GpuOptions};
+pub use gpu_kernels::target::Target;
 pub use injected::{InjectedFailure, InjectedFailures};
 pub use lane::Counting;
 pub use memory::{CheckedPair, ExactnessMemory};
@@ -71,5 +72,5 @@ pub use ptx_file::{PTX_BYTES_MAX, PtxFile, PtxFileError};
 pub use ptx_set::PTX_FILES_MAX;
 pub(crate) use supervisor::supervised;
 pub use supervisor::{PATIENCE, Supervisor};
-pub use variant::{Capability, Target, UnknownVariant, Variant};
+pub use variant::{Capability, PtxSource, UnknownVariant, Variant};
 pub use verifier::GpuVerifier;

@@ -146,7 +146,7 @@ impl Openings {
                 panels: [1, 1],
                 products,
                 first_product: 0,
-                packing_b: kernels.product.shape.packing_b,
+                packing_b: kernels.product.shape.computes.packing_b,
             };
             launch::fill(gpu, &kernels.fill, sm_count, &fill)?;
             let gemm = Gemm {

@@ -12,9 +12,9 @@ use crate::protocol::work::Work;
 use crate::protocol::work::fp64_product::Fp64Product;
 
 use gpu_kernels::abi::{
-    FILL_UNIT_K, GEMM_SCRATCH_BYTES_PER_BLOCK, GEMM_SPLIT_MAX, GemmGrid, GemmKernel, MERKLE_GROUP,
-    SmCounter,
+    FILL_UNIT_K, GEMM_SCRATCH_BYTES_PER_BLOCK, GEMM_SPLIT_MAX, MERKLE_GROUP, SmCounter,
 };
+use gpu_kernels::declaration::{GemmGrid, GemmKernel};
 use std::fmt;
 
 /// What a plan is made from.
@@ -337,7 +337,7 @@ pub fn merkle_levels(nodes: u64) -> (Vec<MerkleLevel>, u32) {
 /// Scratch for the largest grid of the product kernel: openings use it too,
 /// with other numbers of tiles.
 pub fn scratch_bytes(gemm: &GemmKernel, sm_count: u32) -> u64 {
-    match gemm.grid {
+    match gemm.computes.grid {
         GemmGrid::PerTile => 0,
         GemmGrid::Persistent => u64::from(sm_count.max(1)) * GEMM_SCRATCH_BYTES_PER_BLOCK,
     }
@@ -345,7 +345,7 @@ pub fn scratch_bytes(gemm: &GemmKernel, sm_count: u32) -> u64 {
 
 /// Blocks of the product kernel for `tiles` tiles.
 pub fn gemm_grid(gemm: &GemmKernel, sm_count: u32, tiles: u64) -> u32 {
-    match gemm.grid {
+    match gemm.computes.grid {
         GemmGrid::PerTile => tiles.min(GRID_MAX) as u32,
         GemmGrid::Persistent => {
             (tiles * u64::from(GEMM_SPLIT_MAX)).min(u64::from(sm_count.max(1))) as u32

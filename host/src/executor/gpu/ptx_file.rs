@@ -8,20 +8,15 @@
 
 use super::ptx_set::PTX_FILES_MAX;
 use crate::files::shown_path;
-use gpu_kernels::abi::{
-    FILL_THREADS, GEMMS, GemmKernel, MERKLE_THREADS, PEAK_FMA, PEAK_M8N8K4, PEAK_M16N8K16,
-    PEAK_SHA256, PEAK_THREADS,
-};
+use gpu_kernels::declaration::GemmKernel;
+use gpu_kernels::kernels::KERNELS;
+use gpu_kernels::table;
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 /// Longest file that is read, bytes.
 pub const PTX_BYTES_MAX: u64 = 16 << 20;
-
-/// What every iteration needs besides a product kernel, and their threads.
-const SERVANTS: [(&str, u32); 3] =
-    [("fill", FILL_THREADS), ("merkle", MERKLE_THREADS), ("chain_step", MERKLE_THREADS)];
 
 /// The text of a PTX file, and the kernels in it that can be launched.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -196,24 +191,21 @@ fn usable(path: &Path, text: &str) -> Result<Vec<GemmKernel>, PtxFileError> {
         let names: Vec<&str> = found.iter().map(|entry| entry.name).collect();
         PtxFileError::Incomplete { path: path(), lacking, has: names.join(", ") }
     };
-    if let Some((name, _)) = SERVANTS.iter().find(|(name, _)| entry(name).is_none()) {
-        return Err(incomplete((*name).to_owned()));
+    let mut support = KERNELS.iter().filter(|kernel| kernel.supports_products());
+    if let Some(kernel) = support.find(|kernel| entry(kernel.name).is_none()) {
+        return Err(incomplete(kernel.name.to_owned()));
     }
     let gemms: Vec<GemmKernel> =
-        GEMMS.into_iter().filter(|gemm| entry(gemm.name).is_some()).collect();
+        table::products().filter(|gemm| entry(gemm.name).is_some()).collect();
     if gemms.is_empty() {
-        return Err(incomplete(format!("any of {}", GEMMS.map(|gemm| gemm.name).join(", "))));
+        let names: Vec<&str> = table::products().map(|gemm| gemm.name).collect();
+        return Err(incomplete(format!("any of {}", names.join(", "))));
     }
-    let peaks = [PEAK_FMA, PEAK_M8N8K4, PEAK_M16N8K16, PEAK_SHA256];
-    let known = SERVANTS
-        .into_iter()
-        .chain(GEMMS.map(|gemm| (gemm.name, gemm.threads)))
-        .chain(peaks.map(|peak| (peak.name, PEAK_THREADS)));
-    for (name, expected) in known {
-        if let Some(got) = entry(name).and_then(|entry| entry.threads)
-            && got != expected
+    for kernel in KERNELS {
+        if let Some(got) = entry(kernel.name).and_then(|entry| entry.threads)
+            && got != kernel.threads
         {
-            let kernel = name.to_owned();
+            let (kernel, expected) = (kernel.name.to_owned(), kernel.threads);
             return Err(PtxFileError::Threads { path: path(), kernel, expected, got });
         }
     }
@@ -223,7 +215,8 @@ fn usable(path: &Path, text: &str) -> Result<Vec<GemmKernel>, PtxFileError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use gpu_kernels::abi::{GEMM_FMA, GEMM_M8N8K4};
+    use gpu_kernels::kernels::{GEMM_FMA, GEMM_M8N8K4, PEAK_FMA};
+    use gpu_kernels::target::Target;
 
     fn text(entries: &[(&str, u32)]) -> String {
         let entry = |(name, threads): &(&str, u32)| {
@@ -260,11 +253,14 @@ mod tests {
 
     #[test]
     fn the_committed_texts_have_the_kernels_that_their_targets_promise() {
-        for target in super::super::Target::ALL {
+        for target in Target::ALL {
             let found = entries(target.ptx());
-            for gemm in target.gemms() {
-                assert!(found.iter().any(|entry| entry.name == gemm.name), "{}", gemm.name);
+            for kernel in KERNELS {
+                let entry = found.iter().find(|entry| entry.name == kernel.name);
+                let declared = kernel.targets.include(target).then_some(kernel.threads);
+                assert_eq!(entry.and_then(|entry| entry.threads), declared, "{}", kernel.name);
             }
+            assert!(found.iter().all(|entry| table::named(entry.name).is_some()), "{found:?}");
         }
     }
 
@@ -272,7 +268,7 @@ mod tests {
     fn a_whole_file_gives_its_product_kernels() {
         let mut entries = WHOLE.to_vec();
         entries.push((GEMM_M8N8K4.name, GEMM_M8N8K4.threads));
-        entries.push(("peak_fma", PEAK_THREADS));
+        entries.push((PEAK_FMA.name, PEAK_FMA.threads));
         let file = read(text(&entries).as_bytes()).unwrap();
         assert_eq!(file.gemms(), [GEMM_M8N8K4, GEMM_FMA], "the fastest first");
         assert_eq!(file.compiled_for(), "sm_70");
@@ -288,10 +284,7 @@ mod tests {
             (b"no kernels".to_vec(), "no \".visible .entry\""),
             (vec![b' '; PTX_BYTES_MAX as usize + 1], "more than 16777216 bytes"),
             (text(&WHOLE[1..]).into_bytes(), "lacks fill; it has merkle, chain_step, gemm_fma"),
-            (
-                text(&WHOLE[..3]).into_bytes(),
-                "lacks any of gemm_m16n8k16, gemm_m16n8k16_tile, gemm_m8n8k4, gemm_fma",
-            ),
+            (text(&WHOLE[..3]).into_bytes(), "lacks any of gemm_m16n8k16, "),
             (text(&wrong_threads).into_bytes(), "blocks of 128 threads and launched with 256"),
         ];
         for (bytes, expected) in cases {

@@ -1,7 +1,7 @@
 //! Several PTX files, named by files and folders, each with a short name of its own.
 
 use super::ptx_file::{PtxFile, PtxFileError};
-use super::variant::Target;
+use gpu_kernels::target::Target;
 use std::path::{Path, PathBuf};
 
 /// Most files of a folder that are read.

@@ -26,7 +26,7 @@ pub(super) fn after_failure(code: u32, variant: &Variant, candidates: &[Variant]
     }
     // The product kernel may have been exchanged for the target's FMA kernel.
     let same = |candidate: &Variant| candidate == variant;
-    let same_target = |candidate: &Variant| candidate.target == variant.target;
+    let same_target = |candidate: &Variant| candidate.source == variant.source;
     let at = candidates.iter().position(same).or_else(|| candidates.iter().position(same_target));
     match at.map(|at| &candidates[at + 1..]) {
         Some(left) if !left.is_empty() => AfterFailure::Retry(left.to_vec()),
@@ -132,7 +132,7 @@ pub(super) fn code_of(error: &ExecError) -> Option<u32> {
 mod tests {
     use super::*;
     use crate::executor::gpu::variant::Capability;
-    use gpu_kernels::abi::GEMM_FMA;
+    use gpu_kernels::kernels::GEMM_FMA;
 
     fn hopper() -> Vec<Variant> {
         Variant::candidates(Capability { major: 9, minor: 0 })

@@ -41,7 +41,7 @@ pub(super) fn retreat(
 mod tests {
     use super::*;
     use crate::protocol::work::fp64_product::Fp64Product;
-    use gpu_kernels::abi::GEMM_M16N8K16;
+    use gpu_kernels::kernels::GEMM_M16N8K16;
 
     /// With memory for all products at once.
     fn whole() -> PlanInput {

@@ -2,92 +2,60 @@
 //! Pure.
 
 use super::ptx_file::PtxFile;
-use gpu_kernels::abi::{GEMM_FMA, GEMM_M8N8K4, GEMM_M16N8K16, GEMM_M16N8K16_TILE, GemmKernel};
-use gpu_kernels::ptx;
+use gpu_kernels::declaration::GemmKernel;
+use gpu_kernels::kernels::GEMM_FMA;
+use gpu_kernels::table;
+use gpu_kernels::target::Target;
 use std::fmt;
 use std::str::FromStr;
 
-/// A target that the kernels are compiled for.
+/// Where compiled kernels come from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Target {
-    /// Any device of compute capability 7.0 or later.
-    Portable,
-    /// Compute capability 8.0 and later.
-    Sm80,
-    /// Compute capability 9.0 and later, but 12: its blocks have too little
-    /// shared memory.
-    Sm90,
-    /// Compute capability 9.0, and no other.
-    Sm90a,
-    /// Compute capability 10.0 and 10.3: one family.
-    Sm100f,
-    /// Compute capability 12.0 and later.
-    Sm120,
-    /// Whatever a file was compiled for.
+pub enum PtxSource {
+    /// This build carries them, for one target.
+    Embedded(Target),
+    /// A file, for whatever it was compiled for.
     File(PtxFile),
 }
 
-impl Target {
-    /// Every embedded target, the most particular one first.
-    pub const ALL: [Self; 6] =
-        [Self::Sm120, Self::Sm100f, Self::Sm90a, Self::Sm90, Self::Sm80, Self::Portable];
-
+impl PtxSource {
     /// "portable", "sm_80" and so on, or the file's name.
     pub fn name(self) -> &'static str {
         match self {
-            Self::Portable => "portable",
-            Self::Sm80 => "sm_80",
-            Self::Sm90 => "sm_90",
-            Self::Sm90a => "sm_90a",
-            Self::Sm100f => "sm_100f",
-            Self::Sm120 => "sm_120",
+            Self::Embedded(target) => target.name(),
             Self::File(file) => file.name(),
         }
     }
 
-    /// The kernels as PTX text; empty in a build that carries none.
+    /// The kernels as PTX text.
     pub fn ptx(self) -> &'static str {
         match self {
-            Self::Portable => ptx::PORTABLE,
-            Self::Sm80 => ptx::SM_80,
-            Self::Sm90 => ptx::SM_90,
-            Self::Sm90a => ptx::SM_90A,
-            Self::Sm100f => ptx::SM_100F,
-            Self::Sm120 => ptx::SM_120,
+            Self::Embedded(target) => target.ptx(),
             Self::File(file) => file.text(),
         }
     }
 
-    /// The product kernels compiled for it, the fastest first.
-    pub fn gemms(self) -> &'static [GemmKernel] {
+    /// Its product kernels, the fastest first; at least one.
+    pub fn gemms(self) -> Vec<GemmKernel> {
         match self {
-            Self::Portable => &[GEMM_FMA],
-            Self::Sm80 | Self::Sm120 => &[GEMM_M8N8K4, GEMM_FMA],
-            Self::Sm90 => &[GEMM_M16N8K16_TILE, GEMM_M8N8K4, GEMM_FMA],
-            Self::Sm90a | Self::Sm100f => &[GEMM_M16N8K16, GEMM_M8N8K4, GEMM_FMA],
-            Self::File(file) => file.gemms(),
+            Self::Embedded(target) => {
+                table::products().filter(|gemm| gemm.targets.include(target)).collect()
+            }
+            Self::File(file) => file.gemms().to_vec(),
         }
     }
 
     /// Whether a device of this compute capability can run it, as far as is known
     /// before the driver is asked.
     pub fn runs_on(self, capability: Capability) -> bool {
-        let Capability { major, minor } = capability;
         match self {
-            Self::Portable => major >= 7,
-            Self::Sm80 => major >= 8,
-            // A block of 12 has 99 KiB of shared memory; what comes after it is
-            // not known to have more.
-            Self::Sm90 => (9..12).contains(&major),
-            Self::Sm90a => (major, minor) == (9, 0),
-            Self::Sm100f => matches!((major, minor), (10, 0 | 3)),
-            Self::Sm120 => major >= 12,
+            Self::Embedded(target) => target.runs_on(capability.major, capability.minor),
             Self::File(file) => capability.runs(file.compiled_for()),
         }
     }
 
-    /// Why a file's kernels are not for a device of this compute capability; `None`
-    /// where they are, and for embedded targets, which only devices get that run them.
+    /// Why a file's kernels are not for a device of this compute capability; `None` if
+    /// they are, and for embedded targets, which only devices get that run them.
     pub fn absence_on(self, capability: Capability) -> Option<String> {
         match self {
             Self::File(file) if !self.runs_on(capability) => {
@@ -95,6 +63,18 @@ impl Target {
             }
             _ => None,
         }
+    }
+}
+
+impl From<Target> for PtxSource {
+    fn from(target: Target) -> Self {
+        Self::Embedded(target)
+    }
+}
+
+impl From<PtxFile> for PtxSource {
+    fn from(file: PtxFile) -> Self {
+        Self::File(file)
     }
 }
 
@@ -134,44 +114,50 @@ impl fmt::Display for Capability {
     }
 }
 
-/// A target and one of its product kernels. Prints and parses as
+/// Compiled kernels and one product kernel among them. Prints and parses as
 /// "sm_90a/gemm_m16n8k16".
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Variant {
     /// Whose compiled kernels.
-    pub target: Target,
+    pub source: PtxSource,
     /// Which product kernel.
     pub gemm: GemmKernel,
 }
 
 impl Variant {
-    /// Every variant of every embedded target.
+    /// Every variant of every embedded target, the most particular target first.
     pub fn all() -> impl Iterator<Item = Self> {
-        Target::ALL.into_iter().flat_map(Self::all_of)
+        Target::ALL.into_iter().rev().flat_map(Self::all_of)
     }
 
     /// Every variant of every embedded target that runs on a device, fastest first.
     pub fn all_for(capability: Capability) -> Vec<Self> {
-        let targets = Target::ALL.into_iter().filter(|target| target.runs_on(capability));
-        targets.flat_map(Self::all_of).collect()
+        Self::all().filter(|variant| variant.source.runs_on(capability)).collect()
     }
 
-    /// Every variant of one target, fastest first.
-    pub fn all_of(target: Target) -> impl Iterator<Item = Self> {
-        target.gemms().iter().map(move |&gemm| Self { target, gemm })
+    /// Whether its source has the FMA-pipe kernel, with which tensor cores are compared.
+    pub fn is_comparable(self) -> bool {
+        self.source.gemms().contains(&GEMM_FMA)
+    }
+
+    /// Every variant of one target or file, fastest first.
+    pub fn all_of(source: impl Into<PtxSource>) -> impl Iterator<Item = Self> {
+        let source = source.into();
+        source.gemms().into_iter().map(move |gemm| Self { source, gemm })
     }
 
     /// What a device tries, in order: the fastest product kernel of each
     /// target that it can run, from the most particular to the portable one.
     pub fn candidates(capability: Capability) -> Vec<Self> {
-        let targets = Target::ALL.into_iter().filter(|target| target.runs_on(capability));
-        targets.map(|target| Self { target, gemm: target.gemms()[0] }).collect()
+        let mut candidates = Self::all_for(capability);
+        candidates.dedup_by_key(|variant| variant.source);
+        candidates
     }
 }
 
 impl fmt::Display for Variant {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{}", self.target.name(), self.gemm.name)
+        write!(f, "{}/{}", self.source.name(), self.gemm.name)
     }
 }
 
@@ -199,37 +185,40 @@ impl FromStr for Variant {
 mod tests {
     use super::*;
 
-    fn tried(major: u32, minor: u32) -> Vec<String> {
-        Variant::candidates(Capability { major, minor }).iter().map(Variant::to_string).collect()
+    /// The targets that a device tries, and that of each its fastest kernel is tried.
+    fn tried(major: u32, minor: u32) -> Vec<&'static str> {
+        let tried = Variant::candidates(Capability { major, minor });
+        for variant in &tried {
+            assert_eq!(Some(*variant), Variant::all_of(variant.source).next());
+        }
+        tried.iter().map(|variant| variant.source.name()).collect()
     }
 
     #[test]
     fn a_device_tries_its_own_kernels_first_and_never_anothers() {
-        let own =
-            |first: &[&'static str]| [first, &["sm_80/gemm_m8n8k4", "portable/gemm_fma"]].concat();
-        let bulk = "sm_90/gemm_m16n8k16_tile";
+        let own = |first: &[&'static str]| [first, &["sm_80", "portable"]].concat();
         for ((major, minor), expected) in [
             // A100, RTX 3090, L4.
             ((8, 0), own(&[])),
             ((8, 6), own(&[])),
             ((8, 9), own(&[])),
             // H100, H200: architecture-specific, so the driver refuses it elsewhere.
-            ((9, 0), own(&["sm_90a/gemm_m16n8k16", bulk])),
+            ((9, 0), own(&["sm_90a", "sm_90"])),
             // B200, B300: one family.
-            ((10, 0), own(&["sm_100f/gemm_m16n8k16", bulk])),
-            ((10, 3), own(&["sm_100f/gemm_m16n8k16", bulk])),
+            ((10, 0), own(&["sm_100f", "sm_90"])),
+            ((10, 3), own(&["sm_100f", "sm_90"])),
             // Thor, under its old number and its new one: of another family.
-            ((10, 1), own(&[bulk])),
-            ((11, 0), own(&[bulk])),
+            ((10, 1), own(&["sm_90"])),
+            ((11, 0), own(&["sm_90"])),
             // RTX 5090, RTX PRO 6000; GB10. 99 KiB of shared memory a block.
-            ((12, 0), own(&["sm_120/gemm_m8n8k4"])),
-            ((12, 1), own(&["sm_120/gemm_m8n8k4"])),
-            ((13, 0), own(&["sm_120/gemm_m8n8k4"])),
+            ((12, 0), own(&["sm_120"])),
+            ((12, 1), own(&["sm_120"])),
+            ((13, 0), own(&["sm_120"])),
         ] {
             assert_eq!(tried(major, minor), expected, "{major}.{minor}");
         }
         for (major, minor) in [(7, 0), (7, 5)] {
-            assert_eq!(tried(major, minor), ["portable/gemm_fma"], "{major}.{minor}");
+            assert_eq!(tried(major, minor), ["portable"], "{major}.{minor}");
         }
         assert!(tried(6, 1).is_empty(), "nothing is compiled for devices before 7.0");
     }

@@ -120,7 +120,7 @@ fn read<T>(
     Ok(done)
 }
 
-/// Makes an empty file where there is none, for its owner only, and its folders.
+/// Makes an empty file if there is none, for its owner only, and its folders.
 fn make(path: &Path) -> io::Result<()> {
     // A process that closes a file loses all of its locks on it, also those of
     // SQLite. So no file that is there is opened here, and nobody of this process

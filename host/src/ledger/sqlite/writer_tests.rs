@@ -136,7 +136,7 @@ fn a_step_that_fails_harms_no_other() {
     assert_eq!(place.rows(), (0..20).filter(|n| !matches!(n, 5 | 6)).collect::<Vec<_>>());
 }
 
-/// As SQLite does where the disk is full.
+/// As SQLite does when the disk is full.
 #[test]
 fn a_step_that_breaks_the_transaction_harms_no_other() {
     let place = place();

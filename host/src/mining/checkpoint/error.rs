@@ -19,7 +19,7 @@ pub enum CheckpointError {
     },
     /// Some other file.
     #[error(
-        "{} is no checkpoint of this program\nName a file that does not exist yet, or the right one.",
+        "{} is not a checkpoint of this program\nName a file that does not exist yet, or the right one.",
         shown_path(path)
     )]
     NotOne {

@@ -168,7 +168,7 @@ fn appender(
     })
 }
 
-/// The UUIDs of the lanes that `file` was begun on, in lane order; `None` where
+/// The UUIDs of the lanes that `file` was begun on, in lane order; `None` if
 /// there is no file. Neither records nor the challenge are looked at.
 ///
 /// # Errors
@@ -189,7 +189,7 @@ pub fn uuids(path: &Path) -> Result<Option<Vec<Uuid>>, CheckpointError> {
 /// Removes a checkpoint that has served.
 ///
 /// # Errors
-/// [`CheckpointError::Io`]; a file that is gone already is no error.
+/// [`CheckpointError::Io`]; a file that is gone already is not an error.
 pub fn remove(path: &Path) -> Result<(), CheckpointError> {
     match std::fs::remove_file(path) {
         Err(cause) if cause.kind() != ErrorKind::NotFound => {

@@ -222,7 +222,7 @@ impl<'a, R: Read> Summing<'a, R> {
         Ok(read)
     }
 
-    /// `None` where there is no further byte; part of a number is an early end.
+    /// `None` if there is no further byte; part of a number is an early end.
     fn u32_or_end(&mut self) -> std::io::Result<Option<u32>> {
         let mut bytes = Vec::new();
         self.reader.by_ref().take(4).read_to_end(&mut bytes)?;

@@ -227,7 +227,7 @@ impl Answers {
         }
     }
 
-    /// The root of a tile by the CPU; `None` where that fails.
+    /// The root of a tile by the CPU; `None` if that fails.
     fn tile_root(&mut self, state: &Digest, tile: u64) -> Option<Digest> {
         let request = TileRequest { at: IterationPlace::of_state(*state), tile };
         let leaves = self.judge.leaf_hashes(&self.shape.into(), &[request]).ok()?;

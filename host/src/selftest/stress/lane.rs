@@ -53,7 +53,7 @@ impl LaneState {
     pub(super) fn look(&self, name: &str, uuid: Uuid, shape: Fp64Product) -> StressLane {
         let iterations = self.iterations.load(Ordering::Relaxed);
         let operations = 2.0 * shape.multiply_adds() as f64 * iterations as f64;
-        // Up to its last iteration: where it has ended, time goes on.
+        // Up to its last iteration: if it has ended, time goes on.
         let seconds = self.sign_ns.load(Ordering::Relaxed) as f64 / 1e9;
         StressLane {
             name: name.to_owned(),

@@ -10,14 +10,14 @@ use crate::session::clock::Now;
 /// time service) without being held to have been set, ms.
 pub const SKEW_MAX_MS: u64 = 2000;
 
-/// What the calendar says of an arrival.
+/// An arrival by the calendar.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Arrival {
     /// It came before the challenge expired.
     InTime,
     /// It came when the challenge had expired.
     Expired,
-    /// The calendar was set meanwhile, by so many ms, and shows neither.
+    /// The calendar was set meanwhile, by this many ms, and shows neither.
     Unknown(i64),
 }
 

@@ -33,7 +33,7 @@ pub enum Event<'a> {
     Issued(Result<Box<Challenge>, NotIssued>),
     /// [`Action::Read`] is done.
     Read(Result<Box<Content>, NotRead>),
-    /// [`Action::Accept`] is done: where the commitment is accepted, the coin is on
+    /// [`Action::Accept`] is done: if the commitment is accepted, the coin is on
     /// record.
     Accepted(Result<Accepted, OwnFault>),
     /// [`Action::Judge`] is done.
@@ -60,7 +60,7 @@ pub struct Accepted {
     pub acceptance: Acceptance,
     /// What does not fit the history of the devices that it names.
     pub history: Vec<HistoryFinding>,
-    /// The coin that is on record for it, where it is accepted.
+    /// The coin that is on record for it, if it is accepted.
     pub coin: Digest,
 }
 
@@ -69,7 +69,7 @@ pub struct Accepted {
 pub struct Judged {
     /// What it comes to.
     pub verdict: Verdict,
-    /// For the miner, where the challenge names this validator.
+    /// For the miner, if the challenge names this validator.
     pub receipt: Option<Receipt>,
     /// The result that was judged.
     pub result: ResultDoc,
@@ -98,7 +98,7 @@ pub enum Action {
 /// For which miner a challenge is wanted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Wanted {
-    /// What it says of itself.
+    /// What it claims to be.
     pub hello: MinerHello,
     /// The key that the challenge must name as its miner_id, if any.
     pub miner_id: Option<Digest>,
@@ -109,7 +109,7 @@ pub struct Wanted {
 /// A well-formed, signed commitment that came in time.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Commitment {
-    /// c.
+    /// Digest of the challenge.
     pub challenge: Digest,
     /// What the nonce is to be spent on.
     pub commitment: Digest,
@@ -145,7 +145,7 @@ pub struct Case {
 /// A verdict that is to be recorded; never could-not-run.
 #[derive(Clone, Debug)]
 pub struct Settle {
-    /// c.
+    /// Digest of the challenge.
     pub challenge: Digest,
     /// Of the challenge.
     pub miner_id: Option<Digest>,
@@ -153,7 +153,7 @@ pub struct Settle {
     pub verdict: Verdict,
 }
 
-/// How long the parts of a session took; `None` where it did not come so far.
+/// How long the parts of a session took; `None` if it did not come so far.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Legs {
     /// From the start to the miner's hello.
@@ -200,7 +200,7 @@ pub(in crate::session) fn verdict_of(fault: &Fault) -> Verdict {
     Verdict::rejected_session(fault.code.code(), detail)
 }
 
-/// What the ledger keeps of a verdict. Where there is none, since this side gave the
+/// What the ledger keeps of a verdict. If there is none, since this side gave the
 /// session up, the challenge is settled as rejected all the same: nobody is to answer it.
 pub(super) fn on_record(verdict: &Verdict) -> Verdict {
     if verdict.outcome != Outcome::CouldNotRun {
@@ -221,11 +221,11 @@ pub struct Ended {
     pub verdict: Verdict,
     /// How long it took.
     pub legs: Legs,
-    /// What the miner said of itself.
+    /// What the miner claimed to be.
     pub hello: Option<MinerHello>,
     /// What was asked.
     pub challenge: Option<Box<Challenge>>,
-    /// The complete result, where one came.
+    /// The complete result, if one came.
     pub result: Option<Box<ResultDoc>>,
     /// The receipt that the miner got.
     pub receipt: Option<Receipt>,

@@ -41,13 +41,13 @@ pub(super) enum Awaited {
 /// What the line was.
 #[derive(Debug)]
 pub enum Content {
-    /// A well-formed commitment, signed where the challenge names a miner.
+    /// A well-formed commitment, signed if the challenge names a miner.
     Commitment(CommitmentPart),
     /// The openings, with the commitment: the complete result.
     Result(ResultDoc),
 }
 
-/// Why the line is none of these.
+/// Why the line was not accepted as either.
 #[derive(Debug)]
 pub enum NotRead {
     /// It does not belong here.
@@ -108,7 +108,7 @@ fn read_commitment(line: &[u8], challenge: &Challenge) -> Result<CommitmentPart,
         return Err(Rejection::new(Reason::SignatureInvalid, detail));
     }
     if commitment == NO_COMMITMENT {
-        let detail = "a commitment of zeros is none";
+        let detail = "a commitment of zeros is invalid";
         return Err(Rejection::new(Reason::CommitmentMismatch, detail));
     }
     Ok(part)

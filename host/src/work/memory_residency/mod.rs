@@ -1,3 +1,4 @@
-//! Memory residency: arenas that are swept.
+//! Memory residency on this machine's devices.
 
+pub mod cpu;
 pub mod gpu;

@@ -24,13 +24,13 @@ pub struct Ask {
     #[arg(long, value_name = "RATE", value_parser = parse::parse_share)]
     pub sample_rate: Option<f64>,
     /// Leaves drawn in each sampled iteration of each lane
-    /// [default: so many that all lanes and iterations have at least 1000]
+    /// [default: enough for 1000 or more over all lanes and iterations]
     #[arg(long, value_name = "K")]
     pub samples: Option<u64>,
     /// How long the token is valid, as 90s, 10m, 1h30m [default: 1h]
     #[arg(long, value_name = "DURATION", value_parser = parse::parse_duration_s)]
     pub expires_in: Option<u64>,
-    /// Exactly so many lanes (GPUs) must take part, up to 64
+    /// Require exactly G lanes (GPUs), up to 64
     #[arg(long, value_name = "G")]
     pub gpu_count: Option<u64>,
     /// The device name that every lane must report

@@ -9,8 +9,8 @@ Examples:
   attest detect --json --measure > machine.json
   attest detect --gpu-count 8 || echo 'a GPU is missing'
 
-A machine without a CUDA device is said to be one in one line; that is an error only
-where GPUs are expected. docs/evidence.md describes the JSON.";
+Without a CUDA device it says so in one line; that is an error only if GPUs are
+expected. docs/evidence.md describes the JSON.";
 
 /// `attest detect`.
 #[derive(Debug, Args)]

@@ -40,7 +40,7 @@ pub struct Export {
     /// The verdict on the result, as `attest verify --json` printed it
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, conflicts_with = "check", value_parser = place::source())]
     pub verdict: Option<OsString>,
-    /// The key file of who vouches for it
+    /// The signer's key file
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, conflicts_with = "check", value_parser = place::file())]
     pub key: Option<PathBuf>,
     /// Write the attestation to this file instead of standard output
@@ -49,7 +49,7 @@ pub struct Export {
     /// Check this attestation (- for standard input) and show what it says
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, requires = "signer", value_parser = place::source())]
     pub check: Option<OsString>,
-    /// Ed25519 public key of who must have signed it (64 hex digits)
+    /// Ed25519 public key of the signer that is expected (64 hex digits)
     #[arg(long, value_name = "KEY", conflicts_with = "in_toto")]
     pub signer: Option<Digest>,
     /// Write result.json, token.txt and so on into this folder, which is made

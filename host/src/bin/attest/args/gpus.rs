@@ -10,7 +10,7 @@ pub type Count = Option<u32>;
 /// Demands on the GPUs.
 #[derive(Clone, Copy, Debug, Args)]
 pub struct Gpus {
-    /// Fail unless there are at least so many GPUs; not asked with --executor cpu
+    /// Require at least N GPUs (ignored with --executor cpu)
     #[arg(long, value_name = "N", env = "GPU_COUNT", value_parser = parse::parse_count)]
     pub gpu_count: Option<Count>,
     /// Take MIG instances for GPUs: the result names them, the validator decides

@@ -66,7 +66,7 @@ pub enum Action {
         /// Only those for which this device was named (GPU-xxxxxxxx-… or 32 hex digits)
         #[arg(long, value_name = "UUID", value_parser = parse::parse_uuid)]
         device: Option<Uuid>,
-        /// At most so many, up to 1000
+        /// At most COUNT of them, up to 1000
         #[arg(long, value_name = "COUNT", default_value = "20", value_parser = clap::value_parser!(u32).range(1..=1000))]
         limit: u32,
         /// Print JSON

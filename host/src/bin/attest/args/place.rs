@@ -21,7 +21,7 @@ pub(super) fn file() -> impl TypedValueParser<Value = PathBuf> {
 pub(super) fn output() -> impl TypedValueParser<Value = PathBuf> {
     OsStringValueParser::new().try_map(|typed| {
         if typed == "-" {
-            return Err("it is no file: leave the option out for standard output; a file of \
+            return Err("it is not a file: leave the option out for standard output; a file of \
                         that name is ./-"
                 .to_owned());
         }
@@ -95,7 +95,7 @@ fn ledger(value: &OsStr) -> Result<LedgerPlace, String> {
     match text {
         "default" => return Ok(LedgerPlace::Default),
         "none" => return Ok(LedgerPlace::None),
-        "-" => return Err("a ledger is no stream; a file of that name is ./-".to_owned()),
+        "-" => return Err("a ledger is not a stream; a file of that name is ./-".to_owned()),
         _ => {}
     }
     if text.trim() != text {

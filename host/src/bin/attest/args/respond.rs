@@ -18,7 +18,7 @@ is not done by then is stopped.
 
 Without --listen one session is held over standard input and output: nothing but
 its messages goes to standard output. With --listen sessions come over TLS 1.3, from
-the validators whose keys are named, one after the other; who comes meanwhile is told
+the validators whose keys are named, one after the other; other peers are told
 that the miner is busy. docs/sessions.md has messages, limits and codes.
 
 Exit codes: 0 the validator said verified, 1 it said rejected, 2 there was no verdict.";

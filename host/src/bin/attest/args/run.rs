@@ -9,7 +9,7 @@ use std::path::PathBuf;
 /// What executes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Executor {
-    /// The GPUs, or the CPU where there is none.
+    /// The GPUs, or the CPU if there is none.
     #[default]
     Auto,
     /// GPUs only.
@@ -24,7 +24,7 @@ impl ValueEnum for Executor {
     }
     fn to_possible_value(&self) -> Option<PossibleValue> {
         Some(match self {
-            Self::Auto => PossibleValue::new("auto").help("GPUs, or the CPU where there is none"),
+            Self::Auto => PossibleValue::new("auto").help("GPUs, or the CPU if there is none"),
             Self::Gpu => PossibleValue::new("gpu").help("GPUs only"),
             Self::Cpu => PossibleValue::new("cpu").help("the CPU"),
         })
@@ -41,8 +41,8 @@ Examples:
   GPU_COUNT=8 attest run --challenge @token.txt --out result.json
 
 The result goes to standard output (or --out), all else to standard error.
-No result is written where the run fails or is stopped. With --checkpoint the same
-command goes on from the file then, also after a kill -9 or a power cut, and removes
+No result is written if the run fails or is stopped. With --checkpoint the same
+command resumes from the file then, also after a kill -9 or a power cut, and removes
 it once the result is written; the challenge's clock does not stop meanwhile.";
 
 /// `attest run`.
@@ -58,7 +58,7 @@ pub struct Run {
     /// CUDA device indices, one lane each, in this order [default: all]
     #[arg(long, value_name = "LIST", value_delimiter = ',')]
     pub devices: Option<Vec<u32>>,
-    /// The miner's key file: signs the result where the challenge names its miner
+    /// The miner's key file: signs the result if the challenge names its miner
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, value_parser = place::file())]
     pub key: Option<PathBuf>,
     #[command(flatten)]
@@ -70,13 +70,13 @@ pub struct Run {
     /// Write the result to this file instead of standard output
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, value_parser = place::output())]
     pub out: Option<PathBuf>,
-    /// Keep the run in this file, and go on from it where it exists
+    /// Save checkpoints here, and resume from them if the file exists
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, value_parser = place::output())]
     pub checkpoint: Option<PathBuf>,
     /// Least time between two sync points kept; 0: every one
     #[arg(long, value_name = "SECONDS", default_value_t = 5, requires = "checkpoint")]
     pub checkpoint_every: u32,
-    /// Say where the time went, also where standard error is no terminal
+    /// Say where the time went, even if stderr is not a terminal
     #[arg(long, short)]
     pub verbose: bool,
 }

@@ -25,8 +25,8 @@ A kernel that takes longer than --patience and its work at 10^10 multiply-adds a
 is named as hung. Its GPU is stuck until attest ends: other GPUs are checked, its other
 rows are not run.
 
-With --stress every GPU (the CPU where there is none) computes the same chain again
-and again for so many minutes instead. Each iteration's root and tiles are compared
+With --stress every GPU (the CPU if there is none) computes the same chain again
+and again for that many minutes instead. Each iteration's root and tiles are compared
 across the GPUs, with earlier rounds, and from the first iteration on with the CPU.
 
 A GPU that is there and cannot be used, or is missing, is not healthy: what CUDA lists
@@ -57,7 +57,7 @@ pub struct Selftest {
     /// Print JSON
     #[arg(long)]
     pub json: bool,
-    /// Compute the same chain on all GPUs for so long, and compare every bit
+    /// Compute the same chain on all GPUs for MINUTES, and compare every bit
     #[arg(long, value_name = "MINUTES", value_parser = minutes,
           conflicts_with_all = ["vectors", "ptx", "only"])]
     pub stress: Option<Duration>,

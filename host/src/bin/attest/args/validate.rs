@@ -39,7 +39,7 @@ worst: 2 before 1 before 0.";
 
 /// `attest validate`.
 #[derive(Debug, Args)]
-// The validator's key is that of --key; who names another is told so.
+// The validator's key is that of --key; a caller that names another is told so.
 #[command(after_help = VALIDATE_EXAMPLES, mut_arg("validator_id", |arg| arg.hide(true)))]
 pub struct Validate {
     /// The command that reaches a miner, after --

@@ -15,14 +15,14 @@ Examples:
 
 With --ledger (or ATTEST_LEDGER) the verifier is the issuer: only a challenge that is
 on record there counts, once. A live session on record has its own times, and its own
-verdict: without one there is none here, until the session's time is over. --ledger none
+verdict; until it has one, or its time is over, it gets none here. --ledger none
 verifies somebody else's.
 
 Without --policy the time and the devices are not judged, and the first line says so.
 
 The verdict says what was proven, what was only claimed, and how likely a miner
 that left out a tenth of the work (or --omitted-share) would have been to escape.
-A result that passes every check is verified (exit code 0) even where its samples
+A result that passes every check is verified (exit code 0) even if its samples
 are too few to prove the work; the verdict says so in its first line.";
 
 /// `attest verify`.
@@ -86,6 +86,6 @@ pub enum Arrival {
     Now,
     /// Seconds since 1970.
     UnixS(i64),
-    /// Nobody knows.
+    /// Not known.
     Unknown,
 }

@@ -10,7 +10,7 @@ use crate::progress;
 use attest::bench::{self, BenchEvent, Effort, GpuReport, Options, Work};
 use attest::error_text::what_happened;
 use attest::executor::gpu::bench::Turns;
-use attest::executor::gpu::{PATIENCE, PtxFile, Target};
+use attest::executor::gpu::{PATIENCE, PtxFile};
 use attest::files;
 use std::time::Duration;
 
@@ -38,7 +38,7 @@ pub fn run(args: &args::Bench, color: args::Color) -> Result {
             length: args.turn.unwrap_or(Duration::from_millis(length_ms)),
         },
         variants: args.variants.clone(),
-        files: files.into_iter().map(Target::File).collect(),
+        files,
         cublas: args.cublas.clone(),
         patience: args.patience.unwrap_or(PATIENCE),
     };

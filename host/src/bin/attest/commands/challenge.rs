@@ -59,7 +59,7 @@ fn read_request(source: &Source) -> Result<Request> {
     let text = source.read_text(SPEC_BYTES_MAX)?;
     let wrong = |what: &dyn Display| {
         anyhow!(
-            "{} is no challenge specification: {what}\n\
+            "{} is not a challenge specification: {what}\n\
              It is a JSON object with any of the challenge's fields, such as {{\"matrix_dim\": 4096}}.",
             source.name()
         )

@@ -5,7 +5,7 @@ use crate::outcome::{Done, Result, print, print_json};
 use attest::evidence;
 use attest::executor::gpu::bandwidth;
 
-/// Lists the devices. A machine without one is no error unless some are expected.
+/// Lists the devices. A machine without any is an error only if some are expected.
 ///
 /// # Errors
 /// GPUs that are there and that CUDA does not list; fewer devices than expected; standard output can't be written.

@@ -46,7 +46,7 @@ pub fn run(args: &args::Inspect) -> Result {
             bail!("{name} is longer than what is shown here\nVerify it instead: `attest verify`.");
         }
         let summary = summary.map_err(|error| {
-            anyhow!("{name} is no result: {error}\nGive a token or a result of `attest run`.")
+            anyhow!("{name} is not a result: {error}\nGive a token or a result of `attest run`.")
         })?;
         (summary.to_json(), summary.to_text())
     } else {

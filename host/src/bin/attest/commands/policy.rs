@@ -36,7 +36,7 @@ pub fn read(path: &OsStr) -> Result<Policy> {
     Ok(Policy::from_toml(&text, &source.name())?)
 }
 
-/// What `attest challenge` typed, sized by the policy where one is named.
+/// What `attest challenge` typed, sized by the policy if one is named.
 ///
 /// # Errors
 /// An unreadable or invalid policy, or a challenge that it cannot size.

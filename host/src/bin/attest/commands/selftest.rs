@@ -20,7 +20,7 @@ pub fn run(args: &args::Selftest, color: args::Color) -> Result {
     if let Some(duration) = args.stress {
         return stress::run(duration, args, color);
     }
-    // A file that isn't there, or is none, says nothing of this machine's health.
+    // A file that is missing, or no vector file, shows nothing about this machine.
     let vector_files =
         args.vectors.iter().map(|path| VectorFile::read(path)).collect::<Result<_, _>>()?;
     let options = Options {

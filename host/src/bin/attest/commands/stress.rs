@@ -26,7 +26,7 @@ const REPORT: Duration = Duration::from_secs(10);
 /// Who computes.
 struct Subjects {
     executors: Vec<(String, Box<dyn Executor>)>,
-    /// Of each, where it is a GPU.
+    /// Of each, if it is a GPU.
     telemetry: Vec<Option<Telemetry>>,
     /// Devices that did not open or are missing.
     broken: Vec<String>,

@@ -136,7 +136,7 @@ impl Report<'_> {
     }
 }
 
-/// A session is never without a ledger: that of the user, where none is named.
+/// A session is never without a ledger: that of the user, if none is named.
 fn or_default(ledger: Option<&LedgerPlace>) -> &LedgerPlace {
     ledger.unwrap_or(&LedgerPlace::Default)
 }
@@ -179,7 +179,7 @@ fn validator(args: &args::Validate, ledger: Option<&LedgerPlace>) -> Result<Vali
 }
 
 /// The least challenge that can come of `typed`: with one lane, and with no more work
-/// than was typed where a policy sizes the rest.
+/// than was typed if a policy sizes the rest.
 fn least(typed: &Request, is_sized: bool) -> Request {
     let one_lane = Request { gpu_count: Some(1), ..Request::default() };
     let little = Request {

@@ -1,7 +1,7 @@
 //! `attest verify`: checks a result and prints the verdict.
 //!
-//! A result of the wrong form is a verdict, too: rejected in step 1. Only a
-//! fault on this side (no file, no GPU, no token) is none.
+//! A result of the wrong form is a verdict, too: rejected in step 1. A fault on
+//! this side (no file, no GPU, no token) gives no verdict.
 
 use super::policy;
 use crate::args::{self, Arrival, Color, LedgerPlace, Recomputer};
@@ -26,7 +26,7 @@ use attest::protocol::verify::{
 use attest::session::clock::unix_ms;
 use std::time::Duration;
 
-/// What is said of a receipt where there is nothing that it could be for.
+/// Said about a receipt that can have no session.
 const NO_SESSION: &str =
     "the receipt: it is of a live session, and this result, without a coin, is of none";
 

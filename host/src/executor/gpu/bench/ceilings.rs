@@ -10,9 +10,9 @@ use crate::executor::gpu::executor::GpuExecutor;
 use crate::executor::gpu::launch;
 use crate::executor::{ExecError, Executor};
 use crate::protocol::work::fp64_product::Fp64Product;
-use gpu_kernels::abi::{
-    PEAK_FMA, PEAK_M8N8K4, PEAK_M16N8K16, PEAK_SHA256, PEAK_THREADS, PeakKernel,
-};
+use gpu_kernels::declaration::{Amount, PeakKernel};
+use gpu_kernels::kernels::FILL;
+use gpu_kernels::table;
 use serde::Serialize;
 use std::time::{Duration, Instant};
 
@@ -65,7 +65,7 @@ pub(super) fn ceilings(
     prepare(gpu, kernels, lane)?;
     let lane = &*lane;
     let mut probes = Vec::new();
-    for peak in [PEAK_FMA, PEAK_M8N8K4, PEAK_M16N8K16, PEAK_SHA256] {
+    for peak in table::ceilings() {
         if let Some(kernel) = kernels.peak(gpu, &peak)? {
             probes.push(Probe::new(gpu, kernel, peak, sm_count)?);
         }
@@ -92,7 +92,7 @@ pub(super) fn ceilings(
     }
     let filled = operand_bytes(FILL_SHAPE) as f64 / 1e9;
     let fill = || lane.plan.chunks().try_for_each(|chunk| lane.fill(gpu, kernels, chunk));
-    measure("fill", "TB/s", &|| Ok((filled, repeat_ms(gpu, turns.length, fill)?)))?;
+    measure(FILL.name, "TB/s", &|| Ok((filled, repeat_ms(gpu, turns.length, fill)?)))?;
     Ok(found)
 }
 
@@ -100,7 +100,7 @@ impl Probe {
     /// As many blocks as the device holds at a time; a trial gives the rounds.
     fn new(gpu: &Gpu, kernel: Kernel, peak: PeakKernel, sm_count: u32) -> Result<Self, ExecError> {
         let wrap = |failure| gpu.error(&format!("preparing {}", peak.name), failure);
-        let per_sm = kernel.blocks_per_sm(PEAK_THREADS).map_err(wrap)?.max(1);
+        let per_sm = kernel.blocks_per_sm().map_err(wrap)?.max(1);
         let out = DeviceMemory::new(gpu, 4).map_err(wrap)?;
         let grid = sm_count.max(1) * per_sm;
         let mut probe = Self { kernel, peak, grid, rounds: TRIAL_ROUNDS, out };
@@ -112,28 +112,37 @@ impl Probe {
     /// Milliseconds of a launch, repeated for at least `turn`.
     fn ms(&self, gpu: &Gpu, turn: Duration) -> Result<f64, ExecError> {
         let Self { kernel, grid, rounds, out, .. } = self;
-        let work = self.warp_rounds().saturating_mul(self.peak.per_warp_round);
+        let work = self.warp_rounds().saturating_mul(count(self.peak.computes.warp_round));
         repeat_ms(gpu, turn, || launch::peak(gpu, kernel, *grid, *rounds, work, out))
     }
 
     /// What a launch does: 10⁹ FLOP, or 10⁶ SHA-256 blocks; and the unit that
     /// it gives when divided by milliseconds.
     fn amount(&self) -> (f64, &'static str) {
-        let (per_ms, unit) = per_warp_round(&self.peak);
+        let (per_ms, unit) = in_its_unit(self.peak.computes.warp_round);
         (per_ms * self.warp_rounds() as f64, unit)
     }
 
     /// Rounds of all warps of a launch.
     fn warp_rounds(&self) -> u64 {
-        let warps = u64::from(self.grid) * u64::from(PEAK_THREADS) / WARP;
+        let warps = u64::from(self.grid) * u64::from(self.kernel.threads()) / WARP;
         warps * u64::from(self.rounds)
     }
 }
 
-/// One warp's round as [`Probe::amount`] counts it: a multiply-add is two FLOP.
-fn per_warp_round(peak: &PeakKernel) -> (f64, &'static str) {
-    let count = peak.per_warp_round as f64;
-    if *peak == PEAK_SHA256 { (count / 1e6, "Gblock/s") } else { (2.0 * count / 1e9, "TFLOP/s") }
+/// How many there are of what `amount` counts.
+fn count(amount: Amount) -> u64 {
+    match amount {
+        Amount::MultiplyAdds(count) | Amount::Sha256Blocks(count) => count,
+    }
+}
+
+/// An amount as [`Probe::amount`] counts it: a multiply-add is two FLOP.
+fn in_its_unit(amount: Amount) -> (f64, &'static str) {
+    match amount {
+        Amount::MultiplyAdds(count) => (2.0 * count as f64 / 1e9, "TFLOP/s"),
+        Amount::Sha256Blocks(count) => (count as f64 / 1e6, "Gblock/s"),
+    }
 }
 
 /// Rounds for [`LAUNCH_MS`], after a trial of [`TRIAL_ROUNDS`].
@@ -145,6 +154,7 @@ fn rounds(trial_ms: f64) -> u32 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use gpu_kernels::kernels::{PEAK_M16N8K16, PEAK_SHA256};
 
     #[test]
     fn a_launch_is_long_whatever_the_trial_took() {
@@ -157,13 +167,13 @@ mod tests {
     #[test]
     fn amounts_over_milliseconds_are_in_their_units() {
         // A warp's m16n8k16: 2048 multiply-adds, 16 of them a round.
-        let (per_ms, unit) = per_warp_round(&PEAK_M16N8K16);
+        let (per_ms, unit) = in_its_unit(PEAK_M16N8K16.computes.warp_round);
         assert_eq!((per_ms, unit), (65_536.0 / 1e9, "TFLOP/s"));
         // 132 SMs, 8 warps, 10⁶ rounds in a second: 69 TFLOP/s.
         let tflops = per_ms * 132.0 * 8.0 * 1e6 / 1e3;
         assert!((tflops - 69.2).abs() < 0.1, "{tflops}");
         // 32 blocks a warp and round: 10⁶ warp rounds in 1 ms are 32 Gblock/s.
-        let (per_ms, unit) = per_warp_round(&PEAK_SHA256);
+        let (per_ms, unit) = in_its_unit(PEAK_SHA256.computes.warp_round);
         assert_eq!((per_ms * 1e6, unit), (32.0, "Gblock/s"));
     }
 }

@@ -3,6 +3,7 @@
 
 use super::Gpu;
 use cuda_driver::{Failure, calls};
+use gpu_kernels::declaration;
 use std::ffi::{CString, c_void};
 use std::ptr::null_mut;
 use std::sync::Arc;
@@ -65,12 +66,12 @@ impl Module {
         }
     }
 
-    /// A kernel, made ready for `shared_bytes` of dynamic shared memory.
-    pub(crate) fn kernel(
+    /// A kernel, made ready for the dynamic shared memory that is declared of it.
+    pub(crate) fn kernel<C>(
         self: &Arc<Self>,
-        name: &'static str,
-        shared_bytes: u32,
+        declared: &declaration::Kernel<C>,
     ) -> Result<Kernel, Failure> {
+        let &declaration::Kernel { name, threads, shared_bytes, .. } = declared;
         let c_name = CString::new(name).expect("kernel names have no zero byte");
         let mut function: calls::Handle = null_mut();
         // SAFETY: a live module; a zero-terminated name.
@@ -80,7 +81,7 @@ impl Module {
             // SAFETY: the kernel found above; plain values.
             unsafe { calls::cuFuncSetAttribute(function, which, shared_bytes as i32) }?;
         }
-        Ok(Kernel { name, function, shared_bytes, module: Arc::clone(self) })
+        Ok(Kernel { name, function, threads, shared_bytes, module: Arc::clone(self) })
     }
 }
 
@@ -101,11 +102,12 @@ unsafe impl Send for Module {}
 // SAFETY: as above, and no method changes the module.
 unsafe impl Sync for Module {}
 
-/// A kernel, with the dynamic shared memory it is launched with.
+/// A kernel, with the threads and the dynamic shared memory it is launched with.
 #[derive(Debug)]
 pub(crate) struct Kernel {
     pub(super) name: &'static str,
     pub(super) function: calls::Handle,
+    pub(super) threads: u32,
     pub(super) shared_bytes: u32,
     // Unloading the module would take the kernel away.
     #[allow(dead_code)]
@@ -116,6 +118,11 @@ impl Kernel {
     /// Entry point.
     pub(crate) fn name(&self) -> &'static str {
         self.name
+    }
+
+    /// Threads of a block.
+    pub(crate) fn threads(&self) -> u32 {
+        self.threads
     }
 
     /// Registers of a thread, bytes of local memory of a thread.
@@ -130,12 +137,12 @@ impl Kernel {
         Ok((registers, get(calls::FUNC_ATTRIBUTE_LOCAL_SIZE_BYTES)?))
     }
 
-    /// Blocks of `threads` threads that an SM holds at a time.
-    pub(crate) fn blocks_per_sm(&self, threads: u32) -> Result<u32, Failure> {
+    /// Blocks that an SM holds at a time.
+    pub(crate) fn blocks_per_sm(&self) -> Result<u32, Failure> {
         use calls::cuOccupancyMaxActiveBlocksPerMultiprocessor as occupancy;
         let (mut blocks, shared) = (0_i32, self.shared_bytes as usize);
         // SAFETY: a live kernel; writes one int to a local.
-        unsafe { occupancy(&raw mut blocks, self.function, threads as i32, shared) }?;
+        unsafe { occupancy(&raw mut blocks, self.function, self.threads as i32, shared) }?;
         Ok(blocks.max(0) as u32)
     }
 }

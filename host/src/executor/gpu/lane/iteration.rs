@@ -82,7 +82,7 @@ impl Lane {
             panels: [side, side],
             products,
             first_product,
-            packing_b: kernels.product.shape.packing_b,
+            packing_b: kernels.product.shape.computes.packing_b,
         };
         launch::fill(gpu, &kernels.fill, self.plan.sm_count, &work)
     }

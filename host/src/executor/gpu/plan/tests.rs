@@ -1,7 +1,7 @@
 //! Plans over the whole range of shapes and memory sizes.
 
 use super::*;
-use gpu_kernels::abi::{GEMM_FMA, GEMM_M16N8K16};
+use gpu_kernels::kernels::{GEMM_FMA, GEMM_M16N8K16};
 use proptest::prelude::*;
 
 const GIB: u64 = 1 << 30;

@@ -8,11 +8,12 @@
 //! Guarantee: each output is one chain over ascending k. Spilling a sum to
 //! memory and loading it again is exact.
 
-use super::hash::{LeafMessage, tile_root};
+use super::hash::LeafMessage;
 use super::kernel::{Kernel, PANEL_MAX};
 use super::stream::{DEPTH_MAX, Operand, Steps, Stream};
 use crate::protocol::digest::Digest;
 use crate::protocol::work::fp64_product::{LEAVES_PER_TILE, TILE};
+use crate::work::hash::tile_root;
 
 const TILE_SIDE: usize = TILE as usize;
 const LEAVES: usize = LEAVES_PER_TILE as usize;

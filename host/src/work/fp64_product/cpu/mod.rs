@@ -26,8 +26,8 @@ mod portable;
 mod stream;
 mod verifier;
 
-use crate::executor::TileRequest;
 use crate::executor::cpu::{CpuWork, Simd};
+use crate::executor::{ExecError, TileRequest};
 use crate::protocol::digest::Digest;
 use crate::protocol::verify::LeafRequest;
 use crate::protocol::work::IterationPlace;
@@ -55,11 +55,11 @@ impl Fp64OnCpu {
 }
 
 impl CpuWork for Fp64OnCpu {
-    fn tile_roots(&mut self, at: &IterationPlace) -> Vec<Digest> {
-        self.compute.tile_roots(self.shape, &at.state)
+    fn tile_roots(&mut self, at: &IterationPlace) -> Result<Vec<Digest>, ExecError> {
+        Ok(self.compute.tile_roots(self.shape, &at.state))
     }
 
-    fn leaf_hashes(&mut self, tiles: &[TileRequest]) -> Vec<Vec<Digest>> {
-        self.compute.leaf_hashes(self.shape, tiles)
+    fn leaf_hashes(&mut self, tiles: &[TileRequest]) -> Result<Vec<Vec<Digest>>, ExecError> {
+        Ok(self.compute.leaf_hashes(self.shape, tiles))
     }
 }

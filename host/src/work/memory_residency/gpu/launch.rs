@@ -12,11 +12,12 @@ use crate::protocol::digest::Digest;
 use crate::protocol::work::memory_residency::{self as spec, MemoryResidency};
 use cuda_driver::Failure;
 use gpu_kernels::abi::{
-    ARENA_THREADS, ArenaStartParams, ChainState, DigestWords, HalfPassParams,
-    PEAK_MEMORY_UNIT_BYTES, PEAK_THREADS, PeakMemoryParams, SWEEP_SHARED_BYTES, SWEEP_THREADS,
+    ArenaStartParams, ChainState, DigestWords, HalfPassParams, PEAK_MEMORY_WORDS, PeakMemoryParams,
     SmCounter, SweepParams, SweepSource,
 };
 use gpu_kernels::arena;
+use gpu_kernels::declaration;
+use gpu_kernels::kernels::{ARENA_START, HALF_PASS, SWEEP};
 use std::sync::Arc;
 
 const _: () = assert!(
@@ -54,13 +55,13 @@ impl ArenaKernels {
     /// # Errors
     /// The name of one that is not in it, and the driver's result.
     pub(crate) fn of(module: &Arc<Module>) -> Result<Self, (&'static str, Failure)> {
-        let kernel = |name: &'static str, shared_bytes: u32| {
-            module.kernel(name, shared_bytes).map_err(|failure| (name, failure))
+        let kernel = |declared: &declaration::Kernel| {
+            module.kernel(declared).map_err(|failure| (declared.name, failure))
         };
         Ok(Self {
-            arena_start: kernel("arena_start", 0)?,
-            half_pass: kernel("half_pass", 0)?,
-            sweep: kernel("sweep", SWEEP_SHARED_BYTES)?,
+            arena_start: kernel(&ARENA_START)?,
+            half_pass: kernel(&HALF_PASS)?,
+            sweep: kernel(&SWEEP)?,
         })
     }
 }
@@ -73,7 +74,7 @@ fn key(seed: &Digest) -> [u32; 4] {
 
 /// Blocks of a kernel in which a warp takes a block of the arena at a time.
 fn fill_grid(sm_count: u32, blocks: u32) -> u32 {
-    let per_grid_block = ARENA_THREADS / 32;
+    let per_grid_block = ARENA_START.threads / 32;
     blocks.div_ceil(per_grid_block).min(sm_count.max(1) * FILL_BLOCKS_PER_SM)
 }
 
@@ -92,7 +93,7 @@ pub(super) fn half_pass(
     let pass = HalfPassParams { arena: arena.address(), blocks, half_pass, key: key(seed) };
     let grid = fill_grid(sm_count, blocks / 2);
     // SAFETY: `half_pass` takes HalfPassParams; the length was checked above.
-    unsafe { gpu.launch(&kernels.half_pass, grid, ARENA_THREADS, &pass, words) }
+    unsafe { gpu.launch(&kernels.half_pass, grid, &pass, words) }
 }
 
 /// Launches everything that fills an arena: `arena_start`, then every `half_pass`.
@@ -110,7 +111,7 @@ pub(super) fn fill(
     let start = ArenaStartParams { arena: arena.address(), blocks, reserved: 0, key };
     let grid = fill_grid(sm_count, blocks);
     // SAFETY: `arena_start` takes ArenaStartParams; the length was checked above.
-    unsafe { gpu.launch(&kernels.arena_start, grid, ARENA_THREADS, &start, words) }?;
+    unsafe { gpu.launch(&kernels.arena_start, grid, &start, words) }?;
     (1..=half_passes).try_for_each(|r| half_pass(gpu, kernels, sm_count, arena, r, seed))
 }
 
@@ -222,7 +223,7 @@ pub(super) fn sweep(
     let units = words + LEAF_WORK * leaves;
     // SAFETY: `sweep` takes SweepParams; the lengths were checked above, and of what a
     // table or a source says `Second` has what its maker made sure of.
-    unsafe { gpu.launch(&kernels.sweep, count, SWEEP_THREADS, &params, units) }
+    unsafe { gpu.launch(&kernels.sweep, count, &params, units) }
 }
 
 /// What a ceiling of memory does.
@@ -245,7 +246,8 @@ pub(super) fn peak_memory(
     out: &DeviceMemory,
 ) -> Result<u64, ExecError> {
     require(out, WORD_BYTES, "out");
-    let whole = |bytes: u64| bytes / PEAK_MEMORY_UNIT_BYTES * PEAK_MEMORY_UNIT_BYTES;
+    let unit = PEAK_MEMORY_WORDS * WORD_BYTES * u64::from(kernel.threads());
+    let whole = |bytes: u64| bytes / unit * unit;
     let (params, moved) = match what {
         PeakMemory::Read => {
             let bytes = whole(memory.bytes());
@@ -260,6 +262,6 @@ pub(super) fn peak_memory(
     let grid = sm_count.max(1) * FILL_BLOCKS_PER_SM;
     // SAFETY: both take PeakMemoryParams; they stay inside `memory`, of which `bytes` is
     // all or half.
-    unsafe { gpu.launch(kernel, grid, PEAK_THREADS, &params, moved / WORD_BYTES) }?;
+    unsafe { gpu.launch(kernel, grid, &params, moved / WORD_BYTES) }?;
     Ok(moved)
 }

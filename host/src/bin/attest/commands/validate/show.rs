@@ -1,4 +1,4 @@
-//! What is said of a session: each step in a line, its end as text or JSON.
+//! A session as people see it: each step in a line, its end as text or JSON.
 
 use super::sessions::Over;
 use crate::commands::verify::painted;
@@ -56,7 +56,7 @@ pub(super) fn text(over: &Over, name: &str, paint: Paint) -> String {
     format!("{name}{}", painted(&over.ended.verdict, paint))
 }
 
-/// How long its parts took; nothing where it had none.
+/// How long its parts took; nothing if it had none.
 pub(super) fn times(legs: &Legs) -> Option<String> {
     (*legs != Legs::default()).then(|| format!("times       {}", legs_text(legs)))
 }

@@ -1,4 +1,4 @@
-//! What a command says beside its messages, on standard error, for who watches.
+//! What a command says beside its messages, on standard error, for the user.
 //!
 //! Guarantees: whole lines, bounded, and shown as themselves: a miner's machine
 //! writes them, and its escapes and hidden letters reach no terminal; what is beyond
