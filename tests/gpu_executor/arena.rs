@@ -8,6 +8,7 @@ use attest::executor::gpu::{GpuExecutor, GpuOptions, PeerAccess, Supervisor};
 use attest::executor::{Assignment, ExecError, Executor, Segment, SmTiles, SoloSync, TileRequest};
 use attest::protocol::digest::Digest;
 use attest::protocol::evidence::document::PeerBlocks;
+use attest::protocol::names::{Root, State};
 use attest::protocol::work::IterationPlace;
 use attest::protocol::work::memory_residency::MemoryResidency;
 use attest::protocol::{chain, merkle};
@@ -21,9 +22,9 @@ fn lanes(
     device: u32,
     options: &GpuOptions,
     work: MemoryResidency,
-    seeds: &[Digest],
+    seeds: &[State],
 ) -> Vec<(GpuExecutor, Assignment)> {
-    let seeds: Arc<[Digest]> = seeds.into();
+    let seeds: Arc<[State]> = seeds.into();
     let begun = |lane: usize| {
         let mut executor = GpuExecutor::open(device, options.clone()).unwrap();
         let seeds = Arc::clone(&seeds);
@@ -44,7 +45,7 @@ fn lanes(
 fn leaves(
     (executor, assignment): &mut (GpuExecutor, Assignment),
     iteration: u32,
-    state: Digest,
+    state: State,
 ) -> Vec<Digest> {
     let segment =
         Segment { first_iteration: iteration, iterations: 1, start: state, solo_sync: None };
@@ -65,7 +66,7 @@ fn leaves(
         assert_eq!(merkle::root(leaves).unwrap(), *root, "iteration {iteration}, tile {tile}");
     }
     let all = read.concat();
-    assert_eq!(merkle::root(&all).unwrap(), root, "iteration {iteration}");
+    assert_eq!(merkle::root(&all).unwrap(), root.node(), "iteration {iteration}");
     all
 }
 
@@ -110,11 +111,12 @@ const SMALLEST: MemoryResidency =
     MemoryResidency { arena_blocks: 512, half_passes: 3, peer_blocks: 0 };
 
 /// Roots of `count` iterations of a lone lane with S = 1 by the oracle.
-fn roots_by_the_oracle(seed: Digest, solo: SoloSync, count: u32) -> Vec<Digest> {
+fn roots_by_the_oracle(seed: State, solo: SoloSync, count: u32) -> Vec<Root> {
     let oracle = MemoryOracle::new(SMALLEST, &[seed]);
     let mut state = seed;
     let step = |iteration: u32| {
-        let root = merkle::root(&oracle.iteration_leaves(0, iteration, &state)).unwrap();
+        let leaves = oracle.iteration_leaves(0, iteration, &state);
+        let root = Root::of_tree(merkle::root(&leaves).unwrap());
         state = chain::step(&state, iteration, &root, solo.digest(iteration, &root).as_ref());
         root
     };
@@ -128,7 +130,7 @@ fn graphs_of_sweeps_and_a_second_challenge_on_the_same_arena() {
         let mut executor = GpuExecutor::open(device.index, GpuOptions::default()).unwrap();
         // The second finds an arena filled from the first one's seed.
         for name in ["first", "second"] {
-            let seed = Digest::of(&[name.as_bytes()]);
+            let seed = State(Digest::of(&[name.as_bytes()]).0);
             let solo = SoloSync { challenge: Digest::of(&[b"c"]), interval: 1 };
             let seeds = Arc::new([seed]);
             executor.begin(&Assignment { work: SMALLEST.into(), lane: 0, seeds }).unwrap();
@@ -156,7 +158,7 @@ fn an_arena_that_does_not_fit_is_refused_with_numbers() {
         let mut executor = GpuExecutor::open(device.index, GpuOptions::default()).unwrap();
         let work = MemoryResidency { arena_blocks: 1 << 28, ..SMALLEST };
         let assignment =
-            Assignment { work: work.into(), lane: 0, seeds: Arc::new([Digest::default()]) };
+            Assignment { work: work.into(), lane: 0, seeds: Arc::new([State::default()]) };
         match executor.begin(&assignment) {
             Err(ExecError::Memory { needed_bytes, free_bytes, .. }) => {
                 assert!(needed_bytes > 1 << 40 && free_bytes < device.memory_bytes);
@@ -171,7 +173,7 @@ fn an_arena_that_another_lane_gave_up_is_not_read() {
     let _turn = turn();
     for device in gpus() {
         let work = MemoryResidency { peer_blocks: 512, ..SMALLEST };
-        let seeds = [Digest([1; 32]), Digest([2; 32])];
+        let seeds = [State([1; 32]), State([2; 32])];
         let mut lanes = lanes(device.index, &GpuOptions::default(), work, &seeds);
         let segment =
             Segment { first_iteration: 1, iterations: 1, start: seeds[0], solo_sync: None };
