@@ -130,8 +130,8 @@ fn leaves_depend_on_every_draw() {
     let (key, w, n) = ([key_word(0), key_word(1)], key_word(2), run.work.arena_blocks);
     let [o0, o1, ..] = philox4x32_10([0, 0, 2, w], key).map(u64::from);
     let message = |x: u64, lane: u32, o0: u64, o1: u64, rho: usize| {
-        let u = &oracle.arena(0).blocks[(((o1 * n >> 32) + x) % n) as usize];
-        let v = &oracle.arena(lane).blocks[(((o0 * n >> 32) + x) % n) as usize];
+        let u = &oracle.arena(0).blocks[((((o1 * n) >> 32) + x) % n) as usize];
+        let v = &oracle.arena(lane).blocks[((((o0 * n) >> 32) + x) % n) as usize];
         let column = |t: usize| {
             (0..8).flat_map(|s| [u[t + 32 * s], v[(t + 32 * s) ^ rho]]).collect::<Vec<_>>()
         };
