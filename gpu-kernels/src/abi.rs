@@ -120,6 +120,106 @@ pub struct SmCounter {
     pub reserved: u64,
 }
 
+/// `arena_start`: the first words of every block of an arena. Any grid.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C)]
+pub struct ArenaStartParams {
+    /// Out: the arena, 4096 bytes a block.
+    pub arena: u64,
+    /// N, the arena's blocks.
+    pub blocks: u32,
+    /// Zero.
+    pub reserved: u32,
+    /// First four words of s(g,0): k0, k1, w, κ.
+    pub key: [u32; 4],
+}
+
+/// `half_pass`: half-pass r of an arena. Any grid.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C)]
+pub struct HalfPassParams {
+    /// In and out: the arena.
+    pub arena: u64,
+    /// N, the arena's blocks: even.
+    pub blocks: u32,
+    /// r, 1-based: it changes half (r−1) mod 2.
+    pub half_pass: u32,
+    /// First four words of s(g,0); κ is not used.
+    pub key: [u32; 4],
+}
+
+/// Which tile `sweep` computes, where it is not simply one of the running
+/// iteration: a sampled one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C)]
+pub struct SweepSource {
+    /// First three words of the state of the iteration it belongs to: k0, k1, w.
+    pub key: [u32; 3],
+    /// The tile's index in its iteration: leaves from 256 times that on.
+    pub tile: u32,
+    /// The arena of the lane whose blocks are v, or, in a launch with `staged`, the
+    /// copy of the 256 blocks that the tile reads; unused where K = 0.
+    pub peer: u64,
+    /// Zero.
+    pub reserved: u64,
+}
+
+/// `sweep`: folds leaves, hashes them, and reduces each tile of 256 to its root.
+/// One block per tile.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C)]
+pub struct SweepParams {
+    /// In: the lane's arena, at a multiple of 4096.
+    pub arena: u64,
+    /// In, 0 where K = 0: with `staged` 0, the addresses of all lanes' arenas, lane 0
+    /// first; otherwise a copy of the blocks v that this launch's leaves read, in
+    /// their order. Multiples of 4096.
+    pub peers: u64,
+    /// In: the lane's [`ChainState`].
+    pub chain: u64,
+    /// In, may be 0: one [`SweepSource`] per tile.
+    pub sources: u64,
+    /// Out, may be 0: ring of tile roots, [`DigestWords`] each; slot s starts at
+    /// s·`slot_tiles`; this launch writes from `first_tile` in it.
+    pub tile_roots: u64,
+    /// Out, may be 0: the leaf hashes of this launch, 256 [`DigestWords`] a
+    /// tile, from 0. Not in the ring.
+    pub leaf_hashes: u64,
+    /// In and out, may be 0: one [`SmCounter`] per SM id.
+    pub sm_counters: u64,
+    /// Tiles of one ring slot: L/256.
+    pub slot_tiles: u64,
+    /// This launch's first tile in the iteration; unused where `sources` is present.
+    pub first_tile: u32,
+    /// N, the blocks of every arena.
+    pub blocks: u32,
+    /// K, or 0: both blocks of a leaf are the lane's own.
+    pub peer_blocks: u32,
+    /// G, at least 2 where K is not 0.
+    pub lanes: u32,
+    /// g, below G.
+    pub lane: u32,
+    /// 1: `peers` and every source's `peer` are copies of blocks v; 0: arenas.
+    pub staged: u32,
+    /// Entries of `sm_counters`.
+    pub sm_count: u32,
+    /// Zero.
+    pub reserved: u32,
+}
+
+/// `peak_read`, `peak_copy`: how fast memory is by itself. Any grid.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C)]
+pub struct PeakMemoryParams {
+    /// In: `bytes` to be read.
+    pub from: u64,
+    /// Out: as many, for `peak_copy`; 16 bytes that nothing is written to but for
+    /// one content in 2³², for `peak_read`.
+    pub to: u64,
+    /// A multiple of [`PEAK_MEMORY_WORDS`]·16 bytes for each thread of a block.
+    pub bytes: u64,
+}
+
 /// `merkle`: reduces consecutive groups of [`MERKLE_GROUP`] nodes to one node
 /// each. Grid: ⌈count/512⌉.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -175,6 +275,9 @@ pub struct PeakParams {
     /// Zero.
     pub reserved: u32,
 }
+
+/// Loads and stores of 16 bytes that a thread of `peak_read` and `peak_copy` has in flight.
+pub const PEAK_MEMORY_WORDS: u64 = 8;
 
 /// Inner indices of one panel that a block of `fill` draws at a time: 32 KiB.
 pub const FILL_UNIT_K: u32 = 32;
@@ -237,6 +340,11 @@ const _: () = {
     assert!(size_of::<MerkleParams>() == 40, "MerkleParams has padding");
     assert!(size_of::<StepParams>() == 80, "StepParams has padding");
     assert!(size_of::<PeakParams>() == 16, "PeakParams has padding");
+    assert!(size_of::<ArenaStartParams>() == 32, "ArenaStartParams has padding");
+    assert!(size_of::<HalfPassParams>() == 32, "HalfPassParams has padding");
+    assert!(size_of::<SweepSource>() == 32, "SweepSource has padding");
+    assert!(size_of::<SweepParams>() == 96, "SweepParams has padding");
+    assert!(size_of::<PeakMemoryParams>() == 24, "PeakMemoryParams has padding");
 };
 
 /// Tile rows that `gemm_m16n8k16` takes together: it goes through them column

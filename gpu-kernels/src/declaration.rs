@@ -44,9 +44,17 @@ pub enum Computes {
     /// The last nodes to the root of an iteration, and the chain's next state, by
     /// [`crate::abi::StepParams`].
     Step,
+    /// The words of an arena, by [`crate::abi::ArenaStartParams`] and
+    /// [`crate::abi::HalfPassParams`].
+    Arena,
+    /// Leaves and tile roots of an arena, by [`crate::abi::SweepParams`].
+    Sweep,
     /// Nothing of use: how fast one unit is by itself, by
     /// [`crate::abi::PeakParams`].
     Ceiling(Ceiling),
+    /// Nothing of use: how fast device memory is, by
+    /// [`crate::abi::PeakMemoryParams`].
+    MemoryCeiling,
 }
 
 /// How a product kernel multiplies.
@@ -120,6 +128,8 @@ pub struct SyncCounts {
     pub block_barriers: u32,
     /// `bar.warp.sync`.
     pub warp_barriers: u32,
+    /// `shfl.sync`.
+    pub shuffles: u32,
     /// `mbarrier.try_wait` and `mbarrier.test_wait`.
     pub waits: u32,
     /// `setmaxnreg`.
@@ -134,7 +144,19 @@ impl SyncCounts {
 
     /// Barriers of the block alone.
     pub const fn barriers(block_barriers: u32) -> Self {
-        Self { block_barriers, warp_barriers: 0, waits: 0, hand_overs: 0, bulk_copies: 0 }
+        Self { block_barriers, ..Self::shuffles(0) }
+    }
+
+    /// Exchanges between the lanes of a warp alone.
+    pub const fn shuffles(shuffles: u32) -> Self {
+        Self {
+            block_barriers: 0,
+            warp_barriers: 0,
+            shuffles,
+            waits: 0,
+            hand_overs: 0,
+            bulk_copies: 0,
+        }
     }
 }
 

@@ -12,6 +12,7 @@
 #![cfg_attr(target_arch = "nvptx64", allow(internal_features))]
 
 pub mod abi;
+pub mod arena;
 pub mod declaration;
 #[cfg(target_arch = "nvptx64")]
 pub mod device;

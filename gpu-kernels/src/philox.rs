@@ -1,5 +1,5 @@
-//! Philox4x32-10 and the doubles drawn from it, as docs/protocol.md defines
-//! them under "Philox4x32-10" and "Operands". Pure per-thread arithmetic; the
+//! Philox4x32-10, its single round, and the doubles drawn from it, as
+//! docs/protocol.md defines them under "Philox4x32-10" and "Operands". Pure per-thread arithmetic; the
 //! 32×32→64-bit multiplication is the caller's, because compilers that widen
 //! the whole function to 64 bits make a third more device code of it.
 
@@ -11,6 +11,27 @@ const WEYL_1: u32 = 0xBB67_AE85;
 /// Low and high word of a product.
 pub trait Multiply: Fn(u32, u32) -> (u32, u32) + Copy {}
 impl<F: Fn(u32, u32) -> (u32, u32) + Copy> Multiply for F {}
+
+/// One round of Philox4x32 with the round key `key`.
+#[inline(always)]
+pub fn round(multiply: impl Multiply, c: [u32; 4], key: [u32; 2]) -> [u32; 4] {
+    let (low0, high0) = multiply(MULTIPLIER_0, c[0]);
+    let (low1, high1) = multiply(MULTIPLIER_1, c[2]);
+    [high1 ^ c[1] ^ key[0], low1, high0 ^ c[3] ^ key[1], low0]
+}
+
+/// P(counter; key): the ten-round block function.
+#[inline(always)]
+pub fn block(multiply: impl Multiply, counter: [u32; 4], key: [u32; 2]) -> [u32; 4] {
+    let mut c = counter;
+    macro_rules! rounds {
+        ($($round:literal)*) => {
+            $( c = round(multiply, c, round_key([key[0], key[1], 0], $round)); )*
+        };
+    }
+    rounds!(1 2 3 4 5 6 7 8 9 10);
+    c
+}
 
 /// What three rounds of the ten-round block function (Salmon et al., "Parallel
 /// random numbers: as easy as 1, 2, 3", SC'11) make of counters (pair, ·, operand,
@@ -135,6 +156,7 @@ mod tests {
             let pair = PairPart::of(multiply, tweaked, operand, pair);
             let vector = VectorPart::of(multiply, tweaked, operand, x);
             assert_eq!(finish(multiply, tweaked, pair, vector), expected);
+            assert_eq!(block(multiply, counter, key), expected);
             (counter, key) = (expected, [expected[1] ^ 5, expected[2]]);
         }
     }

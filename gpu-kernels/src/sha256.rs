@@ -126,6 +126,16 @@ pub const LEAF_MESSAGE_BYTES: u32 = 1 + 512;
 /// Bytes of a node's message: the prefix 0x01 and two digests.
 pub const NODE_MESSAGE_BYTES: u32 = 1 + 64;
 
+/// The one block of a folded leaf's message: the prefix 0x00 and sixteen bytes.
+#[inline(always)]
+#[rustfmt::skip]
+pub fn fold_block(m: [u32; 4]) -> [u32; 16] {
+    [
+        m[0] >> 8, m[0] << 24 | m[1] >> 8, m[1] << 24 | m[2] >> 8, m[2] << 24 | m[3] >> 8,
+        m[3] << 24 | 0x0080_0000, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 8 * (1 + 16),
+    ]
+}
+
 /// Words of eight doubles in the order of the leaf's bytes.
 #[inline(always)]
 #[rustfmt::skip]
@@ -166,5 +176,13 @@ mod tests {
         }
         state = compress(state, final_block(before, LEAF_MESSAGE_BYTES));
         assert_eq!(bytes(state), Sha256::digest(&message).to_vec());
+    }
+
+    #[test]
+    fn a_folded_leaf_hashes_as_sha2_does() {
+        let words = [0x0123_4567, 0x89ab_cdef, 0xfedc_ba98, 0x7654_3210];
+        let message: Vec<u8> =
+            [0].into_iter().chain(words.iter().flat_map(|w: &u32| w.to_be_bytes())).collect();
+        assert_eq!(bytes(compress(INITIAL, fold_block(words))), Sha256::digest(&message).to_vec());
     }
 }

@@ -2,6 +2,7 @@
 //! runs, against the CPU executor and the vectors. Without a GPU the tests say
 //! that they are skipped; under ATTEST_REQUIRE_GPU=1 they fail instead.
 
+mod arena;
 #[path = "../common/mod.rs"]
 mod common;
 mod hung;
@@ -332,12 +333,12 @@ fn the_exactness_check_passes_and_is_reported() {
             let exactness = ExactnessCheck::Remembered(memory.clone());
             let options = GpuOptions { exactness, ..GpuOptions::default() };
             let gpu = GpuExecutor::open(device.index, options).unwrap();
-            let more = &gpu.facts().more;
-            say(&format!("{}: {}", device.label(), serde_json::to_string(more).unwrap()));
-            let text = more["exactness_check"].as_str().unwrap();
+            let details = &gpu.facts().details;
+            say(&format!("{}: {details:?}", device.label()));
+            let text = details.exactness_check.as_deref().unwrap();
             assert!(text.starts_with(expected) || text.starts_with("not needed"), "{text}");
             let first = Variant::candidates(device.capability)[0];
-            assert_eq!(gpu.variant(), first, "fell back: {}", more["kernel_notes"]);
+            assert_eq!(gpu.variant(), first, "fell back: {:?}", details.kernel_notes);
         }
     }
 }
@@ -408,7 +409,7 @@ fn what_is_not_there_is_told_with_advice() {
         let mut gpu = GpuExecutor::open(device.index, GpuOptions::default()).unwrap();
         let plan =
             attest::executor::gpu::plan::LaunchPlan::new(&attest::executor::gpu::plan::PlanInput {
-                shape: Fp64Product { dim: 32768, products: 1 },
+                work: Fp64Product { dim: 32768, products: 1 }.into(),
                 free_bytes: gpu.free_bytes().unwrap(),
                 sm_count: device.sm_count,
                 gemm: gpu.variant().gemm,

@@ -132,10 +132,79 @@ pub unsafe fn sync_warp() {
     stay();
 }
 
-/// Follows every barrier: rustc's own optimiser, which works before LLVM does,
+/// Follows every barrier and every exchange between lanes: rustc's own optimiser, which works before LLVM does,
 /// threads jumps through calls, these among them, but not through assembly.
 #[inline(always)]
 fn stay() {
     // SAFETY: no instruction.
     unsafe { asm!("", options(nostack)) }
+}
+
+// Exchanges between the lanes of a warp are convergent for the same reason, and counted
+// as barriers are. Rust-CUDA's libNVVM knows them by a name that returns a pair, which no
+// `extern` block can declare; there they are assembly.
+#[cfg(not(feature = "rust-cuda"))]
+unsafe extern "C" {
+    #[link_name = "llvm.nvvm.shfl.sync.bfly.i32"]
+    fn shfl_bfly(mask: u32, value: u32, lane_mask: u32, clamp: u32) -> u32;
+    #[link_name = "llvm.nvvm.shfl.sync.idx.i32"]
+    fn shfl_idx(mask: u32, value: u32, lane: u32, clamp: u32) -> u32;
+}
+
+/// `value` of the lane at distance `mask`.
+///
+/// # Safety
+/// - As for [`super::thread::shuffle_xor`].
+#[cfg(not(feature = "rust-cuda"))]
+#[inline(always)]
+pub unsafe fn exchange_xor(value: u32, mask: u32) -> u32 {
+    // SAFETY: the caller's.
+    let other = unsafe { shfl_bfly(u32::MAX, value, mask, 31) };
+    stay();
+    other
+}
+
+/// `value` of `lane`.
+///
+/// # Safety
+/// - As for [`super::thread::shuffle_from`].
+#[cfg(not(feature = "rust-cuda"))]
+#[inline(always)]
+pub unsafe fn exchange_from(value: u32, lane: u32) -> u32 {
+    // SAFETY: the caller's.
+    let other = unsafe { shfl_idx(u32::MAX, value, lane, 31) };
+    stay();
+    other
+}
+
+/// `value` of the lane at distance `mask`.
+///
+/// # Safety
+/// - As for [`super::thread::shuffle_xor`].
+#[cfg(feature = "rust-cuda")]
+#[inline(always)]
+pub unsafe fn exchange_xor(value: u32, mask: u32) -> u32 {
+    let other: u32;
+    // SAFETY: the caller's.
+    unsafe {
+        asm!("shfl.sync.bfly.b32 {}, {}, {}, 31, 0xffffffff;",
+            out(reg32) other, in(reg32) value, in(reg32) mask, options(nostack));
+    }
+    other
+}
+
+/// `value` of `lane`.
+///
+/// # Safety
+/// - As for [`super::thread::shuffle_from`].
+#[cfg(feature = "rust-cuda")]
+#[inline(always)]
+pub unsafe fn exchange_from(value: u32, lane: u32) -> u32 {
+    let other: u32;
+    // SAFETY: the caller's.
+    unsafe {
+        asm!("shfl.sync.idx.b32 {}, {}, {}, 31, 0xffffffff;",
+            out(reg32) other, in(reg32) value, in(reg32) lane, options(nostack));
+    }
+    other
 }

@@ -18,7 +18,7 @@
 //!   optimiser may make two of one, or put one under a condition on the thread.
 //!   The three barriers are LLVM's convergent intrinsics for that; their number
 //!   in each kernel is declared in xtask's table, and any other is refused. The
-//!   same goes for `setmaxnreg`, for waits and for bulk copies, which are
+//!   same goes for exchanges between lanes (`shfl.sync`), for `setmaxnreg`, for waits and for bulk copies, which are
 //!   assembly: a kernel whose control flow was copied does not get by.
 //!   `mma.sync` may be copied (whole warps take one copy or the other) but not
 //!   moved, so it is not `pure`; it stands where no condition is about the lane.

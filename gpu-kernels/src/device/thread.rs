@@ -59,6 +59,26 @@ pub unsafe fn warp_barrier() {
     unsafe { backend::sync_warp() }
 }
 
+/// `shfl.sync.bfly.b32`: `value` of the lane whose number is this one's ⊕ `mask`.
+///
+/// # Safety
+/// - All 32 lanes reach it with the same `mask`, below 32.
+#[inline(always)]
+pub unsafe fn shuffle_xor(value: u32, mask: u32) -> u32 {
+    // SAFETY: the caller's.
+    unsafe { backend::exchange_xor(value, mask) }
+}
+
+/// `shfl.sync.idx.b32`: `value` of lane `lane`.
+///
+/// # Safety
+/// - All 32 lanes reach it; `lane` is below 32.
+#[inline(always)]
+pub unsafe fn shuffle_from(value: u32, lane: u32) -> u32 {
+    // SAFETY: the caller's.
+    unsafe { backend::exchange_from(value, lane) }
+}
+
 /// `value`, of which an optimiser knows nothing any more: a loop that counts by it
 /// is not unrolled, and what waits or copies in it stays as often as it is written.
 #[inline(always)]

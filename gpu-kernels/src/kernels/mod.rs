@@ -11,6 +11,8 @@
 //! (`attest_has`), and not on the host.
 
 #[cfg(target_arch = "nvptx64")]
+pub mod arena;
+#[cfg(target_arch = "nvptx64")]
 pub mod chain_step;
 #[cfg(target_arch = "nvptx64")]
 pub mod fill;
@@ -28,8 +30,12 @@ pub mod merkle;
 pub mod parts;
 #[cfg(target_arch = "nvptx64")]
 pub mod peak;
+#[cfg(target_arch = "nvptx64")]
+pub mod peak_memory;
 #[cfg(attest_has = "bulk_copies")]
 pub mod sixteen;
+#[cfg(target_arch = "nvptx64")]
+pub mod sweep;
 
 use crate::abi::MERKLE_GROUP;
 use crate::declaration::{
@@ -45,6 +51,9 @@ pub const KERNELS: &[Kernel] = &[
     FILL,
     MERKLE,
     CHAIN_STEP,
+    ARENA_START,
+    HALF_PASS,
+    SWEEP,
     GEMM_M16N8K16.entry(),
     GEMM_M16N8K16_TILE.entry(),
     GEMM_M8N8K4.entry(),
@@ -53,6 +62,8 @@ pub const KERNELS: &[Kernel] = &[
     PEAK_M8N8K4.entry(),
     PEAK_M16N8K16.entry(),
     PEAK_SHA256.entry(),
+    PEAK_READ,
+    PEAK_COPY,
 ];
 
 /// Operands of consecutive products from Philox4x32-10. Any grid.
@@ -93,6 +104,36 @@ pub const CHAIN_STEP: Kernel = Kernel {
     computes: Computes::Step,
 };
 
+/// The first words of an arena. Any grid.
+pub const ARENA_START: Kernel = Kernel {
+    name: "arena_start",
+    threads: 256,
+    shared_bytes: 0,
+    blocks_per_sm_min: None,
+    heat: Heat::Hot,
+    targets: Targets::All,
+    sync: SyncCounts::NONE,
+    computes: Computes::Arena,
+};
+
+/// One half-pass of an arena. Any grid.
+pub const HALF_PASS: Kernel = Kernel { name: "half_pass", ..ARENA_START };
+
+/// Folds, leaf hashes and tile roots of an arena: a block of one warp a tile.
+pub const SWEEP: Kernel = Kernel {
+    name: "sweep",
+    threads: 32,
+    // A digest a thread for each of the three lowest levels of its subtree.
+    shared_bytes: 3 * 32 * 32,
+    blocks_per_sm_min: Some(16),
+    heat: Heat::Hot,
+    targets: Targets::All,
+    // ρ before the main loop and in it; four words at five distances; a digest of
+    // eight to the sibling.
+    sync: SyncCounts::shuffles(30),
+    computes: Computes::Sweep,
+};
+
 /// Product, leaves and tile roots by `mma.m16n8k16` and bulk copies, hashing
 /// overlapped: registers change hands between warpgroups.
 pub const GEMM_M16N8K16: GemmKernel = Kernel {
@@ -109,6 +150,7 @@ pub const GEMM_M16N8K16: GemmKernel = Kernel {
         // Multiplying: 8 for whole tiles, 4 for halves, 2 for quarters, less
         // the last of parts; hashing: 3 of the progress's.
         warp_barriers: 17,
+        shuffles: 0,
         // Stages and slots, for tiles, halves and quarters; the hashing warps'
         // and the feeder's.
         waits: 8,
@@ -138,6 +180,7 @@ pub const GEMM_M16N8K16_TILE: GemmKernel = Kernel {
         block_barriers: 5,
         // After each block of sixteen rows, and after feeding.
         warp_barriers: 5,
+        shuffles: 0,
         // For a full stage; for an empty one, at the start and in the main loop.
         waits: 3,
         hand_overs: 0,
@@ -206,6 +249,21 @@ pub const PEAK_M16N8K16: PeakKernel = peak(
 /// SHA-256, one block a thread.
 pub const PEAK_SHA256: PeakKernel =
     peak("peak_sha256", Targets::All, Unit::Sha256, Amount::Sha256Blocks(32));
+
+/// Plain reads of device memory. Any grid.
+pub const PEAK_READ: Kernel = Kernel {
+    name: "peak_read",
+    threads: 256,
+    shared_bytes: 0,
+    blocks_per_sm_min: None,
+    heat: Heat::Hot,
+    targets: Targets::All,
+    sync: SyncCounts::NONE,
+    computes: Computes::MemoryCeiling,
+};
+
+/// Plain copies in device memory. Any grid.
+pub const PEAK_COPY: Kernel = Kernel { name: "peak_copy", ..PEAK_READ };
 
 /// A ceiling: one unit from registers, nobody meets.
 const fn peak(name: &'static str, targets: Targets, unit: Unit, warp_round: Amount) -> PeakKernel {

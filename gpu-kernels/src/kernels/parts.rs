@@ -1,7 +1,7 @@
 //! What several kernels share: hashing a leaf that is in registers, reducing
 //! digests that are in shared memory, and storing digests.
 
-use crate::abi::{ChainState, DigestWords, GemmParams, SmCounter};
+use crate::abi::{ChainState, DigestWords, GemmParams, SmCounter, SweepParams};
 use crate::device::memory::{
     load_global_u32, load_shared_u32, load_shared_u32x2, reduce_add_u64, reduce_max_u64,
     reduce_min_u64, store_global_u32x4, store_shared_u32,
@@ -202,28 +202,60 @@ pub unsafe fn ring_slot(chain: u64) -> u32 {
     unsafe { load_global_u32(chain + core::mem::offset_of!(ChainState, slot) as u64) }
 }
 
-/// Records a finished tile: its root, and the SM that computed it.
-///
-/// # Safety
-/// - `params` is what the host promises; `tile` < the launch's tiles; one
-///   thread per tile calls it.
-#[inline(always)]
-pub unsafe fn record_tile(params: &GemmParams, tile: u32, root: DigestWords) {
-    // SAFETY: the ring has `slot_tiles` roots a slot and the launch's tiles
-    // lie inside one slot; counters are only written below `sm_count`.
-    unsafe {
-        if params.tile_roots != 0 {
-            let slot = ring_slot(params.chain) as u64;
-            let index = slot * params.slot_tiles + params.first_tile + tile as u64;
-            store_digest(params.tile_roots + index * 32, root);
-        }
-        let sm = sm_id();
-        if params.sm_counters != 0 && sm < params.sm_count {
-            let counter = params.sm_counters + sm as u64 * size_of::<SmCounter>() as u64;
-            let now = global_timer_ns();
-            reduce_add_u64(counter + core::mem::offset_of!(SmCounter, tiles) as u64, 1);
-            reduce_min_u64(counter + core::mem::offset_of!(SmCounter, first_ns) as u64, now);
-            reduce_max_u64(counter + core::mem::offset_of!(SmCounter, last_ns) as u64, now);
+/// Where finished tiles are recorded: their roots, and the SMs that computed them.
+#[derive(Clone, Copy)]
+pub struct TileRecord {
+    chain: u64,
+    tile_roots: u64,
+    /// Index in the ring of the launch's first tile in slot 0.
+    first_tile: u64,
+    slot_tiles: u64,
+    sm_counters: u64,
+    sm_count: u32,
+}
+
+impl TileRecord {
+    /// Of a product kernel's launch.
+    #[inline(always)]
+    pub fn of_products(params: &GemmParams) -> Self {
+        let &GemmParams {
+            chain, tile_roots, first_tile, slot_tiles, sm_counters, sm_count, ..
+        } = params;
+        Self { chain, tile_roots, first_tile, slot_tiles, sm_counters, sm_count }
+    }
+
+    /// Of a sweep's launch.
+    #[inline(always)]
+    pub fn of_sweep(params: &SweepParams) -> Self {
+        let &SweepParams { chain, tile_roots, first_tile, slot_tiles, .. } = params;
+        let &SweepParams { sm_counters, sm_count, .. } = params;
+        let first_tile = first_tile as u64;
+        Self { chain, tile_roots, first_tile, slot_tiles, sm_counters, sm_count }
+    }
+
+    /// Records the launch's tile `tile`.
+    ///
+    /// # Safety
+    /// - The launch's parameters are what the host promises; `tile` is below its
+    ///   tiles; one thread per tile calls it.
+    #[inline(always)]
+    pub unsafe fn add(self, tile: u32, root: DigestWords) {
+        // SAFETY: the ring has `slot_tiles` roots a slot and the launch's tiles
+        // lie inside one slot; counters are only written below `sm_count`.
+        unsafe {
+            if self.tile_roots != 0 {
+                let slot = ring_slot(self.chain) as u64;
+                let index = slot * self.slot_tiles + self.first_tile + tile as u64;
+                store_digest(self.tile_roots + index * 32, root);
+            }
+            let sm = sm_id();
+            if self.sm_counters != 0 && sm < self.sm_count {
+                let counter = self.sm_counters + sm as u64 * size_of::<SmCounter>() as u64;
+                let now = global_timer_ns();
+                reduce_add_u64(counter + core::mem::offset_of!(SmCounter, tiles) as u64, 1);
+                reduce_min_u64(counter + core::mem::offset_of!(SmCounter, first_ns) as u64, now);
+                reduce_max_u64(counter + core::mem::offset_of!(SmCounter, last_ns) as u64, now);
+            }
         }
     }
 }
@@ -310,7 +342,7 @@ pub unsafe fn finish_tile(params: &GemmParams, tile: u32, thread: u32, c: &[f64;
         block_barrier();
         digests.reduce(LEAVES_PER_TILE, thread, || block_barrier());
         if thread == 0 {
-            record_tile(params, tile, digests.load(0));
+            TileRecord::of_products(params).add(tile, digests.load(0));
         }
     }
 }

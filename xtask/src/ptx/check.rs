@@ -111,6 +111,7 @@ fn sync_faults(kernel: &Kernel, found: SyncCounts) -> Vec<String> {
     let counts = [
         ("bar.sync or barrier.sync", found.block_barriers, declared.block_barriers),
         ("bar.warp.sync", found.warp_barriers, declared.warp_barriers),
+        ("shfl.sync", found.shuffles, declared.shuffles),
         ("mbarrier waits", found.waits, declared.waits),
         ("setmaxnreg", found.hand_overs, declared.hand_overs),
         ("bulk copies", found.bulk_copies, declared.bulk_copies),

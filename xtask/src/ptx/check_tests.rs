@@ -8,6 +8,7 @@ fn body_of(sync: SyncCounts) -> String {
     [
         ("bar.sync 0;", sync.block_barriers),
         ("bar.warp.sync 0xffffffff;", sync.warp_barriers),
+        ("shfl.sync.bfly.b32 %r1, %r2, 16, 31, -1;", sync.shuffles),
         ("mbarrier.try_wait.parity.shared::cta.b64 p, [%r1], %r2;", sync.waits),
         ("setmaxnreg.dec.sync.aligned.u32 72;", sync.hand_overs),
         ("cp.async.bulk.shared::cluster.global [%r1], [%rd1], 16, [%r2];", sync.bulk_copies),

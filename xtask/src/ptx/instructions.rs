@@ -39,6 +39,8 @@ pub fn count(body: &str) -> Counted {
         let sync = &mut counted.sync;
         let counter = if is(&["bar.warp.sync"]) {
             Some(&mut sync.warp_barriers)
+        } else if is(&["shfl.sync"]) {
+            Some(&mut sync.shuffles)
         } else if is(&["bar.sync", "bar.cta.sync", "barrier.sync", "barrier.cta.sync"]) {
             Some(&mut sync.block_barriers)
         } else if is(&["mbarrier.try_wait", "mbarrier.test_wait"]) {
@@ -51,7 +53,7 @@ pub fn count(body: &str) -> Counted {
             Some(&mut sync.bulk_copies)
         } else {
             // A kind of barrier that the table can't declare, or another way out.
-            if is(&["bar", "barrier", "trap", "exit", "brkpt"]) {
+            if is(&["bar", "barrier", "shfl", "trap", "exit", "brkpt"]) {
                 counted.refused.push(opcode.to_owned());
             }
             continue;
@@ -89,6 +91,7 @@ $L__BB0_1:
 	selp.u32 %r3, 1, 0, over; }
 	@%p1 bra $L__BB0_1;
 	bar.warp.sync 0xffffffff;
+	shfl.sync.bfly.b32 %r4, %r5, 16, 31, -1;
 	setmaxnreg.inc.sync.aligned.u32 208;
 	cp.async.bulk.shared::cluster.global.mbarrier::complete_tx::bytes [%r1], [%rd1], %r2, [%r3];
 	cp.async.bulk.wait_group 0;
@@ -99,6 +102,7 @@ $L__BB0_1:
         let sync = SyncCounts {
             block_barriers: 3,
             warp_barriers: 1,
+            shuffles: 1,
             waits: 1,
             hand_overs: 1,
             bulk_copies: 1,

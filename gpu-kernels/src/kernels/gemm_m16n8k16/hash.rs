@@ -19,7 +19,7 @@ use crate::device::memory::{
     store_global_u32, store_shared_u32,
 };
 use crate::device::thread::{block_id, grid_size, named_barrier, warp_barrier};
-use crate::kernels::parts::{SharedDigests, record_tile, store_digest};
+use crate::kernels::parts::{SharedDigests, TileRecord, store_digest};
 use crate::sha256::{INITIAL, LEAF_MESSAGE_BYTES, compress, final_block, shift_one_byte, words_of};
 use crate::tile::LEAVES_PER_TILE;
 
@@ -175,14 +175,15 @@ pub unsafe fn run(params: &GemmParams, share: Share, shared: u32, thread: u32) {
                 if thread == 1 && number >= HEAP_DELAY {
                     let turn = number - HEAP_DELAY;
                     let tile = Tile::of(params, block_id() + turn * grid_size());
-                    record_tile(params, tile.index(params), root);
+                    TileRecord::of_products(params).add(tile.index(params), root);
                 }
                 progress.advance();
             } else if step == Step::Part {
                 joining = part_done(params, share, heap, shared, thread, root);
                 progress.advance();
             } else if thread == 0 {
-                record_tile(params, Tile::of(params, share.part_tile()).index(params), root);
+                TileRecord::of_products(params)
+                    .add(Tile::of(params, share.part_tile()).index(params), root);
             }
         }
     }

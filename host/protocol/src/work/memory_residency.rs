@@ -389,7 +389,7 @@ mod tests {
             }
         }
         assert_eq!(work(512, 0, 0).second_lane(3, 9, 4), 3);
-        assert_eq!(spec.second_lane(63, 1_000_000, 64), (999_999 % 63) % 64);
+        assert_eq!(spec.second_lane(63, 1_000_000, 64), 999_999 % 63);
     }
 
     #[test]

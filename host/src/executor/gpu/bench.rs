@@ -7,6 +7,7 @@
 //! rival      cuBLAS                                 telemetry  power and clock meanwhile
 //! phases     fill, product, tail
 //! total      a challenge's iterations in seconds    report     what came out
+//! memory     sweeps and half-passes beside reads and copies
 //! ```
 //!
 //! An attested turn is [`Executor::run`] as a challenge runs it: fill,
@@ -17,6 +18,7 @@
 //! the module has its kernel to compare with.
 
 mod ceilings;
+mod memory;
 mod phases;
 mod report;
 mod rival;
@@ -25,6 +27,7 @@ mod total;
 mod turns;
 
 pub use ceilings::Ceiling;
+pub use memory::{MemoryReport, Rates};
 pub use phases::Phases;
 pub use report::{BenchReport, Side, median};
 pub use telemetry::{Conditions, Telemetry, Window};
@@ -35,6 +38,7 @@ use super::supervisor::Supervisor;
 use super::variant::Variant;
 use crate::executor::{ExecError, Executor};
 use crate::protocol::work::fp64_product::Fp64Product;
+use crate::protocol::work::memory_residency::{HALF_PASSES_DEFAULT, MemoryResidency};
 use rival::Rival;
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -76,8 +80,8 @@ impl Subject {
         if let Some(wanted) = variant
             && wanted != executor.variant()
         {
-            let check = executor.facts().more.get("exactness_check");
-            let cause = check.and_then(|text| text.as_str()).unwrap_or("another kernel runs");
+            let check = executor.facts().details.exactness_check.as_deref();
+            let cause = check.unwrap_or("another kernel runs");
             return Err(ExecError::Device {
                 what: format!("comparing the bits of {wanted}"),
                 device: executor.device().label(),
@@ -105,6 +109,19 @@ impl Subject {
     /// Device faults.
     pub fn ceilings(&mut self, turns: Turns) -> Result<Vec<Ceiling>, ExecError> {
         ceilings::ceilings(&mut self.executor, turns, &self.telemetry)
+    }
+
+    /// Memory residency with an arena of `share` (0 … 1) of the device's memory, p = 12,
+    /// beside plain reads and copies.
+    ///
+    /// # Errors
+    /// Device faults, or an arena that does not fit.
+    pub fn memory(&mut self, share: f64, turns: Turns) -> Result<MemoryReport, ExecError> {
+        let Self { executor, telemetry } = self;
+        let arena_blocks = memory::blocks_of_share(executor.device().memory_bytes, share);
+        let half_passes = HALF_PASSES_DEFAULT;
+        let work = MemoryResidency { arena_blocks, half_passes, peer_blocks: 0 };
+        memory::memory(executor, telemetry, work, turns)
     }
 
     /// `iterations` iterations of `shape` once to warm up and then `runs` times.

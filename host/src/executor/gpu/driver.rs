@@ -10,12 +10,14 @@
 mod copies;
 mod memory;
 mod module;
+mod peer;
 mod trail;
 
-pub(super) use copies::{Copy, HostMemory};
-pub(super) use memory::{DeviceMemory, Readback, Upload};
-pub(super) use module::{Graph, Kernel, Module};
-pub(super) use trail::Trail;
+pub(crate) use copies::{Copy, HostMemory};
+pub(crate) use memory::{DeviceMemory, Readback, Upload};
+pub(crate) use module::{Graph, Kernel, Module};
+pub(crate) use peer::{Access, ContextHandle};
+pub(crate) use trail::Trail;
 
 use super::error::{device_error, from_cust};
 use super::supervisor::Supervisor;
@@ -31,7 +33,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 /// A device's primary context and the one stream that its lane uses.
 #[derive(Debug)]
-pub(super) struct Gpu {
+pub(crate) struct Gpu {
     stream: Stream,
     context: Context,
     label: String,
@@ -41,12 +43,12 @@ pub(super) struct Gpu {
 }
 
 /// What a graph is called where its kernels cannot be told apart.
-const GRAPH: &str = "a graph of fill, product, merkle and chain_step";
+const GRAPH: &str = "a graph of the kernels of an iteration";
 
 impl Gpu {
     /// Retains the primary context of a device (so that libraries such as
     /// cuBLAS share it) and makes it current on this thread.
-    pub(super) fn open(index: u32, label: String) -> Result<Self, ExecError> {
+    pub(crate) fn open(index: u32, label: String) -> Result<Self, ExecError> {
         let open = || -> Result<(Context, Stream), Failure> {
             let device = Device::get_device(index).map_err(from_cust)?;
             // A thread that waits must sleep. Refused where the context exists
@@ -77,47 +79,47 @@ impl Gpu {
 
     /// Tells `supervisor` from here on what the device is asked for. This context is
     /// current.
-    pub(super) fn supervise(&mut self, supervisor: Supervisor) {
+    pub(crate) fn supervise(&mut self, supervisor: Supervisor) {
         self.supervisor.trail(Trail::detach);
         supervisor.trail(|trail| trail.attach(self.context.clone()));
         self.supervisor = supervisor;
     }
 
     /// Whoever watches how long it takes.
-    pub(super) fn supervisor(&self) -> &Supervisor {
+    pub(crate) fn supervisor(&self) -> &Supervisor {
         &self.supervisor
     }
 
     /// Makes the context current on this thread.
-    pub(super) fn enter(&self) -> Result<(), ExecError> {
+    pub(crate) fn enter(&self) -> Result<(), ExecError> {
         CurrentContext::set_current(&self.context)
             .map_err(|error| self.error("entering the context", from_cust(error)))
     }
 
     /// How messages call the device.
-    pub(super) fn label(&self) -> &str {
+    pub(crate) fn label(&self) -> &str {
         &self.label
     }
 
     /// The error of `what` on this device.
-    pub(super) fn error(&self, what: &str, failure: Failure) -> ExecError {
+    pub(crate) fn error(&self, what: &str, failure: Failure) -> ExecError {
         device_error(what, &self.label, failure)
     }
 
     /// Bytes free on the device now.
-    pub(super) fn free_bytes(&self) -> Result<u64, Failure> {
+    pub(crate) fn free_bytes(&self) -> Result<u64, Failure> {
         cust::memory::mem_get_info().map(|(free, _)| free as u64).map_err(from_cust)
     }
 
     /// Waits for everything on the stream.
-    pub(super) fn synchronise(&self) -> Result<(), Failure> {
+    pub(crate) fn synchronise(&self) -> Result<(), Failure> {
         self.stream.synchronize().map_err(from_cust)?;
         self.supervisor.completed(self.supervisor.enqueued());
         Ok(())
     }
 
     /// An event that a thread can sleep on.
-    pub(super) fn event(&self, timing: Timing) -> Result<Event, Failure> {
+    pub(crate) fn event(&self, timing: Timing) -> Result<Event, Failure> {
         let flags = match timing {
             Timing::Measured => EventFlags::BLOCKING_SYNC,
             Timing::None => EventFlags::BLOCKING_SYNC | EventFlags::DISABLE_TIMING,
@@ -126,17 +128,17 @@ impl Gpu {
     }
 
     /// Records `event` on the stream.
-    pub(super) fn record(&self, event: &Event) -> Result<(), Failure> {
+    pub(crate) fn record(&self, event: &Event) -> Result<(), Failure> {
         event.record(&self.stream).map_err(from_cust)
     }
 
     /// The stream's handle, for libraries that take one.
-    pub(super) fn stream_handle(&self) -> calls::Handle {
+    pub(crate) fn stream_handle(&self) -> calls::Handle {
         self.stream.as_inner().cast()
     }
 
     /// Zeroes `memory`, in stream order.
-    pub(super) fn clear(&self, memory: &DeviceMemory) -> Result<(), Failure> {
+    pub(crate) fn clear(&self, memory: &DeviceMemory) -> Result<(), Failure> {
         let bytes = memory.bytes() as usize;
         // SAFETY: the whole of a live allocation; it outlives the work,
         // because freeing device memory waits for it.
@@ -144,7 +146,7 @@ impl Gpu {
     }
 
     /// Records what `work` puts on the stream as a graph instead of running it.
-    pub(super) fn capture(
+    pub(crate) fn capture(
         &self,
         work: impl FnOnce() -> Result<(), ExecError>,
     ) -> Result<Graph, ExecError> {
@@ -176,7 +178,7 @@ impl Gpu {
     }
 
     /// Launches a graph, in stream order.
-    pub(super) fn replay(&self, graph: &Graph) -> Result<(), Failure> {
+    pub(crate) fn replay(&self, graph: &Graph) -> Result<(), Failure> {
         // SAFETY: an executable graph of this context, alive while borrowed;
         // where it is destroyed later, its launches still keep what they need
         // until they end.
@@ -185,7 +187,7 @@ impl Gpu {
     }
 
     /// Notes that `kernel` was launched, with so many units of work.
-    pub(super) fn launched(&self, kernel: &'static str, work: u64) -> Result<(), Failure> {
+    pub(crate) fn launched(&self, kernel: &'static str, work: u64) -> Result<(), Failure> {
         if self.is_capturing.load(Ordering::Relaxed) {
             self.supervisor.recorded(work);
             return Ok(());
@@ -206,7 +208,7 @@ impl Gpu {
     /// `P` is the parameter struct of this kernel in `gpu_kernels::abi`, and
     /// every address in it is of a live allocation of this device, at least as
     /// long as the struct's other fields say.
-    pub(super) unsafe fn launch<P>(
+    pub(crate) unsafe fn launch<P>(
         &self,
         kernel: &Kernel,
         grid: u32,
@@ -247,7 +249,7 @@ impl Drop for Gpu {
 
 /// Whether an event measures time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Timing {
+pub(crate) enum Timing {
     /// For elapsed times.
     Measured,
     /// Only for waiting.

@@ -6,7 +6,7 @@ use cuda_driver::Failure;
 use cust::error::CudaError;
 
 /// `CUDA_ERROR_OUT_OF_MEMORY`.
-pub(super) const OUT_OF_MEMORY: u32 = 2;
+pub(crate) const OUT_OF_MEMORY: u32 = 2;
 /// `CUDA_ERROR_SHARED_OBJECT_SYMBOL_NOT_FOUND`: the driver is too old for a call.
 pub(super) const NO_SUCH_FUNCTION: u32 = 302;
 
@@ -23,7 +23,7 @@ pub(super) fn device_error(what: &str, device: &str, failure: Failure) -> ExecEr
 
 /// What the driver returned for a call that cust made. cust's own error has
 /// lost codes newer than its enum; the shim kept them.
-pub(super) fn from_cust(error: CudaError) -> Failure {
+pub(crate) fn from_cust(error: CudaError) -> Failure {
     match error {
         // cust made this one up itself: the driver was not asked.
         CudaError::InvalidMemoryAllocation | CudaError::OptixError => {

@@ -13,13 +13,13 @@ use super::run::FirstIteration;
 use super::supervisor::{Doing, PATIENCE, Supervisor, supervised};
 use super::variant::Variant;
 use crate::executor::{
-    Assignment, DeviceTiming, ExecError, Executor, Kind, LaneFacts, Segment, Sink, SmActivity,
-    SmTiles, TileRequest, unknown_work,
+    Assignment, DeviceTiming, ExecError, Executor, Kind, LaneFacts, Segment, SharedMemory, Sink,
+    SmActivity, SmTiles, TileRequest,
 };
 use crate::protocol::digest::Digest;
+use crate::protocol::evidence::document::{LaneDetails, MigInstanceOf, Stated};
 use crate::protocol::work::Work;
-use crate::protocol::work::fp64_product::Fp64Product;
-use serde_json::{Value, json};
+use crate::work::memory_residency::gpu::{ArenaOpenings, PeerAccess};
 
 /// How a device is used.
 #[derive(Clone, Debug)]
@@ -39,6 +39,8 @@ pub struct GpuOptions {
     pub chunk_products_max: Option<u32>,
     /// Most slots of the rings; `None`: as many as serve.
     pub ring_slots_max: Option<u32>,
+    /// Whether lanes may read each other's memory.
+    pub peer_access: PeerAccess,
     /// Told what the device is asked for, so that a hang is noticed.
     pub supervisor: Supervisor,
 }
@@ -64,6 +66,7 @@ impl Default for GpuOptions {
             exactness: ExactnessCheck::Remembered(ExactnessMemory::of_user()),
             chunk_products_max: None,
             ring_slots_max: None,
+            peer_access: PeerAccess::default(),
             supervisor: Supervisor::default(),
         }
     }
@@ -76,12 +79,15 @@ pub struct GpuExecutor {
     // In this order they are dropped: buffers before kernels before context before the
     // end of what is asked of the device.
     pub(super) openings: Option<Openings>,
+    pub(super) arena_openings: Option<ArenaOpenings>,
     pub(super) lane: Option<Lane>,
     pub(super) kernels: Kernels,
     pub(super) gpu: Gpu,
-    device: GpuDevice,
+    pub(super) device: GpuDevice,
     pub(super) options: GpuOptions,
-    facts: LaneFacts,
+    pub(super) facts: LaneFacts,
+    /// Of the last `begin`.
+    pub(super) assignment: Option<Assignment>,
     /// Since the last `begin`.
     pub(super) first: Option<FirstIteration>,
     /// Why tiles are not counted, since the last `begin`.
@@ -109,16 +115,18 @@ impl GpuExecutor {
             model: device.name.clone(),
             memory_bytes: device.memory_bytes,
             sm_count: device.sm_count,
-            more: serde_json::Map::new(),
+            details: LaneDetails::default(),
         };
         let mut executor = Self {
             openings: None,
+            arena_openings: None,
             lane: None,
             kernels,
             gpu,
             device,
             options,
             facts,
+            assignment: None,
             first: None,
             uncounted: None,
             closing: None,
@@ -186,11 +194,18 @@ impl GpuExecutor {
         candidates(&self.options, &self.device)
     }
 
+    /// Gives up the lane and what openings use.
+    pub(super) fn give_up_lane(&mut self) {
+        self.openings = None;
+        self.arena_openings = None;
+        self.lane = None;
+    }
+
     /// Plans for what is free and allocates. There is no lane and nothing for
     /// openings before: the new plan may use all.
-    pub(super) fn make_lane(&mut self, shape: Fp64Product) -> Result<(), ExecError> {
+    pub(super) fn make_lane(&mut self, work: Work) -> Result<(), ExecError> {
         let input = PlanInput {
-            shape,
+            work,
             free_bytes: self.free_bytes()?,
             sm_count: self.device.sm_count,
             gemm: self.kernels.product.shape,
@@ -274,26 +289,23 @@ impl GpuExecutor {
     /// Fills in the evidence's further fields.
     fn describe(&mut self, exactness: &str) {
         let device = &self.device;
-        let fields = [
-            ("kernel_variant", json!(self.kernels.variant.to_string())),
-            ("kernel_notes", json!(self.kernels.notes)),
-            ("ptx_digest", json!(self.kernels.ptx_digest)),
-            ("exactness_check", json!(exactness)),
-            ("compute_capability", json!(device.capability.to_string())),
-            ("pci_id", json!(device.pci_id)),
-            ("clock_khz", json!(device.clock_khz)),
-            ("memory_clock_khz", json!(device.memory_clock_khz)),
-            ("driver_version", json!(driver_version())),
-            ("driver_cuda_version", driver_cuda_version().map_or(Value::Null, |v| json!(v))),
-        ];
-        let mig = device.is_mig_instance().then(|| {
-            let parent = device.parent_uuid.map(|uuid| ("parent_uuid".to_owned(), json!(uuid)));
-            let named = ("name".to_owned(), json!(device.name));
-            Value::Object(parent.into_iter().chain([named]).collect())
-        });
-        self.facts.more.extend(mig.map(|mig| ("mig".to_owned(), mig)));
-        let present = fields.into_iter().filter(|(_, value)| !value.is_null());
-        self.facts.more.extend(present.map(|(name, value)| (name.to_owned(), value)));
+        self.facts.details = LaneDetails {
+            kernel_variant: Some(self.kernels.variant.to_string()),
+            kernel_notes: Some(self.kernels.notes.clone()),
+            ptx_digest: Some(self.kernels.ptx_digest),
+            exactness_check: Some(exactness.to_owned()),
+            compute_capability: Some(device.capability.to_string()),
+            pci_id: Some(device.pci_id.clone()),
+            clock_khz: Some(device.clock_khz),
+            memory_clock_khz: Some(device.memory_clock_khz),
+            driver_version: Some(driver_version()),
+            driver_cuda_version: driver_cuda_version().ok(),
+            mig: device.is_mig_instance().then(|| {
+                let parent_uuid = device.parent_uuid.map(|uuid| uuid.to_string());
+                Stated(MigInstanceOf { name: device.name.clone(), parent_uuid })
+            }),
+            ..LaneDetails::default()
+        };
     }
 }
 
@@ -323,17 +335,22 @@ impl Executor for GpuExecutor {
     }
 
     fn begin(&mut self, assignment: &Assignment) -> Result<(), ExecError> {
-        let Work::Fp64Product(shape) = assignment.work else {
-            return Err(unknown_work(assignment.work));
-        };
         let _doing = self.supervisor().begin("making room");
         self.gpu.enter()?;
-        if self.lane.as_ref().is_none_or(|lane| lane.plan.shape != shape) {
-            self.openings = None;
-            self.lane = None;
-            self.make_lane(shape)?;
+        let work = assignment.work;
+        if self.lane.as_ref().is_none_or(|lane| lane.plan.work != work) {
+            self.give_up_lane();
+            self.make_lane(work)?;
         }
         (self.first, self.uncounted) = (None, None);
+        self.assignment = Some(assignment.clone());
+        if let Err(error) = self.fill_arena() {
+            self.replace(error, "while it filled the arena", &mut |this| {
+                this.check_kernels()?;
+                this.make_lane(work)?;
+                this.fill_arena()
+            })?;
+        }
         let lane = self.lane.as_mut().expect("made above");
         lane.count(self.options.counting);
         lane.clear_counters(&self.gpu)?;
@@ -341,6 +358,16 @@ impl Executor for GpuExecutor {
             lane.miscount(&self.gpu)?;
         }
         Ok(())
+    }
+
+    fn share(&mut self) -> Option<SharedMemory> {
+        self.share_arena()
+    }
+
+    fn connect(&mut self, lanes: &[Option<SharedMemory>]) -> Result<(), ExecError> {
+        let _doing = self.supervisor().begin("reaching the other lanes' memory");
+        self.gpu.enter()?;
+        self.connect_arenas(lanes)
     }
 
     fn run(&mut self, segment: &Segment, sink: &mut Sink<'_>) -> Result<(), ExecError> {
@@ -360,13 +387,14 @@ impl Executor for GpuExecutor {
         if tiles.is_empty() {
             return Ok(Vec::new());
         }
-        let Work::Fp64Product(shape) = assignment.work else {
-            return Err(unknown_work(assignment.work));
-        };
         let _doing = self.supervisor().begin("recomputing tiles");
         self.gpu.enter()?;
+        let shape = match assignment.work {
+            Work::Fp64Product(shape) => shape,
+            Work::MemoryResidency(_) => return self.read_tiles(assignment, tiles),
+        };
         let (gpu, kernels, sm_count) = (&self.gpu, &self.kernels, self.device.sm_count);
-        let lent = self.lane.as_ref().map(|lane| &lane.workspace);
+        let lent = self.lane.as_ref().and_then(Lane::lent);
         let count = tiles.len() as u64;
         if !self.openings.as_ref().is_some_and(|made| made.serve(lent, shape.dim, count)) {
             self.openings = None;
@@ -399,8 +427,7 @@ impl Executor for GpuExecutor {
         if self.gpu.enter().is_ok() {
             let _ = self.gpu.synchronise();
         }
-        self.openings = None;
-        self.lane = None;
+        self.give_up_lane();
     }
 }
 

@@ -6,8 +6,9 @@ use super::ptx_file::entries;
 use super::variant::Variant;
 use crate::executor::ExecError;
 use crate::protocol::digest::Digest;
+use crate::work::memory_residency::gpu::ArenaKernels;
 use gpu_kernels::declaration::{self, GemmKernel, PeakKernel, Unit};
-use gpu_kernels::kernels::{CHAIN_STEP, FILL, GEMM_FMA, MERKLE};
+use gpu_kernels::kernels::{CHAIN_STEP, FILL, GEMM_FMA, MERKLE, PEAK_COPY, PEAK_READ};
 use std::sync::Arc;
 
 /// A product kernel and how it is launched.
@@ -31,6 +32,9 @@ pub(super) struct Kernels {
     pub chain_step: Kernel,
     /// The product kernel that runs.
     pub product: Product,
+    /// Those of memory residency, or why there are none: a PTX file from elsewhere may
+    /// lack them.
+    arena: Result<ArenaKernels, String>,
     /// What was tried before and why it did not serve, for the evidence.
     pub notes: Vec<String>,
     module: Arc<Module>,
@@ -87,6 +91,8 @@ impl Kernels {
             merkle: kernel(&MERKLE)?,
             chain_step: kernel(&CHAIN_STEP)?,
             product: Product { shape: variant.gemm, kernel: kernel(&variant.gemm.entry())? },
+            arena: ArenaKernels::of(&module)
+                .map_err(|(name, failure)| format!("kernel {name}: {failure}")),
             notes: Vec::new(),
             module: Arc::clone(&module),
         };
@@ -97,6 +103,31 @@ impl Kernels {
             );
         }
         Ok(kernels)
+    }
+
+    /// The kernels of memory residency.
+    ///
+    /// # Errors
+    /// This variant lacks them.
+    pub(super) fn arena(&self, gpu: &Gpu) -> Result<&ArenaKernels, ExecError> {
+        self.arena.as_ref().map_err(|lacking| ExecError::Device {
+            what: format!("looking for the kernels of memory residency in {}", self.variant),
+            device: gpu.label().to_owned(),
+            cause: lacking.clone(),
+            advice: "use a variant that has them, or PTX of this release".to_owned(),
+        })
+    }
+
+    /// `peak_read` and `peak_copy`.
+    ///
+    /// # Errors
+    /// The module lacks one.
+    pub(super) fn memory_peaks(&self, gpu: &Gpu) -> Result<(Kernel, Kernel), ExecError> {
+        let kernel = |declared: &declaration::Kernel| {
+            let found = self.module.kernel(declared);
+            found.map_err(|failure| gpu.error(&format!("finding {}", declared.name), failure))
+        };
+        Ok((kernel(&PEAK_READ)?, kernel(&PEAK_COPY)?))
     }
 
     /// The FMA-pipe kernel of the same module, where the running one uses

@@ -16,7 +16,7 @@ use super::error::{NO_SUCH_FUNCTION, OUT_OF_MEMORY};
 use super::kernels::Kernels;
 use super::launch::StepRule;
 use super::plan::{LaunchPlan, PlanInput};
-use super::recovery::code_of;
+use super::recovery::{Place, code_of};
 use super::retreat::{MemoryOf, retreat};
 use super::words::{self, CHAIN_WORDS, DIGEST_WORDS};
 use crate::error_text::what_happened;
@@ -25,6 +25,8 @@ use crate::executor::{
     DeviceTiming, ExecError, IterationOutput, Segment, Sink, SmActivity, SmTiles,
 };
 use crate::protocol::digest::Digest;
+use crate::protocol::work::Work;
+use crate::work::memory_residency::gpu::ArenaLane;
 use cuda_driver::Failure;
 use pace::{Pace, Watch};
 use std::collections::VecDeque;
@@ -50,11 +52,20 @@ impl Workspace {
     }
 }
 
-/// Everything that one shape needs.
+/// What the kernels of a kind of work have of memory, apart from what all share.
+#[derive(Debug)]
+pub(super) enum Means {
+    /// FP64 products.
+    Products(Workspace),
+    /// Memory residency.
+    Arena(ArenaLane),
+}
+
+/// Everything that one kind of work of one size needs.
 #[derive(Debug)]
 pub(super) struct Lane {
     pub plan: LaunchPlan,
-    pub workspace: Workspace,
+    pub means: Means,
     chain: DeviceMemory,
     tile_roots: DeviceMemory,
     roots: DeviceMemory,
@@ -72,6 +83,8 @@ pub(super) struct Lane {
     tile_digests: Vec<Digest>,
     /// Iterations enqueued since the counters were cleared.
     iterations: u64,
+    /// The first iteration of the segment under way, and the state that it starts from.
+    start: (u32, Digest),
     /// Of the counters that were read last, if they are to be trusted.
     pub activity: Option<SmActivity>,
 }
@@ -126,17 +139,22 @@ impl Lane {
     /// takes memory in between, plans again with less.
     ///
     /// # Errors
-    /// [`ExecError::Memory`] where not even one product fits; the driver's where
-    /// the host has no memory to lock for a ring of one slot.
+    /// [`ExecError::Memory`] if not even one product fits, or the arena doesn't; the
+    /// driver's if the host has no memory to lock for a ring of one slot.
     pub(super) fn new(gpu: &Gpu, input: PlanInput, counting: Counting) -> Result<Self, ExecError> {
+        let work = input.work;
         let mut input = input;
         let short = |needed_bytes, free_bytes| ExecError::Memory {
             device: gpu.label().to_owned(),
             needed_bytes,
             free_bytes,
-            advice: "free device memory (see nvidia-smi for other processes), or use a smaller \
-                     matrix_dim"
-                .to_owned(),
+            advice: format!(
+                "free device memory (see nvidia-smi for other processes), or use a smaller {}",
+                match work {
+                    Work::Fp64Product(_) => "matrix_dim",
+                    Work::MemoryResidency(_) => "arena",
+                }
+            ),
         };
         loop {
             let plan = LaunchPlan::new(&input)
@@ -187,8 +205,14 @@ impl Lane {
         let memory = |bytes: u64| DeviceMemory::new(gpu, bytes).map_err(on_device);
         let readback_words = (bytes.tile_roots + bytes.roots) / 4;
         let counter_words = bytes.counters / 4;
+        let means = match plan.work {
+            Work::Fp64Product(_) => {
+                Workspace::new(gpu, bytes.operands, bytes.scratch).map(Means::Products)
+            }
+            Work::MemoryResidency(work) => ArenaLane::new(gpu, work).map(Means::Arena),
+        };
         Ok(Self {
-            workspace: Workspace::new(gpu, bytes.operands, bytes.scratch).map_err(on_device)?,
+            means: means.map_err(on_device)?,
             chain: memory(4 * CHAIN_WORDS as u64)?,
             tile_roots: memory(bytes.tile_roots)?,
             roots: memory(bytes.roots)?,
@@ -207,9 +231,23 @@ impl Lane {
             pace: Pace::new(),
             tile_digests: Vec::new(),
             iterations: 0,
+            start: (1, Digest::default()),
             activity: None,
             plan,
         })
+    }
+
+    /// The next graph is recorded anew: addresses in it are of memory that is gone.
+    pub(super) fn forget_graph(&mut self) {
+        self.graph = None;
+    }
+
+    /// What openings of products may use between runs.
+    pub(super) fn lent(&self) -> Option<&Workspace> {
+        match &self.means {
+            Means::Products(workspace) => Some(workspace),
+            Means::Arena(_) => None,
+        }
     }
 
     /// Counts tiles from here on, or does not.
@@ -274,12 +312,48 @@ impl Lane {
         segment: &Segment,
         sink: &mut Sink<'_>,
     ) -> Result<(), ExecError> {
-        let result = self.run_batches(gpu, kernels, segment, sink);
+        let result = match &self.means {
+            Means::Arena(arena) => {
+                let held = arena.hold(gpu)?;
+                let by_one = arena.needs_states();
+                let result = if by_one {
+                    self.run_by_one(gpu, kernels, segment, sink)
+                } else {
+                    self.run_batches(gpu, kernels, segment, sink)
+                };
+                if result.is_err() {
+                    let _ = gpu.synchronise();
+                }
+                // Nothing on the stream reads them any more.
+                drop(held);
+                result
+            }
+            Means::Products(_) => self.run_batches(gpu, kernels, segment, sink),
+        };
         if result.is_err() {
             // The error that is there already says more than this one could.
             let _ = gpu.synchronise();
         }
         result
+    }
+
+    /// An iteration at a time: the host takes the steps, and knows every state.
+    fn run_by_one(
+        &mut self,
+        gpu: &Gpu,
+        kernels: &Kernels,
+        segment: &Segment,
+        sink: &mut Sink<'_>,
+    ) -> Result<(), ExecError> {
+        let mut place = Place::at_start(segment);
+        while let Some(rest) = place.rest(segment) {
+            let one = Segment { iterations: 1, ..rest };
+            self.run_batches(gpu, kernels, &one, &mut |output| {
+                place.pass(output.iteration, &output.root);
+                sink(output)
+            })?;
+        }
+        Ok(())
     }
 
     fn run_batches(
@@ -292,6 +366,7 @@ impl Lane {
         let rule = StepRule::of(segment);
         let timing = |failure: Failure| gpu.error("timing a segment", failure);
         self.set_chain(gpu, &segment.start, segment.first_iteration)?;
+        self.start = (segment.first_iteration, segment.start);
         self.stopwatch.start_segment(gpu, segment.first_iteration).map_err(timing)?;
         self.pace.begin(Instant::now());
         let mut enqueued = 0;
@@ -373,7 +448,7 @@ impl Lane {
         readback
             .copy(gpu, 0, &self.roots, root_words)
             .and_then(|()| {
-                let tile_words = root_words * self.plan.shape.tiles();
+                let tile_words = root_words * self.plan.work.tiles();
                 readback.copy(gpu, root_words, &self.tile_roots, tile_words)
             })
             .and_then(|()| readback.mark(gpu))
@@ -403,17 +478,20 @@ impl Lane {
         });
         let words = waited.map_err(|failure| {
             let last = batch.first + batch.iterations - 1;
+            let which = match self.means {
+                Means::Products(_) => format!("fill, {}", kernels.product.kernel.name()),
+                Means::Arena(_) => "sweep".to_owned(),
+            };
             let what = format!(
-                "running iterations {} to {last} (fill, {}, merkle, chain_step)",
-                batch.first,
-                kernels.product.kernel.name()
+                "running iterations {} to {last} ({which}, merkle, chain_step)",
+                batch.first
             );
             gpu.error(&what, failure)
         })?;
         let timed = self.stopwatch.collect(batch.first);
         timed.map_err(|failure| gpu.error("timing an iteration", failure))?;
         let (roots, tiles) = words.split_at(batch.iterations as usize * DIGEST_WORDS);
-        let slot_words = self.plan.shape.tiles() as usize * DIGEST_WORDS;
+        let slot_words = self.plan.work.tiles() as usize * DIGEST_WORDS;
         let outputs = words::to_digests(roots).zip(tiles.chunks_exact(slot_words));
         for (iteration, (root, slot)) in (batch.first..).zip(outputs) {
             self.tile_digests.clear();
@@ -439,7 +517,7 @@ impl Lane {
             .and_then(|()| readback.wait());
         let read = read.map_err(|failure| gpu.error("reading the SM counters", failure))?;
         let counters = counters::from_words(read);
-        let tiles = counters::checked(&counters, self.iterations * self.plan.shape.tiles());
+        let tiles = counters::checked(&counters, self.iterations * self.plan.work.tiles());
         let trusted = matches!(tiles, SmTiles::Counted(_));
         self.activity = trusted.then(|| counters::activity(&counters)).flatten();
         Ok(tiles)

@@ -280,6 +280,6 @@ pub(super) fn peak(
 /// # Panics
 /// If `memory` is shorter than `bytes`: a bug of the plan, caught before the
 /// device is let loose on it.
-fn require(memory: &DeviceMemory, bytes: u64, what: &str) {
+pub(crate) fn require(memory: &DeviceMemory, bytes: u64, what: &str) {
     assert!(memory.bytes() >= bytes, "{what}: {bytes} bytes needed, {} there", memory.bytes());
 }

@@ -14,6 +14,7 @@
 //! telemetry clocks, power and error counts of a run     bandwidth of memory and links
 //! counters  tiles per SM, read and judged               words     digests as the device has them
 //! cpu_time  of a thread, for telemetry                  error     driver failures in words
+//! arena     memory residency's own calls
 //! ```
 //!
 //! Guarantees: between the first iteration of a segment and its last the
@@ -23,23 +24,25 @@
 //! come in order; device memory follows the plan. Every failure names the
 //! kernel or operation, the device, and the driver's code.
 //!
-//! Deliberately absent: managed memory, peer access but for measuring it (lanes
-//! meet on the host), and any choice of geometry outside `plan`.
+//! Deliberately absent: managed memory, peer access but for measuring it and for work
+//! that reads other lanes' memory (lanes meet on the host), and any choice of geometry
+//! outside `plan`.
 
+mod arena;
 pub mod bandwidth;
 pub mod bench;
 mod counters;
 mod cpu_time;
 mod cublas;
 mod device;
-mod driver;
-mod error;
+pub(crate) mod driver;
+pub(crate) mod error;
 mod exactness;
 mod executor;
 mod injected;
 mod kernels;
 mod lane;
-mod launch;
+pub(crate) mod launch;
 mod memory;
 mod openings;
 pub mod plan;
@@ -52,8 +55,9 @@ mod supervisor;
 pub mod telemetry;
 mod variant;
 mod verifier;
-mod words;
+pub(crate) mod words;
 
+pub use crate::work::memory_residency::gpu::PeerAccess;
 pub(crate) use device::list;
 pub use device::{
     BrokenDevice, DeviceList, GpuDevice, MissingGpus, NoGpu, driver_cuda_version, driver_version,

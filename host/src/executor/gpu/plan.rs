@@ -1,13 +1,16 @@
 //! Launch geometry and memory of one lane, chosen in one place. Pure: the
 //! executor obeys it and decides nothing itself.
 //!
-//! An iteration is, per chunk of products, `fill` then the product kernel;
-//! then `merkle` levels until at most 512 nodes are left; then `chain_step`.
+//! An iteration of FP64 products is, per chunk of products, `fill` then the product
+//! kernel; one of memory residency is a `sweep` of an arena. Then come `merkle` levels
+//! until at most 512 nodes are left; then `chain_step`.
 //! Tile roots and iteration roots go to rings of [`LaunchPlan::ring_slots`]
 //! slots, one slot an iteration; a whole ring (a *batch*) is copied to
 //! page-locked host memory at a time.
 
+use crate::protocol::work::Work;
 use crate::protocol::work::fp64_product::Fp64Product;
+
 use gpu_kernels::abi::{
     FILL_UNIT_K, GEMM_SCRATCH_BYTES_PER_BLOCK, GEMM_SPLIT_MAX, MERKLE_GROUP, SmCounter,
 };
@@ -17,8 +20,8 @@ use std::fmt;
 /// What a plan is made from.
 #[derive(Clone, Copy, Debug)]
 pub struct PlanInput {
-    /// n and m.
-    pub shape: Fp64Product,
+    /// The work.
+    pub work: Work,
     /// Device memory that may be used, bytes.
     pub free_bytes: u64,
     /// SMs of the device.
@@ -36,6 +39,8 @@ pub struct PlanInput {
 pub struct BufferBytes {
     /// Packed operands of one chunk.
     pub operands: u64,
+    /// The arena.
+    pub arena: u64,
     /// Ring of tile roots.
     pub tile_roots: u64,
     /// Ring of iteration roots.
@@ -51,9 +56,10 @@ pub struct BufferBytes {
 }
 
 impl BufferBytes {
-    fn all(&self) -> [u64; 7] {
+    fn all(&self) -> [u64; 8] {
         [
             self.operands,
+            self.arena,
             self.tile_roots,
             self.roots,
             self.nodes_a,
@@ -86,9 +92,10 @@ pub struct MerkleLevel {
 /// The plan of one lane.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LaunchPlan {
-    /// n and m.
-    pub shape: Fp64Product,
-    /// Products filled and multiplied at a time; the last chunk may have fewer.
+    /// The work.
+    pub work: Work,
+    /// Products filled and multiplied at a time; the last chunk may have fewer. 1 for
+    /// work that has none.
     pub chunk_products: u32,
     /// Iterations between copies to the host.
     pub ring_slots: u32,
@@ -107,10 +114,10 @@ pub struct LaunchPlan {
     pub bytes: BufferBytes,
 }
 
-/// The shape does not fit.
+/// The work does not fit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DoesNotFit {
-    /// For one product at a time and rings of one slot, margin included.
+    /// For the arena, or one product at a time, and rings of one slot, margin included.
     pub needed_bytes: u64,
     /// What there was.
     pub free_bytes: u64,
@@ -127,6 +134,8 @@ const BATCH_NS: u64 = 8_000_000;
 /// A fast device's FP64 rate (FLOP per ns), to guess an iteration's time. Only
 /// the number of slots depends on it.
 const FLOP_PER_NS: u64 = 50_000;
+/// A fast device's memory, bytes per ns, likewise.
+const BYTES_PER_NS: u64 = 4_000;
 /// An iteration takes at least this long.
 const ITERATION_NS_MIN: u64 = 20_000;
 /// Most slots: a stop takes effect after the batches in flight.
@@ -146,10 +155,8 @@ impl LaunchPlan {
     /// Chooses chunk, rings and grids for `input`.
     ///
     /// # Errors
-    /// [`DoesNotFit`] where not even one product at a time fits.
+    /// [`DoesNotFit`] if not even one product at a time fits, or the arena doesn't.
     pub fn new(input: &PlanInput) -> Result<Self, DoesNotFit> {
-        let shape = input.shape;
-        let product_bytes = shape.operand_bytes_per_product();
         let budget = input.free_bytes.saturating_sub(MARGIN_BYTES);
         let with = |chunk: u32, slots: u32| Self::sized(input, chunk, slots);
 
@@ -158,11 +165,14 @@ impl LaunchPlan {
             let needed_bytes = least + MARGIN_BYTES;
             return Err(DoesNotFit { needed_bytes, free_bytes: input.free_bytes });
         }
-        let mut slots = ring_slots(shape, budget).min(input.ring_slots_max.unwrap_or(u32::MAX));
+        let mut slots =
+            ring_slots(input.work, budget).min(input.ring_slots_max.unwrap_or(u32::MAX));
         slots = slots.max(1);
         if with(1, slots).bytes.on_device() > budget {
             slots = 1;
         }
+        let Work::Fp64Product(shape) = input.work else { return Ok(with(1, slots)) };
+        let product_bytes = shape.operand_bytes_per_product();
         let fixed = with(1, slots).bytes.on_device() - product_bytes.next_multiple_of(PAGE_BYTES);
         let fitting = (budget - fixed.min(budget)) / product_bytes;
         let most = fitting
@@ -179,10 +189,19 @@ impl LaunchPlan {
     }
 
     fn sized(input: &PlanInput, chunk_products: u32, ring_slots: u32) -> Self {
-        let shape = input.shape;
-        let tiles = shape.tiles();
+        let work = input.work;
+        let tiles = work.tiles();
         let (merkle, step_nodes) = merkle_levels(tiles);
-        let launches = 2 * u64::from(shape.products.div_ceil(chunk_products)) + merkle.len() as u64;
+        let (kernels, operands, arena, scratch) = match work {
+            Work::Fp64Product(shape) => (
+                2 * u64::from(shape.products.div_ceil(chunk_products)),
+                u64::from(chunk_products) * shape.operand_bytes_per_product(),
+                0,
+                scratch_bytes(&input.gemm, input.sm_count),
+            ),
+            Work::MemoryResidency(work) => (1, 0, work.arena_bytes(), 0),
+        };
+        let launches = kernels + merkle.len() as u64;
         let graph = (GRAPH_KERNELS_MAX / (launches + 1)).clamp(1, u64::from(ring_slots)) as u32;
         let ring_slots = ring_slots / graph * graph;
         let slots = u64::from(ring_slots);
@@ -190,17 +209,18 @@ impl LaunchPlan {
             merkle.get(level).map_or(0, |level| u64::from(level.groups) * DIGEST_BYTES)
         };
         let bytes = BufferBytes {
-            operands: u64::from(chunk_products) * shape.operand_bytes_per_product(),
+            operands,
+            arena,
             tile_roots: slots * tiles * DIGEST_BYTES,
             roots: slots * DIGEST_BYTES,
             nodes_a: level_bytes(0),
             nodes_b: level_bytes(1),
-            scratch: scratch_bytes(&input.gemm, input.sm_count),
+            scratch,
             counters: u64::from(input.sm_count) * size_of::<SmCounter>() as u64,
         };
         let readbacks = if bytes.tile_roots > RING_BYTES_MAX { 1 } else { 2 };
         Self {
-            shape,
+            work,
             chunk_products,
             ring_slots,
             graph_iterations: graph,
@@ -212,20 +232,41 @@ impl LaunchPlan {
         }
     }
 
-    /// Chunks in an iteration.
+    /// n and m.
+    ///
+    /// # Panics
+    /// If the plan is of another kind of work: a bug of the caller.
+    pub(super) fn shape(&self) -> Fp64Product {
+        match self.work {
+            Work::Fp64Product(shape) => shape,
+            Work::MemoryResidency(_) => panic!("{} has no shape", self.work),
+        }
+    }
+
+    /// Parts into which the work of an iteration is cut.
     pub(super) fn chunk_count(&self) -> u32 {
-        self.shape.products.div_ceil(self.chunk_products)
+        match self.work {
+            Work::Fp64Product(shape) => shape.products.div_ceil(self.chunk_products),
+            Work::MemoryResidency(_) => 1,
+        }
     }
 
     /// First product and number of products of every chunk, in order.
+    ///
+    /// # Panics
+    /// If the plan is of another kind of work: a bug of the caller.
     pub fn chunks(&self) -> impl Iterator<Item = (u32, u32)> + use<> {
-        let (all, size) = (self.shape.products, self.chunk_products);
+        let (all, size) = (self.shape().products, self.chunk_products);
         (0..self.chunk_count()).map(move |chunk| (chunk * size, size.min(all - chunk * size)))
     }
 
     /// Kernels launched per iteration.
     fn kernels_per_iteration(&self) -> u32 {
-        2 * self.chunk_count() + self.merkle.len() as u32 + 1
+        let kernels = match self.work {
+            Work::Fp64Product(_) => 2 * self.chunk_count(),
+            Work::MemoryResidency(_) => 1,
+        };
+        kernels + self.merkle.len() as u32 + 1
     }
 
     /// Page-locked host memory, bytes.
@@ -236,11 +277,13 @@ impl LaunchPlan {
 
 impl fmt::Display for LaunchPlan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { shape, bytes, .. } = self;
-        writeln!(f, "shape           n = {}, m = {}", shape.dim, shape.products)?;
-        let (chunks, products) = (self.chunk_count(), self.chunk_products);
-        writeln!(f, "chunks          {chunks} of up to {products} products")?;
-        writeln!(f, "rings           {} slots of {} tiles", self.ring_slots, shape.tiles())?;
+        let Self { work, bytes, .. } = self;
+        writeln!(f, "work            {work}")?;
+        if let Work::Fp64Product(_) = work {
+            let (chunks, products) = (self.chunk_count(), self.chunk_products);
+            writeln!(f, "chunks          {chunks} of up to {products} products")?;
+        }
+        writeln!(f, "rings           {} slots of {} tiles", self.ring_slots, work.tiles())?;
         writeln!(
             f,
             "launches        {} kernels an iteration, {} iterations a graph",
@@ -251,7 +294,12 @@ impl fmt::Display for LaunchPlan {
             writeln!(f, "merkle          {} nodes to {}", level.count, level.groups)?;
         }
         writeln!(f, "chain step      {} nodes to 1", self.step_nodes)?;
-        writeln!(f, "operands        {} bytes", bytes.operands)?;
+        match work {
+            Work::Fp64Product(_) => writeln!(f, "operands        {} bytes", bytes.operands)?,
+            Work::MemoryResidency(_) => {
+                writeln!(f, "arena           {} bytes", bytes.arena)?;
+            }
+        }
         writeln!(f, "tile roots      {} bytes", bytes.tile_roots)?;
         writeln!(f, "other buffers   {} bytes", {
             bytes.roots + bytes.nodes_a + bytes.nodes_b + bytes.scratch + bytes.counters
@@ -262,9 +310,13 @@ impl fmt::Display for LaunchPlan {
 }
 
 /// Slots worth having: enough iterations to fill [`BATCH_NS`].
-fn ring_slots(shape: Fp64Product, budget: u64) -> u32 {
-    let iteration_ns = 2 * shape.multiply_adds() / FLOP_PER_NS + ITERATION_NS_MIN;
-    let slot_bytes = shape.tiles() * DIGEST_BYTES;
+fn ring_slots(work: Work, budget: u64) -> u32 {
+    let iteration_ns = ITERATION_NS_MIN
+        + match work {
+            Work::Fp64Product(shape) => 2 * shape.multiply_adds() / FLOP_PER_NS,
+            Work::MemoryResidency(work) => work.sweep_bytes() / BYTES_PER_NS,
+        };
+    let slot_bytes = work.tiles() * DIGEST_BYTES;
     let by_memory = RING_BYTES_MAX.min(budget / 8) / slot_bytes;
     (BATCH_NS / iteration_ns).min(by_memory).clamp(1, RING_SLOTS_MAX) as u32
 }

@@ -46,7 +46,7 @@ mod tests {
     /// With memory for all products at once.
     fn whole() -> PlanInput {
         PlanInput {
-            shape: Fp64Product { dim: 1024, products: 10 },
+            work: Fp64Product { dim: 1024, products: 10 }.into(),
             free_bytes: 16 << 30,
             sm_count: 132,
             gemm: GEMM_M16N8K16,
@@ -91,7 +91,7 @@ mod tests {
     #[test]
     fn what_is_free_now_counts() {
         let input = PlanInput {
-            shape: Fp64Product { dim: 1024, products: 64 },
+            work: Fp64Product { dim: 1024, products: 64 }.into(),
             free_bytes: 16 << 30,
             sm_count: 132,
             gemm: GEMM_M16N8K16,

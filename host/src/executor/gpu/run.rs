@@ -14,7 +14,7 @@ use super::variant::Variant;
 use crate::error_text::what_happened;
 use crate::executor::{ExecError, Segment, Sink, SmTiles};
 use crate::protocol::digest::Digest;
-use crate::protocol::work::fp64_product::Fp64Product;
+use crate::protocol::work::Work;
 use cuda_driver::Failure;
 use std::ops::ControlFlow;
 
@@ -89,9 +89,13 @@ impl GpuExecutor {
     /// last one where none is left or none would help.
     fn replace_kernels(&mut self, error: ExecError, place: &Place) -> Result<(), ExecError> {
         let (before, at) = (self.kernels.variant, place.next());
-        let Some(shape) = self.lane.as_ref().map(|lane| lane.plan.shape) else { return Err(error) };
+        let Some(work) = self.lane.as_ref().map(|lane| lane.plan.work) else { return Err(error) };
+        // Other lanes read the arena that would be given up.
+        if self.share_arena().is_some() {
+            return Err(error);
+        }
         let when = format!("in iteration {at}");
-        self.replace(error, &when, &mut |this| this.take_over(shape, at, before))
+        self.replace(error, &when, &mut |this| this.take_over(work, at, before))
     }
 
     /// Loads the next variant and tries it, until one serves. `when` is said of
@@ -107,8 +111,7 @@ impl GpuExecutor {
             let note = format!("kernels {variant} gave way {when}: {}", what_happened(error));
             tracing::warn!("{}: {note}", self.gpu.label());
             // Graphs and buffers of the old kernels, before the kernels.
-            self.openings = None;
-            self.lane = None;
+            self.give_up_lane();
             let tried = self.load_next(left, note).and_then(|()| attempt(self));
             (self.kernels.variant, tried)
         })
@@ -123,9 +126,10 @@ impl GpuExecutor {
     }
 
     /// Makes these kernels ready to go on with iteration `at`.
-    fn take_over(&mut self, shape: Fp64Product, at: u32, before: Variant) -> Result<(), ExecError> {
+    fn take_over(&mut self, work: Work, at: u32, before: Variant) -> Result<(), ExecError> {
         self.check_kernels()?;
-        self.make_lane(shape)?;
+        self.make_lane(work)?;
+        self.fill_arena()?;
         if let Some(first) = self.first {
             self.uncounted
                 .get_or_insert_with(|| format!("the kernels were replaced in iteration {at}"));

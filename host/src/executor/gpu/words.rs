@@ -4,12 +4,12 @@ use crate::protocol::digest::Digest;
 use gpu_kernels::abi::{ChainState, DigestWords};
 
 /// Words of a digest.
-pub(super) const DIGEST_WORDS: usize = 8;
+pub(crate) const DIGEST_WORDS: usize = 8;
 /// Words of a [`ChainState`].
-pub(super) const CHAIN_WORDS: usize = size_of::<ChainState>() / 4;
+pub(crate) const CHAIN_WORDS: usize = size_of::<ChainState>() / 4;
 
 /// A digest as the device holds it.
-pub(super) fn of_digest(digest: &Digest) -> DigestWords {
+pub(crate) fn of_digest(digest: &Digest) -> DigestWords {
     let (words, _) = digest.0.as_chunks::<4>();
     std::array::from_fn(|at| u32::from_be_bytes(words[at]))
 }
@@ -24,7 +24,7 @@ fn to_digest(words: &DigestWords) -> Digest {
 }
 
 /// Every digest in `words`.
-pub(super) fn to_digests(words: &[u32]) -> impl ExactSizeIterator<Item = Digest> {
+pub(crate) fn to_digests(words: &[u32]) -> impl ExactSizeIterator<Item = Digest> {
     words.as_chunks::<DIGEST_WORDS>().0.iter().map(to_digest)
 }
 

@@ -1,3 +1,4 @@
 //! Memory residency on this machine's devices.
 
 pub mod cpu;
+pub mod gpu;

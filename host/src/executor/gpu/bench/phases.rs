@@ -56,6 +56,6 @@ pub(super) fn phases(executor: &mut GpuExecutor) -> Result<Phases, ExecError> {
         bare_product_ms: ms(&|| products(gpu, kernels, lane, Hashing::Bare))?,
         tree_and_step_ms: ms(&|| lane.tree_and_step(gpu, kernels, rule))?,
         iteration_ms: ms(&|| lane.iteration(gpu, kernels, rule))?,
-        fill_tb_s: operand_bytes(lane.plan.shape) as f64 / (fill_ms * 1e9),
+        fill_tb_s: operand_bytes(lane.plan.shape()) as f64 / (fill_ms * 1e9),
     })
 }

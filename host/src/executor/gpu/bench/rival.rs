@@ -25,7 +25,7 @@ impl Rival {
     pub(super) fn load(executor: &mut GpuExecutor, path: Option<&Path>) -> Result<Self, String> {
         let _doing = executor.supervisor().begin_loading("loading cuBLAS");
         let (gpu, _, lane) = executor.parts().map_err(|error| error.to_string())?;
-        let shape = Fp64Product { products: lane.plan.chunk_products, ..lane.plan.shape };
+        let shape = Fp64Product { products: lane.plan.chunk_products, ..lane.plan.shape() };
         let cublas = Cublas::load(gpu, path)?;
         let bytes = u64::from(shape.products) * shape.operand_bytes_per_product() / 2;
         let outputs = DeviceMemory::new(gpu, bytes)
@@ -47,7 +47,7 @@ impl Rival {
         let (gpu, kernels, lane) = executor.parts()?;
         prepare(gpu, kernels, lane)?;
         let work = Products {
-            operands: &lane.workspace.operands,
+            operands: &lane.workspace().operands,
             outputs: &self.outputs,
             dim: self.shape.dim,
             products: self.shape.products,

@@ -170,7 +170,7 @@ pub(super) fn bare(executor: &mut GpuExecutor, turn: Duration) -> Result<f64, Ex
     prepare(gpu, kernels, lane)?;
     let pass = || products(gpu, kernels, lane, Hashing::Bare);
     let ms = repeat_ms(gpu, turn, pass)?;
-    Ok(tflops(lane.plan.shape, 1, Duration::from_secs_f64(ms / 1e3)))
+    Ok(tflops(lane.plan.shape(), 1, Duration::from_secs_f64(ms / 1e3)))
 }
 
 /// Chain at its start, operands of the first chunk in memory: what follows

@@ -13,12 +13,12 @@ use std::time::Duration;
 
 /// Page-locked host memory that only devices read and write.
 #[derive(Debug)]
-pub(in crate::executor::gpu) struct HostMemory {
+pub(crate) struct HostMemory {
     bytes: LockedBuffer<u8>,
 }
 
 impl HostMemory {
-    pub(in crate::executor::gpu) fn new(_gpu: &Gpu, bytes: u64) -> Result<Self, Failure> {
+    pub(crate) fn new(_gpu: &Gpu, bytes: u64) -> Result<Self, Failure> {
         // SAFETY: bytes of any value are valid `u8`s, and the host never looks
         // at them.
         unsafe { LockedBuffer::uninitialized(bytes.max(1) as usize) }
@@ -33,7 +33,7 @@ impl HostMemory {
 
 /// What is copied where.
 #[derive(Debug)]
-pub(in crate::executor::gpu) enum Copy<'a> {
+pub(crate) enum Copy<'a> {
     /// From one place of the device to another.
     OnDevice { from: &'a DeviceMemory, to: &'a DeviceMemory },
     /// From the host.
@@ -63,7 +63,7 @@ impl Gpu {
     ///
     /// # Panics
     /// If either side is too short: a bug of the caller.
-    pub(in crate::executor::gpu) fn time_copies(
+    pub(crate) fn time_copies(
         &self,
         copy: &mut Copy<'_>,
         bytes: u64,
@@ -111,13 +111,13 @@ impl Gpu {
     }
 
     /// Lets this device address `peer`'s memory. This context is current.
-    pub(in crate::executor::gpu) fn enable_peer(&self, peer: &Gpu) -> Result<(), Failure> {
+    pub(crate) fn enable_peer(&self, peer: &Gpu) -> Result<(), Failure> {
         // SAFETY: a live context, and the current one.
         unsafe { calls::cuCtxEnablePeerAccess(peer.context.as_raw().cast(), 0) }
     }
 
     /// Takes back [`Gpu::enable_peer`]. This context is current.
-    pub(in crate::executor::gpu) fn disable_peer(&self, peer: &Gpu) {
+    pub(crate) fn disable_peer(&self, peer: &Gpu) {
         // SAFETY: as above. Where it was not enabled, that is an error without
         // consequence.
         let _ = unsafe { calls::cuCtxDisablePeerAccess(peer.context.as_raw().cast()) };

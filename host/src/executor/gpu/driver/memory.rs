@@ -12,13 +12,13 @@ use std::time::Instant;
 
 /// Device memory.
 #[derive(Debug)]
-pub(in crate::executor::gpu) struct DeviceMemory {
+pub(crate) struct DeviceMemory {
     buffer: DeviceBuffer<u8>,
 }
 
 impl DeviceMemory {
     /// Allocates, at least one byte. The contents are whatever was there.
-    pub(in crate::executor::gpu) fn new(_gpu: &Gpu, bytes: u64) -> Result<Self, Failure> {
+    pub(crate) fn new(_gpu: &Gpu, bytes: u64) -> Result<Self, Failure> {
         // SAFETY: bytes of any value are valid `u8`s, and the host never sees
         // them but through a `Readback` of what a kernel wrote.
         unsafe { DeviceBuffer::uninitialized(bytes.max(1) as usize) }
@@ -27,12 +27,12 @@ impl DeviceMemory {
     }
 
     /// Its device address.
-    pub(in crate::executor::gpu) fn address(&self) -> u64 {
+    pub(crate) fn address(&self) -> u64 {
         self.buffer.as_device_ptr().as_raw()
     }
 
     /// Its length in bytes.
-    pub(in crate::executor::gpu) fn bytes(&self) -> u64 {
+    pub(crate) fn bytes(&self) -> u64 {
         self.buffer.len() as u64
     }
 }
@@ -40,7 +40,7 @@ impl DeviceMemory {
 /// Page-locked host memory that the device writes, and the event that says
 /// when it has.
 #[derive(Debug)]
-pub(in crate::executor::gpu) struct Readback {
+pub(crate) struct Readback {
     // Dropped before the memory that it guards.
     fence: Fence,
     words: LockedBuffer<u32>,
@@ -107,7 +107,7 @@ impl Drop for Fence {
 }
 
 impl Readback {
-    pub(in crate::executor::gpu) fn new(gpu: &Gpu, words: u64) -> Result<Self, Failure> {
+    pub(crate) fn new(gpu: &Gpu, words: u64) -> Result<Self, Failure> {
         let words = LockedBuffer::new(&0_u32, (words as usize).max(1)).map_err(from_cust)?;
         Ok(Self { fence: Fence::new(gpu)?, words })
     }
@@ -116,7 +116,7 @@ impl Readback {
     ///
     /// # Panics
     /// If either side is too short: a bug of the caller.
-    pub(in crate::executor::gpu) fn copy(
+    pub(crate) fn copy(
         &mut self,
         gpu: &Gpu,
         at: u64,
@@ -140,17 +140,13 @@ impl Readback {
     }
 
     /// Marks the point that [`Self::wait`] waits for: after the copies so far.
-    pub(in crate::executor::gpu) fn mark(&mut self, gpu: &Gpu) -> Result<(), Failure> {
+    pub(crate) fn mark(&mut self, gpu: &Gpu) -> Result<(), Failure> {
         self.fence.mark(gpu)
     }
 
     /// Looks for the marked point, from one time until another, for whoever
     /// cannot wait to be woken. Whether it was still to come at first.
-    pub(in crate::executor::gpu) fn look(
-        &self,
-        from: Instant,
-        until: Instant,
-    ) -> Result<bool, Failure> {
+    pub(crate) fn look(&self, from: Instant, until: Instant) -> Result<bool, Failure> {
         std::thread::sleep(from.saturating_duration_since(Instant::now()));
         let is_to_come =
             || self.fence.done.query().map(|is| is == EventStatus::NotReady).map_err(from_cust);
@@ -163,7 +159,7 @@ impl Readback {
 
     /// Sleeps until the marked point, then gives the words. Where copies
     /// follow it that no mark follows, sleeps until the device is idle.
-    pub(in crate::executor::gpu) fn wait(&mut self) -> Result<&[u32], Failure> {
+    pub(crate) fn wait(&mut self) -> Result<&[u32], Failure> {
         self.fence.wait()?;
         Ok(&self.words)
     }
@@ -171,14 +167,14 @@ impl Readback {
 
 /// Page-locked host memory from which small things go to the device.
 #[derive(Debug)]
-pub(in crate::executor::gpu) struct Upload {
+pub(crate) struct Upload {
     // Dropped before the memory that it guards.
     fence: Fence,
     words: LockedBuffer<u32>,
 }
 
 impl Upload {
-    pub(in crate::executor::gpu) fn new(gpu: &Gpu, words: u64) -> Result<Self, Failure> {
+    pub(crate) fn new(gpu: &Gpu, words: u64) -> Result<Self, Failure> {
         let words = LockedBuffer::new(&0_u32, (words as usize).max(1)).map_err(from_cust)?;
         Ok(Self { fence: Fence::new(gpu)?, words })
     }
@@ -187,7 +183,7 @@ impl Upload {
     ///
     /// # Panics
     /// If they are more than either side holds: a bug of the caller.
-    pub(in crate::executor::gpu) fn send(
+    pub(crate) fn send(
         &mut self,
         gpu: &Gpu,
         to: &DeviceMemory,

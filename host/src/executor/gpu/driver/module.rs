@@ -10,13 +10,13 @@ use std::sync::Arc;
 
 /// A loaded module.
 #[derive(Debug)]
-pub(in crate::executor::gpu) struct Module {
+pub(crate) struct Module {
     handle: calls::Handle,
 }
 
 /// The driver refused PTX text.
 #[derive(Debug)]
-pub(in crate::executor::gpu) struct Refused {
+pub(crate) struct Refused {
     /// Its result.
     pub failure: Failure,
     /// The JIT compiler's words, may be empty.
@@ -35,7 +35,7 @@ const LOG_BYTES: usize = 8192;
 
 impl Module {
     /// Compiles and loads PTX text.
-    pub(in crate::executor::gpu) fn load(_gpu: &Gpu, ptx: &str) -> Result<Arc<Self>, Refused> {
+    pub(crate) fn load(_gpu: &Gpu, ptx: &str) -> Result<Arc<Self>, Refused> {
         let invalid = Failure { function: "cuModuleLoadDataEx", code: 218 };
         let ptx = CString::new(ptx)
             .map_err(|_| Refused { failure: invalid, log: "the text has a zero byte".into() })?;
@@ -67,7 +67,7 @@ impl Module {
     }
 
     /// A kernel, made ready for the dynamic shared memory that is declared of it.
-    pub(in crate::executor::gpu) fn kernel<C>(
+    pub(crate) fn kernel<C>(
         self: &Arc<Self>,
         declared: &declaration::Kernel<C>,
     ) -> Result<Kernel, Failure> {
@@ -104,7 +104,7 @@ unsafe impl Sync for Module {}
 
 /// A kernel, with the threads and the dynamic shared memory it is launched with.
 #[derive(Debug)]
-pub(in crate::executor::gpu) struct Kernel {
+pub(crate) struct Kernel {
     pub(super) name: &'static str,
     pub(super) function: calls::Handle,
     pub(super) threads: u32,
@@ -116,17 +116,17 @@ pub(in crate::executor::gpu) struct Kernel {
 
 impl Kernel {
     /// Entry point.
-    pub(in crate::executor::gpu) fn name(&self) -> &'static str {
+    pub(crate) fn name(&self) -> &'static str {
         self.name
     }
 
     /// Threads of a block.
-    pub(in crate::executor::gpu) fn threads(&self) -> u32 {
+    pub(crate) fn threads(&self) -> u32 {
         self.threads
     }
 
     /// Registers of a thread, bytes of local memory of a thread.
-    pub(in crate::executor::gpu) fn resources(&self) -> Result<(u32, u32), Failure> {
+    pub(crate) fn resources(&self) -> Result<(u32, u32), Failure> {
         let get = |which: i32| {
             let mut value = 0_i32;
             // SAFETY: a live kernel; writes one int to a local.
@@ -138,7 +138,7 @@ impl Kernel {
     }
 
     /// Blocks that an SM holds at a time.
-    pub(in crate::executor::gpu) fn blocks_per_sm(&self) -> Result<u32, Failure> {
+    pub(crate) fn blocks_per_sm(&self) -> Result<u32, Failure> {
         use calls::cuOccupancyMaxActiveBlocksPerMultiprocessor as occupancy;
         let (mut blocks, shared) = (0_i32, self.shared_bytes as usize);
         // SAFETY: a live kernel; writes one int to a local.
@@ -152,7 +152,7 @@ unsafe impl Send for Kernel {}
 
 /// A recorded sequence of launches.
 #[derive(Debug)]
-pub(in crate::executor::gpu) struct Graph {
+pub(crate) struct Graph {
     pub(super) executable: calls::Handle,
     /// What one launch of it takes, in the units of `Supervisor`.
     pub(super) work: u64,

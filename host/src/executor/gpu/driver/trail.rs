@@ -11,9 +11,9 @@ const MARKS_MAX: usize = 1024;
 
 /// The last launches of a device, each followed by an event on its stream.
 #[derive(Debug, Default)]
-pub(in crate::executor::gpu) struct Trail {
+pub(crate) struct Trail {
     /// While it is set launches leave no marks.
-    pub(in crate::executor::gpu) paused: bool,
+    pub(crate) paused: bool,
     /// `None`: no device is used.
     context: Option<Context>,
     marks: VecDeque<Mark>,
@@ -60,13 +60,13 @@ impl Trail {
     }
 
     /// The device is idle: every mark was passed.
-    pub(in crate::executor::gpu) fn recycle(&mut self) {
+    pub(crate) fn recycle(&mut self) {
         self.spare.extend(self.marks.drain(..).map(|mark| mark.done));
     }
 
     /// Number and kernel of the first launch that is not done, as far as the driver
     /// answers. On any thread.
-    pub(in crate::executor::gpu) fn first_not_done(&self) -> Option<(u64, &'static str)> {
+    pub(crate) fn first_not_done(&self) -> Option<(u64, &'static str)> {
         CurrentContext::set_current(self.context.as_ref()?).ok()?;
         for Mark { launch, kernel, done } in &self.marks {
             match done.query() {

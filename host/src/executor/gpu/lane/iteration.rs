@@ -1,11 +1,12 @@
 //! The launches of one iteration, phase by phase, over a lane's buffers.
 
-use super::{Counting, Lane};
+use super::{Counting, Lane, Means, Workspace};
 use crate::executor::gpu::driver::Gpu;
 use crate::executor::gpu::kernels::Kernels;
 use crate::executor::gpu::launch::{self, Fill, Gemm, Hashing, Nodes, Step, StepRule};
 use crate::executor::gpu::words::{self, DIGEST_WORDS};
 use crate::executor::{ExecError, Segment};
+use crate::work::memory_residency::gpu::RingPlace;
 
 impl Lane {
     /// Enqueues one iteration of the chain.
@@ -15,11 +16,54 @@ impl Lane {
         kernels: &Kernels,
         rule: StepRule,
     ) -> Result<(), ExecError> {
-        for chunk in self.plan.chunks() {
-            self.fill(gpu, kernels, chunk)?;
-            self.gemm(gpu, kernels, chunk, Hashing::Hashed)?;
-        }
+        self.leaves(gpu, kernels, &mut |_| Ok(()))?;
         self.tree_and_step(gpu, kernels, rule)
+    }
+
+    /// Enqueues an iteration's leaves and the tiles over them. `mark` is told when each
+    /// of its parts is enqueued, numbered from 1: odd ones draw operands, even ones make
+    /// leaves of them.
+    pub(in crate::executor::gpu) fn leaves(
+        &self,
+        gpu: &Gpu,
+        kernels: &Kernels,
+        mark: &mut dyn FnMut(usize) -> Result<(), ExecError>,
+    ) -> Result<(), ExecError> {
+        match &self.means {
+            Means::Products(_) => {
+                for (at, chunk) in self.plan.chunks().enumerate() {
+                    self.fill(gpu, kernels, chunk)?;
+                    mark(2 * at + 1)?;
+                    self.gemm(gpu, kernels, chunk, Hashing::Hashed)?;
+                    mark(2 * at + 2)?;
+                }
+            }
+            Means::Arena(arena) => {
+                mark(1)?;
+                let counted = self.counting == Counting::PerSm;
+                let ring = RingPlace {
+                    chain: &self.chain,
+                    roots: &self.tile_roots,
+                    ring_slots: self.plan.ring_slots,
+                    counters: counted.then_some(&self.counters),
+                };
+                let arena_kernels = kernels.arena(gpu)?;
+                arena.sweep(gpu, arena_kernels, self.plan.sm_count, ring, self.start)?;
+                mark(2)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The workspace of products.
+    ///
+    /// # Panics
+    /// If the lane is of another kind of work: a bug of the caller.
+    pub(in crate::executor::gpu) fn workspace(&self) -> &Workspace {
+        match &self.means {
+            Means::Products(workspace) => workspace,
+            Means::Arena(_) => panic!("{} has no operands", self.plan.work),
+        }
     }
 
     /// Enqueues the operands of a chunk: its first product, and how many.
@@ -29,12 +73,12 @@ impl Lane {
         kernels: &Kernels,
         (first_product, products): (u32, u32),
     ) -> Result<(), ExecError> {
-        let side = self.plan.shape.tiles_per_side();
+        let side = self.plan.shape().tiles_per_side();
         let work = Fill {
-            operands: &self.workspace.operands,
+            operands: &self.workspace().operands,
             chain: &self.chain,
             sources: None,
-            dim: self.plan.shape.dim,
+            dim: self.plan.shape().dim,
             panels: [side, side],
             products,
             first_product,
@@ -51,11 +95,11 @@ impl Lane {
         (first_product, products): (u32, u32),
         hashing: Hashing,
     ) -> Result<(), ExecError> {
-        let shape = self.plan.shape;
+        let shape = self.plan.shape();
         let side = shape.tiles_per_side();
         let counted = self.counting == Counting::PerSm && hashing == Hashing::Hashed;
         let work = Gemm {
-            operands: &self.workspace.operands,
+            operands: &self.workspace().operands,
             chain: &self.chain,
             tile_roots: &self.tile_roots,
             ring_slots: self.plan.ring_slots,
@@ -63,7 +107,7 @@ impl Lane {
             first_tile: u64::from(first_product) * shape.tiles_per_product(),
             leaf_hashes: None,
             counters: counted.then_some(&self.counters),
-            scratch: &self.workspace.scratch,
+            scratch: &self.workspace().scratch,
             dim: shape.dim,
             tiles: [side, side],
             products,
@@ -83,7 +127,7 @@ impl Lane {
         let mut nodes = Nodes::Ring {
             memory: &self.tile_roots,
             slots: self.plan.ring_slots,
-            slot_nodes: self.plan.shape.tiles(),
+            slot_nodes: self.plan.work.tiles(),
         };
         for (level, step) in self.plan.merkle.iter().enumerate() {
             let out = &self.nodes[level % 2];

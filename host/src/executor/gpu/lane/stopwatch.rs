@@ -8,7 +8,7 @@ use super::Lane;
 use crate::executor::gpu::driver::{Gpu, Timing};
 use crate::executor::gpu::error::from_cust;
 use crate::executor::gpu::kernels::Kernels;
-use crate::executor::gpu::launch::{Hashing, StepRule};
+use crate::executor::gpu::launch::StepRule;
 use crate::executor::{DeviceTiming, ExecError, IdleTime};
 use cuda_driver::Failure;
 use cust::event::Event;
@@ -149,12 +149,7 @@ impl Lane {
             gpu.record(&marks[at]).map_err(|failure| gpu.error("timing an iteration", failure))
         };
         mark(0)?;
-        for (at, chunk) in self.plan.chunks().enumerate() {
-            self.fill(gpu, kernels, chunk)?;
-            mark(2 * at + 1)?;
-            self.gemm(gpu, kernels, chunk, Hashing::Hashed)?;
-            mark(2 * at + 2)?;
-        }
+        self.leaves(gpu, kernels, &mut |part| mark(part))?;
         self.tree_and_step(gpu, kernels, rule)?;
         mark(marks.len() - 1)?;
         self.stopwatch.pending = Some(batch);

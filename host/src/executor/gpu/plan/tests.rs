@@ -1,6 +1,7 @@
 //! Plans over the whole range of shapes and memory sizes.
 
 use super::*;
+use crate::protocol::work::memory_residency::MemoryResidency;
 use gpu_kernels::kernels::{GEMM_FMA, GEMM_M16N8K16};
 use proptest::prelude::*;
 
@@ -8,7 +9,7 @@ const GIB: u64 = 1 << 30;
 
 fn input(dim: u32, products: u32, free_bytes: u64) -> PlanInput {
     PlanInput {
-        shape: Fp64Product { dim, products },
+        work: Fp64Product { dim, products }.into(),
         free_bytes,
         sm_count: 132,
         gemm: GEMM_M16N8K16,
@@ -107,4 +108,32 @@ proptest! {
             }
         }
     }
+}
+
+/// An arena of N blocks that reads itself.
+fn arena(arena_blocks: u64, free_bytes: u64) -> PlanInput {
+    let work = MemoryResidency { arena_blocks, half_passes: 12, peer_blocks: 0 };
+    PlanInput { work: work.into(), ..input(128, 1, free_bytes) }
+}
+
+#[test]
+fn an_arena_is_as_large_as_was_asked_or_there_is_no_plan() {
+    // 135 GB of 150.1: one slot of 64420 tiles, as a sweep takes longer than a batch.
+    let plan = LaunchPlan::new(&arena(32_983_040, 139 * GIB)).unwrap();
+    assert_eq!(plan.bytes.arena, 32_983_040 * 4096);
+    assert_eq!((plan.ring_slots, plan.graph_iterations), (1, 1), "{plan}");
+    assert_eq!((plan.merkle.len(), plan.step_nodes), (1, 126));
+    // Memory for the arena alone is too little: the tree and the margin come on top.
+    let error = LaunchPlan::new(&arena(1 << 20, 4 * GIB)).unwrap_err();
+    assert!(error.needed_bytes > 4 * GIB && error.free_bytes == 4 * GIB, "{error:?}");
+    let enough = LaunchPlan::new(&arena(1 << 20, error.needed_bytes)).unwrap();
+    assert_eq!((enough.bytes.arena, enough.ring_slots), (4 * GIB, 1));
+    assert!(LaunchPlan::new(&arena(1 << 20, error.needed_bytes - 1)).is_err());
+}
+
+#[test]
+fn a_short_sweep_gets_a_long_ring_and_a_graph() {
+    let plan = LaunchPlan::new(&arena(512, GIB)).unwrap();
+    assert!(plan.ring_slots >= 64 && plan.graph_iterations > 16, "{plan}");
+    assert_eq!((plan.merkle.len(), plan.step_nodes), (0, 1));
 }

@@ -1,0 +1,200 @@
+//! Memory residency on GPUs, every kernel variant: the vector files, whose lanes all run
+//! on one device here, against the oracle's numbers.
+
+use super::{every_variant, gpus, options, say, turn};
+use crate::common::memory::{MemoryRun, RUNS};
+use attest::executor::gpu::bench::{Subject, Turns};
+use attest::executor::gpu::{GpuExecutor, GpuOptions, PeerAccess, Supervisor};
+use attest::executor::{Assignment, ExecError, Executor, Segment, SmTiles, SoloSync, TileRequest};
+use attest::protocol::digest::Digest;
+use attest::protocol::evidence::document::PeerBlocks;
+use attest::protocol::work::IterationPlace;
+use attest::protocol::work::memory_residency::MemoryResidency;
+use attest::protocol::{chain, merkle};
+use attest::reference::MemoryOracle;
+use std::ops::ControlFlow;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Executors on one device, one a lane, begun and connected.
+fn lanes(
+    device: u32,
+    options: &GpuOptions,
+    work: MemoryResidency,
+    seeds: &[Digest],
+) -> Vec<(GpuExecutor, Assignment)> {
+    let seeds: Arc<[Digest]> = seeds.into();
+    let begun = |lane: usize| {
+        let mut executor = GpuExecutor::open(device, options.clone()).unwrap();
+        let seeds = Arc::clone(&seeds);
+        let assignment = Assignment { work: work.into(), lane: lane as u32, seeds };
+        executor.begin(&assignment).unwrap_or_else(|error| panic!("{error}"));
+        (executor, assignment)
+    };
+    let mut lanes: Vec<_> = (0..seeds.len()).map(begun).collect();
+    let shared: Vec<_> = lanes.iter_mut().map(|(executor, _)| executor.share()).collect();
+    for (executor, _) in &mut lanes {
+        executor.connect(&shared).unwrap_or_else(|error| panic!("{error}"));
+    }
+    lanes
+}
+
+/// All leaf hashes of an iteration, after it was run; its tile roots and root must be
+/// those over them.
+fn leaves(
+    (executor, assignment): &mut (GpuExecutor, Assignment),
+    iteration: u32,
+    state: Digest,
+) -> Vec<Digest> {
+    let segment =
+        Segment { first_iteration: iteration, iterations: 1, start: state, solo_sync: None };
+    let mut seen = None;
+    let ran = executor.run(&segment, &mut |output| {
+        seen = Some((output.root, output.tile_roots.to_vec()));
+        ControlFlow::Continue(())
+    });
+    ran.unwrap_or_else(|error| panic!("{error}"));
+    let (root, tile_roots) = seen.expect("one iteration");
+    let at = IterationPlace { lane: assignment.lane, iteration, state };
+    // In another order than they were swept.
+    let tiles = (0..assignment.work.tiles()).rev().map(|tile| TileRequest { at, tile });
+    let read = executor.leaf_hashes(assignment, &tiles.collect::<Vec<_>>());
+    let mut read = read.unwrap_or_else(|error| panic!("{error}"));
+    read.reverse();
+    for (tile, (leaves, root)) in read.iter().zip(&tile_roots).enumerate() {
+        assert_eq!(merkle::root(leaves).unwrap(), *root, "iteration {iteration}, tile {tile}");
+    }
+    let all = read.concat();
+    assert_eq!(merkle::root(&all).unwrap(), root, "iteration {iteration}");
+    all
+}
+
+#[test]
+fn the_vectors_of_memory_reproduce_on_every_variant() {
+    let _turn = turn();
+    let runs = RUNS.map(MemoryRun::read);
+    every_variant(|device, variant| {
+        for (run, peer_access) in runs
+            .iter()
+            .flat_map(|run| [PeerAccess::IfPossible, PeerAccess::Never].map(|way| (run, way)))
+        {
+            let own = !run.work.reads_peers();
+            if own && peer_access == PeerAccess::Never {
+                continue;
+            }
+            let options = GpuOptions { peer_access, ..options(variant) };
+            let mut lanes = lanes(device.index, &options, run.work, &run.seeds);
+            run.reproduces(|lane, iteration, state| {
+                leaves(&mut lanes[lane as usize], iteration, *state)
+            });
+            let iterations = run.states(0).len() as u64 - 1;
+            for (executor, assignment) in &mut lanes {
+                let SmTiles::Counted(counts) = executor.sm_tiles().unwrap() else {
+                    panic!("tiles are counted")
+                };
+                assert_eq!(counts.iter().sum::<u64>(), iterations * assignment.work.tiles());
+                let reads = executor.facts().details.peer_blocks;
+                let expected = match peer_access {
+                    _ if own => None,
+                    PeerAccess::IfPossible => Some(PeerBlocks::PeerAccess),
+                    PeerAccess::Never => Some(PeerBlocks::StagedCopies),
+                };
+                assert_eq!(reads, expected, "{}", run.name);
+            }
+        }
+    });
+}
+
+/// The smallest arena that reads itself.
+const SMALLEST: MemoryResidency =
+    MemoryResidency { arena_blocks: 512, half_passes: 3, peer_blocks: 0 };
+
+/// Roots of `count` iterations of a lone lane with S = 1 by the oracle.
+fn roots_by_the_oracle(seed: Digest, solo: SoloSync, count: u32) -> Vec<Digest> {
+    let oracle = MemoryOracle::new(SMALLEST, &[seed]);
+    let mut state = seed;
+    let step = |iteration: u32| {
+        let root = merkle::root(&oracle.iteration_leaves(0, iteration, &state)).unwrap();
+        state = chain::step(&state, iteration, &root, solo.digest(iteration, &root).as_ref());
+        root
+    };
+    (1..=count).map(step).collect()
+}
+
+#[test]
+fn graphs_of_sweeps_and_a_second_challenge_on_the_same_arena() {
+    let _turn = turn();
+    for device in gpus() {
+        let mut executor = GpuExecutor::open(device.index, GpuOptions::default()).unwrap();
+        // The second finds an arena filled from the first one's seed.
+        for name in ["first", "second"] {
+            let seed = Digest::of(&[name.as_bytes()]);
+            let solo = SoloSync { challenge: Digest::of(&[b"c"]), interval: 1 };
+            let seeds = Arc::new([seed]);
+            executor.begin(&Assignment { work: SMALLEST.into(), lane: 0, seeds }).unwrap();
+            let plan = executor.plan().unwrap();
+            assert!(plan.graph_iterations > 1, "{plan}");
+            let iterations = 2 * plan.ring_slots + 3;
+            let segment =
+                Segment { first_iteration: 1, iterations, start: seed, solo_sync: Some(solo) };
+            let mut roots = Vec::new();
+            executor
+                .run(&segment, &mut |output| {
+                    roots.push(output.root);
+                    ControlFlow::Continue(())
+                })
+                .unwrap();
+            assert_eq!(roots, roots_by_the_oracle(seed, solo, iterations), "{name}");
+        }
+    }
+}
+
+#[test]
+fn an_arena_that_does_not_fit_is_refused_with_numbers() {
+    let _turn = turn();
+    for device in gpus() {
+        let mut executor = GpuExecutor::open(device.index, GpuOptions::default()).unwrap();
+        let work = MemoryResidency { arena_blocks: 1 << 28, ..SMALLEST };
+        let assignment =
+            Assignment { work: work.into(), lane: 0, seeds: Arc::new([Digest::default()]) };
+        match executor.begin(&assignment) {
+            Err(ExecError::Memory { needed_bytes, free_bytes, .. }) => {
+                assert!(needed_bytes > 1 << 40 && free_bytes < device.memory_bytes);
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+#[test]
+fn an_arena_that_another_lane_gave_up_is_not_read() {
+    let _turn = turn();
+    for device in gpus() {
+        let work = MemoryResidency { peer_blocks: 512, ..SMALLEST };
+        let seeds = [Digest([1; 32]), Digest([2; 32])];
+        let mut lanes = lanes(device.index, &GpuOptions::default(), work, &seeds);
+        let segment =
+            Segment { first_iteration: 1, iterations: 1, start: seeds[0], solo_sync: None };
+        lanes.truncate(1);
+        let ran = lanes[0].0.run(&segment, &mut |_| ControlFlow::Continue(()));
+        let text = ran.unwrap_err().to_string();
+        assert!(text.starts_with("reading the arena of lane 1 failed"), "{text}");
+    }
+}
+
+#[test]
+fn a_bench_of_memory_measures_every_side() {
+    let _turn = turn();
+    for device in gpus() {
+        let length = Duration::from_millis(40);
+        let mut subject = Subject::open(device.index, None, Supervisor::default()).unwrap();
+        for share in [0.01, 0.9] {
+            let report = subject.memory(share, Turns { count: 3, length }).unwrap();
+            say(&report.to_string());
+            let sides =
+                [&report.read, &report.attested, &report.sweep, &report.copy, &report.half_pass];
+            assert!(sides.iter().all(|side| side.median_tb_s > 0.0 && side.turns_tb_s.len() == 3));
+            assert!(report.fill_ms > 0.0 && report.arena_bytes > 0);
+        }
+    }
+}
