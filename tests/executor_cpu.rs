@@ -279,6 +279,9 @@ fn vectors() -> Vec<(String, Vector)> {
         let Some(token) = file["challenge"].as_str() else { continue };
         let decoded = base64::engine::general_purpose::STANDARD.decode(token).unwrap();
         let spec: Value = serde_json::from_slice(&decoded).unwrap();
+        if spec["challenge_type"] != "matrix_multiplication_pow" {
+            continue;
+        }
         let number = |field: &str| spec[field].as_u64().unwrap() as u32;
         let lanes = file["result"]["lanes"].as_array().unwrap();
         let lanes = lanes.iter().enumerate().map(|(lane, entry)| {

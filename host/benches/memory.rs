@@ -19,7 +19,7 @@ fn main() {
 }
 
 /// Instruction sets beside each other; those that this CPU lacks are left out.
-const SIMD: [Simd; 3] = [Simd::Scalar, Simd::Avx2, Simd::Avx512];
+const SIMD: [Simd; 2] = [Simd::Avx2, Simd::Avx512];
 
 /// A value that differs from word to word and run to run of the counter.
 fn digest(i: u64) -> State {

@@ -10,7 +10,7 @@ use base64::Engine as _;
 use serde_json::Value;
 use std::str::FromStr;
 
-const FOLDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/vectors/memory");
+const FOLDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/vectors");
 
 /// The runs among the vector files.
 pub const RUNS: [&str; 3] = ["memory-bare", "memory-own", "memory-peers"];
