@@ -311,16 +311,6 @@ pub enum ExecError {
     Stopped,
 }
 
-/// The error of an executor that has no means for a kind of work.
-pub(crate) fn unknown_work(work: Work) -> ExecError {
-    ExecError::Device {
-        what: "beginning".to_owned(),
-        device: "this executor".to_owned(),
-        cause: format!("it has no means for {}", work.challenge_type()),
-        advice: "choose another executor with --executor".to_owned(),
-    }
-}
-
 /// Receives each iteration's output in order; `Break` stops the run.
 pub type Sink<'a> = dyn FnMut(IterationOutput<'_>) -> ControlFlow<()> + 'a;
 

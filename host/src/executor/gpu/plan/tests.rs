@@ -1,6 +1,7 @@
 //! Plans over the whole range of shapes and memory sizes.
 
 use super::*;
+use crate::protocol::work::memory_residency::MemoryResidency;
 use gpu_kernels::kernels::{GEMM_FMA, GEMM_M16N8K16};
 use proptest::prelude::*;
 
