@@ -18,6 +18,7 @@ use attest::protocol::challenge::{Challenge, ChallengeSpec};
 use attest::protocol::circumstances::{Circumstances, Issuer, IssuerRecord, SessionRecord};
 use attest::protocol::digest::{Digest, Uuid};
 use attest::protocol::evidence::Evidence;
+use attest::protocol::names::Coin;
 use attest::protocol::sample::derive;
 use attest::protocol::transcript::{LaneRoots, ResultDoc, commit};
 use attest::protocol::verify::{Failure, verify};
@@ -147,7 +148,7 @@ impl Run {
 
     /// The verdict's code, "verified" if it stands. Each `attempt` is another
     /// commitment to the same work; `coin` makes it a live session.
-    fn verdict(&mut self, attempt: u64, coin: Option<Digest>) -> &'static str {
+    fn verdict(&mut self, attempt: u64, coin: Option<Coin>) -> &'static str {
         let lanes: Vec<LaneRoots> = (self.execution.lanes.iter())
             .map(|lane| LaneRoots { uuid: lane.facts.uuid, iteration_roots: lane.roots.clone() })
             .collect();
@@ -156,8 +157,7 @@ impl Run {
         evidence["attempt"] = attempt.into();
         let evidence = Evidence::from_value(evidence).unwrap();
         let commitment = commit(&self.challenge, &lanes, &evidence);
-        let points =
-            derive(&self.challenge, lanes.len() as u32, &commitment, &coin.unwrap_or_default());
+        let points = derive(&self.challenge, lanes.len() as u32, &commitment, coin.as_ref());
         let result = ResultDoc {
             challenge_digest: self.challenge.digest(),
             commitment,
@@ -190,7 +190,7 @@ fn verdict_on(method: Method) -> &'static str {
 fn honest_work_is_verified() {
     assert_eq!(verdict_on(honest()), "verified");
     let mut two = Run::of(challenge(2, 4, 0.5, 8), vec![honest(), honest()]);
-    assert_eq!(two.verdict(0, Some(Digest([1; 32]))), "verified");
+    assert_eq!(two.verdict(0, Some(Coin::new([1; 32]).unwrap())), "verified");
 }
 
 #[test]
@@ -329,7 +329,7 @@ enum Vary {
 /// Escapes among [`TRIES`] verdicts; every other verdict names the leaves.
 fn escapes(run: &mut Run, vary: Vary) -> u64 {
     let verdicts = (0..TRIES).map(|i| match vary {
-        Vary::Coin => run.verdict(0, Some(Digest::of(&[b"coin", &i.to_be_bytes()]))),
+        Vary::Coin => run.verdict(0, Coin::new(Digest::of(&[b"coin", &i.to_be_bytes()]).0)),
         Vary::Commitment => run.verdict(i, None),
     });
     let escapes = verdicts.filter(|&code| {

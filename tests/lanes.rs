@@ -10,6 +10,7 @@ use attest::executor::{
 };
 use attest::protocol::challenge::{Challenge, ChallengeSpec};
 use attest::protocol::digest::{Digest, Uuid};
+use attest::protocol::names::{Coin, Commitment};
 use attest::protocol::sample::{SamplePoint, derive};
 use serde_json::Value;
 use std::cell::RefCell;
@@ -207,7 +208,8 @@ fn vectors_reproduce_in_full() {
 fn openings_come_in_the_order_asked() {
     let challenge = challenge(256, 3, 2);
     let mut execution = run(&challenge, honest(2)).unwrap();
-    let mut points = derive(&challenge, 2, &Digest([3; 32]), &Digest([4; 32]));
+    let mut points =
+        derive(&challenge, 2, &Commitment([3; 32]), Some(&Coin::new([4; 32]).unwrap()));
     points.reverse();
     let opened = execution.open(&points).unwrap();
     assert!(opened.iter().map(|opening| opening.point()).eq(points.iter().copied()));

@@ -6,10 +6,11 @@ use attest::protocol::bound::{Bound, Grinding, OmittedShare};
 use attest::protocol::challenge::{Challenge, ChallengeSpec};
 use attest::protocol::circumstances::FloorTable;
 use attest::protocol::circumstances::{Circumstances, Issuer, IssuerRecord, SessionRecord};
-use attest::protocol::digest::{Digest, Uuid};
+use attest::protocol::digest::Uuid;
 use attest::protocol::evidence::Evidence;
+use attest::protocol::names::Coin;
 use attest::protocol::receipt::Receipt;
-use attest::protocol::signature::receipt_message;
+use attest::protocol::signature::{PublicKey, receipt_message};
 use attest::protocol::transcript::ResultDoc;
 use attest::protocol::verdict::{Grade, Outcome, Verdict, Work};
 use attest::protocol::verified::Extent;
@@ -22,7 +23,7 @@ use std::time::Duration;
 
 const UUIDS: [Uuid; 2] = [Uuid([1; 16]), Uuid([2; 16])];
 
-fn run(change: impl FnOnce(&mut ChallengeSpec), coin: Option<Digest>) -> (Challenge, ResultDoc) {
+fn run(change: impl FnOnce(&mut ChallengeSpec), coin: Option<Coin>) -> (Challenge, ResultDoc) {
     let mut spec = spec();
     change(&mut spec);
     let challenge = Challenge::issue(spec).unwrap();
@@ -42,7 +43,7 @@ fn graded(verdict: &Verdict, subject: &str) -> Option<Grade> {
     verdict.facts.iter().find(|fact| fact.subject == subject).map(|fact| fact.grade)
 }
 
-fn session(result: &ResultDoc, coin: Digest) -> Circumstances<'static> {
+fn session(result: &ResultDoc, coin: Coin) -> Circumstances<'static> {
     let session = Some(SessionRecord { commitment: result.commitment, coin });
     let record = IssuerRecord { nonce_spent_on: Some(result.commitment), session };
     Circumstances { issuer: Issuer::Record(record), ..Default::default() }
@@ -100,7 +101,7 @@ fn enough_samples_prove_the_work_and_only_the_work() {
 
 #[test]
 fn a_recorded_session_takes_the_grinding_out_of_the_bound() {
-    let coin = Digest([7; 32]);
+    let coin = Coin::new([7; 32]).unwrap();
     let run = run(|_| {}, Some(coin));
     let live = verdict(&run, &session(&run.1, coin));
     assert_eq!(live.work, Work::Proven);
@@ -118,8 +119,8 @@ fn a_recorded_session_takes_the_grinding_out_of_the_bound() {
 
 #[test]
 fn a_receipt_shows_the_session_to_others() {
-    let (key, coin) = (SigningKey::from_bytes(&[4; 32]), Digest([7; 32]));
-    let validator = Digest(key.verifying_key().to_bytes());
+    let (key, coin) = (SigningKey::from_bytes(&[4; 32]), Coin::new([7; 32]).unwrap());
+    let validator = PublicKey::from(&key).encoded();
     let run = run(|spec| spec.validator_id = Some(validator), Some(coin));
     let arrived_unix_ms = 1_767_225_700_123;
     let (c, commitment) = (run.0.digest(), run.1.commitment);
@@ -156,7 +157,7 @@ fn recomputing_every_iteration_leaves_no_room() {
 
 #[test]
 fn a_clock_shows_a_rate_and_a_floor_that_does_not_prove_the_model() {
-    let coin = Digest([7; 32]);
+    let coin = Coin::new([7; 32]).unwrap();
     let run = run(|_| {}, Some(coin));
     let table: FloorTable = |work, iterations, model| {
         let flop = work.cost().amount as f64 * f64::from(iterations);

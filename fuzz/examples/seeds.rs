@@ -3,9 +3,9 @@
 //! behind the first checks.
 
 use attest::export::{self, Attested};
-use attest::session::message::{FromMiner, FromValidator, MinerHello, line_of, software};
 use attest::policy::Policy;
 use attest::protocol::transcript::{ResultDoc, chain_states};
+use attest::session::message::{FromMiner, FromValidator, MinerHello, line_of, software};
 use attest_fuzz::{COIN, Fixture, identity};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -101,7 +101,7 @@ fn sessions(run: &Fixture) {
     let hello = line_of(&FromMiner::Hello(MinerHello {
         versions: vec![1],
         software: software(),
-        miner_id: Some(identity(2).public()),
+        miner_id: Some(identity(2).public().encoded()),
         ..MinerHello::default()
     }));
     let pong = line_of(&FromMiner::Pong {});

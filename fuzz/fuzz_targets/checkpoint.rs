@@ -3,8 +3,8 @@
 #![no_main]
 
 use attest::executor::{Kind, LaneFacts};
-use attest::protocol::digest::Digest;
 use attest::mining::checkpoint::{CheckpointOptions, open, uuids};
+use attest::protocol::digest::Digest;
 use attest_fuzz::{Fixture, Script, UUIDS};
 use libfuzzer_sys::fuzz_target;
 use std::sync::LazyLock;
@@ -43,7 +43,7 @@ fuzz_target!(|data: &[u8]| {
         memory_bytes: 1024,
         // Two with counters: their forms differ.
         sm_count: 2 * at as u32,
-        more: Default::default(),
+        details: Default::default(),
     };
     let facts: Vec<LaneFacts> = UUIDS.iter().enumerate().map(lane).collect();
     let _ = uuids(&file);

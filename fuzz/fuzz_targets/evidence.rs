@@ -1,10 +1,10 @@
 //! Evidence: its canonical form is its own, and everybody who reads in it copes.
 #![no_main]
 
+use attest::appraisal::plausible;
 use attest::ledger::Sighting;
 use attest::protocol::evidence::Evidence;
 use attest::protocol::json::read_value;
-use attest::appraisal::plausible;
 use attest_fuzz::{Fixture, UUIDS};
 use libfuzzer_sys::fuzz_target;
 use std::sync::LazyLock;

@@ -2,9 +2,9 @@
 //! bytes are cut; a commitment and openings are read within the challenge's bounds.
 #![no_main]
 
+use attest::protocol::parts::CommitmentPart;
 use attest::session::message::{FromMiner, FromValidator, kind_of, line_of};
 use attest::session::wire::LineBuffer;
-use attest::protocol::parts::CommitmentPart;
 use attest_fuzz::Fixture;
 use libfuzzer_sys::fuzz_target;
 use std::sync::LazyLock;

@@ -1,8 +1,8 @@
 //! Policies: what is read is written and read again, and sizes challenges.
 #![no_main]
 
-use attest::policy::{Policy, Target};
 use attest::mining::issue::{Request, issue};
+use attest::policy::{Policy, Target};
 use libfuzzer_sys::fuzz_target;
 use std::time::Duration;
 

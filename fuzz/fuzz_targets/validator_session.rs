@@ -5,15 +5,15 @@
 
 use attest::executor::cpu::CpuVerifier;
 use attest::ledger::Acceptance;
+use attest::protocol::bound::OmittedShare;
+use attest::protocol::circumstances::{Circumstances, Issuer, IssuerRecord};
+use attest::protocol::verdict::{Outcome, Verdict};
+use attest::protocol::verify::verify;
 use attest::session::clock::Now;
 use attest::session::fault::OwnFault;
 use attest::session::limits::Patience;
 use attest::session::message::{FromMiner, MinerHello, line_of};
 use attest::session::validator::{Accepted, Action, Event, Judged, NotIssued, ValidatorSession};
-use attest::protocol::bound::OmittedShare;
-use attest::protocol::circumstances::{Circumstances, Issuer, IssuerRecord};
-use attest::protocol::verdict::{Outcome, Verdict};
-use attest::protocol::verify::verify;
 use attest_fuzz::{COIN, Fixture, Script};
 use libfuzzer_sys::fuzz_target;
 use std::sync::LazyLock;

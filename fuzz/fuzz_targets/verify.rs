@@ -3,6 +3,7 @@
 #![no_main]
 
 use attest::protocol::digest::Digest;
+use attest::protocol::names::Coin;
 use attest::protocol::signature::miner_message;
 use attest::protocol::transcript::{ResultDoc, commit};
 use attest_fuzz::{Fixture, Script, identity};
@@ -11,8 +12,8 @@ use std::sync::LazyLock;
 
 static FIXTURE: LazyLock<Fixture> = LazyLock::new(Fixture::new);
 
-fn flip(digest: &mut Digest, script: &mut Script<'_>) {
-    digest.0[script.index(32)] ^= script.byte();
+fn flip(bytes: &mut [u8; 32], script: &mut Script<'_>) {
+    bytes[script.index(32)] ^= script.byte();
 }
 
 fn edit(result: &mut ResultDoc, edit: u8, script: &mut Script<'_>) {
@@ -20,13 +21,17 @@ fn edit(result: &mut ResultDoc, edit: u8, script: &mut Script<'_>) {
     let at = script.index(result.openings.len());
     let roots = result.lanes.get_mut(lane).map(|lane| &mut lane.iteration_roots);
     match (edit % 16, roots, result.openings.get_mut(at)) {
-        (0, ..) => flip(&mut result.commitment, script),
-        (1, ..) => flip(&mut result.challenge_digest, script),
+        (0, ..) => flip(&mut result.commitment.0, script),
+        (1, ..) => flip(&mut result.challenge_digest.0, script),
         (2, ..) => result.coin = None,
-        (3, ..) => flip(result.coin.get_or_insert_default(), script),
+        (3, ..) => {
+            let mut bytes = result.coin.map_or([0; 32], |coin| *coin.as_bytes());
+            flip(&mut bytes, script);
+            result.coin = Coin::new(bytes);
+        }
         (4, Some(roots), _) if !roots.is_empty() => {
             let root = script.index(roots.len());
-            flip(&mut roots[root], script);
+            flip(&mut roots[root].0, script);
         }
         (5, Some(roots), _) => roots.truncate(script.index(4)),
         (6, Some(roots), _) => roots.push(Digest([script.byte(); 32])),
@@ -40,7 +45,7 @@ fn edit(result: &mut ResultDoc, edit: u8, script: &mut Script<'_>) {
         (12, _, Some(opening)) => opening.leaf ^= u64::from(script.short()) << (script.byte() % 49),
         (13, _, Some(opening)) => match opening.path.len() {
             0 => opening.path.push(Digest([script.byte(); 32])),
-            length => flip(&mut opening.path[script.index(length)], script),
+            length => flip(&mut opening.path[script.index(length)].0, script),
         },
         (14, _, Some(_)) => drop(result.openings.remove(at)),
         (15, _, Some(opening)) => {

@@ -6,24 +6,25 @@
 
 use attest::executor::cpu::CpuVerifier;
 use attest::identity::SigningIdentity;
-use attest::session::message::{commitment_line_of, openings_line};
 use attest::protocol::challenge::{Challenge, ChallengeSpec};
 use attest::protocol::circumstances::Circumstances;
 use attest::protocol::digest::{Digest, Uuid};
 use attest::protocol::evidence::Evidence;
+use attest::protocol::names::Coin;
 use attest::protocol::signature::miner_message;
 use attest::protocol::transcript::ResultDoc;
 use attest::protocol::work::WorkFields;
 use attest::protocol::work::fp64_product::Fp64Fields;
 use attest::protocol::verify::{Failure, verify};
 use attest::reference::Run;
+use attest::session::message::{commitment_line_of, openings_line};
 use ed25519_dalek::SigningKey;
 use serde_json::json;
 
 /// The lanes of the run.
 pub const UUIDS: [Uuid; 2] = [Uuid([7; 16]), Uuid([8; 16])];
 /// The coin of its session.
-pub const COIN: Digest = Digest([5; 32]);
+pub const COIN: Coin = Coin::new([5; 32]).unwrap();
 
 /// A run of two lanes and everything that is said of it.
 pub struct Fixture {
@@ -60,8 +61,8 @@ pub fn spec() -> ChallengeSpec {
         min_memory_bytes: Some(1024),
         max_duration_ms: Some(60_000),
         min_sm_utilization: None,
-        miner_id: Some(identity(2).public()),
-        validator_id: Some(identity(1).public()),
+        miner_id: Some(identity(2).public().encoded()),
+        validator_id: Some(identity(1).public().encoded()),
     }
 }
 

@@ -143,7 +143,7 @@ fn devices_without_names_to_compare() {
 fn of_miner(nonce: u8, miner: u8) -> Challenge {
     challenge(|spec| {
         spec.validator_nonce = Digest([nonce; 32]);
-        (spec.gpu_count, spec.miner_id) = (Some(1), Some(public(miner)));
+        (spec.gpu_count, spec.miner_id) = (Some(1), Some(public(miner).encoded()));
     })
 }
 
@@ -335,7 +335,8 @@ async fn invent(request: Request, model: &str) -> Ended {
             let path = vec![Digest::default(); path_len(leaf, leaves)];
             Opening { lane, iteration, leaf, path }
         };
-        let openings = derive(&challenge, 1, &commitment, &coin).into_iter().map(open).collect();
+        let openings =
+            derive(&challenge, 1, &commitment, Some(&coin)).into_iter().map(open).collect();
         let result = ResultDoc {
             challenge_digest: challenge.digest(),
             commitment,

@@ -8,10 +8,12 @@ use super::{UUIDS, alone, code_of};
 use crate::common::{cpu_evidence, spec};
 use attest::executor::cpu::CpuVerifier;
 use attest::policy::{Facts, Policy};
+use attest::protocol::bound::OmittedShare;
 use attest::protocol::challenge::{Challenge, ChallengeSpec};
 use attest::protocol::circumstances::{Circumstances, Issuer, IssuerRecord, SessionRecord};
 use attest::protocol::digest::Digest;
 use attest::protocol::merkle::Tree;
+use attest::protocol::names::Coin;
 use attest::protocol::sample::derive;
 use attest::protocol::transcript::{LaneRoots, Opening, ResultDoc, commit};
 use attest::protocol::verdict::{Outcome, Verdict, Work};
@@ -64,16 +66,16 @@ impl Grinder {
     fn is_lucky(&self, number: u64) -> bool {
         let evidence = cpu_evidence(&UUIDS[..1]);
         let commitment = commit(&self.challenge, &self.lanes(&self.last(number)), &evidence);
-        let points = derive(&self.challenge, 1, &commitment, &Digest::default());
+        let points = derive(&self.challenge, 1, &commitment, None);
         points.iter().all(|point| point.iteration != 2 || !GARBAGE.contains(&point.leaf))
     }
 
     /// The result of one try.
-    fn result(&self, number: u64, coin: Option<Digest>) -> ResultDoc {
+    fn result(&self, number: u64, coin: Option<Coin>) -> ResultDoc {
         let last = self.last(number);
         let (lanes, evidence) = (self.lanes(&last), cpu_evidence(&UUIDS[..1]));
         let commitment = commit(&self.challenge, &lanes, &evidence);
-        let points = derive(&self.challenge, 1, &commitment, &coin.unwrap_or_default());
+        let points = derive(&self.challenge, 1, &commitment, coin.as_ref());
         let open = |point: attest::protocol::sample::SamplePoint| {
             let tree = if point.iteration == 1 { &self.first } else { &last };
             let path = tree.path(point.leaf as usize);
@@ -99,7 +101,7 @@ fn without_a_coin_a_ground_result_verifies_and_proves_nothing() {
     let result = grinder.result(number, None);
     let (challenge, means) = (&grinder.challenge, CpuVerifier::new());
     let end = verify(challenge, &result, &Circumstances::default(), &means);
-    let verdict = Verdict::of(&end, Default::default());
+    let verdict = Verdict::of(&end, OmittedShare::default());
     assert_eq!((verdict.outcome, verdict.work), (Outcome::Verified, Work::NotProven));
     // A policy says no by name, even one that needs no live session.
     let mut policy = Policy::default();
@@ -123,7 +125,7 @@ fn without_a_coin_many_samples_leave_no_luck() {
     // The honest result under the same conditions.
     let honest = grinder.honest.result(cpu_evidence(&UUIDS[..1]), None, None);
     let end = verify(&grinder.challenge, &honest, &Circumstances::default(), &CpuVerifier::new());
-    let verdict = Verdict::of(&end, Default::default());
+    let verdict = Verdict::of(&end, OmittedShare::default());
     assert_eq!((verdict.outcome, verdict.work), (Outcome::Verified, Work::Proven));
 }
 
@@ -133,7 +135,7 @@ fn with_a_coin_all_that_luck_is_for_nothing() {
     let number = (0..2000).find(|&number| grinder.is_lucky(number)).expect("a lucky try");
     let sessions = 200;
     let escapes = (0_u64..sessions)
-        .map(|session| Digest::of(&[b"drawn", &session.to_be_bytes()]))
+        .map(|session| super::drawn(&[b"drawn", &session.to_be_bytes()]))
         .filter(|&coin| {
             let result = grinder.result(number, Some(coin));
             let session = SessionRecord { commitment: result.commitment, coin };

@@ -13,13 +13,14 @@ use attest::protocol::bound::OmittedShare;
 use attest::protocol::challenge::{Challenge, ChallengeSpec};
 use attest::protocol::circumstances::{CLOCK_SKEW_S, Circumstances};
 use attest::protocol::digest::Digest;
+use attest::protocol::names::Coin;
 use attest::protocol::transcript::ResultDoc;
 use attest::protocol::verdict::{Outcome, Verdict};
 use attest::protocol::verify::verify;
 use attest::reference::Run;
 use std::time::Duration;
 
-const COIN: Digest = Digest([9; 32]);
+const COIN: Coin = Coin::new([9; 32]).unwrap();
 const DAY_MS: u64 = 86_400_000;
 
 #[derive(Debug, thiserror::Error)]

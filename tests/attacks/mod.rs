@@ -29,6 +29,8 @@ use attest::protocol::challenge::{Challenge, ChallengeSpec};
 use attest::protocol::circumstances::Circumstances;
 use attest::protocol::digest::{Digest, Uuid};
 use attest::protocol::evidence::Evidence;
+use attest::protocol::names::Coin;
+use attest::protocol::signature::PublicKey;
 use attest::protocol::transcript::ResultDoc;
 use attest::protocol::verdict::Outcome;
 use attest::protocol::verified::Verified;
@@ -52,8 +54,13 @@ fn identity(seed: u8) -> SigningIdentity {
     key(seed).into()
 }
 
-fn public(seed: u8) -> Digest {
+fn public(seed: u8) -> PublicKey {
     identity(seed).public()
+}
+
+/// A coin as a validator may draw it.
+fn drawn(parts: &[&[u8]]) -> Coin {
+    Coin::new(Digest::of(parts).0).unwrap()
 }
 
 /// A small challenge in which every leaf is likely to be sampled: 256 leaves an
@@ -99,7 +106,7 @@ impl Say {
         Self { key: Some(key), ..self }
     }
 
-    fn result(&self, coin: Option<Digest>) -> ResultDoc {
+    fn result(&self, coin: Option<Coin>) -> ResultDoc {
         self.run.result(self.evidence.clone(), coin, self.key.as_ref())
     }
 
@@ -108,7 +115,7 @@ impl Say {
         commitment_line_of(commitment, &lanes, &evidence, miner_signature)
     }
 
-    fn openings_line(&self, coin: Digest) -> Vec<u8> {
+    fn openings_line(&self, coin: Coin) -> Vec<u8> {
         openings_line(&self.result(Some(coin)))
     }
 }

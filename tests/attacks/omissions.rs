@@ -128,8 +128,8 @@ impl Case {
         let lanes = vec![LaneRoots { uuid: UUIDS[0], iteration_roots }];
         let evidence = cpu_evidence(&UUIDS[..1]);
         let commitment = commit(&challenge, &lanes, &evidence);
-        let coins =
-            (0..COINS).map(|coin| Digest::of(&[b"coin", &seed.to_be_bytes(), &coin.to_be_bytes()]));
+        let coins = (0..COINS)
+            .map(|coin| super::drawn(&[b"coin", &seed.to_be_bytes(), &coin.to_be_bytes()]));
         let verdicts = coins.map(|coin| {
             let open = |point: attest::protocol::sample::SamplePoint| Opening {
                 lane: point.lane,
@@ -137,7 +137,7 @@ impl Case {
                 leaf: point.leaf,
                 path: trees[point.iteration as usize - 1].path(point.leaf as usize),
             };
-            let points = derive(&challenge, 1, &commitment, &coin);
+            let points = derive(&challenge, 1, &commitment, Some(&coin));
             let result = ResultDoc {
                 challenge_digest: c,
                 commitment,

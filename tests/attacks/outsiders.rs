@@ -8,6 +8,7 @@ use attest::protocol::bound::{Bound, Grinding, OmittedShare};
 use attest::protocol::challenge::Challenge;
 use attest::protocol::circumstances::{Circumstances, Issuer, IssuerRecord, SessionRecord};
 use attest::protocol::digest::Digest;
+use attest::protocol::names::Coin;
 use attest::protocol::receipt::Receipt;
 use attest::protocol::signature::{miner_message, receipt_message};
 use attest::protocol::transcript::ResultDoc;
@@ -16,13 +17,13 @@ use attest::protocol::verify::verify;
 use attest::protocol::work::fp64_product::LeafPlace;
 use attest::reference::{Oracle, Run};
 
-const COIN: Digest = Digest([9; 32]);
+const COIN: Coin = Coin::new([9; 32]).unwrap();
 
 /// A challenge of the validator with key 1, with too few draws to show anything
 /// without a coin, and enough with one.
 fn small() -> Challenge {
     challenge(|spec| {
-        spec.validator_id = Some(public(1));
+        spec.validator_id = Some(public(1).encoded());
         spec.samples_per_iteration = 60;
     })
 }
@@ -63,7 +64,7 @@ fn half_of_it(challenge: &Challenge) -> Say {
 /// Its result under the first coin tried whose samples miss what is made up.
 fn with_a_lucky_coin(challenge: &Challenge, say: &Say) -> ResultDoc {
     (0_u64..)
-        .map(|try_| say.result(Some(Digest::of(&[b"try", &try_.to_be_bytes()]))))
+        .map(|try_| say.result(Some(super::drawn(&[b"try", &try_.to_be_bytes()]))))
         .find(|result| alone(challenge, result) == "verified")
         .unwrap()
 }
@@ -99,7 +100,7 @@ fn a_coin_invented() {
     // finds it: with three draws one coin in eight will do.
     let challenge = challenge(|spec| {
         (spec.num_iterations, spec.samples_per_iteration) = (1, 3);
-        spec.validator_id = Some(public(1));
+        spec.validator_id = Some(public(1).encoded());
     });
     let say = half_of_it(&challenge);
     let found = with_a_lucky_coin(&challenge, &say);
@@ -126,7 +127,7 @@ fn a_coin_invented() {
     assert_eq!(within(&challenge, &found, &issuer), "coin-without-session");
     // Under the coin that a validator draws it is one try in eight, once.
     let live = (0_u64..200)
-        .map(|session| Digest::of(&[b"drawn", &session.to_be_bytes()]))
+        .map(|session| super::drawn(&[b"drawn", &session.to_be_bytes()]))
         .filter(|coin| alone(&challenge, &say.result(Some(*coin))) == "verified")
         .count();
     assert!((10..=40).contains(&live), "{live} of 200, expected are 25");
@@ -155,7 +156,7 @@ fn a_miner_is_its_own_validator() {
     // key that says so: which one that is, the verdict must say.
     let challenge = challenge(|spec| {
         (spec.num_iterations, spec.samples_per_iteration) = (1, 3);
-        spec.validator_id = Some(public(2));
+        spec.validator_id = Some(public(2).encoded());
     });
     let say = half_of_it(&challenge);
     let found = with_a_lucky_coin(&challenge, &say);
@@ -182,7 +183,7 @@ fn of_a_and_b() -> [Challenge; 2] {
     [2, 3].map(|miner| {
         challenge(|spec| {
             spec.validator_nonce = Digest([miner; 32]);
-            spec.miner_id = Some(public(miner));
+            spec.miner_id = Some(public(miner).encoded());
         })
     })
 }

@@ -102,7 +102,7 @@ fn with_tree(level_above: impl Fn(&[Digest]) -> Vec<Digest>, odd: Odd) -> &'stat
         }
         Opening { lane: 0, iteration: point.iteration, leaf: point.leaf, path }
     };
-    let points = derive(&challenge, 1, &commitment, &Digest::default());
+    let points = derive(&challenge, 1, &commitment, None);
     // The last tile, whose nodes are odd, is among the samples.
     assert!(points.iter().any(|point| point.leaf >= 8 * 256));
     let openings = points.into_iter().map(open).collect();

@@ -106,12 +106,12 @@ fn a_nonce_again() {
 #[test]
 fn another_miners_result() {
     // Bound to a key, a result is of no use to who copies it from the wire.
-    let to_a = challenge(|spec| spec.miner_id = Some(public(2)));
+    let to_a = challenge(|spec| spec.miner_id = Some(public(2).encoded()));
     let result = Say::honestly(&to_a).signed(key(2)).result(None);
     assert_eq!(alone(&to_a, &result), "verified");
     let copied = Say::honestly(&to_a).signed(key(3)).result(None);
     assert_eq!(alone(&to_a, &copied), "signature-invalid");
-    let to_b = challenge(|spec| spec.miner_id = Some(public(3)));
+    let to_b = challenge(|spec| spec.miner_id = Some(public(3).encoded()));
     assert_eq!(alone(&to_b, &result), "challenge-mismatch");
 }
 

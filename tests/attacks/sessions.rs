@@ -14,6 +14,7 @@ use attest::protocol::challenge::Challenge;
 use attest::protocol::circumstances::{Circumstances, Issuer};
 use attest::protocol::digest::{Digest, Uuid};
 use attest::protocol::evidence::Evidence;
+use attest::protocol::names::Commitment;
 use attest::protocol::sample::{SamplePoint, derive};
 use attest::protocol::verify::verify;
 use attest::protocol::work::fp64_product::LeafPlace;
@@ -30,7 +31,7 @@ async fn predictable_samples() {
     // Computes what would be sampled if samples came from seed and nonce alone.
     let predicts = |challenge: &Challenge| {
         let shape = challenge.work().fp64_product().unwrap();
-        let expected = derive(challenge, 1, &challenge.digest(), &Digest::default());
+        let expected = derive(challenge, 1, &Commitment(challenge.digest().0), None);
         Say::of(Run::with(challenge, &UUIDS[..1], |lane, iteration, state| {
             let leaf = |leaf| match expected.contains(&SamplePoint { lane, iteration, leaf }) {
                 true => Oracle.leaf_hash(state, shape.dim, LeafPlace::of(shape, leaf)),
@@ -325,7 +326,7 @@ async fn a_commitment_of_zeros() {
         peer.greet(None).await;
         let say = Say::honestly(&peer.challenge().await);
         let result = say.result(None);
-        let zeros = Digest::default();
+        let zeros = attest::ledger::NO_COMMITMENT;
         peer.send(commitment_line_of(zeros, &result.lanes, &result.evidence, None)).await;
         peer.linger().await;
     })

@@ -5,8 +5,9 @@ use attest::export::{PAYLOAD_TYPE, check, dsse};
 use attest::mining::issue::Request;
 use attest::protocol::challenge::Challenge;
 use attest::protocol::digest::Digest;
+use attest::protocol::names::{Coin, Commitment};
 use attest::protocol::receipt::{Receipt, ReceiptError};
-use attest::protocol::signature::{decode_key, miner_message, receipt_message};
+use attest::protocol::signature::{EncodedKey, miner_message, receipt_message};
 use attest::protocol::transcript::ResultDoc;
 use attest::reference::Run;
 use serde_json::{Value, json};
@@ -14,7 +15,7 @@ use serde_json::{Value, json};
 /// Miner and validator share key 2: the worst case for messages to be confused.
 fn bound() -> Challenge {
     challenge(|spec| {
-        (spec.miner_id, spec.validator_id) = (Some(public(2)), Some(public(2)));
+        (spec.miner_id, spec.validator_id) = (Some(public(2).encoded()), Some(public(2).encoded()));
         spec.samples_per_iteration = 40;
     })
 }
@@ -71,10 +72,10 @@ fn keys_confused() {
     let others = identity(3).sign(&miner_message(&c, &commitment));
     assert_eq!(with_signature(&challenge, Some(others)), "signature-invalid");
     assert_eq!(of(&miner_message(&Digest([1; 32]), &commitment)), "signature-invalid");
-    assert_eq!(of(&miner_message(&c, &Digest([1; 32]))), "signature-invalid");
-    assert_eq!(of(&miner_message(&commitment, &c)), "signature-invalid");
+    assert_eq!(of(&miner_message(&c, &Commitment([1; 32]))), "signature-invalid");
+    assert_eq!(of(&miner_message(&Digest(commitment.0), &Commitment(c.0))), "signature-invalid");
     // What the same key signed as a validator, as an envelope, without a label.
-    let coin = Digest([9; 32]);
+    let coin = Coin::new([9; 32]).unwrap();
     assert_eq!(of(&receipt_message(&c, &commitment, &coin, 5)), "signature-invalid");
     let bare = miner_message(&c, &commitment);
     let envelope = dsse::pre_authentication_encoding(PAYLOAD_TYPE, &bare);
@@ -83,9 +84,9 @@ fn keys_confused() {
     // And a miner's signature is no receipt.
     let signature = me.sign(&bare);
     let receipt = Receipt { arrived_unix_ms: 5, coin, signature };
-    assert_eq!(receipt.check(&challenge, &commitment, &coin), Err(ReceiptError::Signature));
+    assert_eq!(receipt.check(&challenge, &commitment, Some(&coin)), Err(ReceiptError::Signature));
     let genuine = me.sign_receipt(&challenge, &commitment, coin, 5).unwrap();
-    assert_eq!(genuine.check(&challenge, &commitment, &coin), Ok(()));
+    assert_eq!(genuine.check(&challenge, &commitment, Some(&coin)), Ok(()));
 }
 
 #[test]
@@ -113,7 +114,7 @@ fn a_key_that_fits_every_message() {
     // equation for every message.
     let mut neutral = [0; 32];
     neutral[0] = 1;
-    let weak = challenge(|spec| spec.miner_id = Some(Digest(neutral)));
+    let weak = challenge(|spec| spec.miner_id = Some(EncodedKey(neutral)));
     let mut result = Say::of(Run::of(&weak, &UUIDS[..1])).result(None);
     let mut trivial = [0; 64];
     trivial[0] = 1;
@@ -127,7 +128,7 @@ fn envelopes_relabelled() {
     let challenge = bound();
     let attested =
         attest::export::Attested::new(challenge.clone(), signed(&challenge), None, None).unwrap();
-    let (statement, signer) = (attested.to_statement(), decode_key(&public(2).0).unwrap());
+    let (statement, signer) = (attested.to_statement(), public(2));
     let sealed = |payload_type| dsse::sign(&identity(2), payload_type, statement.as_bytes());
     assert!(check(sealed(PAYLOAD_TYPE).as_bytes(), &signer).is_ok());
     let code = |envelope: &str| check(envelope.as_bytes(), &signer).unwrap_err().code();

@@ -78,7 +78,7 @@ fn policy() -> Policy {
 fn of_miner(nonce: u8) -> Challenge {
     challenge(|spec| {
         spec.validator_nonce.0[0] = nonce;
-        (spec.gpu_count, spec.miner_id) = (Some(1), Some(public(2)));
+        (spec.gpu_count, spec.miner_id) = (Some(1), Some(public(2).encoded()));
     })
 }
 
@@ -114,7 +114,6 @@ fn a_fault_and_a_refusal_have_no_hidden_words() {
     shows_all(&Challenge::from_token(&token).unwrap_err().to_string());
     let other = json!({"payload": "", "payloadType": disguised(), "signatures": []}).to_string();
     let signer = SigningIdentity::from(super::key(1)).public();
-    let signer = attest::protocol::signature::decode_key(&signer.0).unwrap();
     shows_all(&attest::export::check(other.as_bytes(), &signer).unwrap_err().to_string());
     let finding = attest::evidence::Finding::new(attest::evidence::Code::DeviceCount, disguised());
     shows_all(&finding.to_string());

@@ -11,7 +11,7 @@ use attest::mining::issue::Request;
 use attest::policy::Policy;
 use attest::protocol::challenge::Challenge;
 use attest::protocol::circumstances::Issuer;
-use attest::protocol::digest::Digest;
+use attest::protocol::names::Coin;
 use attest::session::clock::Now;
 use attest::session::drive::Validator;
 use attest::session::message::{FromMiner, FromValidator, line_of};
@@ -54,7 +54,7 @@ pub struct Turned {
     records: Records,
     challenge: Challenge,
     pub now: Now,
-    pub coin: Option<Digest>,
+    pub coin: Option<Coin>,
     ended: Option<Box<Ended>>,
 }
 
@@ -66,7 +66,7 @@ impl Turned {
 
     pub fn judging(records: &Records, challenge: &Challenge, policy: Option<Policy>) -> Self {
         let unix_ms = 1000 * challenge.issued_at_unix_s() as u64;
-        let miner_id = challenge.spec().miner_id;
+        let miner_id = challenge.miner_id();
         let mut validator = Validator::new(Arc::clone(&records.ledger), Request::default());
         validator.policy = policy;
         let mut turned = Self {
@@ -138,7 +138,7 @@ impl Turned {
             Action::Issue(_) => Some(Event::Issued(Ok(Box::new(self.challenge.clone())))),
             Action::Read(reading) => Some(Event::Read(reading.read())),
             Action::Accept(commitment) => {
-                let coin = Digest::of(&[b"a coin", &commitment.challenge.0]);
+                let coin = super::drawn(&[b"a coin", &commitment.challenge.0]);
                 Some(Event::Accepted(self.validator.accept_with(&commitment, coin)))
             }
             Action::Judge(case) => Some(Event::Judged(Box::new(self.validator.judge(*case)))),

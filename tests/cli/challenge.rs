@@ -101,6 +101,8 @@ fn bounds_are_checked_by_arithmetic_and_nothing_is_written() {
     let max = u64::MAX.to_string();
     let folder = tempfile::tempdir().unwrap();
     let out = folder.path().join("token");
+    // y = 2 is on no point of the curve.
+    let no_point = format!("02{}", "00".repeat(31));
     for (option, value, says) in [
         ("--dim", "127", "matrix_dim"),
         ("--dim", "129", "matrix_dim"),
@@ -130,6 +132,7 @@ fn bounds_are_checked_by_arithmetic_and_nothing_is_written() {
         ("--expires-in", "-5s", "--expires-in"),
         ("--expires-in", "ten", "--expires-in"),
         ("--miner-id", "12", "--miner-id"),
+        ("--validator-id", &no_point, "encode a point"),
     ] {
         let args = ["challenge", &format!("{option}={value}"), "--out", out.to_str().unwrap()];
         run(args).expect(COULD_NOT_RUN).says(says).printed_nothing();

@@ -11,6 +11,8 @@ use attest::ledger::{
 use attest::mining::mine::{MineOptions, commit, mine};
 use attest::protocol::challenge::Challenge;
 use attest::protocol::digest::{Digest, Uuid};
+use attest::protocol::names::{Coin, Commitment};
+use attest::protocol::signature::EncodedKey;
 use ed25519_dalek::SigningKey;
 use serde_json::Value;
 use std::io::Write as _;
@@ -114,7 +116,7 @@ fn a_rejected_result_spends_nothing() {
 /// better; that of a verified one may be looked at again.
 #[test]
 fn a_rejected_session_stays_rejected() {
-    let coin = Digest([9; 32]);
+    let coin = Coin::new([9; 32]).unwrap();
     for (outcome, code) in [(SettledAs::Verified, None), (SettledAs::Rejected, Some("late"))] {
         let recorded = Recorded::new();
         let challenge = Challenge::from_token(&recorded.token).unwrap();
@@ -215,7 +217,7 @@ fn meetings_are_listed_and_forgotten() {
     let recorded = Recorded::new();
     assert_eq!(recorded.show(&["list", "--meetings", "--json"]).expect(OK).stdout, "[]\n");
     let ledger = ledger::open(&Location::File(recorded.path("ledger.sqlite"))).unwrap();
-    let key = Digest([7; 32]);
+    let key = EncodedKey([7; 32]);
     let dodged = Meeting {
         met_unix_ms: 1_800_000_000_000,
         peer: Peer::Proven(key),
@@ -224,7 +226,7 @@ fn meetings_are_listed_and_forgotten() {
         round_trip: Some(std::time::Duration::from_micros(1500)),
     };
     let challenged = Meeting {
-        peer: Peer::Claimed(Digest([8; 32])),
+        peer: Peer::Claimed(EncodedKey([8; 32])),
         ending: Ending::Challenged(Digest([9; 32])),
         round_trip: None,
         ..dodged.clone()
@@ -349,8 +351,8 @@ fn what_a_miner_named_is_shown_in_quotes() {
         host: None,
     };
     let accepting = Accepting {
-        commitment: Digest([1; 32]),
-        coin: Digest([2; 32]),
+        commitment: Commitment([1; 32]),
+        coin: Coin::new([2; 32]).unwrap(),
         arrived_unix_ms: 1,
         devices: &[device],
         until_unix_ms: 2,

@@ -7,6 +7,7 @@ use attest::executor::gpu::bench::{Subject, Turns};
 use attest::executor::gpu::{GpuExecutor, GpuOptions, PeerAccess, Supervisor, peer_access};
 use attest::executor::{Assignment, ExecError, Executor, Segment, SmTiles, SoloSync, TileRequest};
 use attest::protocol::digest::Digest;
+use attest::protocol::evidence::document::PeerBlocks;
 use attest::protocol::work::IterationPlace;
 use attest::protocol::work::memory_residency::MemoryResidency;
 use attest::protocol::{chain, merkle};
@@ -95,11 +96,11 @@ fn the_vectors_of_memory_reproduce_on_every_variant() {
                     panic!("tiles are counted")
                 };
                 assert_eq!(counts.iter().sum::<u64>(), iterations * assignment.work.tiles());
-                let reads = executor.facts().more.get("peer_reads").and_then(|v| v.as_str());
+                let reads = executor.facts().details.peer_blocks;
                 let expected = match peer_access {
                     _ if own => None,
-                    PeerAccess::IfPossible if able => Some("direct"),
-                    _ => Some("copied"),
+                    PeerAccess::IfPossible if able => Some(PeerBlocks::PeerAccess),
+                    _ => Some(PeerBlocks::StagedCopies),
                 };
                 assert_eq!(reads, expected, "{}", run.name);
             }
@@ -245,9 +246,9 @@ fn lanes_on_several_devices_sweep_at_once() {
     for peer_access in [PeerAccess::IfPossible, PeerAccess::Never] {
         let options = GpuOptions { peer_access, ..options.clone() };
         let lanes = lanes(0, &options, work, &seeds);
-        let reads = lanes[0].0.facts().more["peer_reads"].clone();
+        let reads = lanes[0].0.facts().details.peer_blocks;
         let found = rates(lanes, work.link_bytes(), 6);
-        say(&format!("from other lanes ({reads}), GB/s: {found:.0?}"));
+        say(&format!("from other lanes ({reads:?}), GB/s: {found:.0?}"));
         assert!(found.iter().all(|rate| *rate > 0.0));
     }
 }

@@ -6,7 +6,6 @@ mod sessions;
 mod signed_results;
 mod statements;
 
-use attest::protocol::digest::Digest;
 use serde_json::Value;
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
@@ -113,8 +112,4 @@ fn mode(path: &Path) -> u32 {
 fn set_mode(path: &Path, mode: u32) {
     use std::os::unix::fs::PermissionsExt as _;
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).expect("my file");
-}
-
-fn digest(text: &str) -> Digest {
-    text.parse().expect("64 hex digits")
 }

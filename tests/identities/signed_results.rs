@@ -43,8 +43,9 @@ fn another_keys_signature_is_rejected() {
     let desk = signed();
     let other = attest::identity::SigningIdentity::generate().unwrap();
     edit(&desk, |result| {
-        let [c, commitment] = ["challenge_digest", "commitment"]
-            .map(|name| crate::identities::digest(result[name].as_str().unwrap()));
+        let text = |name: &str| result[name].as_str().unwrap();
+        let c = text("challenge_digest").parse().unwrap();
+        let commitment = text("commitment").parse().unwrap();
         let message = attest::protocol::signature::miner_message(&c, &commitment);
         result["miner_signature"] = json!(hex::encode(other.sign(&message)));
     });

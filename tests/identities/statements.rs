@@ -4,22 +4,22 @@ use crate::common::{cpu_evidence, spec};
 use attest::export::{Attested, PAYLOAD_TYPE, Refusal, check, dsse, export};
 use attest::identity::SigningIdentity;
 use attest::protocol::challenge::Challenge;
-use attest::protocol::digest::{Digest, Uuid};
+use attest::protocol::digest::Uuid;
+use attest::protocol::names::Coin;
 use attest::protocol::receipt::{Receipt, ReceiptError};
-use attest::protocol::signature::decode_key;
 use attest::reference::Run;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
 const UUIDS: [Uuid; 2] = [Uuid([1; 16]), Uuid([2; 16])];
-const COIN: Digest = Digest([7; 32]);
+const COIN: Coin = Coin::new([7; 32]).unwrap();
 const ARRIVED_UNIX_MS: u64 = 1_767_225_700_123;
 
 /// A live session's result on two lanes with its receipt.
 fn attested(validator: &SigningIdentity) -> Attested {
     let mut spec = spec();
-    spec.validator_id = Some(validator.public());
+    spec.validator_id = Some(validator.public().encoded());
     let challenge = Challenge::issue(spec).unwrap();
     let result = Run::of(&challenge, &UUIDS).result(cpu_evidence(&UUIDS), Some(COIN), None);
     let receipt =
@@ -42,7 +42,7 @@ impl Signed {
     /// What a check says of `statement`, honestly signed.
     fn checked(&self, statement: &str) -> Result<Attested, Refusal> {
         let envelope = dsse::sign(&self.validator, PAYLOAD_TYPE, statement.as_bytes());
-        check(envelope.as_bytes(), &decode_key(&self.validator.public().0).unwrap())
+        check(envelope.as_bytes(), &self.validator.public())
     }
 
     fn refused(&self, edit: impl FnOnce(&mut Value)) -> Refusal {
@@ -61,7 +61,7 @@ fn result_and_receipt_survive() {
     let validator = SigningIdentity::generate().unwrap();
     let before = attested(&validator);
     let envelope = export(&before, &validator).unwrap();
-    let key = decode_key(&validator.public().0).unwrap();
+    let key = validator.public();
     let after = check(envelope.as_bytes(), &key).unwrap();
     assert_eq!(after.result(), before.result());
     assert_eq!(after.receipt(), before.receipt());
@@ -138,7 +138,7 @@ fn signatures_of_results_and_receipts_are_no_envelopes_signatures() {
     let mut envelope: Value = serde_json::from_str(&envelope).unwrap();
     let sig = STANDARD.encode(receipt.signature);
     envelope["signatures"][0]["sig"] = json!(sig);
-    let key = decode_key(&signed.validator.public().0).unwrap();
+    let key = signed.validator.public();
     let refused = check(envelope.to_string().as_bytes(), &key).unwrap_err();
     assert_eq!(refused, Refusal::SignatureInvalid);
 }

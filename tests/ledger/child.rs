@@ -2,9 +2,10 @@
 //! killed at any moment.
 
 use crate::places::Place;
-use crate::{ISSUED_MS, accept, accepting, challenge, device, digest, issued, verified};
+use crate::{ISSUED_MS, accept, accepting, challenge, commitment_of, device, issued, verified};
 use attest::ledger::{Acceptance, Ledger, Location, open};
 use attest::protocol::digest::Digest;
+use attest::protocol::names::Commitment;
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::process::{ChildStdin, ChildStdout, Command, Stdio};
 
@@ -83,7 +84,7 @@ fn plays_its_role() {
     }
     let ledger = open(&Location::parse(&variable(ADDRESS)).unwrap()).unwrap();
     match role.as_str() {
-        "accept" => accept_all(&*ledger, digest(argument.parse().unwrap())),
+        "accept" => accept_all(&*ledger, commitment_of(argument.parse().unwrap())),
         "steps" => take_steps(&*ledger, argument.parse().unwrap()),
         "sessions" => run_sessions(&*ledger),
         other => panic!("no role {other:?}"),
@@ -91,7 +92,7 @@ fn plays_its_role() {
 }
 
 /// Answers every challenge that it is told with `mine`.
-fn accept_all(ledger: &dyn Ledger, mine: Digest) {
+fn accept_all(ledger: &dyn Ledger, mine: Commitment) {
     say("ready");
     for line in std::io::stdin().lines() {
         let c: Digest = line.unwrap().parse().unwrap();
@@ -100,7 +101,7 @@ fn accept_all(ledger: &dyn Ledger, mine: Digest) {
 }
 
 fn accept_with_device(ledger: &dyn Ledger, c: &Digest) {
-    let accepted = ledger.accept_session(c, &accepting(digest(1), &[device(1)]));
+    let accepted = ledger.accept_session(c, &accepting(commitment_of(1), &[device(1)]));
     assert_eq!(accepted.unwrap().0, Acceptance::Accepted);
 }
 

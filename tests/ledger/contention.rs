@@ -3,10 +3,11 @@
 use crate::child::Child;
 use crate::places::{self, Place, on_both};
 use crate::{
-    ISSUED_MS, accept, accepting, challenge, device, digest, everything, issued, verified,
+    ISSUED_MS, accept, accepting, challenge, commitment_of, device, everything, issued, verified,
 };
 use attest::ledger::{Acceptance, HISTORY_WINDOW, Ledger, LedgerError, Options};
 use attest::protocol::digest::Digest;
+use attest::protocol::names::Commitment;
 use std::sync::{Arc, Barrier};
 use std::time::Duration;
 
@@ -20,23 +21,26 @@ on_both![
 ];
 
 /// 64 threads over four connections answer at the same moment.
-fn race(place: &Place, answer: impl Fn(&dyn Ledger, Digest) -> Acceptance + Sync) -> Digest {
+fn race(
+    place: &Place,
+    answer: impl Fn(&dyn Ledger, Commitment) -> Acceptance + Sync,
+) -> Commitment {
     let ledgers: Vec<Arc<dyn Ledger>> = (0..4).map(|_| place.open()).collect();
     let start = Barrier::new(64);
-    let answers: Vec<(Digest, Acceptance)> = std::thread::scope(|scope| {
+    let answers: Vec<(Commitment, Acceptance)> = std::thread::scope(|scope| {
         let threads: Vec<_> = (1..=64)
             .map(|number| {
                 let (ledgers, start, answer) = (&ledgers, &start, &answer);
                 scope.spawn(move || {
                     start.wait();
-                    let mine = digest(number);
+                    let mine = commitment_of(number);
                     (mine, answer(&*ledgers[usize::from(number) % 4], mine))
                 })
             })
             .collect();
         threads.into_iter().map(|thread| thread.join().unwrap()).collect()
     });
-    let accepted = |(_, answer): &&(Digest, Acceptance)| *answer == Acceptance::Accepted;
+    let accepted = |(_, answer): &&(Commitment, Acceptance)| *answer == Acceptance::Accepted;
     let winners: Vec<_> = answers.iter().filter(accepted).collect();
     assert_eq!(winners.len(), 1, "{winners:?}");
     let winner = winners[0].0;
@@ -85,8 +89,8 @@ fn of_two_processes_one_is_accepted(place: &Place) {
     for c in challenges {
         let answers = children.each_mut().map(|child| child.line().expect("an answer"));
         let winner = ledger.record(&c).unwrap().unwrap().nonce_spent_on.expect("it is spent");
-        assert!(winner == digest(1) || winner == digest(2));
-        for (answer, mine) in answers.into_iter().zip([digest(1), digest(2)]) {
+        assert!(winner == commitment_of(1) || winner == commitment_of(2));
+        for (answer, mine) in answers.into_iter().zip([commitment_of(1), commitment_of(2)]) {
             let expected = match mine == winner {
                 true => Acceptance::Accepted,
                 false => Acceptance::Spent(winner),
@@ -145,11 +149,11 @@ fn impatient() -> Options {
 /// While `hold` holds the ledger a step ends with a clear error, and works again
 /// afterwards.
 fn assert_busy_while(ledger: &dyn Ledger, c: &Digest, release: impl FnOnce()) {
-    let error = ledger.accept_session(c, &accepting(digest(1), &[])).unwrap_err();
+    let error = ledger.accept_session(c, &accepting(commitment_of(1), &[])).unwrap_err();
     assert!(matches!(error, LedgerError::Busy { .. }), "{error:?}");
     assert!(error.to_string().contains("was busy"), "{error}");
     release();
-    assert_eq!(accept(ledger, c, digest(1)), Acceptance::Accepted);
+    assert_eq!(accept(ledger, c, commitment_of(1)), Acceptance::Accepted);
 }
 
 #[test]

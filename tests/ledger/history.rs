@@ -2,7 +2,8 @@
 
 use crate::places::{self, Place, on_both};
 use crate::{
-    EXPIRES_MS, ISSUED_MS, accepting, challenge, device, digest, issued, rejected, verified,
+    EXPIRES_MS, ISSUED_MS, accepting, challenge, commitment_of, device, digest, issued, key_of,
+    rejected, verified,
 };
 use attest::ledger::HistoryCode::{
     UuidChangedHost, UuidChangedSerial, UuidInTwoSessions, UuidUnderTwoIdentities,
@@ -65,7 +66,7 @@ fn claim(
     let accepting = Accepting {
         arrived_unix_ms: now_ms,
         until_unix_ms: until_ms,
-        ..accepting(digest(1), devices)
+        ..accepting(commitment_of(1), devices)
     };
     let (answer, found) = ledger.accept_session(c, &accepting).unwrap();
     assert_eq!(answer, Acceptance::Accepted);
@@ -80,7 +81,7 @@ fn known() -> Sighting {
     Sighting {
         serial: Some("165".to_owned()),
         pci: Some("0000:01:00.0".to_owned()),
-        miner: Some(digest(0xaa)),
+        miner: Some(key_of(0xaa)),
         host: Some("host-a".to_owned()),
         ..device(1)
     }
@@ -95,7 +96,7 @@ fn a_device_that_stays_as_it_is_has_no_findings(place: &Place) {
     let offline = issued(&*ledger);
     let settled = ledger.settle_offline(
         &offline,
-        &digest(1),
+        &commitment_of(1),
         EXPIRES_MS,
         &[known()],
         HISTORY_WINDOW,
@@ -107,7 +108,7 @@ fn a_device_that_stays_as_it_is_has_no_findings(place: &Place) {
 fn another_identity_is_a_finding(place: &Place) {
     let ledger = place.open();
     see(&*ledger, &known(), ISSUED_MS);
-    let other = Sighting { miner: Some(digest(0xbb)), ..known() };
+    let other = Sighting { miner: Some(key_of(0xbb)), ..known() };
     let found = see(&*ledger, &other, ISSUED_MS + 2000);
     assert_eq!(codes(&found), [UuidUnderTwoIdentities]);
     let names_both =
@@ -116,10 +117,10 @@ fn another_identity_is_a_finding(place: &Place) {
     let unbound = Sighting { miner: None, ..known() };
     assert_eq!(see(&*ledger, &unbound, ISSUED_MS + 4000), []);
     let offline = issued(&*ledger);
-    let other = Sighting { miner: Some(digest(0xcc)), ..known() };
+    let other = Sighting { miner: Some(key_of(0xcc)), ..known() };
     let settled = ledger.settle_offline(
         &offline,
-        &digest(1),
+        &commitment_of(1),
         EXPIRES_MS,
         &[other],
         HISTORY_WINDOW,
@@ -152,7 +153,7 @@ fn another_host_is_a_finding_within_the_window(place: &Place) {
 fn what_did_not_verify_says_nothing_of_a_device(place: &Place) {
     let ledger = place.open();
     let [owner, stranger] =
-        [0xaa, 0xbb].map(|key| Sighting { miner: Some(digest(key)), ..known() });
+        [0xaa, 0xbb].map(|key| Sighting { miner: Some(key_of(key)), ..known() });
     let junk = rejected("leaf-mismatch");
     assert_eq!(see_and_settle(&*ledger, &stranger, ISSUED_MS, &junk), []);
     assert_eq!(see(&*ledger, &owner, ISSUED_MS + 2000), []);
@@ -167,7 +168,7 @@ fn what_did_not_verify_says_nothing_of_a_device(place: &Place) {
 fn claims_without_history_do_not_hinder_the_holder(place: &Place) {
     let ledger = place.open();
     let [owner, stranger] =
-        [0xaa, 0xbb].map(|key| Sighting { miner: Some(digest(key)), ..known() });
+        [0xaa, 0xbb].map(|key| Sighting { miner: Some(key_of(key)), ..known() });
     let nameless = Sighting { miner: None, ..known() };
     let claim = |by: &Sighting| {
         let c = issued(&*ledger);
@@ -213,7 +214,7 @@ fn findings_have_a_window(place: &Place) {
     see(&*ledger, &known(), ISSUED_MS);
     let moved = Sighting {
         serial: Some("166".to_owned()),
-        miner: Some(digest(0xbb)),
+        miner: Some(key_of(0xbb)),
         host: Some("host-b".to_owned()),
         ..known()
     };
@@ -231,7 +232,7 @@ fn findings_have_a_window(place: &Place) {
             arrived_unix_ms: over_ms + 1,
             until_unix_ms: over_ms + 2,
             window,
-            ..accepting(digest(1), &devices)
+            ..accepting(commitment_of(1), &devices)
         };
         let c = issued(&*ledger);
         let (answer, found) = ledger.accept_session(&c, &accepting).unwrap();
@@ -244,7 +245,7 @@ fn findings_have_a_window(place: &Place) {
     let offline = |window| {
         let c = issued(&*ledger);
         ledger
-            .settle_offline(&c, &digest(1), over_ms + 1, &devices, window, &verified())
+            .settle_offline(&c, &commitment_of(1), over_ms + 1, &devices, window, &verified())
             .map(|(_, found)| codes(&found))
             .unwrap()
     };
@@ -257,7 +258,7 @@ fn findings_have_a_window(place: &Place) {
 /// Whoever held the name before the window does not hinder its holder of today.
 fn who_held_the_name_before_the_window_does_not_hinder(place: &Place) {
     let ledger = place.open();
-    let [before, now] = [0xaa, 0xbb].map(|key| Sighting { miner: Some(digest(key)), ..known() });
+    let [before, now] = [0xaa, 0xbb].map(|key| Sighting { miner: Some(key_of(key)), ..known() });
     let later_ms = ISSUED_MS + HISTORY_WINDOW.as_millis() as u64 + 1;
     see(&*ledger, &before, ISSUED_MS);
     see(&*ledger, &now, later_ms - 1);
@@ -326,7 +327,7 @@ fn sessions_that_were_open_at_once_are_a_finding(place: &Place) {
     let offline = issued(&*ledger);
     let settled = ledger.settle_offline(
         &offline,
-        &digest(1),
+        &commitment_of(1),
         ISSUED_MS + 5500,
         &[device(1)],
         HISTORY_WINDOW,

@@ -2,7 +2,9 @@
 
 use crate::child::{Child, STEPS};
 use crate::places::{Place, on_both};
-use crate::{ISSUED_MS, accept, accepting, challenge, device, digest, everything, verified};
+use crate::{
+    ISSUED_MS, accept, accepting, challenge, coin_of, commitment_of, device, everything, verified,
+};
 use attest::ledger::{Acceptance, Accepting, HistoryCode, Ledger};
 use attest::protocol::digest::Digest;
 
@@ -26,18 +28,18 @@ fn killed_between_two_steps_it_has_all_steps_before(place: &Place) {
 fn check_and_finish(ledger: &dyn Ledger, c: &Digest, steps: usize) {
     if steps == 0 {
         assert_eq!(ledger.record(c).unwrap(), None);
-        assert_eq!(accept(ledger, c, digest(9)), Acceptance::NotIssued);
+        assert_eq!(accept(ledger, c, commitment_of(9)), Acceptance::NotIssued);
         return;
     }
     let (entry, devices) = ledger.show(c).unwrap().expect("it is on record");
-    assert_eq!(entry.commitment, (steps >= 2).then_some(digest(1)), "after {steps} steps");
-    assert_eq!(entry.coin, (steps >= 2).then_some(digest(2)), "after {steps} steps");
+    assert_eq!(entry.commitment, (steps >= 2).then_some(commitment_of(1)), "after {steps} steps");
+    assert_eq!(entry.coin, (steps >= 2).then_some(coin_of(2)), "after {steps} steps");
     assert_eq!(devices.len(), usize::from(steps >= 2), "after {steps} steps");
     assert_eq!(entry.outcome.is_some(), steps >= 3, "after {steps} steps");
     if steps >= 2 {
-        assert_eq!(accept(ledger, c, digest(9)), Acceptance::Spent(digest(1)));
+        assert_eq!(accept(ledger, c, commitment_of(9)), Acceptance::Spent(commitment_of(1)));
     } else {
-        assert_eq!(accept(ledger, c, digest(1)), Acceptance::Accepted);
+        assert_eq!(accept(ledger, c, commitment_of(1)), Acceptance::Accepted);
     }
     // A claim of a killed session holds until its time is over or it is settled. The
     // other one is issued after its commitment came.
@@ -45,8 +47,11 @@ fn check_and_finish(ledger: &dyn Ledger, c: &Digest, steps: usize) {
     let (other, at) = (challenge.digest(), ISSUED_MS + 6);
     ledger.issue(&challenge, challenge.token(), at).unwrap();
     let devices = [device(1)];
-    let named =
-        Accepting { arrived_unix_ms: at, until_unix_ms: at + 1, ..accepting(digest(1), &devices) };
+    let named = Accepting {
+        arrived_unix_ms: at,
+        until_unix_ms: at + 1,
+        ..accepting(commitment_of(1), &devices)
+    };
     let found = ledger.accept_session(&other, &named).unwrap().1;
     let codes: Vec<HistoryCode> = found.into_iter().map(|finding| finding.code).collect();
     let expected: &[HistoryCode] = if steps == 2 { &[HistoryCode::UuidInTwoSessions] } else { &[] };
@@ -83,8 +88,8 @@ fn check_said(ledger: &dyn Ledger, step: &str, c: &Digest) {
     match step {
         "issued" => {}
         "accepted" => {
-            assert_eq!(accept(ledger, c, digest(9)), Acceptance::Spent(digest(1)));
-            assert_eq!((entry.coin, devices.len()), (Some(digest(2)), 1));
+            assert_eq!(accept(ledger, c, commitment_of(9)), Acceptance::Spent(commitment_of(1)));
+            assert_eq!((entry.coin, devices.len()), (Some(coin_of(2)), 1));
         }
         "settled" => assert_eq!(entry.outcome.as_deref(), Some("verified")),
         other => panic!("no step {other:?}"),

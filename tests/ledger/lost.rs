@@ -4,7 +4,9 @@
 use crate::places;
 use crate::proxy::{End, Proxy};
 use crate::server::{self, Server};
-use crate::{EXPIRES_MS, accept, accepting, device, digest, everything, issued, verified};
+use crate::{
+    EXPIRES_MS, accept, accepting, coin_of, commitment_of, device, everything, issued, verified,
+};
 use attest::ledger::{Acceptance, Ledger, Location, Options, open, open_with};
 use attest::protocol::digest::Digest;
 use std::time::Duration;
@@ -15,12 +17,12 @@ fn patient() -> Options {
 }
 
 fn accept_session(ledger: &dyn Ledger, c: &Digest) -> Acceptance {
-    ledger.accept_session(c, &accepting(digest(1), &[device(3)])).expect("an answer").0
+    ledger.accept_session(c, &accepting(commitment_of(1), &[device(3)])).expect("an answer").0
 }
 
 fn assert_accepted_once(ledger: &dyn Ledger, c: &Digest) {
     let (entry, devices) = ledger.show(c).unwrap().unwrap();
-    assert_eq!((entry.commitment, entry.coin), (Some(digest(1)), Some(digest(2))));
+    assert_eq!((entry.commitment, entry.coin), (Some(commitment_of(1)), Some(coin_of(2))));
     assert_eq!(devices.len(), 1);
     ledger.settle(c, &verified()).unwrap();
 }
@@ -100,9 +102,9 @@ fn a_server_that_comes_back_is_used_again() {
     let (ledger, soon_tired) =
         (open_with(&location, patient()).unwrap(), open_with(&location, impatient).unwrap());
     let c = issued(&*ledger);
-    assert_eq!(accept(&*ledger, &c, digest(1)), Acceptance::Accepted);
+    assert_eq!(accept(&*ledger, &c, commitment_of(1)), Acceptance::Accepted);
     server.tell("crash");
-    let error = soon_tired.accept_session(&c, &accepting(digest(2), &[])).unwrap_err();
+    let error = soon_tired.accept_session(&c, &accepting(commitment_of(2), &[])).unwrap_err();
     assert_eq!(error.to_string().lines().count(), 2, "{error}");
     assert!(!error.to_string().contains("hunter2"), "{error}");
     let away = open(&location).err().expect("nobody is there");
@@ -110,9 +112,9 @@ fn a_server_that_comes_back_is_used_again() {
     assert!(!format!("{away} {away:?}").contains("hunter2"), "{away:?}");
     // A step that comes meanwhile waits for it.
     std::thread::scope(|scope| {
-        let waiting = scope.spawn(|| accept(&*ledger, &c, digest(2)));
+        let waiting = scope.spawn(|| accept(&*ledger, &c, commitment_of(2)));
         server.tell("start");
-        assert_eq!(waiting.join().unwrap(), Acceptance::Spent(digest(1)));
+        assert_eq!(waiting.join().unwrap(), Acceptance::Spent(commitment_of(1)));
     });
     ledger.settle(&c, &verified()).unwrap();
 }
@@ -127,6 +129,6 @@ fn a_connection_that_ends_between_two_steps_is_no_error() {
     let end = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity \
                WHERE datname = current_database() AND pid <> pg_backend_pid()";
     assert_eq!(other.query(end, &[]).unwrap().len(), 1);
-    assert_eq!(accept(&*ledger, &c, digest(1)), Acceptance::Accepted);
+    assert_eq!(accept(&*ledger, &c, commitment_of(1)), Acceptance::Accepted);
     assert_eq!(ledger.show(&c).unwrap().unwrap().0.expires_unix_ms, EXPIRES_MS);
 }

@@ -21,6 +21,8 @@ use attest::ledger::{
 use attest::mining::issue::{Request, issue};
 use attest::protocol::challenge::Challenge;
 use attest::protocol::digest::{Digest, Uuid};
+use attest::protocol::names::{Coin, Commitment};
+use attest::protocol::signature::EncodedKey;
 
 /// When the tests' challenges are issued, ms since 1970.
 const ISSUED_MS: u64 = 1_800_000_000_000;
@@ -50,6 +52,18 @@ fn digest(byte: u8) -> Digest {
     Digest([byte; 32])
 }
 
+fn commitment_of(byte: u8) -> Commitment {
+    Commitment([byte; 32])
+}
+
+fn coin_of(byte: u8) -> Coin {
+    Coin::new([byte; 32]).unwrap()
+}
+
+fn key_of(byte: u8) -> EncodedKey {
+    EncodedKey([byte; 32])
+}
+
 fn verified() -> Settlement {
     Settlement {
         outcome: SettledAs::Verified,
@@ -75,10 +89,10 @@ fn everything(ledger: &dyn Ledger) -> Vec<attest::ledger::Entry> {
 }
 
 /// A live session's `commitment`, with the coin 2, that names `devices`.
-fn accepting(commitment: Digest, devices: &[Sighting]) -> Accepting<'_> {
+fn accepting(commitment: Commitment, devices: &[Sighting]) -> Accepting<'_> {
     Accepting {
         commitment,
-        coin: digest(2),
+        coin: coin_of(2),
         arrived_unix_ms: ISSUED_MS + 5,
         devices,
         until_unix_ms: EXPIRES_MS,
@@ -87,7 +101,7 @@ fn accepting(commitment: Digest, devices: &[Sighting]) -> Accepting<'_> {
 }
 
 /// Accepts `commitment` for `c`, without devices.
-fn accept(ledger: &dyn Ledger, c: &Digest, commitment: Digest) -> Acceptance {
+fn accept(ledger: &dyn Ledger, c: &Digest, commitment: Commitment) -> Acceptance {
     let (answer, found) = ledger.accept_session(c, &accepting(commitment, &[])).expect("an answer");
     assert_eq!(found, []);
     answer

@@ -1,7 +1,7 @@
 //! Meetings: recorded by key, counted apart where the key is not proven, forgotten.
 
 use crate::places::{Place, on_both};
-use crate::{ISSUED_MS, digest};
+use crate::{ISSUED_MS, digest, key_of};
 use attest::ledger::{
     DODGES, Dodges, Ending, Ledger, Meeting, MeetingFilter, Peer, Pruned, Pruning,
 };
@@ -35,10 +35,10 @@ fn a_meeting_is_on_record_as_it_was(place: &Place) {
     let challenged = Meeting {
         ending: Ending::Challenged(digest(9)),
         round_trip: Some(Duration::from_micros(1234)),
-        ..dodged(Peer::Proven(digest(1)), "")
+        ..dodged(Peer::Proven(key_of(1)), "")
     };
     let unknown = Meeting { address: None, ..dodged(Peer::Unknown, "stalled") };
-    let claimed = dodged(Peer::Claimed(digest(2)), "busy");
+    let claimed = dodged(Peer::Claimed(key_of(2)), "busy");
     for meeting in [&challenged, &unknown, &claimed] {
         ledger.meet(meeting).unwrap();
     }
@@ -46,7 +46,7 @@ fn a_meeting_is_on_record_as_it_was(place: &Place) {
     let ledger = place.open();
     let everybody = MeetingFilter::default();
     assert_eq!(all(&*ledger, everybody), [&claimed, &unknown, &challenged].map(Meeting::clone));
-    let of = |key| MeetingFilter { miner: Some(digest(key)), ..everybody };
+    let of = |key| MeetingFilter { miner: Some(key_of(key)), ..everybody };
     assert_eq!(all(&*ledger, of(1)), std::slice::from_ref(&challenged));
     assert_eq!(all(&*ledger, of(2)), [claimed]);
     let first = ledger.meetings(&MeetingFilter { limit: 2, ..everybody }).unwrap();
@@ -57,7 +57,7 @@ fn a_meeting_is_on_record_as_it_was(place: &Place) {
 
 fn a_stranger_cannot_dodge_in_anothers_name(place: &Place) {
     let ledger = place.open();
-    let (key, at) = (digest(1), Some("192.0.2.1"));
+    let (key, at) = (key_of(1), Some("192.0.2.1"));
     for _ in 0..3 {
         ledger.meet(&dodged(Peer::Claimed(key), "busy")).unwrap();
     }
@@ -69,12 +69,12 @@ fn a_stranger_cannot_dodge_in_anothers_name(place: &Place) {
     let expected = Dodges { claimed: 3, from_address: 4, ..Dodges::default() };
     assert_eq!(count(Peer::Claimed(key), at), expected);
     assert_eq!(count(Peer::Unknown, at), Dodges { from_address: 4, ..Dodges::default() });
-    assert_eq!(count(Peer::Proven(digest(2)), Some("192.0.2.2")), Dodges::default());
+    assert_eq!(count(Peer::Proven(key_of(2)), Some("192.0.2.2")), Dodges::default());
 }
 
 fn only_the_miners_own_doing_within_the_window_counts(place: &Place) {
     let ledger = place.open();
-    let peer = Peer::Proven(digest(1));
+    let peer = Peer::Proven(key_of(1));
     for code in DODGES {
         ledger.meet(&dodged(peer, code)).unwrap();
     }

@@ -1,7 +1,7 @@
 //! Opening what is there, what is something else, and what is damaged.
 
 use crate::places::{self, Place};
-use crate::{ISSUED_MS, accept, digest, everything, issued};
+use crate::{ISSUED_MS, accept, commitment_of, everything, issued};
 use attest::ledger::{LedgerError, Location, Peer, open};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
@@ -120,7 +120,7 @@ fn a_file_that_was_cut_off_is_a_clear_error() {
 fn with_version(place: &Place, set: impl Fn(i64)) {
     let ledger = place.open();
     let c = issued(&*ledger);
-    accept(&*ledger, &c, digest(1));
+    accept(&*ledger, &c, commitment_of(1));
     let before = everything(&*ledger);
     drop(ledger);
     set(99);
@@ -176,7 +176,7 @@ fn a_ledger_without_meetings_gets_them() {
     let old = |place: &Place, to_version_1: &dyn Fn()| {
         let ledger = place.open();
         let c = issued(&*ledger);
-        accept(&*ledger, &c, digest(1));
+        accept(&*ledger, &c, commitment_of(1));
         let before = everything(&*ledger);
         drop(ledger);
         to_version_1();
@@ -220,6 +220,6 @@ fn a_user_with_few_rights_can_use_a_ledger() {
     let ledger = open(&Location::parse(&address).unwrap()).unwrap();
     let challenge = crate::challenge();
     ledger.issue(&challenge, challenge.token(), ISSUED_MS).unwrap();
-    accept(&*ledger, &challenge.digest(), digest(1));
+    accept(&*ledger, &challenge.digest(), commitment_of(1));
     ledger.meet(&crate::meetings::dodged(Peer::Unknown, "busy")).unwrap();
 }

@@ -2,7 +2,7 @@
 //! connection is free: nothing of one may be left for the next.
 
 use crate::server::{self, skip, unprivileged_shell};
-use crate::{EXPIRES_MS, ISSUED_MS, device, digest, everything, issued, verified};
+use crate::{EXPIRES_MS, ISSUED_MS, coin_of, commitment_of, device, everything, issued, verified};
 use attest::ledger::{Acceptance, Accepting, HISTORY_WINDOW, Ledger, Location, open};
 use std::io::{BufRead as _, BufReader};
 use std::path::Path;
@@ -85,8 +85,8 @@ fn many_clients_share_a_poolers_connection() {
     let accept = &|ledger: &dyn Ledger, number: u8| {
         let c = issued(ledger);
         let accepting = Accepting {
-            commitment: digest(number),
-            coin: digest(99),
+            commitment: commitment_of(number),
+            coin: coin_of(99),
             arrived_unix_ms: ISSUED_MS + 5,
             devices: &[device(number)],
             until_unix_ms: EXPIRES_MS,

@@ -2,7 +2,7 @@
 
 use crate::places::{Place, on_both};
 use crate::{
-    EXPIRES_MS, ISSUED_MS, accept, accepting, challenge, device, digest, everything, issued,
+    EXPIRES_MS, ISSUED_MS, accept, accepting, challenge, commitment_of, device, everything, issued,
     rejected, verified,
 };
 use attest::ledger::{
@@ -24,7 +24,7 @@ fn what_is_old_is_forgotten_and_its_nonce_stays_spent(place: &Place) {
     let c = old.digest();
     ledger.issue(&old, old.token(), ISSUED_MS).unwrap();
     ledger
-        .settle_offline(&c, &digest(1), ISSUED_MS, &[device(1)], HISTORY_WINDOW, &verified())
+        .settle_offline(&c, &commitment_of(1), ISSUED_MS, &[device(1)], HISTORY_WINDOW, &verified())
         .unwrap();
     let disconnected = issued(&*ledger);
     ledger.settle(&disconnected, &rejected("disconnected")).unwrap();
@@ -39,7 +39,7 @@ fn what_is_old_is_forgotten_and_its_nonce_stays_spent(place: &Place) {
     let named = Accepting {
         arrived_unix_ms: LATER_MS - 1,
         until_unix_ms: LATER_MS + 1,
-        ..accepting(digest(3), &devices)
+        ..accepting(commitment_of(3), &devices)
     };
     assert_eq!(ledger.accept_session(&live, &named).unwrap().0, Acceptance::Accepted);
 
@@ -56,15 +56,18 @@ fn what_is_old_is_forgotten_and_its_nonce_stays_spent(place: &Place) {
     assert_eq!(ledger.list(&named).unwrap(), []);
 
     for ledger in [ledger, place.open()] {
-        assert_eq!(accept(&*ledger, &c, digest(1)), Acceptance::Spent(digest(1)));
-        assert_eq!(accept(&*ledger, &c, digest(2)), Acceptance::Spent(digest(1)));
+        assert_eq!(accept(&*ledger, &c, commitment_of(1)), Acceptance::Spent(commitment_of(1)));
+        assert_eq!(accept(&*ledger, &c, commitment_of(2)), Acceptance::Spent(commitment_of(1)));
         let offline = ledger
-            .settle_offline(&c, &digest(2), ISSUED_MS, &[], HISTORY_WINDOW, &verified())
+            .settle_offline(&c, &commitment_of(2), ISSUED_MS, &[], HISTORY_WINDOW, &verified())
             .unwrap();
-        assert_eq!(offline.0, Acceptance::Spent(digest(1)));
-        assert_eq!(accept(&*ledger, &disconnected, digest(2)), Acceptance::Spent(NO_COMMITMENT));
+        assert_eq!(offline.0, Acceptance::Spent(commitment_of(1)));
+        assert_eq!(
+            accept(&*ledger, &disconnected, commitment_of(2)),
+            Acceptance::Spent(NO_COMMITMENT)
+        );
         let record = ledger.record(&c).unwrap().expect("it was issued here");
-        assert_eq!((record.nonce_spent_on, record.session), (Some(digest(1)), None));
+        assert_eq!((record.nonce_spent_on, record.session), (Some(commitment_of(1)), None));
         let again = ledger.issue(&old, old.token(), LATER_MS);
         assert!(matches!(again, Err(LedgerError::Order { .. })), "{again:?}");
         let step = ledger.settle(&c, &verified());
@@ -80,9 +83,10 @@ fn what_was_never_answered_is_not_accepted_any_more(place: &Place) {
     assert_eq!(ledger.prune(EXPIRES_MS, LATER_MS, Pruning::Forget).unwrap().challenges, 0);
     assert_eq!(ledger.prune(EXPIRES_MS + 1, LATER_MS, Pruning::Forget).unwrap().challenges, 1);
     assert_eq!(ledger.record(&c).unwrap(), None);
-    assert_eq!(accept(&*ledger, &c, digest(1)), Acceptance::NotIssued);
-    let offline =
-        ledger.settle_offline(&c, &digest(1), ISSUED_MS, &[], HISTORY_WINDOW, &verified()).unwrap();
+    assert_eq!(accept(&*ledger, &c, commitment_of(1)), Acceptance::NotIssued);
+    let offline = ledger
+        .settle_offline(&c, &commitment_of(1), ISSUED_MS, &[], HISTORY_WINDOW, &verified())
+        .unwrap();
     assert_eq!(offline.0, Acceptance::NotIssued);
     assert!(ledger.issue(&old, old.token(), LATER_MS).is_err());
 }

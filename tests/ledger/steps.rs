@@ -2,8 +2,8 @@
 
 use crate::places::{Place, on_both};
 use crate::{
-    EXPIRES_MS, ISSUED_MS, accept, accepting, challenge, device, digest, everything, issued,
-    rejected, verified,
+    EXPIRES_MS, ISSUED_MS, accept, accepting, challenge, coin_of, commitment_of, device, digest,
+    everything, issued, key_of, rejected, verified,
 };
 use attest::ledger::{
     Acceptance, Accepting, Filter, HISTORY_WINDOW, HistoryCode, LedgerError, NO_COMMITMENT, Order,
@@ -20,7 +20,7 @@ on_both![
     a_challenge_is_issued_once_and_so_is_its_nonce,
     a_nonce_is_spent_once,
     a_step_without_its_earlier_one_fails,
-    a_coin_is_recorded_once_and_is_not_zero,
+    a_coin_is_recorded_once,
     the_first_settlement_stays,
     a_rejection_without_a_commitment_ends_the_challenge,
     a_rejected_session_is_over,
@@ -34,23 +34,23 @@ fn a_live_session_is_recorded_step_by_step(place: &Place) {
     assert_eq!(ledger.record(&c).unwrap(), None);
     ledger.issue(&challenge, challenge.token(), ISSUED_MS).unwrap();
     assert_eq!(ledger.record(&c).unwrap(), Some(IssuerRecord::default()));
-    let accepted = ledger.accept_session(&c, &accepting(digest(1), &[device(3)])).unwrap();
+    let accepted = ledger.accept_session(&c, &accepting(commitment_of(1), &[device(3)])).unwrap();
     assert_eq!(accepted, (Acceptance::Accepted, vec![]));
-    let session = SessionRecord { commitment: digest(1), coin: digest(2) };
-    let live = IssuerRecord { nonce_spent_on: Some(digest(1)), session: Some(session) };
+    let session = SessionRecord { commitment: commitment_of(1), coin: coin_of(2) };
+    let live = IssuerRecord { nonce_spent_on: Some(commitment_of(1)), session: Some(session) };
     assert_eq!(ledger.record(&c).unwrap(), Some(live));
-    ledger.settle(&c, &Settlement { miner: Some(digest(4)), ..verified() }).unwrap();
+    ledger.settle(&c, &Settlement { miner: Some(key_of(4)), ..verified() }).unwrap();
 
     let (entry, devices) = ledger.show(&c).unwrap().expect("it is on record");
     assert_eq!(entry.challenge, c);
     assert_eq!(entry.nonce, challenge.spec().validator_nonce);
     assert_eq!(Challenge::from_token(&entry.token).unwrap().digest(), c);
     assert_eq!((entry.issued_unix_ms, entry.expires_unix_ms), (ISSUED_MS, EXPIRES_MS));
-    assert_eq!((entry.commitment, entry.coin), (Some(digest(1)), Some(digest(2))));
+    assert_eq!((entry.commitment, entry.coin), (Some(commitment_of(1)), Some(coin_of(2))));
     assert_eq!(entry.arrived_unix_ms, Some(ISSUED_MS + 5));
     assert_eq!((entry.outcome.as_deref(), entry.code), (Some("verified"), None));
     assert_eq!(entry.verdict_json, Some(verified().verdict_json));
-    assert_eq!((entry.miner, entry.settled_unix_ms), (Some(digest(4)), Some(ISSUED_MS + 9)));
+    assert_eq!((entry.miner, entry.settled_unix_ms), (Some(key_of(4)), Some(ISSUED_MS + 9)));
     assert_eq!(devices.len(), 1);
     assert_eq!((&devices[0].device, devices[0].seen_unix_ms), (&device(3), ISSUED_MS + 5));
 }
@@ -59,10 +59,9 @@ fn a_session_is_accepted_claimed_and_given_its_coin_at_once(place: &Place) {
     let ledger = place.open();
     let c = issued(&*ledger);
     let devices = [device(3)];
-    let accepting = accepting(digest(1), &devices);
+    let accepting = accepting(commitment_of(1), &devices);
     for wrong in [
         Accepting { commitment: NO_COMMITMENT, ..accepting },
-        Accepting { coin: digest(0), ..accepting },
         Accepting { devices: &vec![device(3); 65], ..accepting },
     ] {
         let error = ledger.accept_session(&c, &wrong).unwrap_err();
@@ -70,16 +69,16 @@ fn a_session_is_accepted_claimed_and_given_its_coin_at_once(place: &Place) {
     }
     assert_eq!(ledger.record(&c).unwrap(), Some(IssuerRecord::default()));
     assert_eq!(ledger.accept_session(&c, &accepting).unwrap(), (Acceptance::Accepted, vec![]));
-    let session = SessionRecord { commitment: digest(1), coin: digest(2) };
-    let live = IssuerRecord { nonce_spent_on: Some(digest(1)), session: Some(session) };
+    let session = SessionRecord { commitment: commitment_of(1), coin: coin_of(2) };
+    let live = IssuerRecord { nonce_spent_on: Some(commitment_of(1)), session: Some(session) };
     assert_eq!(ledger.record(&c).unwrap(), Some(live));
     let (entry, seen) = ledger.show(&c).unwrap().unwrap();
     assert_eq!(entry.arrived_unix_ms, Some(ISSUED_MS + 5));
     assert_eq!((&seen[0].device, seen[0].seen_unix_ms), (&device(3), ISSUED_MS + 5));
 
     // A second one changes nothing, nor does one of a challenge that was not issued.
-    let again = Accepting { commitment: digest(4), coin: digest(5), ..accepting };
-    let spent = (Acceptance::Spent(digest(1)), vec![]);
+    let again = Accepting { commitment: commitment_of(4), coin: coin_of(5), ..accepting };
+    let spent = (Acceptance::Spent(commitment_of(1)), vec![]);
     assert_eq!(ledger.accept_session(&c, &again).unwrap(), spent);
     assert_eq!(ledger.show(&c).unwrap(), Some((entry, seen)));
     let unknown = ledger.accept_session(&digest(9), &accepting).unwrap();
@@ -90,7 +89,7 @@ fn a_session_is_accepted_claimed_and_given_its_coin_at_once(place: &Place) {
     // Another session is told of the claim, until the first is settled.
     let found = |commitment| {
         let other = issued(&*ledger);
-        let accepting = Accepting { commitment: digest(commitment), ..accepting };
+        let accepting = Accepting { commitment: commitment_of(commitment), ..accepting };
         let (answer, found) = ledger.accept_session(&other, &accepting).unwrap();
         assert_eq!(answer, Acceptance::Accepted);
         ledger.settle(&other, &rejected("late")).unwrap();
@@ -116,26 +115,32 @@ fn a_result_without_a_session_is_settled_in_one_step(place: &Place) {
             )
             .unwrap()
     };
-    assert_eq!(settle(digest(1)), (Acceptance::Accepted, vec![]));
-    assert_eq!(settle(digest(1)), (Acceptance::Spent(digest(1)), vec![]));
-    assert_eq!(settle(digest(2)), (Acceptance::Spent(digest(1)), vec![]));
+    assert_eq!(settle(commitment_of(1)), (Acceptance::Accepted, vec![]));
+    assert_eq!(settle(commitment_of(1)), (Acceptance::Spent(commitment_of(1)), vec![]));
+    assert_eq!(settle(commitment_of(2)), (Acceptance::Spent(commitment_of(1)), vec![]));
     let (entry, devices) = ledger.show(&c).unwrap().unwrap();
     assert_eq!((entry.outcome.as_deref(), entry.coin), (Some("verified"), None));
     assert_eq!(devices.len(), 1);
     let other = digest(9);
     let unknown = ledger
-        .settle_offline(&other, &digest(1), ISSUED_MS, &[], HISTORY_WINDOW, &verified())
+        .settle_offline(&other, &commitment_of(1), ISSUED_MS, &[], HISTORY_WINDOW, &verified())
         .unwrap();
     assert_eq!(unknown, (Acceptance::NotIssued, vec![]));
-    let wrong =
-        ledger.settle_offline(&c, &digest(1), ISSUED_MS, &[], HISTORY_WINDOW, &rejected("late"));
+    let wrong = ledger.settle_offline(
+        &c,
+        &commitment_of(1),
+        ISSUED_MS,
+        &[],
+        HISTORY_WINDOW,
+        &rejected("late"),
+    );
     assert!(matches!(wrong, Err(LedgerError::Invalid { .. })));
 }
 
 fn what_is_on_record_survives_reopening(place: &Place) {
     let ledger = place.open();
     let c = issued(&*ledger);
-    accept(&*ledger, &c, digest(1));
+    accept(&*ledger, &c, commitment_of(1));
     let before = everything(&*ledger);
     // Open twice at once, then only anew.
     assert_eq!(everything(&*place.open()), before);
@@ -162,10 +167,10 @@ fn a_challenge_is_issued_once_and_so_is_its_nonce(place: &Place) {
 fn a_nonce_is_spent_once(place: &Place) {
     let ledger = place.open();
     let c = issued(&*ledger);
-    assert_eq!(accept(&*ledger, &c, digest(1)), Acceptance::Accepted);
-    assert_eq!(accept(&*ledger, &c, digest(1)), Acceptance::Spent(digest(1)));
-    assert_eq!(accept(&*ledger, &c, digest(2)), Acceptance::Spent(digest(1)));
-    assert_eq!(accept(&*ledger, &digest(7), digest(2)), Acceptance::NotIssued);
+    assert_eq!(accept(&*ledger, &c, commitment_of(1)), Acceptance::Accepted);
+    assert_eq!(accept(&*ledger, &c, commitment_of(1)), Acceptance::Spent(commitment_of(1)));
+    assert_eq!(accept(&*ledger, &c, commitment_of(2)), Acceptance::Spent(commitment_of(1)));
+    assert_eq!(accept(&*ledger, &digest(7), commitment_of(2)), Acceptance::NotIssued);
     let zero = ledger.accept_session(&issued(&*ledger), &accepting(NO_COMMITMENT, &[]));
     assert!(matches!(zero, Err(LedgerError::Invalid { .. })), "{zero:?}");
 }
@@ -182,41 +187,42 @@ fn a_step_without_its_earlier_one_fails(place: &Place) {
     let unknown = digest(5);
     assert_out_of_order(ledger.settle(&unknown, &verified()), "not issued");
     let named = [device(1)];
-    let accepting = accepting(digest(1), &named);
+    let accepting = accepting(commitment_of(1), &named);
     let answer = ledger.accept_session(&unknown, &accepting).unwrap();
     assert_eq!(answer, (Acceptance::NotIssued, vec![]));
     let c = issued(&*ledger);
     assert_out_of_order(ledger.settle(&c, &verified()), "no commitment");
     let unchanged = ledger.show(&c).unwrap().unwrap().0;
     assert_eq!((unchanged.commitment, unchanged.coin, unchanged.outcome), (None, None, None));
-    accept(&*ledger, &c, digest(1));
+    accept(&*ledger, &c, commitment_of(1));
     ledger.settle(&c, &verified()).unwrap();
     // What is settled gets neither another coin nor devices.
     let settled = ledger.show(&c).unwrap();
-    let again = Accepting { coin: digest(3), ..accepting };
+    let again = Accepting { coin: coin_of(3), ..accepting };
     let answer = ledger.accept_session(&c, &again).unwrap();
-    assert_eq!(answer, (Acceptance::Spent(digest(1)), vec![]));
+    assert_eq!(answer, (Acceptance::Spent(commitment_of(1)), vec![]));
     assert_eq!(ledger.show(&c).unwrap(), settled);
 }
 
-fn a_coin_is_recorded_once_and_is_not_zero(place: &Place) {
+fn a_coin_is_recorded_once(place: &Place) {
     let ledger = place.open();
     let c = issued(&*ledger);
     let accept = |coin| {
-        ledger.accept_session(&c, &Accepting { coin: digest(coin), ..accepting(digest(1), &[]) })
+        ledger.accept_session(
+            &c,
+            &Accepting { coin: coin_of(coin), ..accepting(commitment_of(1), &[]) },
+        )
     };
-    let zero = accept(0);
-    assert!(matches!(zero, Err(LedgerError::Invalid { .. })), "{zero:?}");
     assert_eq!(accept(2).unwrap().0, Acceptance::Accepted);
-    assert_eq!(accept(2).unwrap().0, Acceptance::Spent(digest(1)));
-    assert_eq!(accept(3).unwrap().0, Acceptance::Spent(digest(1)));
-    assert_eq!(ledger.show(&c).unwrap().unwrap().0.coin, Some(digest(2)));
+    assert_eq!(accept(2).unwrap().0, Acceptance::Spent(commitment_of(1)));
+    assert_eq!(accept(3).unwrap().0, Acceptance::Spent(commitment_of(1)));
+    assert_eq!(ledger.show(&c).unwrap().unwrap().0.coin, Some(coin_of(2)));
 }
 
 fn the_first_settlement_stays(place: &Place) {
     let ledger = place.open();
     let c = issued(&*ledger);
-    accept(&*ledger, &c, digest(1));
+    accept(&*ledger, &c, commitment_of(1));
     ledger.settle(&c, &rejected("late")).unwrap();
     ledger.settle(&c, &rejected("late")).unwrap();
     assert_out_of_order(ledger.settle(&c, &rejected("too-fast")), "settled as rejected");
@@ -229,7 +235,7 @@ fn a_rejection_without_a_commitment_ends_the_challenge(place: &Place) {
     let ledger = place.open();
     let c = issued(&*ledger);
     ledger.settle(&c, &rejected("disconnected")).unwrap();
-    assert_eq!(accept(&*ledger, &c, digest(1)), Acceptance::Spent(NO_COMMITMENT));
+    assert_eq!(accept(&*ledger, &c, commitment_of(1)), Acceptance::Spent(NO_COMMITMENT));
     let record = ledger.record(&c).unwrap().unwrap();
     assert_eq!(record.nonce_spent_on, Some(NO_COMMITMENT));
     assert_eq!(record.session, None);
@@ -240,10 +246,13 @@ fn a_rejected_session_is_over(place: &Place) {
     let ledger = place.open();
     for (settlement, is_over) in [(rejected("late"), true), (verified(), false)] {
         let c = issued(&*ledger);
-        accept(&*ledger, &c, digest(1));
+        accept(&*ledger, &c, commitment_of(1));
         ledger.settle(&c, &settlement).unwrap();
         let record = ledger.record(&c).unwrap().unwrap();
-        assert_eq!((record.nonce_spent_on, record.session.is_none()), (Some(digest(1)), is_over));
+        assert_eq!(
+            (record.nonce_spent_on, record.session.is_none()),
+            (Some(commitment_of(1)), is_over)
+        );
     }
 }
 
@@ -255,9 +264,9 @@ fn lists_are_filtered_ordered_and_paged(place: &Place) {
         challenge.digest()
     };
     let [a, b, d] = [1, 2, 3].map(|step| issue_at(ISSUED_MS + step));
-    let settle_b = Settlement { miner: Some(digest(8)), ..verified() };
+    let settle_b = Settlement { miner: Some(key_of(8)), ..verified() };
     ledger
-        .settle_offline(&b, &digest(1), ISSUED_MS, &[device(4)], HISTORY_WINDOW, &settle_b)
+        .settle_offline(&b, &commitment_of(1), ISSUED_MS, &[device(4)], HISTORY_WINDOW, &settle_b)
         .unwrap();
     ledger.settle(&d, &rejected("late")).unwrap();
     let wanted = |filter: Filter| -> Vec<_> {
@@ -271,7 +280,7 @@ fn lists_are_filtered_ordered_and_paged(place: &Place) {
     {
         assert_eq!(wanted(Filter { standing: Some(standing), ..all.clone() }), [expected]);
     }
-    assert_eq!(wanted(Filter { miner: Some(digest(8)), ..all.clone() }), [b]);
+    assert_eq!(wanted(Filter { miner: Some(key_of(8)), ..all.clone() }), [b]);
     assert_eq!(wanted(Filter { device: Some(device(4).uuid), ..all.clone() }), [b]);
     assert_eq!(wanted(Filter { device: Some(device(5).uuid), ..all.clone() }), []);
     assert_eq!(wanted(Filter { limit: 0, ..all.clone() }), []);

@@ -10,7 +10,8 @@ use attest::executor::cpu::{CpuExecutor, CpuOptions};
 use attest::ledger::{Accepting, HISTORY_WINDOW, Ledger as _, SettledAs, Settlement, Sighting};
 use attest::mining::issue::issue;
 use attest::policy::{Policy, Weight};
-use attest::protocol::digest::{Digest, Uuid};
+use attest::protocol::digest::Uuid;
+use attest::protocol::names::{Coin, Commitment};
 use attest::protocol::verdict::Outcome;
 use attest::session::clock::unix_ms;
 use attest::session::drive::Validator;
@@ -71,7 +72,7 @@ async fn a_device_that_another_host_has_in_a_session_is_found() {
         uuid: UUID,
         serial: None,
         pci: None,
-        miner: Some(identity(2).public()),
+        miner: Some(identity(2).public().encoded()),
         host: Some("another host".to_owned()),
     };
     let now = unix_ms();
@@ -80,8 +81,8 @@ async fn a_device_that_another_host_has_in_a_session_is_found() {
         let c = challenge.digest();
         ledger.issue(&challenge, challenge.token(), now).unwrap();
         let accepting = Accepting {
-            commitment: Digest([7; 32]),
-            coin: Digest([8; 32]),
+            commitment: Commitment([7; 32]),
+            coin: Coin::new([8; 32]).unwrap(),
             arrived_unix_ms: now,
             devices: std::slice::from_ref(&elsewhere),
             until_unix_ms: now + 3_600_000,

@@ -4,7 +4,7 @@
 use super::identity;
 use super::peer::{Answer, Peer, hello, patient, session_with, tiny};
 use super::recording::Recording;
-use attest::protocol::digest::Digest;
+use attest::protocol::names::Coin;
 use attest::protocol::verdict::Outcome;
 use attest::session::drive::Validator;
 use attest::session::limits::Patience;
@@ -204,7 +204,7 @@ async fn unexpected_message() {
     rejected("unexpected-message", async |mut peer| {
         peer.greet(None).await;
         let answer = Answer::of(&peer.challenge().await, None);
-        peer.send(answer.openings_line(Digest([9; 32]))).await;
+        peer.send(answer.openings_line(Coin::new([9; 32]).unwrap())).await;
         peer.linger().await;
     })
     .await;
@@ -386,7 +386,7 @@ async fn what_is_swapped_after_the_coin_is_seen() {
             let mut result = answer.result(Some(coin));
             match code {
                 "session-mismatch" => result.commitment.0[0] ^= 1,
-                "coin-mismatch" => result.coin = Some(Digest([5; 32])),
+                "coin-mismatch" => result.coin = Some(Coin::new([5; 32]).unwrap()),
                 _ => result.coin = None,
             }
             peer.send(attest::session::message::openings_line(&result)).await;

@@ -52,8 +52,8 @@ async fn keys_sign_the_commitment_and_the_receipt() {
     let (ended, end) = session(&Arc::new(validator), &cpu_miner(Some(identity(2)))).await;
     assert_eq!(ended.verdict.outcome, Outcome::Verified, "{:?}", ended.verdict);
     let (challenge, result) = (ended.challenge.unwrap(), ended.result.unwrap());
-    assert_eq!(challenge.spec().miner_id, Some(identity(2).public()));
-    assert_eq!(challenge.spec().validator_id, Some(identity(1).public()));
+    assert_eq!(challenge.spec().miner_id, Some(identity(2).public().encoded()));
+    assert_eq!(challenge.spec().validator_id, Some(identity(1).public().encoded()));
     let End::Verdict(told) = end else { panic!("{end:?}") };
     assert_eq!(told.receipt, ended.receipt);
     // Another validator can check the result with the receipt.

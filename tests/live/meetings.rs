@@ -66,9 +66,9 @@ async fn every_meeting_is_on_record() {
         seen,
         [
             (Known::Unknown, before("busy")),
-            (Known::Claimed(key), before("closed-early")),
-            (Known::Proven(key), before("closed-early")),
-            (Known::Proven(key), Ending::Challenged(challenge)),
+            (Known::Claimed(key.encoded()), before("closed-early")),
+            (Known::Proven(key.encoded()), before("closed-early")),
+            (Known::Proven(key.encoded()), Ending::Challenged(challenge)),
         ]
     );
     assert_eq!(met[3].address.as_deref(), Some("192.0.2.1"));

@@ -3,7 +3,8 @@
 use super::identity;
 use super::peer::{hello, tiny};
 use attest::mining::issue::{Request, issue};
-use attest::protocol::digest::Digest;
+use attest::protocol::names::Coin;
+use attest::protocol::signature::PublicKey;
 use attest::session::clock::Now;
 use attest::session::fault::{Fault, FaultCode, OwnFault};
 use attest::session::limits::{PINGS_ANSWERED_MAX, Patience, lateness_heard};
@@ -25,7 +26,7 @@ fn lines() -> Vec<Vec<u8>> {
         line_of(&FromValidator::Hello { versions: vec![1], software: "a test".into() }),
         line_of(&FromValidator::Ping { version: 1 }),
         line_of(&FromValidator::Challenge { token }),
-        line_of(&FromValidator::Coin { coin: Digest([3; 32]), openings_within_ms: 1 }),
+        line_of(&FromValidator::Coin { coin: Coin::new([3; 32]).unwrap(), openings_within_ms: 1 }),
         line_of(&FromValidator::Verdict(verdict)),
         line_of(&FromValidator::Ping { version: 2 }),
         b"Last login".to_vec(),
@@ -119,7 +120,7 @@ struct Told {
 }
 
 impl Told {
-    fn on(terms: Terms, miner_id: Option<Digest>) -> Self {
+    fn on(terms: Terms, miner_id: Option<PublicKey>) -> Self {
         let session = MinerSession::new(terms, hello(miner_id));
         let (now, sent) = (Now::default(), Vec::new());
         let mut told = Self { session, now, end: None, sent, limit: None };

@@ -6,9 +6,10 @@ use crate::common::cpu_evidence;
 use attest::identity::SigningIdentity;
 use attest::mining::issue::Request;
 use attest::protocol::challenge::Challenge;
-use attest::protocol::digest::{Digest, Uuid};
+use attest::protocol::digest::Uuid;
 use attest::protocol::evidence::Evidence;
-use attest::protocol::signature::miner_message;
+use attest::protocol::names::{Coin, Commitment};
+use attest::protocol::signature::{PublicKey, miner_message};
 use attest::protocol::transcript::ResultDoc;
 use attest::reference::Run;
 use attest::session::drive::Validator;
@@ -48,7 +49,7 @@ impl Answer {
         Self { run, signature: key.map(|key| key.sign(&message)) }
     }
 
-    pub fn commitment(&self) -> Digest {
+    pub fn commitment(&self) -> Commitment {
         self.run.commitment(&cpu_evidence(&UUIDS))
     }
 
@@ -61,18 +62,19 @@ impl Answer {
         commitment_line_of(self.commitment(), &self.run.lanes(), evidence, self.signature)
     }
 
-    pub fn result(&self, coin: Option<Digest>) -> ResultDoc {
+    pub fn result(&self, coin: Option<Coin>) -> ResultDoc {
         let result = self.run.result(cpu_evidence(&UUIDS), coin, None);
         ResultDoc { miner_signature: self.signature, ..result }
     }
 
-    pub fn openings_line(&self, coin: Digest) -> Vec<u8> {
+    pub fn openings_line(&self, coin: Coin) -> Vec<u8> {
         openings_line(&self.result(Some(coin)))
     }
 }
 
 /// The hello of a miner with these keys.
-pub fn hello(miner_id: Option<Digest>) -> MinerHello {
+pub fn hello(miner_id: Option<PublicKey>) -> MinerHello {
+    let miner_id = miner_id.map(|key| key.encoded());
     MinerHello { versions: vec![1], software: "a test".into(), miner_id, ..MinerHello::default() }
 }
 
@@ -94,7 +96,7 @@ impl Peer {
     }
 
     /// Says hello and answers the ping.
-    pub async fn greet(&mut self, miner_id: Option<Digest>) {
+    pub async fn greet(&mut self, miner_id: Option<PublicKey>) {
         self.send(line_of(&FromMiner::Hello(hello(miner_id)))).await;
         assert!(matches!(self.next().await, Some(FromValidator::Hello { .. })));
         assert!(matches!(self.next().await, Some(FromValidator::Ping { version: 1 })));
@@ -108,7 +110,7 @@ impl Peer {
         }
     }
 
-    pub async fn coin(&mut self) -> Digest {
+    pub async fn coin(&mut self) -> Coin {
         match self.next().await {
             Some(FromValidator::Coin { coin, .. }) => coin,
             other => panic!("no coin but {other:?}"),
@@ -116,7 +118,7 @@ impl Peer {
     }
 
     /// All the way to the coin, honestly.
-    pub async fn reach_coin(&mut self) -> (Answer, Digest) {
+    pub async fn reach_coin(&mut self) -> (Answer, Coin) {
         self.greet(None).await;
         let answer = Answer::of(&self.challenge().await, None);
         self.send(answer.commitment_line()).await;

@@ -7,6 +7,7 @@ use attest::ledger::{
 use attest::protocol::challenge::Challenge;
 use attest::protocol::circumstances::IssuerRecord;
 use attest::protocol::digest::Digest;
+use attest::protocol::names::Commitment;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -113,7 +114,7 @@ impl Ledger for Recording {
     fn settle_offline(
         &self,
         c: &Digest,
-        commitment: &Digest,
+        commitment: &Commitment,
         at: u64,
         devices: &[Sighting],
         window: Duration,

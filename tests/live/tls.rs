@@ -6,7 +6,7 @@ use super::recording::Recording;
 use crate::common::{cpu_miner, cpu_miner_with};
 use attest::executor::Executor;
 use attest::executor::cpu::{CpuExecutor, CpuOptions};
-use attest::protocol::digest::Digest;
+use attest::protocol::signature::PublicKey;
 use attest::protocol::verdict::Outcome;
 use attest::session::drive::Validator;
 use attest::session::respond::Miner;
@@ -33,7 +33,7 @@ async fn listen(miner: Miner) -> Listening {
 }
 
 /// Key 2 listens for these validators.
-pub(super) async fn listen_for(miner: Miner, validators: &[Digest]) -> Listening {
+pub(super) async fn listen_for(miner: Miner, validators: &[PublicKey]) -> Listening {
     let config = tls::server(&Arc::new(identity(2)), validators).unwrap();
     let listener = Listener::bind(Arc::new(miner), "127.0.0.1:0", config).await.unwrap();
     let address = listener.local_addr().unwrap().to_string();
@@ -60,7 +60,7 @@ async fn both_keys_are_proven_and_named() {
     let ended = dial(&Recording::new(), &listening.address, 1, 2).await;
     assert_eq!(ended.verdict.outcome, Outcome::Verified, "{:?}", ended.verdict);
     let challenge = ended.challenge.unwrap();
-    assert_eq!(challenge.spec().miner_id, Some(identity(2).public()));
+    assert_eq!(challenge.spec().miner_id, Some(identity(2).public().encoded()));
     assert!(ended.receipt.is_some());
     listening.task.abort();
 }

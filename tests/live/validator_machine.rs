@@ -4,7 +4,7 @@ use super::peer::{Answer, hello, tiny};
 use attest::ledger::Acceptance;
 use attest::mining::issue::issue;
 use attest::protocol::challenge::Challenge;
-use attest::protocol::digest::Digest;
+use attest::protocol::names::{Coin, Commitment};
 use attest::protocol::parts::CommitmentPart;
 use attest::protocol::verdict::{Outcome, Verdict};
 use attest::session::clock::Now;
@@ -20,7 +20,7 @@ use proptest_state_machine::{ReferenceStateMachine, StateMachineTest, prop_state
 use std::sync::LazyLock;
 use std::time::Duration;
 
-const COIN: Digest = Digest([3; 32]);
+const COIN: Coin = Coin::new([3; 32]).unwrap();
 
 /// One challenge with the lines of an honest answer.
 struct Fixture {
@@ -250,8 +250,11 @@ impl Watched {
                 self.feed(Event::Issued(issued));
             }
             Work::Accept => {
-                let acceptance =
-                    if well { Acceptance::Accepted } else { Acceptance::Spent(Digest([1; 32])) };
+                let acceptance = if well {
+                    Acceptance::Accepted
+                } else {
+                    Acceptance::Spent(Commitment([1; 32]))
+                };
                 let accepted = Accepted { acceptance, history: Vec::new(), coin: COIN };
                 self.feed(Event::Accepted(Ok(accepted)));
             }

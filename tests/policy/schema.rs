@@ -6,7 +6,8 @@ use attest::protocol::bound::OmittedShare;
 use attest::protocol::challenge::{Challenge, ChallengeSpec};
 use attest::protocol::circumstances::FloorTable;
 use attest::protocol::circumstances::{Circumstances, Issuer, IssuerRecord, SessionRecord};
-use attest::protocol::digest::{Digest, Uuid};
+use attest::protocol::digest::Uuid;
+use attest::protocol::names::Coin;
 use attest::protocol::rejection;
 use attest::protocol::verdict::Verdict;
 use attest::protocol::verified::Extent;
@@ -111,7 +112,7 @@ fn assert_fits(verdict: &Verdict) {
 #[test]
 fn verdicts_of_every_kind_fit() {
     const UUIDS: [Uuid; 2] = [Uuid([1; 16]), Uuid([2; 16])];
-    let coin = Digest([7; 32]);
+    let coin = Coin::new([7; 32]).unwrap();
     let run = |change: &dyn Fn(&mut ChallengeSpec), coin| {
         let mut spec = spec();
         change(&mut spec);

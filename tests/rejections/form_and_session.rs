@@ -6,8 +6,9 @@ use super::{
 use crate::common::cpu_evidence;
 use attest::protocol::challenge::Challenge;
 use attest::protocol::circumstances::{Circumstances, Issuer, IssuerRecord, SessionRecord};
-use attest::protocol::digest::Digest;
+use attest::protocol::names::{Coin, Commitment};
 use attest::protocol::rejection::Reason;
+use attest::protocol::signature::PublicKey;
 use attest::protocol::transcript::ResultDoc;
 use attest::reference::Run;
 use ed25519_dalek::SigningKey;
@@ -75,7 +76,7 @@ fn key() -> SigningKey {
 }
 
 fn signed_challenge() -> Challenge {
-    challenge(|spec| spec.miner_id = Some(Digest(key().verifying_key().to_bytes())))
+    challenge(|spec| spec.miner_id = Some(PublicKey::from(&key()).encoded()))
 }
 
 #[test]
@@ -116,7 +117,7 @@ fn expired() {
 }
 
 fn record(
-    nonce_spent_on: Option<Digest>,
+    nonce_spent_on: Option<Commitment>,
     session: Option<SessionRecord>,
 ) -> Circumstances<'static> {
     let issuer = Issuer::Record(IssuerRecord { nonce_spent_on, session });
@@ -129,8 +130,9 @@ fn nonce_spent() {
     let result = honest(&challenge, 1);
     accept(&challenge, &result, &record(None, None));
     rejected(Reason::NonceSpent, &challenge, &result, &record(Some(result.commitment), None));
-    let session = SessionRecord { commitment: result.commitment, coin: Digest([7; 32]) };
-    let spent_on_another = record(Some(Digest([8; 32])), Some(session));
+    let session =
+        SessionRecord { commitment: result.commitment, coin: Coin::new([7; 32]).unwrap() };
+    let spent_on_another = record(Some(Commitment([8; 32])), Some(session));
     rejected(Reason::NonceSpent, &challenge, &result, &spent_on_another);
 }
 
@@ -149,7 +151,7 @@ fn signature_invalid() {
 
 /// A result of a live session and its record.
 fn live(challenge: &Challenge) -> (ResultDoc, SessionRecord) {
-    let coin = Digest([7; 32]);
+    let coin = Coin::new([7; 32]).unwrap();
     let run = Run::of(challenge, &UUIDS[..1]);
     let result = run.result(cpu_evidence(&UUIDS[..1]), Some(coin), None);
     let session = SessionRecord { commitment: result.commitment, coin };
@@ -177,7 +179,7 @@ fn coin_mismatch() {
     let challenge = plain();
     let (_, session) = live(&challenge);
     let run = Run::of(&challenge, &UUIDS[..1]);
-    let result = run.result(cpu_evidence(&UUIDS[..1]), Some(Digest([6; 32])), None);
+    let result = run.result(cpu_evidence(&UUIDS[..1]), Some(Coin::new([6; 32]).unwrap()), None);
     let record = record(Some(session.commitment), Some(session));
     rejected(Reason::CoinMismatch, &challenge, &result, &record);
 }

@@ -9,6 +9,7 @@ mod slow_disk;
 use attest::ledger::{self, Entry, Filter, Ledger, Location, Order};
 use attest::mining::issue::Request;
 use attest::protocol::digest::Digest;
+use attest::protocol::names::Commitment;
 use attest::session::drive::Validator;
 use attest::session::validator::Ended;
 use peers::Kind;
@@ -26,7 +27,7 @@ const HOSTILE_EVERY: usize = 20;
 const GROWTH_MAX_KIB: u64 = 64 * 1024;
 
 /// What the ledger must have of a challenge: outcome, code, commitment.
-type Expected = (String, Option<String>, Option<Digest>);
+type Expected = (String, Option<String>, Option<Commitment>);
 
 /// The least work, within this time, ms.
 fn least_work(max_duration_ms: u64) -> Request {

@@ -2,8 +2,9 @@
 
 use crate::common::{cpu_evidence, cpu_miner};
 use attest::protocol::challenge::Challenge;
-use attest::protocol::digest::{Digest, Uuid};
+use attest::protocol::digest::Uuid;
 use attest::protocol::evidence::Evidence;
+use attest::protocol::names::Coin;
 use attest::reference::Run;
 use attest::session::drive::Validator;
 use attest::session::message::{
@@ -148,7 +149,7 @@ impl Peer {
         }
         self.send(&line).await;
         let Some(FromValidator::Coin { coin, .. }) = self.next().await else { return };
-        let coin = if kind == Kind::OtherCoin { Digest([1; 32]) } else { coin };
+        let coin = if kind == Kind::OtherCoin { Coin::new([1; 32]).unwrap() } else { coin };
         let line = openings_line(&run.result(EVIDENCE.clone(), Some(coin), None));
         match kind {
             Kind::Stalls | Kind::LeavesWithTheCoin => {}

@@ -2,6 +2,7 @@
 //! writes them under "Operands" and "Trees, chain, commitment".
 
 use super::digest::{Digest, Uuid};
+use super::names::Commitment;
 
 /// s(g,0) = H("gpu-attest/v1/lane\0" ‖ c ‖ be32(g) ‖ uuid).
 pub fn lane_seed(challenge: &Digest, lane: u32, uuid: &Uuid) -> Digest {
@@ -23,10 +24,10 @@ pub fn step(previous: &Digest, iteration: u32, root: &Digest, sync: Option<&Dige
 }
 
 /// The commitment to the lanes' final states s(g,T) and the evidence digest e.
-pub fn commitment(challenge: &Digest, finals: &[Digest], evidence: &Digest) -> Digest {
+pub fn commitment(challenge: &Digest, finals: &[Digest], evidence: &Digest) -> Commitment {
     let lanes = u32::try_from(finals.len()).expect("at most 64 lanes").to_be_bytes();
     let mut parts: Vec<&[u8]> = vec![b"gpu-attest/v1/commit\0", &challenge.0, &lanes];
     parts.extend(finals.iter().map(|state| state.0.as_slice()));
     parts.push(&evidence.0);
-    Digest::of(&parts)
+    Commitment(Digest::of(&parts).0)
 }

@@ -7,12 +7,11 @@
 
 use super::digest::Digest;
 use super::json::{present, printable, read_value};
-use super::signature::decode_key;
+use super::signature::{EncodedKey, PublicKey};
 use super::time;
 use super::work::{Work, WorkFields};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use ed25519_dalek::VerifyingKey;
 use serde::ser::SerializeMap;
 use serde::{Deserialize, Serialize, Serializer};
 use serde_json::{Map, Value};
@@ -65,9 +64,9 @@ pub struct ChallengeSpec {
     /// Share of its SMs that every lane must have used, 0 … 1.
     pub min_sm_utilization: Option<f64>,
     /// Ed25519 public key of the only miner that may answer.
-    pub miner_id: Option<Digest>,
+    pub miner_id: Option<EncodedKey>,
     /// Ed25519 public key of the validator that signs receipts.
-    pub validator_id: Option<Digest>,
+    pub validator_id: Option<EncodedKey>,
 }
 
 /// The fields that every kind of work has, as they are read.
@@ -95,9 +94,9 @@ struct CommonFields {
     #[serde(default, deserialize_with = "present")]
     min_sm_utilization: Option<f64>,
     #[serde(default, deserialize_with = "present")]
-    miner_id: Option<Digest>,
+    miner_id: Option<EncodedKey>,
     #[serde(default, deserialize_with = "present")]
-    validator_id: Option<Digest>,
+    validator_id: Option<EncodedKey>,
 }
 
 impl ChallengeSpec {
@@ -253,7 +252,7 @@ pub enum ChallengeError {
         /// Which field.
         field: &'static str,
         /// What was found.
-        got: Digest,
+        got: EncodedKey,
     },
     /// More roots or openings than a result may have.
     #[error(
@@ -296,8 +295,8 @@ pub struct Challenge {
     sample_rate_ppm: u32,
     issued_at_unix_s: i64,
     expires_at_unix_s: i64,
-    miner_id: Option<VerifyingKey>,
-    validator_id: Option<VerifyingKey>,
+    miner_id: Option<PublicKey>,
+    validator_id: Option<PublicKey>,
 }
 
 impl Challenge {
@@ -455,11 +454,11 @@ impl Challenge {
         2 * 1024 * 1024 + 80 * lanes * u64::from(self.iterations()) + 3072 * lanes * self.draws()
     }
     /// The only miner that may answer, where the challenge names one.
-    pub fn miner_id(&self) -> Option<VerifyingKey> {
+    pub fn miner_id(&self) -> Option<PublicKey> {
         self.miner_id
     }
     /// The validator whose receipts count, where the challenge names one.
-    pub fn validator_id(&self) -> Option<VerifyingKey> {
+    pub fn validator_id(&self) -> Option<PublicKey> {
         self.validator_id
     }
 }
@@ -536,8 +535,8 @@ fn check_time(field: &'static str, text: &str) -> Result<i64, ChallengeError> {
 
 fn check_key(
     field: &'static str,
-    key: Option<Digest>,
-) -> Result<Option<VerifyingKey>, ChallengeError> {
-    let decode = |got: Digest| decode_key(&got.0).ok_or(ChallengeError::Key { field, got });
+    key: Option<EncodedKey>,
+) -> Result<Option<PublicKey>, ChallengeError> {
+    let decode = |got: EncodedKey| got.decode().ok_or(ChallengeError::Key { field, got });
     key.map(decode).transpose()
 }

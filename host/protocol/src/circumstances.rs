@@ -6,8 +6,8 @@
 //! caller's.
 
 use super::challenge::Challenge;
-use super::digest::Digest;
 use super::evidence::{Evidence, EvidenceLane};
+use super::names::{Coin, Commitment};
 use super::receipt::Receipt;
 use super::work::Work;
 use std::time::Duration;
@@ -78,7 +78,7 @@ pub enum Issuer {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct IssuerRecord {
     /// The commitment on which the nonce was spent, if it was.
-    pub nonce_spent_on: Option<Digest>,
+    pub nonce_spent_on: Option<Commitment>,
     /// The live session, if there was one.
     pub session: Option<SessionRecord>,
 }
@@ -87,7 +87,7 @@ pub struct IssuerRecord {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SessionRecord {
     /// The commitment that was accepted.
-    pub commitment: Digest,
-    /// The coin drawn after it, not zero.
-    pub coin: Digest,
+    pub commitment: Commitment,
+    /// The coin drawn after it.
+    pub coin: Coin,
 }

@@ -1,10 +1,14 @@
 //! SHA-256 digests and device UUIDs: newtypes that print as lower-case hex.
+//!
+//! What must not be taken for something else has a type of its own: a
+//! [`super::names::Commitment`], a [`super::names::Coin`],
+//! a [`super::signature::PublicKey`].
 
 use serde::de::{Deserializer, Visitor};
 use sha2::{Digest as _, Sha256};
 use std::fmt;
 
-/// 32 bytes: a SHA-256 value, a seed, a nonce or a coin.
+/// 32 bytes: a SHA-256 value that has no type of its own, a seed or a nonce.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
 pub struct Digest(pub [u8; 32]);
 
@@ -44,7 +48,7 @@ pub struct HexError {
 ///
 /// # Errors
 /// Any other length, or any character outside `0-9a-f`.
-fn hex_array<const N: usize>(text: &str) -> Result<[u8; N], HexError> {
+pub(crate) fn hex_array<const N: usize>(text: &str) -> Result<[u8; N], HexError> {
     let error = HexError { expected: 2 * N };
     if text.bytes().any(|b| !matches!(b, b'0'..=b'9' | b'a'..=b'f')) {
         return Err(error);
@@ -74,32 +78,23 @@ pub fn hex_array_from<'de, const N: usize, D: Deserializer<'de>>(
     d.deserialize_str(Hex)
 }
 
-macro_rules! hex_text {
+/// What shows a newtype as lower-case hex: Display, Debug, serde and schema, over its
+/// `as_bytes`.
+macro_rules! hex_shown {
     ($name:ident $digits:literal) => {
-        impl fmt::Display for $name {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str(&hex::encode(self.0))
+        impl std::fmt::Display for $name {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str(&hex::encode(self.as_bytes()))
             }
         }
-        impl fmt::Debug for $name {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                fmt::Display::fmt(self, f)
-            }
-        }
-        impl std::str::FromStr for $name {
-            type Err = HexError;
-            fn from_str(text: &str) -> Result<Self, HexError> {
-                hex_array(text).map(Self)
+        impl std::fmt::Debug for $name {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                std::fmt::Display::fmt(self, f)
             }
         }
         impl serde::Serialize for $name {
             fn serialize<S: serde::Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
                 s.collect_str(self)
-            }
-        }
-        impl<'de> serde::Deserialize<'de> for $name {
-            fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
-                hex_array_from(d).map(Self)
             }
         }
         impl schemars::JsonSchema for $name {
@@ -118,5 +113,31 @@ macro_rules! hex_text {
         }
     };
 }
-hex_text!(Digest 64);
-hex_text!(Uuid 32);
+
+/// The text form of a newtype that takes any bytes of its length.
+macro_rules! hex_text {
+    ($name:ident $length:literal $digits:literal) => {
+        impl $name {
+            /// Its bytes.
+            pub const fn as_bytes(&self) -> &[u8; $length] {
+                &self.0
+            }
+        }
+        impl std::str::FromStr for $name {
+            type Err = $crate::digest::HexError;
+            fn from_str(text: &str) -> Result<Self, Self::Err> {
+                $crate::digest::hex_array(text).map(Self)
+            }
+        }
+        impl<'de> serde::Deserialize<'de> for $name {
+            fn deserialize<D: serde::Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
+                $crate::digest::hex_array_from(d).map(Self)
+            }
+        }
+        $crate::digest::hex_shown!($name $digits);
+    };
+}
+pub(crate) use {hex_shown, hex_text};
+
+hex_text!(Digest 32 "64");
+hex_text!(Uuid 16 "32");

@@ -18,6 +18,7 @@ pub mod evidence;
 pub mod json;
 pub mod judgement;
 pub mod merkle;
+pub mod names;
 pub mod parts;
 mod read;
 pub mod receipt;

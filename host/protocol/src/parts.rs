@@ -8,10 +8,10 @@
 //! not show.
 
 use super::challenge::Challenge;
-use super::digest::Digest;
 use super::evidence::Evidence;
+use super::names::{Coin, Commitment};
 use super::read::{commitment_fields_of, opening_fields_of};
-use super::transcript::{FormError, LaneRoots, Opening, ResultDoc};
+use super::transcript::{FormError, LaneRoots, Opening, ResultDoc, coin_of};
 use serde::Serialize;
 
 /// Bytes for the heads of a result and its evidence.
@@ -56,7 +56,7 @@ impl CommitmentPart {
     }
 
     /// What identifies the result.
-    pub fn commitment(&self) -> Digest {
+    pub fn commitment(&self) -> Commitment {
         self.result.commitment
     }
     /// UUIDs and roots, in lane order.
@@ -91,7 +91,8 @@ impl CommitmentPart {
             return Err(FormError::TooLarge { limit_bytes });
         }
         let fields = opening_fields_of(bytes, challenge)?;
-        let (commitment, coin, openings) = (fields.commitment, fields.coin, fields.openings);
+        let coin = coin_of(fields.coin)?;
+        let (commitment, openings) = (fields.commitment, fields.openings);
         let result = ResultDoc { commitment, coin, openings, ..self.result };
         result.check_form(challenge)?;
         Ok(result)
@@ -104,7 +105,7 @@ pub struct CommitmentOut<'a> {
     /// The message's name.
     pub message: &'a str,
     /// What identifies the result.
-    pub commitment: Digest,
+    pub commitment: Commitment,
     /// UUIDs and roots, in lane order.
     pub lanes: &'a [LaneRoots],
     /// The miner's evidence.
@@ -120,10 +121,10 @@ pub struct OpeningsOut<'a> {
     /// The message's name.
     pub message: &'a str,
     /// That of the first half.
-    pub commitment: Digest,
+    pub commitment: Commitment,
     /// The coin that the validator sent.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub coin: Option<Digest>,
+    pub coin: Option<Coin>,
     /// Ascending by lane, iteration, leaf.
     pub openings: &'a [Opening],
 }

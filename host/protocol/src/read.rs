@@ -13,6 +13,7 @@ use super::digest::{Digest, Uuid, hex_array_from};
 use super::evidence::{CANONICAL_BYTES_MAX, VALUES_MAX};
 use super::json::{Budget, NESTING_MAX, StrictValue, printable};
 use super::merkle::path_len;
+use super::names::Commitment;
 use super::transcript::{FormError, LaneRoots, Opening, ReadError};
 use serde::Deserialize;
 use serde::de::{self, DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
@@ -53,7 +54,8 @@ impl Limits {
 pub(super) struct Fields {
     pub(super) version: u64,
     pub(super) challenge_digest: Digest,
-    pub(super) commitment: Digest,
+    pub(super) commitment: Commitment,
+    /// A zero one has a rejection of its own, so it is not refused here.
     pub(super) coin: Option<Digest>,
     pub(super) lanes: Vec<LaneRoots>,
     pub(super) evidence: Value,
@@ -179,7 +181,7 @@ object_seed!(ResultSeed<'_>, Fields, "a result: a JSON object", |self, map| {
         required {
             version: plain::<u64>(),
             challenge_digest: plain::<Digest>(),
-            commitment: plain::<Digest>(),
+            commitment: plain::<Commitment>(),
             lanes: List { seed: LaneSeed(self.0), limit: most_lanes, what: "lanes" },
             evidence: StrictValue::new(NESTING_MAX - 1, &budget),
             openings: List { seed: OpeningSeed(self.0), limit: most_openings, what: "openings" },

@@ -7,9 +7,10 @@
 //! [`super::signature::receipt_message`].
 
 use super::challenge::{Challenge, INTEGER_MAX};
-use super::digest::{Digest, hex_array_from};
+use super::digest::hex_array_from;
 use super::json::{printable, read_value};
-use super::signature::{is_valid, receipt_message};
+use super::names::{Coin, Commitment};
+use super::signature::receipt_message;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// JSON beside a result, never in it.
@@ -18,8 +19,8 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 pub struct Receipt {
     /// When the commitment arrived, ms since 1970, below 2⁵³.
     pub arrived_unix_ms: u64,
-    /// The coin that was drawn then, not zero.
-    pub coin: Digest,
+    /// The coin that was drawn then.
+    pub coin: Coin,
     /// validator_id's signature, 128 hex digits.
     #[serde(serialize_with = "write_signature", deserialize_with = "read_signature")]
     pub signature: [u8; 64],
@@ -49,13 +50,14 @@ pub enum ReceiptError {
     NoValidator,
     /// Another coin than the result's.
     #[error(
-        "the receipt's coin is {expected}, the result's {got}\nCheck that they belong together."
+        "the receipt's coin is {expected}, the result's {}\nCheck that they belong together.",
+        got.map_or("none".to_owned(), |coin| coin.to_string())
     )]
     Coin {
         /// The receipt's coin.
-        expected: Digest,
+        expected: Coin,
         /// The result's; zero if it has none.
-        got: Digest,
+        got: Option<Coin>,
     },
     /// The commitment came too late.
     #[error(
@@ -87,8 +89,8 @@ impl Receipt {
             return Err(malformed(&"not a JSON object"));
         }
         let receipt: Self = serde_json::from_value(value).map_err(|error| malformed(&error))?;
-        if receipt.arrived_unix_ms > INTEGER_MAX || receipt.coin == Digest::default() {
-            return Err(malformed(&"arrived_unix_ms is 2^53 or more, or the coin is zero"));
+        if receipt.arrived_unix_ms > INTEGER_MAX {
+            return Err(malformed(&"arrived_unix_ms is 2^53 or more"));
         }
         Ok(receipt)
     }
@@ -105,20 +107,20 @@ impl Receipt {
     pub fn check(
         &self,
         challenge: &Challenge,
-        commitment: &Digest,
-        coin: &Digest,
+        commitment: &Commitment,
+        coin: Option<&Coin>,
     ) -> Result<(), ReceiptError> {
         let key = challenge.validator_id().ok_or(ReceiptError::NoValidator)?;
-        if self.coin != *coin || *coin == Digest::default() {
-            return Err(ReceiptError::Coin { expected: self.coin, got: *coin });
+        if coin != Some(&self.coin) {
+            return Err(ReceiptError::Coin { expected: self.coin, got: coin.copied() });
         }
         let arrived_unix_ms = self.arrived_unix_ms;
         let expires_unix_ms = challenge.expires_at_unix_s().saturating_mul(1000);
         if i128::from(arrived_unix_ms) >= i128::from(expires_unix_ms) {
             return Err(ReceiptError::Expired { arrived_unix_ms, expires_unix_ms });
         }
-        let message = receipt_message(&challenge.digest(), commitment, coin, arrived_unix_ms);
-        match is_valid(&key, &message, &self.signature) {
+        let message = receipt_message(&challenge.digest(), commitment, &self.coin, arrived_unix_ms);
+        match key.verifies(&message, &self.signature) {
             true => Ok(()),
             false => Err(ReceiptError::Signature),
         }

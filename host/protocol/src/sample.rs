@@ -7,6 +7,7 @@
 
 use super::challenge::Challenge;
 use super::digest::Digest;
+use super::names::{Coin, Commitment};
 
 /// A leaf to be opened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -19,10 +20,12 @@ pub struct SamplePoint {
     pub leaf: u64,
 }
 
-/// σ = H("gpu-attest/v1/sample\0" ‖ commitment ‖ coin); the coin is zero
-/// outside a live session.
-pub fn sigma(commitment: &Digest, coin: &Digest) -> Digest {
-    Digest::of(&[b"gpu-attest/v1/sample\0", &commitment.0, &coin.0])
+/// σ = H("gpu-attest/v1/sample\0" ‖ commitment ‖ coin). Outside a live session there
+/// is no coin, and 32 zero bytes stand in its place.
+pub fn sigma(commitment: &Commitment, coin: Option<&Coin>) -> Digest {
+    const NO_COIN: [u8; 32] = [0; 32];
+    let coin = coin.map_or(&NO_COIN, Coin::as_bytes);
+    Digest::of(&[b"gpu-attest/v1/sample\0", &commitment.0, coin])
 }
 
 /// One lane's stream of words, never reset.
@@ -78,8 +81,8 @@ impl Draws {
 pub fn derive(
     challenge: &Challenge,
     lanes: u32,
-    commitment: &Digest,
-    coin: &Digest,
+    commitment: &Commitment,
+    coin: Option<&Coin>,
 ) -> Vec<SamplePoint> {
     let sigma = sigma(commitment, coin);
     let mut points = Vec::new();

@@ -11,6 +11,7 @@ use super::chain;
 use super::challenge::{Challenge, VERSION};
 use super::digest::{Digest, Uuid};
 use super::evidence::{Evidence, EvidenceError};
+use super::names::{Coin, Commitment};
 use super::read::{Fields, Limits, fields_of, read_fields};
 use super::sample::SamplePoint;
 use crate::error_text::what_happened;
@@ -53,9 +54,9 @@ pub struct ResultDoc {
     /// Digest of the challenge that it answers.
     pub challenge_digest: Digest,
     /// What identifies the result.
-    pub commitment: Digest,
-    /// Live sessions only, never zero.
-    pub coin: Option<Digest>,
+    pub commitment: Commitment,
+    /// Live sessions only.
+    pub coin: Option<Coin>,
     /// In lane order.
     pub lanes: Vec<LaneRoots>,
     /// What the miner reports.
@@ -112,6 +113,11 @@ pub enum FormError {
     SignatureUnexpected,
 }
 
+/// The coin that a result's bytes name.
+pub(super) fn coin_of(bytes: Option<Digest>) -> Result<Option<Coin>, FormError> {
+    bytes.map(|Digest(bytes)| Coin::new(bytes).ok_or(FormError::ZeroCoin)).transpose()
+}
+
 /// Why a result could not be read.
 #[derive(Debug, thiserror::Error)]
 pub enum ReadError {
@@ -149,9 +155,9 @@ impl ResultDoc {
         let result = Self {
             challenge_digest: fields.challenge_digest,
             commitment: fields.commitment,
-            coin: fields.coin,
-            lanes: fields.lanes,
             evidence: Evidence::from_value(fields.evidence)?,
+            coin: coin_of(fields.coin)?,
+            lanes: fields.lanes,
             openings: fields.openings,
             miner_signature: fields.miner_signature,
         };
@@ -164,9 +170,6 @@ impl ResultDoc {
     /// # Errors
     /// The first rule broken.
     pub fn check_form(&self, challenge: &Challenge) -> Result<(), FormError> {
-        if self.coin == Some(Digest::default()) {
-            return Err(FormError::ZeroCoin);
-        }
         let limit = challenge.max_lanes();
         match self.lanes.len() {
             0 => return Err(FormError::NoLanes),
@@ -178,11 +181,6 @@ impl ResultDoc {
             (None, Some(_)) => Err(FormError::SignatureUnexpected),
             _ => Ok(()),
         }
-    }
-
-    /// The coin in force: zero outside a live session.
-    pub fn coin_in_force(&self) -> Digest {
-        self.coin.unwrap_or_default()
     }
 
     /// The lanes' UUIDs, in lane order.
@@ -244,7 +242,7 @@ pub fn chain_states(challenge: &Challenge, lanes: &[LaneRoots]) -> Vec<Vec<Diges
 ///
 /// # Panics
 /// If a lane has not exactly T roots.
-pub fn commit(challenge: &Challenge, lanes: &[LaneRoots], evidence: &Evidence) -> Digest {
+pub fn commit(challenge: &Challenge, lanes: &[LaneRoots], evidence: &Evidence) -> Commitment {
     commit_states(challenge, &chain_states(challenge, lanes), evidence)
 }
 
@@ -252,7 +250,11 @@ pub fn commit(challenge: &Challenge, lanes: &[LaneRoots], evidence: &Evidence) -
 ///
 /// # Panics
 /// If a lane has no states.
-pub fn commit_states(challenge: &Challenge, states: &[Vec<Digest>], evidence: &Evidence) -> Digest {
+pub fn commit_states(
+    challenge: &Challenge,
+    states: &[Vec<Digest>],
+    evidence: &Evidence,
+) -> Commitment {
     let finals: Vec<Digest> =
         states.iter().map(|lane| *lane.last().expect("a lane has a seed")).collect();
     chain::commitment(&challenge.digest(), &finals, &evidence.digest())

@@ -6,8 +6,9 @@
 
 use super::challenge::Challenge;
 use super::circumstances::{Circumstances, Issuer, is_before_issue};
-use super::digest::{Digest, Uuid};
+use super::digest::Uuid;
 use super::evidence::{Evidence, EvidenceExecutor};
+use super::names::Commitment;
 use super::transcript::ResultDoc;
 use std::time::Duration;
 
@@ -50,7 +51,7 @@ impl CoinStanding {
 #[derive(Clone, Debug)]
 pub struct Verified {
     challenge: Challenge,
-    commitment: Digest,
+    commitment: Commitment,
     evidence: Evidence,
     uuids: Vec<Uuid>,
     openings: u64,
@@ -108,7 +109,7 @@ impl Verified {
         &self.challenge
     }
     /// What identifies the result.
-    pub fn commitment(&self) -> Digest {
+    pub fn commitment(&self) -> Commitment {
         self.commitment
     }
     /// Number of lanes.

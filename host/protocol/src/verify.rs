@@ -13,7 +13,7 @@ use super::digest::Digest;
 use super::merkle::{path_len, root_from_path};
 use super::rejection::{Reason, Rejection};
 use super::sample::derive;
-use super::signature::{is_valid, miner_message};
+use super::signature::miner_message;
 use super::transcript::{Opening, ReadError, ResultDoc, chain_states, commit_states};
 use super::verified::{CoinStanding, Extent, Shown, Verified};
 use super::work::{IterationPlace, RunInputs};
@@ -184,7 +184,7 @@ fn check_record(
     }
     if let (Some(key), Some(signature)) = (challenge.miner_id(), result.miner_signature) {
         let message = miner_message(&expected, &result.commitment);
-        if !is_valid(&key, &message, &signature) {
+        if !key.verifies(&message, &signature) {
             let detail = format!("miner_signature does not verify for {}", result.commitment);
             return reject(Reason::SignatureInvalid, detail);
         }
@@ -226,10 +226,12 @@ fn standing_for_others(
     match (result.coin, circumstances.receipt) {
         (None, _) => CoinStanding::NoSession,
         (Some(_), None) => CoinStanding::Unattested { cause: "no receipt was given".to_owned() },
-        (Some(coin), Some(receipt)) => match receipt.check(challenge, &result.commitment, &coin) {
-            Ok(()) => CoinStanding::Receipt { arrived_unix_ms: receipt.arrived_unix_ms },
-            Err(error) => CoinStanding::Unattested { cause: error.to_string() },
-        },
+        (Some(coin), Some(receipt)) => {
+            match receipt.check(challenge, &result.commitment, Some(&coin)) {
+                Ok(()) => CoinStanding::Receipt { arrived_unix_ms: receipt.arrived_unix_ms },
+                Err(error) => CoinStanding::Unattested { cause: error.to_string() },
+            }
+        }
     }
 }
 
@@ -272,7 +274,7 @@ fn check_chain(challenge: &Challenge, result: &ResultDoc) -> Result<Vec<Vec<Dige
 /// Step 4: exactly the derived samples, each path of exactly its length.
 fn check_openings(challenge: &Challenge, result: &ResultDoc) -> Result<(), Rejection> {
     let lanes = result.lanes.len() as u32;
-    let points = derive(challenge, lanes, &result.commitment, &result.coin_in_force());
+    let points = derive(challenge, lanes, &result.commitment, result.coin.as_ref());
     let openings = &result.openings;
     if let Some((at, (point, opening))) =
         points.iter().zip(openings).enumerate().find(|(_, (point, o))| **point != o.point())

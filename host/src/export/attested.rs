@@ -8,11 +8,13 @@ use super::Refusal;
 use crate::protocol::challenge::Challenge;
 use crate::protocol::digest::Digest;
 use crate::protocol::json::{printable, read_value};
+use crate::protocol::names::Commitment;
 use crate::protocol::receipt::Receipt;
-use crate::protocol::signature::{is_valid, miner_message};
+use crate::protocol::signature::miner_message;
 use crate::protocol::transcript::ResultDoc;
 use crate::protocol::verdict::VERDICT_SCHEMA;
 use serde_json::Value;
+use std::fmt::Display;
 
 /// Longest verdict in bytes.
 pub const VERDICT_BYTES_MAX: usize = 4 << 20;
@@ -45,12 +47,12 @@ impl Attested {
         }
         if let (Some(key), Some(signature)) = (challenge.miner_id(), &result.miner_signature) {
             let message = miner_message(&expected, &result.commitment);
-            if !is_valid(&key, &message, signature) {
+            if !key.verifies(&message, signature) {
                 return Err(Refusal::MinerSignature);
             }
         }
         if let Some(receipt) = &receipt {
-            receipt.check(&challenge, &result.commitment, &result.coin_in_force())?;
+            receipt.check(&challenge, &result.commitment, result.coin.as_ref())?;
         }
         let verdict = verdict.map(|text| verdict_on(text, &expected, &result.commitment));
         Ok(Self { challenge, result, receipt, verdict: verdict.transpose()? })
@@ -79,7 +81,7 @@ impl Attested {
 }
 
 /// Reads a verdict that must be about this result.
-fn verdict_on(text: &str, challenge: &Digest, commitment: &Digest) -> Result<Value, Refusal> {
+fn verdict_on(text: &str, challenge: &Digest, commitment: &Commitment) -> Result<Value, Refusal> {
     let refused = |cause: &str| Err(Refusal::Verdict { cause: cause.to_owned() });
     if text.len() > VERDICT_BYTES_MAX {
         return refused("it is too long");
@@ -88,7 +90,7 @@ fn verdict_on(text: &str, challenge: &Digest, commitment: &Digest) -> Result<Val
         Ok(verdict) => verdict,
         Err(error) => return refused(&printable(&error)),
     };
-    let is = |name: &str, digest: &Digest| verdict[name] == digest.to_string();
+    let is = |name: &str, value: &dyn Display| verdict[name] == value.to_string();
     if verdict["schema"] != VERDICT_SCHEMA || !verdict["outcome"].is_string() {
         return refused("it is not a verdict, or one of another version");
     }

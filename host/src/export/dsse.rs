@@ -10,10 +10,9 @@
 use super::Refusal;
 use crate::identity::SigningIdentity;
 use crate::protocol::json::printable;
-use crate::protocol::signature;
+use crate::protocol::signature::PublicKey;
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD, URL_SAFE, URL_SAFE_NO_PAD};
-use ed25519_dalek::VerifyingKey;
 use serde::{Deserialize, Serialize};
 
 /// Longest payload in bytes, about 30,000 openings.
@@ -69,11 +68,7 @@ pub fn sign(identity: &SigningIdentity, payload_type: &str, payload: &[u8]) -> S
 /// [`Refusal::TooLarge`], [`Refusal::EnvelopeMalformed`],
 /// [`Refusal::PayloadType`], [`Refusal::Unsigned`] and
 /// [`Refusal::SignatureInvalid`].
-pub fn open(
-    envelope: &[u8],
-    payload_type: &str,
-    signer: &VerifyingKey,
-) -> Result<Vec<u8>, Refusal> {
+pub fn open(envelope: &[u8], payload_type: &str, signer: &PublicKey) -> Result<Vec<u8>, Refusal> {
     if envelope.len() > ENVELOPE_BYTES_MAX {
         return Err(Refusal::TooLarge { limit_bytes: ENVELOPE_BYTES_MAX as u64 });
     }
@@ -100,7 +95,7 @@ pub fn open(
     let message = pre_authentication_encoding(payload_type, &payload);
     let is_signers = |signature: &Signature| {
         let bytes = decode(&signature.sig).ok().and_then(|bytes| <[u8; 64]>::try_from(bytes).ok());
-        bytes.is_some_and(|bytes| signature::is_valid(signer, &message, &bytes))
+        bytes.is_some_and(|bytes| signer.verifies(&message, &bytes))
     };
     match envelope.signatures.iter().any(is_signers) {
         true => Ok(payload),
@@ -134,10 +129,10 @@ mod tests {
 
     const TYPE: &str = "application/vnd.in-toto+json";
 
-    fn keys() -> (SigningIdentity, VerifyingKey) {
+    fn keys() -> (SigningIdentity, PublicKey) {
         let key = SigningKey::from_bytes(&[3; 32]);
-        let verifying = key.verifying_key();
-        (key.into(), verifying)
+        let public = PublicKey::from(&key);
+        (key.into(), public)
     }
 
     /// `sign`'s envelope around `payload`, then edited.

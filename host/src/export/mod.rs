@@ -19,7 +19,7 @@ pub use refusal::Refusal;
 pub use statement::{PREDICATE_TYPE, STATEMENT_TYPE, Subject, SubjectDigest, subjects};
 
 use crate::identity::SigningIdentity;
-use ed25519_dalek::VerifyingKey;
+use crate::protocol::signature::PublicKey;
 
 /// What the envelope holds, for DSSE.
 pub const PAYLOAD_TYPE: &str = "application/vnd.in-toto+json";
@@ -40,7 +40,7 @@ pub fn export(attested: &Attested, identity: &SigningIdentity) -> Result<String,
 ///
 /// # Errors
 /// [`Refusal`]: the first thing that doesn't hold.
-pub fn check(envelope: &[u8], signer: &VerifyingKey) -> Result<Attested, Refusal> {
+pub fn check(envelope: &[u8], signer: &PublicKey) -> Result<Attested, Refusal> {
     let payload = dsse::open(envelope, PAYLOAD_TYPE, signer)?;
     Attested::from_statement(&payload)
 }

@@ -12,7 +12,7 @@
 pub mod key_file;
 pub mod receipt;
 
-use crate::protocol::digest::Digest;
+use crate::protocol::signature::PublicKey;
 use ed25519_dalek::{Signer as _, SigningKey};
 use std::fmt;
 use zeroize::Zeroizing;
@@ -39,8 +39,8 @@ impl SigningIdentity {
     }
 
     /// The public key: a challenge's `miner_id` or `validator_id`.
-    pub fn public(&self) -> Digest {
-        Digest(self.key.verifying_key().to_bytes())
+    pub fn public(&self) -> PublicKey {
+        PublicKey::from(&self.key)
     }
 
     /// The PureEd25519 signature of `message`.

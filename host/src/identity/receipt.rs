@@ -6,9 +6,9 @@
 
 use super::SigningIdentity;
 use crate::protocol::challenge::Challenge;
-use crate::protocol::digest::Digest;
+use crate::protocol::names::{Coin, Commitment};
 use crate::protocol::receipt::{Receipt, ReceiptError};
-use crate::protocol::signature::receipt_message;
+use crate::protocol::signature::{PublicKey, receipt_message};
 
 /// Why no receipt was made.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -20,9 +20,9 @@ pub enum SignReceiptError {
     )]
     OtherValidator {
         /// The public key in the challenge.
-        validator_id: Digest,
+        validator_id: PublicKey,
         /// The public key at hand.
-        own: Digest,
+        own: PublicKey,
     },
     /// No such receipt would hold.
     #[error(transparent)]
@@ -38,18 +38,18 @@ impl SigningIdentity {
     pub fn sign_receipt(
         &self,
         challenge: &Challenge,
-        commitment: &Digest,
-        coin: Digest,
+        commitment: &Commitment,
+        coin: Coin,
         arrived_unix_ms: u64,
     ) -> Result<Receipt, SignReceiptError> {
-        let validator_id = challenge.spec().validator_id.ok_or(ReceiptError::NoValidator)?;
+        let validator_id = challenge.validator_id().ok_or(ReceiptError::NoValidator)?;
         let own = self.public();
         if validator_id != own {
             return Err(SignReceiptError::OtherValidator { validator_id, own });
         }
         let message = receipt_message(&challenge.digest(), commitment, &coin, arrived_unix_ms);
         let receipt = Receipt { arrived_unix_ms, coin, signature: self.sign(&message) };
-        receipt.check(challenge, commitment, &coin)?;
+        receipt.check(challenge, commitment, Some(&coin))?;
         Ok(receipt)
     }
 }
@@ -64,13 +64,13 @@ mod tests {
         let validator = SigningIdentity::generate().unwrap();
         let named = Request { validator_id: Some(validator.public()), ..Request::default() };
         let challenge = issue(&named).unwrap();
-        let (commitment, coin) = (Digest([1; 32]), Digest([2; 32]));
+        let (commitment, coin) = (Commitment([1; 32]), Coin::new([2; 32]).unwrap());
         let end_ms = challenge.expires_at_unix_s() as u64 * 1000;
         let receipt = validator.sign_receipt(&challenge, &commitment, coin, end_ms - 1).unwrap();
         let read = Receipt::from_json(receipt.to_json().as_bytes()).unwrap();
         assert_eq!(read, receipt);
-        assert_eq!(read.check(&challenge, &commitment, &coin), Ok(()));
-        let wrong = read.check(&challenge, &Digest([3; 32]), &coin);
+        assert_eq!(read.check(&challenge, &commitment, Some(&coin)), Ok(()));
+        let wrong = read.check(&challenge, &Commitment([3; 32]), Some(&coin));
         assert_eq!(wrong, Err(ReceiptError::Signature));
 
         let made = |identity: &SigningIdentity, coin, at_ms| {
@@ -84,8 +84,8 @@ mod tests {
         };
         let late = would_not_hold(made(&validator, coin, end_ms));
         assert!(matches!(late, ReceiptError::Expired { .. }), "{late}");
-        let zero = would_not_hold(made(&validator, Digest::default(), 0));
-        assert!(matches!(zero, ReceiptError::Coin { .. }), "{zero}");
+        let without = read.check(&challenge, &commitment, None);
+        assert_eq!(without, Err(ReceiptError::Coin { expected: coin, got: None }));
         let nobody = issue(&Request::default()).unwrap();
         let nobody = validator.sign_receipt(&nobody, &commitment, coin, 0).unwrap_err();
         assert_eq!(nobody, ReceiptError::NoValidator.into());

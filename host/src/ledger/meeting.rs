@@ -96,7 +96,7 @@ pub(super) fn list(sql: &mut dyn Sql, filter: &MeetingFilter) -> Result<Vec<Met>
 }
 
 fn met(row: &Row) -> Result<Met, DbError> {
-    let peer = match (row.digest_or_null(2)?, row.count_or_null(3)?) {
+    let peer = match (row.key_or_null(2)?, row.count_or_null(3)?) {
         (None, _) => Peer::Unknown,
         (Some(key), Some(1)) => Peer::Proven(key),
         (Some(key), _) => Peer::Claimed(key),

@@ -38,6 +38,7 @@ pub use record::{
 use crate::protocol::challenge::Challenge;
 use crate::protocol::circumstances::IssuerRecord;
 use crate::protocol::digest::Digest;
+use crate::protocol::names::Commitment;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -75,7 +76,7 @@ pub trait Ledger: Send + Sync {
     /// [`Acceptance::Accepted`], nothing is recorded and the findings are empty.
     ///
     /// # Errors
-    /// [`LedgerError`]; a commitment or a coin of zeros is one, and so are more devices
+    /// [`LedgerError`]; a commitment of zeros is one, and so are more devices
     /// than a result can have.
     fn accept_session(
         &self,
@@ -115,7 +116,7 @@ pub trait Ledger: Send + Sync {
     fn settle_offline(
         &self,
         c: &Digest,
-        commitment: &Digest,
+        commitment: &Commitment,
         arrived_unix_ms: u64,
         devices: &[Sighting],
         window: Duration,

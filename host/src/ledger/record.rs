@@ -6,13 +6,14 @@
 use crate::protocol::challenge::LANES_MAX;
 use crate::protocol::digest::{Digest, Uuid};
 use crate::protocol::evidence::{Evidence, EvidenceLane};
+use crate::protocol::names::{Coin, Commitment};
+use crate::protocol::signature::EncodedKey;
 use serde::Serialize;
-use serde_json::Value;
 use std::time::Duration;
 
 /// What a nonce is spent on if the challenge was settled as rejected before any
 /// commitment came. No SHA-256 value that anyone can find.
-pub const NO_COMMITMENT: Digest = Digest([0; 32]);
+pub const NO_COMMITMENT: Commitment = Commitment([0; 32]);
 
 /// The answer to a commitment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,7 +21,7 @@ pub enum Acceptance {
     /// The nonce is now spent on this commitment, durably.
     Accepted,
     /// It was spent before, on this one ([`NO_COMMITMENT`]: on none).
-    Spent(Digest),
+    Spent(Commitment),
     /// This ledger never issued the challenge, or has pruned it unanswered.
     NotIssued,
 }
@@ -29,9 +30,9 @@ pub enum Acceptance {
 #[derive(Clone, Copy, Debug)]
 pub struct Accepting<'a> {
     /// On which the nonce is spent; not zero.
-    pub commitment: Digest,
-    /// The session's one coin; not zero.
-    pub coin: Digest,
+    pub commitment: Commitment,
+    /// The session's one coin.
+    pub coin: Coin,
     /// When the commitment arrived, ms since 1970.
     pub arrived_unix_ms: u64,
     /// The devices that it names, at most as many as a result can have.
@@ -56,24 +57,21 @@ pub struct Sighting {
     /// PCI id, if reported.
     pub pci: Option<String>,
     /// The miner's public key; `None` if the miner is not bound.
-    pub miner: Option<Digest>,
+    pub miner: Option<EncodedKey>,
     /// The host's own name for itself (machine id), if reported.
     pub host: Option<String>,
 }
 
 impl Sighting {
     /// The devices that `evidence` names, one a lane, and no more than a result can
-    /// have: evidence that names more does not verify. Serial number, PCI id and
-    /// host are the optional fields `serial` and `pci_id` of a lane and `machine_id`
-    /// of the machine. `miner` is the key that the challenge or the session is bound
-    /// to, not what the evidence says.
-    pub fn of(evidence: &Evidence, miner: Option<Digest>) -> Vec<Self> {
-        let text = |value: &Value, name: &str| Some(value.get(name)?.as_str()?.to_owned());
-        let document = evidence.value();
-        let host = document.get("machine").and_then(|machine| text(machine, "machine_id"));
+    /// have: evidence that names more does not verify. `miner` is the key that the
+    /// challenge or the session is bound to, not what the evidence says.
+    pub fn of(evidence: &Evidence, miner: Option<EncodedKey>) -> Vec<Self> {
+        let claims = evidence.claims();
+        let host = &claims.machine().machine_id;
         let lane = |(index, lane): (usize, &EvidenceLane)| {
-            let fields = &document["lanes"][index];
-            let (serial, pci) = (text(fields, "serial"), text(fields, "pci_id"));
+            let claimed = claims.lane(index);
+            let (serial, pci) = (claimed.serial.clone(), claimed.details.pci_id.clone());
             Self { uuid: lane.uuid, serial, pci, miner, host: host.clone() }
         };
         evidence.lanes().iter().take(LANES_MAX as usize).enumerate().map(lane).collect()
@@ -153,7 +151,7 @@ pub struct Settlement {
     /// The verdict, JSON.
     pub verdict_json: String,
     /// Which miner, if one is bound.
-    pub miner: Option<Digest>,
+    pub miner: Option<EncodedKey>,
     /// ms since 1970.
     pub settled_unix_ms: u64,
 }
@@ -173,16 +171,16 @@ pub struct Entry {
     pub expires_unix_ms: u64,
     /// The miner that it is bound to, by the challenge or by its settlement.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub miner: Option<Digest>,
+    pub miner: Option<EncodedKey>,
     /// On which commitment its nonce is spent ([`NO_COMMITMENT`]: on none).
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub commitment: Option<Digest>,
+    pub commitment: Option<Commitment>,
     /// When the commitment arrived, ms since 1970.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub arrived_unix_ms: Option<u64>,
     /// The live session's coin.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub coin: Option<Digest>,
+    pub coin: Option<Coin>,
     /// By when its live session is over at the latest, while it claims devices, ms since
     /// 1970.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -228,7 +226,7 @@ pub struct Filter {
     /// Only challenges of this standing.
     pub standing: Option<Standing>,
     /// Only those bound to this miner.
-    pub miner: Option<Digest>,
+    pub miner: Option<EncodedKey>,
     /// Only those for which this device was named.
     pub device: Option<Uuid>,
     /// Newest or oldest first, by time of issue.
@@ -288,9 +286,9 @@ pub struct Meeting {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Peer {
     /// Whoever holds this key: the transport has proven it.
-    Proven(Digest),
+    Proven(EncodedKey),
     /// Somebody who says that this is its key. Anyone can.
-    Claimed(Digest),
+    Claimed(EncodedKey),
     /// Somebody without a key.
     Unknown,
 }
@@ -351,7 +349,7 @@ pub struct Met {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct MeetingFilter {
     /// Only those with this key, proven or claimed.
-    pub miner: Option<Digest>,
+    pub miner: Option<EncodedKey>,
     /// Only those before the one with this number: the last of the page before.
     pub before: Option<i64>,
     /// Most meetings, up to [`MeetingFilter::LIMIT_MAX`].

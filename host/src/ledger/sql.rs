@@ -9,6 +9,8 @@
 use super::error::LedgerError;
 use crate::protocol::digest::{Digest, Uuid};
 use crate::protocol::json::{is_shown, shown};
+use crate::protocol::names::{Coin, Commitment};
+use crate::protocol::signature::EncodedKey;
 use std::borrow::Cow;
 
 /// A value in a statement or a row.
@@ -20,16 +22,17 @@ pub(super) enum Value {
     Bytes(Vec<u8>),
 }
 
-impl From<Digest> for Value {
-    fn from(digest: Digest) -> Self {
-        Self::Bytes(digest.0.to_vec())
-    }
+macro_rules! from_bytes {
+    ($($name:ty),*) => {$(
+        impl From<$name> for Value {
+            fn from(value: $name) -> Self {
+                Self::Bytes(value.as_bytes().to_vec())
+            }
+        }
+    )*};
 }
-impl From<Uuid> for Value {
-    fn from(uuid: Uuid) -> Self {
-        Self::Bytes(uuid.0.to_vec())
-    }
-}
+from_bytes!(Digest, Uuid, Commitment, Coin, EncodedKey);
+
 impl From<&str> for Value {
     fn from(text: &str) -> Self {
         Self::Text(text.to_owned())
@@ -82,12 +85,21 @@ impl Row {
         }
     }
 
-    /// A digest or NULL.
     pub(super) fn digest_or_null(&self, column: usize) -> Result<Option<Digest>, DbError> {
         Ok(self.bytes(column)?.map(Digest))
     }
     pub(super) fn digest(&self, column: usize) -> Result<Digest, DbError> {
         self.required(column, self.digest_or_null(column)?, "a digest")
+    }
+    pub(super) fn commitment_or_null(&self, column: usize) -> Result<Option<Commitment>, DbError> {
+        Ok(self.bytes(column)?.map(Commitment))
+    }
+    pub(super) fn coin_or_null(&self, column: usize) -> Result<Option<Coin>, DbError> {
+        let Some(bytes) = self.bytes(column)? else { return Ok(None) };
+        self.required(column, Coin::new(bytes), "a coin, which is not zero").map(Some)
+    }
+    pub(super) fn key_or_null(&self, column: usize) -> Result<Option<EncodedKey>, DbError> {
+        Ok(self.bytes(column)?.map(EncodedKey))
     }
     pub(super) fn uuid(&self, column: usize) -> Result<Uuid, DbError> {
         self.required(column, self.bytes(column)?.map(Uuid), "a UUID")
@@ -225,5 +237,7 @@ mod tests {
         assert_eq!(row.count(1).unwrap_err().kind, DbErrorKind::Corrupt);
         assert_eq!(row.digest(2).unwrap_err().kind, DbErrorKind::Corrupt);
         assert_eq!(row.digest_or_null(2).unwrap(), None);
+        let zero = Row(vec![Value::Bytes(vec![0; 32])]).coin_or_null(0);
+        assert_eq!(zero.unwrap_err().kind, DbErrorKind::Corrupt);
     }
 }

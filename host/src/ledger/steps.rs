@@ -16,6 +16,7 @@ use super::{Ledger, Options, history, meeting, query};
 use crate::protocol::challenge::{Challenge, LANES_MAX};
 use crate::protocol::circumstances::{IssuerRecord, SessionRecord};
 use crate::protocol::digest::Digest;
+use crate::protocol::names::{Coin, Commitment};
 use std::time::Duration;
 
 /// A ledger in a database.
@@ -49,7 +50,7 @@ impl<B: Backend> Records<B> {
 /// What is on record of an issued challenge.
 struct State {
     /// On what its nonce is spent, if it is.
-    spent_on: Option<Digest>,
+    spent_on: Option<Commitment>,
     /// `None`: pruned.
     progress: Option<Progress>,
 }
@@ -70,7 +71,7 @@ fn locked(sql: &mut dyn Sql, c: &Digest) -> Result<Option<State>, DbError> {
     let lock = format!("SELECT spent_on FROM nonces WHERE c = $1{}", sql.row_lock());
     let rows = sql.query(&lock, &[(*c).into()])?;
     let Some(nonce) = rows.first() else { return Ok(None) };
-    let spent_on = nonce.digest_or_null(0)?;
+    let spent_on = nonce.commitment_or_null(0)?;
     let rows = sql
         .query("SELECT outcome, code, verdict_json FROM challenges WHERE c = $1", &[(*c).into()])?;
     let Some(row) = rows.first() else { return Ok(Some(State { spent_on, progress: None })) };
@@ -92,7 +93,7 @@ fn progress_of(
     state: Option<State>,
     c: &Digest,
     what: &'static str,
-) -> Result<(Option<Digest>, Progress), Fault> {
+) -> Result<(Option<Commitment>, Progress), Fault> {
     match state {
         None => Err(out_of_order(c, what, "it was not issued here")),
         Some(State { progress: None, .. }) => Err(out_of_order(c, what, "it was pruned")),
@@ -101,7 +102,7 @@ fn progress_of(
 }
 
 /// Spends the nonce, if that can be done.
-fn spend(sql: &mut dyn Sql, c: &Digest, commitment: &Digest) -> Result<Acceptance, Fault> {
+fn spend(sql: &mut dyn Sql, c: &Digest, commitment: &Commitment) -> Result<Acceptance, Fault> {
     match locked(sql, c)? {
         None => Ok(Acceptance::NotIssued),
         Some(State { spent_on: Some(on), .. }) => Ok(Acceptance::Spent(on)),
@@ -113,7 +114,7 @@ fn spend(sql: &mut dyn Sql, c: &Digest, commitment: &Digest) -> Result<Acceptanc
     }
 }
 
-fn set_spent(sql: &mut dyn Sql, c: &Digest, commitment: &Digest) -> Result<(), Fault> {
+fn set_spent(sql: &mut dyn Sql, c: &Digest, commitment: &Commitment) -> Result<(), Fault> {
     let changed = sql.execute(
         "UPDATE nonces SET spent_on = $2 WHERE c = $1 AND spent_on IS NULL",
         &[(*c).into(), (*commitment).into()],
@@ -148,21 +149,14 @@ fn set_settled(sql: &mut dyn Sql, c: &Digest, settlement: &Settlement) -> Result
     Ok(())
 }
 
-fn check_commitment(what: &'static str, commitment: &Digest) -> Result<(), LedgerError> {
+fn check_commitment(what: &'static str, commitment: &Commitment) -> Result<(), LedgerError> {
     if *commitment == NO_COMMITMENT {
         return Err(LedgerError::Invalid { what, cause: "a commitment is not zero".to_owned() });
     }
     Ok(())
 }
 
-fn check_coin(what: &'static str, coin: &Digest) -> Result<(), LedgerError> {
-    if *coin == Digest::default() {
-        return Err(LedgerError::Invalid { what, cause: "a coin is not zero".to_owned() });
-    }
-    Ok(())
-}
-
-fn set_coin(sql: &mut dyn Sql, c: &Digest, coin: &Digest) -> Result<(), DbError> {
+fn set_coin(sql: &mut dyn Sql, c: &Digest, coin: &Coin) -> Result<(), DbError> {
     let values = [(*c).into(), (*coin).into()];
     sql.execute("UPDATE challenges SET coin = $2 WHERE c = $1", &values)?;
     Ok(())
@@ -249,8 +243,8 @@ impl<B: Backend> Ledger for Records<B> {
                 .map(|row| {
                     // What a rejected session brings later does not count.
                     let is_over = row.text_or_null(3)?.as_deref() == Some("rejected");
-                    let coin = row.digest_or_null(1)?.filter(|_| !is_over);
-                    Ok((row.digest_or_null(0)?, coin, row.count_or_null(2)?))
+                    let coin = row.coin_or_null(1)?.filter(|_| !is_over);
+                    Ok((row.commitment_or_null(0)?, coin, row.count_or_null(2)?))
                 })
                 .collect::<Result<Vec<_>, DbError>>()?)
         })?;
@@ -275,7 +269,6 @@ impl<B: Backend> Ledger for Records<B> {
         let Accepting { commitment, coin, arrived_unix_ms, devices, until_unix_ms, window } =
             *accepting;
         check_commitment(WHAT, &commitment)?;
-        check_coin(WHAT, &coin)?;
         check_devices(WHAT, devices)?;
         let (now_unix_ms, host_window) = (arrived_unix_ms, self.options.host_window);
         let named = Named::InSession;
@@ -331,7 +324,7 @@ impl<B: Backend> Ledger for Records<B> {
     fn settle_offline(
         &self,
         c: &Digest,
-        commitment: &Digest,
+        commitment: &Commitment,
         arrived_unix_ms: u64,
         devices: &[Sighting],
         window: Duration,

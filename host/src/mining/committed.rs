@@ -12,6 +12,7 @@ use crate::executor::lanes::Execution;
 use crate::protocol::challenge::Challenge;
 use crate::protocol::digest::Digest;
 use crate::protocol::evidence::Evidence;
+use crate::protocol::names::{Coin, Commitment};
 use crate::protocol::sample;
 use crate::protocol::transcript::{LaneRoots, ResultDoc};
 use std::time::Duration;
@@ -19,7 +20,7 @@ use std::time::Duration;
 /// A finished run with its commitment. It keeps the executors, to open samples.
 pub struct Committed {
     pub(super) challenge: Challenge,
-    pub(super) commitment: Digest,
+    pub(super) commitment: Commitment,
     pub(super) lanes: Vec<LaneRoots>,
     pub(super) evidence: Evidence,
     pub(super) miner_signature: Option<[u8; 64]>,
@@ -33,7 +34,7 @@ impl Committed {
     }
 
     /// What identifies the result.
-    pub fn commitment(&self) -> Digest {
+    pub fn commitment(&self) -> Commitment {
         self.commitment
     }
 
@@ -71,14 +72,10 @@ impl Committed {
     /// validator's in a live session and absent outside one.
     ///
     /// # Errors
-    /// [`MineError::ZeroCoin`], and [`MineError::Run`] if an executor fails.
-    pub fn open(mut self, coin: Option<Digest>) -> Result<ResultDoc, MineError> {
-        if coin == Some(Digest::default()) {
-            return Err(MineError::ZeroCoin);
-        }
+    /// [`MineError::Run`] if an executor fails.
+    pub fn open(mut self, coin: Option<Coin>) -> Result<ResultDoc, MineError> {
         let lanes = self.lanes.len() as u32;
-        let in_force = coin.unwrap_or_default();
-        let points = sample::derive(&self.challenge, lanes, &self.commitment, &in_force);
+        let points = sample::derive(&self.challenge, lanes, &self.commitment, coin.as_ref());
         let openings = self.execution.open(&points)?;
         Ok(ResultDoc {
             challenge_digest: self.challenge.digest(),

@@ -4,6 +4,7 @@
 use crate::protocol::challenge::{Challenge, ChallengeError, ChallengeSpec, VERSION};
 use crate::protocol::digest::Digest;
 use crate::protocol::json::present;
+use crate::protocol::signature::PublicKey;
 use crate::protocol::time;
 use crate::protocol::work::WorkFields;
 use crate::protocol::work::fp64_product::{self, Fp64Fields};
@@ -67,9 +68,9 @@ pub struct Request {
     #[serde(deserialize_with = "present")]
     pub min_sm_utilization: Option<f64>,
     #[serde(deserialize_with = "present")]
-    pub miner_id: Option<Digest>,
+    pub miner_id: Option<PublicKey>,
     #[serde(deserialize_with = "present")]
-    pub validator_id: Option<Digest>,
+    pub validator_id: Option<PublicKey>,
     /// Seconds from issue to expiry; wins over `expires_at`. Not a field on the wire.
     #[serde(skip)]
     pub valid_for_s: Option<u64>,
@@ -167,8 +168,8 @@ fn complete(
         min_memory_bytes: request.min_memory_bytes,
         max_duration_ms: request.max_duration_ms,
         min_sm_utilization: request.min_sm_utilization,
-        miner_id: request.miner_id,
-        validator_id: request.validator_id,
+        miner_id: request.miner_id.map(|key| key.encoded()),
+        validator_id: request.validator_id.map(|key| key.encoded()),
     })
 }
 

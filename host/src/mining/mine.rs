@@ -14,12 +14,12 @@ use crate::executor::lanes::{self, Progress, Resumed, RunError, RunOptions};
 use crate::executor::{Executor, Kind, LaneFacts};
 use crate::identity::SigningIdentity;
 use crate::protocol::challenge::Challenge;
-use crate::protocol::digest::{Digest, Uuid};
+use crate::protocol::digest::Uuid;
 use crate::protocol::evidence::EvidenceError;
-use crate::protocol::signature::miner_message;
+use crate::protocol::evidence::document::RunNotes;
+use crate::protocol::signature::{PublicKey, miner_message};
 use crate::protocol::transcript::{self, LaneRoots, ResultDoc};
 use crate::protocol::work::Work;
-use serde_json::{Map, Value};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -33,7 +33,7 @@ pub struct MineOptions<'a> {
     /// Saves checkpoints in a file, and resumes from it if it exists.
     pub checkpoint: Option<CheckpointOptions>,
     /// Further fields of the evidence, of the run as a whole.
-    pub notes: Map<String, Value>,
+    pub notes: RunNotes,
     /// What is found out of the machine meanwhile.
     pub machine: MachineOptions,
     /// By whose clock the challenge expires.
@@ -86,7 +86,7 @@ pub enum MineError {
     )]
     NamedMiner {
         /// The public key.
-        miner_id: Digest,
+        miner_id: PublicKey,
     },
     /// The challenge names another miner.
     #[error(
@@ -95,13 +95,10 @@ pub enum MineError {
     )]
     OtherMiner {
         /// The public key in the challenge.
-        miner_id: Digest,
+        miner_id: PublicKey,
         /// The public key at hand.
-        own: Digest,
+        own: PublicKey,
     },
-    /// A coin of zeros: that stands for no coin.
-    #[error("the coin is zero\nAsk the validator for a random one.")]
-    ZeroCoin,
     /// A lane does not meet a demand of the challenge.
     #[error(
         "lane {lane}: the challenge demands {demand}, and it has {got}\nChoose other devices, or ask for another challenge."
@@ -226,7 +223,7 @@ pub fn signer<'a>(
     challenge: &Challenge,
     identity: Option<&'a SigningIdentity>,
 ) -> Result<Option<&'a SigningIdentity>, MineError> {
-    let Some(miner_id) = challenge.spec().miner_id else { return Ok(None) };
+    let Some(miner_id) = challenge.miner_id() else { return Ok(None) };
     match identity {
         None => Err(MineError::NamedMiner { miner_id }),
         Some(identity) if identity.public() != miner_id => {
@@ -296,6 +293,7 @@ fn fits(work: Work, iterations: u64, memory: HostMemory) -> Result<(), MineError
 mod tests {
     use super::*;
     use crate::mining::issue::{Request, issue};
+    use crate::protocol::evidence::document::LaneDetails;
     use crate::protocol::work::fp64_product::Fp64Product;
 
     fn cpu() -> LaneFacts {
@@ -305,7 +303,7 @@ mod tests {
             model: "a CPU".to_owned(),
             memory_bytes: 1000,
             sm_count: 0,
-            more: Map::new(),
+            details: LaneDetails::default(),
         }
     }
 

@@ -8,6 +8,7 @@ use crate::ledger::{HistoryCode, HistoryFinding};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::time::Duration;
+
 /// The reasons' codes with their weights.
 fn given(judgement: &Judgement) -> Vec<(&'static str, Weight)> {
     judgement.reasons.iter().map(|reason| (reason.code, reason.weight)).collect()

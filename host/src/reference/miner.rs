@@ -8,6 +8,7 @@ use super::tree::{audit_path, hash, tree_hash};
 use crate::protocol::challenge::Challenge;
 use crate::protocol::digest::{Digest, Uuid};
 use crate::protocol::evidence::Evidence;
+use crate::protocol::names::{Coin, Commitment};
 use crate::protocol::sample;
 use crate::protocol::transcript::{LaneRoots, Opening, ResultDoc};
 use crate::protocol::work::{IterationPlace, RunInputs};
@@ -77,31 +78,30 @@ impl Run {
     }
 
     /// What the run and `evidence` commit to.
-    pub fn commitment(&self, evidence: &Evidence) -> Digest {
+    pub fn commitment(&self, evidence: &Evidence) -> Commitment {
         let lanes = (self.uuids.len() as u32).to_be_bytes();
         let last = |states: &Vec<Digest>| states.last().expect("every lane has a seed").0;
         let finals: Vec<u8> = self.states.iter().flat_map(last).collect();
         let e = hash(&[evidence.canonical()]);
         let c = self.challenge.digest();
-        hash(&[b"gpu-attest/v1/commit\0", &c.0, &lanes, &finals, &e.0])
+        Commitment(hash(&[b"gpu-attest/v1/commit\0", &c.0, &lanes, &finals, &e.0]).0)
     }
 
     /// The complete result; `key` signs it if the challenge names a miner.
     pub fn result(
         &self,
         evidence: Evidence,
-        coin: Option<Digest>,
+        coin: Option<Coin>,
         key: Option<&SigningKey>,
     ) -> ResultDoc {
         let commitment = self.commitment(&evidence);
         let lanes = self.uuids.len() as u32;
-        let coin_in_force = coin.unwrap_or_default();
         let open = |point: sample::SamplePoint| {
             let leaves = &self.leaves[point.lane as usize][point.iteration as usize - 1];
             let path = audit_path(point.leaf as usize, leaves);
             Opening { lane: point.lane, iteration: point.iteration, leaf: point.leaf, path }
         };
-        let points = sample::derive(&self.challenge, lanes, &commitment, &coin_in_force);
+        let points = sample::derive(&self.challenge, lanes, &commitment, coin.as_ref());
         let sign = |key: &SigningKey| {
             let c = self.challenge.digest().0;
             key.sign(&[b"gpu-attest/v1/miner\0", &c[..], &commitment.0].concat()).to_bytes()

@@ -15,6 +15,7 @@ use crate::executor::{ExecError, Executor};
 use crate::protocol::challenge::{Challenge, ChallengeError};
 use crate::protocol::circumstances::Circumstances;
 use crate::protocol::digest::Digest;
+use crate::protocol::names::Coin;
 use crate::protocol::sample::{Draws, derive};
 use crate::protocol::transcript::{LaneRoots, ReadError, ResultDoc, commit};
 use crate::protocol::verify::{Failure, verify};
@@ -111,6 +112,7 @@ struct RunVector {
     states: Vec<Vec<Digest>>,
     evidence_canonical: String,
     evidence_digest: Digest,
+    /// 64 zeros outside a live session.
     coin: Digest,
     samples: Vec<(u32, u32, u64)>,
     lane0_iteration1_leaf5: LeafVector,
@@ -265,8 +267,9 @@ fn check_run(vector: RunVector, executor: &mut dyn Executor) -> Result<Report, V
     compare("commitment", &file.commitment, &commitment)?;
 
     // The samples and what they open.
-    compare("coin", &vector.coin, &file.coin_in_force())?;
-    let points = derive(&challenge, lanes.len() as u32, &commitment, &vector.coin);
+    let coin = Coin::new(vector.coin.0);
+    compare("coin", &coin, &file.coin)?;
+    let points = derive(&challenge, lanes.len() as u32, &commitment, coin.as_ref());
     let listed: Vec<_> = points.iter().map(|p| (p.lane, p.iteration, p.leaf)).collect();
     compare_lists("samples", &vector.samples, &listed)?;
     let openings = run.open(&challenge, &points, executor)?;
@@ -277,7 +280,7 @@ fn check_run(vector: RunVector, executor: &mut dyn Executor) -> Result<Report, V
     let whole = ResultDoc {
         challenge_digest: challenge.digest(),
         commitment,
-        coin: Some(vector.coin).filter(|coin| *coin != Digest::default()),
+        coin,
         lanes,
         evidence: evidence.clone(),
         openings,

@@ -16,7 +16,7 @@ use super::message::{DeviceKind, MinerHello};
 use super::open::{OpenChallenge, OpenChallenges, settlement_of};
 use super::room::Room;
 use super::validator::{
-    Accepted, Action, Case, Commitment, Content, Ended, Event, Judged, NotIssued, NotRead, Settle,
+    Accept, Accepted, Action, Case, Content, Ended, Event, Judged, NotIssued, NotRead, Settle,
     ValidatorSession, Wanted,
 };
 use crate::error_text::what_happened;
@@ -28,7 +28,8 @@ use crate::mining::issue::{IssueError, Request, issue};
 use crate::policy::{Policy, SizeError, Target};
 use crate::protocol::bound::OmittedShare;
 use crate::protocol::challenge::{Challenge, ChallengeError};
-use crate::protocol::digest::Digest;
+use crate::protocol::names::{Coin, Commitment};
+use crate::protocol::signature::PublicKey;
 use crate::protocol::verdict::Outcome;
 use crate::protocol::verify::verify;
 use std::convert::Infallible;
@@ -62,7 +63,7 @@ pub struct Validator {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Peering {
     /// The key that it has proven.
-    pub key: Option<Digest>,
+    pub key: Option<PublicKey>,
     /// Where it is, as in [`Meeting::address`](crate::ledger::Meeting::address).
     pub address: Option<String>,
 }
@@ -75,7 +76,7 @@ pub enum Stage<'a> {
     /// The challenge is out.
     Challenged(&'a Challenge),
     /// The commitment is there.
-    Committed(&'a Digest),
+    Committed(&'a Commitment),
     /// The coin is out.
     CoinSent,
     /// The complete result is there, with this number of openings.
@@ -139,7 +140,7 @@ impl Validator {
         self: &Arc<Self>,
         reader: impl AsyncRead + Unpin + Send + 'static,
         writer: impl AsyncWrite + Unpin,
-        miner_id: Option<Digest>,
+        miner_id: Option<PublicKey>,
         watch: &(dyn Fn(Stage<'_>) + Send + Sync),
     ) -> Ended {
         let peer = Peering { key: miner_id, address: None };
@@ -308,32 +309,35 @@ impl Validator {
     ///
     /// # Errors
     /// The ledger fails, or there are no random bytes.
-    pub fn accept(&self, commitment: &Commitment) -> Result<Accepted, OwnFault> {
-        let mut coin = Digest::default();
-        while coin == Digest::default() {
-            getrandom::fill(&mut coin.0).map_err(|error| {
+    pub fn accept(&self, accept: &Accept) -> Result<Accepted, OwnFault> {
+        let coin = loop {
+            let mut bytes = [0; 32];
+            getrandom::fill(&mut bytes).map_err(|error| {
                 OwnFault(format!(
                     "no random bytes for a coin: {error}\nCheck the system's random generator."
                 ))
             })?;
-        }
-        self.accept_with(commitment, coin)
+            if let Some(coin) = Coin::new(bytes) {
+                break coin;
+            }
+        };
+        self.accept_with(accept, coin)
     }
 
-    /// Does [`Action::Accept`] with this coin, which nobody knows yet and is not zero.
+    /// Does [`Action::Accept`] with this coin, which nobody knows yet.
     ///
     /// # Errors
     /// The ledger fails.
-    pub fn accept_with(&self, commitment: &Commitment, coin: Digest) -> Result<Accepted, OwnFault> {
+    pub fn accept_with(&self, accept: &Accept, coin: Coin) -> Result<Accepted, OwnFault> {
         let accepting = Accepting {
-            commitment: commitment.commitment,
+            commitment: accept.commitment,
             coin,
-            arrived_unix_ms: commitment.arrived_unix_ms,
-            devices: &Sighting::of(&commitment.evidence, commitment.miner_id),
-            until_unix_ms: commitment.over_unix_ms,
+            arrived_unix_ms: accept.arrived_unix_ms,
+            devices: &Sighting::of(&accept.evidence, accept.miner_id),
+            until_unix_ms: accept.over_unix_ms,
             window: self.terms().history_window(),
         };
-        let accepted = self.ledger.accept_session(&commitment.challenge, &accepting);
+        let accepted = self.ledger.accept_session(&accept.challenge, &accepting);
         let (acceptance, history) = accepted.map_err(|error| OwnFault::of(&error))?;
         Ok(Accepted { acceptance, history, coin })
     }

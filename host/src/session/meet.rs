@@ -9,7 +9,7 @@ use super::drive::{Peering, Validator};
 use super::fault::OwnFault;
 use super::validator::{Ended, NotIssued, Wanted};
 use crate::ledger::{Dodges, Ending, Meeting, Peer};
-use crate::protocol::digest::Digest;
+use crate::protocol::signature::EncodedKey;
 use crate::protocol::verdict::Outcome;
 use std::sync::Arc;
 use tokio::task::spawn_blocking;
@@ -75,9 +75,9 @@ impl Validator {
     }
 }
 
-fn peer(peering: &Peering, claimed: Option<Digest>) -> Peer {
+fn peer(peering: &Peering, claimed: Option<EncodedKey>) -> Peer {
     match (peering.key, claimed) {
-        (Some(key), _) => Peer::Proven(key),
+        (Some(key), _) => Peer::Proven(key.encoded()),
         (None, Some(key)) => Peer::Claimed(key),
         (None, None) => Peer::Unknown,
     }

@@ -11,11 +11,13 @@
 use super::fault::{Fault, FaultCode};
 use super::limits::{DEVICES_MAX, SMALL_VALUES_MAX, TEXT_BYTES_MAX};
 use crate::mining::committed::Committed;
-use crate::protocol::digest::{Digest, Uuid};
+use crate::protocol::digest::Uuid;
 use crate::protocol::evidence::Evidence;
 use crate::protocol::json::{present, read_value_of};
+use crate::protocol::names::{Coin, Commitment};
 use crate::protocol::parts::{CommitmentOut, OpeningsOut};
 use crate::protocol::receipt::Receipt;
+use crate::protocol::signature::EncodedKey;
 use crate::protocol::transcript::{LaneRoots, ResultDoc};
 use crate::protocol::verdict::Outcome;
 use serde::de::{DeserializeOwned, IgnoredAny};
@@ -52,7 +54,7 @@ pub enum FromValidator {
     /// The commitment is accepted.
     Coin {
         /// To be put into the result.
-        coin: Digest,
+        coin: Coin,
         /// How long the result may take from now, ms.
         openings_within_ms: u64,
     },
@@ -129,7 +131,7 @@ pub struct MinerHello {
     pub software: String,
     /// The public key that it would sign with.
     #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
-    pub miner_id: Option<Digest>,
+    pub miner_id: Option<EncodedKey>,
     /// Names of what it can do beyond the version: [`PINGS_CAPABILITY`].
     pub capabilities: Vec<String>,
     /// What it would compute on.
@@ -192,7 +194,7 @@ pub fn commitment_line(committed: &Committed) -> Vec<u8> {
 
 /// The line of the message `commitment`, from its parts.
 pub fn commitment_line_of(
-    commitment: Digest,
+    commitment: Commitment,
     lanes: &[LaneRoots],
     evidence: &Evidence,
     miner_signature: Option<[u8; 64]>,
@@ -345,7 +347,7 @@ mod tests {
         let hello = MinerHello {
             versions: vec![1],
             software: software(),
-            miner_id: Some(Digest([7; 32])),
+            miner_id: Some(EncodedKey([7; 32])),
             capabilities: Vec::new(),
             devices: vec![Device {
                 kind: DeviceKind::Gpu,
@@ -367,7 +369,7 @@ mod tests {
             FromValidator::Hello { versions: vec![1], software: software() },
             FromValidator::Ping { version: 1 },
             FromValidator::Challenge { token: "e30=".to_owned() },
-            FromValidator::Coin { coin: Digest([3; 32]), openings_within_ms: 30_000 },
+            FromValidator::Coin { coin: Coin::new([3; 32]).unwrap(), openings_within_ms: 30_000 },
             FromValidator::Verdict(VerdictMessage {
                 outcome: VerdictOutcome::Rejected,
                 code: Some("stalled".to_owned()),
@@ -402,6 +404,17 @@ mod tests {
         ] {
             assert_eq!(code(text), FaultCode::MalformedMessage, "{text}");
         }
+    }
+
+    #[test]
+    fn a_coin_of_zeros_is_no_message() {
+        let read = |digits: &str| {
+            let rest = "\"openings_within_ms\":1}";
+            let line = format!("{{\"message\":\"coin\",\"coin\":\"{digits}\",{rest}");
+            FromValidator::read(line.as_bytes()).map_err(|fault| fault.code)
+        };
+        assert!(read(&"01".repeat(32)).is_ok());
+        assert_eq!(read(&"00".repeat(32)), Err(FaultCode::MalformedMessage));
     }
 
     #[test]

@@ -19,7 +19,8 @@ use super::refusal::{Refusal, RefusalCode, Unable};
 use super::wire::LineBuffer;
 use crate::error_text::in_one_line;
 use crate::protocol::challenge::Challenge;
-use crate::protocol::digest::Digest;
+use crate::protocol::names::Coin;
+use crate::protocol::signature::{EncodedKey, PublicKey};
 use std::time::Duration;
 
 /// Longest session unless another length is asked for.
@@ -34,7 +35,7 @@ pub struct Terms {
     pub session_max: Duration,
     /// The validator's key, if the transport has authenticated one: then the
     /// challenge has to name it.
-    pub validator: Option<Digest>,
+    pub validator: Option<PublicKey>,
 }
 
 impl Default for Terms {
@@ -75,7 +76,7 @@ pub enum Action {
     /// Open what was committed to with this coin, then [`Event::Opened`].
     Open {
         /// The validator's coin.
-        coin: Digest,
+        coin: Coin,
     },
     /// Over: stop what is under way, close the streams.
     End(End),
@@ -379,9 +380,10 @@ impl MinerSession {
         let challenge =
             Challenge::from_token(token).map_err(|error| End::Own(OwnFault::of(&error)))?;
         let refused = |code, detail| Err(End::Refused(Refusal::new(code, detail)));
-        let named = |key: Option<Digest>| key.map_or("nobody".to_owned(), |key| key.to_string());
+        let named =
+            |key: Option<EncodedKey>| key.map_or("nobody".to_owned(), |key| key.to_string());
         let spec = challenge.spec();
-        if let Some(peer) = self.terms.validator
+        if let Some(peer) = self.terms.validator.map(|key| key.encoded())
             && spec.validator_id != Some(peer)
         {
             let (got, code) = (named(spec.validator_id), RefusalCode::OtherValidator);

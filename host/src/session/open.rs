@@ -10,6 +10,7 @@ use super::fault::{Fault, FaultCode};
 use crate::ledger::{Ledger, SettledAs, Settlement};
 use crate::protocol::challenge::Challenge;
 use crate::protocol::digest::Digest;
+use crate::protocol::signature::EncodedKey;
 use crate::protocol::verdict::{Outcome, Verdict};
 use crate::session::clock::unix_ms;
 use crate::session::validator::verdict_of;
@@ -32,7 +33,7 @@ pub(super) struct OpenChallenge {
 struct Left {
     ledger: Arc<dyn Ledger>,
     challenge: Digest,
-    miner_id: Option<Digest>,
+    miner_id: Option<EncodedKey>,
 }
 
 impl OpenChallenges {
@@ -94,7 +95,7 @@ impl Left {
 }
 
 /// A verdict as the ledger keeps it.
-pub(super) fn settlement_of(verdict: &Verdict, miner: Option<Digest>) -> Settlement {
+pub(super) fn settlement_of(verdict: &Verdict, miner: Option<EncodedKey>) -> Settlement {
     let outcome = match verdict.outcome {
         Outcome::Verified => SettledAs::Verified,
         // The machine has no could-not-run settled as such.

@@ -25,7 +25,8 @@ use crate::mining::executors::Chosen;
 use crate::mining::mine::{Expiry, MineError, MineOptions, commit};
 use crate::mining::pool::{LendError, Lending, Loan, Pool};
 use crate::protocol::challenge::Challenge;
-use crate::protocol::digest::Digest;
+use crate::protocol::names::Coin;
+use crate::protocol::signature::PublicKey;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -168,7 +169,7 @@ impl Miner {
         MinerHello {
             versions: VERSIONS.to_vec(),
             software: software(),
-            miner_id: self.identity.as_ref().map(|identity| identity.public()),
+            miner_id: self.identity.as_ref().map(|identity| identity.public().encoded()),
             capabilities: vec![PINGS_CAPABILITY.to_owned()],
             devices,
         }
@@ -188,7 +189,7 @@ impl Miner {
     /// its challenge has to name that key.
     pub async fn respond_to(
         &self,
-        validator: Option<Digest>,
+        validator: Option<PublicKey>,
         reader: impl AsyncRead + Unpin + Send + 'static,
         writer: impl AsyncWrite + Unpin,
     ) -> End {
@@ -299,7 +300,7 @@ fn unable(error: MineError) -> Unable {
     }
 }
 
-fn open(run: Run, coin: Digest) -> JoinHandle<Done> {
+fn open(run: Run, coin: Coin) -> JoinHandle<Done> {
     spawn_blocking(move || {
         let Run { committed, loan } = run;
         let result = committed.open(Some(coin)).map_err(|error| OwnFault::of(&error));

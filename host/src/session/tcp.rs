@@ -15,7 +15,7 @@ use super::miner::End;
 use super::respond::Miner;
 use super::tls::peer_key;
 use super::validator::Ended;
-use crate::protocol::digest::Digest;
+use crate::protocol::signature::PublicKey;
 use rustls::pki_types::{IpAddr, Ipv4Addr, ServerName};
 use rustls::{ClientConfig, ServerConfig};
 use std::io;
@@ -78,7 +78,7 @@ fn host_of(address: &str) -> Option<String> {
 
 type Dialled = tokio_rustls::client::TlsStream<TcpStream>;
 
-async fn connect(address: &str, config: &Arc<ClientConfig>) -> Result<(Dialled, Digest), Fault> {
+async fn connect(address: &str, config: &Arc<ClientConfig>) -> Result<(Dialled, PublicKey), Fault> {
     let unreachable = |error: io::Error| {
         Fault::new(FaultCode::Unreachable, format_args!("cannot connect to {address}: {error}"))
     };
@@ -112,9 +112,9 @@ pub enum Met {
     /// No TLS session: wrong key, no TLS, too slow.
     Refused(String),
     /// It came while a session was held.
-    Busy(Option<Digest>),
+    Busy(Option<PublicKey>),
     /// A session with the validator of this key began.
-    Began(Option<Digest>),
+    Began(Option<PublicKey>),
     /// The session ended.
     Ended(End),
 }

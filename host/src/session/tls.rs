@@ -8,8 +8,7 @@
 //! to whoever allows it.
 
 use crate::identity::SigningIdentity;
-use crate::protocol::digest::Digest;
-use crate::protocol::signature::{decode_key, is_valid};
+use crate::protocol::signature::{EncodedKey, PublicKey};
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::client::{AlwaysResolvesClientRawPublicKeys, Resumption};
 use rustls::crypto::ring;
@@ -34,7 +33,7 @@ const SPKI_HEAD: [u8; 12] = [0x30, 0x2a, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x7
 /// If the TLS library refuses the configuration.
 pub fn client(
     identity: &Arc<SigningIdentity>,
-    allowed: &[Digest],
+    allowed: &[PublicKey],
 ) -> Result<Arc<ClientConfig>, Error> {
     let mut config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
         .with_protocol_versions(&[&rustls::version::TLS13])?
@@ -53,7 +52,7 @@ pub fn client(
 /// If the TLS library refuses the configuration.
 pub fn server(
     identity: &Arc<SigningIdentity>,
-    allowed: &[Digest],
+    allowed: &[PublicKey],
 ) -> Result<Arc<ServerConfig>, Error> {
     let mut config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
         .with_protocol_versions(&[&rustls::version::TLS13])?
@@ -66,7 +65,7 @@ pub fn server(
 }
 
 /// The key of a finished handshake's peer.
-pub fn peer_key(certificates: Option<&[CertificateDer<'_>]>) -> Option<Digest> {
+pub fn peer_key(certificates: Option<&[CertificateDer<'_>]>) -> Option<PublicKey> {
     key_of(certificates?.first()?)
 }
 
@@ -76,15 +75,14 @@ fn own(identity: &Arc<SigningIdentity>) -> Arc<CertifiedKey> {
     Arc::new(CertifiedKey::new(vec![certificate], Arc::new(key)))
 }
 
-fn spki(key: &Digest) -> Vec<u8> {
-    [&SPKI_HEAD[..], &key.0].concat()
+fn spki(key: &PublicKey) -> Vec<u8> {
+    [&SPKI_HEAD[..], key.as_bytes()].concat()
 }
 
 /// The key in a SubjectPublicKeyInfo, if it is an Ed25519 key.
-fn key_of(certificate: &CertificateDer<'_>) -> Option<Digest> {
+fn key_of(certificate: &CertificateDer<'_>) -> Option<PublicKey> {
     let bytes = certificate.as_ref().strip_prefix(&SPKI_HEAD)?;
-    let key = Digest(bytes.try_into().ok()?);
-    decode_key(&key.0).is_some().then_some(key)
+    EncodedKey(bytes.try_into().ok()?).decode()
 }
 
 /// Signs handshakes. What is signed opens with 64 spaces and TLS's own context,
@@ -116,7 +114,7 @@ impl Signer for OwnKey {
 
 /// The keys that a peer may have.
 #[derive(Debug)]
-struct Allowed(Vec<Digest>);
+struct Allowed(Vec<PublicKey>);
 
 impl Allowed {
     fn check(&self, certificate: &CertificateDer<'_>) -> Result<(), Error> {
@@ -132,10 +130,9 @@ impl Allowed {
         certificate: &CertificateDer<'_>,
         signed: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        let key = key_of(certificate).and_then(|key| decode_key(&key.0));
-        let key = key.ok_or(CertificateError::BadEncoding)?;
+        let key = key_of(certificate).ok_or(CertificateError::BadEncoding)?;
         let signature: Option<[u8; 64]> = signed.signature().try_into().ok();
-        let holds = signature.is_some_and(|signature| is_valid(&key, message, &signature));
+        let holds = signature.is_some_and(|signature| key.verifies(message, &signature));
         match signed.scheme == SignatureScheme::ED25519 && holds {
             true => Ok(HandshakeSignatureValid::assertion()),
             false => Err(CertificateError::BadSignature.into()),

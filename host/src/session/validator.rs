@@ -16,7 +16,7 @@ mod talk;
 
 pub(in crate::session) use io::verdict_of;
 pub use io::{
-    Accepted, Action, Case, Commitment, Ended, Event, Judged, Legs, NotIssued, Settle, Wanted,
+    Accept, Accepted, Action, Case, Ended, Event, Judged, Legs, NotIssued, Settle, Wanted,
 };
 pub use reading::{Content, NotRead, Reading};
 
@@ -31,10 +31,11 @@ use crate::ledger::{Acceptance, HistoryFinding};
 use crate::protocol::bound::OmittedShare;
 use crate::protocol::challenge::Challenge;
 use crate::protocol::circumstances::SessionRecord;
-use crate::protocol::digest::Digest;
+use crate::protocol::names::{Coin, Commitment};
 use crate::protocol::parts::CommitmentPart;
 use crate::protocol::receipt::Receipt;
 use crate::protocol::rejection::{Reason, Rejection};
+use crate::protocol::signature::PublicKey;
 use crate::protocol::transcript::ResultDoc;
 use crate::protocol::verdict::{Outcome, Verdict};
 use crate::protocol::verify::{Failure, RecomputeError};
@@ -44,7 +45,7 @@ use std::time::Duration;
 #[derive(Debug)]
 pub struct ValidatorSession {
     patience: Patience,
-    miner_id: Option<Digest>,
+    miner_id: Option<PublicKey>,
     input: LineBuffer,
     state: State,
     /// What ends the session, and came while the ledger was at work, which is waited
@@ -56,7 +57,7 @@ pub struct ValidatorSession {
     /// Whether the ledger has the challenge, and nobody else's answer to it.
     is_on_record: bool,
     /// The commitment that the nonce is spent on.
-    accepted: Option<Digest>,
+    accepted: Option<Commitment>,
     /// Of the session's messages.
     version: u32,
 }
@@ -87,7 +88,7 @@ enum State {
     Accepting(Box<Held>),
     Openings {
         held: Box<Held>,
-        coin: Digest,
+        coin: Coin,
         sent: Duration,
         until: Duration,
     },
@@ -156,7 +157,7 @@ impl ValidatorSession {
     /// A session that has not begun. `miner_id` is the key that the transport has
     /// authenticated or the user demands: the challenge will name it. Without one
     /// it names the key that the miner's hello has, if any.
-    pub fn new(patience: Patience, miner_id: Option<Digest>) -> Self {
+    pub fn new(patience: Patience, miner_id: Option<PublicKey>) -> Self {
         Self {
             patience,
             miner_id,

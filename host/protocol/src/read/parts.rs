@@ -5,6 +5,7 @@ use crate::challenge::Challenge;
 use crate::digest::Digest;
 use crate::evidence::{CANONICAL_BYTES_MAX, VALUES_MAX};
 use crate::json::{Budget, NESTING_MAX, StrictValue, printable};
+use crate::names::Commitment;
 use crate::read::LaneSeed;
 use crate::transcript::{FormError, LaneRoots, Opening};
 use serde::de::{self, DeserializeSeed, Deserializer, IgnoredAny, MapAccess, Visitor};
@@ -13,7 +14,7 @@ use std::fmt;
 
 /// What comes first.
 pub(crate) struct CommitmentFields {
-    pub(crate) commitment: Digest,
+    pub(crate) commitment: Commitment,
     pub(crate) lanes: Vec<LaneRoots>,
     pub(crate) evidence: Value,
     pub(crate) miner_signature: Option<[u8; 64]>,
@@ -21,7 +22,7 @@ pub(crate) struct CommitmentFields {
 
 /// What comes after the coin.
 pub(crate) struct OpeningFields {
-    pub(crate) commitment: Digest,
+    pub(crate) commitment: Commitment,
     pub(crate) coin: Option<Digest>,
     pub(crate) openings: Vec<Opening>,
 }
@@ -57,7 +58,7 @@ object_seed!(CommitmentSeed<'_>, CommitmentFields, "a commitment: a JSON object"
     read_object!(map,
         required {
             message: plain::<IgnoredAny>(),
-            commitment: plain::<Digest>(),
+            commitment: plain::<Commitment>(),
             lanes: List { seed: LaneSeed(self.0), limit: self.0.lanes, what: "lanes" },
             evidence: StrictValue::new(NESTING_MAX - 1, &budget),
         }
@@ -78,7 +79,7 @@ object_seed!(OpeningsSeed<'_>, OpeningFields, "openings: a JSON object", |self, 
     read_object!(map,
         required {
             message: plain::<IgnoredAny>(),
-            commitment: plain::<Digest>(),
+            commitment: plain::<Commitment>(),
             openings: List { seed: OpeningSeed(self.0), limit, what: "openings" },
         }
         optional {

@@ -5,8 +5,8 @@ use crate::ledger::HistoryFinding;
 use crate::mining::issue::{Request, issue};
 use crate::protocol::bound::{Bound, Grinding, OmittedShare, log10_escape};
 use crate::protocol::challenge::Challenge;
-use crate::protocol::digest::Digest;
 use crate::protocol::evidence::Evidence;
+use crate::protocol::signature::PublicKey;
 use crate::protocol::work::memory_residency::{self, MemoryResidency};
 use serde_json::{Value, json};
 use std::time::Duration;
@@ -16,7 +16,7 @@ pub(in crate::policy) type Cases = &'static [(&'static str, fn(&mut Example))];
 
 /// With products, small enough to judge: n = 4096, m = 8, T = 100 are 1.10e14 operations.
 fn challenge(miner: bool, memory: Option<MemoryResidency>) -> Challenge {
-    let key = ed25519_dalek::SigningKey::from_bytes(&[4; 32]).verifying_key().to_bytes();
+    let key = PublicKey::from(&ed25519_dalek::SigningKey::from_bytes(&[4; 32]));
     let product = memory.is_none();
     issue(&Request {
         challenge_type: memory.map(|_| memory_residency::CHALLENGE_TYPE.to_owned()),
@@ -28,7 +28,7 @@ fn challenge(miner: bool, memory: Option<MemoryResidency>) -> Challenge {
         gpu_count: memory.filter(|work| work.reads_peers()).map(|_| 2),
         num_iterations: Some(100),
         sync_interval: Some(1),
-        miner_id: miner.then_some(Digest(key)),
+        miner_id: miner.then_some(key),
         ..Request::default()
     })
     .unwrap()

@@ -8,7 +8,9 @@ use crate::protocol::challenge::Challenge;
 use crate::protocol::circumstances::SessionRecord;
 use crate::protocol::digest::Digest;
 use crate::protocol::evidence::Evidence;
+use crate::protocol::names::{Coin, Commitment};
 use crate::protocol::receipt::Receipt;
+use crate::protocol::signature::{EncodedKey, PublicKey};
 use crate::protocol::transcript::ResultDoc;
 use crate::protocol::verdict::{Outcome, Verdict};
 use crate::protocol::verify::{Failure, RecomputeError};
@@ -61,7 +63,7 @@ pub struct Accepted {
     /// What does not fit the history of the devices that it names.
     pub history: Vec<HistoryFinding>,
     /// The coin that is on record for it, if it is accepted.
-    pub coin: Digest,
+    pub coin: Coin,
 }
 
 /// A judged case.
@@ -86,7 +88,7 @@ pub enum Action {
     Read(Box<Reading>),
     /// Spend the nonce, claim the devices and record a coin from the operating
     /// system's random generator, all at once and durably, then [`Event::Accepted`].
-    Accept(Box<Commitment>),
+    Accept(Box<Accept>),
     /// Verify the result, then [`Event::Judged`].
     Judge(Box<Case>),
     /// Record the verdict, then [`Event::Settled`].
@@ -101,20 +103,20 @@ pub struct Wanted {
     /// What it claims to be.
     pub hello: MinerHello,
     /// The key that the challenge must name as its miner_id, if any.
-    pub miner_id: Option<Digest>,
+    pub miner_id: Option<PublicKey>,
     /// From ping to pong: the least of those that were measured.
     pub round_trip: Duration,
 }
 
 /// A well-formed, signed commitment that came in time.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Commitment {
+pub struct Accept {
     /// Digest of the challenge.
     pub challenge: Digest,
     /// What the nonce is to be spent on.
-    pub commitment: Digest,
+    pub commitment: Commitment,
     /// Of the challenge.
-    pub miner_id: Option<Digest>,
+    pub miner_id: Option<EncodedKey>,
     /// Names the devices.
     pub evidence: Evidence,
     /// When it came, ms since 1970.
@@ -148,7 +150,7 @@ pub struct Settle {
     /// Digest of the challenge.
     pub challenge: Digest,
     /// Of the challenge.
-    pub miner_id: Option<Digest>,
+    pub miner_id: Option<EncodedKey>,
     /// What is recorded.
     pub verdict: Verdict,
 }

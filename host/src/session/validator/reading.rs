@@ -14,7 +14,7 @@ use crate::protocol::challenge::Challenge;
 use crate::protocol::evidence::{CANONICAL_BYTES_MAX, VALUES_MAX};
 use crate::protocol::parts::CommitmentPart;
 use crate::protocol::rejection::{Reason, Rejection};
-use crate::protocol::signature::{is_valid, miner_message};
+use crate::protocol::signature::miner_message;
 use crate::protocol::transcript::ResultDoc;
 use crate::session::fault::{Fault, FaultCode};
 use crate::session::message::{FromMiner, kind_of};
@@ -102,7 +102,7 @@ fn read_commitment(line: &[u8], challenge: &Challenge) -> Result<CommitmentPart,
     let part = CommitmentPart::read(line, challenge)?;
     let (c, commitment) = (challenge.digest(), part.commitment());
     if let (Some(key), Some(signature)) = (challenge.miner_id(), part.miner_signature())
-        && !is_valid(&key, &miner_message(&c, &commitment), &signature)
+        && !key.verifies(&miner_message(&c, &commitment), &signature)
     {
         let detail = format!("miner_signature does not verify for {commitment}");
         return Err(Rejection::new(Reason::SignatureInvalid, detail));

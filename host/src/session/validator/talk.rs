@@ -2,11 +2,10 @@
 
 use super::calendar::Arrival;
 use super::reading::{Awaited, Content, NotRead, Reading};
-use super::{Action, Case, Cause, Commitment, Complete, Held, State, ValidatorSession, Wanted};
+use super::{Accept, Action, Case, Cause, Complete, Held, State, ValidatorSession, Wanted};
 use crate::protocol::circumstances::SessionRecord;
 use crate::protocol::parts::CommitmentPart;
 use crate::protocol::rejection::{Reason, Rejection};
-use crate::protocol::signature::decode_key;
 use crate::protocol::transcript::ResultDoc;
 use crate::session::clock::Now;
 use crate::session::fault::{Fault, FaultCode, OwnFault};
@@ -130,7 +129,8 @@ impl ValidatorSession {
                     return Ok(());
                 }
                 let hello = self.hello.clone().expect("a pong follows a hello");
-                let miner_id = self.miner_id.or(hello.miner_id);
+                let claimed = hello.miner_id.and_then(|key| key.decode());
+                let miner_id = self.miner_id.or(claimed);
                 let wanted = Wanted { hello, miner_id, round_trip: least };
                 out.push(Action::Issue(Box::new(wanted)));
                 self.state = State::Issuing;
@@ -155,12 +155,12 @@ impl ValidatorSession {
             let detail = format!("the miner speaks {:?}, this side {VERSIONS:?}", hello.versions);
             return Err(Fault::new(FaultCode::VersionMismatch, detail).into());
         };
-        if hello.miner_id.is_some_and(|key| decode_key(&key.0).is_none()) {
+        if hello.miner_id.is_some_and(|key| key.decode().is_none()) {
             let detail = "miner_id is not an Ed25519 public key";
             return Err(Fault::new(FaultCode::MalformedMessage, detail).into());
         }
         if let (Some(expected), Some(got)) = (self.miner_id, hello.miner_id)
-            && expected != got
+            && expected.encoded() != got
         {
             let detail = format!("expected a miner with key {expected}, it has {got}");
             return Err(Fault::new(FaultCode::WrongPeer, detail).into());
@@ -245,7 +245,7 @@ impl ValidatorSession {
             }
         }
         let over = self.patience.openings_of(challenge, part.lanes().len()) + self.patience.verdict;
-        out.push(Action::Accept(Box::new(Commitment {
+        out.push(Action::Accept(Box::new(Accept {
             challenge: challenge.digest(),
             commitment: part.commitment(),
             miner_id: challenge.spec().miner_id,

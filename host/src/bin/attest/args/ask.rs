@@ -2,7 +2,7 @@
 
 use super::parse;
 use attest::mining::issue::Request;
-use attest::protocol::digest::Digest;
+use attest::protocol::signature::PublicKey;
 use clap::Args;
 
 /// The challenge's fields. Absent options are left to file, policy or defaults.
@@ -48,10 +48,10 @@ pub struct Ask {
     pub min_sm_utilization: Option<f64>,
     /// Ed25519 public key of the only miner that may answer (64 hex digits)
     #[arg(long, value_name = "KEY")]
-    pub miner_id: Option<Digest>,
+    pub miner_id: Option<PublicKey>,
     /// Ed25519 public key of the validator (64 hex digits)
     #[arg(long, value_name = "KEY")]
-    pub validator_id: Option<Digest>,
+    pub validator_id: Option<PublicKey>,
 }
 
 impl Ask {

@@ -1,7 +1,7 @@
 //! Arguments of `attest export`.
 
 use super::place;
-use attest::protocol::digest::Digest;
+use attest::protocol::signature::EncodedKey;
 use clap::{ArgGroup, Args, ValueHint};
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -51,7 +51,7 @@ pub struct Export {
     pub check: Option<OsString>,
     /// Ed25519 public key of the signer that is expected (64 hex digits)
     #[arg(long, value_name = "KEY", conflicts_with = "in_toto")]
-    pub signer: Option<Digest>,
+    pub signer: Option<EncodedKey>,
     /// Write result.json, token.txt and so on into this folder, which is made
     #[arg(long, value_name = "FOLDER", value_hint = ValueHint::DirPath, conflicts_with = "in_toto", value_parser = place::file())]
     pub extract: Option<PathBuf>,

@@ -2,6 +2,7 @@
 
 use super::{parse, place};
 use attest::protocol::digest::{Digest, Uuid};
+use attest::protocol::signature::EncodedKey;
 use clap::{Args, Subcommand, ValueEnum, ValueHint};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -62,7 +63,7 @@ pub enum Action {
         state: Option<State>,
         /// Only those bound to this miner's public key, or meetings with it (64 hex digits)
         #[arg(long, value_name = "KEY")]
-        miner: Option<Digest>,
+        miner: Option<EncodedKey>,
         /// Only those for which this device was named (GPU-xxxxxxxx-… or 32 hex digits)
         #[arg(long, value_name = "UUID", value_parser = parse::parse_uuid)]
         device: Option<Uuid>,

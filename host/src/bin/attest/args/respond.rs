@@ -1,7 +1,7 @@
 //! Arguments of `attest respond`.
 
 use super::{Executor, Gpus, parse, place};
-use attest::protocol::digest::Digest;
+use attest::protocol::signature::PublicKey;
 use clap::{Args, ValueHint};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -47,5 +47,5 @@ pub struct Respond {
     pub listen: Option<String>,
     /// Public key of a validator that may connect (64 hex digits); repeat for more
     #[arg(long = "allow-validator", value_name = "KEY", id = "allowed", requires = "listen")]
-    pub allowed: Vec<Digest>,
+    pub allowed: Vec<PublicKey>,
 }

@@ -2,7 +2,7 @@
 
 use super::{Ask, parse, place};
 use attest::protocol::bound::OmittedShare;
-use attest::protocol::digest::Digest;
+use attest::protocol::signature::PublicKey;
 use clap::{Args, ValueHint};
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -57,7 +57,7 @@ pub struct Validate {
     pub tcp: Vec<String>,
     /// Public key that a miner must have (64 hex digits); with --tcp repeat for more
     #[arg(long = "peer", value_name = "KEY", id = "peers", conflicts_with = "miner_id")]
-    pub peers: Vec<Digest>,
+    pub peers: Vec<PublicKey>,
     /// What is demanded beyond the protocol, a TOML file [default: the policy that
     /// `attest policy init` prints]
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, value_parser = place::file())]

@@ -8,8 +8,7 @@ use anyhow::{anyhow, bail};
 use attest::export::{self, Attested, Refusal, VERDICT_BYTES_MAX, dsse};
 use attest::files::{self, Source};
 use attest::identity::SigningIdentity;
-use attest::protocol::digest::Digest;
-use attest::protocol::signature::decode_key;
+use attest::protocol::signature::{EncodedKey, PublicKey};
 use attest::protocol::transcript::ResultDoc;
 use serde_json::{Value, json};
 use std::ffi::OsStr;
@@ -52,13 +51,13 @@ fn in_toto(args: &args::Export, result: &OsStr, challenge: &OsStr, key: &Path) -
     Ok(Done::Ok)
 }
 
-fn check(args: &args::Export, envelope: &OsStr, signer: &Digest, color: Color) -> Result {
-    let Some(key) = decode_key(&signer.0) else {
+fn check(args: &args::Export, envelope: &OsStr, signer: &EncodedKey, color: Color) -> Result {
+    let Some(signer) = &signer.decode() else {
         bail!("{signer} is not an Ed25519 public key\nGive what `attest key show` prints.");
     };
     let limit_bytes = dsse::ENVELOPE_BYTES_MAX as u64;
     let envelope = Source::of_path(envelope).read_text(limit_bytes)?;
-    let checked = export::check(envelope.as_bytes(), &key);
+    let checked = export::check(envelope.as_bytes(), signer);
     let (json, text) = match &checked {
         Ok(attested) => (checked_json(attested, signer), checked_text(attested, signer)),
         Err(refusal) => (refused_json(refusal), refused_text(refusal)),
@@ -78,16 +77,16 @@ fn check(args: &args::Export, envelope: &OsStr, signer: &Digest, color: Color) -
 }
 
 /// Whose word it is, as the challenge has it.
-fn role(attested: &Attested, signer: &Digest) -> &'static str {
-    let spec = attested.challenge().spec();
-    match Some(signer) {
-        key if key == spec.validator_id.as_ref() => "validator",
-        key if key == spec.miner_id.as_ref() => "miner",
+fn role(attested: &Attested, signer: &PublicKey) -> &'static str {
+    let challenge = attested.challenge();
+    match Some(*signer) {
+        key if key == challenge.validator_id() => "validator",
+        key if key == challenge.miner_id() => "miner",
         _ => "other",
     }
 }
 
-fn checked_json(attested: &Attested, signer: &Digest) -> Value {
+fn checked_json(attested: &Attested, signer: &PublicKey) -> Value {
     let mut json = json!({
         "outcome": "signed",
         "signer": signer,
@@ -104,7 +103,7 @@ fn checked_json(attested: &Attested, signer: &Digest) -> Value {
     json
 }
 
-fn checked_text(attested: &Attested, signer: &Digest) -> String {
+fn checked_text(attested: &Attested, signer: &PublicKey) -> String {
     let mut text = "SIGNED: the attestation is as its signer made it\n".to_owned();
     let mut line = |name: &str, value: &str| {
         // Writing to a String cannot fail.

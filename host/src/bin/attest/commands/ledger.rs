@@ -12,6 +12,7 @@ use attest::ledger::{
     Seen, Standing,
 };
 use attest::protocol::digest::Digest;
+use attest::protocol::signature::EncodedKey;
 use attest::protocol::time;
 use attest::session::clock::unix_ms;
 use attest::streams;
@@ -95,7 +96,12 @@ fn list(entries: &[Entry], json: bool) -> Result<()> {
     print(&table(&["challenge", "issued", "state", "reason"], &rows))
 }
 
-fn list_meetings(ledger: &dyn Ledger, miner: Option<Digest>, limit: u32, json: bool) -> Result<()> {
+fn list_meetings(
+    ledger: &dyn Ledger,
+    miner: Option<EncodedKey>,
+    limit: u32,
+    json: bool,
+) -> Result<()> {
     let most = (limit + 1).min(MeetingFilter::LIMIT_MAX);
     let filter = MeetingFilter { miner, limit: most, ..MeetingFilter::default() };
     let mut meetings = ledger.meetings(&filter)?;

@@ -10,7 +10,7 @@ use anyhow::{Context as _, anyhow, bail};
 use attest::error_text::what_happened;
 use attest::identity::SigningIdentity;
 use attest::mining::pool::Pool;
-use attest::protocol::digest::Digest;
+use attest::protocol::signature::PublicKey;
 use attest::protocol::work::Unit;
 use attest::session::message::VerdictOutcome;
 use attest::session::miner::{End, SESSION_DEFAULT};
@@ -54,7 +54,7 @@ pub fn run(args: &args::Respond) -> Result {
     stop.exit_code().map_or(done, |code| Ok(Done::Stopped(code)))
 }
 
-async fn listen(miner: Arc<Miner>, address: &str, allowed: &[Digest], stop: &Stop) -> Result {
+async fn listen(miner: Arc<Miner>, address: &str, allowed: &[PublicKey], stop: &Stop) -> Result {
     let identity = miner.identity.as_ref().context("--listen needs a key\nGive --key.")?;
     let config = tls::server(identity, allowed)?;
     let listener = Listener::bind(miner, address, config).await.map_err(|error| {

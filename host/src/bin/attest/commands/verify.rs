@@ -117,8 +117,7 @@ fn arrival(
     // A receipt has the commitment's own time of arrival. One that does not hold
     // must not switch the check of the arrival off.
     let receipt_holds = receipt
-        .zip(result.coin)
-        .is_some_and(|(receipt, coin)| receipt.check(challenge, &result.commitment, &coin).is_ok());
+        .is_some_and(|it| it.check(challenge, &result.commitment, result.coin.as_ref()).is_ok());
     match args.arrived_at {
         Some(Arrival::UnixS(unix_s)) => Some(unix_s),
         Some(Arrival::Unknown) => None,
