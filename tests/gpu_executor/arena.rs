@@ -205,24 +205,25 @@ fn a_bench_of_memory_measures_every_side() {
 /// 10⁹ bytes a second of each lane, all sweeping at once.
 fn rates(mut lanes: Vec<(GpuExecutor, Assignment)>, bytes: u64, iterations: u32) -> Vec<f64> {
     let start = Barrier::new(lanes.len());
-    std::thread::scope(|scope| {
-        let run = |(executor, assignment): &mut (GpuExecutor, Assignment)| {
-            let state = assignment.seeds[assignment.lane as usize];
-            let segment = |first_iteration, iterations| Segment {
-                first_iteration,
-                iterations,
-                start: state,
-                solo_sync: None,
-            };
-            executor.run(&segment(1, 1), &mut |_| ControlFlow::Continue(())).unwrap();
-            start.wait();
-            let begun = Instant::now();
-            executor.run(&segment(2, iterations), &mut |_| ControlFlow::Continue(())).unwrap();
-            let rate = (bytes * u64::from(iterations)) as f64 / begun.elapsed().as_secs_f64() / 1e9;
-            start.wait();
-            rate
+    let run = |(executor, assignment): &mut (GpuExecutor, Assignment)| {
+        let state = assignment.seeds[assignment.lane as usize];
+        let segment = |first_iteration, iterations| Segment {
+            first_iteration,
+            iterations,
+            start: state,
+            solo_sync: None,
         };
-        let running: Vec<_> = lanes.iter_mut().map(|lane| scope.spawn(|| run(lane))).collect();
+        executor.run(&segment(1, 1), &mut |_| ControlFlow::Continue(())).unwrap();
+        start.wait();
+        let begun = Instant::now();
+        executor.run(&segment(2, iterations), &mut |_| ControlFlow::Continue(())).unwrap();
+        let rate = (bytes * u64::from(iterations)) as f64 / begun.elapsed().as_secs_f64() / 1e9;
+        start.wait();
+        rate
+    };
+    let run = &run;
+    std::thread::scope(|scope| {
+        let running: Vec<_> = lanes.iter_mut().map(|lane| scope.spawn(move || run(lane))).collect();
         running.into_iter().map(|lane| lane.join().unwrap()).collect()
     })
 }
