@@ -1,10 +1,10 @@
-//! Memory residency on GPUs, every kernel variant: the vector files, whose lanes all run
-//! on one device here, against the oracle's numbers.
+//! Memory residency on GPUs, every kernel variant: the vector files against the oracle's
+//! numbers, lanes on as many devices as there are, or all on one.
 
 use super::{every_variant, gpus, options, say, turn};
 use crate::common::memory::{MemoryRun, RUNS};
 use attest::executor::gpu::bench::{Subject, Turns};
-use attest::executor::gpu::{GpuExecutor, GpuOptions, PeerAccess, Supervisor};
+use attest::executor::gpu::{GpuExecutor, GpuOptions, PeerAccess, Supervisor, peer_access};
 use attest::executor::{Assignment, ExecError, Executor, Segment, SmTiles, SoloSync, TileRequest};
 use attest::protocol::digest::Digest;
 use attest::protocol::evidence::document::PeerBlocks;
@@ -14,18 +14,20 @@ use attest::protocol::work::memory_residency::MemoryResidency;
 use attest::protocol::{chain, merkle};
 use attest::reference::MemoryOracle;
 use std::ops::ControlFlow;
-use std::sync::Arc;
-use std::time::Duration;
+use std::sync::{Arc, Barrier};
+use std::time::{Duration, Instant};
 
-/// Executors on one device, one a lane, begun and connected.
+/// Executors, one a lane, from device `first` on in turn, begun and connected.
 fn lanes(
-    device: u32,
+    first: u32,
     options: &GpuOptions,
     work: MemoryResidency,
     seeds: &[State],
 ) -> Vec<(GpuExecutor, Assignment)> {
     let seeds: Arc<[State]> = seeds.into();
+    let devices = gpus().len() as u32;
     let begun = |lane: usize| {
+        let device = (first + lane as u32) % devices;
         let mut executor = GpuExecutor::open(device, options.clone()).unwrap();
         let seeds = Arc::clone(&seeds);
         let assignment = Assignment { work: work.into(), lane: lane as u32, seeds };
@@ -74,6 +76,7 @@ fn leaves(
 fn the_vectors_of_memory_reproduce_on_every_variant() {
     let _turn = turn();
     let runs = RUNS.map(MemoryRun::read);
+    let able = peer_access(&gpus()).iter().all(|row| !row.contains('0'));
     every_variant(|device, variant| {
         for (run, peer_access) in runs
             .iter()
@@ -97,8 +100,8 @@ fn the_vectors_of_memory_reproduce_on_every_variant() {
                 let reads = executor.facts().details.peer_blocks;
                 let expected = match peer_access {
                     _ if own => None,
-                    PeerAccess::IfPossible => Some(PeerBlocks::PeerAccess),
-                    PeerAccess::Never => Some(PeerBlocks::StagedCopies),
+                    PeerAccess::IfPossible if able => Some(PeerBlocks::PeerAccess),
+                    _ => Some(PeerBlocks::StagedCopies),
                 };
                 assert_eq!(reads, expected, "{}", run.name);
             }
@@ -198,5 +201,57 @@ fn a_bench_of_memory_measures_every_side() {
             assert!(sides.iter().all(|side| side.median_tb_s > 0.0 && side.turns_tb_s.len() == 3));
             assert!(report.fill_ms > 0.0 && report.arena_bytes > 0);
         }
+    }
+}
+
+/// 10⁹ bytes a second of each lane, all sweeping at once.
+fn rates(mut lanes: Vec<(GpuExecutor, Assignment)>, bytes: u64, iterations: u32) -> Vec<f64> {
+    let start = Barrier::new(lanes.len());
+    let run = |(executor, assignment): &mut (GpuExecutor, Assignment)| {
+        let state = assignment.seeds[assignment.lane as usize];
+        let segment = |first_iteration, iterations| Segment {
+            first_iteration,
+            iterations,
+            start: state,
+            solo_sync: None,
+        };
+        executor.run(&segment(1, 1), &mut |_| ControlFlow::Continue(())).unwrap();
+        start.wait();
+        let begun = Instant::now();
+        executor.run(&segment(2, iterations), &mut |_| ControlFlow::Continue(())).unwrap();
+        let rate = (bytes * u64::from(iterations)) as f64 / begun.elapsed().as_secs_f64() / 1e9;
+        start.wait();
+        rate
+    };
+    let run = &run;
+    std::thread::scope(|scope| {
+        let running: Vec<_> = lanes.iter_mut().map(|lane| scope.spawn(move || run(lane))).collect();
+        running.into_iter().map(|lane| lane.join().unwrap()).collect()
+    })
+}
+
+#[test]
+fn lanes_on_several_devices_sweep_at_once() {
+    let _turn = turn();
+    let devices = gpus();
+    if devices.len() < 2 {
+        return;
+    }
+    let share = devices.iter().map(|device| device.memory_bytes).min().unwrap() / 2;
+    let arena_blocks = share / 4096 / 512 * 512;
+    let work = MemoryResidency { arena_blocks, half_passes: 1, peer_blocks: 0 };
+    let seeds: Vec<State> = (0..devices.len()).map(|lane| State([lane as u8; 32])).collect();
+    let options = GpuOptions::default();
+    let lone = rates(lanes(0, &options, work, &seeds[..1]), work.sweep_bytes(), 40);
+    let all = rates(lanes(0, &options, work, &seeds), work.sweep_bytes(), 40);
+    say(&format!("own sweeps, GB/s: one lane {lone:.0?}, all at once {all:.0?}"));
+    let work = MemoryResidency { peer_blocks: arena_blocks / 512 * 256, ..work };
+    for peer_access in [PeerAccess::IfPossible, PeerAccess::Never] {
+        let options = GpuOptions { peer_access, ..options.clone() };
+        let lanes = lanes(0, &options, work, &seeds);
+        let reads = lanes[0].0.facts().details.peer_blocks;
+        let found = rates(lanes, work.link_bytes(), 6);
+        say(&format!("from other lanes ({reads:?}), GB/s: {found:.0?}"));
+        assert!(found.iter().all(|rate| *rate > 0.0));
     }
 }
