@@ -1,5 +1,5 @@
-//! The oracle of memory residency against numbers from independent programs, and against
-//! rules that lack a part: each part matters.
+//! The oracle of memory residency against numbers from independent programs. That each
+//! part of the rules matters is shown in tests/attacks/memory_rule.rs.
 
 use crate::common::memory::{MemoryRun, RUNS, digest, folds};
 use attest::reference::MemoryOracle;
