@@ -9,6 +9,7 @@ use attest::mining::issue::Request;
 use attest::protocol::challenge::{Challenge, ChallengeSpec};
 use attest::protocol::digest::{Digest, Uuid};
 use attest::protocol::evidence::Evidence;
+use attest::protocol::names::State;
 use attest::protocol::work::memory_residency::MemoryResidency;
 use attest::reference::memory::{Arena, Word};
 use attest::reference::{MemoryOracle, Run};
@@ -62,7 +63,7 @@ fn work(challenge: &Challenge) -> MemoryResidency {
 }
 
 /// s(g,0) of the lanes.
-pub(super) fn seeds(challenge: &Challenge, uuids: &[Uuid]) -> Vec<Digest> {
+pub(super) fn seeds(challenge: &Challenge, uuids: &[Uuid]) -> Vec<State> {
     let seed = |(g, uuid)| attest::protocol::chain::lane_seed(&challenge.digest(), g, uuid);
     (0..).zip(uuids).map(seed).collect()
 }

@@ -7,13 +7,19 @@ use super::memory::{right, said, seeds, sweeps};
 use super::{UUIDS, alone};
 use attest::protocol::digest::Digest;
 use attest::protocol::merkle::leaf_hash;
+use attest::protocol::names::State;
 use attest::protocol::work::memory_residency::MemoryResidency;
 use attest::reference::Run;
 use attest::reference::memory::{self, Arena, Word};
 use rand_philox::philox4x32_10;
 
+/// A state as good as any.
+fn drawn(parts: &[&[u8]]) -> State {
+    State(Digest::of(parts).0)
+}
+
 /// The first four big-endian words of a state.
-fn key_words(state: &Digest) -> Word {
+fn key_words(state: &State) -> Word {
     let word = |at: usize| u32::from_be_bytes(state.0[at..at + 4].try_into().unwrap());
     [word(0), word(4), word(8), word(12)]
 }
@@ -28,7 +34,7 @@ const SHIFTS: Partner = |l, e1| (l + 8 * e1) % 256;
 
 /// An arena whose miner computes no words but those of `classes`, modulo eight: others are
 /// zero to it.
-fn filled(work: MemoryResidency, seed: &Digest, partner: Partner, classes: &[usize]) -> Arena {
+fn filled(work: MemoryResidency, seed: &State, partner: Partner, classes: &[usize]) -> Arena {
     let [k0, k1, w, kappa] = key_words(seed);
     let mine = |l: &usize| classes.contains(&(l % 8));
     let start = |b: u64| {
@@ -68,7 +74,7 @@ const ALL: [usize; 8] = [0, 1, 2, 3, 4, 5, 6, 7];
 /// others.
 fn right_with_one_class(partner: Partner) -> usize {
     let work = MemoryResidency { arena_blocks: 512, half_passes: 12, peer_blocks: 0 };
-    let seed = Digest::of(&[b"a lane"]);
+    let seed = drawn(&[b"a lane"]);
     let whole = filled(work, &seed, partner, &ALL);
     let alone = filled(work, &seed, partner, &[0]);
     let words = (256..512).flat_map(|b| (0..256).step_by(8).map(move |l| (b, l)));
@@ -84,29 +90,6 @@ fn an_arena_falls_into_eight_without_the_xor() {
     // An eighth of the memory is enough for an eighth of the words; by the rule, for none.
     assert_eq!(right_with_one_class(SHIFTS), 256 * 32);
     assert_eq!(right_with_one_class(XOR), 0);
-}
-
-#[test]
-fn every_word_depends_on_all_eight_classes() {
-    let reach = |partner: Partner| {
-        let work = MemoryResidency { arena_blocks: 512, half_passes: 12, peer_blocks: 0 };
-        let [k0, k1, w, _] = key_words(&Digest::of(&[b"a lane"]));
-        let half = work.half_blocks() as usize;
-        // Per block and word the classes of first words that it follows from, as bits.
-        let mut from: Vec<Vec<u8>> = vec![(0..256).map(|l| 1 << (l % 8)).collect(); 2 * half];
-        for r in 1..=work.half_passes {
-            let h = work.changed_half(r) as usize;
-            for c in 0..half {
-                let [e0, e1, ..] = philox4x32_10([c as u32, r, 1, w], [k0, k1]);
-                let there = &from[(1 - h) * half + work.partner(e0) as usize];
-                let more: Vec<u8> = (0..256).map(|l| there[partner(l, e1 as usize)]).collect();
-                from[h * half + c].iter_mut().zip(more).for_each(|(of, more)| *of |= more);
-            }
-        }
-        from.concat().iter().map(|of| of.count_ones()).min().unwrap()
-    };
-    assert_eq!(reach(XOR), 8);
-    assert_eq!(reach(SHIFTS), 1);
 }
 
 /// What is exchanged of a fold.
@@ -147,7 +130,7 @@ struct Place {
 impl Place {
     /// One that nobody knew before.
     fn drawn(number: u64) -> Self {
-        let [k0, k1, tweak, index] = key_words(&Digest::of(&[b"place", &number.to_be_bytes()]));
+        let [k0, k1, tweak, index] = key_words(&drawn(&[b"place", &number.to_be_bytes()]));
         Self { key: [k0, k1], tweak, index: u64::from(index) << (number % 32) }
     }
 }
