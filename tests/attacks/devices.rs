@@ -58,7 +58,7 @@ fn two_lanes(nonce: u8) -> Challenge {
 }
 
 /// A session whose commitment comes after `elapsed`.
-fn session(
+pub(super) fn session(
     records: &Records,
     challenge: &Challenge,
     policy: Policy,
@@ -75,7 +75,7 @@ fn session(
 }
 
 /// What the policy held against it.
-fn reasons(ended: &Ended) -> Vec<&str> {
+pub(super) fn reasons(ended: &Ended) -> Vec<&str> {
     let judgement = ended.verdict.policy.as_ref().expect("it verified");
     judgement.rejecting().map(|reason| reason.code).collect()
 }
@@ -314,7 +314,7 @@ async fn roots_out_of_thin_air_are_too_fast() {
 }
 
 /// A live session with a miner that makes up roots and paths.
-async fn invent(request: Request, model: &str) -> Ended {
+pub(super) async fn invent(request: Request, model: &str) -> Ended {
     use attest::protocol::merkle::path_len;
     use attest::protocol::sample::{SamplePoint, derive};
     use attest::protocol::transcript::{LaneRoots, Opening, ResultDoc, commit};

@@ -120,7 +120,12 @@ pub struct MemoryOracle {
 impl MemoryOracle {
     /// Fills an arena for each of s(0,0) … s(G−1,0).
     pub fn new(work: MemoryResidency, seeds: &[State]) -> Self {
-        Self { work, arenas: seeds.iter().map(|seed| Arena::filled(work, seed)).collect() }
+        Self::over(work, seeds.iter().map(|seed| Arena::filled(work, seed)).collect())
+    }
+
+    /// Over arenas that are there already, right or not: one for each lane.
+    pub fn over(work: MemoryResidency, arenas: Vec<Arena>) -> Self {
+        Self { work, arenas }
     }
 
     /// The arena of lane `lane`.

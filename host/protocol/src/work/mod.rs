@@ -136,6 +136,14 @@ impl Work {
         self.leaves() / self.leaves_per_tile()
     }
 
+    /// Bytes that each lane has to keep in its memory, by the rules of the kind.
+    pub fn resident_bytes(self) -> u64 {
+        match self {
+            Self::Fp64Product(_) => 0,
+            Self::MemoryResidency(work) => work.arena_bytes(),
+        }
+    }
+
     /// What one iteration costs.
     pub fn cost(self) -> Cost {
         match self {
