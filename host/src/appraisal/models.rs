@@ -67,6 +67,11 @@ impl Model {
         MARGIN * self.peak_flops()
     }
 
+    /// Bytes of memory as the vendor prints it: 10⁹ a GB.
+    pub fn memory_bytes(&self) -> u64 {
+        1_000_000_000 * u64::from(self.memory_gb)
+    }
+
     /// Bytes a second of its memory at most: the printed bandwidth and 10 %.
     pub(crate) fn floor_bytes_per_s(&self) -> f64 {
         MARGIN * 1e9 * f64::from(self.bandwidth_gb_s)
