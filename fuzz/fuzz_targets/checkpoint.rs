@@ -43,7 +43,7 @@ fuzz_target!(|data: &[u8]| {
         memory_bytes: 1024,
         // Two with counters: their forms differ.
         sm_count: 2 * at as u32,
-        more: Default::default(),
+        details: Default::default(),
     };
     let facts: Vec<LaneFacts> = UUIDS.iter().enumerate().map(lane).collect();
     let _ = uuids(&file);

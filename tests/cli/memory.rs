@@ -1,6 +1,6 @@
 //! Challenges of memory residency, as a user asks for them and meets them.
 
-use crate::cli::{COULD_NOT_RUN, Finished, OK, names_in, run, run_with_input};
+use crate::cli::{COULD_NOT_RUN, Finished, OK, REJECTED, names_in, run, run_with_input};
 use attest::protocol::challenge::Challenge;
 use attest::protocol::work::memory_residency::MemoryResidency;
 use serde_json::Value;
@@ -173,6 +173,48 @@ fn arenas_are_run_and_verified_offline_and_in_sessions() {
     let ended = run(args.iter().chain(&options).chain(&miner)).expect(OK);
     assert!(ended.stdout.starts_with("VERIFIED: "), "{}", ended.stdout);
     ended.says("3 iterations of a sweep of an arena of 0.002 GB, filled in 12 half-passes");
+}
+
+/// A session under this policy with a miner that names one device and leaves after its
+/// challenge, or with what `miner` is.
+fn session(policy: &str, options: &[&str], miner: &str) -> Finished {
+    let folder = tempfile::tempdir().unwrap();
+    let [ledger, file] = ["ledger.sqlite", "policy.toml"].map(|name| folder.path().join(name));
+    std::fs::write(&file, policy).unwrap();
+    let (ledger, file) = (ledger.to_str().unwrap(), file.to_str().unwrap());
+    let args = ["validate", "--ledger", ledger, "--kind", "memory", "--policy", file];
+    let script = match miner.strip_prefix("NVIDIA ") {
+        None => format!("{} respond {miner}", env!("CARGO_BIN_EXE_attest")),
+        Some(_) => format!(
+            r#"echo '{{"message":"hello","versions":[1],"software":"x","capabilities":[],"devices":[{{"kind":"gpu","model":"{miner}","memory_bytes":1}}]}}'
+            read hello; read ping; echo '{{"message":"pong"}}'; read challenge"#
+        ),
+    };
+    run(args.iter().chain(options).copied().chain(["--", "sh", "-c", &script]))
+}
+
+#[test]
+fn a_session_asks_for_most_of_what_the_miners_model_has() {
+    let demanding = "[memory]\nresident_bytes_min = 120000000000\nmemory_gb_s_min = 3900.0\n";
+    let h200 = session(demanding, &[], "NVIDIA H200").expect(REJECTED);
+    h200.says("312 iterations of a sweep of an arena of 126.899 GB, filled in 12 half-passes");
+    let half = session("", &["--arena-bytes", "50%"], "NVIDIA L4").expect(REJECTED);
+    half.says("of a sweep of an arena of 12.000 GB");
+    // What no card of the model can show, or one lane alone.
+    let h100 = session(demanding, &[], "NVIDIA H100 80GB HBM3").expect(REJECTED).stdout;
+    assert!(h100.starts_with("REJECTED: unfit-devices"), "{h100}");
+    let alone = session("", &["--peer-blocks", "256"], "NVIDIA H200").expect(REJECTED).stdout;
+    assert!(alone.starts_with("REJECTED: unfit-devices"), "{alone}");
+    // What was typed is nobody's fault but the validator's.
+    session(demanding, &["--half-passes", "9"], "NVIDIA H200").expect(COULD_NOT_RUN);
+}
+
+#[test]
+fn a_cpu_is_asked_for_what_was_typed() {
+    let policy = "[devices]\ncpu_allowed = true\n[soundness]\nomitted_share = 0.1\n";
+    let options = ["--arena-blocks", "512", "--iterations", "2"];
+    let shown = session(policy, &options, "--executor cpu").expect(OK).stdout;
+    assert!(shown.starts_with("VERIFIED: "), "{shown}");
 }
 
 #[test]

@@ -161,8 +161,8 @@ fn devices_that_are_not_described_are_left_out() {
         chosen_of(&Choice::Auto, &rules, None, list(), &[]).unwrap();
     let models: Vec<&str> = executors.iter().map(|e| e.facts().model.as_str()).collect();
     assert_eq!(models, ["device 2", "device 3"]);
-    assert_eq!(notes["devices_left_out"][0]["index"], 0);
-    let reason = notes["devices_left_out"][0]["reason"].as_str().unwrap();
+    assert_eq!(notes.devices_left_out[0].index, 0);
+    let reason = &notes.devices_left_out[0].reason;
     assert!(reason.starts_with("describing the device failed on GPU 0"), "{reason}");
     // Not where it is counted on.
     for (choice, lanes) in [(Choice::Auto, Some(3)), (Choice::Gpus(vec![1, 0]), None)] {
@@ -200,8 +200,8 @@ fn a_mig_instance_to_spare_is_left_out() {
     for gpu_count in [None, Some(2)] {
         let Chosen { executors, notes, .. } = auto(gpu_count, None).unwrap();
         assert_eq!(executors.len(), 2);
-        assert_eq!(notes["devices_left_out"][0]["index"], 1);
-        let reason = notes["devices_left_out"][0]["reason"].as_str().unwrap();
+        assert_eq!(notes.devices_left_out[0].index, 1);
+        let reason = &notes.devices_left_out[0].reason;
         assert!(reason.contains("is a MIG instance"), "{reason}");
     }
     let named = chosen_of(&Choice::Gpus(vec![0, 1]), &rules(None), None, list(), &[]);

@@ -7,6 +7,7 @@ use attest::executor::gpu::bench::{Subject, Turns};
 use attest::executor::gpu::{GpuExecutor, GpuOptions, PeerAccess, Supervisor};
 use attest::executor::{Assignment, ExecError, Executor, Segment, SmTiles, SoloSync, TileRequest};
 use attest::protocol::digest::Digest;
+use attest::protocol::evidence::document::PeerBlocks;
 use attest::protocol::work::IterationPlace;
 use attest::protocol::work::memory_residency::MemoryResidency;
 use attest::protocol::{chain, merkle};
@@ -92,11 +93,11 @@ fn the_vectors_of_memory_reproduce_on_every_variant() {
                     panic!("tiles are counted")
                 };
                 assert_eq!(counts.iter().sum::<u64>(), iterations * assignment.work.tiles());
-                let reads = executor.facts().more.get("peer_reads").and_then(|v| v.as_str());
+                let reads = executor.facts().details.peer_blocks;
                 let expected = match peer_access {
                     _ if own => None,
-                    PeerAccess::IfPossible => Some("direct"),
-                    PeerAccess::Never => Some("copied"),
+                    PeerAccess::IfPossible => Some(PeerBlocks::PeerAccess),
+                    PeerAccess::Never => Some(PeerBlocks::StagedCopies),
                 };
                 assert_eq!(reads, expected, "{}", run.name);
             }

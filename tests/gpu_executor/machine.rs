@@ -4,17 +4,16 @@
 use super::{gpus, say, turn};
 use attest::appraisal::models;
 use attest::appraisal::plausible::{Basis, judge};
-use attest::evidence::{
-    Code, CudaView, MachineOptions, MeasureBandwidth, NvmlView, Observed, Observing,
-};
-use attest::executor::gpu::bandwidth::{Figure, Rate, Way, measure};
+use attest::evidence::{Code, MachineOptions, MeasureBandwidth, Observed, Observing};
+use attest::executor::gpu::bandwidth::measure;
 use attest::executor::gpu::bench::{Subject, Turns};
-use attest::executor::gpu::telemetry::LaneTelemetry;
 use attest::executor::gpu::{ExactnessCheck, GpuExecutor, GpuOptions, Supervisor};
 use attest::executor::{Executor, LaneFacts};
 use attest::mining::executors::{Choice, choose};
 use attest::mining::issue::{Request, issue};
 use attest::mining::mine::{MineOptions, mine};
+use attest::protocol::evidence::machine::{CudaSource, CudaView, Figure, NvmlView, Rate, Way};
+use attest::protocol::evidence::telemetry::LaneTelemetry;
 use attest::protocol::work::fp64_product::Fp64Product;
 use std::time::Duration;
 
@@ -40,12 +39,14 @@ fn the_inventory_lists_the_devices() {
     let disagreements: Vec<_> =
         found.findings.iter().filter(|found| !of_surroundings.contains(&found.code)).collect();
     assert!(disagreements.is_empty(), "{disagreements:?}");
-    let CudaView::Loaded { peer_access, .. } = &found.cuda else { panic!("it lists devices") };
+    let CudaView::Loaded(CudaSource { peer_access, .. }) = &found.cuda else {
+        panic!("it lists devices")
+    };
     assert_eq!(peer_access.len(), devices.len());
     for (at, row) in peer_access.iter().enumerate() {
         assert_eq!((row.len(), row.as_bytes()[at]), (devices.len(), b'-'), "{peer_access:?}");
     }
-    if let NvmlView::Loaded { .. } = &found.nvml {
+    if let NvmlView::Loaded(_) = &found.nvml {
         for device in found.devices() {
             let managed = found.nvml.device_at(&device.pci_id).expect("NVML knows it, too");
             let facts = [managed.sm_clock_mhz, managed.power_mw, managed.temperature_c];

@@ -330,12 +330,12 @@ fn the_exactness_check_passes_and_is_reported() {
             let exactness = ExactnessCheck::Remembered(memory.clone());
             let options = GpuOptions { exactness, ..GpuOptions::default() };
             let gpu = GpuExecutor::open(device.index, options).unwrap();
-            let more = &gpu.facts().more;
-            say(&format!("{}: {}", device.label(), serde_json::to_string(more).unwrap()));
-            let text = more["exactness_check"].as_str().unwrap();
+            let details = &gpu.facts().details;
+            say(&format!("{}: {details:?}", device.label()));
+            let text = details.exactness_check.as_deref().unwrap();
             assert!(text.starts_with(expected) || text.starts_with("not needed"), "{text}");
             let first = Variant::candidates(device.capability)[0];
-            assert_eq!(gpu.variant(), first, "fell back: {}", more["kernel_notes"]);
+            assert_eq!(gpu.variant(), first, "fell back: {:?}", details.kernel_notes);
         }
     }
 }

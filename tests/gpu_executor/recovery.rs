@@ -89,7 +89,8 @@ fn the_next_variant_takes_over_and_has_the_same_roots() {
             assert_eq!(gpu.variant(), before);
             assert_same(&run(&mut gpu, &long), &expected, &format!("replaced in {iteration}"));
             assert_eq!(gpu.variant().source, after.source);
-            let notes = gpu.facts().more["kernel_notes"].to_string();
+            let notes =
+                gpu.facts().details.kernel_notes.clone().expect("a GPU has notes").join("\n");
             for part in [&before.to_string(), "CUDA_ERROR_LAUNCH_OUT_OF_RESOURCES"] {
                 assert!(notes.contains(part), "{part} is missing in {notes}");
             }
@@ -142,7 +143,7 @@ fn a_kernel_that_the_driver_does_not_launch_gives_way() {
         let short = segment(256, 2, 5, None);
         assert_same(&run(&mut gpu, &short), &cpu(&short), "after a launch that failed");
         assert_ne!(gpu.variant(), broken);
-        say(&format!("{}: {}", device.label(), gpu.facts().more["kernel_notes"]));
+        say(&format!("{}: {:?}", device.label(), gpu.facts().details.kernel_notes));
     }
 }
 
@@ -159,11 +160,10 @@ fn with_injected<const N: usize>(
 /// The notes, which name each of `gone` with the driver's word for its failure.
 #[track_caller]
 fn assert_noted(gpu: &GpuExecutor, gone: &[(Variant, &str)]) {
-    let notes = gpu.facts().more["kernel_notes"].as_array().expect("a list").clone();
+    let notes = gpu.facts().details.kernel_notes.clone().expect("a GPU has notes");
     say(&format!("{notes:?}"));
     assert_eq!(notes.len(), gone.len(), "{notes:?}");
     for (note, (variant, name)) in notes.iter().zip(gone) {
-        let note = note.as_str().expect("a text");
         assert!(note.contains(&variant.to_string()) && note.contains(name), "{note}");
     }
 }

@@ -1,15 +1,29 @@
 //! Evidence: what a miner says of its devices, bound into the commitment by
 //! the digest of its RFC 8785 form.
 //!
+//! ```text
+//! document    the whole document, as types       machine, telemetry   parts of it
+//! described   one declaration an object, from which come what is written and what is read
+//! claims      what a document claims, read leniently
+//! ```
+//!
 //! Guarantees: an [`Evidence`] has the required fields with their types, only
 //! integers below 2⁵³ in magnitude as numbers, no null, at most [`VALUES_MAX`]
 //! JSON values, and a canonical form of at most [`CANONICAL_BYTES_MAX`]. [`Evidence::agrees_with`] adds that it
 //! fits itself, the lanes and the challenge.
 //! Deliberately lacks: any judgement of whether it is true. All of it is claimed.
 
+pub mod claims;
+pub mod described;
+pub mod document;
+pub mod machine;
+pub mod telemetry;
+
 use super::challenge::{Challenge, INTEGER_MAX};
 use super::digest::{Digest, Uuid};
 use super::json::NESTING_MAX;
+use claims::Claims;
+use serde::Serialize;
 use serde_json::{Map, Number, Value};
 use std::sync::{Arc, OnceLock};
 
@@ -24,7 +38,8 @@ pub const SCHEMA: u64 = 1;
 pub const UNAVAILABLE: &str = "unavailable: ";
 
 /// "gpu" or "cpu".
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum EvidenceExecutor {
     /// CUDA devices.
     Gpu,
@@ -61,12 +76,14 @@ pub struct Evidence {
     executor: EvidenceExecutor,
     lanes: Arc<[EvidenceLane]>,
     parsed: OnceLock<Value>,
+    claims: OnceLock<Box<Claims>>,
 }
 
 impl Clone for Evidence {
     fn clone(&self) -> Self {
         let (canonical, lanes) = (Arc::clone(&self.canonical), Arc::clone(&self.lanes));
-        Self { canonical, executor: self.executor, lanes, parsed: OnceLock::new() }
+        let (parsed, claims) = (OnceLock::new(), OnceLock::new());
+        Self { canonical, executor: self.executor, lanes, parsed, claims }
     }
 }
 
@@ -225,7 +242,8 @@ impl Evidence {
         if canonical.len() > CANONICAL_BYTES_MAX {
             return Err(EvidenceError::TooLarge { got_bytes: canonical.len() });
         }
-        Ok(Self { canonical: canonical.into(), executor, lanes, parsed: OnceLock::new() })
+        let (parsed, claims) = (OnceLock::new(), OnceLock::new());
+        Ok(Self { canonical: canonical.into(), executor, lanes, parsed, claims })
     }
 
     /// The RFC 8785 form.
@@ -238,12 +256,23 @@ impl Evidence {
     }
     /// The document, parsed by the first call.
     pub fn value(&self) -> &Value {
-        let parse = || serde_json::from_slice(&self.canonical).expect("its own canonical form");
-        self.parsed.get_or_init(parse)
+        self.parsed.get_or_init(|| self.parse())
     }
-    /// Gives up what [`Evidence::value`] has parsed.
+    /// What it claims beyond the required fields, read by the first call.
+    pub fn claims(&self) -> &Claims {
+        let read = || match self.parsed.get() {
+            Some(value) => Claims::of(value),
+            None => Claims::of(&self.parse()),
+        };
+        self.claims.get_or_init(|| Box::new(read()))
+    }
+    fn parse(&self) -> Value {
+        serde_json::from_slice(&self.canonical).expect("its own canonical form")
+    }
+    /// Gives up what [`Evidence::value`] and [`Evidence::claims`] have read.
     pub fn forget_parsed(&mut self) {
         self.parsed.take();
+        self.claims.take();
     }
     /// The required fields of the lanes, in lane order.
     pub fn lanes(&self) -> &[EvidenceLane] {

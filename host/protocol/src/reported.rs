@@ -6,20 +6,22 @@
 //! machine may have some, and a lying one reports none.
 
 use super::evidence::Evidence;
+use super::evidence::document::{ClaimedFinding, ClaimedFindings};
 use super::json::printable;
-use serde_json::Value;
 
 /// Most findings that are told one by one.
 const FINDINGS_MAX: usize = 16;
 /// Longest code and text, characters.
 const TEXT_CHARS_MAX: usize = 400;
 
-/// One line per finding in the evidence's `findings`: an array of objects with
-/// the strings `code` and `text`. The field is free and may be absent.
+/// One line per finding that the evidence reports.
 pub(super) fn warnings(evidence: &Evidence) -> Vec<String> {
-    let Some(findings) = evidence.value().get("findings") else { return Vec::new() };
-    let Some(findings) = findings.as_array() else {
-        return vec!["WARNING: findings in the evidence are not a list".to_owned()];
+    let findings = match evidence.claims().findings() {
+        None => return Vec::new(),
+        Some(ClaimedFindings::NoList) => {
+            return vec!["WARNING: findings in the evidence are not a list".to_owned()];
+        }
+        Some(ClaimedFindings::List(findings)) => findings,
     };
     let mut warnings: Vec<String> = findings.iter().take(FINDINGS_MAX).map(warning).collect();
     if findings.len() > FINDINGS_MAX {
@@ -28,12 +30,12 @@ pub(super) fn warnings(evidence: &Evidence) -> Vec<String> {
     warnings
 }
 
-fn warning(finding: &Value) -> String {
-    let part = |name: &str| {
-        let text: String = finding.get(name)?.as_str()?.chars().take(TEXT_CHARS_MAX).collect();
+fn warning(finding: &ClaimedFinding) -> String {
+    let part = |part: &Option<String>| {
+        let text: String = part.as_ref()?.chars().take(TEXT_CHARS_MAX).collect();
         Some(printable(&text))
     };
-    match (part("code"), part("text")) {
+    match (part(&finding.code), part(&finding.text)) {
         (Some(code), Some(text)) => format!("WARNING: the miner's machine reports {code}: {text}"),
         _ => "WARNING: the miner's machine reports a finding without code and text".to_owned(),
     }
@@ -42,7 +44,7 @@ fn warning(finding: &Value) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::json;
+    use serde_json::{Value, json};
 
     fn of(findings: Value) -> Vec<String> {
         let document = json!({"schema": 1, "executor": "cpu", "lanes": [], "findings": findings});

@@ -8,9 +8,8 @@
 
 use super::models::{self, MARGIN, Model};
 use crate::protocol::challenge::Challenge;
+use crate::protocol::evidence::document::ClaimedLane;
 use crate::protocol::evidence::{Evidence, EvidenceExecutor, EvidenceLane};
-use crate::protocol::json::printable;
-use serde_json::Value;
 
 /// Power is held to its limit on average; a reading may lie above it.
 const POWER_MARGIN: f64 = 1.1;
@@ -19,11 +18,6 @@ const POWER_MARGIN: f64 = 1.1;
 const PRINT_MARGIN: f64 = 1.05;
 /// A rate that a miner states may be rounded.
 const ROUNDING: f64 = 0.01;
-/// Most names of throttle reasons that are taken.
-const REASONS_MAX: usize = 16;
-/// Longest of them, characters.
-const REASON_CHARS_MAX: usize = 64;
-
 /// What a lane's figures were compared with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Basis {
@@ -67,61 +61,9 @@ pub struct LanePlausibility {
     pub violations: Vec<Violation>,
 }
 
-/// Least, median and greatest of a figure during the run.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Reported {
-    /// The least.
-    pub min: u64,
-    /// The median.
-    pub median: u64,
-    /// The greatest.
-    pub max: u64,
-}
-
-/// What a miner says that a lane's device did during the run.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct ReportedTelemetry {
-    /// Number of readings.
-    pub samples: u64,
-    /// SM clock, MHz.
-    pub sm_clock_mhz: Option<Reported>,
-    /// Power, mW.
-    pub power_mw: Option<Reported>,
-    /// Temperature, °C.
-    pub temperature_c: Option<Reported>,
-    /// Why clocks were held down at some time, NVML's names.
-    pub throttle_reasons: Vec<String>,
-}
-
-/// What lane `lane` says that its device did; `None` if nothing was sampled.
-pub fn telemetry(evidence: &Evidence, lane: usize) -> Option<ReportedTelemetry> {
-    let seen = field(evidence, lane, "telemetry")?;
-    let figure = |name: &str| {
-        let at = |which: &str| seen.get(name)?.get(which)?.as_u64();
-        Some(Reported { min: at("min")?, median: at("median")?, max: at("max")? })
-    };
-    let reasons = seen.get("throttle_reasons").and_then(Value::as_array);
-    let reason = |reason: &Value| {
-        let text: String = reason.as_str()?.chars().take(REASON_CHARS_MAX).collect();
-        Some(printable(&text))
-    };
-    Some(ReportedTelemetry {
-        samples: seen.get("samples")?.as_u64()?,
-        sm_clock_mhz: figure("sm_clock_mhz"),
-        power_mw: figure("power_mw"),
-        temperature_c: figure("temperature_c"),
-        throttle_reasons: reasons
-            .map_or(&[][..], Vec::as_slice)
-            .iter()
-            .take(REASONS_MAX)
-            .filter_map(reason)
-            .collect(),
-    })
-}
-
 /// Whether lane `lane` says that it is a MIG instance, by field or by name.
 pub fn is_mig_instance(evidence: &Evidence, lane: usize) -> bool {
-    field(evidence, lane, "mig").is_some()
+    evidence.claims().lane(lane).details.mig.is_some()
         || evidence.lanes().get(lane).is_some_and(|facts| facts.model.contains(" MIG "))
 }
 
@@ -175,11 +117,10 @@ impl Limits {
     }
 
     fn of_claims(evidence: &Evidence, lane: usize, facts: &EvidenceLane) -> Option<Self> {
-        let clock_khz = field(evidence, lane, "clock_khz")?.as_u64()?;
-        let clock_mhz = u32::try_from(clock_khz / 1000).ok()?;
+        let claims = &evidence.claims().lane(lane).details;
+        let clock_mhz = u32::try_from(claims.clock_khz? / 1000).ok()?;
         let sm_count = u32::try_from(facts.sm_count).ok()?;
-        let capability = field(evidence, lane, "compute_capability").and_then(Value::as_str);
-        let capability = capability.unwrap_or_default();
+        let capability = claims.compute_capability.as_deref().unwrap_or_default();
         Some(Self {
             clock_mhz: Some(MARGIN * f64::from(clock_mhz)),
             flops: Some(models::computed_floor_flops(sm_count, clock_mhz, capability)),
@@ -213,28 +154,28 @@ impl Lane<'_> {
                 format!("{memory_bytes} bytes of memory are claimed, the model has {most:.0}"),
             );
         }
-        let seen = telemetry(self.evidence, self.lane).unwrap_or_default();
-        if let (Some(clock), Some(most)) = (seen.sm_clock_mhz, limits.clock_mhz)
-            && clock.max as f64 > most
+        let claims = self.claims();
+        let clock = claims.sm_clock_mhz().and_then(|clock| clock.max);
+        if let (Some(claimed), Some(most)) = (clock, limits.clock_mhz)
+            && claimed as f64 > most
         {
-            let claimed = clock.max;
             add(
                 "clock-above-maximum",
                 format!("an SM clock of {claimed} MHz is claimed, at most {most:.0} is possible"),
             );
         }
-        let limit_mw = self.field("power_limit_mw").and_then(Value::as_u64);
-        if let (Some(power), Some(limit_mw)) = (seen.power_mw, limit_mw)
-            && power.median as f64 > POWER_MARGIN * limit_mw as f64
+        let power = claims.power_mw().and_then(|power| power.median);
+        if let (Some(claimed), Some(limit_mw)) = (power, claims.power_limit_mw)
+            && claimed as f64 > POWER_MARGIN * limit_mw as f64
         {
-            let claimed = power.median;
             add(
                 "power-above-limit",
                 format!("a median of {claimed} mW is claimed with a limit of {limit_mw} mW"),
             );
         }
         self.rate_violations(limits, &mut add);
-        if let (Some(rate), Some(most)) = (self.bandwidth(), limits.bandwidth_bytes_per_s)
+        let rate = self.evidence.claims().memory_bytes_per_s(self.lane);
+        if let (Some(rate), Some(most)) = (rate, limits.bandwidth_bytes_per_s)
             && rate as f64 > most
         {
             add(
@@ -248,23 +189,17 @@ impl Lane<'_> {
     /// Work over the time that the lane states, against the peak and against the
     /// rate that it states.
     fn rate_violations(&self, limits: &Limits, add: &mut impl FnMut(&'static str, String)) {
-        let number = |name: &str| -> Option<f64> {
-            let number: f64 = self.field(name)?.as_str()?.parse().ok()?;
-            number.is_finite().then_some(number)
-        };
-        let Some(elapsed_ns) = number("elapsed_ns").filter(|&elapsed_ns| elapsed_ns > 0.0) else {
-            return;
-        };
+        let Some(elapsed_ns) = self.claims().elapsed_ns() else { return };
         let iterations = f64::from(self.challenge.iterations());
         let flop = self.challenge.work().cost().amount as f64 * iterations;
-        let flops = flop / (elapsed_ns / 1e9);
+        let flops = flop / (elapsed_ns as f64 / 1e9);
         if let Some(most) = limits.flops.filter(|&most| flops > most) {
             add(
                 "rate-above-peak",
                 format!("{flops:.3e} FLOP/s by its own time, at most {most:.3e} is possible"),
             );
         }
-        if let Some(stated) = number("achieved_flops")
+        if let Some(stated) = self.claims().achieved_flops.map(|flops| flops as f64)
             && (stated / flops - 1.0).abs() > ROUNDING
         {
             add(
@@ -274,25 +209,9 @@ impl Lane<'_> {
         }
     }
 
-    /// The measured bandwidth of this lane's device memory, bytes/s.
-    fn bandwidth(&self) -> Option<u64> {
-        let machine = self.evidence.value().get("machine")?;
-        let pci_id = self.field("pci_id")?;
-        let known = machine.get("cuda")?.get("devices")?.as_array()?;
-        let index = known.iter().find(|device| device.get("pci_id") == Some(pci_id))?;
-        let index = index.get("index")?;
-        let measured = machine.get("bandwidth")?.get("devices")?.as_array()?;
-        let device = measured.iter().find(|device| device.get("index") == Some(index))?;
-        device.get("memory")?.get("bytes_per_s")?.as_u64()
+    fn claims(&self) -> &ClaimedLane {
+        self.evidence.claims().lane(self.lane)
     }
-
-    fn field(&self, name: &str) -> Option<&Value> {
-        field(self.evidence, self.lane, name)
-    }
-}
-
-fn field<'a>(evidence: &'a Evidence, lane: usize, name: &str) -> Option<&'a Value> {
-    evidence.value().get("lanes")?.get(lane)?.get(name)
 }
 
 #[cfg(test)]

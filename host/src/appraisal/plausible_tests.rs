@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::protocol::digest::Uuid;
-use serde_json::json;
+use serde_json::{Value, json};
 
 /// 100 iterations of 8 products of 4096³: 1.1·10¹⁴ FLOP.
 fn challenge() -> Challenge {
@@ -63,10 +63,6 @@ fn breaks(code: &str, change: impl FnOnce(&mut Value)) -> String {
 fn an_honest_lane_breaks_no_rule() {
     let judged = judged(|_| ());
     assert_eq!((judged.basis, judged.violations), (Basis::Table, Vec::new()));
-    let seen = telemetry(&of(honest(), 0), 0).unwrap();
-    assert_eq!(seen.sm_clock_mhz.unwrap().median, 1755);
-    assert_eq!((seen.samples, seen.temperature_c), (10, None));
-    assert_eq!(seen.throttle_reasons, ["SW_POWER_CAP"]);
 }
 
 #[test]
@@ -135,11 +131,6 @@ fn fields_of_any_form_break_no_rule_and_print_plainly() {
     for elapsed in ["0", "-5", "nan", "inf", "1e400", ""] {
         assert_eq!(judged(|lane| lane["elapsed_ns"] = json!(elapsed)).violations, [], "{elapsed}");
     }
-    let mut lane = honest();
-    lane["telemetry"]["throttle_reasons"] = json!(vec!["\u{1b}[2J".repeat(100); 1000]);
-    let seen = telemetry(&of(lane, 0), 0).unwrap();
-    assert_eq!(seen.throttle_reasons.len(), REASONS_MAX);
-    assert!(seen.throttle_reasons.iter().all(|reason| !reason.chars().any(char::is_control)));
 }
 
 #[test]

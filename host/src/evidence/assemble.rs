@@ -1,26 +1,34 @@
-//! The evidence document of an execution. Its fields are described in
-//! docs/evidence.md.
+//! The one writer of evidence: an execution and the machine beside it as a
+//! [`Document`]. Its fields are described in docs/evidence.md.
 //!
-//! Numbers are integers below 2⁵³ only: 64-bit counts and anything with a
-//! fraction go in as strings. Rates follow from the run's own clock.
+//! Guarantees: takes typed values only; no null, no number but integers below 2⁵³,
+//! texts and lists of bounded length in all that executors and machines say. A driver
+//! or a library that says something odd costs one fact, not the run. Rates follow from
+//! the run's own clock.
 
-use super::inventory::{CudaView, Inventory};
-use super::kernel::KernelView;
-use super::legal::{brief, legal};
-use super::nvml::NvmlView;
+use super::inventory::Inventory;
+use super::legal::legal;
 use super::observed::Observed;
-use super::pci::PciView;
-use super::sm::SmShare;
+use super::sm::{self, SmShare};
 use super::timing::{self, SyncTimes};
-use crate::executor::gpu::telemetry::{LaneTelemetry, Series};
 use crate::executor::lanes::{Execution, LaneExecution};
 use crate::executor::{Kind, SmTiles};
 use crate::protocol::challenge::INTEGER_MAX;
-use crate::protocol::evidence::{Evidence, EvidenceError, SCHEMA, UNAVAILABLE};
+use crate::protocol::evidence::described::{Described, Digits, Numbers};
+use crate::protocol::evidence::document::{Document, Finding, Findings, Lane, RunNotes};
+use crate::protocol::evidence::machine::{
+    CudaView, DeviceCounts, KernelView, Machine, NvmlView, PciView,
+};
+use crate::protocol::evidence::telemetry::{LaneTelemetry, Series};
+use crate::protocol::evidence::{Evidence, EvidenceError, EvidenceExecutor, SCHEMA, UNAVAILABLE};
+use crate::protocol::work::fp64_product::Fp64Product;
 use crate::protocol::work::{Cost, Unit, Work};
-use serde::Serialize;
-use serde_json::{Map, Value, json};
 use std::time::Duration;
+
+/// Longest text, characters.
+const TEXT_CHARS_MAX: usize = 1024;
+/// Longest text of executors if evidence is to be as short as it can be.
+const TEXT_CHARS_SHORT: usize = 256;
 
 /// How much of what was seen is told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,10 +44,15 @@ enum Detail {
 
 impl Detail {
     /// What executors and sessions add, within bounds.
-    fn bounded(self, value: &Value) -> Value {
-        let value = value.clone();
-        if self == Self::Least { brief(value) } else { legal(value) }
+    fn bounded<T: Described + Clone>(self, part: &T) -> T {
+        bounded(part, if self == Self::Least { TEXT_CHARS_SHORT } else { TEXT_CHARS_MAX })
     }
+}
+
+fn bounded<T: Described + Clone>(part: &T, text_chars_max: usize) -> T {
+    let mut part = part.clone();
+    part.bound(text_chars_max);
+    part
 }
 
 /// The evidence of a finished run, with what the machine it ran on says of
@@ -52,16 +65,10 @@ pub fn assemble(execution: &Execution, observed: &Observed) -> Result<Evidence, 
     let run = Run { lanes: &execution.lanes, work: execution.work(), elapsed: execution.elapsed };
     let mut last = Err(EvidenceError::Null);
     for detail in [Detail::Full, Detail::NoSeries, Detail::Least] {
-        let mut value = run.document(observed, detail);
+        let mut document = run.document(observed, &execution.notes, detail);
         let listing = if detail == Detail::Full { SyncTimes::Listed } else { SyncTimes::Summed };
-        timing::describe(&mut value, execution, listing);
-        if let Some(fields) = value.as_object_mut() {
-            for (name, note) in &execution.notes {
-                // They add to the document and replace nothing.
-                fields.entry(name).or_insert_with(|| detail.bounded(note));
-            }
-        }
-        last = Evidence::from_value(value);
+        timing::describe(&mut document, execution, listing);
+        last = Evidence::from_value(legal(&document));
         let is_too_much = |error: &EvidenceError| {
             matches!(error, EvidenceError::TooLarge { .. } | EvidenceError::TooManyValues { .. })
         };
@@ -97,21 +104,26 @@ struct Run<'a> {
 }
 
 impl Run<'_> {
-    fn document(&self, observed: &Observed, detail: Detail) -> Value {
+    fn document(&self, observed: &Observed, notes: &RunNotes, detail: Detail) -> Document {
         let any_gpu = self.lanes.iter().any(|lane| lane.facts.kind == Kind::Gpu);
         let lane = |(g, done): (usize, &LaneExecution)| {
             let telemetry = observed.telemetry.get(g).and_then(Option::as_ref);
             self.lane(done, any_gpu, &observed.inventory, telemetry, detail)
         };
-        json!({
-            "schema": SCHEMA,
-            "executor": if any_gpu { "gpu" } else { "cpu" },
-            "lanes": self.lanes.iter().enumerate().map(lane).collect::<Vec<_>>(),
-            "program": concat!("attest ", env!("CARGO_PKG_VERSION")),
-            "elapsed_ns": self.elapsed.as_nanos().to_string(),
-            "machine": machine(&observed.inventory, detail),
-            "findings": observed.inventory.findings,
-        })
+        let findings = observed.inventory.findings.iter();
+        let finding = |it: &super::Finding| Finding { code: it.code.name(), text: it.text.clone() };
+        Document {
+            notes: detail.bounded(notes),
+            schema: SCHEMA,
+            executor: if any_gpu { EvidenceExecutor::Gpu } else { EvidenceExecutor::Cpu },
+            program: concat!("attest ", env!("CARGO_PKG_VERSION")),
+            elapsed_ns: nanoseconds(self.elapsed),
+            lanes: self.lanes.iter().enumerate().map(lane).collect(),
+            machine: machine(&observed.inventory, detail),
+            findings: Findings(findings.map(finding).collect()),
+            sync: None,
+            resumed_after_iteration: None,
+        }
     }
 
     fn lane(
@@ -121,12 +133,8 @@ impl Run<'_> {
         machine: &Inventory,
         telemetry: Option<&LaneTelemetry>,
         detail: Detail,
-    ) -> Value {
+    ) -> Lane {
         let facts = &lane.facts;
-        // What the executor adds goes first: it cannot replace a required field.
-        let known = facts.more.iter().filter(|(_, value)| !value.is_null());
-        let mut fields: Map<String, Value> =
-            known.map(|(name, value)| (name.clone(), detail.bounded(value))).collect();
         let (sm_tiles, sm_monitoring) = match &lane.sm_tiles {
             SmTiles::Counted(counts) => (counts.as_slice(), None),
             SmTiles::Unavailable(reason) => (&[][..], Some(format!("{UNAVAILABLE}{reason}"))),
@@ -136,125 +144,116 @@ impl Run<'_> {
             }
             SmTiles::NotApplicable => (&[][..], None),
         };
-        let sm_tiles: Vec<String> = sm_tiles.iter().map(u64::to_string).collect();
-        let required = [
-            ("uuid", json!(facts.uuid)),
-            ("model", json!(facts.model)),
-            ("memory_bytes", json!(facts.memory_bytes.min(INTEGER_MAX))),
-            ("sm_count", json!(facts.sm_count)),
-            ("sm_tiles", json!(sm_tiles)),
-            ("elapsed_ns", json!(lane.elapsed.as_nanos().to_string())),
-        ];
-        let monitoring = sm_monitoring.map(|reason| ("sm_monitoring", json!(reason)));
-        let share = sm_share(lane, self.work).map(|share| {
-            let mut value = share.to_value();
-            if let Some(spans) = share.spans().filter(|_| detail == Detail::Full) {
-                value["spans_ns"] = spans;
-            }
-            ("sm_activity", value)
-        });
-        let telemetry = telemetry.map(|seen| ("telemetry", legal(telemetry_value(seen, detail))));
-        let optional = [monitoring, share, telemetry];
-        let further = self.rates(lane).into_iter().chain(limits(lane, machine));
-        let all = required.into_iter().chain(optional.into_iter().flatten()).chain(further);
-        fields.extend(all.map(|(name, value)| (name.to_owned(), value)));
-        Value::Object(fields)
+        let spans = if detail == Detail::Full { sm::Spans::Told } else { sm::Spans::LeftOut };
+        // What NVML says of the device that its readings are compared with.
+        let pci_id = facts.details.pci_id.as_deref();
+        let device = pci_id.and_then(|pci_id| machine.nvml.device_at(pci_id));
+        let rates = self.rates(lane);
+        Lane {
+            details: detail.bounded(&facts.details),
+            uuid: facts.uuid,
+            model: facts.model.clone(),
+            memory_bytes: facts.memory_bytes.min(INTEGER_MAX),
+            sm_count: facts.sm_count,
+            sm_tiles: Numbers(sm_tiles.iter().copied().map(Digits).collect()),
+            sm_monitoring,
+            sm_activity: sm_share(lane, self.work).map(|share| share.told(spans)),
+            elapsed_ns: nanoseconds(lane.elapsed),
+            achieved_flops: rates.flops,
+            achieved_bytes_per_s: rates.bytes,
+            operand_bytes_per_s: rates.operand_bytes,
+            timing: None,
+            start_barrier: None,
+            end_barrier: None,
+            sync_times: Numbers(Vec::new()),
+            telemetry: telemetry.map(|seen| told(seen, detail)),
+            power_limit_mw: device.and_then(|device| device.power_limit_mw),
+            sm_clock_max_mhz: device.and_then(|device| device.sm_clock_max_mhz),
+            serial: device.and_then(|device| bounded(&device.serial, TEXT_CHARS_MAX)),
+        }
     }
 
     /// What follows from the lane's iterations and its own time.
-    fn rates(&self, lane: &LaneExecution) -> Vec<(&'static str, Value)> {
+    fn rates(&self, lane: &LaneExecution) -> Rates {
         let seconds = lane.elapsed.as_secs_f64();
         if seconds <= 0.0 {
-            return Vec::new();
+            return Rates::default();
         }
         let iterations = lane.roots.len() as f64;
-        let rate = |amount: f64| json!(format!("{:.0}", amount / seconds));
+        let rate = |amount: f64| Some(Digits((amount / seconds).round_ties_even() as u64));
         let Cost { amount, unit } = self.work.cost();
-        let name = match unit {
-            Unit::Flop => "achieved_flops",
-            Unit::Bytes => "achieved_bytes_per_s",
+        let achieved = rate(amount as f64 * iterations);
+        let (flops, bytes) = match unit {
+            Unit::Flop => (achieved, None),
+            Unit::Bytes => (None, achieved),
         };
-        let mut rates = vec![(name, rate(amount as f64 * iterations))];
-        if let (Kind::Gpu, Some(shape)) = (lane.facts.kind, self.work.fp64_product()) {
-            // Two operands of n² binary64 values a product, written once and
-            // read at least once.
+        // Two operands of n² binary64 values a product, written once and
+        // read at least once.
+        let operands = |shape: Fp64Product| {
             let dim = f64::from(shape.dim);
-            let operands = 2.0 * 8.0 * dim * dim * f64::from(shape.products) * iterations;
-            rates.push(("operand_bytes_per_s", rate(2.0 * operands)));
-        }
-        rates
+            2.0 * 8.0 * dim * dim * f64::from(shape.products) * iterations
+        };
+        let has_memory = lane.facts.kind == Kind::Gpu;
+        let shape = self.work.fp64_product().filter(|_| has_memory);
+        let operand_bytes = shape.and_then(|shape| rate(2.0 * operands(shape)));
+        Rates { flops, bytes, operand_bytes }
     }
 }
 
-/// What NVML says of the lane's device that its readings are compared with.
-fn limits(lane: &LaneExecution, machine: &Inventory) -> Vec<(&'static str, Value)> {
-    let pci_id = lane.facts.more.get("pci_id").and_then(Value::as_str);
-    let Some(device) = pci_id.and_then(|pci_id| machine.nvml.device_at(pci_id)) else {
-        return Vec::new();
-    };
-    let limits = [
-        ("power_limit_mw", device.power_limit_mw.map(|limit| json!(limit))),
-        ("sm_clock_max_mhz", device.sm_clock_max_mhz.map(|limit| json!(limit))),
-        ("serial", device.serial.as_ref().map(|serial| legal(json!(serial)))),
-    ];
-    limits.into_iter().filter_map(|(name, value)| Some((name, value?))).collect()
+/// A lane's rates, a second.
+#[derive(Default)]
+struct Rates {
+    flops: Option<Digits>,
+    bytes: Option<Digits>,
+    operand_bytes: Option<Digits>,
 }
 
-fn telemetry_value(seen: &LaneTelemetry, detail: Detail) -> Value {
-    match seen {
-        LaneTelemetry::Sampled(seen) if detail != Detail::Full => {
-            let mut seen = seen.clone();
-            seen.series = Series::default();
-            value(&seen)
-        }
-        seen => value(seen),
+fn nanoseconds(time: Duration) -> Digits {
+    Digits(time.as_nanos() as u64)
+}
+
+fn told(seen: &LaneTelemetry, detail: Detail) -> LaneTelemetry {
+    let mut seen = seen.clone();
+    if let LaneTelemetry::Sampled(sampled) = &mut seen
+        && detail != Detail::Full
+    {
+        sampled.series = Series::default();
     }
+    seen.bound(TEXT_CHARS_MAX);
+    seen
 }
 
 /// What the sources say of the machine; a source that says nothing is absent, and
 /// why stands in `unknown`.
-fn machine(found: &Inventory, detail: Detail) -> Value {
-    let mut counts = Map::new();
-    let mut machine = Map::new();
-    let mut view = |name: &str, view: Value| {
-        if detail != Detail::Least {
-            machine.insert(name.to_owned(), legal(view));
-        }
+fn machine(found: &Inventory, detail: Detail) -> Machine {
+    let mut machine = Machine {
+        machine_id: found.machine_id.clone(),
+        unknown: found.silent().into_iter().map(|(name, why)| (name, why.to_owned())).collect(),
+        process: found.process.clone(),
+        ..Machine::default()
     };
-    if let CudaView::Loaded { .. } = &found.cuda {
-        counts.insert("cuda".to_owned(), json!(found.cuda.count()));
-        view("cuda", value(&found.cuda));
+    let mut counts = DeviceCounts::default();
+    if let NvmlView::Loaded(source) = &found.nvml {
+        counts.nvml = Some(source.device_count);
     }
-    if let NvmlView::Loaded { device_count, .. } = &found.nvml {
-        counts.insert("nvml".to_owned(), json!(device_count));
-        view("nvml", value(&found.nvml));
+    if let KernelView::Loaded(source) = &found.kernel {
+        counts.kernel = Some(source.devices.len());
+        machine.kernel_driver_version.clone_from(&source.version);
     }
-    if let PciView::Loaded { devices } = &found.pci {
-        counts.insert("pci".to_owned(), json!(devices.len()));
-        view("pci", value(&found.pci));
+    let has = |loaded: bool, count: usize| loaded.then_some(count);
+    let (cuda, pci) = (&found.cuda, &found.pci);
+    counts.cuda = has(matches!(cuda, CudaView::Loaded(_)), cuda.count());
+    counts.pci = has(matches!(pci, PciView::Loaded(_)), pci.devices().len());
+    if detail != Detail::Least {
+        machine.cuda = counts.cuda.map(|_| cuda.clone());
+        machine.nvml = counts.nvml.map(|_| found.nvml.clone());
+        machine.kernel = counts.kernel.map(|_| found.kernel.clone());
+        machine.pci = counts.pci.map(|_| pci.clone());
+        machine.bandwidth.clone_from(&found.bandwidth);
     }
-    if let Some(bandwidth) = &found.bandwidth {
-        view("bandwidth", value(bandwidth));
-    }
-    if let KernelView::Loaded { version, devices } = &found.kernel {
-        counts.insert("kernel".to_owned(), json!(devices.len()));
-        view("kernel", value(&found.kernel));
-        machine.extend(version.iter().map(|v| ("kernel_driver_version".to_owned(), json!(v))));
-    }
-    let silent = found.silent();
-    if !silent.is_empty() {
-        let silent = silent.into_iter().map(|(name, why)| (name.to_owned(), json!(why)));
-        machine.insert("unknown".to_owned(), legal(Value::Object(silent.collect())));
-    }
-    machine.insert("device_counts".to_owned(), Value::Object(counts));
-    machine.insert("process".to_owned(), legal(value(&found.process)));
-    machine.extend(found.machine_id.iter().map(|id| ("machine_id".to_owned(), json!(id))));
-    Value::Object(machine)
-}
-
-/// Plain data as JSON: numbers, texts, lists.
-fn value(of: &impl Serialize) -> Value {
-    serde_json::to_value(of).expect("maps have texts for keys, and nothing here can fail")
+    machine.device_counts = counts;
+    machine.bound(TEXT_CHARS_MAX);
+    machine
 }
 
 #[cfg(test)]

@@ -3,12 +3,17 @@
 use super::*;
 use crate::evidence::examples::{absent, cuda, device, finished, full, managed, nvml};
 use crate::evidence::finding::{Code, Finding};
-use crate::evidence::process::{FileState, MappedLibrary, ProcessView};
-use crate::executor::LaneFacts;
+use crate::executor::lanes::BarrierTimes;
+use crate::executor::{DeviceTiming, IdleTime, LaneFacts};
 use crate::ledger::Sighting;
-use crate::protocol::digest::Uuid;
+use crate::protocol::digest::{Digest, Uuid};
 use crate::protocol::evidence::VALUES_MAX;
+use crate::protocol::evidence::document::{ClaimedFindings, LaneDetails};
+use crate::protocol::evidence::machine::{
+    FileState, KernelSource, MappedLibrary, NvLink, NvmlDevice, ProcessView,
+};
 use crate::protocol::work::fp64_product::Fp64Product;
+use serde_json::{Value, json};
 
 /// A machine of which nothing is known.
 fn unknown() -> Observed {
@@ -19,7 +24,7 @@ const SHAPE: Fp64Product = Fp64Product { dim: 1024, products: 2 };
 
 fn document(lanes: &[LaneExecution], observed: &Observed, detail: Detail) -> Value {
     let run = Run { lanes, work: SHAPE.into(), elapsed: Duration::from_nanos(7) };
-    run.document(observed, detail)
+    legal(&run.document(observed, &RunNotes::default(), detail))
 }
 
 fn evidence_of(lanes: &[LaneExecution], observed: &Observed) -> Evidence {
@@ -27,16 +32,15 @@ fn evidence_of(lanes: &[LaneExecution], observed: &Observed) -> Evidence {
 }
 
 fn done(kind: Kind, sm_tiles: SmTiles) -> LaneExecution {
-    let mut more = Map::new();
-    more.insert("kernel_variant".to_owned(), json!("sm_90a/gemm_m16n8k16"));
-    more.insert("sm_tiles".to_owned(), json!("not yours to say"));
+    let kernel_variant = Some("sm_90a/gemm_m16n8k16".to_owned());
+    let details = LaneDetails { kernel_variant, ..LaneDetails::default() };
     let facts = LaneFacts {
         kind,
         uuid: Uuid([5; 16]),
         model: "NVIDIA H200".to_owned(),
         memory_bytes: u64::MAX,
         sm_count: if kind == Kind::Gpu { 2 } else { 0 },
-        more,
+        details,
     };
     LaneExecution {
         facts,
@@ -54,7 +58,7 @@ fn done(kind: Kind, sm_tiles: SmTiles) -> LaneExecution {
 }
 
 #[test]
-fn counters_are_strings_and_further_fields_replace_nothing() {
+fn counters_are_strings() {
     let lanes = [done(Kind::Gpu, SmTiles::Counted(vec![u64::MAX, 0]))];
     let evidence = evidence_of(&lanes, &unknown());
     let lane = &evidence.lanes()[0];
@@ -100,7 +104,10 @@ fn the_machine_and_its_findings_are_evidence() {
     let inventory = Inventory {
         nvml: nvml(devices.iter().map(managed).collect()),
         cuda: cuda(devices.to_vec()),
-        kernel: KernelView::Loaded { version: Some("580.82.07".into()), devices: Vec::new() },
+        kernel: KernelView::Loaded(KernelSource {
+            version: Some("580.82.07".into()),
+            devices: Vec::new(),
+        }),
         process: ProcessView { libraries: vec![library], ..ProcessView::default() },
         findings: vec![Finding::new(Code::DeviceUnlisted, "two devices"); 64],
         ..absent()
@@ -123,7 +130,7 @@ fn the_machine_and_its_findings_are_evidence() {
 #[test]
 fn rates_follow_from_the_lanes_own_time() {
     let mut lane = done(Kind::Gpu, SmTiles::Counted(vec![64, 64]));
-    lane.roots = vec![crate::protocol::digest::Digest::default(); 3];
+    lane.roots = vec![Digest::default(); 3];
     let value = document(&[lane.clone()], &unknown(), Detail::Full);
     // 3 iterations of 2 products in 1.5 s; operands are written and read.
     let flops = 2_u64 * 1024 * 1024 * 1024 * 2 * 2;
@@ -142,8 +149,8 @@ fn rates_follow_from_the_lanes_own_time() {
 fn what_a_device_did_is_evidence_of_its_lane() {
     let mut lane = done(Kind::Gpu, SmTiles::Counted(vec![1, 2]));
     let real = device(1);
-    lane.facts.more.insert("pci_id".to_owned(), json!(real.pci_id));
-    let managed = crate::evidence::NvmlDevice {
+    lane.facts.details.pci_id = Some(real.pci_id.clone());
+    let managed = NvmlDevice {
         power_limit_mw: Some(700_000),
         memory_used_bytes: Some(u64::MAX),
         ..managed(&real)
@@ -165,9 +172,9 @@ fn evidence_of_64_devices_fits_and_its_details_can_go() {
     let devices: Vec<_> = (0..64).map(device).collect();
     let lanes: Vec<_> =
         (0..64).map(|_| done(Kind::Gpu, SmTiles::Counted(vec![1 << 40; 132]))).collect();
-    let managed = |real| crate::evidence::NvmlDevice {
+    let managed = |real| NvmlDevice {
         nvlinks: (0..18)
-            .map(|link| crate::evidence::NvLink {
+            .map(|link| NvLink {
                 link,
                 active: true,
                 version: Some("4.0".to_owned()),
@@ -192,7 +199,7 @@ fn evidence_of_64_devices_fits_and_its_details_can_go() {
 fn however_much_a_compiler_says_evidence_is_not_too_long() {
     let (mut lane, observed) = full();
     // What the driver's compiler has room for, of each of eight variants.
-    lane.facts.more.insert("kernel_notes".to_owned(), json!(vec!["\"".repeat(8192); 8]));
+    lane.facts.details.kernel_notes = Some(vec!["\"".repeat(8192); 8]);
     let one = assemble(&finished(lane.clone()), &observed).unwrap();
     let note = |evidence: &Evidence| {
         let note = &evidence.value()["lanes"][0]["kernel_notes"][7];
@@ -201,7 +208,7 @@ fn however_much_a_compiler_says_evidence_is_not_too_long() {
     assert_eq!(note(&one), 1024);
     let mut execution = finished(lane);
     execution.lanes = vec![execution.lanes[0].clone(); 64];
-    execution.notes.insert("executor_chosen".to_owned(), json!("x".repeat(1 << 20)));
+    execution.notes.executor_chosen = Some("x".repeat(1 << 20));
     let all = assemble(&execution, &observed).unwrap();
     assert_eq!((all.lanes().len(), note(&all)), (64, 256));
 }
@@ -209,9 +216,9 @@ fn however_much_a_compiler_says_evidence_is_not_too_long() {
 #[test]
 fn a_source_that_says_nothing_is_unknown_with_the_reason() {
     let nvml = NvmlView::Unavailable { reason: "no answer".to_owned() };
-    let told = machine(&Inventory { nvml, ..absent() }, Detail::Least);
+    let told = legal(&machine(&Inventory { nvml, ..absent() }, Detail::Least));
     assert_eq!(told["unknown"], json!({"nvml": "no answer"}));
-    assert!(machine(&absent(), Detail::Full).get("unknown").is_none());
+    assert!(legal(&machine(&absent(), Detail::Full)).get("unknown").is_none());
 }
 
 /// Every name of a field in `value`, at any depth.
@@ -306,4 +313,72 @@ fn count(value: &Value) -> usize {
         Value::Object(members) => members.values().map(count).sum(),
         _ => 0,
     }
+}
+
+/// A run of which every fact is known and no time is measured: a GPU and a CPU.
+fn fixed() -> (Execution, Observed) {
+    let (mut gpu, observed) = full();
+    (gpu.facts.details.arena_bytes, gpu.facts.details.peer_blocks) = (None, None);
+    gpu.facts.details.kernel_notes = Some(Vec::new());
+    let mut run = finished(gpu);
+    run.lanes[1] = done(Kind::Cpu, SmTiles::NotApplicable);
+    let (simd, threads) = (Some("avx2".to_owned()), Some(8));
+    run.lanes[1].facts.details = LaneDetails { simd, threads, ..LaneDetails::default() };
+    let at =
+        |iteration, arrived_ns, released_ns| BarrierTimes { iteration, arrived_ns, released_ns };
+    for (g, lane) in run.lanes.iter_mut().enumerate() {
+        let g = g as u64;
+        lane.roots = vec![Digest::default(); 2];
+        lane.elapsed = Duration::from_nanos(3_000_001 + g);
+        lane.start = Some(at(0, 1 + g, 3));
+        lane.barriers = vec![at(1, 100 + g, 135), at(2, 1_000_200, 1_000_215 + g)];
+    }
+    run.lanes[0].end = Some(at(2, 300, 301));
+    run.lanes[0].device = Some(DeviceTiming {
+        sampled_iterations: 1,
+        fill_ns: 2,
+        product_ns: 3,
+        tree_and_step_ns: 4,
+        in_segments_ns: 5,
+        idle: vec![IdleTime { after_iteration: 1, ns: 40_000 }],
+    });
+    run.elapsed = Duration::from_nanos(3_000_002);
+    (run, observed)
+}
+
+/// The file was written by a version of this program that had no types for it.
+#[test]
+fn the_same_facts_have_the_same_bytes() {
+    let (run, observed) = fixed();
+    let mut value = assemble(&run, &observed).unwrap().value().clone();
+    value["program"] = json!("attest");
+    let expected: Value = serde_json::from_str(include_str!("example.json")).unwrap();
+    assert_eq!(value, expected, "{value:#}");
+}
+
+/// Every field that the writer writes is one that the reader knows, and has its value.
+#[test]
+fn what_is_written_is_read() {
+    let (run, observed) = fixed();
+    let evidence = assemble(&run, &observed).unwrap();
+    let claims = evidence.claims();
+    let (gpu, cpu, machine) = (claims.lane(0), claims.lane(1), claims.machine());
+    assert_eq!(gpu.elapsed_ns(), Some(3_000_001));
+    assert_eq!(gpu.sm_tiles, Some(vec![Some(128), Some(0)]));
+    assert_eq!((gpu.serial(), gpu.power_limit_mw), (Some("1650123"), Some(700_000)));
+    assert_eq!(gpu.details.driver_cuda_version, Some(1));
+    assert!(gpu.details.mig.is_some() && gpu.sm_activity.is_some() && gpu.timing.is_some());
+    assert_eq!(gpu.sync_times.as_ref().map(Vec::len), Some(2));
+    assert_eq!(gpu.telemetry.as_ref().and_then(|seen| seen.samples), Some(1));
+    assert_eq!(gpu.telemetry.as_ref().unwrap().before.as_ref().unwrap().ecc_corrected, Some(3));
+    assert_eq!((cpu.details.simd.as_deref(), cpu.details.threads), (Some("avx2"), Some(8)));
+    assert_eq!(machine.kernel_driver_version.as_deref(), Some("580.82.07"));
+    assert_eq!(claims.host(), observed.inventory.machine_id.as_deref());
+    let nvml = machine.nvml.as_ref().unwrap().devices.as_ref().unwrap();
+    assert_eq!(nvml[0].as_ref().unwrap().serial.as_deref(), Some("1650123"));
+    assert!(matches!(claims.findings(), Some(ClaimedFindings::List(all)) if all.len() == 1));
+    let document = claims.document();
+    assert_eq!(document.notes.executor_chosen.as_deref(), Some("asked for"));
+    assert_eq!(document.resumed_after_iteration, Some(1));
+    assert_eq!(document.sync.as_ref().unwrap().points, Some(2));
 }

@@ -6,14 +6,16 @@
 //! /proc/driver/nvidia, and the CUDA driver may see fewer of the kernel's devices.
 
 use super::finding::{Code, Finding};
-use super::inventory::{CudaView, DeviceEntry, Inventory, uuid_text};
-use super::kernel::{FOLDER, KernelDevice, KernelView};
+use super::inventory::{Inventory, uuid_text};
+use super::kernel::FOLDER;
 use super::mounts;
-use super::nvml::{NvmlDevice, NvmlView, normal_pci_id};
-use super::pci::{PciDevice, PciView};
-use super::process::{CUDA_LIBRARY, FileState, NVML_LIBRARY, ProcessView};
+use super::process::{CUDA_LIBRARY, NVML_LIBRARY, lacks};
 use crate::executor::gpu::names_mig_instance;
 use crate::executor::{Kind, LaneFacts};
+use crate::protocol::evidence::machine::{
+    CudaView, DeviceEntry, FileState, KernelDevice, KernelSource, KernelView, NvmlDevice,
+    NvmlSource, NvmlView, PciDevice, PciView, ProcessView, normal_pci_id,
+};
 
 /// Most findings of one machine.
 pub(super) const FINDINGS_MAX: usize = 64;
@@ -44,14 +46,14 @@ pub(super) fn findings(found: &Inventory) -> Vec<Finding> {
         let mig = seen.pci_id.and_then(|pci_id| nvml.device_at(pci_id)).and_then(|d| d.mig);
         mig != Some(true) && !seen.name.is_some_and(names_mig_instance)
     };
-    if matches!(nvml, NvmlView::Loaded { .. }) {
+    if matches!(nvml, NvmlView::Loaded(_)) {
         compare(&cuda_seen, &nvml_seen, "NVML", is_whole, &mut findings);
     }
-    if matches!(kernel, KernelView::Loaded { .. }) {
+    if matches!(kernel, KernelView::Loaded(_)) {
         compare(&cuda_seen, &kernel_seen, "the kernel driver", is_whole, &mut findings);
         compare(&nvml_seen, &kernel_seen, "the kernel driver", |_| true, &mut findings);
     }
-    if matches!(pci, PciView::Loaded { .. }) {
+    if matches!(pci, PciView::Loaded(_)) {
         // A device can only be at a place that the bus has; the bus may have more.
         compare(&cuda_seen, &pci_seen, BUS, is_whole, &mut findings);
         compare(&nvml_seen, &pci_seen, BUS, |_| true, &mut findings);
@@ -85,7 +87,9 @@ pub(super) fn of_lanes(inventory: &Inventory, lanes: &[LaneFacts]) -> Vec<Findin
 }
 
 fn device_count(cuda: &CudaView, nvml: &NvmlView, process: &ProcessView) -> Option<Finding> {
-    let NvmlView::Loaded { device_count: managed, devices, .. } = nvml else { return None };
+    let NvmlView::Loaded(NvmlSource { device_count: managed, devices, .. }) = nvml else {
+        return None;
+    };
     let (managed, count) = (u64::from(*managed), cuda.count() as u64);
     if managed == count {
         return None;
@@ -185,8 +189,10 @@ fn compare<'a>(
 }
 
 fn driver_version(nvml: &NvmlView, kernel: &KernelView) -> Option<Finding> {
-    let NvmlView::Loaded { driver_version: Some(ours), .. } = nvml else { return None };
-    let KernelView::Loaded { version: Some(theirs), .. } = kernel else { return None };
+    let NvmlView::Loaded(NvmlSource { driver_version: Some(ours), .. }) = nvml else { return None };
+    let KernelView::Loaded(KernelSource { version: Some(theirs), .. }) = kernel else {
+        return None;
+    };
     let text = format!("the driver's version is {ours} to NVML and {theirs} to the kernel driver");
     (ours != theirs).then(|| Finding::new(Code::DriverVersionDiffers, text))
 }
@@ -208,11 +214,11 @@ fn of_process(
         findings.push(Finding::new(Code::PreloadFile, text));
     }
     let answers = [
-        (matches!(cuda, CudaView::Loaded { .. }), CUDA_LIBRARY, "the CUDA driver"),
-        (matches!(nvml, NvmlView::Loaded { .. }), NVML_LIBRARY, "NVML"),
+        (matches!(cuda, CudaView::Loaded(_)), CUDA_LIBRARY, "the CUDA driver"),
+        (matches!(nvml, NvmlView::Loaded(_)), NVML_LIBRARY, "NVML"),
     ];
     for (_, library, source) in
-        answers.iter().filter(|(answers, library, _)| *answers && process.lacks(library))
+        answers.iter().filter(|(answers, library, _)| *answers && lacks(process, library))
     {
         let text = format!("{source} answers, and no file named {library} is mapped");
         findings.push(Finding::new(Code::LibraryNotMapped, text));

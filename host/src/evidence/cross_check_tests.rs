@@ -2,11 +2,13 @@
 
 use super::*;
 use crate::evidence::examples::{absent, cuda, device, managed, nvml};
-use crate::evidence::inventory::{MigEntry, NotDescribed, Sources};
-use crate::evidence::nvml::Computing;
-use crate::evidence::process::MappedLibrary;
+use crate::evidence::inventory::Sources;
 use crate::protocol::digest::Uuid;
-use serde_json::Map;
+use crate::protocol::evidence::document::LaneDetails;
+use crate::protocol::evidence::machine::{
+    Computing, CudaSource, KernelSource, MappedLibrary, MigEntry, NotDescribed, NvmlSource,
+    PciSource,
+};
 
 /// Two devices of which every source says the same.
 struct Machine {
@@ -53,8 +55,8 @@ impl Machine {
 
     fn findings(&self) -> Vec<Finding> {
         let version = Some("580.82.07".to_owned());
-        let kernel = KernelView::Loaded { version, devices: self.kernel.clone() };
-        let pci = PciView::Loaded { devices: self.pci.clone() };
+        let kernel = KernelView::Loaded(KernelSource { version, devices: self.kernel.clone() });
+        let pci = PciView::Loaded(PciSource { devices: self.pci.clone() });
         let (cuda, nvml) = (cuda(self.cuda.clone()), nvml(self.nvml.clone()));
         let process = self.process.clone();
         Sources::of(cuda, nvml, kernel, pci, process).compared(&[], "").findings
@@ -114,13 +116,13 @@ fn multiplied_devices_are_counted() {
     assert_eq!(same.iter().filter(|&&code| code == Code::DeviceListedTwice).count(), 7);
     assert!(same.contains(&Code::DeviceCount));
     // Claimed, but never described: the count speaks for itself.
-    let claimed = NvmlView::Loaded {
+    let claimed = NvmlView::Loaded(NvmlSource {
         driver_version: None,
         nvml_version: None,
         device_count: u32::MAX,
         devices: vec![NvmlDevice::default(); 256],
         topology: Vec::new(),
-    };
+    });
     let found = findings(&Inventory { nvml: claimed, ..absent() });
     assert_eq!(found.len(), 1);
     assert!(found[0].text.contains("4294967295"), "{}", found[0]);
@@ -149,7 +151,7 @@ fn devices_hidden_from_cuda_have_a_code_of_their_own() {
     // One that the driver cannot describe is listed all the same.
     let machine = Machine::honest();
     let mut described = cuda(machine.cuda[..1].to_vec());
-    if let CudaView::Loaded { not_described, .. } = &mut described {
+    if let CudaView::Loaded(CudaSource { not_described, .. }) = &mut described {
         not_described.push(NotDescribed { index: 1, reason: "ECC".to_owned() });
     }
     let found = Inventory { cuda: described, nvml: nvml(machine.nvml), ..absent() };
@@ -330,15 +332,14 @@ fn lane(kind: Kind, byte: u8) -> LaneFacts {
         model: String::new(),
         memory_bytes: 0,
         sm_count: 0,
-        more: Map::new(),
+        details: LaneDetails::default(),
     }
 }
 
 #[test]
 fn nvml_and_the_kernel_driver_are_of_one_version() {
-    let kernel = |version: &str| KernelView::Loaded {
-        version: Some(version.to_owned()),
-        devices: Vec::new(),
+    let kernel = |version: &str| {
+        KernelView::Loaded(KernelSource { version: Some(version.to_owned()), devices: Vec::new() })
     };
     let said = driver_version(&nvml(Vec::new()), &kernel("470.57.02")).unwrap();
     assert_eq!(said.code, Code::DriverVersionDiffers);

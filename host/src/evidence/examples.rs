@@ -1,24 +1,22 @@
 //! Devices for the tests of this folder.
 
-use super::inventory::{CudaView, DeviceEntry, Inventory, uuid_text};
-use super::kernel::KernelView;
-use super::nvml::{NvmlDevice, NvmlView};
-use super::pci::PciView;
-use super::process::{FileState, MappedLibrary, ProcessView};
-use super::{
-    Ancestor, Code, Computing, Finding, KernelDevice, MigEntry, MigInstance, Mount, NvLink,
-    Observed, PciDevice,
-};
+use super::inventory::{Inventory, uuid_text};
+use super::{Code, Finding, Observed};
 use crate::executor::cpu::{CpuExecutor, CpuOptions};
-use crate::executor::gpu::bandwidth::{
-    Bandwidth, DeviceBandwidth, Figure, PeerBandwidth, Rate, Way,
-};
-use crate::executor::gpu::telemetry::{Health, LaneTelemetry, Sampled, Series, Spread};
 use crate::executor::lanes::{Execution, LaneExecution, RunOptions, execute};
 use crate::executor::{DeviceTiming, Executor, IdleTime, Kind, LaneFacts, SmActivity, SmTiles};
 use crate::mining::issue::{Request, issue};
-use crate::protocol::digest::Uuid;
-use serde_json::json;
+use crate::protocol::digest::{Digest, Uuid};
+use crate::protocol::evidence::document::{
+    LaneDetails, LeftOut, MigInstanceOf, PeerBlocks, RunNotes, Stated,
+};
+use crate::protocol::evidence::machine::{
+    Ancestor, Bandwidth, Computing, CudaSource, CudaView, DeviceBandwidth, DeviceEntry, Figure,
+    FileState, KernelDevice, KernelSource, KernelView, MappedLibrary, MigEntry, MigInstance, Mount,
+    NvLink, NvmlDevice, NvmlSource, NvmlView, PciDevice, PciSource, PciView, PeerBandwidth,
+    ProcessView, Rate, Way,
+};
+use crate::protocol::evidence::telemetry::{Health, LaneTelemetry, Sampled, Series, Spread};
 use std::time::Duration;
 
 /// A device as the CUDA driver sees it.
@@ -57,7 +55,13 @@ pub fn cuda(devices: Vec<DeviceEntry>) -> CudaView {
     let places = |at: usize| (0..devices.len()).map(move |to| if at == to { '-' } else { '1' });
     let peer_access = (0..devices.len()).map(|at| places(at).collect()).collect();
     let not_described = Vec::new();
-    CudaView::Loaded { driver_version, cuda_version, devices, not_described, peer_access }
+    CudaView::Loaded(CudaSource {
+        driver_version,
+        cuda_version,
+        devices,
+        not_described,
+        peer_access,
+    })
 }
 
 /// An NVML with these devices.
@@ -65,7 +69,7 @@ pub fn nvml(devices: Vec<NvmlDevice>) -> NvmlView {
     let device_count = devices.len() as u32;
     let driver_version = Some("580.82.07".to_owned());
     let (nvml_version, topology) = (None, Vec::new());
-    NvmlView::Loaded { driver_version, nvml_version, device_count, devices, topology }
+    NvmlView::Loaded(NvmlSource { driver_version, nvml_version, device_count, devices, topology })
 }
 
 /// A machine of which nothing is known.
@@ -141,8 +145,11 @@ pub fn finished(lane: LaneExecution) -> Execution {
     let device = Some(DeviceTiming { idle, ..DeviceTiming::default() });
     run.lanes[0] = LaneExecution { roots, start, barriers, end, device, ..lane };
     run.resumed_after = 1;
-    run.notes.insert("executor_chosen".to_owned(), json!("asked for"));
-    run.notes.insert("devices_left_out".to_owned(), json!([{"index": 1, "reason": "broken"}]));
+    run.notes = RunNotes {
+        executor_chosen: Some("asked for".to_owned()),
+        devices_missing: None,
+        devices_left_out: vec![LeftOut { index: 1, reason: "broken".to_owned() }],
+    };
     run
 }
 
@@ -234,27 +241,33 @@ pub fn full() -> (LaneExecution, Observed) {
         }],
         peers: vec![PeerBandwidth { from: 0, to: 1, way: Way::Direct, copy: rate }],
     };
-    let mut facts = LaneFacts {
+    let details = LaneDetails {
+        kernel_variant: text("text"),
+        kernel_notes: Some(vec!["text".to_owned()]),
+        ptx_digest: Some(Digest([7; 32])),
+        exactness_check: text("text"),
+        compute_capability: text("text"),
+        pci_id: Some(real.pci_id.clone()),
+        clock_khz: Some(1),
+        memory_clock_khz: Some(1),
+        driver_version: text("text"),
+        driver_cuda_version: Some(1),
+        mig: Some(Stated(MigInstanceOf { name: "a".to_owned(), parent_uuid: text("b") })),
+        arena_bytes: Some(1),
+        peer_blocks: Some(PeerBlocks::StagedCopies),
+        ..LaneDetails::default()
+    };
+    let facts = LaneFacts {
         kind: Kind::Gpu,
         uuid: Uuid([1; 16]),
         model: real.name.clone(),
         memory_bytes: 1,
         sm_count: 2,
-        more: serde_json::Map::new(),
+        details,
     };
-    let texts = ["kernel_variant", "ptx_digest", "exactness_check", "compute_capability"];
-    for name in texts.into_iter().chain(["driver_version"]) {
-        facts.more.insert(name.to_owned(), json!("text"));
-    }
-    for name in ["clock_khz", "memory_clock_khz", "driver_cuda_version"] {
-        facts.more.insert(name.to_owned(), json!(1));
-    }
-    facts.more.insert("kernel_notes".to_owned(), json!(["text"]));
-    facts.more.insert("pci_id".to_owned(), json!(real.pci_id));
-    facts.more.insert("mig".to_owned(), json!({"name": "a", "parent_uuid": "b"}));
     let lane = LaneExecution {
         facts,
-        roots: vec![crate::protocol::digest::Digest::default()],
+        roots: vec![Digest::default()],
         tile_roots: Vec::new(),
         states: Vec::new(),
         sm_tiles: SmTiles::Counted(vec![128, 0]),
@@ -266,15 +279,18 @@ pub fn full() -> (LaneExecution, Observed) {
         device: None,
     };
     let mut nvml = nvml(vec![managed]);
-    if let NvmlView::Loaded { nvml_version, topology, .. } = &mut nvml {
+    if let NvmlView::Loaded(NvmlSource { nvml_version, topology, .. }) = &mut nvml {
         *nvml_version = text("13.580");
         topology.push(Ancestor { devices: [0, 1], ancestor: "system" });
     }
     let inventory = Inventory {
         cuda: cuda(vec![real]),
         nvml,
-        kernel: KernelView::Loaded { version: text("580.82.07"), devices: vec![known] },
-        pci: PciView::Loaded { devices: vec![on_bus] },
+        kernel: KernelView::Loaded(KernelSource {
+            version: text("580.82.07"),
+            devices: vec![known],
+        }),
+        pci: PciView::Loaded(PciSource { devices: vec![on_bus] }),
         process,
         machine_id: text("0123456789abcdef0123456789abcdef"),
         bandwidth: Some(bandwidth),

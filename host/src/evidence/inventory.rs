@@ -4,18 +4,18 @@
 use super::cross_check;
 use super::finding::Finding;
 use super::host;
-use super::kernel::{FOLDER, KernelView};
-use super::nvml::NvmlView;
-use super::pci::{self, PciView};
-use super::process::ProcessView;
+use super::{kernel, nvml, pci, process};
 use crate::error_text::what_happened;
-use crate::executor::gpu::bandwidth::Bandwidth;
 use crate::executor::gpu::{
     BrokenDevice, DeviceList, GpuDevice, NoGpu, driver_cuda_version, driver_version, list,
     peer_access,
 };
 use crate::executor::{Kind, LaneFacts};
 use crate::protocol::digest::Uuid;
+use crate::protocol::evidence::machine::{
+    Bandwidth, CudaSource, CudaView, DeviceEntry, KernelView, MigEntry, NotDescribed, NvmlView,
+    PciView, ProcessView,
+};
 use serde::Serialize;
 use std::path::Path;
 use std::sync::OnceLock;
@@ -49,82 +49,6 @@ pub struct Inventory {
     pub findings: Vec<Finding>,
 }
 
-/// What the CUDA driver says, or why it says nothing.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-#[serde(tag = "status", rename_all = "kebab-case")]
-pub enum CudaView {
-    /// It lists devices.
-    Loaded {
-        /// The kernel driver's version.
-        driver_version: String,
-        /// The newest CUDA version that it supports, such as "13.0".
-        cuda_version: String,
-        /// In the driver's order.
-        devices: Vec<DeviceEntry>,
-        /// Devices that it lists and fails to describe.
-        #[serde(skip_serializing_if = "Vec::is_empty")]
-        not_described: Vec<NotDescribed>,
-        /// For each device a text with a place for each device: "1" where the
-        /// first can address the second's memory, "0" where it can't, "?" where
-        /// that is unknown, "-" for itself.
-        peer_access: Vec<String>,
-    },
-    /// No GPU can be used.
-    NoGpu {
-        /// What happened, and what to try.
-        reason: String,
-    },
-}
-
-/// A device of which the CUDA driver says no more than that it is there.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct NotDescribed {
-    /// Its number for --devices.
-    pub index: u32,
-    /// Why.
-    pub reason: String,
-}
-
-/// A CUDA device.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct DeviceEntry {
-    /// Its number for --devices.
-    pub index: u32,
-    /// Name.
-    pub name: String,
-    /// "GPU-xxxxxxxx-…", or of a MIG instance "MIG-xxxxxxxx-…".
-    pub uuid: String,
-    /// Whether it is a MIG instance, and of what.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub mig: Option<MigEntry>,
-    /// Such as "9.0".
-    pub compute_capability: String,
-    /// Streaming multiprocessors.
-    pub sm_count: u32,
-    /// Memory, bytes.
-    pub memory_bytes: u64,
-    /// Highest SM clock, kHz.
-    pub clock_khz: u32,
-    /// Highest memory clock, kHz.
-    pub memory_clock_khz: u32,
-    /// Width of the memory bus, bits.
-    pub memory_bus_bits: u32,
-    /// L2 cache, bytes.
-    pub l2_bytes: u32,
-    /// "domain:bus:device.function".
-    pub pci_id: String,
-    /// Whether error-correcting memory is on.
-    pub ecc: bool,
-}
-
-/// A part of a device, cut off by MIG.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct MigEntry {
-    /// The device that it is a part of, where the driver tells.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub parent_uuid: Option<String>,
-}
-
 /// Asks the CUDA driver, NVML, the kernel driver's files, the PCI bus and this
 /// process. Never fails: what is not there is told.
 pub fn inventory() -> Inventory {
@@ -152,10 +76,10 @@ pub(super) struct Sources {
 impl Sources {
     /// Asks every source, NVML last: it is the likeliest to hang.
     fn ask(&self, listed: &Result<DeviceList, NoGpu>) {
-        let _ = self.cuda.set(CudaView::of(listed));
-        let _ = self.kernel.set(KernelView::read(Path::new(FOLDER)));
-        let _ = self.pci.set(PciView::read(Path::new(pci::FOLDER)));
-        let (nvml, process) = NvmlView::read(ProcessView::read);
+        let _ = self.cuda.set(cuda_view(listed));
+        let _ = self.kernel.set(kernel::view(Path::new(kernel::FOLDER)));
+        let _ = self.pci.set(pci::view(Path::new(pci::FOLDER)));
+        let (nvml, process) = nvml::view(process::view);
         let _ = (self.nvml.set(nvml), self.process.set(process));
     }
 
@@ -172,7 +96,7 @@ impl Sources {
         let _ = self.nvml.set(NvmlView::Unavailable { reason: reason() });
         let _ = self.kernel.set(KernelView::Unavailable { reason: reason() });
         let _ = self.pci.set(PciView::Unavailable { reason: reason() });
-        let _ = self.process.set(ProcessView::read());
+        let _ = self.process.set(process::view());
     }
 
     /// What they said, with what of it does not fit together or to these lanes.
@@ -251,68 +175,47 @@ impl Inventory {
     }
 }
 
-impl CudaView {
-    fn of(listed: &Result<DeviceList, NoGpu>) -> Self {
-        match listed {
-            Ok(DeviceList { devices, broken, .. }) => Self::Loaded {
-                driver_version: driver_version(),
-                cuda_version: driver_cuda_version().map_or_else(
-                    |_| "unknown".to_owned(),
-                    |v| format!("{}.{}", v / 1000, v % 1000 / 10),
-                ),
-                devices: devices.iter().map(DeviceEntry::of).collect(),
-                not_described: broken.iter().map(NotDescribed::of).collect(),
-                peer_access: peer_access(devices),
-            },
-            Err(reason) => Self::NoGpu { reason: reason.to_string() },
-        }
-    }
-
-    /// How many devices it lists.
-    pub fn count(&self) -> usize {
-        match self {
-            Self::Loaded { devices, not_described, .. } => devices.len() + not_described.len(),
-            Self::NoGpu { .. } => 0,
-        }
-    }
-
-    /// Its devices; none where it is not there.
-    pub fn devices(&self) -> &[DeviceEntry] {
-        match self {
-            Self::Loaded { devices, .. } => devices,
-            Self::NoGpu { .. } => &[],
-        }
+/// The CUDA driver's view of what it listed.
+fn cuda_view(listed: &Result<DeviceList, NoGpu>) -> CudaView {
+    match listed {
+        Ok(DeviceList { devices, broken, .. }) => CudaView::Loaded(CudaSource {
+            driver_version: driver_version(),
+            cuda_version: driver_cuda_version().map_or_else(
+                |_| "unknown".to_owned(),
+                |v| format!("{}.{}", v / 1000, v % 1000 / 10),
+            ),
+            devices: devices.iter().map(device_entry).collect(),
+            not_described: broken.iter().map(not_described).collect(),
+            peer_access: peer_access(devices),
+        }),
+        Err(reason) => CudaView::NoGpu { reason: reason.to_string() },
     }
 }
 
-impl NotDescribed {
-    fn of(broken: &BrokenDevice) -> Self {
-        Self { index: broken.index, reason: what_happened(&broken.error) }
-    }
+fn not_described(broken: &BrokenDevice) -> NotDescribed {
+    NotDescribed { index: broken.index, reason: what_happened(&broken.error) }
 }
 
-impl DeviceEntry {
-    fn of(device: &GpuDevice) -> Self {
-        Self {
-            index: device.index,
-            name: device.name.clone(),
-            uuid: match device.is_mig_instance() {
-                true => uuid_text("MIG", &device.uuid),
-                false => uuid_text("GPU", &device.uuid),
-            },
-            mig: device.is_mig_instance().then(|| MigEntry {
-                parent_uuid: device.parent_uuid.map(|uuid| uuid_text("GPU", &uuid)),
-            }),
-            compute_capability: device.capability.to_string(),
-            sm_count: device.sm_count,
-            memory_bytes: device.memory_bytes,
-            clock_khz: device.clock_khz,
-            memory_clock_khz: device.memory_clock_khz,
-            memory_bus_bits: device.memory_bus_bits,
-            l2_bytes: device.l2_bytes,
-            pci_id: device.pci_id.clone(),
-            ecc: device.ecc,
-        }
+fn device_entry(device: &GpuDevice) -> DeviceEntry {
+    DeviceEntry {
+        index: device.index,
+        name: device.name.clone(),
+        uuid: match device.is_mig_instance() {
+            true => uuid_text("MIG", &device.uuid),
+            false => uuid_text("GPU", &device.uuid),
+        },
+        mig: device.is_mig_instance().then(|| MigEntry {
+            parent_uuid: device.parent_uuid.map(|uuid| uuid_text("GPU", &uuid)),
+        }),
+        compute_capability: device.capability.to_string(),
+        sm_count: device.sm_count,
+        memory_bytes: device.memory_bytes,
+        clock_khz: device.clock_khz,
+        memory_clock_khz: device.memory_clock_khz,
+        memory_bus_bits: device.memory_bus_bits,
+        l2_bytes: device.l2_bytes,
+        pci_id: device.pci_id.clone(),
+        ecc: device.ecc,
     }
 }
 

@@ -1,9 +1,9 @@
 //! Tables over several devices: what they are, how they are joined, how fast
 //! that is.
 
-use super::inventory::DeviceEntry;
-use super::nvml::NvmlView;
-use crate::executor::gpu::bandwidth::{Bandwidth, Figure, PeerBandwidth, Way};
+use crate::protocol::evidence::machine::{
+    Bandwidth, DeviceEntry, Figure, NvmlSource, NvmlView, PeerBandwidth, Way,
+};
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
@@ -93,7 +93,7 @@ pub(super) fn joined(peer_access: &[String], nvml: &NvmlView) -> String {
             }
         }
     }
-    if let NvmlView::Loaded { topology, .. } = nvml
+    if let NvmlView::Loaded(NvmlSource { topology, .. }) = nvml
         && !topology.is_empty()
     {
         let kinds: BTreeSet<&str> = topology.iter().map(|pair| pair.ancestor).collect();

@@ -3,13 +3,11 @@
 use super::*;
 use crate::evidence::examples::{absent, cuda, device, managed, nvml};
 use crate::evidence::finding::{Code, Finding};
-use crate::evidence::inventory::MigEntry;
-use crate::evidence::nvml::{Ancestor, Computing, MigInstance, NvLink};
-use crate::evidence::process::{FileState, ProcessView};
-use crate::executor::gpu::bandwidth::{
-    Bandwidth, DeviceBandwidth, Figure, PeerBandwidth, Rate, Way,
+use crate::protocol::evidence::machine::{
+    Ancestor, Bandwidth, Computing, CudaSource, DeviceBandwidth, Figure, FileState, KernelSource,
+    MigEntry, MigInstance, NvLink, NvmlSource, PciSource, PeerBandwidth, ProcessView, Rate, Way,
 };
-use crate::executor::gpu::telemetry::Health;
+use crate::protocol::evidence::telemetry::Health;
 
 #[test]
 fn a_machine_without_a_gpu_is_one_line_and_a_value() {
@@ -35,8 +33,11 @@ fn where_cuda_fails_the_others_are_told() {
     let found = Inventory {
         cuda,
         nvml: nvml(vec![managed(&real)]),
-        kernel: KernelView::Loaded { version: Some("580.1".to_owned()), devices: vec![kernel] },
-        pci: PciView::Loaded { devices: vec![on_bus] },
+        kernel: KernelView::Loaded(KernelSource {
+            version: Some("580.1".to_owned()),
+            devices: vec![kernel],
+        }),
+        pci: PciView::Loaded(PciSource { devices: vec![on_bus] }),
         ..absent()
     };
     let text = found.to_string();
@@ -53,7 +54,7 @@ fn where_cuda_fails_the_others_are_told() {
 #[test]
 fn a_device_that_is_not_described_is_told_beside_the_others() {
     let mut described = cuda(vec![device(0)]);
-    if let CudaView::Loaded { not_described, .. } = &mut described {
+    if let CudaView::Loaded(CudaSource { not_described, .. }) = &mut described {
         not_described.push(NotDescribed { index: 1, reason: "it is broken".to_owned() });
     }
     let found = Inventory { cuda: described, ..absent() };
@@ -103,7 +104,7 @@ fn a_device_shows_every_field_that_is_promised() {
         ..PciDevice::default()
     };
     let found = Inventory {
-        pci: PciView::Loaded { devices: vec![on_bus] },
+        pci: PciView::Loaded(PciSource { devices: vec![on_bus] }),
         process: ProcessView { libraries: vec![library], ..ProcessView::default() },
         findings: vec![Finding::new(Code::NameDiffers, "two names")],
         nvml: nvml(vec![managed]),
@@ -158,7 +159,7 @@ fn hgx() -> Inventory {
         ..managed(real)
     };
     let mut nvml = nvml(devices.iter().map(linked).collect());
-    if let NvmlView::Loaded { topology, .. } = &mut nvml {
+    if let NvmlView::Loaded(NvmlSource { topology, .. }) = &mut nvml {
         let pairs = (0..8).flat_map(|a| (a + 1..8).map(move |b| [a, b]));
         topology.extend(pairs.map(|devices| Ancestor { devices, ancestor: "system" }));
     }
@@ -182,10 +183,10 @@ fn eight_devices_are_a_table_that_fits_in_a_terminal() {
 #[test]
 fn pairs_that_differ_are_told_one_by_one() {
     let mut found = hgx();
-    if let CudaView::Loaded { peer_access, .. } = &mut found.cuda {
+    if let CudaView::Loaded(CudaSource { peer_access, .. }) = &mut found.cuda {
         peer_access[0].replace_range(1..2, "0");
     }
-    if let NvmlView::Loaded { topology, .. } = &mut found.nvml {
+    if let NvmlView::Loaded(NvmlSource { topology, .. }) = &mut found.nvml {
         topology.truncate(2);
         topology[0].ancestor = "numa-node";
     }

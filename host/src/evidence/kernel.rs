@@ -5,7 +5,7 @@
 //! Deliberately lacks: belief in these files. A mount can lie over them
 //! ([`super::mounts`]).
 
-use serde::Serialize;
+use crate::protocol::evidence::machine::{KernelDevice, KernelSource, KernelView};
 use std::fs::File;
 use std::io::Read as _;
 use std::path::Path;
@@ -17,71 +17,26 @@ pub(super) const DEVICES_MAX: usize = 256;
 /// Longest file that is read, bytes.
 const FILE_BYTES_MAX: u64 = 16 * 1024;
 
-/// What the kernel driver's files say, or why they say nothing.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-#[serde(tag = "status", rename_all = "kebab-case")]
-pub enum KernelView {
-    /// The files are there.
-    Loaded {
-        /// The kernel driver's version, such as "580.82.07".
-        #[serde(skip_serializing_if = "Option::is_none")]
-        version: Option<String>,
-        /// Its devices, by PCI id.
-        devices: Vec<KernelDevice>,
-    },
-    /// They are not, or can't be read: no driver, or a sandbox that hides them.
-    Unavailable {
-        /// The system's words.
-        reason: String,
-    },
-}
-
-/// What the kernel driver's files say of a device.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct KernelDevice {
-    /// "domain:bus:device.function": the name of its folder.
-    pub pci_id: String,
-    /// Name.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub name: Option<String>,
-    /// "GPU-xxxxxxxx-…"; absent until the device is used for the first time.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub uuid: Option<String>,
-    /// Version of its firmware.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub vbios_version: Option<String>,
-}
-
-impl KernelView {
-    /// Reads the files under `folder`: /proc/driver/nvidia, but in tests.
-    pub fn read(folder: &Path) -> Self {
-        let gpus = match std::fs::read_dir(folder.join("gpus")) {
-            Ok(entries) => entries,
-            Err(error) => {
-                let reason = format!("{}: {error}", folder.join("gpus").display());
-                return Self::Unavailable { reason };
-            }
-        };
-        let mut devices: Vec<KernelDevice> = gpus
-            .take(DEVICES_MAX)
-            .flatten()
-            .map(|entry| {
-                let text = head(&entry.path().join("information")).unwrap_or_default();
-                device(&entry.file_name().to_string_lossy(), &text)
-            })
-            .collect();
-        devices.sort_by(|a, b| a.pci_id.cmp(&b.pci_id));
-        let version = head(&folder.join("version")).and_then(|text| version(&text));
-        Self::Loaded { version, devices }
-    }
-
-    /// Its devices; none where the files are not there.
-    pub fn devices(&self) -> &[KernelDevice] {
-        match self {
-            Self::Loaded { devices, .. } => devices,
-            Self::Unavailable { .. } => &[],
+/// Reads the files under `folder`: /proc/driver/nvidia, but in tests.
+pub(super) fn view(folder: &Path) -> KernelView {
+    let gpus = match std::fs::read_dir(folder.join("gpus")) {
+        Ok(entries) => entries,
+        Err(error) => {
+            let reason = format!("{}: {error}", folder.join("gpus").display());
+            return KernelView::Unavailable { reason };
         }
-    }
+    };
+    let mut devices: Vec<KernelDevice> = gpus
+        .take(DEVICES_MAX)
+        .flatten()
+        .map(|entry| {
+            let text = head(&entry.path().join("information")).unwrap_or_default();
+            device(&entry.file_name().to_string_lossy(), &text)
+        })
+        .collect();
+    devices.sort_by(|a, b| a.pci_id.cmp(&b.pci_id));
+    let version = head(&folder.join("version")).and_then(|text| version(&text));
+    KernelView::Loaded(KernelSource { version, devices })
 }
 
 /// The start of a text file.
@@ -133,7 +88,7 @@ mod tests {
         let text = "NVRM version: NVIDIA UNIX Open Kernel Module for x86_64  580.82.07  Release \
                     Build  (root@host)\nGCC version:  gcc version 12.3.0\n";
         std::fs::write(folder.path().join("version"), text).unwrap();
-        let KernelView::Loaded { version, devices } = KernelView::read(folder.path()) else {
+        let KernelView::Loaded(KernelSource { version, devices }) = view(folder.path()) else {
             panic!("the files are there")
         };
         assert_eq!(version.as_deref(), Some("580.82.07"));
@@ -160,7 +115,7 @@ mod tests {
     #[test]
     fn a_machine_without_the_driver_and_a_file_without_end_are_no_trouble() {
         let folder = tempfile::tempdir().unwrap();
-        let KernelView::Unavailable { reason } = KernelView::read(folder.path()) else {
+        let KernelView::Unavailable { reason } = view(folder.path()) else {
             panic!("nothing is there")
         };
         assert!(reason.contains("gpus"), "{reason}");

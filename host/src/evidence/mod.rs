@@ -42,15 +42,8 @@ mod timing;
 
 pub use assemble::{assemble, sm_warnings};
 pub use finding::{Code, Finding};
-pub use inventory::{
-    CudaView, DeviceEntry, Inventory, MigEntry, NotDescribed, inventory, inventory_of,
-};
-pub use kernel::{KernelDevice, KernelView};
-pub use mounts::Mount;
-pub use nvml::{Ancestor, Computing, MigInstance, NvLink, NvmlDevice, NvmlView};
+pub use inventory::{Inventory, inventory, inventory_of};
 pub use observed::{MachineOptions, MeasureBandwidth, Observed, Observing};
-pub use pci::{PciDevice, PciView};
 pub use present::present_gpus;
-pub use process::{FileState, MappedLibrary, ProcessView};
 pub use sm::SmShare;
 pub use timing::{LaneTiming, RunTiming};

@@ -6,18 +6,7 @@
 //! Deliberately lacks: mounts outside this process's own namespace.
 
 use super::finding::{Code, Finding};
-use serde::Serialize;
-
-/// A mount of this process's namespace.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Mount {
-    /// Where it is mounted.
-    pub at: String,
-    /// What part of its file system is mounted there.
-    pub root: String,
-    /// Type of the file system, such as "proc".
-    pub fs_type: String,
-}
+use crate::protocol::evidence::machine::Mount;
 
 /// The mounts of a text in the form of /proc/self/mountinfo, in its order.
 pub(super) fn parse(text: &str) -> Vec<Mount> {

@@ -11,95 +11,48 @@
 mod device;
 mod links;
 
-pub use device::{Computing, MigInstance, NvmlDevice};
-pub use links::{Ancestor, NvLink};
-
 use super::kernel::DEVICES_MAX;
 use crate::executor::gpu::telemetry::{Sentinel, reason_of};
+use crate::protocol::evidence::machine::{NvmlSource, NvmlView};
 use nvml_wrapper::Nvml;
 use nvml_wrapper::error::NvmlError;
-use serde::Serialize;
 
-/// What NVML says of the machine, or why it says nothing.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-#[serde(tag = "status", rename_all = "kebab-case")]
-pub enum NvmlView {
-    /// The library answers.
-    Loaded {
-        /// Version of the kernel driver, such as "580.82.07".
-        #[serde(skip_serializing_if = "Option::is_none")]
-        driver_version: Option<String>,
-        /// Version of the library.
-        #[serde(skip_serializing_if = "Option::is_none")]
-        nvml_version: Option<String>,
-        /// How many devices it claims.
-        device_count: u32,
-        /// The first 256 of them, in its own order.
-        devices: Vec<NvmlDevice>,
-        /// What pairs of the first 16 have in common.
-        topology: Vec<Ancestor>,
-    },
-    /// It could not be loaded or initialised.
-    Unavailable {
-        /// Its words.
-        reason: String,
-    },
+/// Asks NVML for everything, then calls `meanwhile` with the library still
+/// mapped.
+pub(super) fn view<T>(meanwhile: impl FnOnce() -> T) -> (NvmlView, T) {
+    match Nvml::init() {
+        Ok(nvml) => {
+            let view = of(&nvml).unwrap_or_else(|error| failed(&error));
+            (view, meanwhile())
+        }
+        Err(error) => (failed(&error), meanwhile()),
+    }
 }
 
-impl NvmlView {
-    /// Asks NVML for everything, then calls `meanwhile` with the library still
-    /// mapped.
-    pub fn read<T>(meanwhile: impl FnOnce() -> T) -> (Self, T) {
-        match Nvml::init() {
-            Ok(nvml) => {
-                let view = Self::of(&nvml).unwrap_or_else(|error| Self::failed(&error));
-                (view, meanwhile())
-            }
-            Err(error) => (Self::failed(&error), meanwhile()),
-        }
-    }
+fn failed(error: &NvmlError) -> NvmlView {
+    NvmlView::Unavailable { reason: reason_of(error) }
+}
 
-    /// Its devices; none where it is not there.
-    pub fn devices(&self) -> &[NvmlDevice] {
-        match self {
-            Self::Loaded { devices, .. } => devices,
-            Self::Unavailable { .. } => &[],
-        }
-    }
-
-    /// The device at a PCI id, whichever way its domain is written.
-    pub fn device_at(&self, pci_id: &str) -> Option<&NvmlDevice> {
-        let wanted = normal_pci_id(pci_id)?;
-        self.devices()
-            .iter()
-            .find(|device| device.pci_id.as_deref().and_then(normal_pci_id) == Some(wanted))
-    }
-
-    fn failed(error: &NvmlError) -> Self {
-        Self::Unavailable { reason: reason_of(error) }
-    }
-
-    fn of(nvml: &Nvml) -> Result<Self, NvmlError> {
-        let device_count =
-            nvml.device_count()?.known().ok_or(NvmlError::UnexpectedVariant(u32::MAX))?;
-        // A library that lies may claim four billion.
-        let count = device_count.min(DEVICES_MAX as u32);
-        // One that is listed but not accessible is counted, and why is all that is known.
-        let handles: Vec<_> = (0..count).map(|index| nvml.device_by_index(index)).collect();
-        let described = |handle: &Result<_, NvmlError>| match handle {
-            Ok(device) => NvmlDevice::of(device),
-            Err(error) => NvmlDevice::inaccessible(reason_of(error)),
-        };
-        let devices = handles.iter().map(described).collect();
-        let handles: Vec<_> = handles.into_iter().map(Result::ok).collect();
-        Ok(Self::Loaded {
-            driver_version: nvml.sys_driver_version().ok(),
-            nvml_version: nvml.sys_nvml_version().ok(),
-            device_count,
-            devices,
-            topology: links::topology(nvml, &handles),
-        })
-    }
+fn of(nvml: &Nvml) -> Result<NvmlView, NvmlError> {
+    let device_count =
+        nvml.device_count()?.known().ok_or(NvmlError::UnexpectedVariant(u32::MAX))?;
+    // A library that lies may claim four billion.
+    let count = device_count.min(DEVICES_MAX as u32);
+    // One that is listed but not accessible is counted, and why is all that is known.
+    let handles: Vec<_> = (0..count).map(|index| nvml.device_by_index(index)).collect();
+    let described = |handle: &Result<_, NvmlError>| match handle {
+        Ok(device) => device::describe(device),
+        Err(error) => device::inaccessible(reason_of(error)),
+    };
+    let devices = handles.iter().map(described).collect();
+    let handles: Vec<_> = handles.into_iter().map(Result::ok).collect();
+    Ok(NvmlView::Loaded(NvmlSource {
+        driver_version: nvml.sys_driver_version().ok(),
+        nvml_version: nvml.sys_nvml_version().ok(),
+        device_count,
+        devices,
+        topology: links::topology(nvml, &handles),
+    }))
 }
 
 /// Which devices NVML lists, and no more of them than it takes to name them.
@@ -163,19 +116,10 @@ impl NvmlListed {
     }
 }
 
-/// Domain, bus, device and function as numbers: CUDA writes the domain with
-/// four digits, NVML with eight.
-pub(super) fn normal_pci_id(text: &str) -> Option<[u32; 4]> {
-    let (place, function) = text.rsplit_once('.')?;
-    let mut parts = place.split(':').map(|part| u32::from_str_radix(part, 16));
-    let numbers = [parts.next()?.ok()?, parts.next()?.ok()?, parts.next()?.ok()?];
-    let function = u32::from_str_radix(function, 16).ok()?;
-    parts.next().is_none().then_some([numbers[0], numbers[1], numbers[2], function])
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::protocol::evidence::machine::normal_pci_id;
 
     #[test]
     fn pci_ids_compare_whichever_way_they_are_written() {
@@ -189,7 +133,7 @@ mod tests {
 
     #[test]
     fn a_machine_without_nvml_says_why() {
-        if let (NvmlView::Unavailable { reason }, ()) = NvmlView::read(|| ()) {
+        if let (NvmlView::Unavailable { reason }, ()) = view(|| ()) {
             assert!(!reason.is_empty());
         }
     }

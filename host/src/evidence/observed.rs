@@ -7,11 +7,13 @@
 
 use super::finding::{Code, Finding};
 use super::inventory::{Inventory, Sources};
-use super::process::ProcessView;
+use super::process;
 use crate::executor::LaneFacts;
-use crate::executor::gpu::bandwidth::{Bandwidth, measure};
-use crate::executor::gpu::telemetry::{Health, LaneTelemetry, PERIOD, RunTelemetry};
+use crate::executor::gpu::bandwidth::measure;
+use crate::executor::gpu::telemetry::{PERIOD, RunTelemetry};
 use crate::executor::{Kind, gpu};
+use crate::protocol::evidence::machine::Bandwidth;
+use crate::protocol::evidence::telemetry::{Health, LaneTelemetry};
 use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::time::Duration;
@@ -106,7 +108,7 @@ impl Observing {
                 let mut inventory = self.sources.compared(&self.lanes, silence);
                 // The process is looked at after NVML, which may be what hangs.
                 inventory.process =
-                    answer(ProcessView::read).recv_timeout(patience).unwrap_or_default();
+                    answer(process::view).recv_timeout(patience).unwrap_or_default();
                 inventory
             }
             // Comparing may be what broke down: it is not tried again.
@@ -198,8 +200,9 @@ fn during_run(lanes: &[Option<LaneTelemetry>]) -> Vec<Finding> {
 mod tests {
     use super::*;
     use crate::evidence::examples::{self, healthy};
-    use crate::evidence::nvml::NvmlView;
     use crate::protocol::digest::Uuid;
+    use crate::protocol::evidence::document::LaneDetails;
+    use crate::protocol::evidence::machine::NvmlView;
 
     /// A run on one GPU whose machine is looked at by `ask`, and that ends after `until`.
     fn seen(
@@ -213,7 +216,7 @@ mod tests {
             model: "NVIDIA H200".to_owned(),
             memory_bytes: 0,
             sm_count: 0,
-            more: serde_json::Map::new(),
+            details: LaneDetails::default(),
         }];
         let telemetry = RunTelemetry::start(&[], PERIOD);
         let observing = Observing::of(&lanes, telemetry, None, ask);
@@ -229,7 +232,7 @@ mod tests {
     fn nvml_reason(seen: &Observed) -> &str {
         match &seen.inventory.nvml {
             NvmlView::Unavailable { reason } => reason,
-            NvmlView::Loaded { .. } => panic!("it did not answer"),
+            NvmlView::Loaded(_) => panic!("it did not answer"),
         }
     }
 

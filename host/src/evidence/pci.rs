@@ -6,7 +6,7 @@
 //! some sandboxes GPUs are not on it.
 
 use super::kernel::DEVICES_MAX;
-use serde::Serialize;
+use crate::protocol::evidence::machine::{PciDevice, PciSource, PciView};
 use std::fs::File;
 use std::io::Read as _;
 use std::path::Path;
@@ -23,79 +23,26 @@ const NVIDIA: u16 = 0x10de;
 /// The base class of display controllers; NVSwitches are bridges.
 const DISPLAY: u8 = 0x03;
 
-/// What the bus says, or why it says nothing.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-#[serde(tag = "status", rename_all = "kebab-case")]
-pub enum PciView {
-    /// It has NVIDIA's display devices.
-    Loaded {
-        /// By PCI id.
-        devices: Vec<PciDevice>,
-    },
-    /// It can't be read, or has none.
-    Unavailable {
-        /// Why.
-        reason: String,
-    },
-}
-
-/// A device on the bus. A fact that can't be read is absent.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct PciDevice {
-    /// "domain:bus:device.function".
-    pub pci_id: String,
-    /// Device and vendor, as in 233510de.
-    pub device_id: String,
-    /// Subsystem device and vendor.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub subsystem_id: Option<String>,
-    /// Such as "32.0 GT/s PCIe".
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub link_speed: Option<String>,
-    /// Lanes in use.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub link_width: Option<u32>,
-    /// The fastest that the device can.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub link_speed_max: Option<String>,
-    /// The most lanes that the device can.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub link_width_max: Option<u32>,
-    /// Its NUMA node, where it has one.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub numa_node: Option<u32>,
-}
-
-impl PciView {
-    /// Reads the files under `folder`: /sys/bus/pci/devices, but in tests.
-    pub fn read(folder: &Path) -> Self {
-        let entries = match std::fs::read_dir(folder) {
-            Ok(entries) => entries,
-            Err(error) => {
-                return Self::Unavailable { reason: format!("{}: {error}", folder.display()) };
-            }
-        };
-        let mut devices: Vec<PciDevice> = entries
-            .take(ENTRIES_MAX)
-            .flatten()
-            .filter_map(|entry| device(&entry.file_name().to_string_lossy(), &entry.path()))
-            .take(DEVICES_MAX)
-            .collect();
-        if devices.is_empty() {
-            let reason = format!("{} has no display device of NVIDIA", folder.display());
-            return Self::Unavailable { reason };
+/// Reads the files under `folder`: /sys/bus/pci/devices, but in tests.
+pub(super) fn view(folder: &Path) -> PciView {
+    let entries = match std::fs::read_dir(folder) {
+        Ok(entries) => entries,
+        Err(error) => {
+            return PciView::Unavailable { reason: format!("{}: {error}", folder.display()) };
         }
-        devices.sort_by(|a, b| a.pci_id.cmp(&b.pci_id));
-        Self::Loaded { devices }
+    };
+    let mut devices: Vec<PciDevice> = entries
+        .take(ENTRIES_MAX)
+        .flatten()
+        .filter_map(|entry| device(&entry.file_name().to_string_lossy(), &entry.path()))
+        .take(DEVICES_MAX)
+        .collect();
+    if devices.is_empty() {
+        let reason = format!("{} has no display device of NVIDIA", folder.display());
+        return PciView::Unavailable { reason };
     }
-
-    /// Its devices; none where it says nothing.
-    pub fn devices(&self) -> &[PciDevice] {
-        match self {
-            Self::Loaded { devices } => devices,
-            Self::Unavailable { .. } => &[],
-        }
-    }
+    devices.sort_by(|a, b| a.pci_id.cmp(&b.pci_id));
+    PciView::Loaded(PciSource { devices })
 }
 
 fn device(pci_id: &str, folder: &Path) -> Option<PciDevice> {
@@ -201,7 +148,7 @@ mod tests {
             link_width: Some(16),
             ..PciDevice::default()
         };
-        assert_eq!(PciView::read(bus.path()).devices(), [expected]);
+        assert_eq!(view(bus.path()).devices(), [expected]);
     }
 
     #[test]
@@ -210,9 +157,9 @@ mod tests {
         let bus = tempfile::tempdir().unwrap();
         let reason = |view| match view {
             PciView::Unavailable { reason } => reason,
-            PciView::Loaded { .. } => panic!("nothing is there"),
+            PciView::Loaded(_) => panic!("nothing is there"),
         };
-        assert!(reason(PciView::read(bus.path())).contains("no display device"));
-        assert!(reason(PciView::read(&bus.path().join("none"))).contains("none"));
+        assert!(reason(view(bus.path())).contains("no display device"));
+        assert!(reason(view(&bus.path().join("none"))).contains("none"));
     }
 }

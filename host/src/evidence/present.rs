@@ -7,13 +7,14 @@
 //! container may see more than it was given: they count only where CUDA has none.
 
 use super::cross_check::visible;
-use super::kernel::{FOLDER, KernelView};
-use super::nvml::{self, NvmlListing, normal_pci_id};
-use super::pci::{self, PciView};
+use super::kernel;
+use super::nvml::{self, NvmlListing};
+use super::pci;
 use super::process;
 use crate::error_text::what_happened;
 use crate::executor::abandoned::{self, NoAnswer};
 use crate::executor::gpu::{self, DeviceList, MissingGpus, NoGpu};
+use crate::protocol::evidence::machine::normal_pci_id;
 use std::path::Path;
 use std::sync::OnceLock;
 use std::time::Duration;
@@ -65,8 +66,8 @@ impl Others {
         Self {
             nvml,
             no_thread,
-            kernel: KernelView::read(Path::new(FOLDER)).devices().len(),
-            pci: PciView::read(Path::new(pci::FOLDER)).devices().len(),
+            kernel: kernel::view(Path::new(kernel::FOLDER)).devices().len(),
+            pci: pci::view(Path::new(pci::FOLDER)).devices().len(),
             visible: process::cuda_visible_devices(),
         }
     }

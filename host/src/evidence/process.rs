@@ -6,8 +6,8 @@
 //! Deliberately lacks: proof. A library that is already in here can answer for
 //! these files, too.
 
-use super::mounts::{self, Mount};
-use serde::Serialize;
+use super::mounts;
+use crate::protocol::evidence::machine::{FileState, MappedLibrary, ProcessView};
 use sha2::{Digest as _, Sha256};
 use std::fs::File;
 use std::io::{self, Read};
@@ -26,89 +26,36 @@ pub(super) const CUDA_LIBRARY: &str = "libcuda.so";
 /// See [`CUDA_LIBRARY`].
 pub(super) const NVML_LIBRARY: &str = "libnvidia-ml.so";
 
-/// Facts about this process.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct ProcessView {
-    /// LD_PRELOAD, as the process was started with it.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub ld_preload: Option<String>,
-    /// LD_AUDIT.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub ld_audit: Option<String>,
-    /// LD_LIBRARY_PATH.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub ld_library_path: Option<String>,
-    /// CUDA_VISIBLE_DEVICES.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub cuda_visible_devices: Option<String>,
-    /// What /etc/ld.so.preload names.
-    pub preload_file: Vec<String>,
-    /// The driver libraries that are mapped.
-    pub libraries: Vec<MappedLibrary>,
-    /// Mounts over the kernel driver's files or over those libraries.
-    pub mounts: Vec<Mount>,
-    /// Whether /proc/self/maps could be read.
-    #[serde(skip)]
-    pub maps_read: bool,
-    /// All mounts, for comparing.
-    #[serde(skip)]
-    pub all_mounts: Vec<Mount>,
-}
-
-/// A driver library of this process.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct MappedLibrary {
-    /// The file that it was mapped from.
-    pub path: String,
-    /// Whether that file is still there.
-    pub file: FileState,
-    /// Digest of the file that is at this path now, where it can be read.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub sha256: Option<String>,
-}
-
-/// Whether a mapped file is still there.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum FileState {
-    /// It is.
-    Present,
-    /// It was deleted or replaced since.
-    Deleted,
-}
-
-impl ProcessView {
-    /// Looks at this process, while the libraries in question are mapped.
-    pub fn read() -> Self {
-        let environment = bytes_of("/proc/self/environ");
-        let variable = |name| variable(&environment, name);
-        let maps = text_of("/proc/self/maps");
-        let digested = |(path, file): (String, FileState)| {
-            let sha256 = digest_of(Path::new(&path)).ok();
-            MappedLibrary { path, file, sha256 }
-        };
-        let libraries: Vec<_> = driver_libraries(&maps).into_iter().map(digested).collect();
-        let paths: Vec<&str> = libraries.iter().map(|library| &*library.path).collect();
-        let all_mounts = mounts::parse(&text_of("/proc/self/mountinfo"));
-        let telling = all_mounts.iter().filter(|mount| mounts::is_telling(mount, &paths));
-        Self {
-            ld_preload: variable("LD_PRELOAD"),
-            ld_audit: variable("LD_AUDIT"),
-            ld_library_path: variable("LD_LIBRARY_PATH"),
-            // Empty, it hides all devices.
-            cuda_visible_devices: set_variable(&environment, "CUDA_VISIBLE_DEVICES"),
-            preload_file: preload_entries(&text_of("/etc/ld.so.preload")),
-            mounts: telling.take(ENTRIES_MAX).cloned().collect(),
-            libraries,
-            maps_read: !maps.is_empty(),
-            all_mounts,
-        }
+/// Looks at this process, while the libraries in question are mapped.
+pub(super) fn view() -> ProcessView {
+    let environment = bytes_of("/proc/self/environ");
+    let variable = |name| variable(&environment, name);
+    let maps = text_of("/proc/self/maps");
+    let digested = |(path, file): (String, FileState)| {
+        let sha256 = digest_of(Path::new(&path)).ok();
+        MappedLibrary { path, file, sha256 }
+    };
+    let libraries: Vec<_> = driver_libraries(&maps).into_iter().map(digested).collect();
+    let paths: Vec<&str> = libraries.iter().map(|library| &*library.path).collect();
+    let all_mounts = mounts::parse(&text_of("/proc/self/mountinfo"));
+    let telling = all_mounts.iter().filter(|mount| mounts::is_telling(mount, &paths));
+    ProcessView {
+        ld_preload: variable("LD_PRELOAD"),
+        ld_audit: variable("LD_AUDIT"),
+        ld_library_path: variable("LD_LIBRARY_PATH"),
+        // Empty, it hides all devices.
+        cuda_visible_devices: set_variable(&environment, "CUDA_VISIBLE_DEVICES"),
+        preload_file: preload_entries(&text_of("/etc/ld.so.preload")),
+        mounts: telling.take(ENTRIES_MAX).cloned().collect(),
+        libraries,
+        maps_read: !maps.is_empty(),
+        all_mounts,
     }
+}
 
-    /// Whether it is known that no file of this library's name is mapped.
-    pub fn lacks(&self, library: &str) -> bool {
-        self.maps_read && !self.libraries.iter().any(|it| is_version_of(&it.path, library))
-    }
+/// Whether it is known that no file of this library's name is mapped.
+pub(super) fn lacks(process: &ProcessView, library: &str) -> bool {
+    process.maps_read && !process.libraries.iter().any(|it| is_version_of(&it.path, library))
 }
 
 /// CUDA_VISIBLE_DEVICES, if it is set: as this process was started with it, or, if

@@ -7,7 +7,8 @@
 
 use crate::executor::SmActivity;
 use crate::protocol::challenge::INTEGER_MAX;
-use serde_json::{Map, Value, json};
+use crate::protocol::evidence::described::{Digits, Numbers};
+use crate::protocol::evidence::document as told;
 
 /// Below this share of SMs at work there is a warning, in per cent.
 const ACTIVE_PERCENT_MIN: u64 = 85;
@@ -65,41 +66,41 @@ impl SmShare {
         Some(Self { active, count, tiles_min, tiles_max, activity, warnings })
     }
 
-    /// The evidence's `sm_activity`, without the times of each SM.
-    pub fn to_value(&self) -> Value {
-        let mut fields = Map::new();
-        let mut text = |name: &str, number: u64| {
-            fields.insert(name.to_owned(), json!(number.to_string()));
-        };
-        text("tiles_min", self.tiles_min);
-        text("tiles_max", self.tiles_max);
-        if let Some(activity) = &self.activity {
-            text("first_spread_ns", activity.first_spread_ns());
-            text("last_spread_ns", activity.last_spread_ns());
-        }
-        fields.insert("active".to_owned(), json!(self.active));
-        if !self.warnings.is_empty() {
-            fields.insert("warnings".to_owned(), json!(self.warnings));
-        }
-        Value::Object(fields)
-    }
-
-    /// The evidence's `spans_ns` in it: of each SM its first and last tile, ns
-    /// since the first of all; an empty list for one that had none. `None`
-    /// where times are not known.
-    pub fn spans(&self) -> Option<Value> {
+    /// As the evidence has it.
+    pub(super) fn told(self, spans: Spans) -> told::SmActivity {
+        let activity = self.activity.as_ref();
         let in_evidence = |ns: u64| ns.min(INTEGER_MAX);
         let span = |span: &Option<(u64, u64)>| match span {
-            Some((first, last)) => json!([in_evidence(*first), in_evidence(*last)]),
-            None => json!([]),
+            Some((first, last)) => vec![in_evidence(*first), in_evidence(*last)],
+            None => Vec::new(),
         };
-        Some(self.activity.as_ref()?.spans.iter().map(span).collect())
+        let spans_ns = activity.filter(|_| spans == Spans::Told);
+        told::SmActivity {
+            active: self.active,
+            tiles_min: Digits(self.tiles_min),
+            tiles_max: Digits(self.tiles_max),
+            first_spread_ns: activity.map(|activity| Digits(activity.first_spread_ns())),
+            last_spread_ns: activity.map(|activity| Digits(activity.last_spread_ns())),
+            spans_ns: spans_ns.map(|activity| Numbers(activity.spans.iter().map(span).collect())),
+            warnings: self.warnings,
+        }
     }
+}
+
+/// Whether evidence has the times of single SMs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Spans {
+    /// If they are known.
+    Told,
+    /// It would be too long.
+    LeftOut,
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::evidence::legal::legal;
+    use serde_json::json;
 
     fn warnings(tiles: &[u64], tiles_per_iteration: u64) -> Vec<String> {
         SmShare::of(tiles, None, tiles_per_iteration).unwrap().warnings
@@ -133,11 +134,12 @@ mod tests {
         let share = SmShare::of(&[3, 4, 0], activity, 7).unwrap();
         let expected = json!({
             "active": 2, "tiles_min": "0", "tiles_max": "4", "first_spread_ns": "5",
-            "last_spread_ns": "6", "warnings": ["2 of 3 SMs did all of the work"],
+            "last_spread_ns": "6", "spans_ns": [[0, 9], [5, 15], []],
+            "warnings": ["2 of 3 SMs did all of the work"],
         });
-        assert_eq!(share.to_value(), expected);
-        assert_eq!(share.spans(), Some(json!([[0, 9], [5, 15], []])));
-        let plain = SmShare::of(&[3, 4], None, 7).unwrap().to_value();
+        assert_eq!(legal(&share.clone().told(Spans::Told)), expected);
+        assert_eq!(share.told(Spans::LeftOut).spans_ns, None);
+        let plain = legal(&SmShare::of(&[3, 4], None, 7).unwrap().told(Spans::Told));
         assert_eq!(plain, json!({"active": 2, "tiles_min": "3", "tiles_max": "4"}));
     }
 }

@@ -8,8 +8,9 @@
 use crate::executor::DeviceTiming;
 use crate::executor::lanes::{BarrierTimes, Execution, LaneExecution, Skew};
 use crate::protocol::challenge::INTEGER_MAX;
+use crate::protocol::evidence::described::Numbers;
+use crate::protocol::evidence::document::{DeviceTime, Document, LaneTime, SyncSummary};
 use crate::protocol::work::Unit;
-use serde_json::{Map, Value, json};
 use std::time::Duration;
 
 /// Most sync points listed for a lane.
@@ -148,70 +149,53 @@ pub(super) enum SyncTimes {
 }
 
 /// Adds what is known of the time to an evidence document.
-pub(super) fn describe(document: &mut Value, execution: &Execution, times: SyncTimes) {
+pub(super) fn describe(document: &mut Document, execution: &Execution, times: SyncTimes) {
     let timing = RunTiming::of(execution);
     let listed = if times == SyncTimes::Listed { listed(execution) } else { Vec::new() };
-    let lanes = document["lanes"].as_array_mut().into_iter().flatten();
-    for ((value, lane), done) in lanes.zip(&timing.lanes).zip(&execution.lanes) {
-        let Some(fields) = value.as_object_mut() else { continue };
-        fields.insert("timing".to_owned(), lane_value(lane));
-        if !listed.is_empty() {
-            let idle = |after| done.device.as_ref()?.idle_after(after);
-            let times = listed.iter().map(|&at| done.barriers[at]).map(|times| {
-                let (arrived, released) = (whole(times.arrived_ns), whole(times.released_ns));
-                let of_host = [u64::from(times.iteration), arrived, released];
-                of_host.into_iter().chain(idle(times.iteration).map(whole)).collect::<Value>()
-            });
-            fields.insert("sync_times".to_owned(), times.collect());
-        }
-        for (name, times) in [("start_barrier", done.start), ("end_barrier", done.end)] {
-            let Some(times) = times else { continue };
-            let times = json!([whole(times.arrived_ns), whole(times.released_ns)]);
-            fields.insert(name.to_owned(), times);
-        }
-    }
-    let Some(fields) = document.as_object_mut() else { return };
-    if let Some(skew) = timing.skew {
-        let sync = json!({
-            "points": timing.meetings,
-            "points_listed": listed.len(),
-            "overhead_ppm": ppm(timing.sync_share()),
-            "skew_ppm": ppm(timing.skew_share()),
-            "skew_mean_ns": whole(skew.mean_ns),
-            "skew_worst_ns": whole(skew.worst_ns),
-            "skew_worst_iteration": skew.worst_iteration,
+    let lanes = document.lanes.iter_mut();
+    for ((told, lane), done) in lanes.zip(&timing.lanes).zip(&execution.lanes) {
+        told.timing = Some(lane_time(lane));
+        let idle = |after| done.device.as_ref()?.idle_after(after);
+        let times = listed.iter().map(|&at| done.barriers[at]).map(|times| {
+            let (arrived, released) = (whole(times.arrived_ns), whole(times.released_ns));
+            let of_host = [u64::from(times.iteration), arrived, released];
+            of_host.into_iter().chain(idle(times.iteration).map(whole)).collect()
         });
-        fields.insert("sync".to_owned(), sync);
+        told.sync_times = Numbers(times.collect());
+        let pair = |times: BarrierTimes| [whole(times.arrived_ns), whole(times.released_ns)];
+        (told.start_barrier, told.end_barrier) = (done.start.map(pair), done.end.map(pair));
     }
-    if timing.resumed_after > 0 {
-        fields.insert("resumed_after_iteration".to_owned(), json!(timing.resumed_after));
-    }
+    document.sync = timing.skew.map(|skew| SyncSummary {
+        points: timing.meetings,
+        points_listed: listed.len(),
+        overhead_ppm: ppm(timing.sync_share()),
+        skew_ppm: ppm(timing.skew_share()),
+        skew_mean_ns: whole(skew.mean_ns),
+        skew_worst_ns: whole(skew.worst_ns),
+        skew_worst_iteration: skew.worst_iteration,
+    });
+    let resumed_after = Some(timing.resumed_after);
+    document.resumed_after_iteration = resumed_after.filter(|&iteration| iteration > 0);
 }
 
 fn ppm(share: f64) -> u64 {
     (share * 1e6).round() as u64
 }
 
-fn lane_value(lane: &LaneTiming) -> Value {
-    let mut fields = Map::new();
-    let mut put = |name: &str, value: Value| fields.insert(name.to_owned(), value);
-    put("elapsed_ns", json!(whole(lane.elapsed.as_nanos() as u64)));
-    put("sync_wait_ns", json!(whole(lane.waited.as_nanos() as u64)));
-    put("tflops", json!(format!("{:.3}", lane.tflops())));
-    if let Some(device) = &lane.device {
-        put(
-            "device",
-            json!({
-                "sampled_iterations": device.sampled_iterations,
-                "fill_ns": whole(device.fill_ns),
-                "product_ns": whole(device.product_ns),
-                "tree_and_step_ns": whole(device.tree_and_step_ns),
-                "in_segments_ns": whole(device.in_segments_ns),
-                "between_segments_ns": whole(device.between_segments_ns()),
-            }),
-        );
+fn lane_time(lane: &LaneTiming) -> LaneTime {
+    LaneTime {
+        elapsed_ns: whole(lane.elapsed.as_nanos() as u64),
+        sync_wait_ns: whole(lane.waited.as_nanos() as u64),
+        tflops: format!("{:.3}", lane.tflops()),
+        device: lane.device.as_ref().map(|device| DeviceTime {
+            sampled_iterations: device.sampled_iterations,
+            fill_ns: whole(device.fill_ns),
+            product_ns: whole(device.product_ns),
+            tree_and_step_ns: whole(device.tree_and_step_ns),
+            in_segments_ns: whole(device.in_segments_ns),
+            between_segments_ns: whole(device.between_segments_ns()),
+        }),
     }
-    Value::Object(fields)
 }
 
 /// Evidence takes no larger integer: 104 days in nanoseconds.

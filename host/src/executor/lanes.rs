@@ -26,6 +26,7 @@ mod watch;
 use super::{DeviceTiming, ExecError, Executor, LaneFacts, SmActivity, SmTiles};
 use crate::protocol::challenge::Challenge;
 use crate::protocol::digest::{Digest, Uuid};
+use crate::protocol::evidence::document::RunNotes;
 use crate::protocol::work::Work;
 use lane::{Orders, Shared};
 use meeting::Meeting;
@@ -113,7 +114,7 @@ pub struct Execution {
     /// The time that they spent.
     pub elapsed_before: Duration,
     /// What else the evidence is to say of the run as a whole.
-    pub notes: serde_json::Map<String, serde_json::Value>,
+    pub notes: RunNotes,
     work: Work,
     seeds: Arc<[Digest]>,
     patience: Patience,
@@ -242,7 +243,7 @@ pub fn resume(
         elapsed,
         resumed_after,
         elapsed_before,
-        notes: serde_json::Map::new(),
+        notes: RunNotes::default(),
         work,
         seeds,
         patience: options.patience,

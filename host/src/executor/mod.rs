@@ -17,6 +17,7 @@ pub mod lanes;
 
 use crate::protocol::chain;
 use crate::protocol::digest::{Digest, Uuid};
+use crate::protocol::evidence::document::LaneDetails;
 use crate::protocol::work::fp64_product::Fp64Product;
 use crate::protocol::work::{IterationPlace, RunInputs, Work};
 use std::any::Any;
@@ -49,8 +50,8 @@ pub struct LaneFacts {
     pub memory_bytes: u64,
     /// SMs; 0 on a CPU.
     pub sm_count: u32,
-    /// Further evidence fields of this lane (kernel variant, driver, …).
-    pub more: serde_json::Map<String, serde_json::Value>,
+    /// What else the evidence has of this lane (kernel variant, driver, …).
+    pub details: LaneDetails,
 }
 
 /// Tiles completed per SM since [`Executor::begin`].

@@ -9,7 +9,6 @@ use crate::protocol::evidence::{Evidence, EvidenceLane};
 use crate::protocol::names::{Coin, Commitment};
 use crate::protocol::signature::EncodedKey;
 use serde::Serialize;
-use serde_json::Value;
 use std::time::Duration;
 
 /// What a nonce is spent on if the challenge was settled as rejected before any
@@ -65,17 +64,14 @@ pub struct Sighting {
 
 impl Sighting {
     /// The devices that `evidence` names, one a lane, and no more than a result can
-    /// have: evidence that names more does not verify. Serial number, PCI id and
-    /// host are the optional fields `serial` and `pci_id` of a lane and `machine_id`
-    /// of the machine. `miner` is the key that the challenge or the session is bound
-    /// to, not what the evidence says.
+    /// have: evidence that names more does not verify. `miner` is the key that the
+    /// challenge or the session is bound to, not what the evidence says.
     pub fn of(evidence: &Evidence, miner: Option<EncodedKey>) -> Vec<Self> {
-        let text = |value: &Value, name: &str| Some(value.get(name)?.as_str()?.to_owned());
-        let document = evidence.value();
-        let host = document.get("machine").and_then(|machine| text(machine, "machine_id"));
+        let claims = evidence.claims();
+        let host = &claims.machine().machine_id;
         let lane = |(index, lane): (usize, &EvidenceLane)| {
-            let fields = &document["lanes"][index];
-            let (serial, pci) = (text(fields, "serial"), text(fields, "pci_id"));
+            let claimed = claims.lane(index);
+            let (serial, pci) = (claimed.serial.clone(), claimed.details.pci_id.clone());
             Self { uuid: lane.uuid, serial, pci, miner, host: host.clone() }
         };
         evidence.lanes().iter().take(LANES_MAX as usize).enumerate().map(lane).collect()

@@ -9,7 +9,7 @@ use crate::executor::gpu::{DeviceList, GpuExecutor, GpuOptions, MissingGpus, NoG
 use crate::executor::{ExecError, Executor};
 use crate::protocol::challenge::Challenge;
 use crate::protocol::digest::Uuid;
-use serde_json::{Map, Value, json};
+use crate::protocol::evidence::document::{LeftOut, RunNotes};
 
 /// What is asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,15 +29,15 @@ pub struct Chosen {
     pub executors: Vec<Box<dyn Executor>>,
     /// Why the CPU stands in for a GPU, if it does.
     pub no_gpu: Option<NoGpu>,
-    /// For the evidence, about the choice: `executor_chosen`, why a CPU
-    /// executes, and `devices_left_out`, with reasons.
-    pub notes: Map<String, Value>,
+    /// For the evidence, about the choice: why a CPU executes, and which devices were
+    /// left out.
+    pub notes: RunNotes,
 }
 
 impl From<Vec<Box<dyn Executor>>> for Chosen {
     /// These, with no notes on the choice.
     fn from(executors: Vec<Box<dyn Executor>>) -> Self {
-        Self { executors, no_gpu: None, notes: Map::new() }
+        Self { executors, no_gpu: None, notes: RunNotes::default() }
     }
 }
 
@@ -207,7 +207,7 @@ pub(super) fn open_from(
             Err(error) if asked => return Err(error),
             Err(error) => {
                 tracing::warn!("left out: {error}");
-                left_out.push(json!({"index": index, "reason": what_happened(&error)}));
+                left_out.push(LeftOut { index, reason: what_happened(&error) });
                 failed = Some(error);
             }
         }
@@ -221,13 +221,11 @@ pub(super) fn open_from(
         }
     }
     lanes.check(executors.len())?;
-    let mut notes = Map::new();
-    if let Some(missing) = &list.missing {
-        notes.insert("devices_missing".to_owned(), json!(what_happened(missing)));
-    }
-    if !left_out.is_empty() {
-        notes.insert("devices_left_out".to_owned(), Value::Array(left_out));
-    }
+    let notes = RunNotes {
+        executor_chosen: None,
+        devices_missing: list.missing.as_ref().map(what_happened),
+        devices_left_out: left_out,
+    };
     Ok(Chosen { executors, no_gpu: None, notes })
 }
 
@@ -243,7 +241,7 @@ fn with_cpu(lanes: Lanes, cpu: CpuOptions, no_gpu: Option<NoGpu>) -> Result<Chos
         None => "asked for".to_owned(),
         Some(no_gpu) => what_happened(no_gpu),
     };
-    let notes = Map::from_iter([("executor_chosen".to_owned(), json!(why))]);
+    let notes = RunNotes { executor_chosen: Some(why), ..RunNotes::default() };
     Ok(Chosen { executors: vec![Box::new(cpu)], no_gpu, notes })
 }
 

@@ -16,10 +16,10 @@ use crate::identity::SigningIdentity;
 use crate::protocol::challenge::Challenge;
 use crate::protocol::digest::Uuid;
 use crate::protocol::evidence::EvidenceError;
+use crate::protocol::evidence::document::RunNotes;
 use crate::protocol::signature::{PublicKey, miner_message};
 use crate::protocol::transcript::{self, LaneRoots, ResultDoc};
 use crate::protocol::work::Work;
-use serde_json::{Map, Value};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -33,7 +33,7 @@ pub struct MineOptions<'a> {
     /// Saves checkpoints in a file, and resumes from it if it exists.
     pub checkpoint: Option<CheckpointOptions>,
     /// Further fields of the evidence, of the run as a whole.
-    pub notes: Map<String, Value>,
+    pub notes: RunNotes,
     /// What is found out of the machine meanwhile.
     pub machine: MachineOptions,
     /// By whose clock the challenge expires.
@@ -293,6 +293,7 @@ fn fits(work: Work, iterations: u64, memory: HostMemory) -> Result<(), MineError
 mod tests {
     use super::*;
     use crate::mining::issue::{Request, issue};
+    use crate::protocol::evidence::document::LaneDetails;
     use crate::protocol::work::fp64_product::Fp64Product;
 
     fn cpu() -> LaneFacts {
@@ -302,7 +303,7 @@ mod tests {
             model: "a CPU".to_owned(),
             memory_bytes: 1000,
             sm_count: 0,
-            more: Map::new(),
+            details: LaneDetails::default(),
         }
     }
 

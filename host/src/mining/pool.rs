@@ -23,8 +23,8 @@ use crate::executor::cpu::{CpuExecutor, CpuOptions};
 use crate::executor::gpu::{DeviceList, GpuExecutor, GpuOptions, NoGpu};
 use crate::executor::{ExecError, Executor, LaneFacts};
 use crate::protocol::challenge::{Challenge, LANES_MAX};
+use crate::protocol::evidence::document::RunNotes;
 use lent::Lent;
-use serde_json::{Map, Value};
 use speed::warmed;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -43,7 +43,7 @@ const DEVICE_LIMIT: Duration = Duration::from_secs(120);
 /// Executors, ready or lent.
 pub struct Pool {
     slots: Slots,
-    notes: Map<String, Value>,
+    notes: RunNotes,
     no_gpu: Option<NoGpu>,
     open: Arc<Open>,
     loans: AtomicU64,

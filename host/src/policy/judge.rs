@@ -12,8 +12,8 @@ use super::rule::{Rule, Standing};
 use super::rules::Case;
 use super::{Facts, Judgement, Policy, RULES, Reason, Weight};
 use crate::appraisal::plausible;
+use crate::protocol::evidence::document::ClaimedFindings;
 use crate::protocol::json::printable;
-use serde_json::Value;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -92,14 +92,16 @@ impl Judge<'_> {
 
     /// Findings of the miner's own machine: one reason a code, however many.
     fn reported_findings(&mut self) {
-        let Some(findings) = self.facts.evidence.value().get("findings") else { return };
-        let Some(findings) = findings.as_array() else {
-            return self.finding(MALFORMED, "the findings are no list");
+        let findings = match self.facts.evidence.claims().findings() {
+            None => return,
+            Some(ClaimedFindings::NoList) => {
+                return self.finding(MALFORMED, "the findings are no list");
+            }
+            Some(ClaimedFindings::List(findings)) => findings,
         };
         let mut seen: BTreeMap<&'static str, (&str, u64)> = BTreeMap::new();
         for finding in findings {
-            let part = |name: &str| finding.get(name).and_then(Value::as_str);
-            let (code, text) = match (part("code"), part("text")) {
+            let (code, text) = match (finding.code.as_deref(), finding.text.as_deref()) {
                 (Some(code), Some(text)) => match known_code(code) {
                     Some(known) => (known, text),
                     None => (UNKNOWN, code),

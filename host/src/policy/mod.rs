@@ -14,7 +14,6 @@
 //! Deliberately lacks: clocks, records and sessions. What they know comes as
 //! [`Facts`]; and any way to turn a failed verification into a passed one.
 
-mod claims;
 pub mod codes;
 mod demand;
 mod digest;

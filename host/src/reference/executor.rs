@@ -8,8 +8,8 @@ use crate::executor::{
     TileRequest,
 };
 use crate::protocol::digest::{Digest, Uuid};
+use crate::protocol::evidence::document::LaneDetails;
 use crate::protocol::work::IterationPlace;
-use serde_json::Map;
 
 /// Scalar, one iteration at a time.
 #[derive(Clone, Debug)]
@@ -28,7 +28,7 @@ impl OracleExecutor {
             model: "reference".to_owned(),
             memory_bytes: 0,
             sm_count: 0,
-            more: Map::new(),
+            details: LaneDetails::default(),
         };
         Self { facts, begun: None }
     }

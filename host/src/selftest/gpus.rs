@@ -68,7 +68,7 @@ fn open(
         .map_err(|error| Outcome::Failed(in_one_line(error)))?;
     // A run goes on with the FMA pipe then; here that would hide the fault.
     if gpu.variant() != variant {
-        let check = gpu.facts().more.get("exactness_check").and_then(|text| text.as_str());
+        let check = gpu.facts().details.exactness_check.as_deref();
         return Err(Outcome::Differs(check.unwrap_or("another kernel runs").to_owned()));
     }
     Ok(gpu)

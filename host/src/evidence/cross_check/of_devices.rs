@@ -2,10 +2,10 @@
 //! firmware, ECC, PCI ids, MIG, serial numbers, and who else computes there.
 
 use crate::evidence::finding::{Code, Finding};
-use crate::evidence::inventory::{DeviceEntry, Inventory};
-use crate::evidence::kernel::KernelDevice;
-use crate::evidence::nvml::{Computing, NvmlDevice, normal_pci_id};
-use crate::evidence::pci::PciDevice;
+use crate::evidence::inventory::Inventory;
+use crate::protocol::evidence::machine::{
+    Computing, DeviceEntry, KernelDevice, NvmlDevice, PciDevice, normal_pci_id,
+};
 use std::collections::BTreeMap;
 
 /// Adds what does not fit.

@@ -1,40 +1,15 @@
 //! How NVML says that devices are joined: NVLinks, and what two have in common
 //! on the way over PCIe.
 
+use crate::protocol::evidence::machine::{Ancestor, NvLink};
 use nvml_wrapper::enum_wrappers::device::TopologyLevel;
 use nvml_wrapper::error::NvmlError;
 use nvml_wrapper::{Device, Nvml};
-use serde::Serialize;
 
 /// Most links of a device (`NVML_NVLINK_MAX_LINKS`).
 const LINKS_MAX: u32 = 18;
 /// Devices whose pairs are asked about.
 const PAIRED_MAX: usize = 16;
-
-/// An NVLink.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct NvLink {
-    /// Its number on this device.
-    pub link: u32,
-    /// Whether it is up.
-    pub active: bool,
-    /// Its version, such as "4.0".
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub version: Option<String>,
-    /// The PCI id of what is at its other end, a GPU or a switch.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub remote_pci_id: Option<String>,
-}
-
-/// What two devices have in common.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Ancestor {
-    /// NVML's numbers of the devices.
-    pub devices: [u32; 2],
-    /// "internal", "single-switch", "multiple-switches", "host-bridge",
-    /// "numa-node" or "system".
-    pub ancestor: &'static str,
-}
 
 /// The links of a device. A device without any is an error of NVML.
 pub(super) fn of(device: &Device<'_>) -> Result<Vec<NvLink>, NvmlError> {

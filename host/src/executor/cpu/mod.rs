@@ -16,6 +16,7 @@ use super::{
     SmTiles, TileRequest,
 };
 use crate::protocol::digest::{Digest, Uuid};
+use crate::protocol::evidence::document::LaneDetails;
 use crate::protocol::work::{IterationPlace, Work};
 use crate::protocol::{chain, merkle};
 use crate::work::fp64_product::cpu::Fp64OnCpu;
@@ -82,16 +83,18 @@ impl CpuExecutor {
             getrandom::fill(&mut bytes).expect("the operating system provides randomness");
             Uuid(bytes)
         });
-        let mut more = serde_json::Map::new();
-        more.insert("simd".into(), simd.to_string().into());
-        more.insert("threads".into(), rayon::current_num_threads().into());
+        let details = LaneDetails {
+            simd: Some(simd.to_string()),
+            threads: Some(rayon::current_num_threads()),
+            ..LaneDetails::default()
+        };
         let facts = LaneFacts {
             kind: Kind::Cpu,
             uuid,
             model: cpu_model(),
             memory_bytes: memory_bytes(),
             sm_count: 0,
-            more,
+            details,
         };
         Self { facts, simd, begun: None }
     }
@@ -103,6 +106,8 @@ impl CpuExecutor {
             self.begun = None;
             let work = begin(assignment, self.simd)?;
             self.begun = Some((assignment.clone(), work));
+            let arena = assignment.work.memory_residency();
+            self.facts.details.arena_bytes = arena.map(|work| work.arena_bytes());
         }
         let (_, work) = self.begun.as_mut().expect("begun above");
         Ok(work.as_mut())

@@ -6,12 +6,7 @@ use super::lane::Means;
 use crate::executor::{Assignment, ExecError, SharedMemory, TileRequest};
 use crate::protocol::digest::Digest;
 use crate::work::memory_residency::gpu::{ArenaLane, ArenaOpenings, SampledTile, SharedArena};
-use serde_json::json;
 use std::sync::Arc;
-
-/// Fields of the evidence that lanes with an arena have.
-const FILL_NS: &str = "arena_fill_ns";
-const PEER_READS: &str = "peer_reads";
 
 impl GpuExecutor {
     /// The lane's arena, if its kind of work has one.
@@ -24,17 +19,19 @@ impl GpuExecutor {
 
     /// Fills the arena for the assignment, if there is one, and waits for that.
     pub(super) fn fill_arena(&mut self) -> Result<(), ExecError> {
-        for field in [FILL_NS, PEER_READS] {
-            self.facts.more.remove(field);
-        }
+        let details = &mut self.facts.details;
+        (details.arena_bytes, details.arena_fill_ns, details.peer_blocks) = (None, None, None);
         let lane = self.lane.as_mut().expect("made before");
         let (Means::Arena(arena), Some(assignment)) = (&mut lane.means, &self.assignment) else {
             return Ok(());
         };
         let kernels = self.kernels.arena(&self.gpu)?;
         let (sm_count, Assignment { lane, seeds, .. }) = (self.device.sm_count, assignment);
+        let arena_bytes = assignment.work.memory_residency().map(|work| work.arena_bytes());
         let took = arena.fill(&self.gpu, kernels, sm_count, *lane, seeds)?;
-        self.facts.more.insert(FILL_NS.to_owned(), json!(took.as_nanos().to_string()));
+        let details = &mut self.facts.details;
+        details.arena_bytes = arena_bytes;
+        details.arena_fill_ns = u64::try_from(took.as_nanos()).ok();
         Ok(())
     }
 
@@ -66,8 +63,7 @@ impl GpuExecutor {
         lane.forget_graph();
         let Means::Arena(arena) = &mut lane.means else { unreachable!("it has an arena") };
         arena.connect(&self.gpu, &arenas, self.options.peer_access)?;
-        let reads = arena.peer_reads();
-        self.facts.more.extend(reads.map(|reads| (PEER_READS.to_owned(), json!(reads))));
+        self.facts.details.peer_blocks = arena.peer_reads();
         Ok(())
     }
 

@@ -9,8 +9,10 @@
 use super::device::GpuDevice;
 use super::driver::{Copy, DeviceMemory, Gpu, HostMemory};
 use crate::error_text::what_happened;
+use crate::protocol::evidence::machine::{
+    Bandwidth, DeviceBandwidth, Figure, PeerBandwidth, Rate, Way,
+};
 use cuda_driver::Failure;
-use serde::Serialize;
 use std::time::Duration;
 
 /// Most bytes of a copy: many times any cache.
@@ -28,99 +30,22 @@ const RUN_MS: f64 = 5.0;
 /// Most copies of a run.
 const COPIES_MAX: f64 = 64.0;
 
-/// What was measured of the memory and the links of a machine.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct Bandwidth {
-    /// Device after device.
-    pub devices: Vec<DeviceBandwidth>,
-    /// Each ordered pair of devices.
-    pub peers: Vec<PeerBandwidth>,
+/// From the seconds that each run took for its one copy's share of
+/// `counted_bytes`; `None` without a run of some length.
+fn rate_of(seconds: &[f64], copy_bytes: u64, counted_bytes: u64) -> Option<Rate> {
+    let rate = |seconds: f64| (counted_bytes as f64 / seconds) as u64;
+    let mut rates: Vec<u64> = seconds.iter().filter(|s| **s > 0.0).map(|&s| rate(s)).collect();
+    rates.sort_unstable();
+    let (&bytes_per_s_min, &bytes_per_s_max) = (rates.first()?, rates.last()?);
+    let bytes_per_s = rates[rates.len() / 2];
+    let runs = rates.len() as u32;
+    Some(Rate { bytes_per_s, bytes_per_s_min, bytes_per_s_max, copy_bytes, runs })
 }
 
-/// What was measured of a device.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct DeviceBandwidth {
-    /// Its number.
-    pub index: u32,
-    /// Device memory: bytes read and bytes written, together.
-    pub memory: Figure,
-    /// From page-locked host memory.
-    pub to_device: Figure,
-    /// To page-locked host memory.
-    pub to_host: Figure,
-}
-
-/// What was measured from one device to another.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct PeerBandwidth {
-    /// Where the data was.
-    pub from: u32,
-    /// Where it went.
-    pub to: u32,
-    /// Which way.
-    pub way: Way,
-    /// Bytes that arrived.
-    pub copy: Figure,
-}
-
-/// How data gets from one device to another.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Way {
-    /// The device it comes from addresses the other's memory.
-    Direct,
-    /// The driver takes it through the host's memory.
-    ThroughHost,
-}
-
-/// A rate, or why there is none.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-#[serde(untagged)]
-pub enum Figure {
-    /// It was measured.
-    Measured(Rate),
-    /// It could not be.
-    Unknown {
-        /// Why.
-        unknown: String,
-    },
-}
-
-/// A measured rate.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-pub struct Rate {
-    /// Bytes a second, the median of the runs.
-    pub bytes_per_s: u64,
-    /// The slowest run.
-    pub bytes_per_s_min: u64,
-    /// The fastest run.
-    pub bytes_per_s_max: u64,
-    /// Bytes of one copy.
-    pub copy_bytes: u64,
-    /// How many runs.
-    pub runs: u32,
-}
-
-impl Rate {
-    /// From the seconds that each run took for its one copy's share of
-    /// `counted_bytes`; `None` without a run of some length.
-    fn of(seconds: &[f64], copy_bytes: u64, counted_bytes: u64) -> Option<Self> {
-        let rate = |seconds: f64| (counted_bytes as f64 / seconds) as u64;
-        let mut rates: Vec<u64> = seconds.iter().filter(|s| **s > 0.0).map(|&s| rate(s)).collect();
-        rates.sort_unstable();
-        let (&bytes_per_s_min, &bytes_per_s_max) = (rates.first()?, rates.last()?);
-        let bytes_per_s = rates[rates.len() / 2];
-        let runs = rates.len() as u32;
-        Some(Self { bytes_per_s, bytes_per_s_min, bytes_per_s_max, copy_bytes, runs })
-    }
-}
-
-impl Figure {
-    fn of(rate: Result<Rate, String>) -> Self {
-        match rate {
-            Ok(rate) => Self::Measured(rate),
-            Err(unknown) => Self::Unknown { unknown },
-        }
+fn figure(rate: Result<Rate, String>) -> Figure {
+    match rate {
+        Ok(rate) => Figure::Measured(rate),
+        Err(unknown) => Figure::Unknown { unknown },
     }
 }
 
@@ -172,9 +97,9 @@ fn alone(index: u32, gpu: &Gpu) -> DeviceBandwidth {
     };
     DeviceBandwidth {
         index,
-        memory: Figure::of(on_device()),
-        to_device: Figure::of(with_host(false)),
-        to_host: Figure::of(with_host(true)),
+        memory: figure(on_device()),
+        to_device: figure(with_host(false)),
+        to_host: figure(with_host(true)),
     }
 }
 
@@ -196,7 +121,7 @@ fn pair((a, first): (u32, &Gpu), (b, second): (u32, &Gpu)) -> [PeerBandwidth; 2]
             drop(there);
             rate
         };
-        PeerBandwidth { from, to, way, copy: Figure::of(copy()) }
+        PeerBandwidth { from, to, way, copy: figure(copy()) }
     };
     let found =
         [one_way(a, first, b, second, enabled[0]), one_way(b, second, a, first, enabled[1])];
@@ -241,7 +166,7 @@ fn rate(gpu: &Gpu, copy: &mut Copy<'_>, bytes: u64, counted_bytes: u64) -> Resul
     run(1)?;
     let count = copies(Duration::from_secs_f64(run(1)?));
     let seconds: Vec<f64> = (0..RUNS).map(|_| run(count)).collect::<Result<_, _>>()?;
-    Rate::of(&seconds, bytes, counted_bytes).ok_or("the device's clock stood still".to_owned())
+    rate_of(&seconds, bytes, counted_bytes).ok_or("the device's clock stood still".to_owned())
 }
 
 /// Copies of a run, after one that took `trial`.
@@ -256,7 +181,7 @@ mod tests {
 
     #[test]
     fn a_rate_is_the_median_of_its_runs() {
-        let rate = Rate::of(&[0.5, 0.25, 1.0, 0.0], 100, 200).unwrap();
+        let rate = rate_of(&[0.5, 0.25, 1.0, 0.0], 100, 200).unwrap();
         let expected = Rate {
             bytes_per_s: 400,
             bytes_per_s_min: 200,
@@ -265,7 +190,7 @@ mod tests {
             runs: 3,
         };
         assert_eq!(rate, expected, "a run without length is none");
-        assert_eq!(Rate::of(&[0.0], 1, 1), None);
+        assert_eq!(rate_of(&[0.0], 1, 1), None);
     }
 
     #[test]
@@ -280,7 +205,7 @@ mod tests {
 
     #[test]
     fn what_is_unknown_says_so_in_json() {
-        let json = serde_json::to_value(Figure::of(Err("no memory".to_owned()))).unwrap();
+        let json = serde_json::to_value(figure(Err("no memory".to_owned()))).unwrap();
         assert_eq!(json, serde_json::json!({"unknown": "no memory"}));
         assert_eq!(measure(&[]), Bandwidth::default());
     }

@@ -80,8 +80,8 @@ impl Subject {
         if let Some(wanted) = variant
             && wanted != executor.variant()
         {
-            let check = executor.facts().more.get("exactness_check");
-            let cause = check.and_then(|text| text.as_str()).unwrap_or("another kernel runs");
+            let check = executor.facts().details.exactness_check.as_deref();
+            let cause = check.unwrap_or("another kernel runs");
             return Err(ExecError::Device {
                 what: format!("comparing the bits of {wanted}"),
                 device: executor.device().label(),

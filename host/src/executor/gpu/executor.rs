@@ -17,9 +17,9 @@ use crate::executor::{
     SmActivity, SmTiles, TileRequest,
 };
 use crate::protocol::digest::Digest;
+use crate::protocol::evidence::document::{LaneDetails, MigInstanceOf, Stated};
 use crate::protocol::work::Work;
 use crate::work::memory_residency::gpu::{ArenaOpenings, PeerAccess};
-use serde_json::{Value, json};
 
 /// How a device is used.
 #[derive(Clone, Debug)]
@@ -115,7 +115,7 @@ impl GpuExecutor {
             model: device.name.clone(),
             memory_bytes: device.memory_bytes,
             sm_count: device.sm_count,
-            more: serde_json::Map::new(),
+            details: LaneDetails::default(),
         };
         let mut executor = Self {
             openings: None,
@@ -289,26 +289,23 @@ impl GpuExecutor {
     /// Fills in the evidence's further fields.
     fn describe(&mut self, exactness: &str) {
         let device = &self.device;
-        let fields = [
-            ("kernel_variant", json!(self.kernels.variant.to_string())),
-            ("kernel_notes", json!(self.kernels.notes)),
-            ("ptx_digest", json!(self.kernels.ptx_digest)),
-            ("exactness_check", json!(exactness)),
-            ("compute_capability", json!(device.capability.to_string())),
-            ("pci_id", json!(device.pci_id)),
-            ("clock_khz", json!(device.clock_khz)),
-            ("memory_clock_khz", json!(device.memory_clock_khz)),
-            ("driver_version", json!(driver_version())),
-            ("driver_cuda_version", driver_cuda_version().map_or(Value::Null, |v| json!(v))),
-        ];
-        let mig = device.is_mig_instance().then(|| {
-            let parent = device.parent_uuid.map(|uuid| ("parent_uuid".to_owned(), json!(uuid)));
-            let named = ("name".to_owned(), json!(device.name));
-            Value::Object(parent.into_iter().chain([named]).collect())
-        });
-        self.facts.more.extend(mig.map(|mig| ("mig".to_owned(), mig)));
-        let present = fields.into_iter().filter(|(_, value)| !value.is_null());
-        self.facts.more.extend(present.map(|(name, value)| (name.to_owned(), value)));
+        self.facts.details = LaneDetails {
+            kernel_variant: Some(self.kernels.variant.to_string()),
+            kernel_notes: Some(self.kernels.notes.clone()),
+            ptx_digest: Some(self.kernels.ptx_digest),
+            exactness_check: Some(exactness.to_owned()),
+            compute_capability: Some(device.capability.to_string()),
+            pci_id: Some(device.pci_id.clone()),
+            clock_khz: Some(device.clock_khz),
+            memory_clock_khz: Some(device.memory_clock_khz),
+            driver_version: Some(driver_version()),
+            driver_cuda_version: driver_cuda_version().ok(),
+            mig: device.is_mig_instance().then(|| {
+                let parent_uuid = device.parent_uuid.map(|uuid| uuid.to_string());
+                Stated(MigInstanceOf { name: device.name.clone(), parent_uuid })
+            }),
+            ..LaneDetails::default()
+        };
     }
 }
 

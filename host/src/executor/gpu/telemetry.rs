@@ -15,12 +15,12 @@ mod reading;
 mod record;
 mod run;
 
-pub use health::Health;
+pub(crate) use health::health;
 pub use reading::{Reading, throttle_names};
-pub use record::{LaneTelemetry, Sampled, Series, Spread};
 pub use run::{KEPT_MAX, PERIOD, RunTelemetry};
 
 use super::cpu_time;
+use crate::protocol::evidence::telemetry::Health;
 use nvml_wrapper::error::NvmlError;
 use nvml_wrapper::{Device, Nvml};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -183,9 +183,9 @@ fn sample(
     }
     let _ = opened.set(if devices.is_empty() { Err(reason) } else { Ok(()) });
     if !devices.is_empty() {
-        devices.iter().for_each(|(at, device)| keep(*at, Said::Before(Health::of(device))));
+        devices.iter().for_each(|(at, device)| keep(*at, Said::Before(health(device))));
         ask_until_stopped(&devices, period, &opening.0, &mut keep);
-        devices.iter().for_each(|(at, device)| keep(*at, Said::After(Health::of(device))));
+        devices.iter().for_each(|(at, device)| keep(*at, Said::After(health(device))));
     }
 }
 

@@ -40,6 +40,7 @@ pub(super) fn believed(counts: SmTiles, facts: &LaneFacts, tiles: u64) -> SmTile
 mod tests {
     use super::*;
     use crate::protocol::digest::Uuid;
+    use crate::protocol::evidence::document::LaneDetails;
 
     fn facts(sm_count: u32) -> LaneFacts {
         LaneFacts {
@@ -48,7 +49,7 @@ mod tests {
             model: "a GPU".to_owned(),
             memory_bytes: 0,
             sm_count,
-            more: serde_json::Map::new(),
+            details: LaneDetails::default(),
         }
     }
 

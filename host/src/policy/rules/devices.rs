@@ -1,6 +1,5 @@
 //! Rules about the devices that answered, as the evidence names them.
 
-use super::super::claims;
 use super::super::driver_version::DriverVersion;
 use super::{Case, LaneCase};
 use crate::appraisal::{models, plausible};
@@ -29,7 +28,7 @@ pub(in crate::policy) fn cpu_among_gpus(lane: &LaneCase<'_>) -> Option<String> {
 
 /// `host-missing`.
 pub(in crate::policy) fn host_missing(case: &Case<'_>) -> Option<String> {
-    let host = claims::host(case.facts.evidence.value());
+    let host = case.facts.evidence.claims().host();
     let broken = case.policy.devices.host_required && host.is_none();
     broken.then(|| "expected the machine's id (machine_id), got none".to_owned())
 }
@@ -41,7 +40,7 @@ pub(in crate::policy) fn driver_version(case: &Case<'_>) -> Option<String> {
     if (bounds.0.is_empty() && bounds.1.is_empty()) || !case.is_of_gpus() {
         return None;
     }
-    let text = claims::driver_version(case.facts.evidence.value());
+    let text = case.facts.evidence.claims().machine().kernel_driver_version.as_deref();
     let version = text.and_then(|text| text.parse::<DriverVersion>().ok());
     let bound = |text: &String| text.parse::<DriverVersion>().ok();
     let fits = version.as_ref().is_some_and(|version| {

@@ -1,7 +1,7 @@
 //! Rules about memory and links, as far as the run shows them and nobody claims them.
 
 use super::Case;
-use crate::appraisal::models::{self, Model};
+use crate::appraisal::models;
 use crate::protocol::work::Work;
 use crate::protocol::work::memory_residency::shown::{NotShown, Run, Shown};
 
@@ -68,8 +68,7 @@ fn shown(case: &Case<'_>) -> Result<Shown, String> {
         return Err("the challenge asks for another kind of work".to_owned());
     };
     let lanes = facts.evidence.lanes();
-    let memory_bytes = |model: &str| models::find(model).map(Model::memory_bytes);
-    let memory_bytes = lanes.iter().map(|lane| memory_bytes(&lane.model));
+    let memory_bytes = lanes.iter().map(|lane| models::memory_bytes(&lane.model));
     let run = Run {
         work,
         iterations: facts.challenge.iterations(),

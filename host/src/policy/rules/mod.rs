@@ -14,9 +14,9 @@ pub(super) mod soundness;
 pub(super) mod telemetry;
 pub(super) mod time;
 
-use super::claims::Claims;
 use super::{Facts, Policy};
 use crate::appraisal::models::{self, Model};
+use crate::protocol::evidence::document::ClaimedLane;
 use crate::protocol::evidence::{EvidenceExecutor, EvidenceLane};
 
 /// A result under a policy.
@@ -60,7 +60,7 @@ impl<'a> Case<'a> {
 
 impl<'a> LaneCase<'a> {
     /// What the lane says beyond the required fields.
-    fn claims(&self) -> Claims<'a> {
-        Claims::of(self.case.facts.evidence.value(), self.g)
+    fn claims(&self) -> &'a ClaimedLane {
+        self.case.facts.evidence.claims().lane(self.g)
     }
 }

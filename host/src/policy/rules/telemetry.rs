@@ -1,6 +1,7 @@
 //! Rules about what a GPU's lane reports of the run: clocks, power, faults.
 
 use super::LaneCase;
+use crate::protocol::evidence::telemetry::ClaimedHealth;
 
 /// NVML's reasons for lower clocks that are no limit of the card's own: heat,
 /// and a power supply or a board that asks for it.
@@ -9,7 +10,7 @@ const THROTTLE_BAD: [&str; 4] =
 
 /// `telemetry-missing`.
 pub(in crate::policy) fn missing(lane: &LaneCase<'_>) -> Option<String> {
-    let missing = lane.is_gpu && !lane.claims().has_telemetry();
+    let missing = lane.is_gpu && clock_mhz(lane).is_none() && power_w(lane).is_none();
     missing.then(|| "expected clocks and power, got none".to_owned())
 }
 
@@ -18,14 +19,24 @@ pub(in crate::policy) fn clock_low(lane: &LaneCase<'_>) -> Option<String> {
     let share = lane.case.policy.telemetry.clock_share_min;
     let model = lane.model.filter(|_| lane.is_gpu && share > 0.0)?;
     let least = share * f64::from(model.max_clock_mhz);
-    median_below(least, lane.claims().clock_mhz_median(), "MHz")
+    median_below(least, clock_mhz(lane), "MHz")
 }
 
 /// `power-low`.
 pub(in crate::policy) fn power_low(lane: &LaneCase<'_>) -> Option<String> {
     let least = lane.case.policy.telemetry.power_median_min_w;
     let asked = lane.is_gpu && least > 0.0;
-    asked.then(|| median_below(least, lane.claims().power_w_median(), "W")).flatten()
+    asked.then(|| median_below(least, power_w(lane), "W")).flatten()
+}
+
+/// The median SM clock over the run, MHz.
+fn clock_mhz(lane: &LaneCase<'_>) -> Option<f64> {
+    Some(lane.claims().sm_clock_mhz()?.median? as f64)
+}
+
+/// The median power over the run, W.
+fn power_w(lane: &LaneCase<'_>) -> Option<f64> {
+    Some(1e-3 * lane.claims().power_mw()?.median? as f64)
 }
 
 fn median_below(least: f64, got: Option<f64>, unit: &str) -> Option<String> {
@@ -37,21 +48,25 @@ fn median_below(least: f64, got: Option<f64>, unit: &str) -> Option<String> {
 
 /// `ecc-uncorrected-changed`.
 pub(in crate::policy) fn ecc_uncorrected_changed(lane: &LaneCase<'_>) -> Option<String> {
-    changed(lane, "ecc_uncorrected", "uncorrected memory errors")
+    changed(lane, |health| health.ecc_uncorrected, "uncorrected memory errors")
 }
 
 /// `remapped-rows-changed`.
 pub(in crate::policy) fn remapped_rows_changed(lane: &LaneCase<'_>) -> Vec<String> {
-    let counters = [
-        ("rows_remapped_corrected", "rows remapped after corrected errors"),
-        ("rows_remapped_uncorrected", "rows remapped after uncorrected errors"),
+    let counters: [(Count, _); 2] = [
+        (|health| health.rows_remapped_corrected, "rows remapped after corrected errors"),
+        (|health| health.rows_remapped_uncorrected, "rows remapped after uncorrected errors"),
     ];
-    counters.iter().filter_map(|(name, what)| changed(lane, name, what)).collect()
+    counters.into_iter().filter_map(|(count, what)| changed(lane, count, what)).collect()
 }
 
+/// One of a device's error counts.
+type Count = fn(&ClaimedHealth) -> Option<u64>;
+
 /// A count that should be after the run what it was before.
-fn changed(lane: &LaneCase<'_>, name: &str, what: &str) -> Option<String> {
-    let (before, after) = lane.claims().counts(name).filter(|_| lane.is_gpu)?;
+fn changed(lane: &LaneCase<'_>, count: Count, what: &str) -> Option<String> {
+    let seen = lane.claims().telemetry.as_ref().filter(|_| lane.is_gpu)?;
+    let (before, after) = (count(seen.before.as_ref()?)?, count(seen.after.as_ref()?)?);
     (before != after).then(|| format!("{what}: expected {before} as before the run, got {after}"))
 }
 

@@ -38,7 +38,7 @@ pub(in crate::policy) fn too_slow(case: &Case<'_>) -> Option<String> {
 
 /// `duration-contradicted`.
 pub(in crate::policy) fn duration_contradicted(lane: &LaneCase<'_>) -> Option<String> {
-    let claimed_s = lane.claims().elapsed_s()?;
+    let claimed_s = 1e-9 * lane.claims().elapsed_ns()? as f64;
     let elapsed_s = lane.case.facts.elapsed?.as_secs_f64();
     (claimed_s > CLOCK_DRIFT * elapsed_s)
         .then(|| format!("reports a run of {claimed_s:.3} s, {elapsed_s:.3} s passed"))

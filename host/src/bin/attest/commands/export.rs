@@ -53,7 +53,7 @@ fn in_toto(args: &args::Export, result: &OsStr, challenge: &OsStr, key: &Path) -
 
 fn check(args: &args::Export, envelope: &OsStr, signer: &EncodedKey, color: Color) -> Result {
     let Some(signer) = &signer.decode() else {
-        bail!("{signer} is no Ed25519 public key\nGive what `attest key show` prints.");
+        bail!("{signer} is not an Ed25519 public key\nGive what `attest key show` prints.");
     };
     let limit_bytes = dsse::ENVELOPE_BYTES_MAX as u64;
     let envelope = Source::of_path(envelope).read_text(limit_bytes)?;

@@ -3,6 +3,7 @@
 use crate::paint::grouped;
 use attest::protocol::challenge::LANES_MAX;
 use attest::protocol::digest::{Digest, Uuid};
+use attest::protocol::evidence::claims::Claims;
 use attest::protocol::names::{Coin, Commitment};
 use serde::Deserialize;
 use serde::de::{Deserializer, Error as _, IgnoredAny, SeqAccess, Visitor};
@@ -21,7 +22,7 @@ pub struct Summary {
     coin: Option<Coin>,
     #[serde(deserialize_with = "lanes")]
     lanes: Vec<Lane>,
-    evidence: Evidence,
+    evidence: Claims,
     openings: Count,
     miner_signature: Option<IgnoredAny>,
 }
@@ -30,18 +31,6 @@ pub struct Summary {
 struct Lane {
     uuid: Uuid,
     iteration_roots: Count,
-}
-
-#[derive(Deserialize)]
-struct Evidence {
-    executor: String,
-    #[serde(deserialize_with = "lanes")]
-    lanes: Vec<EvidenceLane>,
-}
-
-#[derive(Deserialize)]
-struct EvidenceLane {
-    model: String,
 }
 
 /// No more lanes than a result can have: a stranger's list is not kept, however long.
@@ -99,7 +88,11 @@ impl Summary {
     }
 
     fn model(&self, lane: usize) -> &str {
-        self.evidence.lanes.get(lane).map_or("no model named", |lane| &lane.model)
+        self.evidence.lane(lane).model.as_deref().unwrap_or("no model named")
+    }
+
+    fn executor(&self) -> &str {
+        self.evidence.document().executor.as_deref().unwrap_or("none named")
     }
 
     /// For `--json`.
@@ -118,7 +111,7 @@ impl Summary {
             "challenge_digest": self.challenge_digest,
             "commitment": self.commitment,
             "coin": self.coin,
-            "claimed_executor": self.evidence.executor,
+            "claimed_executor": self.executor(),
             "lanes": self.lanes.iter().enumerate().map(lane).collect::<Vec<Value>>(),
             "openings": self.openings.0,
             "signed": self.miner_signature.is_some(),
@@ -134,7 +127,7 @@ impl Summary {
         line("result", &format_args!("{} (not verified)", self.commitment));
         line("challenge", &self.challenge_digest);
         line("session", &self.coin.map_or("none: no coin", |_| "live: it has a coin"));
-        line("executor", &format_args!("{} (claimed)", self.evidence.executor.escape_debug()));
+        line("executor", &format_args!("{} (claimed)", self.executor().escape_debug()));
         for (index, lane) in self.lanes.iter().enumerate() {
             let model = self.model(index).escape_debug();
             let iterations = grouped(lane.iteration_roots.0);

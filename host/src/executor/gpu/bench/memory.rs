@@ -108,8 +108,8 @@ pub(super) fn memory(
     let seed = Digest::of(&[b"bench"]);
     let assignment = Assignment { work: work.into(), lane: 0, seeds: Arc::new([seed]) };
     executor.begin(&assignment)?;
-    let fill_ns = executor.facts().more.get("arena_fill_ns").and_then(|ns| ns.as_str());
-    let fill_ms = fill_ns.and_then(|ns| ns.parse::<f64>().ok()).unwrap_or(0.0) / 1e6;
+    let fill_ns = executor.facts().details.arena_fill_ns.unwrap_or(0);
+    let fill_ms = fill_ns as f64 / 1e6;
     let supervisor = executor.supervisor().clone();
     let _doing = supervisor.begin("a turn");
     let _unmarked = supervisor.without_marks();

@@ -1,8 +1,9 @@
 //! The sampling thread beside a run's lanes.
 
 use super::record::Record;
-use super::{LaneTelemetry, SILENT, Sampler};
+use super::{SILENT, Sampler};
 use crate::executor::{Kind, LaneFacts};
+use crate::protocol::evidence::telemetry::LaneTelemetry;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -29,9 +30,8 @@ impl RunTelemetry {
     pub fn start(lanes: &[LaneFacts], period: Duration) -> Self {
         let mut pci_ids = Vec::new();
         let place = |lane: &LaneFacts| {
-            let pci_id = lane.more.get("pci_id").and_then(|pci_id| pci_id.as_str());
-            let pci_id = pci_id.filter(|_| lane.kind == Kind::Gpu)?;
-            pci_ids.push(pci_id.to_owned());
+            let pci_id = lane.details.pci_id.as_ref().filter(|_| lane.kind == Kind::Gpu)?;
+            pci_ids.push(pci_id.clone());
             Some(pci_ids.len() - 1)
         };
         let places: Vec<Option<usize>> = lanes.iter().map(place).collect();
@@ -70,12 +70,12 @@ impl RunTelemetry {
 mod tests {
     use super::*;
     use crate::protocol::digest::Uuid;
+    use crate::protocol::evidence::document::LaneDetails;
 
     fn lane(kind: Kind, pci_id: Option<&str>) -> LaneFacts {
-        let mut more = serde_json::Map::new();
-        more.extend(pci_id.map(|pci_id| ("pci_id".to_owned(), pci_id.into())));
+        let details = LaneDetails { pci_id: pci_id.map(str::to_owned), ..LaneDetails::default() };
         let (uuid, model) = (Uuid([1; 16]), String::new());
-        LaneFacts { kind, uuid, model, memory_bytes: 0, sm_count: 0, more }
+        LaneFacts { kind, uuid, model, memory_bytes: 0, sm_count: 0, details }
     }
 
     #[test]

@@ -8,6 +8,7 @@ use crate::executor::gpu::driver::{DeviceMemory, Gpu, Kernel, Timing};
 use crate::executor::gpu::error::from_cust;
 use crate::executor::gpu::words;
 use crate::protocol::digest::Digest;
+use crate::protocol::evidence::document::PeerBlocks;
 use crate::protocol::work::memory_residency::{DRAW_SWEEP, MemoryResidency};
 use cuda_driver::Failure;
 use gpu_kernels::philox;
@@ -131,7 +132,7 @@ impl ArenaLane {
     }
 
     /// How other lanes' blocks get here, as the evidence has it; `None` if none do.
-    pub(crate) fn peer_reads(&self) -> Option<&'static str> {
+    pub(crate) fn peer_reads(&self) -> Option<PeerBlocks> {
         Some(self.peers.as_ref()?.way.name())
     }
 

@@ -8,6 +8,7 @@ use super::lane::PeerAccess;
 use crate::executor::ExecError;
 use crate::executor::gpu::driver::{Access, ContextHandle, DeviceMemory, Gpu, Upload};
 use crate::executor::gpu::error::OUT_OF_MEMORY;
+use crate::protocol::evidence::document::PeerBlocks;
 use crate::protocol::work::memory_residency::{BLOCK_BYTES, LEAVES_PER_TILE, MemoryResidency};
 use cuda_driver::Failure;
 use std::sync::{Arc, Weak};
@@ -39,10 +40,10 @@ pub(super) enum Way {
 
 impl Way {
     /// As the evidence has it.
-    pub(super) fn name(&self) -> &'static str {
+    pub(super) fn name(&self) -> PeerBlocks {
         match self {
-            Self::Direct(_) => "direct",
-            Self::Copied(..) => "copied",
+            Self::Direct(_) => PeerBlocks::PeerAccess,
+            Self::Copied(..) => PeerBlocks::StagedCopies,
         }
     }
 }
