@@ -23,7 +23,7 @@ fn files() -> Vec<PathBuf> {
         .filter(|path| path.extension().is_some_and(|ext| ext == "json"))
         .collect();
     files.sort();
-    assert!(files.len() >= 7, "vector files are missing from {FOLDER}");
+    assert!(files.len() >= 11, "vector files are missing from {FOLDER}");
     files
 }
 
@@ -51,15 +51,16 @@ fn every_file_reproduces_on_the_cpu_executor() {
 }
 
 fn reproduce_on(executor: &mut dyn Executor) {
-    let mut draws = 0;
+    let (mut draws, mut folds) = (0, 0);
     for path in files() {
         let report = check_file(&path, executor);
         match report.unwrap_or_else(|error| panic!("{}: {error}", path.display())) {
             Report::Run { openings, .. } => assert!(openings > 0, "{}", path.display()),
             Report::Draws { .. } => draws += 1,
+            Report::Folds { folds: count } => folds += count,
         }
     }
-    assert_eq!(draws, 1);
+    assert_eq!((draws, folds), (1, 7));
 }
 
 #[test]
@@ -113,7 +114,13 @@ fn nudge(value: &mut Value) {
 
 #[test]
 fn the_checker_notices_a_change_of_any_field() {
-    for name in ["one-product.json", "draws.json", "two-lanes-counters.json"] {
+    for name in [
+        "one-product.json",
+        "draws.json",
+        "two-lanes-counters.json",
+        "fold.json",
+        "memory-bare.json",
+    ] {
         let text = std::fs::read_to_string(format!("{FOLDER}/{name}")).unwrap();
         let vector: Value = serde_json::from_str(&text).unwrap();
         for field in vector.as_object().unwrap().keys() {
@@ -130,14 +137,51 @@ fn the_checker_notices_a_change_of_any_field() {
         let report = check_json(more.to_string().as_bytes(), oracle().as_mut());
         assert!(matches!(report, Err(VectorError::Malformed { .. })), "{name}");
     }
-    let leaf = ["message", "hash", "value_0_0"];
-    let text = std::fs::read_to_string(format!("{FOLDER}/one-product.json")).unwrap();
+    for (name, leaf) in [
+        ("one-product.json", &["message", "hash", "value_0_0"][..]),
+        ("memory-bare.json", &["message", "hash"]),
+    ] {
+        let text = std::fs::read_to_string(format!("{FOLDER}/{name}")).unwrap();
+        let vector: Value = serde_json::from_str(&text).unwrap();
+        for field in leaf {
+            let mut changed = vector.clone();
+            nudge(&mut changed["lane0_iteration1_leaf5"][*field]);
+            let report = check_json(changed.to_string().as_bytes(), oracle().as_mut());
+            assert!(report.is_err(), "{name}: a change of {field} went unnoticed");
+        }
+    }
+}
+
+/// Each kind of work has its own fields, and no others'.
+#[test]
+fn the_checker_notices_a_field_of_another_kind() {
+    let read = |name: &str| -> Value {
+        serde_json::from_str(&std::fs::read_to_string(format!("{FOLDER}/{name}")).unwrap()).unwrap()
+    };
+    let mut product = read("one-product.json");
+    product["block5"] = read("memory-bare.json")["block5"].clone();
+    let mut memory = read("memory-bare.json");
+    memory["lane0_iteration1_leaf5"]["value_0_0"] = 0.5.into();
+    for (changed, expected) in [(product, "block5"), (memory, "lane0_iteration1_leaf5.value_0_0")] {
+        match check_json(changed.to_string().as_bytes(), oracle().as_mut()) {
+            Err(VectorError::Mismatch { field, .. }) => assert_eq!(field, expected),
+            other => panic!("{expected}: {other:?}"),
+        }
+    }
+}
+
+/// Every number of every fold counts.
+#[test]
+fn the_checker_notices_a_change_of_any_number_of_a_fold() {
+    let text = std::fs::read_to_string(format!("{FOLDER}/fold.json")).unwrap();
     let vector: Value = serde_json::from_str(&text).unwrap();
-    for field in leaf {
-        let mut changed = vector.clone();
-        nudge(&mut changed["lane0_iteration1_leaf5"][field]);
-        let report = check_json(changed.to_string().as_bytes(), oracle().as_mut());
-        assert!(report.is_err(), "a change of {field} went unnoticed");
+    for at in 0..vector["folds"].as_array().unwrap().len() {
+        for field in ["key", "tweak", "index", "columns", "words", "message"] {
+            let mut changed = vector.clone();
+            nudge(&mut changed["folds"][at][field]);
+            let report = check_json(changed.to_string().as_bytes(), oracle().as_mut());
+            assert!(report.is_err(), "fold {at}: a change of {field} went unnoticed");
+        }
     }
 }
 

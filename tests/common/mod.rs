@@ -19,6 +19,7 @@ use attest::protocol::verify::{
 use attest::protocol::work::RunInputs;
 use attest::protocol::work::WorkFields;
 use attest::protocol::work::fp64_product::Fp64Fields;
+use attest::protocol::work::memory_residency::MemoryFields;
 use attest::reference::Oracle;
 use attest::session::message::{Device, DeviceKind};
 use attest::session::respond::{Miner, OnDemand};
@@ -70,6 +71,11 @@ fn read_vector(path: &std::path::Path) -> Option<Vector> {
 /// m FP64 products of n × n matrices, as a challenge names them.
 pub fn products(matrix_dim: u64, num_matrices: u64) -> WorkFields {
     WorkFields::Fp64Product(Fp64Fields { matrix_dim, num_matrices })
+}
+
+/// Sweeps of arenas, as a challenge names them.
+pub fn arena(arena_blocks: u64, half_passes: u64, peer_blocks: u64) -> WorkFields {
+    WorkFields::MemoryResidency(MemoryFields { arena_blocks, half_passes, peer_blocks })
 }
 
 /// A small valid challenge to change.
@@ -166,12 +172,13 @@ impl Recompute for Remembering {
         requests: &[LeafRequest],
     ) -> Result<Vec<Digest>, RecomputeError> {
         let mut known = self.0.lock().expect("no test panics while it holds this");
-        let hash = |request: &LeafRequest| {
-            *known
-                .entry(*request)
-                .or_insert_with(|| Oracle.leaf_hashes(run, &[*request]).expect("the oracle can")[0])
-        };
-        Ok(requests.iter().map(hash).collect())
+        let new: Vec<LeafRequest> =
+            requests.iter().filter(|request| !known.contains_key(request)).copied().collect();
+        if !new.is_empty() {
+            let hashes = Oracle.leaf_hashes(run, &new).expect("the oracle can");
+            known.extend(new.into_iter().zip(hashes));
+        }
+        Ok(requests.iter().map(|request| known[request]).collect())
     }
 }
 

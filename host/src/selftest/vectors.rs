@@ -1,27 +1,29 @@
 //! Vector files: numbers made by independent programs from docs/protocol.md,
 //! checked field by field against an executor.
 //!
-//! A file holds either one complete run (challenge, seeds, states, evidence,
-//! samples, one leaf, result) or a list of draws; [`check_json`] tells them
-//! apart. The formats are described in docs/protocol.md, "Vector files".
+//! A file holds one complete run (challenge, seeds, states, evidence, samples,
+//! one leaf, result), a list of draws, or a list of folds; [`check_json`] tells
+//! them apart. The formats are described in docs/protocol.md, "Vector files".
 //!
 //! Guarantees: every field of the file is compared with a value computed here,
 //! and a field that this module doesn't know is an error, so that nothing goes
 //! unchecked unnoticed.
 //! Deliberately lacks: clocks. The challenges of vector files have expired.
 
+mod folds;
+
 use super::replay::{Replay, replay};
 use crate::executor::{ExecError, Executor};
 use crate::protocol::challenge::{Challenge, ChallengeError};
 use crate::protocol::circumstances::Circumstances;
 use crate::protocol::digest::Digest;
-use crate::protocol::names::Coin;
+use crate::protocol::names::{Coin, Root, State};
 use crate::protocol::sample::{Draws, derive};
 use crate::protocol::transcript::{LaneRoots, ReadError, ResultDoc, commit};
 use crate::protocol::verify::{Failure, verify};
 use crate::protocol::work::Work;
 use crate::protocol::work::fp64_product::LeafPlace;
-use crate::reference::Oracle;
+use crate::reference::{MemoryOracle, Oracle};
 use serde::Deserialize;
 use serde_json::Value;
 use std::fmt::Debug;
@@ -51,6 +53,11 @@ pub enum Report {
         lanes: usize,
         /// Draws compared, over all streams.
         draws: usize,
+    },
+    /// A list of folds.
+    Folds {
+        /// Messages compared.
+        folds: usize,
     },
 }
 
@@ -108,14 +115,16 @@ pub enum VectorError {
 struct RunVector {
     challenge: String,
     challenge_digest: Digest,
-    lane_seeds: Vec<Digest>,
-    states: Vec<Vec<Digest>>,
+    lane_seeds: Vec<State>,
+    states: Vec<Vec<State>>,
     evidence_canonical: String,
     evidence_digest: Digest,
     /// 64 zeros outside a live session.
     coin: Digest,
     samples: Vec<(u32, u32, u64)>,
     lane0_iteration1_leaf5: LeafVector,
+    /// Of memory residency only.
+    block5: Option<Digest>,
     result: Value,
 }
 
@@ -124,7 +133,25 @@ struct RunVector {
 struct LeafVector {
     message: String,
     hash: Digest,
-    value_0_0: f64,
+    /// Of products only.
+    value_0_0: Option<f64>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct FoldsVector {
+    folds: Vec<FoldVector>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct FoldVector {
+    key: [String; 2],
+    tweak: String,
+    index: String,
+    columns: usize,
+    words: String,
+    message: String,
 }
 
 #[derive(Deserialize)]
@@ -193,18 +220,21 @@ pub fn check_file(path: &Path, executor: &mut dyn Executor) -> Result<Report, Ve
     VectorFile::read(path)?.check(executor)
 }
 
-/// The two kinds of vector files.
+/// The kinds of vector files.
 enum Vector {
     Run(Box<RunVector>),
     Draws(DrawsVector),
+    Folds(FoldsVector),
 }
 
 impl Vector {
     fn parse(json: &[u8]) -> serde_json::Result<Self> {
         let value: Value = serde_json::from_slice(json)?;
-        match value.get("sigma") {
-            Some(_) => serde_json::from_value(value).map(Self::Draws),
-            None => serde_json::from_value(value).map(Self::Run),
+        let has = |field| value.get(field).is_some();
+        match (has("sigma"), has("folds")) {
+            (true, _) => serde_json::from_value(value).map(Self::Draws),
+            (_, true) => serde_json::from_value(value).map(Self::Folds),
+            _ => serde_json::from_value(value).map(Self::Run),
         }
     }
 }
@@ -217,6 +247,7 @@ pub fn check_json(json: &[u8], executor: &mut dyn Executor) -> Result<Report, Ve
     let malformed = |error: serde_json::Error| VectorError::Malformed { cause: error.to_string() };
     match Vector::parse(json).map_err(malformed)? {
         Vector::Draws(vector) => check_draws(vector),
+        Vector::Folds(vector) => folds::check(vector),
         Vector::Run(vector) => check_run(*vector, executor),
     }
 }
@@ -251,14 +282,13 @@ fn check_run(vector: RunVector, executor: &mut dyn Executor) -> Result<Report, V
 
     // The chain, from the executor's own roots.
     let mut run = replay(&challenge, &file.uuids(), executor)?;
-    let seeds: Vec<Digest> = run.states.iter().map(|states| states[0]).collect();
+    let seeds: Vec<State> = run.states.iter().map(|states| states[0]).collect();
     compare_lists("lane_seeds", &vector.lane_seeds, &seeds)?;
     compare("states", &vector.states.len(), &run.states.len())?;
     for (states, computed) in vector.states.iter().zip(&run.states) {
         compare_lists("states", states, &computed[1..])?;
     }
-    let lane =
-        |(&uuid, roots): (_, &Vec<Digest>)| LaneRoots { uuid, iteration_roots: roots.clone() };
+    let lane = |(&uuid, roots): (_, &Vec<Root>)| LaneRoots { uuid, iteration_roots: roots.clone() };
     let lanes: Vec<LaneRoots> = file.uuids().iter().zip(&run.roots).map(lane).collect();
     for (file, computed) in file.lanes.iter().zip(&lanes) {
         compare_lists("iteration_roots", &file.iteration_roots, &computed.iteration_roots)?;
@@ -274,7 +304,7 @@ fn check_run(vector: RunVector, executor: &mut dyn Executor) -> Result<Report, V
     compare_lists("samples", &vector.samples, &listed)?;
     let openings = run.open(&challenge, &points, executor)?;
     compare_lists("openings", &file.openings, &openings)?;
-    check_leaf(&vector.lane0_iteration1_leaf5, &challenge, &mut run, executor)?;
+    check_leaf(&vector, &challenge, &mut run, executor)?;
 
     // The whole, once more as one document, and every rule of verification.
     let whole = ResultDoc {
@@ -298,21 +328,33 @@ fn check_run(vector: RunVector, executor: &mut dyn Executor) -> Result<Report, V
     })
 }
 
-/// The message can only come from the oracle: executors give hashes.
+/// Messages and blocks can only come from the oracle: executors give hashes.
 fn check_leaf(
-    vector: &LeafVector,
+    vector: &RunVector,
     challenge: &Challenge,
     run: &mut Replay,
     executor: &mut dyn Executor,
 ) -> Result<(), VectorError> {
-    let Work::Fp64Product(shape) = challenge.work() else { return Ok(()) };
-    let place = LeafPlace::of(shape, 5);
-    let message = Oracle.leaf_message(&run.states[0][0], shape.dim, place);
-    compare("lane0_iteration1_leaf5.message", &vector.message, &hex::encode(message))?;
-    let first = f64::from_be_bytes(message[..8].try_into().expect("eight bytes"));
-    compare("lane0_iteration1_leaf5.value_0_0", &vector.value_0_0, &first)?;
+    let leaf = &vector.lane0_iteration1_leaf5;
+    let seeds: Vec<State> = run.states.iter().map(|states| states[0]).collect();
+    let (message, first, block5) = match challenge.work() {
+        Work::Fp64Product(shape) => {
+            let place = LeafPlace::of(shape, 5);
+            let message = Oracle.leaf_message(&seeds[0], shape.dim, place);
+            let first = f64::from_be_bytes(message[..8].try_into().expect("eight bytes"));
+            (message.to_vec(), Some(first), None)
+        }
+        Work::MemoryResidency(work) => {
+            let oracle = MemoryOracle::new(work, &seeds);
+            let message = oracle.leaf_message(0, 1, &seeds[0], 5);
+            (message.to_vec(), None, Some(oracle.arena(0).block_digest(5)))
+        }
+    };
+    compare("lane0_iteration1_leaf5.message", &leaf.message, &hex::encode(message))?;
+    compare("lane0_iteration1_leaf5.value_0_0", &leaf.value_0_0, &first)?;
+    compare("block5", &vector.block5, &block5)?;
     let hash = run.tile_leaves(challenge, (0, 1, 0), executor)?[5];
-    compare("lane0_iteration1_leaf5.hash", &vector.hash, &hash)
+    compare("lane0_iteration1_leaf5.hash", &leaf.hash, &hash)
 }
 
 fn compare<T: PartialEq + Debug>(
