@@ -11,6 +11,7 @@ mod files;
 mod floods;
 mod ledger;
 mod limits;
+mod memory;
 mod outputs;
 mod policy;
 mod round_trip;

@@ -26,17 +26,43 @@ fn of_model(work: Work, iterations: u32, model: &Model) -> Option<f64> {
     }
 }
 
-/// As [`seconds`], at the clock that a model keeps under load and by its own units for the
-/// work: what an honest run can be held to.
+/// As [`seconds`], for what an honest run does and with what: FP64 products by the model's
+/// own units, at the clock that it keeps under load; arenas with their fill and the first
+/// sweep, and no byte of them from caches. What an honest run can be held to.
 pub fn native_seconds(work: Work, iterations: u32, model: &Model) -> Option<f64> {
     match work {
         Work::Fp64Product(_) => {
             let amount = work.cost().amount as f64 * f64::from(iterations);
             Some(amount / model.native_floor_flops())
         }
-        Work::MemoryResidency(_) => of_model(work, iterations, model),
+        Work::MemoryResidency(work) if work.reads_peers() => None,
+        Work::MemoryResidency(work) => {
+            let swept = work.sweep_bytes() as f64 * f64::from(iterations);
+            Some((work.fill_bytes() as f64 + swept) / model.floor_bytes_per_s())
+        }
     }
 }
 
 /// It is what circumstances take.
 const _: FloorTable = seconds;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::protocol::work::memory_residency::MemoryResidency;
+
+    #[test]
+    fn an_honest_run_has_time_for_its_fill_and_the_protocols_floor_does_not_count_it() {
+        let h200 = models::find("NVIDIA H200").unwrap();
+        let work = |peer_blocks| {
+            Work::from(MemoryResidency { arena_blocks: 1 << 24, half_passes: 12, peer_blocks })
+        };
+        let close = |got: Option<f64>, expected: f64| (got.unwrap() / expected - 1.0).abs() < 1e-12;
+        let arena = 68_719_476_736.0;
+        // First words, 12 half-passes that move three halves each, 100 sweeps.
+        assert!(close(native_seconds(work(0), 100, h200), 119.0 * arena / 5.28e12));
+        assert!(close(of_model(work(0), 100, h200), 99.0 * (arena - 268_435_456.0) / 5.28e12));
+        assert_eq!(native_seconds(work(256), 100, h200), None);
+        assert_eq!(of_model(work(256), 100, h200), None);
+    }
+}

@@ -67,6 +67,11 @@ impl Model {
         MARGIN * self.peak_flops()
     }
 
+    /// Bytes of memory as the vendor prints it: 10⁹ a GB.
+    pub fn memory_bytes(&self) -> u64 {
+        1_000_000_000 * u64::from(self.memory_gb)
+    }
+
     /// Bytes a second of its memory at most: the printed bandwidth and 10 %.
     pub(crate) fn floor_bytes_per_s(&self) -> f64 {
         MARGIN * 1e9 * f64::from(self.bandwidth_gb_s)
@@ -95,7 +100,7 @@ pub fn find(name: &str) -> Option<&'static Model> {
 /// The memory of the model of this name by its printed size, bytes; `None` if it is not in
 /// the table.
 pub fn memory_bytes(name: &str) -> Option<u64> {
-    find(name).map(|model| 1_000_000_000 * u64::from(model.memory_gb))
+    find(name).map(Model::memory_bytes)
 }
 
 /// Whether two names are one model's: older drivers leave out the vendor.

@@ -1,14 +1,15 @@
 //! Issuing a challenge: what was asked for, the defaults for the rest, a fresh
 //! nonce and seed, and the clock.
 
+use super::kind::{ArenaSize, KindError, WorkKind};
 use crate::protocol::challenge::{Challenge, ChallengeError, ChallengeSpec, VERSION};
 use crate::protocol::digest::Digest;
 use crate::protocol::json::present;
 use crate::protocol::signature::PublicKey;
 use crate::protocol::time;
 use crate::protocol::work::WorkFields;
-use crate::protocol::work::fp64_product::{self, Fp64Fields};
-use crate::protocol::work::memory_residency::{self, HALF_PASSES_DEFAULT, MemoryFields};
+use crate::protocol::work::fp64_product::Fp64Fields;
+use crate::protocol::work::memory_residency::{HALF_PASSES_DEFAULT, MemoryFields};
 use serde::Deserialize;
 
 /// Openings that a default challenge asks for in all: with none of the work
@@ -74,6 +75,9 @@ pub struct Request {
     /// Seconds from issue to expiry; wins over `expires_at`. Not a field on the wire.
     #[serde(skip)]
     pub valid_for_s: Option<u64>,
+    /// The arena's size; wins over `arena_blocks`. Not a field on the wire.
+    #[serde(skip)]
+    pub arena_size: Option<ArenaSize>,
 }
 
 macro_rules! first_of {
@@ -89,7 +93,7 @@ impl Request {
             matrix_dim, num_matrices, arena_blocks, half_passes, peer_blocks, num_iterations, sync_interval,
             verification_sample_rate, samples_per_iteration, issued_at, expires_at,
             gpu_count, gpu_model, min_memory_bytes, max_duration_ms, min_sm_utilization,
-            miner_id, validator_id, valid_for_s)
+            miner_id, validator_id, valid_for_s, arena_size)
     }
 }
 
@@ -99,6 +103,9 @@ pub enum IssueError {
     /// What was asked for breaks a bound of the protocol.
     #[error(transparent)]
     Invalid(#[from] ChallengeError),
+    /// No kind of work that is known, or what is of another kind.
+    #[error(transparent)]
+    Kind(#[from] KindError),
     /// The operating system gave no random bytes.
     #[error(
         "the operating system gave no random bytes: {0}\nWithout them there is no nonce: check the system's random generator."
@@ -132,6 +139,7 @@ fn complete(
     validator_nonce: Digest,
     now: jiff::Timestamp,
 ) -> Result<ChallengeSpec, IssueError> {
+    let kind = request.kind()?;
     let iterations = request.num_iterations.unwrap_or(ITERATIONS_DEFAULT);
     let rate = request.verification_sample_rate.unwrap_or(1.0);
     let sampled = ((rate * iterations as f64).ceil() as u64).max(1);
@@ -152,11 +160,11 @@ fn complete(
     };
     Ok(ChallengeSpec {
         version: request.version.unwrap_or(VERSION),
-        work: work(request)?,
+        work: work(request, kind)?,
         gpu_pow_seed,
         validator_nonce,
         num_iterations: iterations,
-        sync_interval: request.sync_interval.unwrap_or(iterations.clamp(1, 10)),
+        sync_interval: request.sync_interval.unwrap_or(sync_interval(kind, iterations)),
         verification_sample_rate: rate,
         samples_per_iteration: request
             .samples_per_iteration
@@ -173,19 +181,27 @@ fn complete(
     })
 }
 
-/// The kind that was asked for, FP64 products by default, and its fields.
-fn work(request: &Request) -> Result<WorkFields, IssueError> {
-    match request.challenge_type.as_deref().unwrap_or(fp64_product::CHALLENGE_TYPE) {
-        fp64_product::CHALLENGE_TYPE => Ok(WorkFields::Fp64Product(Fp64Fields {
+/// The fields of the kind that was asked for.
+fn work(request: &Request, kind: WorkKind) -> Result<WorkFields, KindError> {
+    Ok(match kind {
+        WorkKind::Fp64Product => WorkFields::Fp64Product(Fp64Fields {
             matrix_dim: request.matrix_dim.unwrap_or(1024),
             num_matrices: request.num_matrices.unwrap_or(8),
-        })),
-        memory_residency::CHALLENGE_TYPE => Ok(WorkFields::MemoryResidency(MemoryFields {
-            arena_blocks: request.arena_blocks.unwrap_or(ARENA_BLOCKS_DEFAULT),
+        }),
+        WorkKind::MemoryResidency => WorkFields::MemoryResidency(MemoryFields {
+            arena_blocks: request.asked_arena_blocks()?.unwrap_or(ARENA_BLOCKS_DEFAULT),
             half_passes: request.half_passes.unwrap_or(HALF_PASSES_DEFAULT.into()),
             peer_blocks: request.peer_blocks.unwrap_or(0),
-        })),
-        other => Err(ChallengeError::Type { got: other.to_owned() }.into()),
+        }),
+    })
+}
+
+/// S if none is asked for. Lanes with arenas meet after every sweep: only then it is
+/// shown that all of them hold theirs at once.
+fn sync_interval(kind: WorkKind, iterations: u64) -> u64 {
+    match kind {
+        WorkKind::Fp64Product => iterations.clamp(1, 10),
+        WorkKind::MemoryResidency => 1,
     }
 }
 
@@ -231,6 +247,23 @@ mod tests {
             assert!(spec.samples_per_iteration * sampled * lanes >= OPENINGS_DEFAULT);
             assert!(spec.sync_interval <= iterations);
         }
+    }
+
+    #[test]
+    fn arenas_meet_after_every_sweep_and_are_filled_by_twelve_half_passes() {
+        let memory = WorkKind::MemoryResidency.challenge_type();
+        let request = Request { challenge_type: Some(memory.to_owned()), ..Request::default() };
+        let spec = completed(&request);
+        let expected = MemoryFields { arena_blocks: 65_536, half_passes: 12, peer_blocks: 0 };
+        assert_eq!(spec.work, WorkFields::MemoryResidency(expected));
+        assert_eq!((spec.sync_interval, spec.num_iterations), (1, 100));
+        // A size wins over blocks: only it can have been typed beside a file.
+        let arena_size = Some(ArenaSize::Bytes((3 << 20) - 1));
+        let sized = completed(&Request { arena_size, arena_blocks: Some(1024), ..request.clone() });
+        let expected = MemoryFields { arena_blocks: 512, half_passes: 12, peer_blocks: 0 };
+        assert_eq!(sized.work, WorkFields::MemoryResidency(expected));
+        let typed = Request { sync_interval: Some(7), ..request };
+        assert_eq!(completed(&typed).sync_interval, 7);
     }
 
     #[test]

@@ -13,5 +13,6 @@ pub mod committed;
 pub mod devices;
 pub mod executors;
 pub mod issue;
+pub mod kind;
 pub mod mine;
 pub mod pool;

@@ -56,7 +56,8 @@ impl Policy {
         let target = Target { model: model.name, seconds: None, round_trip: None };
         self.target_model(&target)?;
         let (seconds, lanes) = (self.time.duration_target_s, self.devices.gpu_count_min);
-        let (shape, iterations) = self.work(model, seconds, None, lanes, &Request::default())?;
+        let (shape, iterations) =
+            self.products(model, seconds, None, lanes, &Request::default())?;
         let speed = Speed { model, shape };
         Ok(Demand {
             model,

@@ -5,6 +5,7 @@ use super::super::rules::example::{Cases, Example, lane};
 use super::super::rules::{devices, memory, session, soundness, telemetry, time};
 use super::super::{Judgement, Policy, Weight};
 use crate::ledger::{HistoryCode, HistoryFinding};
+use crate::protocol::work::memory_residency::MemoryResidency;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -149,6 +150,20 @@ fn the_limit_is_slack_times_floor_and_the_allowances() {
     // Not measured: the policy's half second stands in.
     case.round_trip = None;
     assert_eq!(given(&case.judge()), []);
+}
+
+#[test]
+fn an_arena_has_time_for_its_fill() {
+    // (1 + 12·1.5 + 100) · 2^36 bytes at 1.1 · 4.8 TB/s are 1.5488 s; 1.45 times that,
+    // 0.3 s to start up and 0.03 s of round trip are 2.5758 s.
+    let mut case = Example::honest();
+    lane(&mut case).as_object_mut().unwrap().remove("achieved_flops");
+    let (half_passes, peer_blocks) = (12, 0);
+    case.memory = Some(MemoryResidency { arena_blocks: 1 << 24, half_passes, peer_blocks });
+    case.elapsed = Some(Duration::from_micros(2_575_700));
+    assert_eq!(given(&case.judge()), []);
+    case.elapsed = Some(Duration::from_micros(2_575_900));
+    assert_eq!(given(&case.judge()), [("too-slow", Weight::Reject)]);
 }
 
 #[test]

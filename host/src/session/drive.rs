@@ -461,6 +461,9 @@ fn sized(
             | SizeError::ModelNotAllowed { .. }
             | SizeError::GpuCount { .. }
             | SizeError::Memory { .. }
+            | SizeError::Arena { .. }
+            | SizeError::Peers { .. }
+            | SizeError::NotShown { of_model: true, .. }
             | SizeError::MinerKey => NotIssued::Unfit(what_happened(error)),
             error => NotIssued::Own(OwnFault(error.to_string())),
         }

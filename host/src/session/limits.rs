@@ -59,7 +59,7 @@ impl Default for Patience {
 pub const ROUND_TRIP_CREDIT_MAX: Duration = Duration::from_secs(1);
 
 /// So much a second is done of the work of opening tiles at the least: what a few cores
-/// have.
+/// have, of products computed again or of an arena read.
 fn opening_rate(unit: Unit) -> f64 {
     match unit {
         Unit::Flop => 4e9,
@@ -77,7 +77,7 @@ impl Patience {
         Self { hello: Duration::from_secs(5), ..Self::default() }
     }
 
-    /// From the coin to the complete result: each sampled tile is computed again,
+    /// From the coin to the complete result: each sampled tile is computed or read again,
     /// at a rate that a few cores have, and every path travels.
     pub fn openings_of(&self, challenge: &Challenge, lanes: usize) -> Duration {
         let work = challenge.work();
@@ -108,6 +108,11 @@ mod tests {
         let large = issue(&Request { matrix_dim: Some(16_384), ..Request::default() }).unwrap();
         assert!(patience.openings_of(&small, 1) < Duration::from_secs(35));
         assert!(patience.openings_of(&large, 1) > Duration::from_secs(120));
+        // 1000 tiles of 2 MiB at 10^9 bytes a second, and their paths.
+        let challenge_type = Some("memory_residency_pow".to_owned());
+        let arena = issue(&Request { challenge_type, ..Request::default() }).unwrap();
+        let limit = patience.openings_of(&arena, 1);
+        assert!((Duration::from_secs(32)..Duration::from_secs(35)).contains(&limit), "{limit:?}");
     }
 
     #[test]

@@ -220,6 +220,10 @@ impl MemoryResidency {
     pub fn half_pass_bytes(self) -> u64 {
         3 * BLOCK_BYTES * self.half_blocks()
     }
+    /// Bytes that filling an arena moves: its first words, and all half-passes.
+    pub fn fill_bytes(self) -> u64 {
+        self.arena_bytes() + u64::from(self.half_passes) * self.half_pass_bytes()
+    }
     /// Bytes of an arena that sweeps can't read from caches.
     pub fn uncached_bytes(self) -> u64 {
         self.arena_bytes().saturating_sub(CACHED_BYTES)
@@ -335,6 +339,7 @@ mod tests {
         let own = work(1536, 12, 0);
         assert_eq!((own.leaves(), own.tiles(), own.arena_bytes()), (768, 3, 6 << 20));
         assert_eq!((own.sweep_bytes(), own.link_bytes()), (6 << 20, 0));
+        assert_eq!(own.fill_bytes(), (6 + 12 * 9) << 20);
         let peers = work(1536, 12, 1024);
         assert_eq!((peers.leaves(), peers.tiles()), (1024, 4));
         assert_eq!((peers.sweep_bytes(), peers.link_bytes()), (8 << 20, 4 << 20));

@@ -21,7 +21,7 @@ mod selftest;
 mod validate;
 mod verify;
 
-pub use ask::Ask;
+pub use ask::{Ask, Kind};
 pub use bench::Bench;
 pub use challenge::Challenge;
 pub use demo::Demo;

@@ -17,6 +17,15 @@ pub enum CheckpointError {
         /// The system's words.
         cause: std::io::Error,
     },
+    /// A run whose state is more than digests.
+    #[error(
+        "a run of {challenge_type} takes no checkpoint: its arena cannot be kept in a file\n\
+         Leave the checkpoint out; such a run begins anew if it is stopped."
+    )]
+    Arena {
+        /// The kind of work.
+        challenge_type: &'static str,
+    },
     /// Some other file.
     #[error(
         "{} is not a checkpoint of this program\nName a file that does not exist yet, or the right one.",

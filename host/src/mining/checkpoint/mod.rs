@@ -5,7 +5,7 @@
 //!      └ lanes::Keeper, whose thread appends              record: bytes and checksums
 //! ```
 //!
-//! Guarantees: a file of another challenge or of other devices is refused and
+//! Guarantees: a run whose arena would be lost is refused; a file of another challenge or of other devices is refused and
 //! left as it is; what does not verify is cut off, back to the last sync point
 //! that does; a record is on the disk before the next one is asked for; one
 //! process at a time. The file has mode 0600.
@@ -20,6 +20,7 @@ use crate::executor::lanes::{Keeper, Kept, Resumed};
 use crate::files;
 use crate::protocol::challenge::Challenge;
 use crate::protocol::digest::{Digest, Uuid};
+use crate::protocol::work::Work;
 pub use error::CheckpointError;
 use record::{Head, ReadError};
 use std::fs::{File, TryLockError};
@@ -45,6 +46,20 @@ pub struct Opened {
     pub keeper: Keeper,
 }
 
+/// Whether runs of this work can go on from a file: what they follow from has to be their
+/// digests alone.
+///
+/// # Errors
+/// [`CheckpointError::Arena`].
+pub fn check_kind(work: Work) -> Result<(), CheckpointError> {
+    match work {
+        Work::Fp64Product(_) => Ok(()),
+        Work::MemoryResidency(_) => {
+            Err(CheckpointError::Arena { challenge_type: work.challenge_type() })
+        }
+    }
+}
+
 /// Opens the checkpoint of `challenge` on lanes of these facts, or begins one.
 ///
 /// # Errors
@@ -54,6 +69,7 @@ pub fn open(
     challenge: &Challenge,
     facts: &[LaneFacts],
 ) -> Result<Opened, CheckpointError> {
+    check_kind(challenge.work())?;
     let path = &options.file;
     let failed = |cause| CheckpointError::Io { path: path.clone(), cause };
     let uuids: Vec<Uuid> = facts.iter().map(|lane| lane.uuid).collect();

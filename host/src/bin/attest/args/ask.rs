@@ -2,22 +2,79 @@
 
 use super::parse;
 use attest::mining::issue::Request;
+use attest::mining::kind::{ArenaSize, WorkKind};
 use attest::protocol::signature::PublicKey;
-use clap::Args;
+use clap::builder::PossibleValue;
+use clap::{Args, ValueEnum};
+
+/// A kind of work, as it is typed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Kind {
+    /// FP64 products.
+    #[default]
+    Fp64,
+    /// Memory residency.
+    Memory,
+}
+
+impl ValueEnum for Kind {
+    fn value_variants<'a>() -> &'a [Self] {
+        &[Self::Fp64, Self::Memory]
+    }
+    fn to_possible_value(&self) -> Option<PossibleValue> {
+        Some(match self {
+            Self::Fp64 => PossibleValue::new("fp64").help("FP64 products"),
+            Self::Memory => {
+                PossibleValue::new("memory").help("memory that is there, its bandwidth, and links")
+            }
+        })
+    }
+}
+
+impl Kind {
+    /// `challenge_type` on the wire.
+    pub fn challenge_type(self) -> &'static str {
+        match self {
+            Self::Fp64 => WorkKind::Fp64Product.challenge_type(),
+            Self::Memory => WorkKind::MemoryResidency.challenge_type(),
+        }
+    }
+}
 
 /// The challenge's fields. Absent options are left to file, policy or defaults.
 #[derive(Clone, Debug, Default, Args)]
 pub struct Ask {
+    /// Kind of work: fp64 (products of matrices) or memory (arenas that are filled once, and
+    /// read by every iteration) [default: fp64]
+    #[arg(long, value_enum, value_name = "KIND", hide_possible_values = true)]
+    pub kind: Option<Kind>,
     /// Rows and columns of each matrix: a multiple of 128, up to 32768 [default: 1024]
     #[arg(long, value_name = "N")]
     pub dim: Option<u64>,
     /// Products in one iteration, up to 4096 [default: 8]
     #[arg(long, value_name = "M")]
     pub matrices: Option<u64>,
+    /// Memory: blocks of 4096 bytes of each lane's arena, a multiple of 512, up to 2^28
+    /// [default: 65536, or with --policy 90 % of the model's memory]
+    #[arg(long, value_name = "N", conflicts_with = "arena_bytes")]
+    pub arena_blocks: Option<u64>,
+    /// Memory: the same as bytes, or as a share of the model's printed memory (or else of
+    /// --min-memory) such as 90%; rounded down to a multiple of 2 MiB
+    #[arg(long, value_name = "BYTES|SHARE%", value_parser = parse::parse_arena_size)]
+    pub arena_bytes: Option<ArenaSize>,
+    /// Memory: how often half of an arena is mixed into the other one, up to 16; below 10
+    /// nothing is shown of memory [default: 12]
+    #[arg(long, value_name = "P")]
+    pub half_passes: Option<u64>,
+    /// Memory: leaves of an iteration that read another lane's arena, too, a multiple of 256:
+    /// measures links, and takes 2 lanes or more. 0: lanes read their own [default: 0]
+    #[arg(long, value_name = "K")]
+    pub peer_blocks: Option<u64>,
     /// Iterations in the chain, up to 1000000 [default: 100]
     #[arg(long, value_name = "T")]
     pub iterations: Option<u64>,
-    /// Iterations between the points where all lanes exchange digests [default: 10, or T if less]
+    /// Iterations between the points where all lanes exchange digests [default: 10, or
+    /// T if less; memory: 1]
     #[arg(long, value_name = "S")]
     pub sync: Option<u64>,
     /// Share of iterations that is sampled, in steps of 0.000001 [default: 1]
@@ -58,8 +115,13 @@ impl Ask {
     /// What was typed; nothing else.
     pub fn request(&self) -> Request {
         Request {
+            challenge_type: self.kind.map(|kind| kind.challenge_type().to_owned()),
             matrix_dim: self.dim,
             num_matrices: self.matrices,
+            arena_blocks: self.arena_blocks,
+            arena_size: self.arena_bytes,
+            half_passes: self.half_passes,
+            peer_blocks: self.peer_blocks,
             num_iterations: self.iterations,
             sync_interval: self.sync,
             verification_sample_rate: self.sample_rate,

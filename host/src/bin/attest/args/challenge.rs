@@ -11,10 +11,17 @@ Examples:
   attest challenge --dim 4096 --matrices 8 --iterations 100 --out token.txt
   attest challenge --gpu-count 4 --gpu-model 'NVIDIA H200' --max-duration 45s
   attest challenge --policy policy.toml --model 'NVIDIA H200' --seconds 10
+  attest challenge --kind memory --arena-blocks 65536 --iterations 100
+  attest challenge --kind memory --arena-bytes 90% --gpu-model 'NVIDIA H200' --max-duration 12s
+  attest challenge --kind memory --policy policy.toml --model 'NVIDIA H200' --seconds 10
+  attest challenge --kind memory --gpu-count 2 --arena-blocks 1048576 --peer-blocks 1048576
   attest challenge --from-file spec.json --expires-in 10m
   attest challenge --ledger default
 
 With --ledger (or ATTEST_LEDGER) the challenge is on record before it is printed.
+
+--dim and --matrices are for the kind fp64, --arena-blocks, --arena-bytes, --half-passes
+and --peer-blocks for the kind memory.
 
 SPEC.json is an object with any of the challenge's fields (docs/protocol.md).
 Options that are typed win over the file, the file over what --policy sizes,

@@ -1,6 +1,7 @@
 //! Values with a notation of their own: durations, shares, times.
 
 use super::Arrival;
+use attest::mining::kind::ArenaSize;
 use attest::protocol::bound::OmittedShare;
 use attest::protocol::digest::Uuid;
 use std::time::Duration;
@@ -97,6 +98,21 @@ pub(super) fn parse_share(text: &str) -> Result<f64, String> {
     }
 }
 
+/// Bytes, or a share in per cent with up to four decimals.
+pub(super) fn parse_arena_size(text: &str) -> Result<ArenaSize, String> {
+    let error = || "expected bytes such as 68719476736, or a share such as 90%".to_owned();
+    let Some(share) = text.strip_suffix('%') else {
+        let is_number = text.bytes().all(|byte| byte.is_ascii_digit());
+        return text.parse().ok().filter(|_| is_number).map(ArenaSize::Bytes).ok_or_else(error);
+    };
+    let percent: f64 = share.parse().map_err(|_| error())?;
+    let ppm = (1e4 * percent).round();
+    match (1.0..=1e6).contains(&ppm) && percent <= 100.0 {
+        true => Ok(ArenaSize::SharePpm(ppm as u32)),
+        false => Err("expected a share above 0 and at most 100 %".to_owned()),
+    }
+}
+
 pub(super) fn parse_omitted_share(text: &str) -> Result<OmittedShare, String> {
     let error = || "expected a decimal number above 0 and below 1".to_owned();
     OmittedShare::new(text.parse().map_err(|_| error())?).map_err(|_| error())
@@ -162,6 +178,18 @@ mod tests {
         assert_eq!(parse_uuid("GPU-ABababab-abab-abab-abab-abababababab"), Ok(uuid));
         assert_eq!(parse_uuid(&uuid.to_string()), Ok(uuid));
         assert!(parse_uuid("GPU-ab").is_err() && parse_uuid("").is_err());
+    }
+
+    #[test]
+    fn arenas_are_bytes_or_shares() {
+        assert_eq!(parse_arena_size("2097152"), Ok(ArenaSize::Bytes(2_097_152)));
+        for (text, ppm) in [("90%", 900_000), ("12.5%", 125_000), ("100%", 1_000_000)] {
+            assert_eq!(parse_arena_size(text), Ok(ArenaSize::SharePpm(ppm)), "{text}");
+        }
+        for bad in ["", "%", "0%", "100.00001%", "101%", "-1%", "nan%", "inf%", "0.9", "+1", "1G"] {
+            assert!(parse_arena_size(bad).is_err(), "{bad:?}");
+        }
+        assert!(parse_arena_size("18446744073709551616").is_err(), "above 64 bits");
     }
 
     #[test]

@@ -43,7 +43,8 @@ Examples:
 The result goes to standard output (or --out), all else to standard error.
 No result is written if the run fails or is stopped. With --checkpoint the same
 command resumes from the file then, also after a kill -9 or a power cut, and removes
-it once the result is written; the challenge's clock does not stop meanwhile.";
+it once the result is written; the challenge's clock does not stop meanwhile. A challenge
+of the kind memory takes no --checkpoint: its arena cannot be kept in a file.";
 
 /// `attest run`.
 #[derive(Debug, Args)]

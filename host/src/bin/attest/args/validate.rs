@@ -15,6 +15,7 @@ Examples:
   attest validate --dim 4096 --iterations 100 --max-duration 45s \\
     -- docker exec gpu0 attest respond
   attest validate --policy policy.toml -- ssh miner attest respond
+  attest validate --kind memory -- ssh miner attest respond
   attest validate --key validator.pem --tcp miner-1:7420 --peer $MINER_1 \\
     --tcp miner-2:7420 --peer $MINER_2 --deadline 10m --json
   attest validate --key validator.pem --receipt-out receipt.json --result-out result.json \\

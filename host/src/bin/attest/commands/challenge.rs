@@ -36,7 +36,9 @@ pub fn run(args: &args::Challenge, ledger: Option<&LedgerPlace>) -> Result {
         tracing::warn!("the nonce comes from the file: a nonce must serve one challenge only");
     }
     let ledger = crate::ledger::chosen(ledger)?;
-    let request = policy::sized(&args.sizing, args.ask.request().or(from_file))?;
+    let request = args.ask.request().or(from_file);
+    request.kind()?;
+    let request = policy::sized(&args.sizing, request)?;
     let challenge = issue::issue(&request)?;
     ensure!(
         i128::from(challenge.expires_at_unix_s()) * 1000 > i128::from(unix_ms()),

@@ -13,8 +13,10 @@ use attest::error_text::what_happened;
 use attest::evidence::present_gpus;
 use attest::executor::Kind;
 use attest::executor::cpu::CpuVerifier;
+use attest::executor::gpu::DeviceList;
 use attest::mining::executors::{Choice, Chosen, choose_with};
 use attest::mining::issue::{Request, issue};
+use attest::mining::kind::ArenaSize;
 use attest::mining::mine::{MineOptions, Mined, mine};
 use attest::protocol::bound::OmittedShare;
 use attest::protocol::challenge::Challenge;
@@ -23,8 +25,12 @@ use attest::protocol::transcript::ResultDoc;
 use attest::protocol::verdict::Verdict;
 use attest::protocol::verified::Verified;
 use attest::protocol::verify::{Failure, verify};
-use attest::protocol::work::Cost;
+use attest::protocol::work::{Cost, Unit};
 use std::time::{Duration, Instant};
+
+/// The arena of `--kind memory`.
+const ARENA_BYTES_ON_GPUS: u64 = 4 << 30;
+const ARENA_BYTES_ON_CPU: u64 = 64 << 20;
 
 /// Runs the demonstration; fails if the honest result is not verified or the
 /// tampered one is.
@@ -34,7 +40,7 @@ use std::time::{Duration, Instant};
 pub fn run(args: &args::Demo, color: args::Color) -> Result {
     let choice = choice(args.executor, None)?;
     let paint = Paint::of(color, &std::io::stdout());
-    let challenge = issue(&request(&choice))?;
+    let challenge = issue(&request(args.kind, &choice))?;
     print(&format!(
         "{}\n  {} iterations, each {}, {} leaves to open\n  digest {}\n\n",
         paint.strong("1. The validator issues a challenge"),
@@ -66,9 +72,13 @@ pub fn run(args: &args::Demo, color: args::Color) -> Result {
     let Cost { amount, unit } = challenge.work().cost();
     let amount = amount as f64 * f64::from(challenge.iterations()) * lanes.len() as f64;
     print(&format!(
-        "  executed in {}, {}, every output bit hashed\n  commitment {}\n  result of {} bytes\n\n",
+        "  executed in {}, {}, {}\n  commitment {}\n  result of {} bytes\n\n",
         duration(executed_in),
         rate(amount, unit, executed_in),
+        match unit {
+            Unit::Flop => "every output bit hashed",
+            Unit::Bytes => "every byte folded and hashed",
+        },
         result.commitment,
         grouped(result.to_json().len() as u64),
     ))?;
@@ -100,17 +110,38 @@ pub fn run(args: &args::Demo, color: args::Color) -> Result {
 }
 
 /// A second or so of work for a GPU, a few for a CPU; about 1000 openings.
-fn request(choice: &Choice) -> Request {
-    let on_gpus = *choice != Choice::Cpu && present_gpus().is_ok();
-    let (dim, products, iterations) = if on_gpus { (4096, 8, 32) } else { (1024, 2, 16) };
+fn request(kind: args::Kind, choice: &Choice) -> Request {
+    let gpus = (*choice != Choice::Cpu).then(|| present_gpus().ok()).flatten();
+    let of_kind = match kind {
+        args::Kind::Fp64 => {
+            let (dim, products, iterations) =
+                if gpus.is_some() { (4096, 8, 32) } else { (1024, 2, 16) };
+            Request {
+                matrix_dim: Some(dim),
+                num_matrices: Some(products),
+                num_iterations: Some(iterations),
+                sync_interval: Some(8),
+                ..Request::default()
+            }
+        }
+        args::Kind::Memory => {
+            let memory = |gpus: DeviceList| gpus.devices.iter().map(|gpu| gpu.memory_bytes).min();
+            let (bytes, iterations) = match gpus.and_then(memory) {
+                Some(memory_bytes) => (ARENA_BYTES_ON_GPUS.min(memory_bytes / 2), 128),
+                None => (ARENA_BYTES_ON_CPU, 16),
+            };
+            Request {
+                arena_size: Some(ArenaSize::Bytes(bytes)),
+                num_iterations: Some(iterations),
+                ..Request::default()
+            }
+        }
+    };
     Request {
-        matrix_dim: Some(dim),
-        num_matrices: Some(products),
-        num_iterations: Some(iterations),
-        sync_interval: Some(8),
-        samples_per_iteration: Some(1024 / iterations),
+        challenge_type: Some(kind.challenge_type().to_owned()),
+        samples_per_iteration: of_kind.num_iterations.map(|iterations| 1024 / iterations),
         valid_for_s: Some(600),
-        ..Request::default()
+        ..of_kind
     }
 }
 

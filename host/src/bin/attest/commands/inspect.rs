@@ -12,7 +12,8 @@ use anyhow::{Context as _, anyhow, bail};
 use attest::files::Source;
 use attest::protocol::challenge::{Challenge, OPENINGS_MAX, TOKEN_BYTES_MAX};
 use attest::protocol::verdict::RunCost;
-use attest::protocol::work::Cost;
+use attest::protocol::work::memory_residency::HALF_PASSES_SHOWN_MIN;
+use attest::protocol::work::{Cost, Work};
 use serde_json::{Value, json};
 use std::fmt::Write as _;
 use std::io::{BufRead as _, BufReader, Read as _};
@@ -70,7 +71,7 @@ fn unreadable(name: &str) -> String {
 
 fn challenge_json(challenge: &Challenge) -> Result<Value> {
     let Cost { amount, unit } = challenge.work().cost();
-    Ok(json!({
+    let mut shown = json!({
         "kind": "challenge",
         "digest": challenge.digest(),
         "challenge": serde_json::to_value(challenge.spec())?,
@@ -82,7 +83,37 @@ fn challenge_json(challenge: &Challenge) -> Result<Value> {
             amount: (u128::from(amount) * u128::from(challenge.iterations())).to_string(),
             unit,
         },
-    }))
+    });
+    if let Work::MemoryResidency(work) = challenge.work() {
+        shown["arena_bytes_per_lane"] = json!(work.arena_bytes());
+        shown["link_bytes_per_lane"] =
+            json!((u128::from(work.link_bytes()) * u128::from(challenge.iterations())).to_string());
+    }
+    Ok(shown)
+}
+
+/// What a kind of work has to say beyond its line, by name.
+fn work_lines(challenge: &Challenge) -> Vec<(&'static str, String)> {
+    let Work::MemoryResidency(work) = challenge.work() else { return Vec::new() };
+    let mut lines = vec![(
+        "arena",
+        format!(
+            "{} bytes on every lane: {} blocks of 4096 bytes, mixed in {} half-passes",
+            grouped(work.arena_bytes()),
+            grouped(work.arena_blocks),
+            work.half_passes,
+        ),
+    )];
+    if work.half_passes < HALF_PASSES_SHOWN_MIN {
+        let few = format!("nothing, with fewer than {HALF_PASSES_SHOWN_MIN} half-passes");
+        lines.push(("shows", few));
+    }
+    if work.reads_peers() {
+        let bytes = u128::from(work.link_bytes()) * u128::from(challenge.iterations());
+        let bytes = u64::try_from(bytes).map_or_else(|_| bytes.to_string(), grouped);
+        lines.push(("links", format!("{bytes} bytes reach every lane from the others'")));
+    }
+    lines
 }
 
 fn challenge_text(challenge: &Challenge) -> String {
@@ -101,11 +132,14 @@ fn challenge_text(challenge: &Challenge) -> String {
             challenge.work(),
         ),
     );
+    for (name, text) in work_lines(challenge) {
+        line(name, text);
+    }
     let lanes = match spec.gpu_count {
         Some(count) => format!("exactly {count}"),
         None => format!("1 to {}", challenge.max_lanes()),
     };
-    line("lanes", format!("{lanes}, exchanging digests every {} iterations", spec.sync_interval));
+    line("lanes", format!("{lanes}, exchanging digests {}", meetings(spec.sync_interval)));
     line(
         "samples",
         format!(
@@ -133,6 +167,13 @@ fn challenge_text(challenge: &Challenge) -> String {
     line("validator", key_text(spec.validator_id.as_ref(), "not named"));
     line("result", format!("at most {} bytes", grouped(challenge.result_bytes_max())));
     out
+}
+
+fn meetings(sync_interval: u64) -> String {
+    match sync_interval {
+        1 => "after every iteration".to_owned(),
+        interval => format!("every {interval} iterations"),
+    }
 }
 
 fn key_text(key: Option<&impl ToString>, absent: &str) -> String {

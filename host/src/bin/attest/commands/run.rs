@@ -34,6 +34,9 @@ pub fn run(args: &args::Run) -> Result {
         .check(&[("--checkpoint", args.checkpoint.as_ref()), ("--out", args.out.as_ref())])?;
     let identity = args.key.as_deref().map(SigningIdentity::read).transpose()?;
     let challenge = input::challenge(&args.challenge)?;
+    if args.checkpoint.is_some() {
+        checkpoint::check_kind(challenge.work())?;
+    }
     // Known before any device is looked for.
     let signs = signer(&challenge, identity.as_ref())?.is_some();
     if identity.is_some() && !signs {

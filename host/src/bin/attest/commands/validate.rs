@@ -14,6 +14,7 @@ use anyhow::{Context as _, bail, ensure};
 use attest::files::{self, Source};
 use attest::identity::SigningIdentity;
 use attest::mining::issue::{Request, issue};
+use attest::mining::kind::{ArenaSize, WorkKind};
 use attest::policy::POLICY_BYTES_MAX;
 use attest::policy::Policy;
 use attest::protocol::receipt::Receipt;
@@ -164,7 +165,7 @@ fn validator(args: &args::Validate, ledger: Option<&LedgerPlace>) -> Result<Vali
         None => Some(Policy::default()),
     };
     // No miner is to be reached for a challenge that cannot be issued.
-    issue(&least(&request, policy.is_some()))?;
+    issue(&least(&request, policy.is_some())?)?;
     let mut validator = Validator::new(ledger, request);
     validator.policy = policy;
     validator.identity = identity.map(Arc::new);
@@ -180,17 +181,30 @@ fn validator(args: &args::Validate, ledger: Option<&LedgerPlace>) -> Result<Vali
 
 /// The least challenge that can come of `typed`: with one lane, and with no more work
 /// than was typed if a policy sizes the rest.
-fn least(typed: &Request, is_sized: bool) -> Request {
-    let one_lane = Request { gpu_count: Some(1), ..Request::default() };
+fn least(typed: &Request, is_sized: bool) -> Result<Request> {
+    let lanes = if typed.peer_blocks.is_some_and(|blocks| blocks > 0) { 2 } else { 1 };
+    let least = typed.clone().or(Request { gpu_count: Some(lanes), ..Request::default() });
+    let kind = typed.kind()?;
+    if !is_sized {
+        return Ok(least);
+    }
     let little = Request {
-        matrix_dim: Some(128),
-        num_matrices: Some(1),
         num_iterations: Some(typed.sync_interval.unwrap_or(1)),
         samples_per_iteration: Some(1),
         ..Request::default()
     };
-    let least = typed.clone().or(one_lane);
-    if is_sized { least.or(little) } else { least }
+    Ok(match kind {
+        WorkKind::Fp64Product => {
+            let (matrix_dim, num_matrices) = (Some(128), Some(1));
+            least.or(Request { matrix_dim, num_matrices, ..little })
+        }
+        WorkKind::MemoryResidency => {
+            // A share is of the memory of a model that the miner will name.
+            let arena_size = least.arena_size.filter(|size| matches!(size, ArenaSize::Bytes(_)));
+            let arena_blocks = Some(typed.peer_blocks.unwrap_or(0).max(512).next_multiple_of(512));
+            Request { arena_size, ..least }.or(Request { arena_blocks, ..little })
+        }
+    })
 }
 
 fn read_policy(path: &Path) -> Result<Policy> {

@@ -4,6 +4,7 @@ use super::*;
 use crate::appraisal::models::MODELS;
 use crate::mining::issue::issue;
 use crate::protocol::challenge::Challenge;
+use crate::protocol::work::fp64_product::Fp64Product;
 
 fn target(model: &str, seconds: f64) -> Target<'_> {
     Target { model, seconds: Some(seconds), round_trip: None }
