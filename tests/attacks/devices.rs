@@ -9,6 +9,7 @@ use attest::policy::Policy;
 use attest::protocol::challenge::{Challenge, ChallengeSpec};
 use attest::protocol::digest::{Digest, Uuid};
 use attest::protocol::evidence::Evidence;
+use attest::protocol::names::Root;
 use attest::reference::Run;
 use attest::session::validator::Ended;
 use serde_json::{Value, json};
@@ -57,7 +58,7 @@ fn two_lanes(nonce: u8) -> Challenge {
 }
 
 /// A session whose commitment comes after `elapsed`.
-fn session(
+pub(super) fn session(
     records: &Records,
     challenge: &Challenge,
     policy: Policy,
@@ -74,7 +75,7 @@ fn session(
 }
 
 /// What the policy held against it.
-fn reasons(ended: &Ended) -> Vec<&str> {
+pub(super) fn reasons(ended: &Ended) -> Vec<&str> {
     let judgement = ended.verdict.policy.as_ref().expect("it verified");
     judgement.rejecting().map(|reason| reason.code).collect()
 }
@@ -313,7 +314,7 @@ async fn roots_out_of_thin_air_are_too_fast() {
 }
 
 /// A live session with a miner that makes up roots and paths.
-async fn invent(request: Request, model: &str) -> Ended {
+pub(super) async fn invent(request: Request, model: &str) -> Ended {
     use attest::protocol::merkle::path_len;
     use attest::protocol::sample::{SamplePoint, derive};
     use attest::protocol::transcript::{LaneRoots, Opening, ResultDoc, commit};
@@ -325,7 +326,7 @@ async fn invent(request: Request, model: &str) -> Ended {
         peer.greet(None).await;
         let challenge = peer.challenge().await;
         let iteration_roots =
-            (1..=challenge.iterations()).map(|i| Digest::of(&[&i.to_be_bytes()])).collect();
+            (1..=challenge.iterations()).map(|i| Root(Digest::of(&[&i.to_be_bytes()]).0)).collect();
         let lanes = vec![LaneRoots { uuid: UUIDS[0], iteration_roots }];
         let commitment = commit(&challenge, &lanes, &evidence);
         peer.send(commitment_line_of(commitment, &lanes, &evidence, None)).await;

@@ -1,12 +1,12 @@
 //! Challenges whose fields lie outside their bounds.
 
-use super::{field, json_of_spec, out_of_bounds, token, with_raw};
-use crate::common::spec;
-use attest::protocol::challenge::{Challenge, sample_rate_ppm};
+use super::{field, json_of_spec, out_of_bounds, refused, token, with_raw};
+use crate::common::{arena, spec};
+use attest::protocol::challenge::{Challenge, ChallengeError, ChallengeSpec, sample_rate_ppm};
 use attest::protocol::digest::Digest;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use serde_json::json;
+use serde_json::{Value, json};
 
 #[test]
 fn wrong_version_and_type() {
@@ -68,6 +68,135 @@ fn counts_at_their_bounds_and_beyond() {
     out_of_bounds("gpu_model", json!("\u{e9}".repeat(129)));
     out_of_bounds("min_sm_utilization", json!(1.0_f64.next_up()));
     field("min_sm_utilization", json!(1.0)).unwrap();
+}
+
+/// A challenge of memory residency: N = 1024, p = 12, K = 256, two lanes.
+fn of_memory() -> Value {
+    serde_json::to_value(ChallengeSpec { work: arena(1024, 12, 256), gpu_count: Some(2), ..spec() })
+        .unwrap()
+}
+
+fn read(json: &Value) -> Result<Challenge, ChallengeError> {
+    Challenge::from_token(&token(&json.to_string()))
+}
+
+#[test]
+fn an_unknown_type_is_named_before_its_fields_are_looked_at() {
+    let mut json = of_memory();
+    json["challenge_type"] = json!("memory_residency_pow ");
+    refused(&json.to_string(), "challenge-type");
+    json["arena_blocks"] = json!("as many as there are");
+    json["surface"] = json!({"of": ["another", "kind"]});
+    json.as_object_mut().unwrap().remove("num_iterations");
+    refused(&json.to_string(), "challenge-type");
+    // Of another version nothing is known, its types neither.
+    json["version"] = json!(2);
+    refused(&json.to_string(), "challenge-version");
+}
+
+#[test]
+fn fields_of_a_kind_are_all_there_and_no_other_kinds() {
+    let (memory, products) = (of_memory(), json_of_spec());
+    read(&memory).unwrap();
+    let types = ["matrix_multiplication_pow", "memory_residency_pow"];
+    let pairs = [(&memory, &products, types[0]), (&products, &memory, types[1])];
+    for (json, other, other_type) in pairs {
+        let members = other.as_object().unwrap().iter();
+        let others: Vec<(&String, &Value)> =
+            members.filter(|(name, _)| json.get(name).is_none() && *name != "gpu_count").collect();
+        assert!(others.len() >= 2);
+        for (name, value) in others {
+            let mut both = json.clone();
+            both[name] = value.clone();
+            refused(&both.to_string(), "challenge-malformed");
+        }
+        let mut renamed = json.clone();
+        renamed["challenge_type"] = json!(other_type);
+        refused(&renamed.to_string(), "challenge-malformed");
+    }
+    for name in ["arena_blocks", "half_passes", "peer_blocks"] {
+        let mut without = memory.clone();
+        without.as_object_mut().unwrap().remove(name);
+        refused(&without.to_string(), "challenge-malformed");
+        for value in [json!(null), json!("512"), json!(-512), json!(512.0), json!([512])] {
+            let mut mistyped = memory.clone();
+            mistyped[name] = value;
+            refused(&mistyped.to_string(), "challenge-malformed");
+        }
+    }
+}
+
+/// N, p, K and G, if there is a `gpu_count`: the field that is out of bounds.
+fn outside(n: u64, p: u64, k: u64, g: Option<u64>) -> Option<String> {
+    let mut json = of_memory();
+    for (name, value) in [("arena_blocks", n), ("half_passes", p), ("peer_blocks", k)] {
+        json[name] = value.into();
+    }
+    match g {
+        Some(count) => json["gpu_count"] = count.into(),
+        None => drop(json.as_object_mut().unwrap().remove("gpu_count")),
+    }
+    let error = read(&json).err()?;
+    assert_eq!(error.code(), "challenge-out-of-bounds", "{error}");
+    assert_eq!(error.to_string().lines().count(), 2, "{error}");
+    Some(error.to_string().split(' ').next().unwrap_or_default().to_owned())
+}
+
+#[test]
+fn arenas_at_their_bounds_and_beyond() {
+    let (most, step) = (1 << 28, 512);
+    for n in [step, 2 * step, 3 * step, most] {
+        assert_eq!(outside(n, 12, 0, None), None);
+        for wrong in [n - 1, n + 1, n - 256, n + 256] {
+            assert_eq!(outside(wrong, 12, 0, None).as_deref(), Some("arena_blocks"), "{wrong}");
+        }
+    }
+    for wrong in [0, 1, most + step, 1 << 32, (1 << 32) + step, u64::MAX - 511, u64::MAX] {
+        assert_eq!(outside(wrong, 12, 0, None).as_deref(), Some("arena_blocks"), "{wrong}");
+    }
+    for p in [0, 1, 10, 12, 15, 16] {
+        assert_eq!(outside(512, p, 0, None), None);
+    }
+    for wrong in [17, 255, 1 << 32, (1 << 32) + 12, u64::MAX] {
+        assert_eq!(outside(512, wrong, 0, None).as_deref(), Some("half_passes"), "{wrong}");
+    }
+}
+
+#[test]
+fn peer_blocks_are_at_most_the_arenas_and_need_a_second_lane() {
+    for (n, k) in [(512, 256), (512, 512), (1536, 768), (1536, 1280), (1 << 28, 1 << 28)] {
+        assert_eq!(outside(n, 12, k, Some(2)), None);
+        assert_eq!(outside(n, 12, k, Some(64)), None);
+        for wrong in [k - 1, k + 1, k - 128, k + 128, n + 256, (1 << 32) + k, u64::MAX] {
+            let outside = outside(n, 12, wrong, Some(2));
+            assert_eq!(outside.as_deref(), Some("peer_blocks"), "{wrong} of {n}");
+        }
+        for lanes in [None, Some(0), Some(1), Some(65)] {
+            assert_eq!(outside(n, 12, k, lanes).as_deref(), Some("gpu_count"), "{lanes:?}");
+        }
+    }
+    // Without them any number of lanes will do, also one that is not named.
+    for lanes in [None, Some(1), Some(2), Some(64)] {
+        assert_eq!(outside(512, 12, 0, lanes), None);
+    }
+}
+
+#[test]
+fn the_largest_arenas_cost_nothing_before_they_are_asked_for() {
+    let limits = |iterations: u64, lanes: u64| {
+        let spec = ChallengeSpec {
+            work: arena(1 << 28, 16, 1 << 28),
+            num_iterations: iterations,
+            verification_sample_rate: 0.000001,
+            gpu_count: Some(lanes),
+            ..spec()
+        };
+        Challenge::issue(spec)
+    };
+    let largest = limits(131_072, 64).unwrap();
+    assert_eq!(largest.work().leaves(), 1 << 28);
+    assert_eq!(largest.work().resident_bytes(), 1 << 40);
+    assert_eq!(limits(131_073, 64).unwrap_err().code(), "challenge-too-much");
 }
 
 #[test]

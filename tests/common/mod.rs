@@ -19,6 +19,7 @@ use attest::protocol::verify::{
 use attest::protocol::work::RunInputs;
 use attest::protocol::work::WorkFields;
 use attest::protocol::work::fp64_product::Fp64Fields;
+use attest::protocol::work::memory_residency::MemoryFields;
 use attest::reference::Oracle;
 use attest::session::message::{Device, DeviceKind};
 use attest::session::respond::{Miner, OnDemand};
@@ -70,6 +71,11 @@ fn read_vector(path: &std::path::Path) -> Option<Vector> {
 /// m FP64 products of n × n matrices, as a challenge names them.
 pub fn products(matrix_dim: u64, num_matrices: u64) -> WorkFields {
     WorkFields::Fp64Product(Fp64Fields { matrix_dim, num_matrices })
+}
+
+/// Sweeps of arenas, as a challenge names them.
+pub fn arena(arena_blocks: u64, half_passes: u64, peer_blocks: u64) -> WorkFields {
+    WorkFields::MemoryResidency(MemoryFields { arena_blocks, half_passes, peer_blocks })
 }
 
 /// A small valid challenge to change.

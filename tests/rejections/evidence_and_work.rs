@@ -100,6 +100,24 @@ fn evidence_memory() {
     accept(&good, &honest(&good, 1), &Circumstances::default());
     let more = challenge(|spec| spec.min_memory_bytes = Some(1025));
     rejected_by_itself(Reason::EvidenceMemory, &more, &honest(&more, 1));
+    // What an arena takes is asked for whether or not the challenge says so.
+    let arena = |bytes: Option<u64>| {
+        challenge(|spec| {
+            spec.min_memory_bytes = bytes;
+            spec.work = crate::common::arena(512, 0, 0);
+        })
+    };
+    let of = |challenge: &Challenge, bytes: u64| {
+        with_evidence(challenge, |value| value["lanes"][0]["memory_bytes"] = bytes.into())
+    };
+    for asked in [None, Some(1 << 20)] {
+        let challenge = arena(asked);
+        accept(&challenge, &of(&challenge, 1 << 21), &Circumstances::default());
+        let less = of(&challenge, (1 << 21) - 1);
+        rejected_by_itself(Reason::EvidenceMemory, &challenge, &less);
+    }
+    let challenge = arena(Some((1 << 21) + 1));
+    rejected_by_itself(Reason::EvidenceMemory, &challenge, &of(&challenge, 1 << 21));
 }
 
 #[test]

@@ -191,7 +191,7 @@ pub enum Disagreement {
     Memory {
         /// g.
         lane: usize,
-        /// min_memory_bytes.
+        /// min_memory_bytes, or what the work keeps in memory if that is more.
         expected_bytes: u64,
         /// Reported.
         got_bytes: u64,
@@ -356,7 +356,9 @@ impl EvidenceLane {
             let (expected, got) = (expected.clone(), self.model.clone());
             return Err(Disagreement::Model { lane, expected, got });
         }
-        let (expected_bytes, got_bytes) = (spec.min_memory_bytes.unwrap_or(0), self.memory_bytes);
+        let asked_bytes = spec.min_memory_bytes.unwrap_or(0);
+        let expected_bytes = asked_bytes.max(challenge.work().resident_bytes());
+        let got_bytes = self.memory_bytes;
         if got_bytes < expected_bytes {
             return Err(Disagreement::Memory { lane, expected_bytes, got_bytes });
         }

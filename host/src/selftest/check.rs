@@ -3,6 +3,7 @@
 
 use crate::executor::{Assignment, ExecError, Executor, Segment, SmTiles, SoloSync, TileRequest};
 use crate::protocol::digest::{Digest, Uuid};
+use crate::protocol::names::{Root, State};
 use crate::protocol::verify::{LeafRequest, Recompute, RecomputeError};
 use crate::protocol::work::{IterationPlace, RunInputs, Work};
 use crate::protocol::{chain, merkle};
@@ -31,9 +32,9 @@ impl fmt::Display for Case {
 pub struct Expected {
     challenge: Digest,
     /// D(0,1) … D(0,T).
-    pub roots: Vec<Digest>,
+    pub roots: Vec<Root>,
     /// s(0,0) … s(0,T).
-    pub states: Vec<Digest>,
+    pub states: Vec<State>,
 }
 
 /// The first thing that differs from what was expected.
@@ -89,7 +90,7 @@ impl Case {
     /// Those of `root_of`.
     pub fn expect_from<E>(
         &self,
-        mut root_of: impl FnMut(&RunInputs<'_>, &IterationPlace) -> Result<Digest, E>,
+        mut root_of: impl FnMut(&RunInputs<'_>, &IterationPlace) -> Result<Root, E>,
     ) -> Result<Expected, E> {
         let challenge = self.challenge();
         let seeds = [chain::lane_seed(&challenge, 0, &Uuid([7; 16]))];
@@ -110,7 +111,7 @@ impl Case {
 
 /// What an executor gave for one iteration.
 struct Seen {
-    root: Digest,
+    root: Root,
     tile_roots: Vec<Digest>,
 }
 
@@ -198,7 +199,7 @@ fn roots(case: &Case, expected: &Expected, seen: &[Seen]) -> Result<(), Differen
         let tiles = case.work.tiles();
         let counted = got.tile_roots.len() as u64;
         same(|| format!("tile roots of iteration {iteration}"), tiles, counted)?;
-        let folded = merkle::root(&got.tile_roots).unwrap_or_default();
+        let folded = Root::of_tree(merkle::root(&got.tile_roots).unwrap_or_default());
         same(|| format!("root over tile roots of iteration {iteration}"), *want, folded)?;
     }
     Ok(())
@@ -307,7 +308,7 @@ mod tests {
     fn a_wrong_iteration_number_is_the_difference_that_is_told() {
         let work = Fp64Product { dim: 128, products: 1 }.into();
         let case = Case { work, iterations: 1, sync: 1 };
-        let expected = case.expect_from(|_, _| Ok::<_, ExecError>(Digest::default())).unwrap();
+        let expected = case.expect_from(|_, _| Ok::<_, ExecError>(Root::default())).unwrap();
         let mut from_zero = FromZero(OracleExecutor::new(Uuid([7; 16])));
         let found = executor(&mut from_zero, &case, &expected, &Oracle).unwrap_err();
         let text = found.to_string();

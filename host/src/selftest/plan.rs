@@ -10,6 +10,7 @@ use crate::executor::cpu::{CpuExecutor, CpuOptions, CpuVerifier, Simd};
 use crate::executor::gpu::{DeviceList, GpuDevice, NoGpu, PtxFile, Variant};
 use crate::mining::devices::GpuDemand;
 use crate::protocol::digest::Uuid;
+use crate::protocol::names::Root;
 use crate::protocol::verify::{Recompute, RecomputeError};
 use crate::protocol::work::Work;
 use crate::protocol::work::fp64_product::Fp64Product;
@@ -275,7 +276,9 @@ fn check_cpu_verifier(expected: &[Expected]) -> Outcome {
 /// What the oracle, scalar as it is, makes of its cases; on all cores at least.
 fn walk_by_oracle() -> Vec<Expected> {
     let walk = |case: &Case| {
-        case.expect_from(|run, at| Ok::<_, Infallible>(tree_hash(&Leaves::of(run).iteration(at))))
+        case.expect_from(|run, at| {
+            Ok::<_, Infallible>(Root::of_tree(tree_hash(&Leaves::of(run).iteration(at))))
+        })
     };
     ORACLE_CASES
         .par_iter()

@@ -13,7 +13,7 @@ pub mod fp64_product;
 pub mod memory_residency;
 
 use crate::challenge::ChallengeError;
-use crate::digest::Digest;
+use crate::names::State;
 use fp64_product::{Fp64Fields, Fp64Product};
 use memory_residency::{MemoryFields, MemoryResidency};
 use schemars::JsonSchema;
@@ -84,7 +84,7 @@ pub struct RunInputs<'a> {
     /// The work of each iteration.
     pub work: Work,
     /// s(g,0) of every lane, in lane order.
-    pub seeds: &'a [Digest],
+    pub seeds: &'a [State],
 }
 
 /// An iteration of a lane.
@@ -95,13 +95,13 @@ pub struct IterationPlace {
     /// i, from 1.
     pub iteration: u32,
     /// s(g,i−1).
-    pub state: Digest,
+    pub state: State,
 }
 
 impl IterationPlace {
     /// The first iteration of lane 0, for kinds of work whose leaves follow from the
     /// state alone.
-    pub fn of_state(state: Digest) -> Self {
+    pub fn of_state(state: State) -> Self {
         Self { lane: 0, iteration: 1, state }
     }
 }
@@ -134,6 +134,14 @@ impl Work {
     /// Tiles of one iteration.
     pub fn tiles(self) -> u64 {
         self.leaves() / self.leaves_per_tile()
+    }
+
+    /// Bytes that each lane has to keep in its memory, by the rules of the kind.
+    pub fn resident_bytes(self) -> u64 {
+        match self {
+            Self::Fp64Product(_) => 0,
+            Self::MemoryResidency(work) => work.arena_bytes(),
+        }
     }
 
     /// What one iteration costs.

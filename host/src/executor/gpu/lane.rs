@@ -7,6 +7,7 @@
 //! chain state, iteration number and ring slot live in device memory.
 
 mod iteration;
+mod means;
 mod pace;
 mod stopwatch;
 
@@ -25,41 +26,15 @@ use crate::executor::{
     DeviceTiming, ExecError, IterationOutput, Segment, Sink, SmActivity, SmTiles,
 };
 use crate::protocol::digest::Digest;
+use crate::protocol::names::{Root, State};
 use crate::protocol::work::Work;
 use crate::work::memory_residency::gpu::ArenaLane;
 use cuda_driver::Failure;
+pub(super) use means::{Means, Workspace};
 use pace::{Pace, Watch};
 use std::collections::VecDeque;
 use std::time::Instant;
 use stopwatch::Stopwatch;
-
-/// Device memory that openings may use between runs.
-#[derive(Debug)]
-pub(super) struct Workspace {
-    /// Packed operands.
-    pub operands: DeviceMemory,
-    /// Scratch for the largest grid of the product kernel.
-    pub scratch: DeviceMemory,
-}
-
-impl Workspace {
-    /// Allocates; the scratch starts zeroed, as the product kernels ask.
-    pub(super) fn new(gpu: &Gpu, operand_bytes: u64, scratch_bytes: u64) -> Result<Self, Failure> {
-        let operands = DeviceMemory::new(gpu, operand_bytes)?;
-        let scratch = DeviceMemory::new(gpu, scratch_bytes)?;
-        gpu.clear(&scratch)?;
-        Ok(Self { operands, scratch })
-    }
-}
-
-/// What the kernels of a kind of work have of memory, apart from what all share.
-#[derive(Debug)]
-pub(super) enum Means {
-    /// FP64 products.
-    Products(Workspace),
-    /// Memory residency.
-    Arena(ArenaLane),
-}
 
 /// Everything that one kind of work of one size needs.
 #[derive(Debug)]
@@ -84,7 +59,7 @@ pub(super) struct Lane {
     /// Iterations enqueued since the counters were cleared.
     iterations: u64,
     /// The first iteration of the segment under way, and the state that it starts from.
-    start: (u32, Digest),
+    start: (u32, State),
     /// Of the counters that were read last, if they are to be trusted.
     pub activity: Option<SmActivity>,
 }
@@ -231,7 +206,7 @@ impl Lane {
             pace: Pace::new(),
             tile_digests: Vec::new(),
             iterations: 0,
-            start: (1, Digest::default()),
+            start: (1, State::default()),
             activity: None,
             plan,
         })
@@ -295,7 +270,7 @@ impl Lane {
     pub(super) fn set_chain(
         &mut self,
         gpu: &Gpu,
-        state: &Digest,
+        state: &State,
         iteration: u32,
     ) -> Result<(), ExecError> {
         let words = words::of_chain(state, iteration);
@@ -497,7 +472,7 @@ impl Lane {
             self.tile_digests.clear();
             self.tile_digests.extend(words::to_digests(slot));
             let tile_roots = &self.tile_digests;
-            if sink(IterationOutput { iteration, root, tile_roots }).is_break() {
+            if sink(IterationOutput { iteration, root: Root(root.0), tile_roots }).is_break() {
                 return Err(ExecError::Stopped);
             }
         }

@@ -15,6 +15,7 @@ use super::philox::{FirstWords, StateWords};
 use super::sweep::Way;
 use super::{EmptyArena, MemoryCpu};
 use crate::protocol::digest::Digest;
+use crate::protocol::names::State;
 use crate::protocol::verify::{LeafRequest, RecomputeError};
 use crate::protocol::work::IterationPlace;
 use crate::protocol::work::memory_residency::{BLOCK_BYTES, DRAW_PARTNER, MemoryResidency};
@@ -51,7 +52,7 @@ impl MemoryCpu {
     pub fn recompute(
         self,
         work: MemoryResidency,
-        seeds: &[Digest],
+        seeds: &[State],
         requests: &[LeafRequest],
     ) -> Result<Vec<Digest>, RecomputeError> {
         let mut hashes = Vec::with_capacity(requests.len());
@@ -64,7 +65,7 @@ impl MemoryCpu {
     fn batch(
         self,
         work: MemoryResidency,
-        seeds: &[Digest],
+        seeds: &[State],
         requests: &[LeafRequest],
     ) -> Result<Vec<Digest>, RecomputeError> {
         let lanes = seeds.len() as u32;
@@ -105,7 +106,7 @@ impl MemoryCpu {
     fn lane_blocks(
         self,
         work: MemoryResidency,
-        seed: &Digest,
+        seed: &State,
         places: &[Place],
         out: &mut [Block],
     ) -> Result<(), RecomputeError> {
