@@ -1,7 +1,7 @@
 //! attest: proves by computation which GPUs did how much work.
 //!
 //! ```text
-//! challenge ─▶ plan ─▶ execute ─▶ commit ─▶ sample ─▶ open ─▶ verify ─▶ report
+//! challenge ─▶ execute ─▶ commit ─▶ sample ─▶ open ─▶ verify ─▶ verdict
 //! ```
 //!
 //! [`protocol`] has the rules of every stage, [`executor`] executes and opens,
@@ -10,7 +10,7 @@
 //!
 //! Guarantees: each stage takes the previous stage's type and returns the next,
 //! and only verification makes a [`protocol::verified::Verified`]. Dependencies
-//! point one way: `bin → session → mining → executor → protocol`.
+//! point one way: `bin → session → mining → executor → work → protocol`.
 //! Deliberately lacks: tolerance. A result is right to the last bit or it is
 //! rejected.
 //!

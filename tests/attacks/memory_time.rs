@@ -367,7 +367,7 @@ fn one_card_serves_two_lanes_in_turn() {
     let reasons = against_each(&resident(1), &in_step, fills + 2 * two);
     assert_eq!(codes(&reasons), ["residency-low"]);
     // At the rate at which the policy takes no memory to be filled.
-    let in_turn = |reasons: Vec<(&str, String)>| {
+    let in_turn = |reasons: Vec<(&'static str, String)>| {
         assert_eq!(codes(&reasons), ["residency-low"]);
         assert!(reasons[0].1.contains("it may have been one after the other"), "{reasons:?}");
     };

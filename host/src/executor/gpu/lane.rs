@@ -7,6 +7,7 @@
 //! chain state, iteration number and ring slot live in device memory.
 
 mod iteration;
+mod means;
 mod pace;
 mod stopwatch;
 
@@ -29,38 +30,11 @@ use crate::protocol::names::{Root, State};
 use crate::protocol::work::Work;
 use crate::work::memory_residency::gpu::ArenaLane;
 use cuda_driver::Failure;
+pub(super) use means::{Means, Workspace};
 use pace::{Pace, Watch};
 use std::collections::VecDeque;
 use std::time::Instant;
 use stopwatch::Stopwatch;
-
-/// Device memory that openings may use between runs.
-#[derive(Debug)]
-pub(super) struct Workspace {
-    /// Packed operands.
-    pub operands: DeviceMemory,
-    /// Scratch for the largest grid of the product kernel.
-    pub scratch: DeviceMemory,
-}
-
-impl Workspace {
-    /// Allocates; the scratch starts zeroed, as the product kernels ask.
-    pub(super) fn new(gpu: &Gpu, operand_bytes: u64, scratch_bytes: u64) -> Result<Self, Failure> {
-        let operands = DeviceMemory::new(gpu, operand_bytes)?;
-        let scratch = DeviceMemory::new(gpu, scratch_bytes)?;
-        gpu.clear(&scratch)?;
-        Ok(Self { operands, scratch })
-    }
-}
-
-/// What the kernels of a kind of work have of memory, apart from what all share.
-#[derive(Debug)]
-pub(super) enum Means {
-    /// FP64 products.
-    Products(Workspace),
-    /// Memory residency.
-    Arena(ArenaLane),
-}
 
 /// Everything that one kind of work of one size needs.
 #[derive(Debug)]
