@@ -3,7 +3,7 @@
 //!
 //! The rules stand here once more, in parts; with the real parts they are the oracle's.
 
-use super::memory::{right, said, seeds, sweeps};
+use super::memory::{right, run_over, said, seeds, sweeps};
 use super::{UUIDS, alone};
 use attest::protocol::digest::Digest;
 use attest::protocol::merkle::leaf_hash;
@@ -90,6 +90,12 @@ fn an_arena_falls_into_eight_without_the_xor() {
     // An eighth of the memory is enough for an eighth of the words; by the rule, for none.
     assert_eq!(right_with_one_class(SHIFTS), 256 * 32);
     assert_eq!(right_with_one_class(XOR), 0);
+    let verdict = |arena| {
+        let run = run_over(&challenge, &UUIDS[..1], vec![vec![arena]]);
+        alone(&challenge, &said(run).result(None))
+    };
+    assert_eq!(verdict(real), "verified");
+    assert_eq!(verdict(filled(work, &seed, XOR, &[0])), "leaf-mismatch");
 }
 
 /// What is exchanged of a fold.
