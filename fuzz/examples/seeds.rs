@@ -160,7 +160,7 @@ fn checkpoints(run: &Fixture) {
 
 /// What independent programs made: challenges and evidence of the vector files.
 fn vectors() {
-    for name in ["one-product", "two-lanes-counters", "ragged-sync-live-signed"] {
+    for name in ["one-product", "two-lanes-counters", "ragged-sync-live-signed", "memory-peers"] {
         let path = format!("{}/../tests/vectors/{name}.json", env!("CARGO_MANIFEST_DIR"));
         let text = fs::read(path).expect("a vector file");
         let file: serde_json::Value = serde_json::from_slice(&text).expect("JSON");

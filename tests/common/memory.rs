@@ -8,7 +8,7 @@ use attest::protocol::work::memory_residency::MemoryResidency;
 use base64::Engine as _;
 use serde_json::Value;
 
-const FOLDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/vectors/memory");
+const FOLDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/vectors");
 
 /// The runs among the vector files.
 pub const RUNS: [&str; 3] = ["memory-bare", "memory-own", "memory-peers"];

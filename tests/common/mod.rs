@@ -14,12 +14,12 @@ use attest::protocol::evidence::Evidence;
 use attest::protocol::transcript::ResultDoc;
 use attest::protocol::verified::{Extent, Verified};
 use attest::protocol::verify::{
-    Failure, LeafRequest, Means, Recompute, RecomputeError, verify_with,
+    Failure, LeafRequest, Means, Recompute, RecomputeError, RecomputeIteration, verify_with,
 };
-use attest::protocol::work::RunInputs;
-use attest::protocol::work::WorkFields;
 use attest::protocol::work::fp64_product::Fp64Fields;
-use attest::reference::Oracle;
+use attest::protocol::work::{IterationPlace, RunInputs, Work, WorkFields};
+use attest::reference::tree::tree_hash;
+use attest::reference::{Leaves, Oracle};
 use attest::session::message::{Device, DeviceKind};
 use attest::session::respond::{Miner, OnDemand};
 use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
@@ -49,7 +49,7 @@ pub fn vectors() -> Vec<Vector> {
         .filter_map(|entry| read_vector(&entry.expect("readable").path()))
         .collect();
     vectors.sort_by(|a, b| a.name.cmp(&b.name));
-    assert!(vectors.len() >= 6, "vector files are missing");
+    assert!(vectors.len() >= 9, "vector files are missing");
     vectors
 }
 
@@ -155,9 +155,32 @@ pub fn cpu_miner_with(
     Miner { identity: signs_with.map(Arc::new), ..miner }
 }
 
-/// The oracle, computing each leaf once: for verifying one run many times.
+/// The oracle, computing each leaf once and each arena once: for verifying one run many
+/// times.
 #[derive(Default)]
-pub struct Remembering(Mutex<HashMap<LeafRequest, Digest>>);
+pub struct Remembering(Mutex<Vec<KnownRun>>);
+
+/// What is known of the leaves of a run.
+struct KnownRun {
+    work: Work,
+    seeds: Vec<Digest>,
+    leaves: Leaves,
+    hashes: HashMap<LeafRequest, Digest>,
+}
+
+impl Remembering {
+    /// What is known of `run`, for `use_it`.
+    fn with<T>(&self, run: &RunInputs<'_>, use_it: impl FnOnce(&mut KnownRun) -> T) -> T {
+        let mut known = self.0.lock().expect("no test panics while it holds this");
+        let same = |known: &KnownRun| known.work == run.work && known.seeds == run.seeds;
+        let at = known.iter().position(same).unwrap_or_else(|| {
+            let (seeds, leaves) = (run.seeds.to_vec(), Leaves::of(run));
+            known.push(KnownRun { work: run.work, seeds, leaves, hashes: HashMap::new() });
+            known.len() - 1
+        });
+        use_it(&mut known[at])
+    }
+}
 
 impl Recompute for Remembering {
     fn leaf_hashes(
@@ -165,13 +188,22 @@ impl Recompute for Remembering {
         run: &RunInputs<'_>,
         requests: &[LeafRequest],
     ) -> Result<Vec<Digest>, RecomputeError> {
-        let mut known = self.0.lock().expect("no test panics while it holds this");
-        let hash = |request: &LeafRequest| {
-            *known
-                .entry(*request)
-                .or_insert_with(|| Oracle.leaf_hashes(run, &[*request]).expect("the oracle can")[0])
-        };
-        Ok(requests.iter().map(hash).collect())
+        Ok(self.with(run, |KnownRun { leaves, hashes, .. }| {
+            let hash = |request: &LeafRequest| {
+                *hashes.entry(*request).or_insert_with(|| leaves.leaf(&request.at, request.leaf))
+            };
+            requests.iter().map(hash).collect()
+        }))
+    }
+}
+
+impl RecomputeIteration for Remembering {
+    fn iteration_root(
+        &mut self,
+        run: &RunInputs<'_>,
+        at: &IterationPlace,
+    ) -> Result<Digest, RecomputeError> {
+        Ok(self.with(run, |known| tree_hash(&known.leaves.iteration(at))))
     }
 }
 
@@ -208,7 +240,8 @@ pub fn verify_full(
     circumstances: &Circumstances<'_>,
     extent: Extent,
 ) -> Result<Verified, Failure> {
-    let whole = Some((extent, &mut Oracle as _));
+    let mut oracle = Remembering::default();
+    let whole = Some((extent, &mut oracle as _));
     let means = Means { recompute: &Oracle, whole, progress: &mut |_| {} };
     verify_with(challenge, result, circumstances, means)
 }

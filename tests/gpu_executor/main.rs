@@ -273,6 +273,10 @@ fn every_variant_reproduces_the_vectors() {
             let text = std::fs::read_to_string(&path).unwrap();
             let vector: Value = serde_json::from_str(&text).unwrap();
             let Some(token) = vector["challenge"].as_str() else { continue };
+            // Those of memory residency are in `arena`.
+            if Challenge::from_token(token).unwrap().work().fp64_product().is_none() {
+                continue;
+            }
             vectors += 1;
             check_vector(&mut gpu, token, &vector, &path.display().to_string());
         }
