@@ -6,8 +6,6 @@
 //! Digests on the device are eight `u32` words: the words of SHA-256's state
 //! as numbers. The host writes them as big-endian bytes to get the digest.
 
-use crate::kernels::PEAK_READ;
-
 /// Words of a digest on the device.
 pub type DigestWords = [u32; 8];
 
@@ -167,7 +165,7 @@ pub struct SweepSource {
 }
 
 /// `sweep`: folds leaves, hashes them, and reduces each tile of 256 to its root.
-/// One block, a warp, per tile: it waits for nobody.
+/// One block per tile.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(C)]
 pub struct SweepParams {
@@ -218,7 +216,7 @@ pub struct PeakMemoryParams {
     /// Out: as many, for `peak_copy`; 16 bytes that nothing is written to but for
     /// one content in 2³², for `peak_read`.
     pub to: u64,
-    /// A multiple of [`PEAK_MEMORY_UNIT_BYTES`].
+    /// A multiple of [`PEAK_MEMORY_WORDS`]·16 bytes for each thread of a block.
     pub bytes: u64,
 }
 
@@ -278,9 +276,9 @@ pub struct PeakParams {
     pub reserved: u32,
 }
 
-/// What a block of `peak_read` and `peak_copy` moves at a time, bytes: eight loads a
-/// thread.
-pub const PEAK_MEMORY_UNIT_BYTES: u64 = 8 * 16 * PEAK_READ.threads as u64;
+/// Loads and stores of 16 bytes that a thread of `peak_read` and `peak_copy` has in flight.
+pub const PEAK_MEMORY_WORDS: u64 = 8;
+
 /// Inner indices of one panel that a block of `fill` draws at a time: 32 KiB.
 pub const FILL_UNIT_K: u32 = 32;
 /// Nodes that one block of `merkle` reduces to one.

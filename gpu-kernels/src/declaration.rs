@@ -44,16 +44,15 @@ pub enum Computes {
     /// The last nodes to the root of an iteration, and the chain's next state, by
     /// [`crate::abi::StepParams`].
     Step,
-    /// The first words of an arena, by [`crate::abi::ArenaStartParams`].
-    ArenaStart,
-    /// A half-pass of an arena, by [`crate::abi::HalfPassParams`].
-    HalfPass,
+    /// The words of an arena, by [`crate::abi::ArenaStartParams`] and
+    /// [`crate::abi::HalfPassParams`].
+    Arena,
     /// Leaves and tile roots of an arena, by [`crate::abi::SweepParams`].
     Sweep,
     /// Nothing of use: how fast one unit is by itself, by
     /// [`crate::abi::PeakParams`].
     Ceiling(Ceiling),
-    /// Nothing of use: how fast memory is by itself, by
+    /// Nothing of use: how fast device memory is, by
     /// [`crate::abi::PeakMemoryParams`].
     MemoryCeiling,
 }

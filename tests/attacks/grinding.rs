@@ -8,6 +8,7 @@ use super::{UUIDS, alone, code_of};
 use crate::common::{cpu_evidence, spec};
 use attest::executor::cpu::CpuVerifier;
 use attest::policy::{Facts, Policy};
+use attest::protocol::bound::OmittedShare;
 use attest::protocol::challenge::{Challenge, ChallengeSpec};
 use attest::protocol::circumstances::{Circumstances, Issuer, IssuerRecord, SessionRecord};
 use attest::protocol::digest::Digest;
@@ -100,7 +101,7 @@ fn without_a_coin_a_ground_result_verifies_and_proves_nothing() {
     let result = grinder.result(number, None);
     let (challenge, means) = (&grinder.challenge, CpuVerifier::new());
     let end = verify(challenge, &result, &Circumstances::default(), &means);
-    let verdict = Verdict::of(&end, Default::default());
+    let verdict = Verdict::of(&end, OmittedShare::default());
     assert_eq!((verdict.outcome, verdict.work), (Outcome::Verified, Work::NotProven));
     // A policy says no by name, even one that needs no live session.
     let mut policy = Policy::default();
@@ -124,7 +125,7 @@ fn without_a_coin_many_samples_leave_no_luck() {
     // The honest result under the same conditions.
     let honest = grinder.honest.result(cpu_evidence(&UUIDS[..1]), None, None);
     let end = verify(&grinder.challenge, &honest, &Circumstances::default(), &CpuVerifier::new());
-    let verdict = Verdict::of(&end, Default::default());
+    let verdict = Verdict::of(&end, OmittedShare::default());
     assert_eq!((verdict.outcome, verdict.work), (Outcome::Verified, Work::Proven));
 }
 

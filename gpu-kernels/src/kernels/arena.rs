@@ -11,15 +11,14 @@ use crate::device::thread::{block_id, grid_size, thread_id};
 use crate::kernels::{ARENA_START, HALF_PASS};
 use crate::philox::block;
 
-const _: () = assert!(HALF_PASS.threads % 32 == 0, "whole warps");
-const _: () = assert!(HALF_PASS.threads == ARENA_START.threads, "one launch for both");
+const _: () = assert!(ARENA_START.threads == HALF_PASS.threads, "the same warps a block");
 const _: () = assert!(BLOCK_WORDS == 8 * 32, "eight words a lane");
 
 /// Bytes from one of a lane's words to its next.
 const ROW_BYTES: u32 = 32 * 16;
 
 /// Warps of a block.
-const WARPS: u32 = HALF_PASS.threads / 32;
+const WARPS: u32 = ARENA_START.threads / 32;
 
 /// Repeats a block for the literal indices 0 … 3.
 macro_rules! four_times {

@@ -51,6 +51,9 @@ pub const KERNELS: &[Kernel] = &[
     FILL,
     MERKLE,
     CHAIN_STEP,
+    ARENA_START,
+    HALF_PASS,
+    SWEEP,
     GEMM_M16N8K16.entry(),
     GEMM_M16N8K16_TILE.entry(),
     GEMM_M8N8K4.entry(),
@@ -59,9 +62,6 @@ pub const KERNELS: &[Kernel] = &[
     PEAK_M8N8K4.entry(),
     PEAK_M16N8K16.entry(),
     PEAK_SHA256.entry(),
-    ARENA_START,
-    HALF_PASS,
-    SWEEP,
     PEAK_READ,
     PEAK_COPY,
 ];
@@ -102,6 +102,36 @@ pub const CHAIN_STEP: Kernel = Kernel {
     // merkle's, and one before the root's place is used again.
     sync: SyncCounts::barriers(4),
     computes: Computes::Step,
+};
+
+/// The first words of an arena. Any grid.
+pub const ARENA_START: Kernel = Kernel {
+    name: "arena_start",
+    threads: 256,
+    shared_bytes: 0,
+    blocks_per_sm_min: None,
+    heat: Heat::Hot,
+    targets: Targets::All,
+    sync: SyncCounts::NONE,
+    computes: Computes::Arena,
+};
+
+/// One half-pass of an arena. Any grid.
+pub const HALF_PASS: Kernel = Kernel { name: "half_pass", ..ARENA_START };
+
+/// Folds, leaf hashes and tile roots of an arena: a block of one warp a tile.
+pub const SWEEP: Kernel = Kernel {
+    name: "sweep",
+    threads: 32,
+    // A digest a thread for each of the three lowest levels of its subtree.
+    shared_bytes: 3 * 32 * 32,
+    blocks_per_sm_min: Some(16),
+    heat: Heat::Hot,
+    targets: Targets::All,
+    // ρ before the main loop and in it; four words at five distances; a digest of
+    // eight to the sibling.
+    sync: SyncCounts::shuffles(30),
+    computes: Computes::Sweep,
 };
 
 /// Product, leaves and tile roots by `mma.m16n8k16` and bulk copies, hashing
@@ -220,6 +250,21 @@ pub const PEAK_M16N8K16: PeakKernel = peak(
 pub const PEAK_SHA256: PeakKernel =
     peak("peak_sha256", Targets::All, Unit::Sha256, Amount::Sha256Blocks(32));
 
+/// Plain reads of device memory. Any grid.
+pub const PEAK_READ: Kernel = Kernel {
+    name: "peak_read",
+    threads: 256,
+    shared_bytes: 0,
+    blocks_per_sm_min: None,
+    heat: Heat::Hot,
+    targets: Targets::All,
+    sync: SyncCounts::NONE,
+    computes: Computes::MemoryCeiling,
+};
+
+/// Plain copies in device memory. Any grid.
+pub const PEAK_COPY: Kernel = Kernel { name: "peak_copy", ..PEAK_READ };
+
 /// A ceiling: one unit from registers, nobody meets.
 const fn peak(name: &'static str, targets: Targets, unit: Unit, warp_round: Amount) -> PeakKernel {
     Kernel {
@@ -231,45 +276,5 @@ const fn peak(name: &'static str, targets: Targets, unit: Unit, warp_round: Amou
         targets,
         sync: SyncCounts::NONE,
         computes: Ceiling { unit, warp_round },
-    }
-}
-
-/// An arena's first words, a warp a block of the arena. Any grid.
-pub const ARENA_START: Kernel = arena("arena_start", Computes::ArenaStart);
-/// One half-pass of an arena, a warp a block of the arena. Any grid.
-pub const HALF_PASS: Kernel = arena("half_pass", Computes::HalfPass);
-
-/// Leaves and tile roots of an arena: one block, a warp, per tile, which has it to itself
-/// and waits for nobody.
-pub const SWEEP: Kernel = Kernel {
-    name: "sweep",
-    threads: 32,
-    // A digest a thread for each of the three lowest levels of its subtree.
-    shared_bytes: 3 * 32 * 32,
-    blocks_per_sm_min: Some(16),
-    heat: Heat::Hot,
-    targets: Targets::All,
-    // ρ before the main loop and in it; four words at five distances; a digest of eight
-    // to the sibling.
-    sync: SyncCounts::shuffles(30),
-    computes: Computes::Sweep,
-};
-
-/// Memory read, from one end to the other. Any grid.
-pub const PEAK_READ: Kernel = arena("peak_read", Computes::MemoryCeiling);
-/// Memory copied, from one end to the other. Any grid.
-pub const PEAK_COPY: Kernel = arena("peak_copy", Computes::MemoryCeiling);
-
-/// A kernel that goes through memory, whose threads never meet.
-const fn arena(name: &'static str, computes: Computes) -> Kernel {
-    Kernel {
-        name,
-        threads: 256,
-        shared_bytes: 0,
-        blocks_per_sm_min: None,
-        heat: Heat::Hot,
-        targets: Targets::All,
-        sync: SyncCounts::NONE,
-        computes,
     }
 }

@@ -23,19 +23,21 @@ use crate::sha256::{
     INITIAL, NODE_MESSAGE_BYTES, compress, final_block, fold_block, shift_one_byte,
 };
 
+/// Lanes of the block: one warp.
+const LANES: u32 = SWEEP.threads;
 /// Levels of a lane's own subtree: over eight leaves.
 const LANE_LEVELS: u32 = 3;
 /// Levels of a tile's.
 const TILE_LEVELS: u32 = 8;
 
-const _: () = assert!(SWEEP.threads == FOLD_COLUMNS, "a column a lane");
+const _: () = assert!(LANES == FOLD_COLUMNS, "a column a lane");
 const _: () = assert!(LEAVES_PER_TILE == 1 << TILE_LEVELS, "a tile is a complete subtree");
 const _: () = assert!(
-    LEAVES_PER_TILE == SWEEP.threads << LANE_LEVELS,
+    LEAVES_PER_TILE == LANES << LANE_LEVELS,
     "the lanes' subtrees must cover the tile exactly"
 );
 const _: () = assert!(FOLD_WORDS == 16, "two halves of eight words");
-const _: () = assert!(SWEEP.shared_bytes == LANE_LEVELS * SWEEP.threads * 32);
+const _: () = assert!(SWEEP.shared_bytes == LANE_LEVELS * LANES * 32);
 
 /// Repeats a block for the literal indices 0 … 7.
 macro_rules! eight_times {
@@ -71,7 +73,7 @@ crate::kernel! {
             let rho = packed_rho(first_leaf + (lane << LANE_LEVELS), key);
             // Shared-memory map: a digest a lane for each level of its subtree.
             let waiting =
-                SharedDigests { base: shared_base(), capacity: LANE_LEVELS * SWEEP.threads };
+                SharedDigests { base: shared_base(), capacity: LANE_LEVELS * LANES };
 
             // Main loop: eight rounds of 32 leaves.
             let mut at = tile.blocks_of(first_leaf, rho_of(rho, 0, 0), lane);
@@ -81,7 +83,7 @@ crate::kernel! {
             while round < 1 << LANE_LEVELS {
                 let mut message = [0; 4];
                 let mut turn = 0;
-                while turn < SWEEP.threads {
+                while turn < LANES {
                     let leaf = first_leaf + (turn << LANE_LEVELS) + round;
                     let mut column = column_start(multiply_wide, lane, leaf, key);
                     eight_times!(I => {
@@ -89,8 +91,8 @@ crate::kernel! {
                         words[I] = at.load_word(8 + I as u32);
                     });
                     // The tile's last leaf is followed by itself.
-                    let is_last = turn == SWEEP.threads - 1;
-                    let next_turn = (turn + 1) & (SWEEP.threads - 1);
+                    let is_last = turn == LANES - 1;
+                    let next_turn = (turn + 1) & (LANES - 1);
                     let next_round = if is_last && round < 7 { round + 1 } else { round };
                     let next = first_leaf + (next_turn << LANE_LEVELS) + next_round;
                     at = tile.blocks_of(next, rho_of(rho, next_turn, next_round), lane);
@@ -139,10 +141,10 @@ crate::kernel! {
                     let (left, right);
                     if level < LANE_LEVELS {
                         if (round >> level) & 1 == 0 {
-                            waiting.store(level * SWEEP.threads + lane, digest);
+                            waiting.store(level * LANES + lane, digest);
                             break;
                         }
-                        (left, right) = (waiting.load(level * SWEEP.threads + lane), digest);
+                        (left, right) = (waiting.load(level * LANES + lane), digest);
                     } else if level < TILE_LEVELS {
                         (left, right) = siblings(digest, lane, 1 << (level - LANE_LEVELS));
                     } else {
@@ -280,7 +282,7 @@ impl LeafWords {
     /// - These are words of blocks of arenas, which start at multiples of their size.
     #[inline(always)]
     unsafe fn load_word(self, index: u32) -> [u32; 4] {
-        let row_bytes = (index / 2 * (SWEEP.threads * 16)) as u64;
+        let row_bytes = (index / 2 * (LANES * 16)) as u64;
         // Inside a block, an exclusive-or of the index is one of the address.
         let address = if index % 2 == 0 { self.u + row_bytes } else { self.v ^ row_bytes };
         // SAFETY: the caller's.

@@ -19,14 +19,18 @@ use super::time;
 use super::verified::{CoinStanding, Verified};
 use super::verify::Failure;
 use super::work::Unit;
+use super::work::memory_residency::shown::{OUTSIDE_GB_S_DEFAULT, REFILL_GB_S_DEFAULT};
 use schemars::JsonSchema;
 use serde::Serialize;
 
+mod memory;
 mod text;
+
+pub use memory::MemoryShown;
 
 /// Version of the JSON form of a [`Verdict`]. 2: a policy's part, rejections
 /// without a step, and `work` that can be proven in a rejected result. 3: `cost` in
-/// place of `multiply_adds`.
+/// place of `multiply_adds`, and `memory`.
 pub const VERDICT_SCHEMA: u32 = 3;
 
 /// The `code` of a result that verified and that a policy rejected; the policy's
@@ -38,7 +42,7 @@ pub const REJECTED_BY_POLICY: &str = "rejected-by-policy";
 pub const SESSION_UNSETTLED: &str = "session-unsettled";
 
 /// What facts are about: every `subject`.
-pub const SUBJECTS: [&str; 11] = [
+pub const SUBJECTS: [&str; 13] = [
     "work",
     "session",
     "signature",
@@ -47,10 +51,39 @@ pub const SUBJECTS: [&str; 11] = [
     "elapsed",
     "rate",
     "floor",
+    "memory",
+    "links",
     "lane",
     "finding",
     "history",
 ];
+
+/// What a validator takes for granted where a verification cannot tell.
+#[derive(Clone, Copy, Debug)]
+pub struct Assumptions {
+    /// f: the share of the work whose omission is to be ruled out.
+    pub omitted_share: OmittedShare,
+    /// B: what may reach a lane from outside its memory, GB/s, both directions of the
+    /// host's link summed.
+    pub outside_gb_s: f64,
+    /// How fast an arena could be filled anew at most, GB/s; above 0.
+    pub refill_gb_s: f64,
+    /// The memory that a model of this name has by its printed size, bytes; none if the
+    /// model is unknown.
+    pub model_memory_bytes: fn(model: &str) -> Option<u64>,
+}
+
+/// The protocol's defaults, with no model known.
+impl From<OmittedShare> for Assumptions {
+    fn from(omitted_share: OmittedShare) -> Self {
+        Self {
+            omitted_share,
+            outside_gb_s: OUTSIDE_GB_S_DEFAULT,
+            refill_gb_s: REFILL_GB_S_DEFAULT,
+            model_memory_bytes: |_| None,
+        }
+    }
+}
 
 /// How a verification ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
@@ -137,6 +170,9 @@ pub struct Verdict {
     /// How much work the whole run was.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cost: Option<RunCost>,
+    /// What was shown of memory and links; absent if another kind of work was asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub memory: Option<MemoryShown>,
     /// Distinct leaves recomputed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub openings: Option<u64>,
@@ -158,9 +194,9 @@ pub struct Verdict {
 
 impl Verdict {
     /// The verdict on how a verification ended; `share` is the validator's f.
-    pub fn of(end: &Result<Verified, Failure>, share: OmittedShare) -> Self {
+    pub fn of(end: &Result<Verified, Failure>, assumptions: impl Into<Assumptions>) -> Self {
         match end {
-            Ok(verified) => Self::of_verified(verified, share),
+            Ok(verified) => Self::of_verified(verified, &assumptions.into()),
             Err(Failure::Rejected(rejection)) => Self {
                 code: Some(rejection.code()),
                 step: Some(rejection.step()),
@@ -191,6 +227,7 @@ impl Verdict {
             commitment: None,
             bound: None,
             cost: None,
+            memory: None,
             openings: None,
             elapsed_ns: None,
             round_trip_ns: None,
@@ -229,13 +266,19 @@ impl Verdict {
         self
     }
 
-    fn of_verified(verified: &Verified, share: OmittedShare) -> Self {
-        let bound = Bound::of(verified, share);
+    fn of_verified(verified: &Verified, assumptions: &Assumptions) -> Self {
+        let bound = Bound::of(verified, assumptions.omitted_share);
         let work = if bound.is_below_one() { Work::Proven } else { Work::NotProven };
         let mut facts = vec![work_fact(verified, bound)];
         facts.extend(live_fact(verified));
         facts.push(miner_fact(verified));
         facts.extend(time_facts(verified, bound));
+        let (mut memory, mut not_checked) = (None, not_checked(verified));
+        if let Some(said) = memory::said(verified, bound, assumptions) {
+            facts.extend(said.facts);
+            not_checked.extend(said.not_shown);
+            memory = Some(said.shown);
+        }
         facts.extend(claims(verified));
         let warnings = reported::warnings(verified.evidence());
         facts.extend(warnings.into_iter().map(|text| fact(Grade::Claimed, "finding", text)));
@@ -254,7 +297,8 @@ impl Verdict {
                 .elapsed()
                 .and_then(|elapsed| u64::try_from(elapsed.as_nanos()).ok()),
             facts,
-            not_checked: not_checked(verified),
+            memory,
+            not_checked,
             ..Self::empty(Outcome::Verified)
         }
     }
@@ -365,7 +409,9 @@ fn time_facts(verified: &Verified, bound: Bound) -> Vec<Fact> {
         ),
         fact(grade, "elapsed", format!("{elapsed_s:.3} s from challenge to {until}")),
     ];
-    if bound.is_below_one() && elapsed_s > 0.0 {
+    // What a run says of memory has conditions of its own.
+    let has_rate = verified.challenge().work().memory_residency().is_none();
+    if has_rate && bound.is_below_one() && elapsed_s > 0.0 {
         let shown = match bound {
             Bound::Everything => 1.0,
             Bound::Sampled { omitted_share, .. } => 1.0 - omitted_share.get(),

@@ -92,6 +92,12 @@ pub fn find(name: &str) -> Option<&'static Model> {
     MODELS.iter().find(|model| is_same_name(model.name, name))
 }
 
+/// The memory of the model of this name by its printed size, bytes; `None` if it is not in
+/// the table.
+pub fn memory_bytes(name: &str) -> Option<u64> {
+    find(name).map(|model| 1_000_000_000 * u64::from(model.memory_gb))
+}
+
 /// Whether two names are one model's: older drivers leave out the vendor.
 pub fn is_same_name(a: &str, b: &str) -> bool {
     without_vendor(a) == without_vendor(b)

@@ -18,7 +18,7 @@ mod issuer;
 
 pub use issuer::{AsIssuer, Judged};
 
-use crate::appraisal::floors;
+use crate::appraisal::{floors, models};
 use crate::ledger::{HISTORY_WINDOW, HistoryFinding};
 use crate::policy::{Facts, Policy};
 use crate::protocol::bound::OmittedShare;
@@ -29,7 +29,7 @@ use crate::protocol::circumstances::{
 use crate::protocol::receipt::Receipt;
 use crate::protocol::time;
 use crate::protocol::transcript::ResultDoc;
-use crate::protocol::verdict::Verdict;
+use crate::protocol::verdict::{Assumptions, Verdict};
 use crate::protocol::verified::Verified;
 use crate::protocol::verify::{Failure, RecomputeError};
 use std::time::Duration;
@@ -100,6 +100,19 @@ impl Terms<'_> {
         self.omitted_share.or(of_policy).unwrap_or_default()
     }
 
+    /// What is taken for granted: the policy's values, and the table of models.
+    fn assumptions(&self) -> Assumptions {
+        let mut assumptions = Assumptions {
+            model_memory_bytes: models::memory_bytes,
+            ..Assumptions::from(self.share())
+        };
+        if let Some(policy) = self.policy {
+            assumptions.outside_gb_s = policy.memory.outside_gb_s;
+            assumptions.refill_gb_s = policy.memory.refill_gb_s;
+        }
+        assumptions
+    }
+
     /// How far back a device's history counts.
     pub(crate) fn history_window(&self) -> Duration {
         self.policy.map_or(HISTORY_WINDOW, |policy| policy.history.window())
@@ -108,7 +121,7 @@ impl Terms<'_> {
     /// The verdict on how a verification ended.
     pub fn verdict(&self, end: &End, known: Known<'_>) -> Verdict {
         let history = known.history.iter().map(|f| format!("{}: {}", f.code.name(), f.text));
-        let mut verdict = Verdict::of(end, self.share()).with_history(history);
+        let mut verdict = Verdict::of(end, self.assumptions()).with_history(history);
         let Ok(verified) = end else { return verdict };
         verdict.round_trip_ns =
             known.round_trip.and_then(|trip| u64::try_from(trip.as_nanos()).ok());

@@ -88,7 +88,7 @@ impl Arena {
             let h = u64::from((r - 1) % 2);
             for c in 0..half {
                 let [e0, e1, ..] = philox4x32_10([c as u32, r, 1, w], [k0, k1]);
-                let j = u64::from(e0) * half >> 32;
+                let j = (u64::from(e0) * half) >> 32;
                 let (here, there) = ((h * half + c) as usize, ((1 - h) * half + j) as usize);
                 let mixed = |l: usize| {
                     let other = l ^ (e1 % 256) as usize;
@@ -141,11 +141,11 @@ impl MemoryOracle {
         let [o0, o1, ..] = philox4x32_10([0, 0, 2, w], [k0, k1]).map(u64::from);
         let (u, v) = if k == 0 {
             let own = self.arena(lane);
-            (own.at(leaf), own.at(n / 2 + (leaf + (o0 * (n / 2) >> 32)) % (n / 2)))
+            (own.at(leaf), own.at(n / 2 + (leaf + ((o0 * (n / 2)) >> 32)) % (n / 2)))
         } else {
             let other = (lane + 1 + (iteration - 1) % (lanes - 1)) % lanes;
-            let u = ((o1 * n >> 32) + leaf) % n;
-            let v = ((o0 * n >> 32) + leaf) % n;
+            let u = (((o1 * n) >> 32) + leaf) % n;
+            let v = (((o0 * n) >> 32) + leaf) % n;
             (self.arena(lane).at(u), self.arena(other).at(v))
         };
         let [_, z1, ..] = philox4x32_10([leaf as u32, 0, 3, w], [k0, k1]);

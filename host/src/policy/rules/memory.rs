@@ -68,9 +68,7 @@ fn shown(case: &Case<'_>) -> Result<Shown, String> {
         return Err("the challenge asks for another kind of work".to_owned());
     };
     let lanes = facts.evidence.lanes();
-    let memory_bytes =
-        |model: &str| Some(1_000_000_000 * u64::from(models::find(model)?.memory_gb));
-    let memory_bytes = lanes.iter().map(|lane| memory_bytes(&lane.model));
+    let memory_bytes = lanes.iter().map(|lane| models::memory_bytes(&lane.model));
     let run = Run {
         work,
         iterations: facts.challenge.iterations(),

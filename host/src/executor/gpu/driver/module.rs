@@ -121,7 +121,7 @@ impl Kernel {
     }
 
     /// Threads of a block.
-    pub(in crate::executor::gpu) fn threads(&self) -> u32 {
+    pub(crate) fn threads(&self) -> u32 {
         self.threads
     }
 

@@ -235,9 +235,12 @@ pub(super) fn mix<I: Isa>(isa: I, x: &mut Block, y: &Block, exchange: u8) {
     }
 }
 
+/// What mixing starts from: two counters of four words, two keys of two.
+type Mixing<V> = ([[V; 4]; 2], [[V; 2]; 2]);
+
 /// Counters and keys of mix(x, y), as halves.
 #[inline(always)]
-fn mixing<I: Isa>(isa: I, x: [I::V; 4], y: [I::V; 4]) -> ([[I::V; 4]; 2], [[I::V; 2]; 2]) {
+fn mixing<I: Isa>(isa: I, x: [I::V; 4], y: [I::V; 4]) -> Mixing<I::V> {
     let counter = [isa.add(x[0], y[2]), isa.add(x[1], y[3]), x[2], x[3]];
     (halves(isa, counter), [[y[0], y[1]], [isa.high(y[0]), isa.high(y[1])]])
 }

@@ -12,8 +12,8 @@ use crate::protocol::digest::Digest;
 use crate::protocol::work::memory_residency::{self as spec, MemoryResidency};
 use cuda_driver::Failure;
 use gpu_kernels::abi::{
-    ArenaStartParams, ChainState, DigestWords, HalfPassParams, PEAK_MEMORY_UNIT_BYTES,
-    PeakMemoryParams, SmCounter, SweepParams, SweepSource,
+    ArenaStartParams, ChainState, DigestWords, HalfPassParams, PEAK_MEMORY_WORDS, PeakMemoryParams,
+    SmCounter, SweepParams, SweepSource,
 };
 use gpu_kernels::arena;
 use gpu_kernels::declaration;
@@ -74,7 +74,7 @@ fn key(seed: &Digest) -> [u32; 4] {
 
 /// Blocks of a kernel in which a warp takes a block of the arena at a time.
 fn fill_grid(sm_count: u32, blocks: u32) -> u32 {
-    let per_grid_block = HALF_PASS.threads / 32;
+    let per_grid_block = ARENA_START.threads / 32;
     blocks.div_ceil(per_grid_block).min(sm_count.max(1) * FILL_BLOCKS_PER_SM)
 }
 
@@ -246,7 +246,8 @@ pub(super) fn peak_memory(
     out: &DeviceMemory,
 ) -> Result<u64, ExecError> {
     require(out, WORD_BYTES, "out");
-    let whole = |bytes: u64| bytes / PEAK_MEMORY_UNIT_BYTES * PEAK_MEMORY_UNIT_BYTES;
+    let unit = PEAK_MEMORY_WORDS * WORD_BYTES * u64::from(kernel.threads());
+    let whole = |bytes: u64| bytes / unit * unit;
     let (params, moved) = match what {
         PeakMemory::Read => {
             let bytes = whole(memory.bytes());
