@@ -18,7 +18,7 @@ use attest::protocol::challenge::{Challenge, ChallengeSpec};
 use attest::protocol::circumstances::{Circumstances, Issuer, IssuerRecord, SessionRecord};
 use attest::protocol::digest::{Digest, Uuid};
 use attest::protocol::evidence::Evidence;
-use attest::protocol::names::Coin;
+use attest::protocol::names::{Coin, Root};
 use attest::protocol::sample::derive;
 use attest::protocol::transcript::{LaneRoots, ResultDoc, commit};
 use attest::protocol::verify::{Failure, verify};
@@ -71,7 +71,7 @@ impl Executor for Miner {
                     root
                 })
                 .collect();
-            let root = merkle::root(&tile_roots).unwrap();
+            let root = Root::of_tree(merkle::root(&tile_roots).unwrap());
             if sink(IterationOutput { iteration, root, tile_roots: &tile_roots }).is_break() {
                 return Err(ExecError::Stopped);
             }
@@ -302,7 +302,8 @@ fn another_lanes_roots_are_rejected() {
         );
         roots.push(merkle::root(&leaves).unwrap());
         if roots.len() == 2 {
-            borrowed = chain::step(&borrowed, iteration, &merkle::root(&roots).unwrap(), None);
+            let root = Root::of_tree(merkle::root(&roots).unwrap());
+            borrowed = chain::step(&borrowed, iteration, &root, None);
             roots.clear();
         }
         leaves

@@ -4,13 +4,16 @@
 use attest::executor::cpu::{CpuExecutor, CpuOptions, CpuVerifier, Simd, detect_simd};
 use attest::executor::{ExecError, Executor, Segment, SmTiles, SoloSync, TileRequest};
 use attest::protocol::digest::{Digest, Uuid};
+use attest::protocol::names::{Root, State};
 use attest::protocol::verify::{LeafRequest, Recompute, RecomputeIteration};
 use attest::protocol::work::fp64_product::{Fp64Product, LeafPlace};
 use attest::protocol::work::{IterationPlace, RunInputs};
 use base64::Engine as _;
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
+use std::fmt::Debug;
 use std::ops::ControlFlow;
+use std::str::FromStr;
 
 /// Every executor that this CPU can run.
 fn executors() -> Vec<(Simd, CpuExecutor)> {
@@ -27,7 +30,7 @@ fn sha256(parts: &[&[u8]]) -> Digest {
 }
 
 /// Element k of vector x: "Operands".
-fn element(state: &Digest, product: u32, operand: u32, x: u32, k: u32) -> f64 {
+fn element(state: &State, product: u32, operand: u32, x: u32, k: u32) -> f64 {
     let word = |at: usize| u32::from_be_bytes(state.0[4 * at..4 * at + 4].try_into().unwrap());
     let counter = [k / 2, x, 2 * product + operand, word(2)];
     let y = rand_philox::philox4x32_10(counter, [word(0), word(1)]);
@@ -37,7 +40,7 @@ fn element(state: &Digest, product: u32, operand: u32, x: u32, k: u32) -> f64 {
 }
 
 /// One leaf's message: "Product" and "Leaves".
-fn leaf_message(dim: u32, state: &Digest, place: LeafPlace) -> Vec<u8> {
+fn leaf_message(dim: u32, state: &State, place: LeafPlace) -> Vec<u8> {
     let (wm, wn) = (place.leaf >> 7, place.leaf >> 5 & 3);
     let (gamma, tau) = (place.leaf >> 2 & 7, place.leaf & 3);
     let mut message = Vec::new();
@@ -72,10 +75,10 @@ fn leaves_equal_the_scalar_definition() {
             .map(|(tile, leaf)| {
                 let &(product, tile_row, tile_column) = tile;
                 let place = LeafPlace { product, tile_row, tile_column, leaf };
-                sha256(&[&[0], &leaf_message(dim, &state, place)])
+                sha256(&[&[0], &leaf_message(dim, &State(state.0), place)])
             })
             .collect();
-        let at = IterationPlace::of_state(state);
+        let at = IterationPlace::of_state(State(state.0));
         let tiles =
             tiles.map(|(j, row, column)| TileRequest { at, tile: shape.tile(j, row, column) });
         for (simd, mut executor) in executors() {
@@ -92,7 +95,7 @@ fn instruction_sets_agree_on_every_tile() {
     // 1152 is cut into blocks of unequal sizes, 256 in blocks of one tile.
     for (dim, products) in [(128, 1), (256, 3), (1152, 1)] {
         let shape = Fp64Product { dim, products };
-        let segment = segment(1, sha256(&[b"agree"]));
+        let segment = segment(1, State(sha256(&[b"agree"]).0));
         let outputs: Vec<_> = executors()
             .into_iter()
             // Without vectors the large shape would take minutes.
@@ -121,7 +124,7 @@ fn instruction_sets_agree_on_every_tile() {
 #[test]
 fn tile_roots_are_the_trees_of_the_leaf_hashes() {
     let shape = Fp64Product { dim: 640, products: 2 };
-    let state = sha256(&[b"trees"]);
+    let state = State(sha256(&[b"trees"]).0);
     for (simd, mut executor) in executors() {
         let mut roots = Vec::new();
         let mut keep = |output: attest::executor::IterationOutput<'_>| {
@@ -137,7 +140,7 @@ fn tile_roots_are_the_trees_of_the_leaf_hashes() {
     }
 }
 
-fn segment(iterations: u32, start: Digest) -> Segment {
+fn segment(iterations: u32, start: State) -> Segment {
     Segment { first_iteration: 1, iterations, start, solo_sync: None }
 }
 
@@ -163,7 +166,7 @@ fn sampled_leaves_equal_the_tiles_they_lie_in() {
             .map(|i: u32| {
                 let random = sha256(&[b"sample", &dim.to_be_bytes(), &i.to_be_bytes()]).0;
                 let index = u64::from_be_bytes(random[..8].try_into().unwrap());
-                let at = IterationPlace::of_state(sha256(&[&[(i % states) as u8]]));
+                let at = IterationPlace::of_state(State(sha256(&[&[(i % states) as u8]]).0));
                 LeafRequest { at, leaf: index % shape.leaves() }
             })
             .collect();
@@ -229,7 +232,7 @@ fn the_best_instruction_set_is_one_that_runs() {
 fn a_break_stops_the_run() {
     for (simd, mut executor) in executors() {
         executor.begin(&Fp64Product { dim: 128, products: 1 }.into()).unwrap();
-        let segment = segment(5, Digest([7; 32]));
+        let segment = segment(5, State([7; 32]));
         let mut seen = 0;
         let result = executor.run(&segment, &mut |output| {
             seen = output.iteration;
@@ -255,15 +258,15 @@ struct Vector {
     shape: Fp64Product,
     sync_interval: u32,
     /// Per lane: s(g,0) … s(g,T) and D(g,1) … D(g,T).
-    lanes: Vec<(Vec<Digest>, Vec<Digest>)>,
+    lanes: Vec<(Vec<State>, Vec<Root>)>,
     leaf_5: Digest,
 }
 
-fn digests(value: &Value) -> Vec<Digest> {
+fn digests<T: FromStr<Err: Debug>>(value: &Value) -> Vec<T> {
     value.as_array().unwrap().iter().map(digest).collect()
 }
 
-fn digest(value: &Value) -> Digest {
+fn digest<T: FromStr<Err: Debug>>(value: &Value) -> T {
     value.as_str().unwrap().parse().unwrap()
 }
 
@@ -283,8 +286,8 @@ fn vectors() -> Vec<(String, Vector)> {
         let number = |field: &str| spec[field].as_u64().unwrap() as u32;
         let lanes = file["result"]["lanes"].as_array().unwrap();
         let lanes = lanes.iter().enumerate().map(|(lane, entry)| {
-            let mut states = vec![digest(&file["lane_seeds"][lane])];
-            states.extend(digests(&file["states"][lane]));
+            let mut states: Vec<State> = vec![digest(&file["lane_seeds"][lane])];
+            states.extend(digests::<State>(&file["states"][lane]));
             (states, digests(&entry["iteration_roots"]))
         });
         let vector = Vector {

@@ -10,7 +10,7 @@ use attest::executor::{
 };
 use attest::protocol::challenge::{Challenge, ChallengeSpec};
 use attest::protocol::digest::{Digest, Uuid};
-use attest::protocol::names::{Coin, Commitment};
+use attest::protocol::names::{Coin, Commitment, Root, State};
 use attest::protocol::sample::{SamplePoint, derive};
 use serde_json::Value;
 use std::cell::RefCell;
@@ -84,7 +84,7 @@ impl Executor for Faulty {
                 },
                 Fault::Panics(k) if k == i => panic!("an index was out of range"),
                 Fault::WrongRoot(k) if k == i => {
-                    sink(IterationOutput { root: Digest([0xEE; 32]), ..output })
+                    sink(IterationOutput { root: Root([0xEE; 32]), ..output })
                 }
                 Fault::Skips(k) if k == i => ControlFlow::Continue(()),
                 Fault::ShortTiles(k) if k == i => {
@@ -181,12 +181,10 @@ fn vectors_reproduce_in_full() {
         });
         let mut execution = run(&challenge, executors.collect()).unwrap();
         for (lane, got) in execution.lanes.iter().enumerate() {
-            let digests = |value: &Value| -> Vec<Digest> {
-                let entries = value.as_array().unwrap().iter();
-                entries.map(|entry| entry.as_str().unwrap().parse().unwrap()).collect()
-            };
-            assert_eq!(got.roots, digests(&lanes[lane]["iteration_roots"]), "{name}, lane {lane}");
-            assert_eq!(got.states[1..], digests(&file["states"][lane]), "{name}, lane {lane}");
+            let roots: Vec<Root> = digests(&lanes[lane]["iteration_roots"]);
+            assert_eq!(got.roots, roots, "{name}, lane {lane}");
+            let states: Vec<State> = digests(&file["states"][lane]);
+            assert_eq!(got.states[1..], states, "{name}, lane {lane}");
         }
         let openings = file["result"]["openings"].as_array().unwrap();
         let number = |value: &Value| value.as_u64().unwrap();
@@ -355,4 +353,9 @@ fn lane_counts_and_uuids_are_checked_first() {
     // 6 samples in each of 10,000 iterations fit on one lane, not on two.
     let result = run(&challenge(128, 10_000, 1), honest(2));
     assert!(matches!(result, Err(RunError::LaneCount { .. })));
+}
+
+fn digests<T: std::str::FromStr<Err: std::fmt::Debug>>(value: &Value) -> Vec<T> {
+    let entries = value.as_array().unwrap().iter();
+    entries.map(|entry| entry.as_str().unwrap().parse().unwrap()).collect()
 }

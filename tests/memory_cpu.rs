@@ -5,6 +5,7 @@ use crate::common::memory::{MemoryRun, RUNS, digest, folds};
 use attest::executor::cpu::Simd;
 use attest::protocol::digest::Digest;
 use attest::protocol::merkle;
+use attest::protocol::names::State;
 use attest::protocol::verify::LeafRequest;
 use attest::protocol::work::IterationPlace;
 use attest::protocol::work::memory_residency::MemoryResidency;
@@ -21,12 +22,12 @@ fn all() -> Vec<(Simd, MemoryCpu)> {
         .collect()
 }
 
-fn filled(cpu: MemoryCpu, work: MemoryResidency, seed: &Digest) -> Arena {
+fn filled(cpu: MemoryCpu, work: MemoryResidency, seed: &State) -> Arena {
     let empty = EmptyArena::allocate(work).expect("a small arena");
     cpu.fill(empty, seed, &mut || ControlFlow::Continue(())).expect("nobody stops it")
 }
 
-fn request(lane: u32, iteration: u32, state: Digest, leaf: u64) -> LeafRequest {
+fn request(lane: u32, iteration: u32, state: State, leaf: u64) -> LeafRequest {
     LeafRequest { at: IterationPlace { lane, iteration, state }, leaf }
 }
 
@@ -38,23 +39,23 @@ struct Arenas {
 }
 
 impl Arenas {
-    fn of(cpu: MemoryCpu, work: MemoryResidency, seeds: &[Digest]) -> Self {
+    fn of(cpu: MemoryCpu, work: MemoryResidency, seeds: &[State]) -> Self {
         let arenas = seeds.iter().map(|seed| filled(cpu, work, seed)).collect();
         Self { cpu, work, arenas }
     }
 
-    fn sweep(&self, lane: u32, iteration: u32, state: &Digest) -> LaneSweep<'_> {
+    fn sweep(&self, lane: u32, iteration: u32, state: &State) -> LaneSweep<'_> {
         let second = self.work.second_lane(lane, iteration, self.arenas.len() as u32);
         let (own, second) = (&self.arenas[lane as usize], &self.arenas[second as usize]);
         LaneSweep { state: *state, own, second }
     }
 
-    fn tile_roots(&self, lane: u32, iteration: u32, state: &Digest) -> Vec<Digest> {
+    fn tile_roots(&self, lane: u32, iteration: u32, state: &State) -> Vec<Digest> {
         self.cpu.tile_roots(&self.sweep(lane, iteration, state))
     }
 
     /// All leaves of an iteration.
-    fn leaves(&self, lane: u32, iteration: u32, state: &Digest) -> Vec<Digest> {
+    fn leaves(&self, lane: u32, iteration: u32, state: &State) -> Vec<Digest> {
         let all: Vec<u64> = (0..self.work.leaves()).collect();
         self.cpu.leaf_hashes(&self.sweep(lane, iteration, state), &all)
     }
@@ -123,8 +124,9 @@ fn every_opened_leaf_follows_from_nothing_on_every_instruction_set() {
     }
 }
 
-fn states(label: &str, count: u32) -> Vec<Digest> {
-    (0..count).map(|i| Digest::of(&[label.as_bytes(), &i.to_be_bytes()])).collect()
+fn states(label: &str, count: u32) -> Vec<State> {
+    let state = |i: u32| State(Digest::of(&[label.as_bytes(), &i.to_be_bytes()]).0);
+    (0..count).map(state).collect()
 }
 
 /// First and last leaf, and both sides of a tile's edge.
@@ -185,7 +187,7 @@ fn boundaries_agree_with_the_oracle() {
 #[test]
 fn memory_that_was_filled_before_leaves_no_trace() {
     let work = MemoryResidency { arena_blocks: 512, half_passes: 3, peer_blocks: 0 };
-    let [first, second] = [Digest([1; 32]), Digest([2; 32])];
+    let [first, second] = [State([1; 32]), State([2; 32])];
     let cpu = MemoryCpu::new();
     let empty = filled(cpu, work, &first).into_empty();
     let again = cpu.fill(empty, &second, &mut || ControlFlow::Continue(())).unwrap();
@@ -200,7 +202,7 @@ fn a_fill_stops_between_passes() {
     let work = MemoryResidency { arena_blocks: 512, half_passes: 12, peer_blocks: 0 };
     let mut asked = 0;
     let stopped =
-        MemoryCpu::new().fill(EmptyArena::allocate(work).unwrap(), &Digest([1; 32]), &mut || {
+        MemoryCpu::new().fill(EmptyArena::allocate(work).unwrap(), &State([1; 32]), &mut || {
             asked += 1;
             if asked == 3 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         });

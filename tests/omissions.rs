@@ -11,6 +11,7 @@ use crate::common::{cpu_evidence, spec};
 use attest::protocol::challenge::{Challenge, ChallengeSpec};
 use attest::protocol::circumstances::Circumstances;
 use attest::protocol::digest::{Digest, Uuid};
+use attest::protocol::names::State;
 use attest::protocol::rejection::Reason;
 use attest::protocol::verify::{Failure, LeafRequest, Recompute, RecomputeError, verify};
 use attest::protocol::work::RunInputs;
@@ -23,7 +24,7 @@ const UUIDS: [Uuid; 2] = [Uuid([1; 16]), Uuid([2; 16])];
 struct StandIn;
 
 impl StandIn {
-    fn leaf(state: &Digest, leaf: u64) -> Digest {
+    fn leaf(state: &State, leaf: u64) -> Digest {
         Digest::of(&[b"a leaf", &state.0, &leaf.to_be_bytes()])
     }
 }

@@ -8,6 +8,7 @@
 use attest::executor::cpu::{CpuExecutor, CpuOptions, CpuVerifier, Simd};
 use attest::executor::{Executor, Segment, TileRequest};
 use attest::protocol::digest::Digest;
+use attest::protocol::names::State;
 use attest::protocol::verify::{LeafRequest, Recompute, RecomputeIteration};
 use attest::protocol::work::fp64_product::Fp64Product;
 use attest::protocol::work::{IterationPlace, RunInputs};
@@ -39,7 +40,8 @@ fn pool(threads: usize) -> rayon::ThreadPool {
 
 fn iteration(bencher: Bencher<'_, '_>, simd: Simd, threads: usize, shape: Fp64Product) {
     let Some(mut executor) = CpuExecutor::with_simd(simd, CpuOptions::default()) else { return };
-    let segment = Segment { first_iteration: 1, iterations: 1, start: digest(0), solo_sync: None };
+    let segment =
+        Segment { first_iteration: 1, iterations: 1, start: State(digest(0).0), solo_sync: None };
     executor.begin(&shape.into()).unwrap();
     let pool = pool(threads);
     bencher.counter(ItemsCount::new(2 * shape.multiply_adds())).bench_local(|| {
@@ -61,7 +63,7 @@ fn iteration_all_cores<const N: u32>(bencher: Bencher<'_, '_>, simd: Simd) {
 fn full_verification_one_core(bencher: Bencher<'_, '_>, simd: Simd) {
     let Some(mut verifier) = CpuVerifier::with_simd(simd) else { return };
     let shape = Fp64Product { dim: 2048, products: 1 };
-    let (run, at) = (run(shape), IterationPlace::of_state(digest(1)));
+    let (run, at) = (run(shape), IterationPlace::of_state(State(digest(1).0)));
     let pool = pool(1);
     bencher
         .counter(ItemsCount::new(2 * shape.multiply_adds()))
@@ -73,7 +75,10 @@ fn opened_tiles_one_core<const N: u32>(bencher: Bencher<'_, '_>, simd: Simd) {
     let Some(mut executor) = CpuExecutor::with_simd(simd, CpuOptions::default()) else { return };
     let shape = Fp64Product { dim: N, products: 1 };
     let tiles: Vec<TileRequest> = (0..4)
-        .map(|i| TileRequest { at: IterationPlace::of_state(digest(i)), tile: shape.tile(0, 1, 2) })
+        .map(|i| TileRequest {
+            at: IterationPlace::of_state(State(digest(i).0)),
+            tile: shape.tile(0, 1, 2),
+        })
         .collect();
     let operations = 4 * 2 * 128 * 128 * u64::from(N);
     let pool = pool(1);
@@ -89,7 +94,7 @@ fn leaves(bencher: Bencher<'_, '_>, simd: Simd, threads: usize, dim: u32, iterat
     let requests: Vec<LeafRequest> = (0..1000)
         .map(|i| {
             let word = u64::from_be_bytes(digest(i).0[..8].try_into().unwrap());
-            let at = IterationPlace::of_state(digest(i % iterations));
+            let at = IterationPlace::of_state(State(digest(i % iterations).0));
             LeafRequest { at, leaf: word % shape.leaves() }
         })
         .collect();

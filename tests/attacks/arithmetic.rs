@@ -7,6 +7,7 @@ use attest::executor::cpu::CpuVerifier;
 use attest::protocol::challenge::Challenge;
 use attest::protocol::digest::Digest;
 use attest::protocol::merkle::leaf_hash;
+use attest::protocol::names::State;
 use attest::protocol::verify::{LeafRequest, Recompute};
 use attest::protocol::work::fp64_product::{Fp64Product, LeafPlace};
 use attest::protocol::work::{IterationPlace, RunInputs};
@@ -156,17 +157,17 @@ fn bits_that_are_no_outputs() {
 fn no_state_leads_out_of_the_normal_numbers() {
     let shape = Fp64Product { dim: 128, products: 1 };
     let words = [[0, 0, 0], [u32::MAX; 3], [0, 0, u32::MAX], [0x8000_0000; 3], [1, 0, 0]];
-    let mut states: Vec<Digest> = words
+    let mut states: Vec<State> = words
         .iter()
         .map(|words| {
             let mut state = [0; 32];
             for (at, word) in words.iter().enumerate() {
                 state[4 * at..4 * at + 4].copy_from_slice(&word.to_be_bytes());
             }
-            Digest(state)
+            State(state)
         })
         .collect();
-    states.extend((0..20_u8).map(|i| Digest::of(&[b"any", &[i]])));
+    states.extend((0..20_u8).map(|i| State(Digest::of(&[b"any", &[i]]).0)));
     let run = RunInputs { work: shape.into(), seeds: &[] };
     for state in states {
         let requests: Vec<LeafRequest> = [0, 77, 255]

@@ -9,6 +9,7 @@ use attest::policy::Policy;
 use attest::protocol::challenge::{Challenge, ChallengeSpec};
 use attest::protocol::digest::{Digest, Uuid};
 use attest::protocol::evidence::Evidence;
+use attest::protocol::names::Root;
 use attest::reference::Run;
 use attest::session::validator::Ended;
 use serde_json::{Value, json};
@@ -325,7 +326,7 @@ async fn invent(request: Request, model: &str) -> Ended {
         peer.greet(None).await;
         let challenge = peer.challenge().await;
         let iteration_roots =
-            (1..=challenge.iterations()).map(|i| Digest::of(&[&i.to_be_bytes()])).collect();
+            (1..=challenge.iterations()).map(|i| Root(Digest::of(&[&i.to_be_bytes()]).0)).collect();
         let lanes = vec![LaneRoots { uuid: UUIDS[0], iteration_roots }];
         let commitment = commit(&challenge, &lanes, &evidence);
         peer.send(commitment_line_of(commitment, &lanes, &evidence, None)).await;

@@ -13,7 +13,7 @@ use attest::protocol::challenge::{Challenge, ChallengeSpec};
 use attest::protocol::circumstances::{Circumstances, Issuer, IssuerRecord, SessionRecord};
 use attest::protocol::digest::Digest;
 use attest::protocol::merkle::Tree;
-use attest::protocol::names::Coin;
+use attest::protocol::names::{Coin, Root};
 use attest::protocol::sample::derive;
 use attest::protocol::transcript::{LaneRoots, Opening, ResultDoc, commit};
 use attest::protocol::verdict::{Outcome, Verdict, Work};
@@ -58,7 +58,8 @@ impl Grinder {
     }
 
     fn lanes(&self, last: &Tree) -> Vec<LaneRoots> {
-        let iteration_roots = vec![self.first.root().unwrap(), last.root().unwrap()];
+        let iteration_roots =
+            [&self.first, last].map(|tree| Root::of_tree(tree.root().unwrap())).to_vec();
         vec![LaneRoots { uuid: UUIDS[0], iteration_roots }]
     }
 

@@ -13,6 +13,7 @@ use attest::protocol::challenge::{Challenge, ChallengeSpec};
 use attest::protocol::circumstances::Circumstances;
 use attest::protocol::digest::Digest;
 use attest::protocol::merkle::Tree;
+use attest::protocol::names::{Root, State};
 use attest::protocol::sample::derive;
 use attest::protocol::transcript::{LaneRoots, Opening, ResultDoc, commit};
 use attest::protocol::verify::{LeafRequest, Recompute, RecomputeError, verify};
@@ -28,7 +29,7 @@ const COINS: u64 = 10;
 /// Takes the hash of a leaf's place for its content.
 struct StandIn;
 
-fn stand_in(state: &Digest, leaf: u64) -> Digest {
+fn stand_in(state: &State, leaf: u64) -> Digest {
     Digest::of(&[b"a leaf", &state.0, &leaf.to_be_bytes()])
 }
 
@@ -120,11 +121,12 @@ impl Case {
                 };
                 let tree = Tree::over(&(0..shape.leaves()).map(leaf).collect::<Vec<_>>());
                 // The only sync point is after the last iteration.
-                state = chain::step(&state, iteration, &tree.root().unwrap(), None);
+                state = chain::step(&state, iteration, &Root::of_tree(tree.root().unwrap()), None);
                 tree
             })
             .collect();
-        let iteration_roots = trees.iter().map(|tree| tree.root().unwrap()).collect();
+        let iteration_roots =
+            trees.iter().map(|tree| Root::of_tree(tree.root().unwrap())).collect();
         let lanes = vec![LaneRoots { uuid: UUIDS[0], iteration_roots }];
         let evidence = cpu_evidence(&UUIDS[..1]);
         let commitment = commit(&challenge, &lanes, &evidence);

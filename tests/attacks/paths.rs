@@ -6,6 +6,7 @@ use crate::common::spec;
 use attest::protocol::challenge::{Challenge, ChallengeSpec};
 use attest::protocol::digest::Digest;
 use attest::protocol::merkle::{node_hash, path_len};
+use attest::protocol::names::Root;
 use attest::protocol::sample::derive;
 use attest::protocol::transcript::{LaneRoots, Opening, ResultDoc, commit};
 use attest::reference::{Oracle, Run};
@@ -84,7 +85,7 @@ fn with_tree(level_above: impl Fn(&[Digest]) -> Vec<Digest>, odd: Odd) -> &'stat
     while levels.last().unwrap().len() > 1 {
         levels.push(level_above(levels.last().unwrap()));
     }
-    let iteration_roots = vec![levels.last().unwrap()[0]];
+    let iteration_roots = vec![Root::of_tree(levels.last().unwrap()[0])];
     let lanes = vec![LaneRoots { uuid: UUIDS[0], iteration_roots }];
     let evidence = super::cpu_evidence(&UUIDS[..1]);
     let commitment = commit(&challenge, &lanes, &evidence);

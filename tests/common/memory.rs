@@ -4,9 +4,11 @@
 use attest::protocol::chain::{lane_seed, step, sync_digest};
 use attest::protocol::digest::{Digest, Uuid};
 use attest::protocol::merkle;
+use attest::protocol::names::{Root, State};
 use attest::protocol::work::memory_residency::MemoryResidency;
 use base64::Engine as _;
 use serde_json::Value;
+use std::str::FromStr;
 
 const FOLDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/vectors");
 
@@ -23,8 +25,13 @@ pub fn digest(value: &Value) -> Digest {
     value.as_str().and_then(|text| text.parse().ok()).expect("64 hex digits")
 }
 
-fn digests(value: &Value) -> Vec<Digest> {
-    value.as_array().expect("a list").iter().map(digest).collect()
+/// A list of digests, states or roots.
+fn digests<T: FromStr>(value: &Value) -> Vec<T> {
+    value.as_array().expect("a list").iter().map(parsed).collect()
+}
+
+fn parsed<T: FromStr>(value: &Value) -> T {
+    value.as_str().and_then(|text| text.parse().ok()).expect("64 hex digits")
 }
 
 /// A run of a vector file.
@@ -33,13 +40,13 @@ pub struct MemoryRun {
     pub work: MemoryResidency,
     pub file: Value,
     /// s(g,0) of every lane.
-    pub seeds: Vec<Digest>,
+    pub seeds: Vec<State>,
     challenge: Digest,
     sync_interval: u32,
 }
 
 /// Lane, iteration, s(g,i−1), leaf.
-pub type Leaf = (u32, u32, Digest, u64);
+pub type Leaf = (u32, u32, State, u64);
 
 impl MemoryRun {
     pub fn read(name: &'static str) -> Self {
@@ -63,7 +70,7 @@ impl MemoryRun {
         Self { name, work, file, seeds, challenge, sync_interval }
     }
 
-    pub fn states(&self, lane: usize) -> Vec<Digest> {
+    pub fn states(&self, lane: usize) -> Vec<State> {
         [vec![self.seeds[lane]], digests(&self.file["states"][lane])].concat()
     }
 
@@ -81,11 +88,11 @@ impl MemoryRun {
 
     /// Compares seeds, states, roots, paths and leaf 5 with those that follow from
     /// `leaves`, which has all leaf hashes of lane g and iteration i with s(g,i−1).
-    pub fn reproduces(&self, mut leaves: impl FnMut(u32, u32, &Digest) -> Vec<Digest>) {
+    pub fn reproduces(&self, mut leaves: impl FnMut(u32, u32, &State) -> Vec<Digest>) {
         let name = self.name;
         let lanes = self.file["result"]["lanes"].as_array().expect("a list");
-        let iterations = digests(&self.file["states"][0]).len() as u32;
-        let mut states: Vec<Digest> = Vec::new();
+        let iterations = digests::<State>(&self.file["states"][0]).len() as u32;
+        let mut states: Vec<State> = Vec::new();
         for (g, lane) in (0..).zip(lanes) {
             let uuid: Uuid = lane["uuid"].as_str().unwrap().parse().unwrap();
             states.push(lane_seed(&self.challenge, g, &uuid));
@@ -102,17 +109,18 @@ impl MemoryRun {
             for opening in openings.iter().filter(|opening| opening["iteration"] == i) {
                 let of_lane = &all[opening["lane"].as_u64().unwrap() as usize];
                 let path = merkle::path(of_lane, opening["leaf"].as_u64().unwrap() as usize);
-                assert_eq!(path, digests(&opening["path"]), "{name}: {opening}");
+                assert_eq!(path, digests::<Digest>(&opening["path"]), "{name}: {opening}");
                 opened += 1;
             }
-            let roots: Vec<Digest> = all.iter().map(|all| merkle::root(all).unwrap()).collect();
+            let roots: Vec<Root> =
+                all.iter().map(|all| Root::of_tree(merkle::root(all).unwrap())).collect();
             let sync =
                 (i % self.sync_interval == 0).then(|| sync_digest(&self.challenge, i, &roots));
             for (g, (state, root)) in states.iter_mut().zip(&roots).enumerate() {
                 let at = i as usize - 1;
-                assert_eq!(*root, digest(&lanes[g]["iteration_roots"][at]), "{name} {g} {i}");
+                assert_eq!(*root, parsed(&lanes[g]["iteration_roots"][at]), "{name} {g} {i}");
                 *state = step(state, i, root, sync.as_ref());
-                assert_eq!(*state, digest(&self.file["states"][g][at]), "{name} {g} {i}");
+                assert_eq!(*state, parsed(&self.file["states"][g][at]), "{name} {g} {i}");
             }
         }
         assert_eq!(opened, openings.len(), "{name}");

@@ -11,6 +11,7 @@ use attest::protocol::challenge::{Challenge, ChallengeSpec};
 use attest::protocol::circumstances::Circumstances;
 use attest::protocol::digest::{Digest, Uuid};
 use attest::protocol::evidence::Evidence;
+use attest::protocol::names::{Root, State};
 use attest::protocol::transcript::ResultDoc;
 use attest::protocol::verified::{Extent, Verified};
 use attest::protocol::verify::{
@@ -163,7 +164,7 @@ pub struct Remembering(Mutex<Vec<KnownRun>>);
 /// What is known of the leaves of a run.
 struct KnownRun {
     work: Work,
-    seeds: Vec<Digest>,
+    seeds: Vec<State>,
     leaves: Leaves,
     hashes: HashMap<LeafRequest, Digest>,
 }
@@ -202,8 +203,8 @@ impl RecomputeIteration for Remembering {
         &mut self,
         run: &RunInputs<'_>,
         at: &IterationPlace,
-    ) -> Result<Digest, RecomputeError> {
-        Ok(self.with(run, |known| tree_hash(&known.leaves.iteration(at))))
+    ) -> Result<Root, RecomputeError> {
+        Ok(self.with(run, |known| Root::of_tree(tree_hash(&known.leaves.iteration(at)))))
     }
 }
 

@@ -24,7 +24,7 @@ fn run(challenge: &Challenge, faults: &[Fault], file: &Path) -> Result<Mined, Mi
     mine(challenge, lanes_with(faults, &Alive::default()), &options, &|_| ())
 }
 
-fn roots(mined: &Mined) -> Vec<&[attest::protocol::digest::Digest]> {
+fn roots(mined: &Mined) -> Vec<&[attest::protocol::names::Root]> {
     mined.result.lanes.iter().map(|lane| lane.iteration_roots.as_slice()).collect()
 }
 

@@ -8,6 +8,7 @@ use attest::executor::{
 };
 use attest::protocol::digest::{Digest, Uuid};
 use attest::protocol::merkle;
+use attest::protocol::names::Root;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -165,7 +166,7 @@ impl Executor for Faulty {
                     flipped = true;
                     let mut tile_roots = output.tile_roots.to_vec();
                     tile_roots[tile].0[7] ^= 1;
-                    let root = merkle::root(&tile_roots).expect("there are tiles");
+                    let root = Root::of_tree(merkle::root(&tile_roots).expect("there are tiles"));
                     return sink(IterationOutput { root, tile_roots: &tile_roots, ..output });
                 }
                 _ => {}

@@ -1,30 +1,33 @@
-//! Memory residency on GPUs, every kernel variant: the vector files, whose lanes all run
-//! on one device here, against the oracle's numbers.
+//! Memory residency on GPUs, every kernel variant: the vector files against the oracle's
+//! numbers, lanes on as many devices as there are, or all on one.
 
 use super::{every_variant, gpus, options, say, turn};
 use crate::common::memory::{MemoryRun, RUNS};
 use attest::executor::gpu::bench::{Subject, Turns};
-use attest::executor::gpu::{GpuExecutor, GpuOptions, PeerAccess, Supervisor};
+use attest::executor::gpu::{GpuExecutor, GpuOptions, PeerAccess, Supervisor, peer_access};
 use attest::executor::{Assignment, ExecError, Executor, Segment, SmTiles, SoloSync, TileRequest};
 use attest::protocol::digest::Digest;
 use attest::protocol::evidence::document::PeerBlocks;
+use attest::protocol::names::{Root, State};
 use attest::protocol::work::IterationPlace;
 use attest::protocol::work::memory_residency::MemoryResidency;
 use attest::protocol::{chain, merkle};
 use attest::reference::MemoryOracle;
 use std::ops::ControlFlow;
-use std::sync::Arc;
-use std::time::Duration;
+use std::sync::{Arc, Barrier};
+use std::time::{Duration, Instant};
 
-/// Executors on one device, one a lane, begun and connected.
+/// Executors, one a lane, from device `first` on in turn, begun and connected.
 fn lanes(
-    device: u32,
+    first: u32,
     options: &GpuOptions,
     work: MemoryResidency,
-    seeds: &[Digest],
+    seeds: &[State],
 ) -> Vec<(GpuExecutor, Assignment)> {
-    let seeds: Arc<[Digest]> = seeds.into();
+    let seeds: Arc<[State]> = seeds.into();
+    let devices = gpus().len() as u32;
     let begun = |lane: usize| {
+        let device = (first + lane as u32) % devices;
         let mut executor = GpuExecutor::open(device, options.clone()).unwrap();
         let seeds = Arc::clone(&seeds);
         let assignment = Assignment { work: work.into(), lane: lane as u32, seeds };
@@ -44,7 +47,7 @@ fn lanes(
 fn leaves(
     (executor, assignment): &mut (GpuExecutor, Assignment),
     iteration: u32,
-    state: Digest,
+    state: State,
 ) -> Vec<Digest> {
     let segment =
         Segment { first_iteration: iteration, iterations: 1, start: state, solo_sync: None };
@@ -65,7 +68,7 @@ fn leaves(
         assert_eq!(merkle::root(leaves).unwrap(), *root, "iteration {iteration}, tile {tile}");
     }
     let all = read.concat();
-    assert_eq!(merkle::root(&all).unwrap(), root, "iteration {iteration}");
+    assert_eq!(merkle::root(&all).unwrap(), root.node(), "iteration {iteration}");
     all
 }
 
@@ -73,6 +76,7 @@ fn leaves(
 fn the_vectors_of_memory_reproduce_on_every_variant() {
     let _turn = turn();
     let runs = RUNS.map(MemoryRun::read);
+    let able = peer_access(&gpus()).iter().all(|row| !row.contains('0'));
     every_variant(|device, variant| {
         for (run, peer_access) in runs
             .iter()
@@ -96,8 +100,8 @@ fn the_vectors_of_memory_reproduce_on_every_variant() {
                 let reads = executor.facts().details.peer_blocks;
                 let expected = match peer_access {
                     _ if own => None,
-                    PeerAccess::IfPossible => Some(PeerBlocks::PeerAccess),
-                    PeerAccess::Never => Some(PeerBlocks::StagedCopies),
+                    PeerAccess::IfPossible if able => Some(PeerBlocks::PeerAccess),
+                    _ => Some(PeerBlocks::StagedCopies),
                 };
                 assert_eq!(reads, expected, "{}", run.name);
             }
@@ -110,11 +114,12 @@ const SMALLEST: MemoryResidency =
     MemoryResidency { arena_blocks: 512, half_passes: 3, peer_blocks: 0 };
 
 /// Roots of `count` iterations of a lone lane with S = 1 by the oracle.
-fn roots_by_the_oracle(seed: Digest, solo: SoloSync, count: u32) -> Vec<Digest> {
+fn roots_by_the_oracle(seed: State, solo: SoloSync, count: u32) -> Vec<Root> {
     let oracle = MemoryOracle::new(SMALLEST, &[seed]);
     let mut state = seed;
     let step = |iteration: u32| {
-        let root = merkle::root(&oracle.iteration_leaves(0, iteration, &state)).unwrap();
+        let leaves = oracle.iteration_leaves(0, iteration, &state);
+        let root = Root::of_tree(merkle::root(&leaves).unwrap());
         state = chain::step(&state, iteration, &root, solo.digest(iteration, &root).as_ref());
         root
     };
@@ -128,7 +133,7 @@ fn graphs_of_sweeps_and_a_second_challenge_on_the_same_arena() {
         let mut executor = GpuExecutor::open(device.index, GpuOptions::default()).unwrap();
         // The second finds an arena filled from the first one's seed.
         for name in ["first", "second"] {
-            let seed = Digest::of(&[name.as_bytes()]);
+            let seed = State(Digest::of(&[name.as_bytes()]).0);
             let solo = SoloSync { challenge: Digest::of(&[b"c"]), interval: 1 };
             let seeds = Arc::new([seed]);
             executor.begin(&Assignment { work: SMALLEST.into(), lane: 0, seeds }).unwrap();
@@ -156,7 +161,7 @@ fn an_arena_that_does_not_fit_is_refused_with_numbers() {
         let mut executor = GpuExecutor::open(device.index, GpuOptions::default()).unwrap();
         let work = MemoryResidency { arena_blocks: 1 << 28, ..SMALLEST };
         let assignment =
-            Assignment { work: work.into(), lane: 0, seeds: Arc::new([Digest::default()]) };
+            Assignment { work: work.into(), lane: 0, seeds: Arc::new([State::default()]) };
         match executor.begin(&assignment) {
             Err(ExecError::Memory { needed_bytes, free_bytes, .. }) => {
                 assert!(needed_bytes > 1 << 40 && free_bytes < device.memory_bytes);
@@ -171,7 +176,7 @@ fn an_arena_that_another_lane_gave_up_is_not_read() {
     let _turn = turn();
     for device in gpus() {
         let work = MemoryResidency { peer_blocks: 512, ..SMALLEST };
-        let seeds = [Digest([1; 32]), Digest([2; 32])];
+        let seeds = [State([1; 32]), State([2; 32])];
         let mut lanes = lanes(device.index, &GpuOptions::default(), work, &seeds);
         let segment =
             Segment { first_iteration: 1, iterations: 1, start: seeds[0], solo_sync: None };
@@ -196,5 +201,57 @@ fn a_bench_of_memory_measures_every_side() {
             assert!(sides.iter().all(|side| side.median_tb_s > 0.0 && side.turns_tb_s.len() == 3));
             assert!(report.fill_ms > 0.0 && report.arena_bytes > 0);
         }
+    }
+}
+
+/// 10⁹ bytes a second of each lane, all sweeping at once.
+fn rates(mut lanes: Vec<(GpuExecutor, Assignment)>, bytes: u64, iterations: u32) -> Vec<f64> {
+    let start = Barrier::new(lanes.len());
+    let run = |(executor, assignment): &mut (GpuExecutor, Assignment)| {
+        let state = assignment.seeds[assignment.lane as usize];
+        let segment = |first_iteration, iterations| Segment {
+            first_iteration,
+            iterations,
+            start: state,
+            solo_sync: None,
+        };
+        executor.run(&segment(1, 1), &mut |_| ControlFlow::Continue(())).unwrap();
+        start.wait();
+        let begun = Instant::now();
+        executor.run(&segment(2, iterations), &mut |_| ControlFlow::Continue(())).unwrap();
+        let rate = (bytes * u64::from(iterations)) as f64 / begun.elapsed().as_secs_f64() / 1e9;
+        start.wait();
+        rate
+    };
+    let run = &run;
+    std::thread::scope(|scope| {
+        let running: Vec<_> = lanes.iter_mut().map(|lane| scope.spawn(move || run(lane))).collect();
+        running.into_iter().map(|lane| lane.join().unwrap()).collect()
+    })
+}
+
+#[test]
+fn lanes_on_several_devices_sweep_at_once() {
+    let _turn = turn();
+    let devices = gpus();
+    if devices.len() < 2 {
+        return;
+    }
+    let share = devices.iter().map(|device| device.memory_bytes).min().unwrap() / 2;
+    let arena_blocks = share / 4096 / 512 * 512;
+    let work = MemoryResidency { arena_blocks, half_passes: 1, peer_blocks: 0 };
+    let seeds: Vec<State> = (0..devices.len()).map(|lane| State([lane as u8; 32])).collect();
+    let options = GpuOptions::default();
+    let lone = rates(lanes(0, &options, work, &seeds[..1]), work.sweep_bytes(), 40);
+    let all = rates(lanes(0, &options, work, &seeds), work.sweep_bytes(), 40);
+    say(&format!("own sweeps, GB/s: one lane {lone:.0?}, all at once {all:.0?}"));
+    let work = MemoryResidency { peer_blocks: arena_blocks / 512 * 256, ..work };
+    for peer_access in [PeerAccess::IfPossible, PeerAccess::Never] {
+        let options = GpuOptions { peer_access, ..options.clone() };
+        let lanes = lanes(0, &options, work, &seeds);
+        let reads = lanes[0].0.facts().details.peer_blocks;
+        let found = rates(lanes, work.link_bytes(), 6);
+        say(&format!("from other lanes ({reads:?}), GB/s: {found:.0?}"));
+        assert!(found.iter().all(|rate| *rate > 0.0));
     }
 }

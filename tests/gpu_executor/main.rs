@@ -19,13 +19,16 @@ use attest::executor::lanes::{RunOptions, execute};
 use attest::executor::{ExecError, Executor, Segment, SmTiles, SoloSync, TileRequest};
 use attest::protocol::challenge::Challenge;
 use attest::protocol::digest::Digest;
+use attest::protocol::names::{Root, State};
 use attest::protocol::verify::{LeafRequest, Recompute, RecomputeIteration};
 use attest::protocol::work::fp64_product::Fp64Product;
 use attest::protocol::work::{IterationPlace, RunInputs};
 use attest::protocol::{chain, merkle};
 use serde_json::Value;
+use std::fmt::Debug;
 use std::io::Write;
 use std::ops::ControlFlow;
+use std::str::FromStr;
 use std::sync::{Mutex, MutexGuard, Once, PoisonError};
 
 /// One test at a time: they measure memory and fill rings of one device.
@@ -73,7 +76,7 @@ fn every_variant(mut test: impl FnMut(&GpuDevice, Variant)) {
 
 #[derive(Debug, PartialEq, Eq)]
 struct Chain {
-    roots: Vec<Digest>,
+    roots: Vec<Root>,
     tile_roots: Vec<Vec<Digest>>,
 }
 
@@ -133,6 +136,7 @@ fn assert_same(got: &Chain, expected: &Chain, what: &str) {
 
 fn segment(dim: u32, products: u32, iterations: u32, solo: Option<u32>) -> Products {
     let start = Digest::of(&[b"segment", &dim.to_be_bytes(), &products.to_be_bytes()]);
+    let start = State(start.0);
     let solo_sync = solo.map(|interval| SoloSync { challenge: Digest::of(&[b"c"]), interval });
     let shape = Fp64Product { dim, products };
     Products { shape, segment: Segment { first_iteration: 1, iterations, start, solo_sync } }
@@ -273,7 +277,6 @@ fn every_variant_reproduces_the_vectors() {
             let text = std::fs::read_to_string(&path).unwrap();
             let vector: Value = serde_json::from_str(&text).unwrap();
             let Some(token) = vector["challenge"].as_str() else { continue };
-            // Those of memory residency are in `arena`.
             if Challenge::from_token(token).unwrap().work().fp64_product().is_none() {
                 continue;
             }
@@ -284,7 +287,7 @@ fn every_variant_reproduces_the_vectors() {
     });
 }
 
-fn digests(value: &Value) -> Vec<Digest> {
+fn digests<T: FromStr<Err: Debug>>(value: &Value) -> Vec<T> {
     value.as_array().unwrap().iter().map(|v| v.as_str().unwrap().parse().unwrap()).collect()
 }
 
@@ -293,7 +296,7 @@ fn check_vector(gpu: &mut GpuExecutor, token: &str, vector: &Value, name: &str) 
     let challenge = Challenge::from_token(token).unwrap();
     let shape = challenge.work().fp64_product().unwrap();
     let lanes = vector["result"]["lanes"].as_array().unwrap();
-    let mut states = digests(&vector["lane_seeds"]);
+    let mut states: Vec<State> = digests(&vector["lane_seeds"]);
     let seeds = states.clone();
     gpu.begin(&shape.into()).unwrap();
     for iteration in 1..=challenge.iterations() {
@@ -306,7 +309,7 @@ fn check_vector(gpu: &mut GpuExecutor, token: &str, vector: &Value, name: &str) 
                 ControlFlow::Continue(())
             })
             .unwrap();
-            let expected = digests(&lanes[lane]["iteration_roots"])[iteration as usize - 1];
+            let expected: Root = digests(&lanes[lane]["iteration_roots"])[iteration as usize - 1];
             assert_eq!(roots[lane], expected, "{name}: D({lane}, {iteration})");
         }
         let sync = iteration
@@ -314,7 +317,7 @@ fn check_vector(gpu: &mut GpuExecutor, token: &str, vector: &Value, name: &str) 
             .then(|| chain::sync_digest(&challenge.digest(), iteration, &roots));
         for (lane, state) in states.iter_mut().enumerate() {
             *state = chain::step(state, iteration, &roots[lane], sync.as_ref());
-            let expected = digests(&vector["states"][lane])[iteration as usize - 1];
+            let expected: State = digests(&vector["states"][lane])[iteration as usize - 1];
             assert_eq!(*state, expected, "{name}: s({lane}, {iteration})");
         }
     }

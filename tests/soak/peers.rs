@@ -104,7 +104,9 @@ static EVIDENCE: LazyLock<Evidence> = LazyLock::new(|| cpu_evidence(&UUIDS));
 /// A run whose every leaf is made up: it costs nothing and fits together.
 fn made_up(challenge: &Challenge) -> Run {
     let leaves = challenge.work().leaves() as usize;
-    Run::with(challenge, &UUIDS, |_, _, state| vec![*state; leaves])
+    Run::with(challenge, &UUIDS, |_, _, state| {
+        vec![attest::protocol::digest::Digest(state.0); leaves]
+    })
 }
 
 struct Peer {

@@ -21,6 +21,13 @@
 //! sigma(&coin, Some(&commitment));
 //! ```
 //!
+//! ```compile_fail
+//! use attest_protocol::chain::step;
+//! use attest_protocol::names::{Root, State};
+//! let (state, root) = (State([1; 32]), Root([2; 32]));
+//! step(&root, 1, &state, None);
+//! ```
+//!
 //! In the right order it compiles:
 //!
 //! ```
@@ -32,11 +39,35 @@
 //!
 //! Guarantees: a [`Coin`] is not zero.
 //! Deliberately lacks: types for digests of which each is compared with one value only
-//! (of a challenge, of evidence, of leaves and the nodes above them): those are
+//! (of a challenge, of evidence, of leaves and the nodes between them and the root): those are
 //! [`super::digest::Digest`].
 
-use super::digest::{HexError, hex_array, hex_array_from, hex_shown, hex_text};
+use super::digest::{Digest, HexError, hex_array, hex_array_from, hex_shown, hex_text};
 use serde::de::{Deserialize, Deserializer, Error as _};
+
+/// s(g,i): where lane g's chain stands after iteration i, from which the next iteration's
+/// operands are drawn; s(g,0) is the lane's seed.
+#[derive(Clone, Copy, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct State(pub [u8; 32]);
+hex_text!(State 32 "64");
+
+/// D(g,i): the root of the tree over all leaves of an iteration. Roots of its tiles are
+/// nodes like any other, so [`super::digest::Digest`]s.
+#[derive(Clone, Copy, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Root(pub [u8; 32]);
+hex_text!(Root 32 "64");
+
+impl Root {
+    /// What the tree ends in, as the iteration's root.
+    pub fn of_tree(node: Digest) -> Self {
+        Self(node.0)
+    }
+
+    /// As a node, to be compared with what a path leads to.
+    pub fn node(&self) -> Digest {
+        Digest(self.0)
+    }
+}
 
 /// What a result commits to and is identified by: it follows from challenge, final
 /// states and evidence.

@@ -13,7 +13,7 @@ use super::digest::{Digest, Uuid, hex_array_from};
 use super::evidence::{CANONICAL_BYTES_MAX, VALUES_MAX};
 use super::json::{Budget, NESTING_MAX, StrictValue, printable};
 use super::merkle::path_len;
-use super::names::Commitment;
+use super::names::{Commitment, Root};
 use super::transcript::{FormError, LaneRoots, Opening, ReadError};
 use serde::Deserialize;
 use serde::de::{self, DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
@@ -211,7 +211,7 @@ object_seed!(LaneSeed<'_>, LaneRoots, "a lane: a JSON object", |self, map| {
     read_object!(map,
         required {
             uuid: plain::<Uuid>(),
-            iteration_roots: List { seed: plain::<Digest>(), limit: self.0.roots, what: "roots" },
+            iteration_roots: List { seed: plain::<Root>(), limit: self.0.roots, what: "roots" },
         }
         optional {}
     );

@@ -11,7 +11,7 @@ use super::chain;
 use super::challenge::{Challenge, VERSION};
 use super::digest::{Digest, Uuid};
 use super::evidence::{Evidence, EvidenceError};
-use super::names::{Coin, Commitment};
+use super::names::{Coin, Commitment, Root, State};
 use super::read::{Fields, Limits, fields_of, read_fields};
 use super::sample::SamplePoint;
 use crate::error_text::what_happened;
@@ -45,7 +45,7 @@ pub struct LaneRoots {
     /// Binds the lane's chain.
     pub uuid: Uuid,
     /// D(g,1) … D(g,T).
-    pub iteration_roots: Vec<Digest>,
+    pub iteration_roots: Vec<Root>,
 }
 
 /// A result.
@@ -217,9 +217,9 @@ impl Serialize for ResultDoc {
 ///
 /// # Panics
 /// If a lane has not exactly T roots.
-pub fn chain_states(challenge: &Challenge, lanes: &[LaneRoots]) -> Vec<Vec<Digest>> {
+pub fn chain_states(challenge: &Challenge, lanes: &[LaneRoots]) -> Vec<Vec<State>> {
     let c = challenge.digest();
-    let mut states: Vec<Vec<Digest>> = (0..)
+    let mut states: Vec<Vec<State>> = (0..)
         .zip(lanes)
         .map(|(g, lane)| {
             let mut states = Vec::with_capacity(lane.iteration_roots.len() + 1);
@@ -229,7 +229,7 @@ pub fn chain_states(challenge: &Challenge, lanes: &[LaneRoots]) -> Vec<Vec<Diges
         .collect();
     for i in 1..=challenge.iterations() {
         let at = i as usize - 1;
-        let roots: Vec<Digest> = lanes.iter().map(|lane| lane.iteration_roots[at]).collect();
+        let roots: Vec<Root> = lanes.iter().map(|lane| lane.iteration_roots[at]).collect();
         let sync = (i % challenge.sync_interval() == 0).then(|| chain::sync_digest(&c, i, &roots));
         for (states, root) in states.iter_mut().zip(&roots) {
             states.push(chain::step(&states[at], i, root, sync.as_ref()));
@@ -252,10 +252,10 @@ pub fn commit(challenge: &Challenge, lanes: &[LaneRoots], evidence: &Evidence) -
 /// If a lane has no states.
 pub fn commit_states(
     challenge: &Challenge,
-    states: &[Vec<Digest>],
+    states: &[Vec<State>],
     evidence: &Evidence,
 ) -> Commitment {
-    let finals: Vec<Digest> =
+    let finals: Vec<State> =
         states.iter().map(|lane| *lane.last().expect("a lane has a seed")).collect();
     chain::commitment(&challenge.digest(), &finals, &evidence.digest())
 }

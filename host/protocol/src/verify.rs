@@ -11,6 +11,7 @@ use super::challenge::Challenge;
 use super::circumstances::{Circumstances, Issuer, IssuerRecord};
 use super::digest::Digest;
 use super::merkle::{path_len, root_from_path};
+use super::names::{Root, State};
 use super::rejection::{Reason, Rejection};
 use super::sample::derive;
 use super::signature::miner_message;
@@ -58,7 +59,7 @@ pub trait RecomputeIteration {
         &mut self,
         run: &RunInputs<'_>,
         at: &IterationPlace,
-    ) -> Result<Digest, RecomputeError>;
+    ) -> Result<Root, RecomputeError>;
 }
 
 /// How far the costly part has come.
@@ -236,7 +237,7 @@ fn standing_for_others(
 }
 
 /// Step 3: lanes, UUIDs, root counts, chain and commitment. Gives the states.
-fn check_chain(challenge: &Challenge, result: &ResultDoc) -> Result<Vec<Vec<Digest>>, Rejection> {
+fn check_chain(challenge: &Challenge, result: &ResultDoc) -> Result<Vec<Vec<State>>, Rejection> {
     let lanes = &result.lanes;
     if let Some(expected) = challenge.spec().gpu_count
         && lanes.len() as u64 != expected
@@ -336,7 +337,7 @@ const BATCH_LEAVES: usize = 1024;
 fn check_leaves(
     challenge: &Challenge,
     result: &ResultDoc,
-    states: &[Vec<Digest>],
+    states: &[Vec<State>],
     means: &mut Means<'_>,
 ) -> Result<(), Failure> {
     let work = challenge.work();
@@ -361,6 +362,7 @@ fn check_leaves(
         }
         let committed = |opening: &Opening| {
             result.lanes[opening.lane as usize].iteration_roots[opening.iteration as usize - 1]
+                .node()
         };
         let led_to = |opening: &Opening, hash: &Digest| {
             root_from_path(hash, opening.leaf, work.leaves(), &opening.path)
@@ -387,12 +389,12 @@ fn check_leaves(
 }
 
 /// s(g,0) of every lane.
-fn seeds(states: &[Vec<Digest>]) -> Vec<Digest> {
+fn seeds(states: &[Vec<State>]) -> Vec<State> {
     states.iter().map(|states| states[0]).collect()
 }
 
 /// Iteration `iteration` of lane `lane`.
-fn place(states: &[Vec<Digest>], lane: u32, iteration: u32) -> IterationPlace {
+fn place(states: &[Vec<State>], lane: u32, iteration: u32) -> IterationPlace {
     let state = states[lane as usize][iteration as usize - 1];
     IterationPlace { lane, iteration, state }
 }
@@ -419,7 +421,7 @@ fn batches(openings: &[Opening]) -> Vec<&[Opening]> {
 fn check_iterations(
     challenge: &Challenge,
     result: &ResultDoc,
-    states: &[Vec<Digest>],
+    states: &[Vec<State>],
     (extent, means): (Extent, &mut dyn RecomputeIteration),
     progress: &mut dyn FnMut(Progress),
 ) -> Result<(), Failure> {

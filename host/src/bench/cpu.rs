@@ -10,6 +10,7 @@ use crate::executor::Executor as _;
 use crate::executor::cpu::{CpuExecutor, CpuOptions, CpuVerifier, detect_simd};
 use crate::executor::gpu::bench::median;
 use crate::protocol::digest::{Digest, Uuid};
+use crate::protocol::names::State;
 use crate::protocol::verify::{LeafRequest, Recompute, RecomputeIteration};
 use crate::protocol::work::fp64_product::Fp64Product;
 use crate::protocol::work::{IterationPlace, RunInputs};
@@ -102,7 +103,7 @@ pub(super) fn measure(effort: Effort, on_step: &mut dyn FnMut(&str)) -> CpuRepor
 fn full(verifier: &mut CpuVerifier, runs: u32) -> Full {
     let mut seconds = |dim: u32| {
         let run = RunInputs { work: Fp64Product { dim, products: 1 }.into(), seeds: &[] };
-        let at = IterationPlace::of_state(digest(0));
+        let at = IterationPlace::of_state(State(digest(0).0));
         median_s(runs, || assert!(verifier.iteration_root(&run, &at).is_ok()))
     };
     let (mut dim, mut elapsed_s) = (1024, seconds(1024));
@@ -124,7 +125,7 @@ fn requests(dim: u32, iterations: u32) -> Vec<LeafRequest> {
     let shape = Fp64Product { dim, products: 1 };
     let request = |number: u32| {
         let word = digest(number).0.first_chunk().map_or(0, |word| u64::from_be_bytes(*word));
-        let at = IterationPlace::of_state(digest(number % iterations));
+        let at = IterationPlace::of_state(State(digest(number % iterations).0));
         LeafRequest { at, leaf: word % shape.leaves() }
     };
     (0..LEAVES).map(request).collect()

@@ -5,6 +5,7 @@ use super::Effort;
 use super::cpu::{digest, median_s};
 use crate::executor::cpu::CpuVerifier;
 use crate::executor::gpu::bench::median;
+use crate::protocol::names::State;
 use crate::protocol::verify::{LeafRequest, Recompute};
 use crate::protocol::work::memory_residency::{HALF_PASSES_DEFAULT, MemoryResidency};
 use crate::protocol::work::{IterationPlace, RunInputs};
@@ -51,7 +52,7 @@ pub(super) fn measure(effort: Effort, runs: u32) -> MemoryOnHost {
     let half_passes = HALF_PASSES_DEFAULT;
     let work = |arena_blocks: u64| MemoryResidency { arena_blocks, half_passes, peer_blocks: 0 };
     let claimed = work(CLAIMED_BLOCKS);
-    let (seeds, requests) = ([digest(0)], requests(claimed));
+    let (seeds, requests) = ([state(0)], requests(claimed));
     let run = RunInputs { work: claimed.into(), seeds: &seeds };
     let verifier = CpuVerifier::new();
     let leaves_s = median_s(runs, || {
@@ -77,10 +78,15 @@ pub(super) fn measure(effort: Effort, runs: u32) -> MemoryOnHost {
     }
 }
 
+/// A state that differs from number to number.
+fn state(number: u32) -> State {
+    State(digest(number).0)
+}
+
 /// Leaves at random places, each of an iteration of its own.
 fn requests(work: MemoryResidency) -> Vec<LeafRequest> {
     let request = |number: u32| {
-        let state = digest(number);
+        let state = state(number);
         let word = state.0.last_chunk().map_or(0, |word| u64::from_be_bytes(*word));
         let at = IterationPlace { lane: 0, iteration: number, state };
         LeafRequest { at, leaf: word % work.leaves() }
@@ -98,7 +104,7 @@ fn arena(work: MemoryResidency, runs: u32) -> Result<ArenaTimes, ArenaError> {
         arena = filled(cpu, empty)?;
         fill_s.push(start.elapsed().as_secs_f64());
     }
-    let sweep = LaneSweep { state: digest(1), own: &arena, second: &arena };
+    let sweep = LaneSweep { state: state(1), own: &arena, second: &arena };
     let sweep_s = median_s(runs, || assert_eq!(cpu.tile_roots(&sweep).len() as u64, work.tiles()));
     Ok(ArenaTimes {
         bytes: work.arena_bytes(),
@@ -108,7 +114,7 @@ fn arena(work: MemoryResidency, runs: u32) -> Result<ArenaTimes, ArenaError> {
 }
 
 fn filled(cpu: MemoryCpu, empty: EmptyArena) -> Result<Arena, ArenaError> {
-    cpu.fill(empty, &digest(0), &mut || ControlFlow::Continue(()))
+    cpu.fill(empty, &state(0), &mut || ControlFlow::Continue(()))
 }
 
 #[cfg(test)]

@@ -6,12 +6,13 @@ use crate::evidence::finding::{Code, Finding};
 use crate::executor::lanes::BarrierTimes;
 use crate::executor::{DeviceTiming, IdleTime, LaneFacts};
 use crate::ledger::Sighting;
-use crate::protocol::digest::{Digest, Uuid};
+use crate::protocol::digest::Uuid;
 use crate::protocol::evidence::VALUES_MAX;
 use crate::protocol::evidence::document::{ClaimedFindings, LaneDetails};
 use crate::protocol::evidence::machine::{
     FileState, KernelSource, MappedLibrary, NvLink, NvmlDevice, ProcessView,
 };
+use crate::protocol::names::Root;
 use crate::protocol::work::fp64_product::Fp64Product;
 use serde_json::{Value, json};
 
@@ -130,7 +131,7 @@ fn the_machine_and_its_findings_are_evidence() {
 #[test]
 fn rates_follow_from_the_lanes_own_time() {
     let mut lane = done(Kind::Gpu, SmTiles::Counted(vec![64, 64]));
-    lane.roots = vec![Digest::default(); 3];
+    lane.roots = vec![Root::default(); 3];
     let value = document(&[lane.clone()], &unknown(), Detail::Full);
     // 3 iterations of 2 products in 1.5 s; operands are written and read.
     let flops = 2_u64 * 1024 * 1024 * 1024 * 2 * 2;
@@ -328,7 +329,7 @@ fn fixed() -> (Execution, Observed) {
         |iteration, arrived_ns, released_ns| BarrierTimes { iteration, arrived_ns, released_ns };
     for (g, lane) in run.lanes.iter_mut().enumerate() {
         let g = g as u64;
-        lane.roots = vec![Digest::default(); 2];
+        lane.roots = vec![Root::default(); 2];
         lane.elapsed = Duration::from_nanos(3_000_001 + g);
         lane.start = Some(at(0, 1 + g, 3));
         lane.barriers = vec![at(1, 100 + g, 135), at(2, 1_000_200, 1_000_215 + g)];

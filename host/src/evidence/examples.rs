@@ -17,6 +17,7 @@ use crate::protocol::evidence::machine::{
     ProcessView, Rate, Way,
 };
 use crate::protocol::evidence::telemetry::{Health, LaneTelemetry, Sampled, Series, Spread};
+use crate::protocol::names::Root;
 use std::time::Duration;
 
 /// A device as the CUDA driver sees it.
@@ -267,7 +268,7 @@ pub fn full() -> (LaneExecution, Observed) {
     };
     let lane = LaneExecution {
         facts,
-        roots: vec![Digest::default()],
+        roots: vec![Root::default()],
         tile_roots: Vec::new(),
         states: Vec::new(),
         sm_tiles: SmTiles::Counted(vec![128, 0]),

@@ -27,6 +27,7 @@ use super::{DeviceTiming, ExecError, Executor, LaneFacts, SmActivity, SmTiles};
 use crate::protocol::challenge::Challenge;
 use crate::protocol::digest::{Digest, Uuid};
 use crate::protocol::evidence::document::RunNotes;
+use crate::protocol::names::{Root, State};
 use crate::protocol::work::Work;
 use lane::{Orders, Shared};
 use meeting::Meeting;
@@ -76,12 +77,12 @@ pub struct LaneExecution {
     /// What it says of itself.
     pub facts: LaneFacts,
     /// D(g,1) … D(g,T).
-    pub roots: Vec<Digest>,
+    pub roots: Vec<Root>,
     /// Roots of the tiles' subtrees, iteration after iteration, each in tile
     /// order.
     pub tile_roots: Vec<Digest>,
     /// s(g,0) … s(g,T).
-    pub states: Vec<Digest>,
+    pub states: Vec<State>,
     /// Tiles per SM.
     pub sm_tiles: SmTiles,
     /// When the SMs were at work, where that is known.
@@ -116,7 +117,7 @@ pub struct Execution {
     /// What else the evidence is to say of the run as a whole.
     pub notes: RunNotes,
     work: Work,
-    seeds: Arc<[Digest]>,
+    seeds: Arc<[State]>,
     patience: Patience,
     executors: Vec<Box<dyn Executor>>,
 }
@@ -203,7 +204,7 @@ pub fn resume(
     assert!(starts.eq(seeds.iter().map(|lane| lane.states.first())), "a run of other lanes");
     let work = challenge.work();
     let first = |lane: &ResumedLane| *lane.states.first().expect("a lane starts with its seed");
-    let seeds: Arc<[Digest]> = before.lanes.iter().map(first).collect();
+    let seeds: Arc<[State]> = before.lanes.iter().map(first).collect();
     let (resumed_after, elapsed_before) = (before.through, before.elapsed);
     let facts: Vec<LaneFacts> = executors.iter().map(|e| e.facts().clone()).collect();
     let shared = Arc::new(Shared::new(

@@ -18,6 +18,7 @@ pub mod lanes;
 use crate::protocol::chain;
 use crate::protocol::digest::{Digest, Uuid};
 use crate::protocol::evidence::document::LaneDetails;
+use crate::protocol::names::{Root, State};
 use crate::protocol::work::fp64_product::Fp64Product;
 use crate::protocol::work::{IterationPlace, RunInputs, Work};
 use std::any::Any;
@@ -154,7 +155,7 @@ pub struct Assignment {
     /// g.
     pub lane: u32,
     /// s(g,0) of every lane of the run, in lane order.
-    pub seeds: Arc<[Digest]>,
+    pub seeds: Arc<[State]>,
 }
 
 impl Assignment {
@@ -188,7 +189,7 @@ pub struct Segment {
     /// How many, at least 1.
     pub iterations: u32,
     /// s(g, first−1).
-    pub start: Digest,
+    pub start: State,
     /// Where this lane is the only one: c and S, so that sync points inside
     /// the segment are stepped over without the caller. Otherwise `None`, and
     /// no sync point lies inside (the last iteration may be one).
@@ -206,7 +207,7 @@ pub struct SoloSync {
 
 impl SoloSync {
     /// X(i) of the iteration with this root; `None` where it is no sync point.
-    pub fn digest(&self, iteration: u32, root: &Digest) -> Option<Digest> {
+    pub fn digest(&self, iteration: u32, root: &Root) -> Option<Digest> {
         let is_sync = iteration.is_multiple_of(self.interval);
         is_sync.then(|| chain::sync_digest(&self.challenge, iteration, &[*root]))
     }
@@ -218,7 +219,7 @@ pub struct IterationOutput<'a> {
     /// i.
     pub iteration: u32,
     /// D(g,i).
-    pub root: Digest,
+    pub root: Root,
     /// Roots of the tiles' subtrees, in tile order over all products.
     pub tile_roots: &'a [Digest],
 }

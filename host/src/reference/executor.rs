@@ -9,6 +9,7 @@ use crate::executor::{
 };
 use crate::protocol::digest::{Digest, Uuid};
 use crate::protocol::evidence::document::LaneDetails;
+use crate::protocol::names::{Root, State};
 use crate::protocol::work::IterationPlace;
 
 /// Scalar, one iteration at a time.
@@ -61,7 +62,7 @@ impl Executor for OracleExecutor {
             let leaves = leaves_of.iteration(&IterationPlace { lane, iteration, state });
             let per_tile = work.leaves_per_tile() as usize;
             let tile_roots: Vec<Digest> = leaves.chunks(per_tile).map(tree_hash).collect();
-            let root = tree_hash(&leaves);
+            let root = Root(tree_hash(&leaves).0);
             if sink(IterationOutput { iteration, root, tile_roots: &tile_roots }).is_break() {
                 return Err(ExecError::Stopped);
             }
@@ -71,7 +72,7 @@ impl Executor for OracleExecutor {
                 .filter(|sync| iteration % sync.interval == 0)
                 .map(|sync| hash(&[b"gpu-attest/v1/sync\0", &sync.challenge.0, &i, &root.0]).0);
             let x = x.as_ref().map_or(&[][..], |x| x);
-            state = hash(&[b"gpu-attest/v1/step\0", &state.0, &i, &root.0, x]);
+            state = State(hash(&[b"gpu-attest/v1/step\0", &state.0, &i, &root.0, x]).0);
         }
         Ok(())
     }

@@ -4,6 +4,7 @@ use super::memory::MemoryOracle;
 use super::oracle::Oracle;
 use super::tree::tree_hash;
 use crate::protocol::digest::Digest;
+use crate::protocol::names::Root;
 use crate::protocol::verify::{LeafRequest, Recompute, RecomputeError, RecomputeIteration};
 use crate::protocol::work::fp64_product::{Fp64Product, LeafPlace};
 use crate::protocol::work::{IterationPlace, RunInputs, Work};
@@ -69,7 +70,7 @@ impl RecomputeIteration for Oracle {
         &mut self,
         run: &RunInputs<'_>,
         at: &IterationPlace,
-    ) -> Result<Digest, RecomputeError> {
-        Ok(tree_hash(&Leaves::of(run).iteration(at)))
+    ) -> Result<Root, RecomputeError> {
+        Ok(Root::of_tree(tree_hash(&Leaves::of(run).iteration(at))))
     }
 }

@@ -4,6 +4,7 @@
 
 use super::tree::{hash, leaf_hash};
 use crate::protocol::digest::Digest;
+use crate::protocol::names::State;
 use crate::protocol::work::memory_residency::MemoryResidency;
 use rand_philox::philox4x32_10;
 use rayon::prelude::*;
@@ -12,7 +13,7 @@ use rayon::prelude::*;
 pub type Word = [u32; 4];
 
 /// The four big-endian words at the start of a state: k0, k1, w, κ.
-fn key_words(state: &Digest) -> Word {
+fn key_words(state: &State) -> Word {
     let word = |at: usize| u32::from_be_bytes(state.0[at..at + 4].try_into().expect("four bytes"));
     [word(0), word(4), word(8), word(12)]
 }
@@ -78,7 +79,7 @@ pub struct Arena {
 
 impl Arena {
     /// The arena of the lane that starts from s(g,0) = `seed`.
-    pub fn filled(work: MemoryResidency, seed: &Digest) -> Self {
+    pub fn filled(work: MemoryResidency, seed: &State) -> Self {
         let [k0, k1, w, kappa] = key_words(seed);
         let start = |b: u32| (0..256).map(|l| philox4x32_10([l, b, kappa, w], [k0, k1])).collect();
         let mut blocks: Vec<Vec<Word>> =
@@ -118,7 +119,7 @@ pub struct MemoryOracle {
 
 impl MemoryOracle {
     /// Fills an arena for each of s(0,0) … s(G−1,0).
-    pub fn new(work: MemoryResidency, seeds: &[Digest]) -> Self {
+    pub fn new(work: MemoryResidency, seeds: &[State]) -> Self {
         Self { work, arenas: seeds.iter().map(|seed| Arena::filled(work, seed)).collect() }
     }
 
@@ -134,7 +135,7 @@ impl MemoryOracle {
     ///
     /// # Panics
     /// If there is no such lane, or K > 0 and fewer than two lanes.
-    pub fn leaf_message(&self, lane: u32, iteration: u32, state: &Digest, leaf: u64) -> [u8; 16] {
+    pub fn leaf_message(&self, lane: u32, iteration: u32, state: &State, leaf: u64) -> [u8; 16] {
         let (n, k) = (self.work.arena_blocks, self.work.peer_blocks);
         let lanes = self.arenas.len() as u32;
         let [k0, k1, w, _] = key_words(state);
@@ -160,7 +161,7 @@ impl MemoryOracle {
     ///
     /// # Panics
     /// As [`MemoryOracle::leaf_message`].
-    pub fn leaf_hash(&self, lane: u32, iteration: u32, state: &Digest, leaf: u64) -> Digest {
+    pub fn leaf_hash(&self, lane: u32, iteration: u32, state: &State, leaf: u64) -> Digest {
         leaf_hash(&self.leaf_message(lane, iteration, state, leaf))
     }
 
@@ -168,7 +169,7 @@ impl MemoryOracle {
     ///
     /// # Panics
     /// As [`MemoryOracle::leaf_message`].
-    pub fn iteration_leaves(&self, lane: u32, iteration: u32, state: &Digest) -> Vec<Digest> {
+    pub fn iteration_leaves(&self, lane: u32, iteration: u32, state: &State) -> Vec<Digest> {
         let leaves = match self.work.peer_blocks {
             0 => self.work.arena_blocks / 2,
             k => k,

@@ -8,7 +8,7 @@ use super::tree::{audit_path, hash, tree_hash};
 use crate::protocol::challenge::Challenge;
 use crate::protocol::digest::{Digest, Uuid};
 use crate::protocol::evidence::Evidence;
-use crate::protocol::names::{Coin, Commitment};
+use crate::protocol::names::{Coin, Commitment, Root, State};
 use crate::protocol::sample;
 use crate::protocol::transcript::{LaneRoots, Opening, ResultDoc};
 use crate::protocol::work::{IterationPlace, RunInputs};
@@ -20,7 +20,7 @@ pub struct Run {
     challenge: Challenge,
     uuids: Vec<Uuid>,
     /// Per lane s(g,0) … s(g,T).
-    pub states: Vec<Vec<Digest>>,
+    pub states: Vec<Vec<State>>,
     /// Per lane and iteration, the leaf hashes.
     pub leaves: Vec<Vec<Vec<Digest>>>,
 }
@@ -30,7 +30,7 @@ impl Run {
     pub fn of(challenge: &Challenge, uuids: &[Uuid]) -> Self {
         let work = challenge.work();
         let c = challenge.digest();
-        let seeds: Vec<Digest> = (0..).zip(uuids).map(|(g, uuid)| seed(&c, g, uuid)).collect();
+        let seeds: Vec<State> = (0..).zip(uuids).map(|(g, uuid)| seed(&c, g, uuid)).collect();
         let leaves = Leaves::of(&RunInputs { work, seeds: &seeds });
         Self::with(challenge, uuids, |lane, iteration, &state| {
             leaves.iteration(&IterationPlace { lane, iteration, state })
@@ -42,12 +42,12 @@ impl Run {
     pub fn with(
         challenge: &Challenge,
         uuids: &[Uuid],
-        mut leaves: impl FnMut(u32, u32, &Digest) -> Vec<Digest>,
+        mut leaves: impl FnMut(u32, u32, &State) -> Vec<Digest>,
     ) -> Self {
         let c = challenge.digest().0;
         let be32 = u32::to_be_bytes;
         let seed = |(g, uuid): (u32, &Uuid)| vec![seed(&challenge.digest(), g, uuid)];
-        let mut states: Vec<Vec<Digest>> = (0..).zip(uuids).map(seed).collect();
+        let mut states: Vec<Vec<State>> = (0..).zip(uuids).map(seed).collect();
         let mut all_leaves = vec![Vec::new(); uuids.len()];
         for i in 1..=challenge.iterations() {
             let mut roots = Vec::new();
@@ -64,7 +64,7 @@ impl Run {
             };
             for (states, root) in states.iter_mut().zip(&roots) {
                 let s = states.last().expect("every lane has a seed");
-                states.push(hash(&[b"gpu-attest/v1/step\0", &s.0, &be32(i), &root.0, &x]));
+                states.push(State(hash(&[b"gpu-attest/v1/step\0", &s.0, &be32(i), &root.0, &x]).0));
             }
         }
         Self { challenge: challenge.clone(), uuids: uuids.to_vec(), states, leaves: all_leaves }
@@ -72,7 +72,7 @@ impl Run {
 
     /// D(g,1) … D(g,T) of every lane.
     pub fn lanes(&self) -> Vec<LaneRoots> {
-        let roots = |leaves: &[Vec<Digest>]| leaves.iter().map(|l| tree_hash(l)).collect();
+        let roots = |leaves: &[Vec<Digest>]| leaves.iter().map(|l| Root(tree_hash(l).0)).collect();
         let both = self.uuids.iter().zip(&self.leaves);
         both.map(|(&uuid, leaves)| LaneRoots { uuid, iteration_roots: roots(leaves) }).collect()
     }
@@ -80,7 +80,7 @@ impl Run {
     /// What the run and `evidence` commit to.
     pub fn commitment(&self, evidence: &Evidence) -> Commitment {
         let lanes = (self.uuids.len() as u32).to_be_bytes();
-        let last = |states: &Vec<Digest>| states.last().expect("every lane has a seed").0;
+        let last = |states: &Vec<State>| states.last().expect("every lane has a seed").0;
         let finals: Vec<u8> = self.states.iter().flat_map(last).collect();
         let e = hash(&[evidence.canonical()]);
         let c = self.challenge.digest();
@@ -119,8 +119,8 @@ impl Run {
 }
 
 /// s(g,0).
-fn seed(challenge: &Digest, lane: u32, uuid: &Uuid) -> Digest {
-    hash(&[b"gpu-attest/v1/lane\0", &challenge.0, &lane.to_be_bytes(), &uuid.0])
+fn seed(challenge: &Digest, lane: u32, uuid: &Uuid) -> State {
+    State(hash(&[b"gpu-attest/v1/lane\0", &challenge.0, &lane.to_be_bytes(), &uuid.0]).0)
 }
 
 /// Runs `challenge` outside a live session, unsigned.

@@ -2,6 +2,7 @@
 
 use super::tree::leaf_hash;
 use crate::protocol::digest::Digest;
+use crate::protocol::names::State;
 use crate::protocol::work::fp64_product::{Fp64Product, LeafPlace};
 use rand_philox::philox4x32_10;
 use rayon::prelude::*;
@@ -20,7 +21,7 @@ pub enum Operand {
 pub struct Oracle;
 
 /// The three big-endian words at the start of a state: k0, k1, w.
-fn key_words(state: &Digest) -> (u32, u32, u32) {
+fn key_words(state: &State) -> (u32, u32, u32) {
     let word = |at: usize| u32::from_be_bytes(state.0[at..at + 4].try_into().expect("four bytes"));
     (word(0), word(4), word(8))
 }
@@ -35,7 +36,7 @@ impl Oracle {
     /// Element `k` of vector `vector` of one operand of product `product`.
     pub fn element(
         self,
-        state: &Digest,
+        state: &State,
         product: u32,
         operand: Operand,
         vector: u32,
@@ -48,7 +49,7 @@ impl Oracle {
     }
 
     /// C\[row\]\[column\] of a product: n fused multiply-adds, k ascending.
-    pub fn output(self, state: &Digest, dim: u32, product: u32, row: u32, column: u32) -> f64 {
+    pub fn output(self, state: &State, dim: u32, product: u32, row: u32, column: u32) -> f64 {
         let mut c = 0.0;
         for k in 0..dim {
             let a = self.element(state, product, Operand::A, row, k);
@@ -59,18 +60,18 @@ impl Oracle {
     }
 
     /// The 512 bytes of a leaf.
-    pub fn leaf_message(self, state: &Digest, dim: u32, place: LeafPlace) -> [u8; 512] {
+    pub fn leaf_message(self, state: &State, dim: u32, place: LeafPlace) -> [u8; 512] {
         message(place, |row, column| self.output(state, dim, place.product, row, column))
     }
 
     /// The hash of a leaf.
-    pub fn leaf_hash(self, state: &Digest, dim: u32, place: LeafPlace) -> Digest {
+    pub fn leaf_hash(self, state: &State, dim: u32, place: LeafPlace) -> Digest {
         leaf_hash(&self.leaf_message(state, dim, place))
     }
 
     /// All leaf hashes of an iteration, in order: the same outputs, with the
     /// operands drawn once instead of once per output.
-    pub fn iteration_leaves(self, shape: Fp64Product, state: &Digest) -> Vec<Digest> {
+    pub fn iteration_leaves(self, shape: Fp64Product, state: &State) -> Vec<Digest> {
         let per_product = shape.leaves() / u64::from(shape.products);
         let product = |product: u32| {
             let c = self.product(state, shape.dim, product);
@@ -83,7 +84,7 @@ impl Oracle {
     }
 
     /// C, row by row.
-    fn product(self, state: &Digest, dim: u32, product: u32) -> Vec<Vec<f64>> {
+    fn product(self, state: &State, dim: u32, product: u32) -> Vec<Vec<f64>> {
         let vectors = |operand| -> Vec<Vec<f64>> {
             let vector =
                 |x| (0..dim).map(|k| self.element(state, product, operand, x, k)).collect();
@@ -120,7 +121,8 @@ fn message(place: LeafPlace, output: impl Fn(u32, u32) -> f64) -> [u8; 512] {
 #[cfg(test)]
 mod tests {
     use super::{Oracle, unit};
-    use crate::protocol::digest::Digest;
+
+    use crate::protocol::names::State;
     use crate::protocol::work::fp64_product::{Fp64Product, LeafPlace};
 
     #[test]
@@ -134,7 +136,7 @@ mod tests {
 
     #[test]
     fn single_leaves_equal_those_of_the_whole_iteration() {
-        let (shape, state) = (Fp64Product { dim: 256, products: 2 }, Digest([9; 32]));
+        let (shape, state) = (Fp64Product { dim: 256, products: 2 }, State([9; 32]));
         let leaves = Oracle.iteration_leaves(shape, &state);
         assert_eq!(leaves.len() as u64, shape.leaves());
         for index in [0, 1, 255, 256, 1023, 1024, 2047] {

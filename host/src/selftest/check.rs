@@ -4,6 +4,7 @@
 use super::lanes::LaneExecutors;
 use crate::executor::{ExecError, Executor, Segment, SmTiles, SoloSync, TileRequest};
 use crate::protocol::digest::{Digest, Uuid};
+use crate::protocol::names::{Root, State};
 use crate::protocol::verify::{LeafRequest, Recompute, RecomputeError};
 use crate::protocol::work::{IterationPlace, RunInputs, Work};
 use crate::protocol::{chain, merkle};
@@ -36,11 +37,11 @@ impl fmt::Display for Case {
 pub struct Expected {
     challenge: Digest,
     /// s(g,0) of every lane.
-    seeds: Vec<Digest>,
+    seeds: Vec<State>,
     /// Per lane D(g,1) … D(g,T).
-    roots: Vec<Vec<Digest>>,
+    roots: Vec<Vec<Root>>,
     /// Per lane s(g,0) … s(g,T).
-    states: Vec<Vec<Digest>>,
+    states: Vec<Vec<State>>,
 }
 
 /// The first thing that differs from what was expected.
@@ -86,7 +87,7 @@ impl Case {
     }
 
     /// s(g,0) of every lane.
-    pub fn seeds(&self) -> Vec<Digest> {
+    pub fn seeds(&self) -> Vec<State> {
         let challenge = self.challenge();
         (0..self.lanes).map(|lane| chain::lane_seed(&challenge, lane, &Uuid([7; 16]))).collect()
     }
@@ -97,10 +98,10 @@ impl Case {
     /// Those of `root_of`.
     pub fn expect_from<E>(
         &self,
-        mut root_of: impl FnMut(&IterationPlace) -> Result<Digest, E>,
+        mut root_of: impl FnMut(&IterationPlace) -> Result<Root, E>,
     ) -> Result<Expected, E> {
         let (challenge, seeds) = (self.challenge(), self.seeds());
-        let mut states: Vec<Vec<Digest>> = seeds.iter().map(|&seed| vec![seed]).collect();
+        let mut states: Vec<Vec<State>> = seeds.iter().map(|&seed| vec![seed]).collect();
         let mut roots = vec![Vec::new(); seeds.len()];
         for iteration in 1..=self.iterations {
             let mut of_all = Vec::new();
@@ -129,7 +130,7 @@ impl Expected {
 
 /// What an executor gave for one iteration.
 struct Seen {
-    root: Digest,
+    root: Root,
     tile_roots: Vec<Digest>,
 }
 
@@ -213,7 +214,7 @@ fn of_lane(case: &Case, lane: u32) -> String {
     if case.lanes > 1 { format!(" of lane {lane}") } else { String::new() }
 }
 
-fn roots(case: &Case, lane: u32, expected: &[Digest], seen: &[Seen]) -> Result<(), Difference> {
+fn roots(case: &Case, lane: u32, expected: &[Root], seen: &[Seen]) -> Result<(), Difference> {
     let lane = of_lane(case, lane);
     same(|| format!("number of iterations{lane}"), expected.len(), seen.len())?;
     for ((iteration, want), got) in (1..).zip(expected).zip(seen) {
@@ -221,7 +222,7 @@ fn roots(case: &Case, lane: u32, expected: &[Digest], seen: &[Seen]) -> Result<(
         let tiles = case.work.tiles();
         let counted = got.tile_roots.len() as u64;
         same(|| format!("tile roots of iteration {iteration}{lane}"), tiles, counted)?;
-        let folded = merkle::root(&got.tile_roots).unwrap_or_default();
+        let folded = Root::of_tree(merkle::root(&got.tile_roots).unwrap_or_default());
         same(|| format!("root over tile roots of iteration {iteration}{lane}"), *want, folded)?;
     }
     Ok(())
@@ -349,7 +350,7 @@ mod tests {
     fn a_wrong_iteration_number_is_the_difference_that_is_told() {
         let work = Fp64Product { dim: 128, products: 1 }.into();
         let case = Case { work, lanes: 1, iterations: 1, sync: 1 };
-        let expected = case.expect_from(|_| Ok::<_, ExecError>(Digest::default())).unwrap();
+        let expected = case.expect_from(|_| Ok::<_, ExecError>(Root::default())).unwrap();
         let from_zero = || Ok(Box::new(FromZero(OracleExecutor::new(Uuid([7; 16])))) as _);
         let mut from_zero = LaneExecutors::new(from_zero);
         let found = executors(&mut from_zero, &case, &expected, &Oracle).unwrap_err();

@@ -4,7 +4,7 @@
 //! Deliberately lacks: threads. Lanes run one after another.
 
 use crate::executor::{Assignment, ExecError, Executor};
-use crate::protocol::digest::Digest;
+use crate::protocol::names::State;
 use crate::protocol::work::{RunInputs, Work};
 use std::sync::Arc;
 
@@ -21,7 +21,7 @@ pub struct LaneExecutors<'a> {
 /// What the executors were last begun with.
 struct Begun {
     work: Work,
-    seeds: Arc<[Digest]>,
+    seeds: Arc<[State]>,
     /// The lane that a lone executor has taken; of several, each has its own.
     lane: Option<u32>,
 }

@@ -7,6 +7,7 @@ use crate::protocol::chain::{lane_seed, step, sync_digest};
 use crate::protocol::challenge::Challenge;
 use crate::protocol::digest::{Digest, Uuid};
 use crate::protocol::merkle;
+use crate::protocol::names::{Root, State};
 use crate::protocol::sample::SamplePoint;
 use crate::protocol::transcript::Opening;
 use crate::protocol::verify::{LeafRequest, Recompute, RecomputeError};
@@ -20,9 +21,9 @@ pub(super) type TileKey = (u32, u32, u64);
 /// A finished run.
 pub(super) struct Replay {
     /// Per lane s(g,0) … s(g,T).
-    pub(super) states: Vec<Vec<Digest>>,
+    pub(super) states: Vec<Vec<State>>,
     /// Per lane D(g,1) … D(g,T).
-    pub(super) roots: Vec<Vec<Digest>>,
+    pub(super) roots: Vec<Vec<Root>>,
     tile_roots: Vec<Vec<Vec<Digest>>>,
     tile_leaves: HashMap<TileKey, Vec<Digest>>,
     leaves: HashMap<LeafRequest, Digest>,
@@ -37,14 +38,14 @@ pub(super) fn replay(
 ) -> Result<Replay, ExecError> {
     let c = challenge.digest();
     let all = challenge.iterations();
-    let mut states: Vec<Vec<Digest>> =
+    let mut states: Vec<Vec<State>> =
         (0..).zip(uuids).map(|(g, uuid)| vec![lane_seed(&c, g, uuid)]).collect();
     let mut roots = vec![Vec::new(); uuids.len()];
     let mut tile_roots = vec![Vec::new(); uuids.len()];
     let solo_sync =
         (uuids.len() == 1).then(|| SoloSync { challenge: c, interval: challenge.sync_interval() });
     let length = if solo_sync.is_some() { all } else { challenge.sync_interval() };
-    let seeds: Vec<Digest> = states.iter().map(|states| states[0]).collect();
+    let seeds: Vec<State> = states.iter().map(|states| states[0]).collect();
     executors.begin(&RunInputs { work: challenge.work(), seeds: &seeds })?;
     let mut first_iteration = 1;
     while first_iteration <= all {
@@ -61,7 +62,7 @@ pub(super) fn replay(
         }
         for i in first_iteration..first_iteration + iterations {
             let at = i as usize - 1;
-            let of_all: Vec<Digest> = roots.iter().map(|roots| roots[at]).collect();
+            let of_all: Vec<Root> = roots.iter().map(|roots| roots[at]).collect();
             let sync = (i % challenge.sync_interval() == 0).then(|| sync_digest(&c, i, &of_all));
             for (states, root) in states.iter_mut().zip(&of_all) {
                 states.push(step(&states[at], i, root, sync.as_ref()));

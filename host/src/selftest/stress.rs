@@ -21,6 +21,7 @@ use super::Health;
 use crate::executor::{Executor, abandoned};
 use crate::protocol::chain;
 use crate::protocol::digest::{Digest, Uuid};
+use crate::protocol::names::State;
 use crate::protocol::work::fp64_product::Fp64Product;
 use answers::Answers;
 pub use answers::{FAULTS_MAX, Fault};
@@ -210,7 +211,7 @@ struct Shared {
 
 /// Every lane starts here, whatever its UUID is: the chain of lane 0 of no
 /// challenge on no device.
-fn seed() -> Digest {
+fn seed() -> State {
     chain::lane_seed(&Digest::of(&[b"attest selftest --stress"]), 0, &Uuid::default())
 }
 

@@ -8,6 +8,7 @@ use super::vectors::{self, VectorFile};
 use crate::executor::Executor;
 use crate::executor::cpu::{CpuExecutor, CpuOptions, CpuVerifier, Simd};
 use crate::protocol::digest::Uuid;
+use crate::protocol::names::Root;
 use crate::protocol::verify::{Recompute, RecomputeError, RecomputeIteration as _};
 use crate::protocol::work::fp64_product::Fp64Product;
 use crate::protocol::work::memory_residency::MemoryResidency;
@@ -134,7 +135,9 @@ impl Suite {
     pub(super) fn walk_by_oracle(self) -> Vec<Expected> {
         let walk = |case: &Case| {
             let leaves = Leaves::of(&RunInputs { work: case.work, seeds: &case.seeds() });
-            case.expect_from(|at| Ok::<_, Infallible>(tree_hash(&leaves.iteration(at))))
+            case.expect_from(|at| {
+                Ok::<_, Infallible>(Root::of_tree(tree_hash(&leaves.iteration(at))))
+            })
         };
         self.cases()
             .par_iter()

@@ -16,7 +16,7 @@ use crate::executor::ExecError;
 use crate::protocol::challenge::{Challenge, ChallengeError};
 use crate::protocol::circumstances::Circumstances;
 use crate::protocol::digest::Digest;
-use crate::protocol::names::Coin;
+use crate::protocol::names::{Coin, Root, State};
 use crate::protocol::sample::{Draws, derive};
 use crate::protocol::transcript::{LaneRoots, ReadError, ResultDoc, commit};
 use crate::protocol::verify::{Failure, RecomputeError, verify};
@@ -122,8 +122,8 @@ pub enum VectorError {
 struct RunVector {
     challenge: String,
     challenge_digest: Digest,
-    lane_seeds: Vec<Digest>,
-    states: Vec<Vec<Digest>>,
+    lane_seeds: Vec<State>,
+    states: Vec<Vec<State>>,
     evidence_canonical: String,
     evidence_digest: Digest,
     /// 64 zeros outside a live session.
@@ -315,14 +315,13 @@ fn check_run(vector: RunVector, executors: &mut LaneExecutors<'_>) -> Result<Rep
 
     // The chain, from the executor's own roots.
     let mut run = replay(&challenge, &file.uuids(), executors)?;
-    let seeds: Vec<Digest> = run.states.iter().map(|states| states[0]).collect();
+    let seeds: Vec<State> = run.states.iter().map(|states| states[0]).collect();
     compare_lists("lane_seeds", &vector.lane_seeds, &seeds)?;
     compare("states", &vector.states.len(), &run.states.len())?;
     for (states, computed) in vector.states.iter().zip(&run.states) {
         compare_lists("states", states, &computed[1..])?;
     }
-    let lane =
-        |(&uuid, roots): (_, &Vec<Digest>)| LaneRoots { uuid, iteration_roots: roots.clone() };
+    let lane = |(&uuid, roots): (_, &Vec<Root>)| LaneRoots { uuid, iteration_roots: roots.clone() };
     let lanes: Vec<LaneRoots> = file.uuids().iter().zip(&run.roots).map(lane).collect();
     for (file, computed) in file.lanes.iter().zip(&lanes) {
         compare_lists("iteration_roots", &file.iteration_roots, &computed.iteration_roots)?;
@@ -390,7 +389,7 @@ fn check_product(vector: &RunVector, shape: Fp64Product, run: &Replay) -> Result
 fn check_memory(
     vector: &RunVector,
     work: MemoryResidency,
-    seeds: &[Digest],
+    seeds: &[State],
     leaf5: &Digest,
 ) -> Result<(), VectorError> {
     let leaf = &vector.lane0_iteration1_leaf5;

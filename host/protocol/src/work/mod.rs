@@ -13,7 +13,7 @@ pub mod fp64_product;
 pub mod memory_residency;
 
 use crate::challenge::ChallengeError;
-use crate::digest::Digest;
+use crate::names::State;
 use fp64_product::{Fp64Fields, Fp64Product};
 use memory_residency::{MemoryFields, MemoryResidency};
 use schemars::JsonSchema;
@@ -84,7 +84,7 @@ pub struct RunInputs<'a> {
     /// The work of each iteration.
     pub work: Work,
     /// s(g,0) of every lane, in lane order.
-    pub seeds: &'a [Digest],
+    pub seeds: &'a [State],
 }
 
 /// An iteration of a lane.
@@ -95,13 +95,13 @@ pub struct IterationPlace {
     /// i, from 1.
     pub iteration: u32,
     /// s(g,i−1).
-    pub state: Digest,
+    pub state: State,
 }
 
 impl IterationPlace {
     /// The first iteration of lane 0, for kinds of work whose leaves follow from the
     /// state alone.
-    pub fn of_state(state: Digest) -> Self {
+    pub fn of_state(state: State) -> Self {
         Self { lane: 0, iteration: 1, state }
     }
 }

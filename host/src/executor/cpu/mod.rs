@@ -17,6 +17,7 @@ use super::{
 };
 use crate::protocol::digest::{Digest, Uuid};
 use crate::protocol::evidence::document::LaneDetails;
+use crate::protocol::names::Root;
 use crate::protocol::work::{IterationPlace, Work};
 use crate::protocol::{chain, merkle};
 use crate::work::fp64_product::cpu::Fp64OnCpu;
@@ -176,8 +177,8 @@ impl Executor for CpuExecutor {
 }
 
 /// D(g,i): tiles are complete subtrees, so the tree continues over their roots.
-fn iteration_root(tile_roots: &[Digest]) -> Digest {
-    merkle::root(tile_roots).expect("an iteration has at least one tile")
+fn iteration_root(tile_roots: &[Digest]) -> Root {
+    Root::of_tree(merkle::root(tile_roots).expect("an iteration has at least one tile"))
 }
 
 /// What Linux calls the CPU, elsewhere the architecture.

@@ -6,6 +6,7 @@
 use super::{Simd, begin, detect_simd, iteration_root};
 use crate::executor::Assignment;
 use crate::protocol::digest::Digest;
+use crate::protocol::names::Root;
 use crate::protocol::verify::{LeafRequest, Recompute, RecomputeError, RecomputeIteration};
 use crate::protocol::work::{IterationPlace, RunInputs, Work};
 use crate::work::fp64_product::cpu::Fp64OnCpu;
@@ -55,7 +56,7 @@ impl RecomputeIteration for CpuVerifier {
         &mut self,
         run: &RunInputs<'_>,
         at: &IterationPlace,
-    ) -> Result<Digest, RecomputeError> {
+    ) -> Result<Root, RecomputeError> {
         let assignment = Assignment::of(run, at.lane);
         let mut work =
             begin(&assignment, self.simd).map_err(|error| RecomputeError(error.to_string()))?;

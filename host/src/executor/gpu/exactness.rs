@@ -10,7 +10,7 @@ use super::plan::scratch_bytes;
 use super::words::{self, CHAIN_WORDS, DIGEST_WORDS};
 use crate::executor::ExecError;
 use crate::executor::gpu::driver::Upload;
-use crate::protocol::digest::Digest;
+use crate::protocol::names::State;
 use crate::protocol::work::fp64_product::Fp64Product;
 use cuda_driver::Failure;
 use gpu_kernels::tile::{LEAVES_PER_TILE, TILE};
@@ -67,7 +67,7 @@ pub(super) fn compare(
     kernels: &Kernels,
     reference: &Product,
     sm_count: u32,
-    state: &Digest,
+    state: &State,
 ) -> Result<Comparison, ExecError> {
     let wrap = |failure: Failure| gpu.error("checking the tensor cores", failure);
     let shape = shape(gpu.free_bytes().map_err(wrap)?);
@@ -91,7 +91,7 @@ impl Bench {
         gpu: &Gpu,
         product: &Product,
         sm_count: u32,
-        state: &Digest,
+        state: &State,
         shape: Fp64Product,
     ) -> Result<Self, Failure> {
         let tiles = shape.tiles();

@@ -18,6 +18,7 @@ use crate::executor::{
 };
 use crate::protocol::digest::Digest;
 use crate::protocol::evidence::document::{LaneDetails, MigInstanceOf, Stated};
+use crate::protocol::names::State;
 use crate::protocol::work::Work;
 use crate::work::memory_residency::gpu::{ArenaOpenings, PeerAccess};
 
@@ -258,7 +259,7 @@ impl GpuExecutor {
             return Err(self.injected("checking the tensor cores", code));
         }
         let _doing = self.supervisor().begin("the exactness check");
-        let mut state = Digest::default();
+        let mut state = State::default();
         getrandom::fill(&mut state.0).map_err(|error| ExecError::Device {
             what: "drawing operands for the exactness check".to_owned(),
             device: self.gpu.label().to_owned(),

@@ -82,10 +82,10 @@ impl InjectedFailures {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::protocol::digest::Digest;
+    use crate::protocol::names::State;
 
     fn rest(first_iteration: u32) -> Segment {
-        let start = Digest::default();
+        let start = State::default();
         Segment { first_iteration, iterations: 10, start, solo_sync: None }
     }
 

@@ -25,6 +25,7 @@ use crate::executor::{
     DeviceTiming, ExecError, IterationOutput, Segment, Sink, SmActivity, SmTiles,
 };
 use crate::protocol::digest::Digest;
+use crate::protocol::names::{Root, State};
 use crate::protocol::work::Work;
 use crate::work::memory_residency::gpu::ArenaLane;
 use cuda_driver::Failure;
@@ -84,7 +85,7 @@ pub(super) struct Lane {
     /// Iterations enqueued since the counters were cleared.
     iterations: u64,
     /// The first iteration of the segment under way, and the state that it starts from.
-    start: (u32, Digest),
+    start: (u32, State),
     /// Of the counters that were read last, if they are to be trusted.
     pub activity: Option<SmActivity>,
 }
@@ -231,7 +232,7 @@ impl Lane {
             pace: Pace::new(),
             tile_digests: Vec::new(),
             iterations: 0,
-            start: (1, Digest::default()),
+            start: (1, State::default()),
             activity: None,
             plan,
         })
@@ -295,7 +296,7 @@ impl Lane {
     pub(super) fn set_chain(
         &mut self,
         gpu: &Gpu,
-        state: &Digest,
+        state: &State,
         iteration: u32,
     ) -> Result<(), ExecError> {
         let words = words::of_chain(state, iteration);
@@ -497,7 +498,7 @@ impl Lane {
             self.tile_digests.clear();
             self.tile_digests.extend(words::to_digests(slot));
             let tile_roots = &self.tile_digests;
-            if sink(IterationOutput { iteration, root, tile_roots }).is_break() {
+            if sink(IterationOutput { iteration, root: Root(root.0), tile_roots }).is_break() {
                 return Err(ExecError::Stopped);
             }
         }

@@ -183,13 +183,14 @@ impl Openings {
 /// A [`ProductSource`] as words.
 fn source_words(shape: Fp64Product, tile: &TileRequest) -> [u32; SOURCE_WORDS] {
     let first = LeafPlace::of(shape, tile.first_leaf(shape.into()));
-    let [k0, k1, tweak, ..] = words::of_digest(&tile.at.state);
+    let [k0, k1, tweak, ..] = words::of_state(&tile.at.state);
     [k0, k1, tweak, first.product, first.tile_row * TILE, first.tile_column * TILE, 0, 0]
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::protocol::names::State;
     use crate::protocol::work::IterationPlace;
     use std::mem::offset_of;
 
@@ -199,7 +200,7 @@ mod tests {
         assert_eq!(offset_of!(ProductSource, product), 12);
         assert_eq!(offset_of!(ProductSource, first_row), 16);
         assert_eq!(offset_of!(ProductSource, first_column), 20);
-        let state = Digest(std::array::from_fn(|at| at as u8));
+        let state = State(std::array::from_fn(|at| at as u8));
         let shape = Fp64Product { dim: 512, products: 6 };
         let at = IterationPlace::of_state(state);
         let words = source_words(shape, &TileRequest { at, tile: shape.tile(5, 2, 3) });

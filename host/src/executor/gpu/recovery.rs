@@ -7,7 +7,7 @@
 use super::variant::Variant;
 use crate::executor::{ExecError, Segment, SoloSync};
 use crate::protocol::chain;
-use crate::protocol::digest::Digest;
+use crate::protocol::names::{Root, State};
 
 /// What follows a failure.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -81,7 +81,7 @@ fn is_of_the_kernel(code: u32) -> bool {
 pub(super) struct Place {
     next: u32,
     last: u32,
-    state: Digest,
+    state: State,
     solo_sync: Option<SoloSync>,
 }
 
@@ -102,7 +102,7 @@ impl Place {
     }
 
     /// s of the iteration before it.
-    pub(super) fn state(&self) -> Digest {
+    pub(super) fn state(&self) -> State {
         self.state
     }
 
@@ -113,7 +113,7 @@ impl Place {
     }
 
     /// Steps over an iteration, as the device's chain does.
-    pub(super) fn pass(&mut self, iteration: u32, root: &Digest) {
+    pub(super) fn pass(&mut self, iteration: u32, root: &Root) {
         let sync = self.solo_sync.and_then(|solo| solo.digest(iteration, root));
         self.state = chain::step(&self.state, iteration, root, sync.as_ref());
         self.next = iteration + 1;
@@ -132,6 +132,7 @@ pub(super) fn code_of(error: &ExecError) -> Option<u32> {
 mod tests {
     use super::*;
     use crate::executor::gpu::variant::Capability;
+    use crate::protocol::digest::Digest;
     use gpu_kernels::kernels::GEMM_FMA;
 
     fn hopper() -> Vec<Variant> {
@@ -226,11 +227,11 @@ mod tests {
         let segment = Segment {
             first_iteration: 5,
             iterations: 3,
-            start: Digest([1; 32]),
+            start: State([1; 32]),
             solo_sync: Some(SoloSync { challenge: c, interval: 2 }),
         };
         let mut place = Place::at_start(&segment);
-        let root = |i: u32| Digest([i as u8; 32]);
+        let root = |i: u32| Root([i as u8; 32]);
         let mut state = segment.start;
         for i in 5..=7 {
             let rest = place.rest(&segment).expect("not at the end");

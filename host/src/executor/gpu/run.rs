@@ -13,7 +13,7 @@ use super::recovery::{Place, until_one_serves};
 use super::variant::Variant;
 use crate::error_text::what_happened;
 use crate::executor::{ExecError, Segment, Sink, SmTiles};
-use crate::protocol::digest::Digest;
+use crate::protocol::names::{Root, State};
 use crate::protocol::work::Work;
 use cuda_driver::Failure;
 use std::ops::ControlFlow;
@@ -22,8 +22,8 @@ use std::ops::ControlFlow;
 #[derive(Clone, Copy, Debug)]
 pub(super) struct FirstIteration {
     iteration: u32,
-    start: Digest,
-    root: Digest,
+    start: State,
+    root: Root,
 }
 
 impl GpuExecutor {
@@ -154,7 +154,7 @@ impl GpuExecutor {
             start: first.start,
             solo_sync: None,
         };
-        let mut root = Digest::default();
+        let mut root = Root::default();
         lane.run(&self.gpu, &self.kernels, &again, &mut |output| {
             root = output.root;
             ControlFlow::Continue(())

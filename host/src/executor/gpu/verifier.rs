@@ -5,6 +5,7 @@ use super::executor::GpuExecutor;
 use super::supervisor::{Supervisor, supervised};
 use crate::executor::{Assignment, ExecError, Executor, Segment, TileRequest};
 use crate::protocol::digest::Digest;
+use crate::protocol::names::Root;
 use crate::protocol::verify::{LeafRequest, Recompute, RecomputeError, RecomputeIteration};
 use crate::protocol::work::{IterationPlace, RunInputs, Work};
 use std::collections::HashMap;
@@ -72,7 +73,7 @@ impl RecomputeIteration for GpuVerifier {
         &mut self,
         run: &RunInputs<'_>,
         at: &IterationPlace,
-    ) -> Result<Digest, RecomputeError> {
+    ) -> Result<Root, RecomputeError> {
         (&*self).iteration_root(run, at)
     }
 }
@@ -83,7 +84,7 @@ impl RecomputeIteration for &GpuVerifier {
         &mut self,
         run: &RunInputs<'_>,
         at: &IterationPlace,
-    ) -> Result<Digest, RecomputeError> {
+    ) -> Result<Root, RecomputeError> {
         let segment = Segment {
             first_iteration: at.iteration,
             iterations: 1,
@@ -146,6 +147,7 @@ fn wanted_leaves(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::protocol::names::State;
     use crate::protocol::work::fp64_product::Fp64Product;
 
     /// One tile a product.
@@ -157,7 +159,7 @@ mod tests {
     }
 
     fn request(tile: u64, leaf: u64) -> LeafRequest {
-        LeafRequest { at: IterationPlace::of_state(Digest([1; 32])), leaf: 256 * tile + leaf }
+        LeafRequest { at: IterationPlace::of_state(State([1; 32])), leaf: 256 * tile + leaf }
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! Digests between the device's words and the protocol's bytes.
 
 use crate::protocol::digest::Digest;
+use crate::protocol::names::State;
 use gpu_kernels::abi::{ChainState, DigestWords};
 
 /// Words of a digest.
@@ -10,7 +11,16 @@ pub(crate) const CHAIN_WORDS: usize = size_of::<ChainState>() / 4;
 
 /// A digest as the device holds it.
 pub(crate) fn of_digest(digest: &Digest) -> DigestWords {
-    let (words, _) = digest.0.as_chunks::<4>();
+    of_bytes(&digest.0)
+}
+
+/// A state as the device holds it.
+pub(crate) fn of_state(state: &State) -> DigestWords {
+    of_bytes(&state.0)
+}
+
+fn of_bytes(bytes: &[u8; 32]) -> DigestWords {
+    let (words, _) = bytes.as_chunks::<4>();
     std::array::from_fn(|at| u32::from_be_bytes(words[at]))
 }
 
@@ -29,9 +39,9 @@ pub(crate) fn to_digests(words: &[u32]) -> impl ExactSizeIterator<Item = Digest>
 }
 
 /// A chain that is about to compute `iteration` in slot 0.
-pub(super) fn of_chain(state: &Digest, iteration: u32) -> [u32; CHAIN_WORDS] {
+pub(super) fn of_chain(state: &State, iteration: u32) -> [u32; CHAIN_WORDS] {
     let mut words = [0; CHAIN_WORDS];
-    words[..DIGEST_WORDS].copy_from_slice(&of_digest(state));
+    words[..DIGEST_WORDS].copy_from_slice(&of_state(state));
     words[DIGEST_WORDS] = iteration;
     words
 }
@@ -54,7 +64,7 @@ mod tests {
     fn a_chain_is_laid_out_as_its_struct() {
         assert_eq!(offset_of!(ChainState, state), 0);
         assert_eq!(offset_of!(ChainState, iteration), 4 * DIGEST_WORDS);
-        let words = of_chain(&Digest([1; 32]), 7);
+        let words = of_chain(&State([1; 32]), 7);
         assert_eq!(words, [[0x0101_0101; 8].as_slice(), &[7, 0, 0, 0]].concat()[..]);
     }
 }

@@ -7,6 +7,7 @@
 
 use crate::executor::SmTiles;
 use crate::protocol::digest::Digest;
+use crate::protocol::names::{Root, State};
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{SyncSender, sync_channel};
@@ -31,9 +32,9 @@ pub struct Kept {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KeptLane {
     /// s(g, last).
-    pub state: Digest,
+    pub state: State,
     /// D(g, first) … D(g, last).
-    pub roots: Vec<Digest>,
+    pub roots: Vec<Root>,
     /// Their tiles' roots, iteration after iteration.
     pub tile_roots: Vec<Digest>,
     /// Tiles per SM of all iterations up to `last`.
@@ -150,8 +151,8 @@ mod tests {
 
     fn part(byte: u8) -> KeptLane {
         KeptLane {
-            state: Digest([byte; 32]),
-            roots: vec![Digest([byte; 32])],
+            state: State([byte; 32]),
+            roots: vec![Root([byte; 32])],
             tile_roots: Vec::new(),
             sm_tiles: SmTiles::NotApplicable,
         }

@@ -12,6 +12,7 @@ use crate::executor::{
 use crate::protocol::chain;
 use crate::protocol::challenge::Challenge;
 use crate::protocol::digest::Digest;
+use crate::protocol::names::{Root, State};
 use crate::protocol::work::Work;
 use std::any::Any;
 use std::ops::ControlFlow;
@@ -55,7 +56,7 @@ pub(super) struct Shared {
     keeper: Option<Arc<Keeper>>,
     start: Instant,
     /// s(g,0) of every lane.
-    seeds: Arc<[Digest]>,
+    seeds: Arc<[State]>,
     /// What each lane lends the others of its memory.
     memory: Mutex<Vec<Option<SharedMemory>>>,
 }
@@ -64,7 +65,7 @@ impl Shared {
     pub(super) fn new(
         orders: Orders,
         meeting: Meeting,
-        seeds: Arc<[Digest]>,
+        seeds: Arc<[State]>,
         stop: Arc<AtomicBool>,
         keeper: Option<Arc<Keeper>>,
     ) -> Self {
@@ -424,7 +425,7 @@ impl<'a> Lane<'a> {
         }
         let arrived_ns = self.shared.now();
         self.signs.wait();
-        let nothing = Digest::default();
+        let nothing = Root::default();
         let met = self.shared.meeting.meet(self.lane, done, nothing, || false);
         met.ok_or(Failure::Aborted)?;
         let released_ns = self.shared.now();

@@ -3,6 +3,7 @@
 
 use crate::protocol::chain;
 use crate::protocol::digest::Digest;
+use crate::protocol::names::Root;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
 /// When a lane came to a barrier and when it left, in nanoseconds since the
@@ -37,7 +38,7 @@ struct Round {
     /// How many meetings are over.
     number: u64,
     arrived: usize,
-    roots: Vec<Digest>,
+    roots: Vec<Root>,
     /// Of the last meeting. It stays until every lane has come to the next, so
     /// until every lane has read it.
     outcome: Outcome,
@@ -49,7 +50,7 @@ impl Meeting {
         let round = Round {
             number: 0,
             arrived: 0,
-            roots: vec![Digest::default(); lanes],
+            roots: vec![Root::default(); lanes],
             outcome: Outcome { digest: Digest::default(), keep: false },
             aborted: false,
         };
@@ -62,7 +63,7 @@ impl Meeting {
         &self,
         lane: usize,
         iteration: u32,
-        root: Digest,
+        root: Root,
         keep: impl FnOnce() -> bool,
     ) -> Option<Outcome> {
         let mut round = self.lock();

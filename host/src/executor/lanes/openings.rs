@@ -180,7 +180,7 @@ fn open_lane(
                 Some((of, above)) if *of == iteration => above,
                 _ => {
                     let above = Tree::over(kept);
-                    if above.root() != Some(execution.roots[iteration as usize - 1]) {
+                    if above.root() != Some(execution.roots[iteration as usize - 1].node()) {
                         let cause = "its tile roots don't lead to its iteration root".to_owned();
                         return Err(RunError::Broken { lane, device: device(), iteration, cause });
                     }

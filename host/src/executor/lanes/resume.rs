@@ -8,6 +8,7 @@ use crate::executor::SmTiles;
 use crate::protocol::chain;
 use crate::protocol::challenge::Challenge;
 use crate::protocol::digest::{Digest, Uuid};
+use crate::protocol::names::{Root, State};
 use std::time::Duration;
 
 /// A run up to a sync point; nothing of it where it starts anew.
@@ -21,10 +22,10 @@ pub struct Resumed {
 /// One lane's part.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct ResumedLane {
-    pub(super) roots: Vec<Digest>,
+    pub(super) roots: Vec<Root>,
     pub(super) tile_roots: Vec<Digest>,
     /// s(g,0) … s(g,through).
-    pub(super) states: Vec<Digest>,
+    pub(super) states: Vec<State>,
     /// `None` where nothing was computed yet.
     pub(super) sm_tiles: Option<SmTiles>,
 }
@@ -101,12 +102,12 @@ impl Resumed {
             let tiles = iterations * challenge.work().tiles();
             count("tile roots", lane.tile_roots.len(), tiles)?;
         }
-        let mut steps: Vec<Vec<Digest>> = vec![Vec::new(); lanes.len()];
-        let mut states: Vec<Digest> =
+        let mut steps: Vec<Vec<State>> = vec![Vec::new(); lanes.len()];
+        let mut states: Vec<State> =
             self.lanes.iter().map(|lane| *lane.states.last().expect("there is a seed")).collect();
         let c = challenge.digest();
         for (at, i) in (first..=last).enumerate() {
-            let roots: Vec<Digest> = lanes.iter().map(|lane| lane.roots[at]).collect();
+            let roots: Vec<Root> = lanes.iter().map(|lane| lane.roots[at]).collect();
             let sync = i.is_multiple_of(challenge.sync_interval());
             let sync = sync.then(|| chain::sync_digest(&c, i, &roots));
             for ((state, root), steps) in states.iter_mut().zip(&roots).zip(&mut steps) {

@@ -16,6 +16,7 @@ use crate::executor::SmTiles;
 use crate::executor::lanes::{Kept, KeptLane};
 use crate::protocol::challenge::{Challenge, LANES_MAX};
 use crate::protocol::digest::{Digest, Uuid};
+use crate::protocol::names::{Root, State};
 use sha2::{Digest as _, Sha256};
 use std::io::{ErrorKind, Read, Write};
 use std::path::PathBuf;
@@ -152,9 +153,9 @@ pub(super) fn read(
     let iterations = u64::from(last - first + 1);
     let mut lanes = Vec::with_capacity(sm_counts.len());
     for &sm_count in sm_counts {
-        let state = reader.digest()?;
+        let state = State(reader.digest()?.0);
         let sm_tiles = reader.sm_tiles(sm_count)?;
-        let roots = reader.digests(iterations)?;
+        let roots = reader.digests(iterations)?.into_iter().map(Root::of_tree).collect();
         let tile_roots = reader.digests(iterations * challenge.work().tiles())?;
         lanes.push(KeptLane { state, roots, tile_roots, sm_tiles });
     }
@@ -193,7 +194,8 @@ pub(super) fn write(
                 put(why.as_bytes())?;
             }
         }
-        lane.roots.iter().chain(&lane.tile_roots).try_for_each(|digest| put(&digest.0))?;
+        lane.roots.iter().try_for_each(|root| put(&root.0))?;
+        lane.tile_roots.iter().try_for_each(|digest| put(&digest.0))?;
     }
     let sum = Digest(hash.finalize().into());
     writer.write_all(&sum.0)?;

@@ -6,7 +6,7 @@ use crate::executor::{
     Assignment, ExecError, Executor, IterationOutput, Kind, Segment, TileRequest,
 };
 use crate::protocol::challenge::Challenge;
-use crate::protocol::digest::Digest;
+use crate::protocol::names::State;
 use crate::protocol::work::fp64_product::Fp64Product;
 use crate::protocol::work::{Cost, IterationPlace, Unit};
 use std::ops::ControlFlow;
@@ -106,14 +106,15 @@ fn measure(executor: &mut dyn Executor) -> Result<f64, ExecError> {
     let assignment = Assignment::from(shape);
     executor.begin(&assignment)?;
     let (mut first_iteration, mut iterations) = (1, 1);
-    let (mut start, mut rate) = (Digest::default(), 0.0_f64);
+    let (mut start, mut rate) = (State::default(), 0.0_f64);
     let mut measured = Duration::ZERO;
     while measured < all && first_iteration < ITERATIONS_MAX {
         let segment = Segment { first_iteration, iterations, start, solo_sync: None };
         let mut stopwatch = Stopwatch::start(assignment.work.cost());
         executor.run(&segment, &mut |output: IterationOutput<'_>| {
             stopwatch.iteration();
-            start = output.root;
+            // Any state will do that no two segments share.
+            start = State(output.root.0);
             ControlFlow::Continue(())
         })?;
         // The first is slower: it loads what it needs.

@@ -3,6 +3,7 @@
 
 use crate::executor::{ExecError, Executor, Segment, TileRequest};
 use crate::protocol::digest::{Digest, Uuid};
+use crate::protocol::names::{Root, State};
 use crate::protocol::work::IterationPlace;
 use crate::protocol::work::fp64_product::Fp64Product;
 use crate::protocol::{chain, merkle};
@@ -51,8 +52,8 @@ pub(super) struct Found {
     round: u64,
     iteration: u32,
     /// s of the iteration before it.
-    state: Digest,
-    root: Digest,
+    state: State,
+    root: Root,
     tile_roots: Vec<Digest>,
 }
 
@@ -62,14 +63,14 @@ impl Found {
         &self,
         shape: Fp64Product,
         executor: &mut dyn Executor,
-    ) -> Result<(Digest, Vec<Digest>), ExecError> {
+    ) -> Result<(Root, Vec<Digest>), ExecError> {
         let segment = Segment {
             first_iteration: self.iteration,
             iterations: 1,
             start: self.state,
             solo_sync: None,
         };
-        let mut got = (Digest::default(), Vec::new());
+        let mut got = (Root::default(), Vec::new());
         executor.begin(&shape.into())?;
         executor.run(&segment, &mut |output| {
             got = (output.root, output.tile_roots.to_vec());
@@ -85,14 +86,14 @@ pub(super) struct Output<'a> {
     pub(super) lane: usize,
     pub(super) round: u64,
     pub(super) iteration: u32,
-    pub(super) root: Digest,
+    pub(super) root: Root,
     pub(super) tile_roots: &'a [Digest],
 }
 
 /// The chain so far.
 pub(super) struct Answers {
     shape: Fp64Product,
-    seed: Digest,
+    seed: State,
     names: Vec<(String, Uuid)>,
     judge: Box<dyn Executor>,
     found: Vec<Found>,
@@ -105,7 +106,7 @@ pub(super) struct Answers {
 impl Answers {
     pub(super) fn new(
         shape: Fp64Product,
-        seed: Digest,
+        seed: State,
         names: Vec<(String, Uuid)>,
         judge: Box<dyn Executor>,
     ) -> Self {
@@ -169,7 +170,7 @@ impl Answers {
         let differs = found.tile_roots.iter().zip(tile_roots).position(|(a, b)| a != b);
         let (tile, had, got) = match differs {
             Some(tile) => (Some(tile as u64), found.tile_roots[tile], tile_roots[tile]),
-            None => (None, found.root, root),
+            None => (None, found.root.node(), root.node()),
         };
         let right = match tile {
             Some(tile) => self.tile_root(&state, tile),
@@ -190,7 +191,7 @@ impl Answers {
     }
 
     /// Compares what was found with a whole recomputation.
-    pub(super) fn check(&mut self, found: &Found, root: Digest, tile_roots: &[Digest]) -> bool {
+    pub(super) fn check(&mut self, found: &Found, root: Root, tile_roots: &[Digest]) -> bool {
         let at = found.iteration as usize - 1;
         if self.found.get(at).is_none_or(|now| now.root != found.root) {
             return false;
@@ -203,7 +204,7 @@ impl Answers {
         }
         let (expected, got) = match differs {
             Some(tile) => (tile_roots[tile], found.tile_roots[tile]),
-            None => (root, found.root),
+            None => (root.node(), found.root.node()),
         };
         let tile = differs.map(|tile| tile as u64);
         self.keep((found.lane, found.round), found.iteration, tile, expected, got);
@@ -228,7 +229,7 @@ impl Answers {
     }
 
     /// The root of a tile by the CPU; `None` if that fails.
-    fn tile_root(&mut self, state: &Digest, tile: u64) -> Option<Digest> {
+    fn tile_root(&mut self, state: &State, tile: u64) -> Option<Digest> {
         let request = TileRequest { at: IterationPlace::of_state(*state), tile };
         let leaves = self.judge.leaf_hashes(&self.shape.into(), &[request]).ok()?;
         merkle::root(leaves.first()?)
@@ -243,16 +244,22 @@ mod tests {
     #[test]
     fn differences_beyond_the_faults_that_are_kept_are_counted_and_not_judged() {
         let shape = Fp64Product { dim: 128, products: 1 };
-        let (seed, uuid) = (Digest([3; 32]), Uuid([1; 16]));
+        let (seed, uuid) = (State([3; 32]), Uuid([1; 16]));
         let names = ["right", "wrong"].map(|name| (name.to_owned(), uuid)).to_vec();
         let oracle = || Box::new(OracleExecutor::new(uuid)) as Box<dyn Executor>;
         let none = Digest::default();
-        let lost =
-            Found { lane: 0, round: 1, iteration: 1, state: seed, root: none, tile_roots: vec![] };
+        let lost = Found {
+            lane: 0,
+            round: 1,
+            iteration: 1,
+            state: seed,
+            root: Root::default(),
+            tile_roots: vec![],
+        };
         let (root, tile_roots) = lost.again(shape, oracle().as_mut()).unwrap();
         let mut answers = Answers::new(shape, seed, names, oracle());
         let right = Output { lane: 0, round: 1, iteration: 1, root, tile_roots: &tile_roots };
-        let wrong = Output { lane: 1, root: none, tile_roots: &[none], ..right };
+        let wrong = Output { lane: 1, root: Root::default(), tile_roots: &[none], ..right };
         assert!(answers.compare(right));
         for _ in 0..FAULTS_MAX + 3 {
             assert!(!answers.compare(wrong));

@@ -9,6 +9,7 @@ use crate::executor::gpu::executor::GpuExecutor;
 use crate::executor::gpu::lane::Means;
 use crate::executor::{Assignment, ExecError, Executor, Segment, SoloSync};
 use crate::protocol::digest::Digest;
+use crate::protocol::names::State;
 use crate::protocol::work::memory_residency::{BLOCK_BYTES, MemoryResidency};
 use crate::work::memory_residency::gpu::PeakMemory;
 use serde::Serialize;
@@ -105,7 +106,7 @@ pub(super) fn memory(
     work: MemoryResidency,
     turns: Turns,
 ) -> Result<MemoryReport, ExecError> {
-    let seed = Digest::of(&[b"bench"]);
+    let seed = State(Digest::of(&[b"bench"]).0);
     let assignment = Assignment { work: work.into(), lane: 0, seeds: Arc::new([seed]) };
     executor.begin(&assignment)?;
     let fill_ns = executor.facts().details.arena_fill_ns.unwrap_or(0);
@@ -113,7 +114,7 @@ pub(super) fn memory(
     let supervisor = executor.supervisor().clone();
     let _doing = supervisor.begin("a turn");
     let _unmarked = supervisor.without_marks();
-    let rule = SoloSync { challenge: seed, interval: 1 };
+    let rule = SoloSync { challenge: Digest(seed.0), interval: 1 };
     let mut per_turn = 1;
     let mut rates: [Vec<f64>; 5] = Default::default();
     let mut cores = Vec::new();

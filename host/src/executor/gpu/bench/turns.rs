@@ -12,6 +12,7 @@ use crate::executor::gpu::lane::Lane;
 use crate::executor::gpu::launch::Hashing;
 use crate::executor::{ExecError, Executor, Segment};
 use crate::protocol::digest::Digest;
+use crate::protocol::names::State;
 use crate::protocol::work::fp64_product::Fp64Product;
 use cuda_driver::Failure;
 use std::ops::ControlFlow;
@@ -82,7 +83,7 @@ impl HostLoad {
 
 /// The segment that is run: iterations 1, 2, … of a fixed chain.
 pub(super) fn segment(iterations: u32) -> Segment {
-    let start = Digest::of(&[b"bench"]);
+    let start = State(Digest::of(&[b"bench"]).0);
     Segment { first_iteration: 1, iterations, start, solo_sync: None }
 }
 
@@ -176,7 +177,7 @@ pub(super) fn bare(executor: &mut GpuExecutor, turn: Duration) -> Result<f64, Ex
 /// Chain at its start, operands of the first chunk in memory: what follows
 /// multiplies full-mantissa random numbers.
 pub(super) fn prepare(gpu: &Gpu, kernels: &Kernels, lane: &mut Lane) -> Result<(), ExecError> {
-    lane.set_chain(gpu, &Digest::of(&[b"bench"]), 1)?;
+    lane.set_chain(gpu, &State(Digest::of(&[b"bench"]).0), 1)?;
     let first = lane.plan.chunks().next();
     first.map_or(Ok(()), |chunk| lane.fill(gpu, kernels, chunk))
 }

@@ -4,6 +4,7 @@
 use super::{DeviceMemory, Gpu};
 use cuda_driver::{Failure, calls};
 use cust::context::{Context, CurrentContext, legacy};
+use std::sync::Arc;
 
 /// `CUDA_ERROR_PEER_ACCESS_ALREADY_ENABLED`.
 const ALREADY_ENABLED: u32 = 704;
@@ -17,10 +18,11 @@ pub(crate) enum Access {
     Given,
 }
 
-/// The context that some memory belongs to, kept alive.
+/// The context that some memory belongs to, kept alive. (A clone of cust's own handle
+/// would make that context current.)
 #[derive(Clone, Debug)]
 pub(crate) struct ContextHandle {
-    context: Context,
+    context: Arc<Context>,
 }
 
 impl ContextHandle {
@@ -28,7 +30,7 @@ impl ContextHandle {
     pub(crate) fn within<T>(&self, what: impl FnOnce() -> T) -> T {
         let before = legacy::CurrentContext::get_current();
         // If it is lost, whatever is done in it fails by itself.
-        let _ = CurrentContext::set_current(&self.context);
+        let _ = CurrentContext::set_current(&*self.context);
         let done = what();
         if let Ok(before) = before {
             let _ = legacy::CurrentContext::set_current(&before);
@@ -45,9 +47,9 @@ impl ContextHandle {
 }
 
 impl Gpu {
-    /// This device's context, for those that reach its memory.
+    /// This device's context, for those that reach its memory. It is current.
     pub(crate) fn context_handle(&self) -> ContextHandle {
-        ContextHandle { context: self.context.clone() }
+        ContextHandle { context: Arc::new(self.context.clone()) }
     }
 
     /// Lets this device address the memory of `other`, and says whether it had to be

@@ -12,6 +12,7 @@ use super::hash::LeafMessage;
 use super::kernel::{Kernel, PANEL_MAX};
 use super::stream::{DEPTH_MAX, Operand, Steps, Stream};
 use crate::protocol::digest::Digest;
+use crate::protocol::names::State;
 use crate::protocol::work::fp64_product::{LEAVES_PER_TILE, TILE};
 use crate::work::hash::tile_root;
 
@@ -73,7 +74,7 @@ pub(super) struct Block<'a> {
 pub(super) fn compute<'a, K: Kernel>(
     kernel: K,
     dim: u32,
-    state: &Digest,
+    state: &State,
     place: &BlockPlace,
     scratch: &'a mut Scratch,
 ) -> Block<'a> {

@@ -8,6 +8,7 @@ use super::block::{self, BlockPlace, Scratch};
 use super::kernel::{Engine, with_kernel};
 use crate::executor::TileRequest;
 use crate::protocol::digest::Digest;
+use crate::protocol::names::State;
 use crate::protocol::work::fp64_product::{Fp64Product, LeafPlace};
 use rayon::prelude::*;
 use std::sync::{Mutex, PoisonError};
@@ -36,7 +37,7 @@ impl Compute {
     }
 
     /// The roots of the tiles' subtrees in one iteration, in tile order.
-    pub(super) fn tile_roots(&self, shape: Fp64Product, state: &Digest) -> Vec<Digest> {
+    pub(super) fn tile_roots(&self, shape: Fp64Product, state: &State) -> Vec<Digest> {
         let blocks = cut(shape, rayon::current_num_threads());
         let side = shape.tiles_per_side();
         let mut roots = vec![Digest::default(); shape.tiles() as usize];
@@ -82,7 +83,7 @@ impl Compute {
     }
 
     /// The block's tile roots, row by row.
-    fn block_roots(&self, dim: u32, state: &Digest, place: &BlockPlace) -> Vec<Digest> {
+    fn block_roots(&self, dim: u32, state: &State, place: &BlockPlace) -> Vec<Digest> {
         self.with_scratch(|scratch| {
             let block = with_kernel!(self.engine, kernel => {
                 block::compute(kernel, dim, state, place, scratch)

@@ -91,11 +91,12 @@ pub(super) use with_kernel;
 mod tests {
     use super::{Engine, Kernel, LEAF_SIDE, PANEL_MAX, Simd};
     use crate::protocol::digest::Digest;
+    use crate::protocol::names::State;
     use crate::work::fp64_product::cpu::stream::{Operand, STEPS_MAX, Steps, Stream};
     use rand_philox::philox4x32_10;
 
     /// Element 2p + half of vector x as docs/protocol.md has it.
-    fn element(state: &Digest, z: u32, x: u32, p: u32, half: usize) -> f64 {
+    fn element(state: &State, z: u32, x: u32, p: u32, half: usize) -> f64 {
         let word = |at: usize| u32::from_be_bytes(state.0[at..at + 4].try_into().unwrap());
         let y = philox4x32_10([p, x, z, word(8)], [word(0), word(4)]);
         let mantissa = (u64::from(y[2 * half + 1]) << 32 | u64::from(y[2 * half])) >> 12;
@@ -106,7 +107,7 @@ mod tests {
         let mut steps = Steps::default();
         // Zero and all-one key and tweak words; the last vector and the last
         // step of the largest matrix; the last product.
-        let states = [Digest([0; 32]), Digest([0xFF; 32]), Digest::of(&[b"fill"])];
+        let states = [State([0; 32]), State([0xFF; 32]), State(Digest::of(&[b"fill"]).0)];
         for (state, product, operand, first_x, first_p, count) in [
             (states[0], 0, Operand::A, 0, 0, 4),
             (states[1], 4095, Operand::B, 32768 - 8, 16384 - 64, STEPS_MAX),
@@ -135,7 +136,7 @@ mod tests {
 
     fn check_multiply<K: Kernel>(kernel: K, simd: Simd) {
         // Full mantissas and sums to continue; depths around an unrolled loop.
-        let number = |i: usize| element(&Digest::of(&[b"multiply"]), 0, 0, i as u32, 0);
+        let number = |i: usize| element(&State(Digest::of(&[b"multiply"]).0), 0, 0, i as u32, 0);
         for depth in [1, 2, 3, 16, 127, 128] {
             let fill = |start: usize| -> Vec<f64> {
                 (start..start + depth * PANEL_MAX).map(number).collect()

@@ -23,7 +23,7 @@
 //! It deliberately knows nothing of where the elements go: the kernels pack
 //! them.
 
-use crate::protocol::digest::Digest;
+use crate::protocol::names::State;
 
 /// Multiplier of the round's first word.
 pub(super) const M0: u64 = 0xD251_1F53;
@@ -80,7 +80,7 @@ impl Default for Steps {
 
 impl Stream {
     /// The stream that `state` = s(g, i−1) seeds for `operand` of product j.
-    pub(super) fn new(state: &Digest, product: u32, operand: Operand) -> Self {
+    pub(super) fn new(state: &State, product: u32, operand: Operand) -> Self {
         let word =
             |at: usize| u32::from_be_bytes(std::array::from_fn(|byte| state.0[4 * at + byte]));
         let mut key = [word(0), word(1)];

@@ -14,6 +14,7 @@ use super::hash::leaf_hash;
 use super::kernel::{Engine, Kernel, LEAF_SIDE, with_kernel};
 use super::stream::{DEPTH_MAX, Operand, Steps, Stream};
 use crate::protocol::digest::Digest;
+use crate::protocol::names::State;
 use crate::protocol::verify::LeafRequest;
 use crate::protocol::work::fp64_product::{Fp64Product, LeafPlace};
 use rayon::prelude::*;
@@ -85,7 +86,7 @@ struct Scratch {
 fn product_leaves<K: Kernel>(
     kernel: K,
     dim: u32,
-    state: &Digest,
+    state: &State,
     places: &[LeafPlace],
     scratch: &mut Scratch,
 ) -> Vec<Digest> {

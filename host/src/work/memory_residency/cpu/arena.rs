@@ -6,6 +6,7 @@ use super::kernel::{Kernel, with_kernel};
 use super::philox::{FirstWords, StateWords};
 use crate::executor::host_memory::{BoundBy, HostMemory};
 use crate::protocol::digest::Digest;
+use crate::protocol::names::State;
 use crate::protocol::work::memory_residency::{DRAW_PARTNER, MemoryResidency};
 use rayon::prelude::*;
 use std::ops::ControlFlow;
@@ -116,7 +117,7 @@ impl MemoryCpu {
     pub fn fill(
         self,
         empty: EmptyArena,
-        seed: &Digest,
+        seed: &State,
         between: &mut dyn FnMut() -> ControlFlow<()>,
     ) -> Result<Arena, ArenaError> {
         let EmptyArena { work, blocks } = empty;

@@ -5,6 +5,7 @@ use super::super::philox::{FirstWords, StateWords};
 use super::{Engine, Kernel, WORDS};
 use crate::executor::cpu::Simd;
 use crate::protocol::digest::Digest;
+use crate::protocol::names::State;
 use crate::work::fold::fold;
 use rand_philox::philox4x32_10;
 
@@ -26,7 +27,7 @@ fn word(block: &Block, l: usize) -> [u32; 4] {
 }
 
 fn state() -> StateWords {
-    StateWords::of(&Digest::of(&[b"state"]))
+    StateWords::of(&State(Digest::of(&[b"state"]).0))
 }
 
 fn on_every_engine(check: impl Fn(Engine, Simd)) {

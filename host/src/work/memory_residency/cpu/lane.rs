@@ -4,6 +4,7 @@ use super::{Arena, ArenaError, EmptyArena, LaneSweep, MemoryCpu};
 use crate::executor::cpu::{CpuWork, Simd};
 use crate::executor::{Assignment, ExecError, SharedMemory, TileRequest};
 use crate::protocol::digest::Digest;
+use crate::protocol::names::State;
 use crate::protocol::work::memory_residency::{LEAVES_PER_TILE, MemoryResidency};
 use crate::protocol::work::{IterationPlace, Work};
 use std::ops::ControlFlow;
@@ -14,7 +15,7 @@ pub(crate) struct MemoryOnCpu {
     cpu: MemoryCpu,
     work: MemoryResidency,
     /// s(g,0) of every lane.
-    seeds: Arc<[Digest]>,
+    seeds: Arc<[State]>,
     lane: u32,
     /// Of every lane the arena, if it is here.
     arenas: Vec<Option<Arc<Arena>>>,

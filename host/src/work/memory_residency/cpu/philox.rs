@@ -18,7 +18,7 @@
 //! ```
 
 use super::block::{Block, WORDS};
-use crate::protocol::digest::Digest;
+use crate::protocol::names::State;
 use crate::work::fold::{M0, M1, round};
 
 /// What the two key words grow by from round to round.
@@ -42,7 +42,7 @@ pub(super) struct StateWords {
 }
 
 impl StateWords {
-    pub(super) fn of(state: &Digest) -> Self {
+    pub(super) fn of(state: &State) -> Self {
         let word =
             |at: usize| u32::from_be_bytes(std::array::from_fn(|byte| state.0[4 * at + byte]));
         Self { key: [word(0), word(1)], tweak: word(2), kappa: word(3) }
@@ -111,7 +111,7 @@ mod tests {
 
     #[test]
     fn draws_are_philox4x32_10() {
-        let state = Digest(std::array::from_fn(|i| (7 * i + 200) as u8));
+        let state = State(std::array::from_fn(|i| (7 * i + 200) as u8));
         let words = StateWords::of(&state);
         assert_eq!(words.key[0], 0xc8cf_d6dd);
         for (c0, c1, c2) in [(0, 0, 2), (u32::MAX, 16, 1), (5, 0, 3)] {

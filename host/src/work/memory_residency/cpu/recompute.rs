@@ -15,6 +15,7 @@ use super::philox::{FirstWords, StateWords};
 use super::sweep::Way;
 use super::{EmptyArena, MemoryCpu};
 use crate::protocol::digest::Digest;
+use crate::protocol::names::State;
 use crate::protocol::verify::{LeafRequest, RecomputeError};
 use crate::protocol::work::IterationPlace;
 use crate::protocol::work::memory_residency::{BLOCK_BYTES, DRAW_PARTNER, MemoryResidency};
@@ -51,7 +52,7 @@ impl MemoryCpu {
     pub fn recompute(
         self,
         work: MemoryResidency,
-        seeds: &[Digest],
+        seeds: &[State],
         requests: &[LeafRequest],
     ) -> Result<Vec<Digest>, RecomputeError> {
         let mut hashes = Vec::with_capacity(requests.len());
@@ -69,7 +70,7 @@ impl MemoryCpu {
     pub fn block_digest(
         self,
         work: MemoryResidency,
-        seed: &Digest,
+        seed: &State,
         b: u64,
     ) -> Result<Digest, RecomputeError> {
         let mut block = vec![Block::ZERO];
@@ -80,7 +81,7 @@ impl MemoryCpu {
     fn batch(
         self,
         work: MemoryResidency,
-        seeds: &[Digest],
+        seeds: &[State],
         requests: &[LeafRequest],
     ) -> Result<Vec<Digest>, RecomputeError> {
         let lanes = seeds.len() as u32;
@@ -121,7 +122,7 @@ impl MemoryCpu {
     fn lane_blocks(
         self,
         work: MemoryResidency,
-        seed: &Digest,
+        seed: &State,
         places: &[Place],
         out: &mut [Block],
     ) -> Result<(), RecomputeError> {

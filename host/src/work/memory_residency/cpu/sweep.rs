@@ -6,6 +6,7 @@ use super::block::Block;
 use super::kernel::{Kernel, with_kernel};
 use super::philox::StateWords;
 use crate::protocol::digest::Digest;
+use crate::protocol::names::State;
 use crate::protocol::work::memory_residency::{
     DRAW_LEAF, DRAW_SWEEP, FOLD_COLUMNS, FOLD_WORDS, LEAVES_PER_TILE, MESSAGE_BYTES,
     MemoryResidency, Reads, Sweep,
@@ -20,7 +21,7 @@ const LEAF_WORDS: usize = (FOLD_COLUMNS * FOLD_WORDS) as usize;
 #[derive(Clone, Copy)]
 pub struct LaneSweep<'a> {
     /// s(g,i−1).
-    pub state: Digest,
+    pub state: State,
     /// The lane's own arena.
     pub own: &'a Arena,
     /// The arena of [`MemoryResidency::second_lane`]: `own` again if K = 0.
@@ -35,7 +36,7 @@ pub(super) struct Way {
 }
 
 impl Way {
-    pub(super) fn new(work: MemoryResidency, state: &Digest) -> Self {
+    pub(super) fn new(work: MemoryResidency, state: &State) -> Self {
         let state = StateWords::of(state);
         Self { state, sweep: work.sweep(state.draw(0, 0, DRAW_SWEEP)) }
     }

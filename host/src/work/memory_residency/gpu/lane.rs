@@ -7,8 +7,8 @@ use crate::executor::ExecError;
 use crate::executor::gpu::driver::{DeviceMemory, Gpu, Kernel, Timing};
 use crate::executor::gpu::error::from_cust;
 use crate::executor::gpu::words;
-use crate::protocol::digest::Digest;
 use crate::protocol::evidence::document::PeerBlocks;
+use crate::protocol::names::State;
 use crate::protocol::work::memory_residency::{DRAW_SWEEP, MemoryResidency};
 use cuda_driver::Failure;
 use gpu_kernels::philox;
@@ -60,7 +60,7 @@ impl ArenaLane {
         kernels: &ArenaKernels,
         sm_count: u32,
         lane: u32,
-        seeds: &[Digest],
+        seeds: &[State],
     ) -> Result<Duration, ExecError> {
         (self.place, self.peers) = (None, None);
         let timing = |failure: Failure| gpu.error("filling the arena", failure);
@@ -87,7 +87,7 @@ impl ArenaLane {
         gpu: &Gpu,
         kernels: &ArenaKernels,
         sm_count: u32,
-        seed: &Digest,
+        seed: &State,
     ) -> Result<(), ExecError> {
         launch::half_pass(gpu, kernels, sm_count, &self.arena, 1, seed)
     }
@@ -178,7 +178,7 @@ impl ArenaLane {
         kernels: &ArenaKernels,
         sm_count: u32,
         ring: RingPlace<'_>,
-        start: (u32, Digest),
+        start: (u32, State),
     ) -> Result<(), ExecError> {
         let tiles = u32::try_from(self.work.tiles()).expect("at most 2²⁰ tiles");
         if !self.work.reads_peers() {
@@ -225,9 +225,9 @@ impl ArenaLane {
 
     /// Which lane has the second blocks of an iteration that starts from a state, and
     /// which block there is leaf 0's.
-    pub(super) fn second_of(&self, (iteration, state): (u32, Digest)) -> (u32, u64) {
+    pub(super) fn second_of(&self, (iteration, state): (u32, State)) -> (u32, u64) {
         let (lane, lanes) = self.place();
-        let [k0, k1, tweak, ..] = words::of_digest(&state);
+        let [k0, k1, tweak, ..] = words::of_state(&state);
         let multiply = |a: u32, b: u32| {
             let product = u64::from(a) * u64::from(b);
             (product as u32, (product >> 32) as u32)

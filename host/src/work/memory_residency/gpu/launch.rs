@@ -8,7 +8,7 @@ use crate::executor::ExecError;
 use crate::executor::gpu::driver::{DeviceMemory, Gpu, Kernel, Module};
 use crate::executor::gpu::launch::require;
 use crate::executor::gpu::words;
-use crate::protocol::digest::Digest;
+use crate::protocol::names::State;
 use crate::protocol::work::memory_residency::{self as spec, MemoryResidency};
 use cuda_driver::Failure;
 use gpu_kernels::abi::{
@@ -67,8 +67,8 @@ impl ArenaKernels {
 }
 
 /// First four words of s(g,0): k0, k1, w, κ.
-fn key(seed: &Digest) -> [u32; 4] {
-    let [k0, k1, tweak, kappa, ..] = words::of_digest(seed);
+fn key(seed: &State) -> [u32; 4] {
+    let [k0, k1, tweak, kappa, ..] = words::of_state(seed);
     [k0, k1, tweak, kappa]
 }
 
@@ -85,7 +85,7 @@ pub(super) fn half_pass(
     sm_count: u32,
     arena: &SharedArena,
     half_pass: u32,
-    seed: &Digest,
+    seed: &State,
 ) -> Result<(), ExecError> {
     let blocks = arena.blocks();
     let words = u64::from(blocks) * u64::from(spec::BLOCK_WORDS);
@@ -103,7 +103,7 @@ pub(super) fn fill(
     sm_count: u32,
     arena: &SharedArena,
     half_passes: u32,
-    seed: &Digest,
+    seed: &State,
 ) -> Result<(), ExecError> {
     let (blocks, key) = (arena.blocks(), key(seed));
     let words = u64::from(blocks) * u64::from(spec::BLOCK_WORDS);

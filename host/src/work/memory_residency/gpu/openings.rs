@@ -8,6 +8,7 @@ use crate::executor::gpu::driver::{DeviceMemory, Gpu, Readback, Upload};
 use crate::executor::gpu::error::OUT_OF_MEMORY;
 use crate::executor::gpu::words::{self, CHAIN_WORDS, DIGEST_WORDS};
 use crate::protocol::digest::Digest;
+use crate::protocol::names::State;
 use crate::protocol::work::memory_residency::LEAVES_PER_TILE;
 use cuda_driver::Failure;
 use gpu_kernels::abi::SweepSource;
@@ -25,7 +26,7 @@ pub(crate) struct SampledTile {
     /// i.
     pub iteration: u32,
     /// s(g,i−1) of the lane that has the arena.
-    pub state: Digest,
+    pub state: State,
     /// Its index among the iteration's tiles.
     pub tile: u32,
 }
@@ -155,7 +156,7 @@ impl ArenaOpenings {
 
 /// A [`SweepSource`] as words.
 fn source_words(tile: &SampledTile, peer: u64) -> [u32; SOURCE_WORDS] {
-    let [k0, k1, tweak, ..] = words::of_digest(&tile.state);
+    let [k0, k1, tweak, ..] = words::of_state(&tile.state);
     [k0, k1, tweak, tile.tile, peer as u32, (peer >> 32) as u32, 0, 0]
 }
 
@@ -169,7 +170,7 @@ mod tests {
         assert_eq!(offset_of!(SweepSource, key), 0);
         assert_eq!(offset_of!(SweepSource, tile), 12);
         assert_eq!(offset_of!(SweepSource, peer), 16);
-        let state = Digest(std::array::from_fn(|at| at as u8));
+        let state = State(std::array::from_fn(|at| at as u8));
         let words = source_words(&SampledTile { iteration: 1, state, tile: 5 }, 7 << 32 | 9);
         assert_eq!(words, [0x0001_0203, 0x0405_0607, 0x0809_0a0b, 5, 9, 7, 0, 0]);
     }
