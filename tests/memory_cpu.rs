@@ -61,12 +61,15 @@ impl Arenas {
     }
 }
 
+/// [`fold`] for a number of columns.
+type Fold = fn([u32; 2], u32, u64, &[[u32; 4]]) -> [u8; 16];
+
 #[test]
 fn every_fold_reproduces_on_this_machine() {
     for case in folds() {
         let words = case.columns.concat();
         let arguments = (case.key, case.tweak, case.index, words.as_slice());
-        let run = |fold: fn([u32; 2], u32, u64, &[[u32; 4]]) -> [u8; 16]| {
+        let run = |fold: Fold| {
             let (key, tweak, index, words) = arguments;
             fold(key, tweak, index, words)
         };
