@@ -270,6 +270,7 @@ fn digest<T: FromStr<Err: Debug>>(value: &Value) -> T {
     value.as_str().unwrap().parse().unwrap()
 }
 
+/// Those of FP64 products.
 fn vectors() -> Vec<(String, Vector)> {
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/vectors");
     let mut vectors = Vec::new();

@@ -199,7 +199,7 @@ fn vectors_reproduce_in_full() {
         let opened = execution.open(&points).unwrap();
         assert_eq!(serde_json::to_value(&opened).unwrap(), file["result"]["openings"], "{name}");
     }
-    assert!(files >= 6, "vector files are missing from {folder}");
+    assert!(files >= 9, "vector files are missing from {folder}");
 }
 
 #[test]

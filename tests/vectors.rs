@@ -10,8 +10,12 @@ use attest::protocol::digest::{Digest, Uuid};
 use attest::protocol::transcript::ResultDoc;
 use attest::protocol::verified::Extent;
 use attest::reference::{OracleExecutor, Run};
-use attest::selftest::vectors::{Report, VectorError, check_file, check_json};
+use attest::selftest::LaneExecutors;
+use attest::selftest::vectors::{Report, VectorError, VectorFile, check_file, check_json};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
+use std::collections::HashSet;
 use std::path::PathBuf;
 
 const FOLDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/vectors");
@@ -36,31 +40,54 @@ fn runs() -> Vec<(String, Value)> {
     files().into_iter().map(read).filter(|(_, vector)| vector.get("result").is_some()).collect()
 }
 
-fn oracle() -> Box<dyn Executor> {
-    Box::new(OracleExecutor::new(Uuid::default()))
+fn oracle() -> LaneExecutors<'static> {
+    LaneExecutors::new(|| Ok(Box::new(OracleExecutor::new(Uuid::default()))))
 }
 
 #[test]
 fn every_file_reproduces_on_the_oracle() {
-    reproduce_on(oracle().as_mut());
+    reproduce_on(&mut oracle());
 }
 
 #[test]
 fn every_file_reproduces_on_the_cpu_executor() {
-    reproduce_on(&mut CpuExecutor::new(CpuOptions::default()));
+    let open = || Ok(Box::new(CpuExecutor::new(CpuOptions::default())) as Box<dyn Executor>);
+    reproduce_on(&mut LaneExecutors::new(open));
 }
 
-fn reproduce_on(executor: &mut dyn Executor) {
-    let (mut draws, mut folds) = (0, 0);
+fn reproduce_on(executors: &mut LaneExecutors<'_>) {
+    let (mut draws, mut folds, mut kinds) = (0, 0, HashSet::new());
     for path in files() {
-        let report = check_file(&path, executor);
+        let report = check_file(&path, executors);
         match report.unwrap_or_else(|error| panic!("{}: {error}", path.display())) {
-            Report::Run { openings, .. } => assert!(openings > 0, "{}", path.display()),
+            Report::Run { openings, work, .. } => {
+                assert!(openings > 0, "{}", path.display());
+                kinds.insert(work.challenge_type());
+            }
             Report::Draws { .. } => draws += 1,
             Report::Folds { folds: count } => folds += count,
         }
     }
-    assert_eq!((draws, folds), (1, 7));
+    assert_eq!((draws, folds, kinds.len()), (1, 7, 2));
+}
+
+#[test]
+fn small_runs_suit_the_oracle_and_files_without_a_run_need_none() {
+    for path in files() {
+        let file = VectorFile::read(&path).unwrap();
+        let is_run = !["draws.json", "fold.json"].contains(&file.name());
+        assert_eq!(file.suits_oracle(), is_run, "{}", file.name());
+    }
+    // The same with an arena of 1.1 TB: not for the oracle.
+    let text = std::fs::read_to_string(format!("{FOLDER}/memory-own.json")).unwrap();
+    let mut vector: Value = serde_json::from_str(&text).unwrap();
+    let token = STANDARD.decode(vector["challenge"].as_str().unwrap()).unwrap();
+    let token = String::from_utf8(token).unwrap().replace("1536", "268435456");
+    vector["challenge"] = STANDARD.encode(token).into();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("large.json");
+    std::fs::write(&path, vector.to_string()).unwrap();
+    assert!(!VectorFile::read(&path).unwrap().suits_oracle());
 }
 
 #[test]
@@ -112,75 +139,114 @@ fn nudge(value: &mut Value) {
     }
 }
 
+/// Whether `vector` is refused once `change` was made to it.
+#[track_caller]
+fn is_noticed(vector: &Value, what: &str, change: impl FnOnce(&mut Value)) {
+    let mut changed = vector.clone();
+    change(&mut changed);
+    assert_ne!(changed, *vector, "{what}");
+    let report = check_json(changed.to_string().as_bytes(), &mut oracle());
+    assert!(report.is_err(), "{what} went unnoticed");
+}
+
 #[test]
 fn the_checker_notices_a_change_of_any_field() {
     for name in [
         "one-product.json",
         "draws.json",
         "two-lanes-counters.json",
-        "fold.json",
         "memory-bare.json",
+        "fold.json",
     ] {
         let text = std::fs::read_to_string(format!("{FOLDER}/{name}")).unwrap();
         let vector: Value = serde_json::from_str(&text).unwrap();
         for field in vector.as_object().unwrap().keys() {
-            let mut changed = vector.clone();
-            nudge(&mut changed[field]);
-            let report = check_json(changed.to_string().as_bytes(), oracle().as_mut());
-            assert!(report.is_err(), "{name}: a change of {field} went unnoticed");
-            changed.as_object_mut().unwrap().remove(field);
-            let report = check_json(changed.to_string().as_bytes(), oracle().as_mut());
-            assert!(report.is_err(), "{name}: the absence of {field} went unnoticed");
+            let what = |change| format!("{name}: {change} {field}");
+            is_noticed(&vector, &what("a change of"), |vector| nudge(&mut vector[field]));
+            is_noticed(&vector, &what("the absence of"), |vector| {
+                vector.as_object_mut().unwrap().remove(field);
+            });
+            is_noticed(&vector, &what("null in the place of"), |vector| {
+                vector[field] = Value::Null;
+            });
         }
         let mut more = vector.clone();
         more["more"] = 1.into();
-        let report = check_json(more.to_string().as_bytes(), oracle().as_mut());
+        let report = check_json(more.to_string().as_bytes(), &mut oracle());
         assert!(matches!(report, Err(VectorError::Malformed { .. })), "{name}");
     }
-    for (name, leaf) in [
+    for (name, fields) in [
         ("one-product.json", &["message", "hash", "value_0_0"][..]),
-        ("memory-bare.json", &["message", "hash"]),
+        ("memory-bare.json", &["message", "hash"][..]),
     ] {
         let text = std::fs::read_to_string(format!("{FOLDER}/{name}")).unwrap();
         let vector: Value = serde_json::from_str(&text).unwrap();
-        for field in leaf {
-            let mut changed = vector.clone();
-            nudge(&mut changed["lane0_iteration1_leaf5"][*field]);
-            let report = check_json(changed.to_string().as_bytes(), oracle().as_mut());
-            assert!(report.is_err(), "{name}: a change of {field} went unnoticed");
+        let leaf = "lane0_iteration1_leaf5";
+        for field in fields {
+            is_noticed(&vector, field, |vector| nudge(&mut vector[leaf][field]));
+            is_noticed(&vector, field, |vector| {
+                vector[leaf].as_object_mut().unwrap().remove(*field);
+            });
         }
     }
 }
 
-/// Each kind of work has its own fields, and no others'.
 #[test]
-fn the_checker_notices_a_field_of_another_kind() {
+fn a_field_of_another_kind_of_work_is_noticed() {
     let read = |name: &str| -> Value {
-        serde_json::from_str(&std::fs::read_to_string(format!("{FOLDER}/{name}")).unwrap()).unwrap()
+        let text = std::fs::read_to_string(format!("{FOLDER}/{name}")).unwrap();
+        serde_json::from_str(&text).unwrap()
     };
-    let mut product = read("one-product.json");
-    product["block5"] = read("memory-bare.json")["block5"].clone();
-    let mut memory = read("memory-bare.json");
-    memory["lane0_iteration1_leaf5"]["value_0_0"] = 0.5.into();
-    for (changed, expected) in [(product, "block5"), (memory, "lane0_iteration1_leaf5.value_0_0")] {
-        match check_json(changed.to_string().as_bytes(), oracle().as_mut()) {
-            Err(VectorError::Mismatch { field, .. }) => assert_eq!(field, expected),
-            other => panic!("{expected}: {other:?}"),
-        }
-    }
+    let (product, memory) = (read("one-product.json"), read("memory-bare.json"));
+    let leaf = "lane0_iteration1_leaf5";
+    is_noticed(&product, "block5", |vector| vector["block5"] = memory["block5"].clone());
+    is_noticed(&memory, "value_0_0", |vector| {
+        vector[leaf]["value_0_0"] = product[leaf]["value_0_0"].clone();
+    });
 }
 
-/// Every number of every fold counts.
 #[test]
-fn the_checker_notices_a_change_of_any_number_of_a_fold() {
+fn the_checker_notices_every_change_of_a_fold() {
     let text = std::fs::read_to_string(format!("{FOLDER}/fold.json")).unwrap();
     let vector: Value = serde_json::from_str(&text).unwrap();
-    for at in 0..vector["folds"].as_array().unwrap().len() {
-        for field in ["key", "tweak", "index", "columns", "words", "message"] {
-            let mut changed = vector.clone();
-            nudge(&mut changed["folds"][at][field]);
-            let report = check_json(changed.to_string().as_bytes(), oracle().as_mut());
-            assert!(report.is_err(), "fold {at}: a change of {field} went unnoticed");
+    is_noticed(&vector, "no folds", |vector| vector["folds"] = Value::Array(Vec::new()));
+    for (at, fold) in vector["folds"].as_array().unwrap().iter().enumerate() {
+        let notices = |what: &str, change: &dyn Fn(&mut Value)| {
+            is_noticed(&vector, &format!("fold {at}: {what}"), |vector| {
+                change(&mut vector["folds"][at]);
+            });
+        };
+        for field in fold.as_object().unwrap().keys() {
+            notices(field, &|fold| nudge(&mut fold[field]));
+            notices(field, &|fold| fold[field] = Value::Null);
+            notices(field, &|fold| {
+                fold.as_object_mut().unwrap().remove(field);
+            });
+        }
+        notices("an unknown field", &|fold| fold["more"] = 1.into());
+        notices("the first word of the key", &|fold| nudge(&mut fold["key"][0]));
+        // In each word's other half, in every column.
+        let words = fold["words"].as_str().unwrap();
+        for at in (0..words.len()).step_by(37) {
+            notices("a digit of words", &|fold| {
+                let mut digits = words.to_owned().into_bytes();
+                digits[at] = if digits[at] == b'0' { b'1' } else { b'0' };
+                fold["words"] = String::from_utf8(digits).unwrap().into();
+            });
+        }
+        for (field, text) in [
+            ("index", "18446744073709551616".to_owned()),
+            ("index", format!("0{}", fold["index"].as_str().unwrap())),
+            ("tweak", fold["tweak"].as_str().unwrap().to_uppercase() + "00"),
+            ("message", fold["message"].as_str().unwrap().to_uppercase()),
+            ("words", words.to_uppercase()),
+            ("words", words[..words.len() - 32].to_owned()),
+            ("words", String::new()),
+        ] {
+            notices(field, &|fold| fold[field] = text.clone().into());
+        }
+        for columns in [0, 3, 128, 1_u64 << 40] {
+            notices("columns", &|fold| fold["columns"] = columns.into());
         }
     }
 }
@@ -220,8 +286,8 @@ fn the_checker_names_the_field_an_executor_gets_wrong() {
         }
     }
     let path = PathBuf::from(format!("{FOLDER}/one-product.json"));
-    let mut executor = OneLeafWrong(OracleExecutor::new(Uuid::default()));
-    match check_file(&path, &mut executor) {
+    let open = || Ok(Box::new(OneLeafWrong(OracleExecutor::new(Uuid::default()))) as _);
+    match check_file(&path, &mut LaneExecutors::new(open)) {
         Err(VectorError::Mismatch { field: "openings", count, .. }) => assert!(count > 0),
         other => panic!("{other:?}"),
     }

@@ -10,14 +10,17 @@ fn has_gpu() -> bool {
 }
 
 /// A shape so small that a GPU takes no time over it.
-const SMALL: [&str; 4] = ["bench", "--quick", "--shape", "256x2"];
+const SMALL: [&str; 5] = ["bench", "--quick", "--shape", "256x2", "1%"];
 
 #[test]
 fn bench_measures_the_cpu_and_the_gpu_if_there_is_one() {
     let shown = run(SMALL).expect(OK).stdout;
     assert!(shown.contains("Verification on the CPU") && shown.contains("GFLOP/s"), "{shown}");
+    assert!(shown.contains("2063 leaves of an arena of 137 GB from nothing, p = 12"), "{shown}");
     if has_gpu() {
-        assert!(shown.contains("peak_fma") && shown.contains("256x2"), "{shown}");
+        for part in ["peak_fma", "256x2", "Memory residency, TB/s"] {
+            assert!(shown.contains(part), "{part} in\n{shown}");
+        }
     } else {
         assert!(shown.starts_with("no GPU is used: "), "{shown}");
         assert_eq!(shown.lines().nth(1), Some(""), "one line about it:\n{shown}");
@@ -39,6 +42,10 @@ fn bench_writes_json_and_a_plot() {
         assert!(times["of_one_iteration_ms"].as_f64().unwrap() > 0.0, "{json}");
         assert!(times["of_as_many_iterations_ms"].as_f64().unwrap() > 0.0, "{json}");
     }
+    let memory = &json["cpu"]["memory"];
+    assert_eq!((&memory["leaves"], &memory["half_passes"]), (&2063.into(), &12.into()));
+    assert!(memory["leaves_ms"].as_f64().unwrap() > 0.0, "{memory}");
+    assert!(memory["arena"]["sweep_gb_s"].as_f64().unwrap() > 0.0, "{memory}");
     let svg = std::fs::read_to_string(&plot).unwrap();
     assert!(svg.starts_with("<svg ") && svg.trim_end().ends_with("</svg>"), "{svg}");
     assert_eq!(names_in(folder.path()), ["speed.svg"]);
@@ -49,6 +56,7 @@ fn bench_refuses_what_it_cannot_measure() {
     for (args, text) in [
         (["--shape", "100x1"], "multiple of 128"),
         (["--shape", "4096"], "NxM"),
+        (["--shape", "100%"], "P from 1 to 99"),
         (["--turn", "0"], "seconds from 0.01"),
         (["--turns", "0"], "--turns"),
         (["--variant", "sm_90a"], "portable/gemm_fma"),

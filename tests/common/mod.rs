@@ -11,16 +11,17 @@ use attest::protocol::challenge::{Challenge, ChallengeSpec};
 use attest::protocol::circumstances::Circumstances;
 use attest::protocol::digest::{Digest, Uuid};
 use attest::protocol::evidence::Evidence;
+use attest::protocol::names::{Root, State};
 use attest::protocol::transcript::ResultDoc;
 use attest::protocol::verified::{Extent, Verified};
 use attest::protocol::verify::{
-    Failure, LeafRequest, Means, Recompute, RecomputeError, verify_with,
+    Failure, LeafRequest, Means, Recompute, RecomputeError, RecomputeIteration, verify_with,
 };
-use attest::protocol::work::RunInputs;
-use attest::protocol::work::WorkFields;
 use attest::protocol::work::fp64_product::Fp64Fields;
 use attest::protocol::work::memory_residency::MemoryFields;
-use attest::reference::Oracle;
+use attest::protocol::work::{IterationPlace, RunInputs, Work, WorkFields};
+use attest::reference::tree::tree_hash;
+use attest::reference::{Leaves, Oracle};
 use attest::session::message::{Device, DeviceKind};
 use attest::session::respond::{Miner, OnDemand};
 use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
@@ -50,7 +51,7 @@ pub fn vectors() -> Vec<Vector> {
         .filter_map(|entry| read_vector(&entry.expect("readable").path()))
         .collect();
     vectors.sort_by(|a, b| a.name.cmp(&b.name));
-    assert!(vectors.len() >= 6, "vector files are missing");
+    assert!(vectors.len() >= 9, "vector files are missing");
     vectors
 }
 
@@ -161,9 +162,32 @@ pub fn cpu_miner_with(
     Miner { identity: signs_with.map(Arc::new), ..miner }
 }
 
-/// The oracle, computing each leaf once: for verifying one run many times.
+/// The oracle, computing each leaf once and each arena once: for verifying one run many
+/// times.
 #[derive(Default)]
-pub struct Remembering(Mutex<HashMap<LeafRequest, Digest>>);
+pub struct Remembering(Mutex<Vec<KnownRun>>);
+
+/// What is known of the leaves of a run.
+struct KnownRun {
+    work: Work,
+    seeds: Vec<State>,
+    leaves: Leaves,
+    hashes: HashMap<LeafRequest, Digest>,
+}
+
+impl Remembering {
+    /// What is known of `run`, for `use_it`.
+    fn with<T>(&self, run: &RunInputs<'_>, use_it: impl FnOnce(&mut KnownRun) -> T) -> T {
+        let mut known = self.0.lock().expect("no test panics while it holds this");
+        let same = |known: &KnownRun| known.work == run.work && known.seeds == run.seeds;
+        let at = known.iter().position(same).unwrap_or_else(|| {
+            let (seeds, leaves) = (run.seeds.to_vec(), Leaves::of(run));
+            known.push(KnownRun { work: run.work, seeds, leaves, hashes: HashMap::new() });
+            known.len() - 1
+        });
+        use_it(&mut known[at])
+    }
+}
 
 impl Recompute for Remembering {
     fn leaf_hashes(
@@ -171,14 +195,22 @@ impl Recompute for Remembering {
         run: &RunInputs<'_>,
         requests: &[LeafRequest],
     ) -> Result<Vec<Digest>, RecomputeError> {
-        let mut known = self.0.lock().expect("no test panics while it holds this");
-        let new: Vec<LeafRequest> =
-            requests.iter().filter(|request| !known.contains_key(request)).copied().collect();
-        if !new.is_empty() {
-            let hashes = Oracle.leaf_hashes(run, &new).expect("the oracle can");
-            known.extend(new.into_iter().zip(hashes));
-        }
-        Ok(requests.iter().map(|request| known[request]).collect())
+        Ok(self.with(run, |KnownRun { leaves, hashes, .. }| {
+            let hash = |request: &LeafRequest| {
+                *hashes.entry(*request).or_insert_with(|| leaves.leaf(&request.at, request.leaf))
+            };
+            requests.iter().map(hash).collect()
+        }))
+    }
+}
+
+impl RecomputeIteration for Remembering {
+    fn iteration_root(
+        &mut self,
+        run: &RunInputs<'_>,
+        at: &IterationPlace,
+    ) -> Result<Root, RecomputeError> {
+        Ok(self.with(run, |known| Root::of_tree(tree_hash(&known.leaves.iteration(at)))))
     }
 }
 
@@ -215,7 +247,8 @@ pub fn verify_full(
     circumstances: &Circumstances<'_>,
     extent: Extent,
 ) -> Result<Verified, Failure> {
-    let whole = Some((extent, &mut Oracle as _));
+    let mut oracle = Remembering::default();
+    let whole = Some((extent, &mut oracle as _));
     let means = Means { recompute: &Oracle, whole, progress: &mut |_| {} };
     verify_with(challenge, result, circumstances, means)
 }

@@ -1,7 +1,7 @@
-//! A report as bars: products under the ceilings of their units, totals, and
+//! A report as bars: products under the ceilings of their units, totals, arenas, and
 //! verification on the CPU.
 
-use super::report::{DeviceReport, Row};
+use super::report::{DeviceReport, MemoryRow, Row};
 use super::svg::{Bar, Chart, Group, Ink, Limit, draw};
 use super::{CpuReport, GpuReport, Report};
 
@@ -13,7 +13,7 @@ pub fn plot(report: &Report) -> String {
             format!("attest bench: {}, no GPU", report.cpu.model)
         }
         GpuReport::Measured(gpu) => {
-            charts.extend([products(gpu), totals(gpu)].into_iter().flatten());
+            charts.extend([products(gpu), totals(gpu), memory(gpu)].into_iter().flatten());
             format!("attest bench: {}", gpu.device.name)
         }
     };
@@ -91,6 +91,28 @@ fn totals(gpu: &DeviceReport) -> Option<Chart> {
     (!groups.is_empty()).then_some(Chart { title, unit: "s", groups, limits: Vec::new() })
 }
 
+fn memory(gpu: &DeviceReport) -> Option<Chart> {
+    let bar =
+        |label: &str, value, note: String, ink| Bar { label: label.to_owned(), value, note, ink };
+    let group = |row: &MemoryRow| {
+        let of = &row.report;
+        let attested = format!("{:.3} x plain read", row.attested_to_read);
+        let half_pass = format!("{:.3} x copy", row.half_pass_to_copy);
+        Group {
+            label: format!("an arena of {:.1} GB", of.arena_bytes as f64 / 1e9),
+            bars: vec![
+                bar(&of.variant, of.attested.median_tb_s, attested, Ink::Main),
+                bar("half-pass", of.half_pass.median_tb_s, half_pass, Ink::Light),
+                bar("plain read beside it", of.read.median_tb_s, String::new(), Ink::Grey),
+                bar("copy beside it", of.copy.median_tb_s, String::new(), Ink::Grey),
+            ],
+        }
+    };
+    let groups: Vec<Group> = gpu.memory.iter().map(group).collect();
+    let title = "memory residency: attested sweeps, half-passes".to_owned();
+    (!groups.is_empty()).then_some(Chart { title, unit: "TB/s", groups, limits: Vec::new() })
+}
+
 fn leaves(cpu: &CpuReport) -> Chart {
     let bar =
         |label: &str, value, ink| Bar { label: label.to_owned(), value, note: String::new(), ink };
@@ -111,9 +133,9 @@ fn leaves(cpu: &CpuReport) -> Chart {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Full, LeafTimes, TargetCeilings};
+    use super::super::{Full, LeafTimes, MemoryOnHost, TargetCeilings};
     use super::*;
-    use crate::executor::gpu::bench::{BenchReport, Ceiling, Phases, Side};
+    use crate::executor::gpu::bench::{BenchReport, Ceiling, MemoryReport, Phases, Rates, Side};
 
     fn report(gpu: GpuReport) -> Report {
         let times = LeafTimes {
@@ -128,6 +150,14 @@ mod tests {
             simd: "avx512".to_owned(),
             leaves: vec![times],
             full: Full { dim: 2048, gflops: 88.0, gflops_per_thread: 44.0 },
+            memory: MemoryOnHost {
+                half_passes: 12,
+                leaves: 2063,
+                claimed_bytes: 1 << 37,
+                leaves_ms: 320.0,
+                arena: None,
+                no_arena: Some("no room".to_owned()),
+            },
         };
         let measured_at = "2026-01-31T12:00:00Z".to_owned();
         Report { schema: 1, attest_version: "0", measured_at, gpu, cpu }
@@ -195,6 +225,30 @@ mod tests {
         assert_eq!(limits, ["floor of σ", "peak_fma"], "no blocks among TFLOP/s");
         assert_eq!(chart.groups[0].bars[0].note, "1.002 x cuBLAS  σ 1.23");
         assert_eq!(chart.groups[1].bars[0].note, "σ 1.23");
+    }
+
+    #[test]
+    fn an_arena_s_bars_stand_beside_reads_and_copies() {
+        let rates = |tb_s: f64| Rates { turns_tb_s: vec![tb_s], median_tb_s: tb_s };
+        let report = MemoryReport {
+            device: "GPU 0 (H200)".to_owned(),
+            variant: "sm_90a/gemm_m16n8k16".to_owned(),
+            arena_bytes: 135_000_000_000,
+            fill_ms: 600.0,
+            half_passes: 12,
+            read: rates(4.6),
+            attested: rates(4.37),
+            sweep: rates(4.4),
+            copy: rates(4.2),
+            half_pass: rates(4.116),
+            host_cores: None,
+        };
+        assert!(memory(&device()).is_none(), "no arena, no chart");
+        let memory = memory(&DeviceReport { memory: vec![report.into()], ..device() }).unwrap();
+        let [group] = &memory.groups[..] else { panic!("{} groups", memory.groups.len()) };
+        assert_eq!(group.label, "an arena of 135.0 GB");
+        assert_eq!(group.bars[0].note, "0.950 x plain read");
+        assert_eq!(group.bars[1].note, "0.980 x copy");
     }
 
     #[test]

@@ -5,6 +5,7 @@
 //! hashes all of it.
 
 use super::Effort;
+use super::cpu_memory::{self, MemoryOnHost};
 use crate::executor::Executor as _;
 use crate::executor::cpu::{CpuExecutor, CpuOptions, CpuVerifier, detect_simd};
 use crate::executor::gpu::bench::median;
@@ -36,6 +37,8 @@ pub struct CpuReport {
     pub leaves: Vec<LeafTimes>,
     /// Full verification.
     pub full: Full,
+    /// Memory residency.
+    pub memory: MemoryOnHost,
 }
 
 /// Time to recompute a number of leaves.
@@ -88,11 +91,13 @@ pub(super) fn measure(effort: Effort, on_step: &mut dyn FnMut(&str)) -> CpuRepor
     }
     on_step("CPU: full verification");
     let full = full(&mut verifier, runs);
+    on_step("CPU: memory residency");
+    let memory = cpu_memory::measure(effort, runs);
     // A fixed UUID: nothing is executed in its name.
     let executor = CpuExecutor::new(CpuOptions { uuid: Some(Uuid::default()) });
     let model = executor.facts().model.clone();
     let (threads, simd) = (rayon::current_num_threads(), detect_simd().to_string());
-    CpuReport { model, threads, simd, leaves, full }
+    CpuReport { model, threads, simd, leaves, full, memory }
 }
 
 fn full(verifier: &mut CpuVerifier, runs: u32) -> Full {
@@ -111,7 +116,7 @@ fn full(verifier: &mut CpuVerifier, runs: u32) -> Full {
 }
 
 /// A value that differs from number to number.
-fn digest(number: u32) -> Digest {
+pub(super) fn digest(number: u32) -> Digest {
     Digest::of(&[b"bench", &number.to_be_bytes()])
 }
 
@@ -127,7 +132,7 @@ fn requests(dim: u32, iterations: u32) -> Vec<LeafRequest> {
 }
 
 /// Median of `runs` runs after one to warm up, seconds.
-fn median_s(runs: u32, mut work: impl FnMut()) -> f64 {
+pub(super) fn median_s(runs: u32, mut work: impl FnMut()) -> f64 {
     work();
     let mut time = || {
         let start = Instant::now();

@@ -1,9 +1,9 @@
 //! The GPU's part: which kernels are measured on which work, one after the other.
 
-use super::report::{DeviceFacts, DeviceReport, NotMeasured, Row, TargetCeilings};
+use super::report::{DeviceFacts, DeviceReport, MemoryRow, NotMeasured, Row, TargetCeilings};
 use super::work::Work;
 use crate::executor::ExecError;
-use crate::executor::gpu::bench::{BenchReport, Subject, Total, Turns};
+use crate::executor::gpu::bench::{BenchReport, MemoryReport, Subject, Total, Turns};
 use crate::executor::gpu::{
     Capability, DeviceList, PtxFile, PtxSource, Supervisor, Variant, supervised,
 };
@@ -18,7 +18,7 @@ pub struct Options {
     pub device: u32,
     /// Which GPUs there must be.
     pub gpus: GpuDemand,
-    /// Shapes and totals, in order.
+    /// Shapes, totals and arenas, in order.
     pub work: Vec<Work>,
     /// Turns of each side.
     pub turns: Turns,
@@ -50,6 +50,8 @@ pub enum BenchEvent {
     Row(Box<Row>),
     /// A variant on a number of iterations.
     Total(Box<Total>),
+    /// A variant on an arena.
+    Memory(Box<MemoryRow>),
     /// Something that could not be measured.
     Failed(NotMeasured),
 }
@@ -61,6 +63,7 @@ enum Found {
     Ceilings(TargetCeilings),
     Sustained(Box<BenchReport>),
     Total(Box<Total>),
+    Memory(Box<MemoryReport>),
     Failed(NotMeasured),
 }
 
@@ -83,6 +86,7 @@ pub(super) fn measure(
         ceilings: Vec::new(),
         rows: Vec::new(),
         totals: Vec::new(),
+        memory: Vec::new(),
         absent,
         failed: Vec::new(),
     };
@@ -220,6 +224,9 @@ fn measure_variant(
             Work::Total(shape, iterations) => subject
                 .total(shape, iterations, options.turns.count)
                 .map(|total| tell(Found::Total(Box::new(total)))),
+            Work::Arena(percent) => subject
+                .memory(f64::from(percent) / 100.0, options.turns)
+                .map(|found| tell(Found::Memory(Box::new(found)))),
         };
         if let Err(error) = measured {
             fail(what, &error);
@@ -248,6 +255,11 @@ impl DeviceReport {
             Found::Total(total) => {
                 self.totals.push((*total).clone());
                 BenchEvent::Total(total)
+            }
+            Found::Memory(found) => {
+                let row = MemoryRow::from(*found);
+                self.memory.push(row.clone());
+                BenchEvent::Memory(Box::new(row))
             }
             Found::Failed(failed) => {
                 self.failed.push(failed.clone());

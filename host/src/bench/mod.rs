@@ -1,10 +1,10 @@
 //! How fast is this machine: `attest bench`.
 //!
 //! ```text
-//! work     what is measured: "4096x8", "1024x1x1000"
-//! device   ceilings, attested and bare products, cuBLAS, totals: a GPU
+//! work     what is measured: "4096x8", "1024x1x1000", "90%"
+//! device   ceilings, attested and bare products, cuBLAS, totals, arenas: a GPU
 //! report   its figures beside ceilings and floor
-//! cpu      what verification costs
+//! cpu      what verification costs, and arenas in host memory
 //! charts   the report as bars          svg   bars as a file
 //! ```
 //!
@@ -15,6 +15,7 @@
 
 mod charts;
 mod cpu;
+mod cpu_memory;
 mod device;
 mod report;
 mod svg;
@@ -22,8 +23,11 @@ mod work;
 
 pub use charts::plot;
 pub use cpu::{CpuReport, Full, LeafTimes};
+pub use cpu_memory::{ArenaTimes, MemoryOnHost};
 pub use device::{BenchEvent, Options};
-pub use report::{DeviceFacts, DeviceReport, NotMeasured, Row, TargetCeilings, floor_tflops};
+pub use report::{
+    DeviceFacts, DeviceReport, MemoryRow, NotMeasured, Row, TargetCeilings, floor_tflops,
+};
 pub use work::{UnknownWork, Work};
 
 use crate::evidence::present_gpus;
@@ -45,7 +49,7 @@ pub struct Report {
     pub measured_at: String,
     /// The GPU.
     pub gpu: GpuReport,
-    /// Verification on the CPU.
+    /// Verification on the CPU, and arenas in host memory.
     pub cpu: CpuReport,
 }
 

@@ -1,7 +1,7 @@
 //! What was measured of a GPU, and what the figures say beside the device's ceilings
 //! and its theoretical floor.
 
-use crate::executor::gpu::bench::{BenchReport, Ceiling, Total};
+use crate::executor::gpu::bench::{BenchReport, Ceiling, MemoryReport, Total};
 use crate::executor::gpu::{GpuDevice, driver_version};
 use gpu_kernels::table;
 use serde::Serialize;
@@ -26,6 +26,8 @@ pub struct DeviceReport {
     pub rows: Vec<Row>,
     /// Totals: every variant on every number of iterations.
     pub totals: Vec<Total>,
+    /// Memory residency: every variant on every arena.
+    pub memory: Vec<MemoryRow>,
     /// Kernels of files that are compiled for other devices; not a fault.
     pub absent: Vec<NotMeasured>,
     /// What could not be measured.
@@ -76,6 +78,28 @@ pub struct Row {
     pub bare_to_ceiling: Option<f64>,
     /// Share of an iteration that the tree and the chain's step take.
     pub tail_share: f64,
+}
+
+/// One variant on one arena, beside what the device's memory does at most.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct MemoryRow {
+    /// What was measured.
+    #[serde(flatten)]
+    pub report: MemoryReport,
+    /// Sweeps, with tree and step, ÷ plain reads.
+    pub attested_to_read: f64,
+    /// Half-passes ÷ copies.
+    pub half_pass_to_copy: f64,
+}
+
+impl From<MemoryReport> for MemoryRow {
+    fn from(report: MemoryReport) -> Self {
+        Self {
+            attested_to_read: report.attested_of_read(),
+            half_pass_to_copy: report.half_pass_of_copy(),
+            report,
+        }
+    }
 }
 
 /// Something that was not measured.
@@ -163,6 +187,7 @@ impl DeviceReport {
             ceilings: Vec::new(),
             rows: Vec::new(),
             totals: Vec::new(),
+            memory: Vec::new(),
             absent: Vec::new(),
             failed: Vec::new(),
         }

@@ -1,5 +1,5 @@
-//! What is measured: a shape under sustained load, or a number of iterations
-//! from first to last.
+//! What is measured: a shape under sustained load, a number of iterations from first to
+//! last, or an arena in the device's memory.
 
 use crate::protocol::work::fp64_product::Fp64Product;
 use gpu_kernels::tile::TILE;
@@ -10,25 +10,32 @@ use std::str::FromStr;
 const DIM_MAX: u32 = 32768;
 const PRODUCTS_MAX: u32 = 4096;
 const ITERATIONS_MAX: u32 = 1_000_000;
+/// Largest share of a device's memory that an arena can have, percent: kernels, rings and
+/// the driver have some.
+const PERCENT_MAX: u32 = 99;
 
-/// A shape, and how it is run. Prints and parses as "4096x8" or "1024x1x1000".
+/// A shape, and how it is run. Prints and parses as "4096x8", "1024x1x1000" or "90%".
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Work {
     /// n x m, for as long as a turn lasts.
     Sustained(Fp64Product),
     /// n x m x T: the seconds that T iterations take.
     Total(Fp64Product, u32),
+    /// P%: memory residency with an arena of so many percent of the device's memory.
+    Arena(u32),
 }
 
 impl Work {
     /// What is measured unless something else is asked for: large products,
-    /// few; small ones, many; and one small product a thousand times over.
-    pub const DEFAULT: [Self; 5] = [
+    /// few; small ones, many; one small product a thousand times over; and nearly all of
+    /// the memory.
+    pub const DEFAULT: [Self; 6] = [
         Self::Sustained(Fp64Product { dim: 8192, products: 2 }),
         Self::Sustained(Fp64Product { dim: 4096, products: 8 }),
         Self::Sustained(Fp64Product { dim: 2048, products: 16 }),
         Self::Sustained(Fp64Product { dim: 1024, products: 64 }),
         Self::Total(Fp64Product { dim: 1024, products: 1 }, 1000),
+        Self::Arena(90),
     ];
 }
 
@@ -39,6 +46,7 @@ impl fmt::Display for Work {
             Self::Total(Fp64Product { dim, products }, iterations) => {
                 write!(f, "{dim}x{products}x{iterations}")
             }
+            Self::Arena(percent) => write!(f, "{percent}%"),
         }
     }
 }
@@ -47,7 +55,8 @@ impl fmt::Display for Work {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
     "\"{text}\" is not a shape: expected NxM, or NxMxT for T iterations, with N a multiple of {TILE} \
-     up to {DIM_MAX}, M up to {PRODUCTS_MAX} and T up to {ITERATIONS_MAX}"
+     up to {DIM_MAX}, M up to {PRODUCTS_MAX} and T up to {ITERATIONS_MAX}; or P% for an arena, with \
+     P from 1 to {PERCENT_MAX}"
 )]
 pub struct UnknownWork {
     /// What was given.
@@ -59,6 +68,11 @@ impl FromStr for Work {
     fn from_str(text: &str) -> Result<Self, UnknownWork> {
         let unknown = || UnknownWork { text: text.to_owned() };
         let number = |part: &str| part.parse::<u32>().map_err(|_| unknown());
+        if let Some(percent) = text.strip_suffix('%') {
+            let percent = number(percent)?;
+            let fits = (1..=PERCENT_MAX).contains(&percent);
+            return if fits { Ok(Self::Arena(percent)) } else { Err(unknown()) };
+        }
         let numbers: Vec<u32> = text.split('x').map(number).collect::<Result<_, _>>()?;
         let (&[dim, products], rest) = numbers.split_first_chunk().ok_or_else(unknown)?;
         let fits = (1..=DIM_MAX).contains(&dim)
@@ -105,6 +119,11 @@ mod tests {
             "128x4097",
             "128x1x1000001",
             "4294967424x1",
+            "%",
+            "0%",
+            "100%",
+            "9.5%",
+            "1024x1%",
         ];
         for text in bad {
             let error = text.parse::<Work>().unwrap_err().to_string();

@@ -41,7 +41,16 @@ impl Executor for OracleExecutor {
     }
 
     fn begin(&mut self, assignment: &Assignment) -> Result<(), ExecError> {
-        self.begun = Some((assignment.clone(), Leaves::of(&assignment.run())));
+        let leaves = match self.begun.take() {
+            // Of another lane of the same run.
+            Some((begun, leaves))
+                if begun.work == assignment.work && begun.seeds == assignment.seeds =>
+            {
+                leaves
+            }
+            _ => Leaves::of(&assignment.run()),
+        };
+        self.begun = Some((assignment.clone(), leaves));
         Ok(())
     }
 

@@ -1,7 +1,8 @@
 //! The one checker that every executor and every kernel variant goes through:
 //! the same cases, the same comparisons, no tolerance.
 
-use crate::executor::{Assignment, ExecError, Executor, Segment, SmTiles, SoloSync, TileRequest};
+use super::lanes::LaneExecutors;
+use crate::executor::{ExecError, Executor, Segment, SmTiles, SoloSync, TileRequest};
 use crate::protocol::digest::{Digest, Uuid};
 use crate::protocol::names::{Root, State};
 use crate::protocol::verify::{LeafRequest, Recompute, RecomputeError};
@@ -10,11 +11,13 @@ use crate::protocol::{chain, merkle};
 use std::fmt;
 use std::ops::ControlFlow;
 
-/// What is run: one lane, T iterations, sync points every S.
+/// What is run: some lanes, T iterations, sync points every S.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Case {
     /// The work of each iteration.
     pub work: Work,
+    /// Number of lanes. More than one only if they read each other's memory.
+    pub lanes: u32,
     /// Number of iterations.
     pub iterations: u32,
     /// Iterations between sync points.
@@ -23,7 +26,9 @@ pub struct Case {
 
 impl fmt::Display for Case {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} T={} S={}", self.work.in_short(), self.iterations, self.sync)
+        let Self { work, lanes, iterations, sync } = self;
+        write!(f, "{} T={iterations} S={sync}", work.in_short())?;
+        if *lanes > 1 { write!(f, " G={lanes}") } else { Ok(()) }
     }
 }
 
@@ -31,10 +36,12 @@ impl fmt::Display for Case {
 #[derive(Clone, Debug)]
 pub struct Expected {
     challenge: Digest,
-    /// D(0,1) … D(0,T).
-    pub roots: Vec<Root>,
-    /// s(0,0) … s(0,T).
-    pub states: Vec<State>,
+    /// s(g,0) of every lane.
+    seeds: Vec<State>,
+    /// Per lane D(g,1) … D(g,T).
+    roots: Vec<Vec<Root>>,
+    /// Per lane s(g,0) … s(g,T).
+    states: Vec<Vec<State>>,
 }
 
 /// The first thing that differs from what was expected.
@@ -75,37 +82,49 @@ fn same<T: PartialEq + fmt::Display>(
 }
 
 impl Case {
-    /// What its one lane is to do.
-    fn assignment(&self, expected: &Expected) -> Assignment {
-        Assignment { work: self.work, lane: 0, seeds: expected.states[..1].into() }
-    }
-
     fn challenge(&self) -> Digest {
         Digest::of(&[b"attest selftest", self.to_string().as_bytes()])
     }
 
-    /// Walks the chain with roots from `root_of`.
+    /// s(g,0) of every lane.
+    pub fn seeds(&self) -> Vec<State> {
+        let challenge = self.challenge();
+        (0..self.lanes).map(|lane| chain::lane_seed(&challenge, lane, &Uuid([7; 16]))).collect()
+    }
+
+    /// Walks the chains with roots from `root_of`.
     ///
     /// # Errors
     /// Those of `root_of`.
     pub fn expect_from<E>(
         &self,
-        mut root_of: impl FnMut(&RunInputs<'_>, &IterationPlace) -> Result<Root, E>,
+        mut root_of: impl FnMut(&IterationPlace) -> Result<Root, E>,
     ) -> Result<Expected, E> {
-        let challenge = self.challenge();
-        let seeds = [chain::lane_seed(&challenge, 0, &Uuid([7; 16]))];
-        let run = RunInputs { work: self.work, seeds: &seeds };
-        let mut states = seeds.to_vec();
-        let mut roots = Vec::new();
+        let (challenge, seeds) = (self.challenge(), self.seeds());
+        let mut states: Vec<Vec<State>> = seeds.iter().map(|&seed| vec![seed]).collect();
+        let mut roots = vec![Vec::new(); seeds.len()];
         for iteration in 1..=self.iterations {
-            let state = states[states.len() - 1];
-            let root = root_of(&run, &IterationPlace { lane: 0, iteration, state })?;
+            let mut of_all = Vec::new();
+            for (lane, states) in (0..).zip(&states) {
+                let state = states[states.len() - 1];
+                of_all.push(root_of(&IterationPlace { lane, iteration, state })?);
+            }
             let sync = (iteration % self.sync == 0)
-                .then(|| chain::sync_digest(&challenge, iteration, &[root]));
-            states.push(chain::step(&state, iteration, &root, sync.as_ref()));
-            roots.push(root);
+                .then(|| chain::sync_digest(&challenge, iteration, &of_all));
+            for ((states, roots), root) in states.iter_mut().zip(&mut roots).zip(of_all) {
+                let state = states[states.len() - 1];
+                states.push(chain::step(&state, iteration, &root, sync.as_ref()));
+                roots.push(root);
+            }
         }
-        Ok(Expected { challenge, roots, states })
+        Ok(Expected { challenge, seeds, roots, states })
+    }
+}
+
+impl Expected {
+    /// What its leaves follow from.
+    fn run(&self, work: Work) -> RunInputs<'_> {
+        RunInputs { work, seeds: &self.seeds }
     }
 }
 
@@ -138,98 +157,119 @@ fn run(
     Ok(ran?)
 }
 
-/// Begins as the lanes of a run do, for a lane that is alone.
-fn begin(executor: &mut dyn Executor, assignment: &Assignment) -> Result<(), ExecError> {
-    executor.begin(assignment)?;
-    let shared = executor.share();
-    executor.connect(&[shared])
-}
-
-/// Runs `case` on `executor` in one segment and again cut at its first sync
-/// point, and compares every root, tile root, counted tile and a few tiles'
-/// leaves.
+/// Runs `case` on `executors` and compares every root, tile root, counted tile and a few
+/// tiles' leaves. A lone lane runs in one segment and once more cut at its sync points;
+/// several are cut at them.
 ///
 /// # Errors
-/// The first difference, or the executor's fault.
-pub fn executor(
-    executor: &mut dyn Executor,
+/// The first difference, or an executor's fault.
+pub fn executors(
+    executors: &mut LaneExecutors<'_>,
     case: &Case,
     expected: &Expected,
     oracle: &dyn Recompute,
 ) -> Result<(), CheckError> {
-    let assignment = case.assignment(expected);
-    let whole = Segment {
-        first_iteration: 1,
-        iterations: case.iterations,
-        start: expected.states[0],
-        solo_sync: Some(SoloSync { challenge: expected.challenge, interval: case.sync }),
-    };
-    begin(executor, &assignment)?;
-    let mut seen = Vec::new();
-    run(executor, case, &whole, &mut seen)?;
-    roots(case, expected, &seen)?;
-    if let SmTiles::Counted(tiles) = executor.sm_tiles()? {
-        let sum: u128 = tiles.iter().map(|&count| u128::from(count)).sum();
-        let all = u128::from(case.work.tiles()) * u128::from(case.iterations);
-        same(|| "tiles counted over the SMs".into(), all, sum)?;
+    let rule = SoloSync { challenge: expected.challenge, interval: case.sync };
+    if case.lanes == 1 {
+        let seen = pass(executors, case, expected, case.iterations, Some(rule))?;
+        tiles_and_leaves(executors, case, expected, &seen, oracle)?;
     }
-    leaves(executor, case, expected, &seen, oracle)?;
-
-    if case.sync < case.iterations {
-        begin(executor, &assignment)?;
-        let mut seen = Vec::new();
-        for first in (1..=case.iterations).step_by(case.sync as usize) {
-            let segment = Segment {
-                first_iteration: first,
-                iterations: case.sync.min(case.iterations + 1 - first),
-                start: expected.states[first as usize - 1],
-                solo_sync: None,
-            };
-            run(executor, case, &segment, &mut seen)?;
+    if case.lanes > 1 || case.sync < case.iterations {
+        let seen = pass(executors, case, expected, case.sync, None)?;
+        if case.lanes > 1 {
+            tiles_and_leaves(executors, case, expected, &seen, oracle)?;
         }
-        roots(case, expected, &seen)?;
     }
     Ok(())
 }
 
-fn roots(case: &Case, expected: &Expected, seen: &[Seen]) -> Result<(), Difference> {
-    same(|| "number of iterations".into(), expected.roots.len(), seen.len())?;
-    for ((iteration, want), got) in (1..).zip(&expected.roots).zip(seen) {
-        same(|| format!("root of iteration {iteration}"), *want, got.root)?;
+/// Runs all iterations in segments of `length`, and compares their roots. Gives what each
+/// lane gave.
+fn pass(
+    executors: &mut LaneExecutors<'_>,
+    case: &Case,
+    expected: &Expected,
+    length: u32,
+    solo_sync: Option<SoloSync>,
+) -> Result<Vec<Vec<Seen>>, CheckError> {
+    executors.begin(&expected.run(case.work))?;
+    let mut seen: Vec<Vec<Seen>> = (0..case.lanes).map(|_| Vec::new()).collect();
+    for first_iteration in (1..=case.iterations).step_by(length as usize) {
+        let iterations = length.min(case.iterations + 1 - first_iteration);
+        for (lane, seen) in (0..).zip(&mut seen) {
+            let start = expected.states[lane as usize][first_iteration as usize - 1];
+            let segment = Segment { first_iteration, iterations, start, solo_sync };
+            let (executor, _) = executors.lane(lane)?;
+            run(executor, case, &segment, seen)?;
+        }
+    }
+    for (lane, seen) in (0..).zip(&seen) {
+        roots(case, lane, &expected.roots[lane as usize], seen)?;
+    }
+    Ok(seen)
+}
+
+/// " of lane 1", if there are several.
+fn of_lane(case: &Case, lane: u32) -> String {
+    if case.lanes > 1 { format!(" of lane {lane}") } else { String::new() }
+}
+
+fn roots(case: &Case, lane: u32, expected: &[Root], seen: &[Seen]) -> Result<(), Difference> {
+    let lane = of_lane(case, lane);
+    same(|| format!("number of iterations{lane}"), expected.len(), seen.len())?;
+    for ((iteration, want), got) in (1..).zip(expected).zip(seen) {
+        same(|| format!("root of iteration {iteration}{lane}"), *want, got.root)?;
         let tiles = case.work.tiles();
         let counted = got.tile_roots.len() as u64;
-        same(|| format!("tile roots of iteration {iteration}"), tiles, counted)?;
+        same(|| format!("tile roots of iteration {iteration}{lane}"), tiles, counted)?;
         let folded = Root::of_tree(merkle::root(&got.tile_roots).unwrap_or_default());
-        same(|| format!("root over tile roots of iteration {iteration}"), *want, folded)?;
+        same(|| format!("root over tile roots of iteration {iteration}{lane}"), *want, folded)?;
     }
     Ok(())
 }
 
-/// Opens the first, a middle and the last tile of the last iteration.
-fn leaves(
-    executor: &mut dyn Executor,
+/// Adds up the tiles that each lane counted; opens the first, a middle and the last tile
+/// of its last iteration.
+fn tiles_and_leaves(
+    executors: &mut LaneExecutors<'_>,
     case: &Case,
     expected: &Expected,
-    seen: &[Seen],
+    seen: &[Vec<Seen>],
     oracle: &dyn Recompute,
 ) -> Result<(), CheckError> {
-    let last = case.iterations as usize;
-    let state = expected.states[last - 1];
-    let at = IterationPlace { lane: 0, iteration: case.iterations, state };
-    let assignment = case.assignment(expected);
-    let per_tile = case.work.leaves_per_tile();
+    let (last, per_tile) = (case.iterations as usize, case.work.leaves_per_tile());
     let indices = [0, case.work.tiles() / 2, case.work.tiles() - 1];
-    let requests = indices.map(|tile| LeafRequest { at, leaf: tile * per_tile + tile % per_tile });
-    let tiles = indices.map(|tile| TileRequest { at, tile });
-    let wanted = oracle.leaf_hashes(&assignment.run(), &requests).map_err(CheckError::Recompute)?;
-    let got = executor.leaf_hashes(&assignment, &tiles)?;
-    same(|| "number of opened tiles".into(), tiles.len(), got.len())?;
-    for ((tile, want), leaves) in indices.iter().zip(wanted).zip(&got) {
-        let leaf = tile % per_tile;
-        same(|| format!("leaves of tile {tile}"), per_tile, leaves.len() as u64)?;
-        same(|| format!("leaf {leaf} of tile {tile}"), want, leaves[leaf as usize])?;
-        let (folded, kept) = (merkle::root(leaves), seen[last - 1].tile_roots[*tile as usize]);
-        same(|| format!("root of opened tile {tile}"), kept, folded.unwrap_or_default())?;
+    let at = |lane: u32| {
+        let state = expected.states[lane as usize][last - 1];
+        IterationPlace { lane, iteration: case.iterations, state }
+    };
+    let request = |lane: u32, tile: u64| LeafRequest {
+        at: at(lane),
+        leaf: tile * per_tile + tile % per_tile,
+    };
+    let requests: Vec<LeafRequest> =
+        (0..case.lanes).flat_map(|lane| indices.map(|tile| request(lane, tile))).collect();
+    let run = expected.run(case.work);
+    let wanted = oracle.leaf_hashes(&run, &requests).map_err(CheckError::Recompute)?;
+    for (lane, wanted) in (0..case.lanes).zip(wanted.chunks(indices.len())) {
+        let (executor, assignment) = executors.lane(lane)?;
+        let name = of_lane(case, lane);
+        if let SmTiles::Counted(tiles) = executor.sm_tiles()? {
+            let sum: u128 = tiles.iter().map(|&count| u128::from(count)).sum();
+            let all = u128::from(case.work.tiles()) * u128::from(case.iterations);
+            same(|| format!("tiles counted over the SMs{name}"), all, sum)?;
+        }
+        let tiles = indices.map(|tile| TileRequest { at: at(lane), tile });
+        let got = executor.leaf_hashes(&assignment, &tiles)?;
+        same(|| format!("number of opened tiles{name}"), tiles.len(), got.len())?;
+        let roots = &seen[lane as usize][last - 1].tile_roots;
+        for ((tile, want), leaves) in indices.iter().zip(wanted).zip(&got) {
+            let leaf = tile % per_tile;
+            same(|| format!("leaves of tile {tile}{name}"), per_tile, leaves.len() as u64)?;
+            same(|| format!("leaf {leaf} of tile {tile}{name}"), *want, leaves[leaf as usize])?;
+            let (folded, kept) = (merkle::root(leaves), roots[*tile as usize]);
+            same(|| format!("root of opened tile {tile}{name}"), kept, folded.unwrap_or_default())?;
+        }
     }
     Ok(())
 }
@@ -248,20 +288,22 @@ pub fn recomputation(
     let leaves = case.work.leaves();
     let requests: Vec<LeafRequest> = (0..16 * u64::from(case.iterations))
         .map(|draw| {
-            let iteration = (draw / 16) as u32 + 1;
-            let state = expected.states[iteration as usize - 1];
+            let (lane, iteration) = (draw as u32 % case.lanes, (draw / 16) as u32 + 1);
+            let state = expected.states[lane as usize][iteration as usize - 1];
             // The golden ratio's fraction spreads the places evenly.
             let leaf = draw.wrapping_mul(0x9e37_79b9_7f4a_7c15) % leaves;
-            LeafRequest { at: IterationPlace { lane: 0, iteration, state }, leaf }
+            LeafRequest { at: IterationPlace { lane, iteration, state }, leaf }
         })
         .collect();
-    let assignment = case.assignment(expected);
-    let run = assignment.run();
+    let run = expected.run(case.work);
     let want = oracle.leaf_hashes(&run, &requests).map_err(CheckError::Recompute)?;
     let got = recompute.leaf_hashes(&run, &requests).map_err(CheckError::Recompute)?;
     same(|| "number of leaves".into(), want.len(), got.len())?;
     for ((request, want), got) in requests.iter().zip(want).zip(got) {
-        same(|| format!("leaf {} of iteration {}", request.leaf, request.at.iteration), want, got)?;
+        let IterationPlace { lane, iteration, .. } = request.at;
+        let what =
+            || format!("leaf {} of iteration {iteration}{}", request.leaf, of_lane(case, lane));
+        same(what, want, got)?;
     }
     Ok(())
 }
@@ -269,7 +311,7 @@ pub fn recomputation(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::executor::{IterationOutput, LaneFacts, Sink};
+    use crate::executor::{Assignment, IterationOutput, LaneFacts, Sink};
     use crate::protocol::work::fp64_product::Fp64Product;
     use crate::reference::{Oracle, OracleExecutor};
 
@@ -307,10 +349,11 @@ mod tests {
     #[test]
     fn a_wrong_iteration_number_is_the_difference_that_is_told() {
         let work = Fp64Product { dim: 128, products: 1 }.into();
-        let case = Case { work, iterations: 1, sync: 1 };
-        let expected = case.expect_from(|_, _| Ok::<_, ExecError>(Root::default())).unwrap();
-        let mut from_zero = FromZero(OracleExecutor::new(Uuid([7; 16])));
-        let found = executor(&mut from_zero, &case, &expected, &Oracle).unwrap_err();
+        let case = Case { work, lanes: 1, iterations: 1, sync: 1 };
+        let expected = case.expect_from(|_| Ok::<_, ExecError>(Root::default())).unwrap();
+        let from_zero = || Ok(Box::new(FromZero(OracleExecutor::new(Uuid([7; 16])))) as _);
+        let mut from_zero = LaneExecutors::new(from_zero);
+        let found = executors(&mut from_zero, &case, &expected, &Oracle).unwrap_err();
         let text = found.to_string();
         assert!(text.starts_with("number of an iteration of n=128 m=1"), "{text}");
         assert!(text.ends_with("expected 1, got 0"), "{text}");

@@ -3,9 +3,10 @@
 //!
 //! ```text
 //! plan    every subject, known before anything is checked
+//! suite   the cases of each kind of work
 //! gpus    a variant on a device, within its deadlines
 //! check   the one checker          vectors  of independent programs
-//! stress  the same chain for hours
+//! lanes   executors, one a lane    stress   the same chain for hours
 //! ```
 //!
 //! Guarantees: every subject goes through the same checker ([`check`]); one
@@ -14,10 +15,13 @@
 //! Deliberately lacks: a tolerance, and speed figures.
 
 pub mod check;
+mod fold;
 mod gpus;
+mod lanes;
 mod plan;
 mod replay;
 pub mod stress;
+mod suite;
 pub mod vectors;
 
 use crate::error_text::{in_one_line, what_happened};
@@ -25,9 +29,11 @@ use crate::executor::ExecError;
 use crate::executor::gpu::{NoGpu, PATIENCE, PtxFile};
 use crate::mining::devices::GpuDemand;
 use check::CheckError;
+use std::sync::Arc;
 use std::time::Duration;
 use vectors::{VectorError, VectorFile};
 
+pub use lanes::LaneExecutors;
 pub use plan::{Item, ItemEvent, SelftestPlan};
 
 /// One line of the table.
@@ -117,7 +123,7 @@ impl From<Result<(), VectorError>> for Outcome {
 #[derive(Clone, Debug)]
 pub struct Options {
     /// Vector files to check besides executors and variants.
-    pub vector_files: Vec<VectorFile>,
+    pub vector_files: Arc<[VectorFile]>,
     /// PTX files whose kernels are checked like the embedded ones, on every GPU.
     pub ptx_files: Vec<PtxFile>,
     /// Only subjects whose name contains this text, in capitals or not.
@@ -130,7 +136,7 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Self {
-        let (vector_files, ptx_files) = (Vec::new(), Vec::new());
+        let (vector_files, ptx_files) = (Arc::new([]), Vec::new());
         let gpus = GpuDemand::default();
         Self { vector_files, ptx_files, only: None, gpus, patience: PATIENCE }
     }

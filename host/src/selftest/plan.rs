@@ -1,51 +1,18 @@
 //! Every subject of a selftest, in order, and how it is checked.
 
-use super::check::{self, Case, Expected};
-use super::gpus::{self, GPU_CASES};
-use super::{Health, Options, Outcome, Row, vectors};
+use super::check::Expected;
+use super::suite::{Suite, check_file, check_oracle, summary};
+use super::{Health, Options, Outcome, Row, gpus};
 use crate::error_text::in_one_line;
 use crate::evidence::present_gpus;
-use crate::executor::Executor;
-use crate::executor::cpu::{CpuExecutor, CpuOptions, CpuVerifier, Simd};
-use crate::executor::gpu::{DeviceList, GpuDevice, NoGpu, PtxFile, Variant};
+use crate::executor::cpu::Simd;
+use crate::executor::gpu::{DeviceList, GpuDevice, NoGpu, PtxFile, PtxSource, Variant};
 use crate::mining::devices::GpuDemand;
-use crate::protocol::digest::Uuid;
-use crate::protocol::names::Root;
-use crate::protocol::verify::{Recompute, RecomputeError};
-use crate::protocol::work::Work;
-use crate::protocol::work::fp64_product::Fp64Product;
-use crate::reference::Leaves;
-use crate::reference::tree::tree_hash;
-use crate::reference::{Oracle, OracleExecutor};
-use rayon::prelude::*;
+use crate::protocol::verify::RecomputeError;
 use std::cell::OnceCell;
 use std::collections::HashMap;
-use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Instant;
-
-/// Small enough for the scalar oracle: every boundary of tiles, products,
-/// iterations and sync points once.
-const ORACLE_CASES: [Case; 6] = [
-    case(128, 1, 1, 1),
-    case(128, 3, 5, 2),
-    case(256, 2, 4, 3),
-    case(384, 2, 3, 1),
-    case(512, 1, 2, 2),
-    case(1024, 1, 1, 1),
-];
-
-/// Small challenges, computed by independent programs; see tests/vectors.
-const EMBEDDED_VECTORS: [&[u8]; 4] = [
-    include_bytes!("../../../tests/vectors/draws.json"),
-    include_bytes!("../../../tests/vectors/odd-tree-384.json"),
-    include_bytes!("../../../tests/vectors/one-product.json"),
-    include_bytes!("../../../tests/vectors/two-lanes-counters.json"),
-];
-
-pub(super) const fn case(dim: u32, products: u32, iterations: u32, sync: u32) -> Case {
-    Case { work: Work::Fp64Product(Fp64Product { dim, products }), iterations, sync }
-}
 
 /// Something to be checked.
 #[derive(Clone, Debug)]
@@ -63,11 +30,13 @@ enum Check {
     /// Nothing to do: this is what comes out.
     Known(Outcome),
     Oracle,
-    Cpu(Simd),
-    CpuVerifier,
-    Gpu(Box<GpuDevice>, Variant),
-    /// The vector file at this place of the options.
+    Cpu(Suite, Simd),
+    CpuVerifier(Suite),
+    Gpu(Suite, Box<GpuDevice>, Variant),
+    /// The vector file at this place of the options, on the CPU.
     Vectors(usize),
+    /// All vector files on a GPU.
+    VectorsOnGpu(Box<GpuDevice>, Variant),
 }
 
 /// What is told while subjects are checked.
@@ -90,13 +59,22 @@ impl<'a> SelftestPlan<'a> {
     /// Every subject of this machine that `options` ask for.
     pub fn new(options: &'a Options) -> Self {
         let mut subjects = on_cpu();
-        subjects.extend(on_gpus(&options.gpus, present_gpus, &options.ptx_files));
-        let files = options.vector_files.iter().enumerate();
-        subjects.extend(files.map(|(at, file)| Item {
-            name: file.name().to_owned(),
-            cases: "every field".to_owned(),
-            check: Check::Vectors(at),
-        }));
+        let files = options.vector_files.iter().enumerate().map(|(at, file)| {
+            let on =
+                if file.suits_oracle() { "every field, oracle and CPU" } else { "every field" };
+            Item::new(file.name(), on, Check::Vectors(at))
+        });
+        let on_gpus = on_gpus(&options.gpus, present_gpus, &options.ptx_files);
+        let again = on_gpus.iter().filter_map(|subject| match &subject.check {
+            Check::Gpu(Suite::Products, device, variant) if !options.vector_files.is_empty() => {
+                let cases = format!("every field, {} files", options.vector_files.len());
+                let check = Check::VectorsOnGpu(device.clone(), *variant);
+                Some(Item::new(format!("{} vectors", subject.name), cases, check))
+            }
+            _ => None,
+        });
+        let again: Vec<Item> = again.collect();
+        subjects.extend(on_gpus.into_iter().chain(files).chain(again));
         if let Some(only) = &options.only {
             let only = only.to_lowercase();
             subjects.retain(|subject| subject.name.to_lowercase().contains(&only));
@@ -111,31 +89,41 @@ impl<'a> SelftestPlan<'a> {
 
     /// Checks one after the other, and tells `on_event` of each.
     pub fn run(&self, on_event: &mut dyn FnMut(ItemEvent<'_>)) -> Health {
-        let (by_oracle, by_cpu) = (OnceCell::new(), OnceCell::new());
-        let by_oracle = || by_oracle.get_or_init(walk_by_oracle);
-        let by_cpu = || by_cpu.get_or_init(|| gpus::walk_by_cpu().map(Arc::new)).clone();
+        let by_oracle: [OnceCell<Vec<Expected>>; 2] = Default::default();
+        let by_oracle =
+            |suite: Suite| by_oracle[suite as usize].get_or_init(|| suite.walk_by_oracle());
+        let by_cpu: [OnceCell<ByCpu>; 2] = Default::default();
+        let by_cpu = |suite: Suite| {
+            by_cpu[suite as usize].get_or_init(|| suite.walk_by_cpu().map(Arc::new)).clone()
+        };
         let patience = self.options.patience;
+        let files = &self.options.vector_files;
         let check = |subject: &Item| match &subject.check {
             Check::Known(outcome) => outcome.clone(),
             Check::Oracle => {
-                // Here rather than in the next row, whose time it would seem to be.
-                by_oracle();
+                // Here rather than in the next rows, whose time it would seem to be.
+                for suite in Suite::ALL {
+                    by_oracle(suite);
+                }
                 check_oracle()
             }
-            Check::Cpu(simd) => check_cpu(*simd, by_oracle()),
-            Check::CpuVerifier => check_cpu_verifier(by_oracle()),
-            Check::Gpu(device, variant) => match by_cpu() {
-                Ok(expected) => gpus::check(device, *variant, expected, patience),
+            Check::Cpu(suite, simd) => suite.check_cpu(*simd, by_oracle(*suite)),
+            Check::CpuVerifier(suite) => suite.check_cpu_verifier(by_oracle(*suite)),
+            Check::Gpu(suite, device, variant) => match by_cpu(*suite) {
+                Ok(expected) => gpus::check(device, *variant, *suite, expected, patience),
                 Err(RecomputeError(cause)) => Outcome::Failed(cause),
             },
-            Check::Vectors(at) => {
-                let mut cpu = CpuExecutor::new(CpuOptions::default());
-                self.options.vector_files[*at].check(&mut cpu).map(|_| ()).into()
+            Check::Vectors(at) => check_file(&files[*at]),
+            Check::VectorsOnGpu(device, variant) => {
+                gpus::check_vectors(device, *variant, Arc::clone(files), patience)
             }
         };
         run(&self.subjects, &check, on_event)
     }
 }
+
+/// What the CPU makes of the cases for GPUs.
+type ByCpu = Result<Arc<Vec<Expected>>, RecomputeError>;
 
 impl Item {
     fn new(name: impl Into<String>, cases: impl Into<String>, check: Check) -> Self {
@@ -145,7 +133,7 @@ impl Item {
     /// Its device, if it is a GPU's.
     fn device(&self) -> Option<u32> {
         match &self.check {
-            Check::Gpu(device, _) => Some(device.index),
+            Check::Gpu(_, device, _) | Check::VectorsOnGpu(device, _) => Some(device.index),
             _ => None,
         }
     }
@@ -185,12 +173,30 @@ fn run(
 }
 
 fn on_cpu() -> Vec<Item> {
-    let cases = summary(&ORACLE_CASES);
     let oracle = Item::new("oracle", "vectors of independent programs", Check::Oracle);
-    let simds = [Simd::Scalar, Simd::Avx2, Simd::Avx512];
-    let simds = simds.map(|simd| Item::new(format!("cpu {simd}"), &*cases, Check::Cpu(simd)));
-    let verifier = Item::new("cpu verifier", &*cases, Check::CpuVerifier);
-    [oracle].into_iter().chain(simds).chain([verifier]).collect()
+    let of_suite = |suite: Suite| {
+        let (cases, suffix) = (summary(suite.cases()), suite.suffix());
+        let simds = [Simd::Scalar, Simd::Avx2, Simd::Avx512]
+            .map(|simd| Item::new(format!("cpu {simd}{suffix}"), &*cases, Check::Cpu(suite, simd)));
+        let verifier =
+            Item::new(format!("cpu verifier{suffix}"), &*cases, Check::CpuVerifier(suite));
+        simds.into_iter().chain([verifier])
+    };
+    [oracle].into_iter().chain(Suite::ALL.into_iter().flat_map(of_suite)).collect()
+}
+
+/// What is checked of kernels, product kernel by product kernel, and of the memory kernels
+/// that are compiled with them; its name, and the variant that is opened for it.
+fn of_sources(sources: impl Iterator<Item = PtxSource>) -> Vec<(Suite, String, Variant)> {
+    let of_source = |source: PtxSource| {
+        let variants: Vec<Variant> = Variant::all_of(source).collect();
+        let memory = variants
+            .first()
+            .map(|&variant| (Suite::Memory, format!("{}/memory", source.name()), variant));
+        let product = |variant: Variant| (Suite::Products, variant.to_string(), variant);
+        variants.into_iter().map(product).chain(memory)
+    };
+    sources.flat_map(of_source).collect()
 }
 
 fn on_gpus(
@@ -214,7 +220,7 @@ fn on_gpus(
             listed.map_err(|no_gpu| Outcome::from(&no_gpu))
         }
     };
-    let files = || ptx_files.iter().flat_map(|&file| Variant::all_of(file));
+    let files = || ptx_files.iter().map(|&file| PtxSource::from(file));
     let list = match listed {
         Ok(list) => list,
         Err(outcome) => {
@@ -227,7 +233,9 @@ fn on_gpus(
                     _ => Outcome::Failed(text),
                 })
             };
-            subjects.extend(files().map(|variant| Item::new(variant.to_string(), "", why())));
+            subjects.extend(
+                of_sources(files()).into_iter().map(|(_, name, _)| Item::new(name, "", why())),
+            );
             return subjects;
         }
     };
@@ -240,79 +248,19 @@ fn on_gpus(
         Item::new(format!("GPU {}", broken.index), "", Check::Known(outcome))
     });
     subjects.extend(broken);
-    let cases = summary(&GPU_CASES);
     for device in list.devices {
-        for variant in Variant::all_for(device.capability).into_iter().chain(files()) {
-            let name = format!("{} {variant}", device.label());
+        let embedded = Variant::candidates(device.capability).into_iter().map(|of| of.source);
+        for (suite, name, variant) in of_sources(embedded.chain(files())) {
+            let name = format!("{} {name}", device.label());
             if let Some(why) = variant.source.absence_on(device.capability) {
                 subjects.push(Item::new(name, "", Check::Known(Outcome::Absent(why))));
                 continue;
             }
-            subjects.push(Item::new(name, &*cases, Check::Gpu(Box::new(device.clone()), variant)));
+            let check = Check::Gpu(suite, Box::new(device.clone()), variant);
+            subjects.push(Item::new(name, summary(suite.cases_on_gpus()), check));
         }
     }
     subjects
-}
-
-fn check_oracle() -> Outcome {
-    let mut oracle = OracleExecutor::new(Uuid([7; 16]));
-    let check = |json: &&[u8]| vectors::check_json(json, &mut oracle).map(|_| ());
-    EMBEDDED_VECTORS.iter().try_for_each(check).into()
-}
-
-fn check_cpu(simd: Simd, expected: &[Expected]) -> Outcome {
-    match CpuExecutor::with_simd(simd, CpuOptions::default()) {
-        Some(mut cpu) => check_cases(&mut cpu, &ORACLE_CASES, expected, &Oracle, &mut |_| ()),
-        None => Outcome::Absent("this CPU lacks it".to_owned()),
-    }
-}
-
-fn check_cpu_verifier(expected: &[Expected]) -> Outcome {
-    let verifier = CpuVerifier::new();
-    let check = |(case, expected)| check::recomputation(&verifier, case, expected, &Oracle);
-    ORACLE_CASES.iter().zip(expected).try_for_each(check).into()
-}
-
-/// What the oracle, scalar as it is, makes of its cases; on all cores at least.
-fn walk_by_oracle() -> Vec<Expected> {
-    let walk = |case: &Case| {
-        case.expect_from(|run, at| {
-            Ok::<_, Infallible>(Root::of_tree(tree_hash(&Leaves::of(run).iteration(at))))
-        })
-    };
-    ORACLE_CASES
-        .par_iter()
-        .with_max_len(1)
-        .map(|case| walk(case).unwrap_or_else(|never| match never {}))
-        .collect()
-}
-
-/// "n=128…1024, 6 cases".
-fn summary(cases: &[Case]) -> String {
-    let dims = cases.iter().filter_map(|case| Some(case.work.fp64_product()?.dim));
-    let (low, high) = (dims.clone().min().unwrap_or(0), dims.max().unwrap_or(0));
-    format!("n={low}…{high}, {} cases", cases.len())
-}
-
-/// Tells `on_case` of each case before it is checked.
-pub(super) fn check_cases(
-    executor: &mut dyn Executor,
-    cases: &[Case],
-    expected: &[Expected],
-    oracle: &dyn Recompute,
-    on_case: &mut dyn FnMut(&Case),
-) -> Outcome {
-    for (case, expected) in cases.iter().zip(expected) {
-        on_case(case);
-        let outcome = Outcome::from(check::executor(executor, case, expected, oracle));
-        match outcome {
-            Outcome::Same => {}
-            Outcome::Differs(what) => return Outcome::Differs(format!("{case}: {what}")),
-            Outcome::Failed(what) => return Outcome::Failed(format!("{case}: {what}")),
-            other => return other,
-        }
-    }
-    Outcome::Same
 }
 
 #[cfg(test)]
@@ -408,6 +356,7 @@ mod tests {
         let subjects = on_gpus(&GpuDemand::default(), || Err(NoGpu::NoDevice), &files);
         let names: Vec<String> = subjects.into_iter().map(|subject| subject.name).collect();
         let rows = Variant::all_of(files[0]).map(|variant| variant.to_string());
+        let rows = rows.chain(["x/memory".to_owned()]);
         assert_eq!(names, ["gpu".to_owned()].into_iter().chain(rows).collect::<Vec<_>>());
         assert!(names.contains(&"x/gemm_fma".to_owned()), "{names:?}");
     }

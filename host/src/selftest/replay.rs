@@ -1,7 +1,8 @@
-//! Runs a challenge's lanes one after another on a single executor and keeps
-//! what openings need: roots, tile roots, states.
+//! Runs a challenge's lanes one after another and keeps what openings need: roots, tile
+//! roots, states.
 
-use crate::executor::{Assignment, ExecError, Executor, Segment, SoloSync, TileRequest};
+use super::lanes::LaneExecutors;
+use crate::executor::{ExecError, Segment, SoloSync, TileRequest};
 use crate::protocol::chain::{lane_seed, step, sync_digest};
 use crate::protocol::challenge::Challenge;
 use crate::protocol::digest::{Digest, Uuid};
@@ -13,7 +14,6 @@ use crate::protocol::verify::{LeafRequest, Recompute, RecomputeError};
 use crate::protocol::work::{IterationPlace, RunInputs};
 use std::collections::HashMap;
 use std::ops::ControlFlow;
-use std::sync::Arc;
 
 /// Lane, iteration, tile.
 pub(super) type TileKey = (u32, u32, u64);
@@ -29,12 +29,12 @@ pub(super) struct Replay {
     leaves: HashMap<LeafRequest, Digest>,
 }
 
-/// Runs every lane of `challenge` on `executor`, one segment at a time. A
+/// Runs every lane of `challenge` on `executors`, one segment at a time. A
 /// single lane takes its sync points by itself; several are led from here.
 pub(super) fn replay(
     challenge: &Challenge,
     uuids: &[Uuid],
-    executor: &mut dyn Executor,
+    executors: &mut LaneExecutors<'_>,
 ) -> Result<Replay, ExecError> {
     let c = challenge.digest();
     let all = challenge.iterations();
@@ -45,18 +45,14 @@ pub(super) fn replay(
     let solo_sync =
         (uuids.len() == 1).then(|| SoloSync { challenge: c, interval: challenge.sync_interval() });
     let length = if solo_sync.is_some() { all } else { challenge.sync_interval() };
-    let seeds: Arc<[State]> = states.iter().map(|states| states[0]).collect();
-    let assignment = |lane: usize| Assignment {
-        work: challenge.work(),
-        lane: lane as u32,
-        seeds: Arc::clone(&seeds),
-    };
+    let seeds: Vec<State> = states.iter().map(|states| states[0]).collect();
+    executors.begin(&RunInputs { work: challenge.work(), seeds: &seeds })?;
     let mut first_iteration = 1;
     while first_iteration <= all {
         let iterations = length.min(all - first_iteration + 1);
         for (g, states) in states.iter().enumerate() {
             let start = *states.last().expect("every lane has a seed");
-            executor.begin(&assignment(g))?;
+            let (executor, _) = executors.lane(g as u32)?;
             let segment = Segment { first_iteration, iterations, start, solo_sync };
             executor.run(&segment, &mut |output| {
                 roots[g].push(output.root);
@@ -78,21 +74,20 @@ pub(super) fn replay(
 }
 
 impl Replay {
-    /// The leaf hashes of a tile, recomputed by `executor` once.
+    /// The leaf hashes of a tile, computed by `executors` once.
     pub(super) fn tile_leaves(
         &mut self,
         challenge: &Challenge,
         key: TileKey,
-        executor: &mut dyn Executor,
+        executors: &mut LaneExecutors<'_>,
     ) -> Result<&[Digest], ExecError> {
         let (lane, iteration, tile) = key;
         if !self.tile_leaves.contains_key(&key) {
             let work = challenge.work();
             let state = self.states[lane as usize][iteration as usize - 1];
             let at = IterationPlace { lane, iteration, state };
-            let seeds = self.states.iter().map(|states| states[0]).collect();
-            let assignment = Assignment { work, lane, seeds };
             let request = TileRequest { at, tile };
+            let (executor, assignment) = executors.lane(lane)?;
             let mut answer = executor.leaf_hashes(&assignment, &[request])?;
             let leaves = answer.pop().expect("one answer per request");
             for (leaf, hash) in (request.first_leaf(work)..).zip(&leaves) {
@@ -108,13 +103,13 @@ impl Replay {
         &mut self,
         challenge: &Challenge,
         points: &[SamplePoint],
-        executor: &mut dyn Executor,
+        executors: &mut LaneExecutors<'_>,
     ) -> Result<Vec<Opening>, ExecError> {
         let mut openings = Vec::with_capacity(points.len());
         for &SamplePoint { lane, iteration, leaf } in points {
             let per_tile = challenge.work().leaves_per_tile();
             let tile = leaf / per_tile;
-            self.tile_leaves(challenge, (lane, iteration, tile), executor)?;
+            self.tile_leaves(challenge, (lane, iteration, tile), executors)?;
             let leaves = &self.tile_leaves[&(lane, iteration, tile)];
             let tile_roots = &self.tile_roots[lane as usize][iteration as usize - 1];
             // A tile is a complete subtree: its path is followed by its root's.

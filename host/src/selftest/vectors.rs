@@ -1,30 +1,31 @@
 //! Vector files: numbers made by independent programs from docs/protocol.md,
 //! checked field by field against an executor.
 //!
-//! A file holds one complete run (challenge, seeds, states, evidence, samples,
-//! one leaf, result), a list of draws, or a list of folds; [`check_json`] tells
-//! them apart. The formats are described in docs/protocol.md, "Vector files".
+//! A file holds one complete run (challenge, seeds, states, evidence, samples, one leaf,
+//! result), a list of draws or a list of folds; [`check_json`] tells them apart. The formats are described in docs/protocol.md, "Vector files".
 //!
 //! Guarantees: every field of the file is compared with a value computed here,
 //! and a field that this module doesn't know is an error, so that nothing goes
 //! unchecked unnoticed.
 //! Deliberately lacks: clocks. The challenges of vector files have expired.
 
-mod folds;
-
+use super::fold::FoldsVector;
+use super::lanes::LaneExecutors;
 use super::replay::{Replay, replay};
-use crate::executor::{ExecError, Executor};
+use crate::executor::ExecError;
 use crate::protocol::challenge::{Challenge, ChallengeError};
 use crate::protocol::circumstances::Circumstances;
 use crate::protocol::digest::Digest;
 use crate::protocol::names::{Coin, Root, State};
 use crate::protocol::sample::{Draws, derive};
 use crate::protocol::transcript::{LaneRoots, ReadError, ResultDoc, commit};
-use crate::protocol::verify::{Failure, verify};
+use crate::protocol::verify::{Failure, RecomputeError, verify};
 use crate::protocol::work::Work;
-use crate::protocol::work::fp64_product::LeafPlace;
+use crate::protocol::work::fp64_product::{Fp64Product, LeafPlace};
+use crate::protocol::work::memory_residency::MemoryResidency;
 use crate::reference::{MemoryOracle, Oracle};
-use serde::Deserialize;
+use crate::work::memory_residency::cpu::MemoryCpu;
+use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 use std::fmt::Debug;
 use std::io::Read;
@@ -56,7 +57,7 @@ pub enum Report {
     },
     /// A list of folds.
     Folds {
-        /// Messages compared.
+        /// How many.
         folds: usize,
     },
 }
@@ -87,6 +88,12 @@ pub enum VectorError {
     /// Its result does not verify.
     #[error("the vector's result does not verify: {0}")]
     Verify(#[from] Failure),
+    /// Something that only the host computes could not be.
+    #[error("{cause}")]
+    Recompute {
+        /// What happened, and what to try.
+        cause: String,
+    },
     /// The executor failed.
     #[error(transparent)]
     Executor(#[from] ExecError),
@@ -123,9 +130,15 @@ struct RunVector {
     coin: Digest,
     samples: Vec<(u32, u32, u64)>,
     lane0_iteration1_leaf5: LeafVector,
-    /// Of memory residency only.
+    /// Of memory residency alone.
+    #[serde(default, deserialize_with = "given")]
     block5: Option<Digest>,
     result: Value,
+}
+
+/// A field that may be left out and is never null.
+fn given<'de, T: Deserialize<'de>, D: Deserializer<'de>>(from: D) -> Result<Option<T>, D::Error> {
+    T::deserialize(from).map(Some)
 }
 
 #[derive(Deserialize)]
@@ -133,25 +146,9 @@ struct RunVector {
 struct LeafVector {
     message: String,
     hash: Digest,
-    /// Of products only.
+    /// Of FP64 products alone.
+    #[serde(default, deserialize_with = "given")]
     value_0_0: Option<f64>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct FoldsVector {
-    folds: Vec<FoldVector>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct FoldVector {
-    key: [String; 2],
-    tweak: String,
-    index: String,
-    columns: usize,
-    words: String,
-    message: String,
 }
 
 #[derive(Deserialize)]
@@ -175,6 +172,7 @@ struct DrawsLane {
 pub struct VectorFile {
     name: String,
     json: Vec<u8>,
+    suits_oracle: bool,
 }
 
 impl VectorFile {
@@ -193,9 +191,10 @@ impl VectorFile {
         if json.len() as u64 > FILE_BYTES_MAX {
             return Err(malformed(format!("more than {FILE_BYTES_MAX} bytes")));
         }
-        Vector::parse(&json).map_err(|error| malformed(error.to_string()))?;
+        let vector = Vector::parse(&json).map_err(|error| malformed(error.to_string()))?;
+        let suits_oracle = matches!(vector, Vector::Run(run) if run.suits_oracle());
         let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned();
-        Ok(Self { name, json })
+        Ok(Self { name, json, suits_oracle })
     }
 
     /// The file's name, without its folder.
@@ -203,24 +202,29 @@ impl VectorFile {
         &self.name
     }
 
-    /// Checks it on `executor`.
+    /// Whether it holds a run that the oracle, scalar as it is, gets through in seconds.
+    pub fn suits_oracle(&self) -> bool {
+        self.suits_oracle
+    }
+
+    /// Checks it on `executors`.
     ///
     /// # Errors
     /// The first thing that does not check.
-    pub fn check(&self, executor: &mut dyn Executor) -> Result<Report, VectorError> {
-        check_json(&self.json, executor)
+    pub fn check(&self, executors: &mut LaneExecutors<'_>) -> Result<Report, VectorError> {
+        check_json(&self.json, executors)
     }
 }
 
-/// Checks the vector file at `path` on `executor`.
+/// Checks the vector file at `path` on `executors`.
 ///
 /// # Errors
 /// The first thing that does not check.
-pub fn check_file(path: &Path, executor: &mut dyn Executor) -> Result<Report, VectorError> {
-    VectorFile::read(path)?.check(executor)
+pub fn check_file(path: &Path, executors: &mut LaneExecutors<'_>) -> Result<Report, VectorError> {
+    VectorFile::read(path)?.check(executors)
 }
 
-/// The kinds of vector files.
+/// The forms of vector files.
 enum Vector {
     Run(Box<RunVector>),
     Draws(DrawsVector),
@@ -230,31 +234,60 @@ enum Vector {
 impl Vector {
     fn parse(json: &[u8]) -> serde_json::Result<Self> {
         let value: Value = serde_json::from_slice(json)?;
-        let has = |field| value.get(field).is_some();
-        match (has("sigma"), has("folds")) {
-            (true, _) => serde_json::from_value(value).map(Self::Draws),
-            (_, true) => serde_json::from_value(value).map(Self::Folds),
-            _ => serde_json::from_value(value).map(Self::Run),
+        if value.get("sigma").is_some() {
+            serde_json::from_value(value).map(Self::Draws)
+        } else if value.get("folds").is_some() {
+            serde_json::from_value(value).map(Self::Folds)
+        } else {
+            serde_json::from_value(value).map(Self::Run)
         }
     }
 }
 
-/// Checks a vector file's content on `executor`, which takes every lane in turn.
+impl RunVector {
+    fn suits_oracle(&self) -> bool {
+        let Ok(challenge) = Challenge::from_token(&self.challenge) else { return false };
+        let lanes = self.lane_seeds.len() as u64;
+        let iterations = lanes.saturating_mul(challenge.iterations().into());
+        match challenge.work() {
+            Work::Fp64Product(work) => {
+                work.multiply_adds().saturating_mul(iterations) <= ORACLE_MULTIPLY_ADDS_MAX
+            }
+            Work::MemoryResidency(work) => {
+                oracle_holds(work, lanes)
+                    && work.leaves().saturating_mul(iterations) <= ORACLE_FOLDS_MAX
+            }
+        }
+    }
+}
+
+/// What the oracle does in seconds: multiply-adds, and folds of a leaf.
+const ORACLE_MULTIPLY_ADDS_MAX: u64 = 1 << 33;
+const ORACLE_FOLDS_MAX: u64 = 1 << 20;
+/// Arenas that it keeps at a time: 64 MiB.
+const ORACLE_BYTES_MAX: u64 = 64 << 20;
+
+/// Whether arenas of so many lanes are small enough for the oracle: each of its executors
+/// has all of them.
+fn oracle_holds(work: MemoryResidency, lanes: u64) -> bool {
+    work.arena_bytes().saturating_mul(lanes).saturating_mul(lanes) <= ORACLE_BYTES_MAX
+}
+
+/// Checks a vector file's content on `executors`.
 ///
 /// # Errors
 /// The first thing that does not check.
-pub fn check_json(json: &[u8], executor: &mut dyn Executor) -> Result<Report, VectorError> {
+pub fn check_json(json: &[u8], executors: &mut LaneExecutors<'_>) -> Result<Report, VectorError> {
     let malformed = |error: serde_json::Error| VectorError::Malformed { cause: error.to_string() };
     match Vector::parse(json).map_err(malformed)? {
         Vector::Draws(vector) => check_draws(vector),
-        Vector::Folds(vector) => folds::check(vector),
-        Vector::Run(vector) => check_run(*vector, executor),
+        Vector::Folds(vector) => vector.check().map(|folds| Report::Folds { folds }),
+        Vector::Run(vector) => check_run(*vector, executors),
     }
 }
 
 fn check_draws(vector: DrawsVector) -> Result<Report, VectorError> {
-    let malformed =
-        || VectorError::Malformed { cause: "a bound is not a number above 0".to_owned() };
+    let malformed = || malformed("a bound is not a number above 0");
     let bounds: Option<Vec<u64>> =
         vector.bounds.iter().map(|b| b.parse().ok().filter(|&b| b > 0)).collect();
     let bounds = bounds.ok_or_else(malformed)?;
@@ -268,7 +301,7 @@ fn check_draws(vector: DrawsVector) -> Result<Report, VectorError> {
     Ok(Report::Draws { lanes, draws: lanes * bounds.len() })
 }
 
-fn check_run(vector: RunVector, executor: &mut dyn Executor) -> Result<Report, VectorError> {
+fn check_run(vector: RunVector, executors: &mut LaneExecutors<'_>) -> Result<Report, VectorError> {
     let challenge = Challenge::from_token(&vector.challenge)?;
     compare("challenge", &vector.challenge.as_str(), &challenge.token())?;
     compare("challenge_digest", &vector.challenge_digest, &challenge.digest())?;
@@ -281,7 +314,7 @@ fn check_run(vector: RunVector, executor: &mut dyn Executor) -> Result<Report, V
     compare("evidence_digest", &vector.evidence_digest, &evidence.digest())?;
 
     // The chain, from the executor's own roots.
-    let mut run = replay(&challenge, &file.uuids(), executor)?;
+    let mut run = replay(&challenge, &file.uuids(), executors)?;
     let seeds: Vec<State> = run.states.iter().map(|states| states[0]).collect();
     compare_lists("lane_seeds", &vector.lane_seeds, &seeds)?;
     compare("states", &vector.states.len(), &run.states.len())?;
@@ -302,9 +335,14 @@ fn check_run(vector: RunVector, executor: &mut dyn Executor) -> Result<Report, V
     let points = derive(&challenge, lanes.len() as u32, &commitment, coin.as_ref());
     let listed: Vec<_> = points.iter().map(|p| (p.lane, p.iteration, p.leaf)).collect();
     compare_lists("samples", &vector.samples, &listed)?;
-    let openings = run.open(&challenge, &points, executor)?;
+    let openings = run.open(&challenge, &points, executors)?;
     compare_lists("openings", &file.openings, &openings)?;
-    check_leaf(&vector, &challenge, &mut run, executor)?;
+    let hash = run.tile_leaves(&challenge, (0, 1, 0), executors)?[5];
+    compare("lane0_iteration1_leaf5.hash", &vector.lane0_iteration1_leaf5.hash, &hash)?;
+    match challenge.work() {
+        Work::Fp64Product(shape) => check_product(&vector, shape, &run)?,
+        Work::MemoryResidency(work) => check_memory(&vector, work, &seeds, &hash)?,
+    }
 
     // The whole, once more as one document, and every rule of verification.
     let whole = ResultDoc {
@@ -328,36 +366,52 @@ fn check_run(vector: RunVector, executor: &mut dyn Executor) -> Result<Report, V
     })
 }
 
-/// Messages and blocks can only come from the oracle: executors give hashes.
-fn check_leaf(
-    vector: &RunVector,
-    challenge: &Challenge,
-    run: &mut Replay,
-    executor: &mut dyn Executor,
-) -> Result<(), VectorError> {
-    let leaf = &vector.lane0_iteration1_leaf5;
-    let seeds: Vec<State> = run.states.iter().map(|states| states[0]).collect();
-    let (message, first, block5) = match challenge.work() {
-        Work::Fp64Product(shape) => {
-            let place = LeafPlace::of(shape, 5);
-            let message = Oracle.leaf_message(&seeds[0], shape.dim, place);
-            let first = f64::from_be_bytes(message[..8].try_into().expect("eight bytes"));
-            (message.to_vec(), Some(first), None)
-        }
-        Work::MemoryResidency(work) => {
-            let oracle = MemoryOracle::new(work, &seeds);
-            let message = oracle.leaf_message(0, 1, &seeds[0], 5);
-            (message.to_vec(), None, Some(oracle.arena(0).block_digest(5)))
-        }
-    };
-    compare("lane0_iteration1_leaf5.message", &leaf.message, &hex::encode(message))?;
-    compare("lane0_iteration1_leaf5.value_0_0", &leaf.value_0_0, &first)?;
-    compare("block5", &vector.block5, &block5)?;
-    let hash = run.tile_leaves(challenge, (0, 1, 0), executor)?[5];
-    compare("lane0_iteration1_leaf5.hash", &leaf.hash, &hash)
+fn malformed(cause: &str) -> VectorError {
+    VectorError::Malformed { cause: cause.to_owned() }
 }
 
-fn compare<T: PartialEq + Debug>(
+/// What files of FP64 products have of their own. The message can only come from the
+/// oracle: executors give hashes.
+fn check_product(vector: &RunVector, shape: Fp64Product, run: &Replay) -> Result<(), VectorError> {
+    if vector.block5.is_some() {
+        return Err(malformed("FP64 products have no block5"));
+    }
+    let leaf = &vector.lane0_iteration1_leaf5;
+    let message = Oracle.leaf_message(&run.states[0][0], shape.dim, LeafPlace::of(shape, 5));
+    compare("lane0_iteration1_leaf5.message", &leaf.message, &hex::encode(message))?;
+    let first = f64::from_be_bytes(message[..8].try_into().expect("eight bytes"));
+    compare("lane0_iteration1_leaf5.value_0_0", &leaf.value_0_0, &Some(first))
+}
+
+/// What files of memory residency have of their own. The message is the one that the
+/// executor hashed; block 5 follows from nothing; both from the oracle, too, if its arenas
+/// are small enough.
+fn check_memory(
+    vector: &RunVector,
+    work: MemoryResidency,
+    seeds: &[State],
+    leaf5: &Digest,
+) -> Result<(), VectorError> {
+    let leaf = &vector.lane0_iteration1_leaf5;
+    if leaf.value_0_0.is_some() {
+        return Err(malformed("leaves of memory residency have no value_0_0"));
+    }
+    let message = hex::decode(&leaf.message).map_err(|error| malformed(&error.to_string()))?;
+    compare("lane0_iteration1_leaf5.message", &leaf.message, &hex::encode(&message))?;
+    compare("lane0_iteration1_leaf5.message", &Digest::of(&[&[0], &message]), leaf5)?;
+    let block5 = MemoryCpu::new().block_digest(work, &seeds[0], 5);
+    let block5 = block5.map_err(|RecomputeError(cause)| VectorError::Recompute { cause })?;
+    compare("block5", &vector.block5, &Some(block5))?;
+    if oracle_holds(work, seeds.len() as u64) {
+        let oracle = MemoryOracle::new(work, seeds);
+        let by_oracle = hex::encode(oracle.leaf_message(0, 1, &seeds[0], 5));
+        compare("lane0_iteration1_leaf5.message", &leaf.message, &by_oracle)?;
+        compare("block5", &vector.block5, &Some(oracle.arena(0).block_digest(5)))?;
+    }
+    Ok(())
+}
+
+pub(super) fn compare<T: PartialEq + Debug>(
     field: &'static str,
     file: &T,
     computed: &T,

@@ -13,12 +13,15 @@ Examples:
   attest selftest
   attest selftest --vectors tests/vectors/*.json
   attest selftest --only sm_90a
+  attest selftest --only memory
   attest selftest --ptx gpu-kernels/ptx-rust-cuda --only gemm_m16n8k16
   attest selftest --stress 60 --json
   attest selftest --gpu-count 8
 
-With --vectors the files are checked as well, each field of each; with --ptx every
-product kernel of each file, with the file's other kernels, on every GPU. In the table
+Rows whose names end with \"memory\" are of memory residency, the others of FP64 products.
+With --vectors the files are checked as well, each field of each, on the CPU, on the
+oracle if they are small, and on every GPU; with --ptx every product kernel of each file,
+with the file's other kernels, on every GPU. In the table
 a file is called by its name without .ptx, with a folder before it if need be.
 
 A kernel that takes longer than --patience and its work at 10^10 multiply-adds a second

@@ -2,18 +2,27 @@
 //! events in, text out.
 
 use crate::commands::bench_tables::{
-    PRODUCTS, TOTALS, ceilings, details, failed, heading, product, total,
+    MEMORY, PRODUCTS, TOTALS, ceilings, details, failed, heading, memory, product, total,
 };
 use crate::paint::{Columns, Paint};
-use attest::bench::{BenchEvent, DeviceReport, Work};
+use attest::bench::{BenchEvent, DeviceReport, MemoryRow, Work};
 use attest::executor::gpu::bench::Total;
+use std::collections::HashSet;
 
 /// Which table the last row was of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Section {
     Products,
     Totals,
+    Memory,
     Other,
+}
+
+/// Rows that wait for the end, so as not to cut the table before theirs in two.
+#[derive(Default)]
+struct Held {
+    totals: Vec<Total>,
+    memory: Vec<MemoryRow>,
 }
 
 /// What was printed so far, and how wide the tables are.
@@ -22,22 +31,24 @@ pub struct Live {
     shapes: Vec<String>,
     products: Columns,
     totals: Columns,
+    memory: Columns,
     section: Section,
-    /// Totals that wait for the end, so as not to cut the products' table in two.
-    held: Option<Vec<Total>>,
+    /// If there is more than one table.
+    held: Option<Held>,
 }
 
 impl Live {
     /// For a report of `work`.
     pub fn new(work: &[Work], paint: Paint) -> Self {
-        let products = work.iter().any(|work| matches!(work, Work::Sustained(_)));
+        let tables: HashSet<_> = work.iter().map(std::mem::discriminant).collect();
         Self {
             paint,
             shapes: work.iter().map(ToString::to_string).collect(),
             products: Columns::of(&PRODUCTS.1),
             totals: Columns::of(&TOTALS.1),
+            memory: Columns::of(&MEMORY.1),
             section: Section::Other,
-            held: products.then(Vec::new),
+            held: (tables.len() > 1).then(Held::default),
         }
     }
 
@@ -47,13 +58,14 @@ impl Live {
             BenchEvent::Step(_) => String::new(),
             BenchEvent::Device { report, variants } => {
                 let names: Vec<String> = variants.iter().map(ToString::to_string).collect();
-                for columns in [&mut self.products, &mut self.totals] {
+                for columns in [&mut self.products, &mut self.totals, &mut self.memory] {
                     self.shapes.iter().for_each(|shape| columns.fit([&**shape]));
                     names.iter().for_each(|name| columns.fit(["", &**name]));
                 }
                 // "0.0521 s", "0.0521, 0.0522, 0.0520".
                 let runs = vec!["0.0000"; report.turns as usize].join(", ");
                 self.totals.fit(["", "", "0.0000 s", "0.0000 s", &*runs]);
+                self.memory.fit(["000.0 GB", "", "0000 ms"]);
                 heading(report, self.paint)
             }
             BenchEvent::Ceilings(of) => {
@@ -66,10 +78,17 @@ impl Live {
             }
             BenchEvent::Total(total) => match &mut self.held {
                 Some(held) => {
-                    held.push((**total).clone());
+                    held.totals.push((**total).clone());
                     String::new()
                 }
                 None => self.total(total),
+            },
+            BenchEvent::Memory(row) => match &mut self.held {
+                Some(held) => {
+                    held.memory.push((**row).clone());
+                    String::new()
+                }
+                None => self.arena(row),
             },
             BenchEvent::Failed(of) => {
                 self.section = Section::Other;
@@ -81,13 +100,19 @@ impl Live {
     /// What is left to be printed once all is measured.
     pub fn rest(&mut self, report: &DeviceReport) -> String {
         let held = self.held.take().unwrap_or_default();
-        let totals: String = held.iter().map(|total| self.total(total)).collect();
-        totals + &details(report, self.paint)
+        let mut out: String = held.totals.iter().map(|total| self.total(total)).collect();
+        out.extend(held.memory.iter().map(|row| self.arena(row)));
+        out + &details(report, self.paint)
     }
 
     fn total(&mut self, of: &Total) -> String {
         let line = self.totals.line(&total(of));
         self.begin(Section::Totals) + &line
+    }
+
+    fn arena(&mut self, row: &MemoryRow) -> String {
+        let line = self.memory.line(&memory(row));
+        self.begin(Section::Memory) + &line
     }
 
     /// The title and header of a table, unless it is the one that is under way.
@@ -99,6 +124,7 @@ impl Live {
         let (title, header) = match section {
             Section::Products => (PRODUCTS.0, self.products.line(&PRODUCTS.1)),
             Section::Totals => (TOTALS.0, self.totals.line(&TOTALS.1)),
+            Section::Memory => (MEMORY.0, self.memory.line(&MEMORY.1)),
             Section::Other => return String::new(),
         };
         format!("\n{}\n{header}", self.paint.strong(title))
@@ -122,17 +148,19 @@ mod tests {
             BenchEvent::Row(Box::new(row.clone())),
             BenchEvent::Total(Box::new(total)),
             BenchEvent::Row(Box::new(row)),
+            BenchEvent::Memory(Box::new(report.memory[0].clone())),
             BenchEvent::Failed(report.failed[0].clone()),
         ]
     }
 
     const SUSTAINED: Work = Work::Sustained(Fp64Product { dim: 4096, products: 8 });
+    const ARENA: Work = Work::Arena(90);
     const TOTAL: Work = Work::Total(Fp64Product { dim: 1024, products: 1 }, 1000);
 
     #[test]
     fn every_row_is_printed_when_it_is_known_and_every_figure_in_the_end() {
         let report = device();
-        let mut live = Live::new(&[SUSTAINED, TOTAL], Paint::Plain);
+        let mut live = Live::new(&[SUSTAINED, TOTAL, ARENA], Paint::Plain);
         let texts: Vec<String> = events(&report).iter().map(|event| live.text(event)).collect();
         assert!(texts[0].contains("132 SMs at up to 1980 MHz"), "{}", texts[0]);
         assert!(texts[1].contains("peak_m16n8k16"), "{}", texts[1]);
@@ -142,7 +170,8 @@ mod tests {
         assert_eq!(texts[5].lines().count(), 1, "the same table goes on");
         let place = |text: &str| text.lines().last().and_then(|line| line.find("54.30"));
         assert_eq!(place(&texts[3]), place(&texts[5]), "columns stand under each other");
-        assert!(texts[6].contains("not measured: x.ptx/gemm_fma\n  refused\n  try another"));
+        assert_eq!(texts[6], "", "so would this");
+        assert!(texts[7].contains("not measured: x.ptx/gemm_fma\n  refused\n  try another"));
         let all = texts.concat() + &live.rest(&report);
         for part in [
             "132 SMs at up to 1980 MHz, 150.0 GiB, driver 580.82.07",
@@ -161,6 +190,12 @@ mod tests {
             "1024x1x1000",
             "0.1205 s",
             "cuBLAS cannot be loaded: not here",
+            "Memory residency, TB/s",
+            "135.1 GB",
+            "611 ms",
+            "4.416",
+            "0.960",
+            "0.990",
         ] {
             assert!(all.contains(part), "{part:?} is missing in:\n{all}");
         }
@@ -175,5 +210,14 @@ mod tests {
         let texts: Vec<String> = events(&report).iter().map(|event| live.text(event)).collect();
         assert!(texts[4].starts_with("\nFrom first to last\n"), "{}", texts[4]);
         assert!(!live.rest(&report).contains("From first to last"));
+    }
+
+    #[test]
+    fn arenas_alone_do_not_wait() {
+        let report = device();
+        let mut live = Live::new(&[ARENA], Paint::Plain);
+        let texts: Vec<String> = events(&report).iter().map(|event| live.text(event)).collect();
+        assert!(texts[6].starts_with("\nMemory residency, TB/s\n"), "{}", texts[6]);
+        assert!(!live.rest(&report).contains("Memory residency"));
     }
 }

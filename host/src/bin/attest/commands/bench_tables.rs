@@ -2,8 +2,9 @@
 //! decimal points.
 
 use crate::paint::{Paint, table};
-use attest::bench::{CpuReport, DeviceReport, NotMeasured, Row, TargetCeilings};
-use attest::executor::gpu::bench::{Ceiling, Conditions, Phases, Side, Total};
+use attest::bench::{CpuReport, DeviceReport, MemoryRow, NotMeasured, Row, TargetCeilings};
+use attest::error_text::what_happened;
+use attest::executor::gpu::bench::{Ceiling, Conditions, Phases, Rates, Side, Total};
 use std::fmt::Write as _;
 
 /// Bytes of a GiB.
@@ -44,6 +45,43 @@ pub const PRODUCTS: (&str, [&str; 11]) = (
 /// Title and header of the totals' table, whose rows are [`total`]'s.
 pub const TOTALS: (&str, [&str; 7]) =
     ("From first to last", ["shape", "variant", "median", "first", "runs", "TFLOP/s", "host"]);
+
+/// Title and header of the arenas' table, whose rows are [`memory`]'s.
+pub const MEMORY: (&str, [&str; 11]) = (
+    "Memory residency, TB/s",
+    [
+        "arena",
+        "variant",
+        "fill",
+        "attested",
+        "sweep",
+        "read",
+        "attested/read",
+        "half-pass",
+        "copy",
+        "half-pass/copy",
+        "host",
+    ],
+);
+
+/// A row of [`MEMORY`].
+pub fn memory(row: &MemoryRow) -> Vec<String> {
+    let of = &row.report;
+    let speed = |rates: &Rates| format!("{:.3}", rates.median_tb_s);
+    vec![
+        format!("{:.1} GB", of.arena_bytes as f64 / 1e9),
+        of.variant.clone(),
+        format!("{:.0} ms", of.fill_ms),
+        speed(&of.attested),
+        speed(&of.sweep),
+        speed(&of.read),
+        format!("{:.3}", row.attested_to_read),
+        speed(&of.half_pass),
+        speed(&of.copy),
+        format!("{:.3}", row.half_pass_to_copy),
+        host(of.host_cores),
+    ]
+}
 
 /// Something that could not be measured, after an empty line.
 pub fn failed(failed: &NotMeasured, paint: Paint) -> String {
@@ -224,7 +262,7 @@ fn host(cores: Option<f64>) -> String {
     cores.map_or("-".to_owned(), |cores| format!("{:>4.1} %", 100.0 * cores))
 }
 
-/// Verification on the CPU.
+/// Verification on the CPU, and memory residency there.
 pub fn render_cpu(report: &CpuReport, paint: Paint) -> String {
     let title = format!(
         "Verification on the CPU: {}, {} threads, {}",
@@ -239,22 +277,44 @@ pub fn render_cpu(report: &CpuReport, paint: Paint) -> String {
         ]
     };
     let rows: Vec<Vec<String>> = report.leaves.iter().map(row).collect();
-    let full = &report.full;
-    format!(
+    let (full, memory) = (&report.full, &report.memory);
+    let mut out = format!(
         "{}\n{}full, n = {}: {:.1} GFLOP/s, {:.1} per thread\n",
         paint.strong(&title),
         table(&["leaves", "n", "of one iteration", "each of another"], &rows),
         full.dim,
         full.gflops,
         full.gflops_per_thread,
-    )
+    );
+    let gb = |bytes: u64| bytes as f64 / 1e9;
+    let _ = writeln!(
+        out,
+        "{} leaves of an arena of {:.0} GB from nothing, p = {}: {:.1} ms",
+        memory.leaves,
+        gb(memory.claimed_bytes),
+        memory.half_passes,
+        memory.leaves_ms,
+    );
+    if let Some(arena) = &memory.arena {
+        let _ = writeln!(
+            out,
+            "an arena of {:.2} GB in host memory: filled in {:.0} ms, swept at {:.1} GB/s",
+            gb(arena.bytes),
+            arena.fill_ms,
+            arena.sweep_gb_s,
+        );
+    }
+    if let Some(reason) = &memory.no_arena {
+        let _ = writeln!(out, "no arena in host memory: {}", what_happened(reason));
+    }
+    out
 }
 
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
-    use attest::bench::{DeviceFacts, Full, LeafTimes};
-    use attest::executor::gpu::bench::BenchReport;
+    use attest::bench::{ArenaTimes, DeviceFacts, Full, LeafTimes, MemoryOnHost};
+    use attest::executor::gpu::bench::{BenchReport, MemoryReport};
 
     const PHASES: Phases = Phases {
         fill_ms: 0.512,
@@ -310,6 +370,20 @@ pub(super) mod tests {
             median: 66.2,
             conditions: None,
         };
+        let rates = |tb_s: f64| Rates { turns_tb_s: vec![tb_s], median_tb_s: tb_s };
+        let memory = MemoryReport {
+            device: "GPU 0 (NVIDIA H200)".to_owned(),
+            variant: "sm_90a/gemm_m16n8k16".to_owned(),
+            arena_bytes: 135_098_531_840,
+            fill_ms: 611.2,
+            half_passes: 12,
+            read: rates(4.6),
+            attested: rates(4.416),
+            sweep: rates(4.45),
+            copy: rates(4.2),
+            half_pass: rates(4.158),
+            host_cores: Some(0.011),
+        };
         let total = Total {
             variant: "sm_90a/gemm_m16n8k16".to_owned(),
             dim: 1024,
@@ -339,6 +413,7 @@ pub(super) mod tests {
             ceilings: vec![TargetCeilings { target: "sm_90a".to_owned(), ceilings: vec![ceiling] }],
             rows: vec![row],
             totals: vec![total],
+            memory: vec![memory.into()],
             absent: vec![NotMeasured {
                 what: "y/gemm_fma".to_owned(),
                 reason: "it is compiled for sm_120".to_owned(),
@@ -364,9 +439,24 @@ pub(super) mod tests {
             simd: "avx512".to_owned(),
             leaves: vec![times],
             full: Full { dim: 2048, gflops: 88.0, gflops_per_thread: 44.0 },
+            memory: MemoryOnHost {
+                half_passes: 12,
+                leaves: 2063,
+                claimed_bytes: 1 << 37,
+                leaves_ms: 321.04,
+                arena: Some(ArenaTimes { bytes: 1 << 30, fill_ms: 410.4, sweep_gb_s: 12.34 }),
+                no_arena: None,
+            },
         };
         let text = render_cpu(&report, Paint::Plain);
-        for part in ["a CPU, 2 threads, avx512", "88.0 ms", "119.5 ms", "44.0 per thread"] {
+        for part in [
+            "a CPU, 2 threads, avx512",
+            "88.0 ms",
+            "119.5 ms",
+            "44.0 per thread",
+            "2063 leaves of an arena of 137 GB from nothing, p = 12: 321.0 ms",
+            "an arena of 1.07 GB in host memory: filled in 410 ms, swept at 12.3 GB/s",
+        ] {
             assert!(text.contains(part), "{part:?} is missing in:\n{text}");
         }
     }

@@ -62,6 +62,22 @@ impl MemoryCpu {
         Ok(hashes)
     }
 
+    /// SHA-256 of block `b`, words in order, each u32 big-endian, of the arena of the lane
+    /// that starts from s(g,0) = `seed`, whatever the arena's size is.
+    ///
+    /// # Errors
+    /// If the host refuses memory.
+    pub fn block_digest(
+        self,
+        work: MemoryResidency,
+        seed: &State,
+        b: u64,
+    ) -> Result<Digest, RecomputeError> {
+        let mut block = vec![Block::ZERO];
+        self.lane_blocks(work, seed, &[Place { lane: 0, block: b }], &mut block)?;
+        Ok(block[0].digest())
+    }
+
     fn batch(
         self,
         work: MemoryResidency,

@@ -2,15 +2,20 @@
 
 use super::MemoryCpu;
 use super::arena::Arena;
+use super::block::Block;
 use super::kernel::{Kernel, with_kernel};
 use super::philox::StateWords;
 use crate::protocol::digest::Digest;
 use crate::protocol::names::State;
 use crate::protocol::work::memory_residency::{
-    DRAW_LEAF, DRAW_SWEEP, LEAVES_PER_TILE, MemoryResidency, Reads, Sweep,
+    DRAW_LEAF, DRAW_SWEEP, FOLD_COLUMNS, FOLD_WORDS, LEAVES_PER_TILE, MESSAGE_BYTES,
+    MemoryResidency, Reads, Sweep,
 };
 use crate::work::hash::{short_leaf_hash, tile_root};
 use rayon::prelude::*;
+
+/// Words of a leaf.
+const LEAF_WORDS: usize = (FOLD_COLUMNS * FOLD_WORDS) as usize;
 
 /// An iteration of one lane and the arenas that it reads.
 #[derive(Clone, Copy)]
@@ -72,6 +77,28 @@ impl MemoryCpu {
         let way = Way::new(sweep.own.work(), &sweep.state);
         let hash = |&x: &u64| with_kernel!(self.engine, kernel => leaf(kernel, sweep, &way, x));
         leaves.par_iter().map(hash).collect()
+    }
+
+    /// The message that 32 columns of 16 words fold to, one column after another, as leaf
+    /// `index` of an iteration with these key words and tweak.
+    pub fn fold(
+        self,
+        key: [u32; 2],
+        tweak: u32,
+        index: u64,
+        words: &[[u32; 4]; LEAF_WORDS],
+    ) -> [u8; MESSAGE_BYTES] {
+        let mut blocks = vec![Block::ZERO; 2];
+        for (t, column) in words.chunks_exact(FOLD_WORDS as usize).enumerate() {
+            for (q, word) in column.iter().enumerate() {
+                let at = t + FOLD_COLUMNS as usize * (q / 2);
+                for (part, value) in blocks[q % 2].0.iter_mut().zip(word) {
+                    part[at] = *value;
+                }
+            }
+        }
+        let state = StateWords { key, tweak, kappa: 0 };
+        with_kernel!(self.engine, kernel => kernel.fold(&state, index, &blocks[0], &blocks[1], 0))
     }
 }
 
