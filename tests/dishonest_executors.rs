@@ -19,8 +19,8 @@ use attest::protocol::circumstances::{Circumstances, Issuer, IssuerRecord, Sessi
 use attest::protocol::digest::{Digest, Uuid};
 use attest::protocol::evidence::Evidence;
 use attest::protocol::names::{Coin, Root};
+use attest::protocol::result::{LaneRoots, ResultDoc, commit};
 use attest::protocol::sample::derive;
-use attest::protocol::transcript::{LaneRoots, ResultDoc, commit};
 use attest::protocol::verify::{Failure, verify};
 use attest::protocol::work::IterationPlace;
 use attest::protocol::work::fp64_product::{Fp64Product, LeafPlace};

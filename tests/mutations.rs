@@ -5,7 +5,7 @@
 use crate::common::{Remembering, Vector, vector, vectors};
 use attest::protocol::circumstances::Circumstances;
 use attest::protocol::rejection::Rejection;
-use attest::protocol::transcript::{ReadError, ResultDoc};
+use attest::protocol::result::{ReadError, ResultDoc};
 use attest::protocol::verify::{Failure, verify};
 use proptest::prelude::*;
 use rayon::prelude::*;

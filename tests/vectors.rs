@@ -7,7 +7,7 @@ use attest::executor::cpu::{CpuExecutor, CpuOptions};
 use attest::protocol::challenge::Challenge;
 use attest::protocol::circumstances::Circumstances;
 use attest::protocol::digest::{Digest, Uuid};
-use attest::protocol::transcript::ResultDoc;
+use attest::protocol::result::ResultDoc;
 use attest::protocol::verified::Extent;
 use attest::reference::{OracleExecutor, Run};
 use attest::selftest::LaneExecutors;

@@ -4,7 +4,7 @@
 
 use attest::export::{self, Attested};
 use attest::policy::Policy;
-use attest::protocol::transcript::{ResultDoc, chain_states};
+use attest::protocol::result::{ResultDoc, chain_states};
 use attest::session::message::{FromMiner, FromValidator, MinerHello, line_of, software};
 use attest_fuzz::{COIN, Fixture, identity};
 use base64::Engine as _;

@@ -2,7 +2,7 @@
 //! the run's own result verifies.
 #![no_main]
 
-use attest::protocol::transcript::ResultDoc;
+use attest::protocol::result::ResultDoc;
 use attest_fuzz::Fixture;
 use libfuzzer_sys::fuzz_target;
 use std::sync::LazyLock;

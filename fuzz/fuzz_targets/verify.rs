@@ -5,7 +5,7 @@
 use attest::protocol::digest::Digest;
 use attest::protocol::names::Coin;
 use attest::protocol::signature::miner_message;
-use attest::protocol::transcript::{ResultDoc, commit};
+use attest::protocol::result::{ResultDoc, commit};
 use attest_fuzz::{Fixture, Script, identity};
 use libfuzzer_sys::fuzz_target;
 use std::sync::LazyLock;

@@ -12,7 +12,7 @@ use attest::protocol::digest::{Digest, Uuid};
 use attest::protocol::evidence::Evidence;
 use attest::protocol::names::Coin;
 use attest::protocol::signature::miner_message;
-use attest::protocol::transcript::ResultDoc;
+use attest::protocol::result::ResultDoc;
 use attest::protocol::work::WorkFields;
 use attest::protocol::work::fp64_product::Fp64Fields;
 use attest::protocol::verify::{Failure, verify};

@@ -316,8 +316,8 @@ async fn roots_out_of_thin_air_are_too_fast() {
 /// A live session with a miner that makes up roots and paths.
 pub(super) async fn invent(request: Request, model: &str) -> Ended {
     use attest::protocol::merkle::path_len;
+    use attest::protocol::result::{LaneRoots, Opening, ResultDoc, commit};
     use attest::protocol::sample::{SamplePoint, derive};
-    use attest::protocol::transcript::{LaneRoots, Opening, ResultDoc, commit};
     use attest::session::message::{commitment_line_of, openings_line};
     let mut evidence = gpus(&UUIDS[..1], &["1"]).value().clone();
     evidence["lanes"][0]["model"] = json!(model);

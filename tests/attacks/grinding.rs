@@ -14,8 +14,8 @@ use attest::protocol::circumstances::{Circumstances, Issuer, IssuerRecord, Sessi
 use attest::protocol::digest::Digest;
 use attest::protocol::merkle::Tree;
 use attest::protocol::names::{Coin, Root};
+use attest::protocol::result::{LaneRoots, Opening, ResultDoc, commit};
 use attest::protocol::sample::derive;
-use attest::protocol::transcript::{LaneRoots, Opening, ResultDoc, commit};
 use attest::protocol::verdict::{Outcome, Verdict, Work};
 use attest::protocol::verify::verify;
 use attest::reference::Run;

@@ -14,7 +14,7 @@ use attest::protocol::challenge::{Challenge, ChallengeSpec};
 use attest::protocol::circumstances::{CLOCK_SKEW_S, Circumstances};
 use attest::protocol::digest::Digest;
 use attest::protocol::names::Coin;
-use attest::protocol::transcript::ResultDoc;
+use attest::protocol::result::ResultDoc;
 use attest::protocol::verdict::{Outcome, Verdict};
 use attest::protocol::verify::verify;
 use attest::reference::Run;

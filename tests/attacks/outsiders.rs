@@ -10,8 +10,8 @@ use attest::protocol::circumstances::{Circumstances, Issuer, IssuerRecord, Sessi
 use attest::protocol::digest::Digest;
 use attest::protocol::names::Coin;
 use attest::protocol::receipt::Receipt;
+use attest::protocol::result::ResultDoc;
 use attest::protocol::signature::{miner_message, receipt_message};
-use attest::protocol::transcript::ResultDoc;
 use attest::protocol::verdict::{Outcome, Verdict, Work};
 use attest::protocol::verify::verify;
 use attest::protocol::work::fp64_product::LeafPlace;

@@ -7,8 +7,8 @@ use attest::protocol::challenge::{Challenge, ChallengeSpec};
 use attest::protocol::digest::Digest;
 use attest::protocol::merkle::{node_hash, path_len};
 use attest::protocol::names::Root;
+use attest::protocol::result::{LaneRoots, Opening, ResultDoc, commit};
 use attest::protocol::sample::derive;
-use attest::protocol::transcript::{LaneRoots, Opening, ResultDoc, commit};
 use attest::reference::{Oracle, Run};
 
 /// Nine tiles, so 2304 leaves: the tree has odd nodes above the tiles.

@@ -9,7 +9,7 @@ use attest::protocol::challenge::Challenge;
 use attest::protocol::circumstances::Circumstances;
 use attest::protocol::digest::Digest;
 use attest::protocol::evidence::Evidence;
-use attest::protocol::transcript::{LaneRoots, ResultDoc, commit};
+use attest::protocol::result::{LaneRoots, ResultDoc, commit};
 use attest::reference::Run;
 
 fn by_issuer(records: &Records, challenge: &Challenge, result: &ResultDoc) -> &'static str {

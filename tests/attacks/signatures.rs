@@ -7,8 +7,8 @@ use attest::protocol::challenge::Challenge;
 use attest::protocol::digest::Digest;
 use attest::protocol::names::{Coin, Commitment};
 use attest::protocol::receipt::{Receipt, ReceiptError};
+use attest::protocol::result::ResultDoc;
 use attest::protocol::signature::{EncodedKey, miner_message, receipt_message};
-use attest::protocol::transcript::ResultDoc;
 use attest::reference::Run;
 use serde_json::{Value, json};
 

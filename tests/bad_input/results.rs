@@ -5,7 +5,7 @@ use crate::common::{cpu_evidence, spec};
 use attest::protocol::challenge::Challenge;
 use attest::protocol::digest::Uuid;
 use attest::protocol::evidence::{CANONICAL_BYTES_MAX, Evidence, EvidenceError};
-use attest::protocol::transcript::{FormError, ReadError, ResultDoc};
+use attest::protocol::result::{FormError, ReadError, ResultDoc};
 use serde_json::{Value, json};
 use std::io::Read;
 

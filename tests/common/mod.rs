@@ -12,7 +12,7 @@ use attest::protocol::circumstances::Circumstances;
 use attest::protocol::digest::{Digest, Uuid};
 use attest::protocol::evidence::Evidence;
 use attest::protocol::names::{Root, State};
-use attest::protocol::transcript::ResultDoc;
+use attest::protocol::result::ResultDoc;
 use attest::protocol::verified::{Extent, Verified};
 use attest::protocol::verify::{
     Failure, LeafRequest, Means, Recompute, RecomputeError, RecomputeIteration, verify_with,

@@ -12,7 +12,7 @@ mod recovery;
 use attest::evidence::present_gpus;
 use attest::executor::cpu::{CpuExecutor, CpuOptions};
 use attest::executor::gpu::{
-    ExactnessCheck, ExactnessMemory, GpuDevice, GpuExecutor, GpuOptions, GpuVerifier, PATIENCE,
+    ExactnessCache, ExactnessCheck, GpuDevice, GpuExecutor, GpuOptions, GpuVerifier, PATIENCE,
     Variant,
 };
 use attest::executor::lanes::{RunOptions, execute};
@@ -332,7 +332,7 @@ fn the_exactness_check_passes_and_is_reported() {
     let _turn = turn();
     for device in gpus() {
         let folder = tempfile::tempdir().unwrap();
-        let memory = ExactnessMemory::in_folder(folder.path());
+        let memory = ExactnessCache::in_folder(folder.path());
         for expected in ["passed:", "passed before"] {
             let exactness = ExactnessCheck::Remembered(memory.clone());
             let options = GpuOptions { exactness, ..GpuOptions::default() };

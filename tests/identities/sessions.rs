@@ -11,8 +11,8 @@ use attest::protocol::challenge::Challenge;
 use attest::protocol::circumstances::{Circumstances, Issuer, IssuerRecord, SessionRecord};
 use attest::protocol::names::Coin;
 use attest::protocol::receipt::Receipt;
+use attest::protocol::result::{self, ResultDoc};
 use attest::protocol::signature::miner_message;
-use attest::protocol::transcript::{self, ResultDoc};
 use attest::protocol::verified::CoinStanding;
 use attest::protocol::verify::verify;
 use attest::session::clock::unix_ms;
@@ -57,7 +57,7 @@ fn a_commitment_is_signed_and_complete_before_it_is_opened() {
     let sides = Sides::new();
     let committed = sides.commit();
     assert_eq!(committed.challenge_digest(), sides.challenge.digest());
-    let again = transcript::commit(&sides.challenge, committed.lanes(), committed.evidence());
+    let again = result::commit(&sides.challenge, committed.lanes(), committed.evidence());
     assert_eq!(again, committed.commitment());
     assert_eq!(committed.lanes()[0].iteration_roots.len(), 2);
     assert_eq!(committed.lane_facts().count(), 1);

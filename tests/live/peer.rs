@@ -9,8 +9,8 @@ use attest::protocol::challenge::Challenge;
 use attest::protocol::digest::Uuid;
 use attest::protocol::evidence::Evidence;
 use attest::protocol::names::{Coin, Commitment};
+use attest::protocol::result::ResultDoc;
 use attest::protocol::signature::{PublicKey, miner_message};
-use attest::protocol::transcript::ResultDoc;
 use attest::reference::Run;
 use attest::session::drive::Validator;
 use attest::session::message::{

@@ -6,7 +6,7 @@ use attest::appraisal::floors;
 use attest::protocol::circumstances::{Circumstances, FloorTable};
 use attest::protocol::digest::Digest;
 use attest::protocol::rejection::Reason;
-use attest::protocol::transcript::Opening;
+use attest::protocol::result::Opening;
 use attest::reference::Run;
 use std::time::Duration;
 

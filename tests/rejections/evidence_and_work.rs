@@ -7,7 +7,7 @@ use attest::protocol::circumstances::Circumstances;
 use attest::protocol::digest::Digest;
 use attest::protocol::evidence::Evidence;
 use attest::protocol::rejection::Reason;
-use attest::protocol::transcript::{ResultDoc, commit};
+use attest::protocol::result::{ResultDoc, commit};
 use attest::protocol::verified::Extent;
 use attest::protocol::verify::{Failure, verify};
 use attest::reference::{Oracle, Run};

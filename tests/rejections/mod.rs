@@ -10,7 +10,7 @@ use attest::protocol::challenge::{Challenge, ChallengeSpec};
 use attest::protocol::circumstances::Circumstances;
 use attest::protocol::digest::Uuid;
 use attest::protocol::rejection::Reason;
-use attest::protocol::transcript::ResultDoc;
+use attest::protocol::result::ResultDoc;
 use attest::protocol::verify::{Failure, verify};
 use attest::reference::{Oracle, Run};
 use serde_json::Value;

@@ -55,7 +55,7 @@ pub enum ChallengeError {
         "the token does not hold a challenge: {cause}\nAsk whoever issued it for a challenge of protocol version {VERSION}."
     )]
     Malformed {
-        /// The parser's words, with line and column where known.
+        /// The parser's words, with line and column if known.
         cause: String,
     },
     /// Another version of the protocol.
@@ -85,7 +85,7 @@ pub enum ChallengeError {
         /// What was found.
         got: String,
     },
-    /// A time that is none.
+    /// An invalid time.
     #[error(
         "{field} must be a time like 2026-01-31T23:59:59Z and is {got:?}\nWrite it in UTC, to the second."
     )]
@@ -290,7 +290,7 @@ impl Challenge {
         let whole_s = self.expires_at_unix_s - self.issued_at_unix_s;
         self.spec.max_duration_ms.unwrap_or(whole_s as u64 * 1000)
     }
-    /// The most lanes that a result may have: gpu_count where present, else
+    /// The most lanes that a result may have: gpu_count if present, else
     /// the largest number that the limits on roots and openings allow.
     pub fn max_lanes(&self) -> u32 {
         if let Some(count) = self.spec.gpu_count {
@@ -304,17 +304,17 @@ impl Challenge {
         let lanes = u64::from(self.max_lanes());
         2 * 1024 * 1024 + 80 * lanes * u64::from(self.iterations()) + 3072 * lanes * self.draws()
     }
-    /// The only miner that may answer, where the challenge names one.
+    /// The only miner that may answer, if the challenge names one.
     pub fn miner_id(&self) -> Option<PublicKey> {
         self.miner_id
     }
-    /// The validator whose receipts count, where the challenge names one.
+    /// The validator whose receipts count, if the challenge names one.
     pub fn validator_id(&self) -> Option<PublicKey> {
         self.validator_id
     }
 }
 
-/// R, the integer nearest 10⁶·`rate`, where it is 1 … 10⁶ and the binary64
+/// R, the integer nearest 10⁶·`rate`, if it is 1 … 10⁶ and the binary64
 /// nearest R/10⁶ is `rate` again. Rounded and never truncated: for 11,549 of
 /// the legal rates 10⁶·r in binary64 lies just below the integer.
 pub fn sample_rate_ppm(rate: f64) -> Option<u32> {

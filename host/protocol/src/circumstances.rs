@@ -38,10 +38,10 @@ pub fn is_before_issue(challenge: &Challenge, arrival_unix_s: i64) -> bool {
 pub struct Circumstances<'a> {
     /// Whether the verifier issued the challenge, and its record.
     pub issuer: Issuer,
-    /// When the commitment arrived (the result, where there was no session),
+    /// When the commitment arrived (the result, if there was no session),
     /// seconds since 1970, rounded down.
     pub arrival_unix_s: Option<i64>,
-    /// From sending the challenge to holding the commitment (the result, where
+    /// From sending the challenge to holding the commitment (the result, if
     /// there was no session), on one monotonic clock of the validator.
     pub elapsed: Option<Duration>,
     /// Another validator's word that a session was live.

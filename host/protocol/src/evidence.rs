@@ -1,4 +1,4 @@
-//! Evidence: what a miner says of its devices, bound into the commitment by
+//! Evidence: what a miner says about its devices, bound into the commitment by
 //! the digest of its RFC 8785 form.
 //!
 //! ```text
@@ -34,7 +34,7 @@ pub const CANONICAL_BYTES_MAX: usize = 1024 * 1024;
 pub const VALUES_MAX: usize = 32_768;
 /// The evidence schema of protocol version 1.
 pub const SCHEMA: u64 = 1;
-/// How `sm_monitoring` starts where a GPU has no counters.
+/// How `sm_monitoring` starts if a GPU has no counters.
 pub const UNAVAILABLE: &str = "unavailable: ";
 
 /// "gpu" or "cpu".
@@ -60,7 +60,7 @@ pub struct EvidenceLane {
     pub sm_count: u64,
     /// Tiles per SM, or empty.
     pub sm_tiles: Vec<u64>,
-    /// Why there are no counters; `None` also where the field is no string.
+    /// Why there are no counters; `None` also if the field is no string.
     pub sm_monitoring: Option<String>,
 }
 

@@ -11,7 +11,7 @@ use super::challenge::Challenge;
 use super::evidence::Evidence;
 use super::names::{Coin, Commitment};
 use super::read::{commitment_fields_of, opening_fields_of};
-use super::transcript::{FormError, LaneRoots, Opening, ResultDoc, coin_of};
+use super::result::{FormError, LaneRoots, Opening, ResultDoc, coin_of};
 use serde::Serialize;
 
 /// Bytes for the heads of a result and its evidence.

@@ -14,7 +14,7 @@ use super::evidence::{CANONICAL_BYTES_MAX, VALUES_MAX};
 use super::json::{Budget, NESTING_MAX, StrictValue, printable};
 use super::merkle::path_len;
 use super::names::{Commitment, Root};
-use super::transcript::{FormError, LaneRoots, Opening, ReadError};
+use super::result::{FormError, LaneRoots, Opening, ReadError};
 use serde::Deserialize;
 use serde::de::{self, DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::Value;

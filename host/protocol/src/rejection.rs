@@ -8,7 +8,7 @@
 
 use super::evidence::Disagreement;
 use super::json::printable;
-use super::transcript::FormError;
+use super::result::FormError;
 use std::fmt;
 
 macro_rules! reasons {

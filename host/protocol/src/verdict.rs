@@ -93,11 +93,11 @@ pub enum Outcome {
     Verified,
     /// A check failed, or the validator's policy rejects what passed.
     Rejected,
-    /// The verifier failed: nothing is said of the result.
+    /// The verifier failed: nothing is known about the result.
     CouldNotRun,
 }
 
-/// What the checks say of the work.
+/// What the checks showed about the work.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Work {
@@ -151,7 +151,7 @@ pub struct Verdict {
     /// The stable name of the reason for a rejection.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub code: Option<&'static str>,
-    /// The step that rejected, 1 … 7; none where a policy did, or a session ended
+    /// The step that rejected, 1 … 7; none if a policy did, or a session ended
     /// without a result.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub step: Option<u8>,
@@ -176,7 +176,7 @@ pub struct Verdict {
     /// Distinct leaves recomputed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub openings: Option<u64>,
-    /// From sending the challenge to holding the commitment (the result, where there was
+    /// From sending the challenge to holding the commitment (the result, if there was
     /// no session), by the validator's clock, ns.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub elapsed_ns: Option<u64>,
@@ -187,7 +187,7 @@ pub struct Verdict {
     pub facts: Vec<Fact>,
     /// Checks that the circumstances did not allow.
     pub not_checked: Vec<String>,
-    /// What the validator's policy said, where there is one.
+    /// What the validator's policy said, if there is one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub policy: Option<Judgement>,
 }

@@ -9,7 +9,7 @@ use super::circumstances::{Circumstances, Issuer, is_before_issue};
 use super::digest::Uuid;
 use super::evidence::{Evidence, EvidenceExecutor};
 use super::names::Commitment;
-use super::transcript::ResultDoc;
+use super::result::ResultDoc;
 use std::time::Duration;
 
 /// Which iterations were recomputed whole.

@@ -7,8 +7,8 @@
 //! the run's own clock.
 
 use super::inventory::Inventory;
-use super::legal::legal;
 use super::observed::Observed;
+use super::sanitise::sanitise;
 use super::sm::{self, SmShare};
 use super::timing::{self, SyncTimes};
 use crate::executor::lanes::{Execution, LaneExecution};
@@ -37,7 +37,7 @@ enum Detail {
     Full,
     /// No series of readings, and no times of single SMs.
     NoSeries,
-    /// Neither series nor what is said of devices that no rule asks for, and what
+    /// Neither series nor details of devices that no rule asks for, and what
     /// executors add in short texts.
     Least,
 }
@@ -55,8 +55,8 @@ fn bounded<T: Described + Clone>(part: &T, text_chars_max: usize) -> T {
     part
 }
 
-/// The evidence of a finished run, with what the machine it ran on says of
-/// itself and what of that does not fit together. Where all of it is too long or has
+/// The evidence of a finished run, with what the machine that it ran on says about
+/// itself and what of that does not fit together. If all of it is too long or has
 /// too many values, the series go, then the descriptions of devices and the ends of long texts.
 ///
 /// # Errors
@@ -68,7 +68,7 @@ pub fn assemble(execution: &Execution, observed: &Observed) -> Result<Evidence, 
         let mut document = run.document(observed, &execution.notes, detail);
         let listing = if detail == Detail::Full { SyncTimes::Listed } else { SyncTimes::Summed };
         timing::describe(&mut document, execution, listing);
-        last = Evidence::from_value(legal(&document));
+        last = Evidence::from_value(sanitise(&document));
         let is_too_much = |error: &EvidenceError| {
             matches!(error, EvidenceError::TooLarge { .. } | EvidenceError::TooManyValues { .. })
         };
@@ -223,7 +223,7 @@ fn told(seen: &LaneTelemetry, detail: Detail) -> LaneTelemetry {
     seen
 }
 
-/// What the sources say of the machine; a source that says nothing is absent, and
+/// The machine by each source; a source that says nothing is absent, and
 /// why stands in `unknown`.
 fn machine(found: &Inventory, detail: Detail) -> Machine {
     let mut machine = Machine {

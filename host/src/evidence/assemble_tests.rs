@@ -25,7 +25,7 @@ const SHAPE: Fp64Product = Fp64Product { dim: 1024, products: 2 };
 
 fn document(lanes: &[LaneExecution], observed: &Observed, detail: Detail) -> Value {
     let run = Run { lanes, work: SHAPE.into(), elapsed: Duration::from_nanos(7) };
-    legal(&run.document(observed, &RunNotes::default(), detail))
+    sanitise(&run.document(observed, &RunNotes::default(), detail))
 }
 
 fn evidence_of(lanes: &[LaneExecution], observed: &Observed) -> Evidence {
@@ -217,9 +217,9 @@ fn however_much_a_compiler_says_evidence_is_not_too_long() {
 #[test]
 fn a_source_that_says_nothing_is_unknown_with_the_reason() {
     let nvml = NvmlView::Unavailable { reason: "no answer".to_owned() };
-    let told = legal(&machine(&Inventory { nvml, ..absent() }, Detail::Least));
+    let told = sanitise(&machine(&Inventory { nvml, ..absent() }, Detail::Least));
     assert_eq!(told["unknown"], json!({"nvml": "no answer"}));
-    assert!(legal(&machine(&absent(), Detail::Full)).get("unknown").is_none());
+    assert!(sanitise(&machine(&absent(), Detail::Full)).get("unknown").is_none());
 }
 
 /// Every name of a field in `value`, at any depth.

@@ -20,7 +20,7 @@ use crate::protocol::evidence::machine::{
 /// Most findings of one machine.
 pub(super) const FINDINGS_MAX: usize = 64;
 
-/// What one source says of one device.
+/// One device by one source.
 struct Seen<'a> {
     source: &'static str,
     pci_id: Option<&'a str>,

@@ -1,4 +1,4 @@
-//! Every kind of finding, and silence where all is well.
+//! Every kind of finding, and silence if all is well.
 
 use super::*;
 use crate::evidence::examples::{absent, cuda, device, managed, nvml};

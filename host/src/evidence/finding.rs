@@ -1,4 +1,4 @@
-//! Findings: what does not fit together in what a machine says of itself.
+//! Findings: what does not fit together in what a machine says about itself.
 //!
 //! Guarantees: codes are stable; a finding says what was compared and what each
 //! side said, without control characters and in bounded length.

@@ -19,7 +19,7 @@ const LABEL: &[u8] = b"attest machine id v1\0";
 const FILE_BYTES_MAX: u64 = 34;
 
 /// The first 16 bytes of SHA-256 over [`LABEL`] and the id in `file`, in hex;
-/// `None` where there is no file, or no id in it.
+/// `None` if there is no file, or no id in it.
 pub(super) fn machine_id(file: &Path) -> Option<String> {
     let mut text = String::new();
     File::open(file).ok()?.take(FILE_BYTES_MAX).read_to_string(&mut text).ok()?;

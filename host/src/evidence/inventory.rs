@@ -20,7 +20,7 @@ use serde::Serialize;
 use std::path::Path;
 use std::sync::OnceLock;
 
-/// Why nothing is said of GPUs where none is used.
+/// Why GPUs are not described if none is used.
 const NOT_ASKED: &str = "not asked: no lane is a GPU";
 
 /// Everything found.
@@ -38,11 +38,11 @@ pub struct Inventory {
     pub pci: PciView,
     /// What this process is made of.
     pub process: ProcessView,
-    /// A name that tells this host from others, 32 hex digits; absent where the
+    /// A name that tells this host from others, 32 hex digits; absent if the
     /// system has none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub machine_id: Option<String>,
-    /// How fast memory and links are, where that was measured.
+    /// How fast memory and links are, if that was measured.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub bandwidth: Option<Bandwidth>,
     /// What does not fit together.
@@ -83,7 +83,7 @@ impl Sources {
         let _ = (self.nvml.set(nvml), self.process.set(process));
     }
 
-    /// Asks what goes into the evidence of a run on these lanes. Where none of
+    /// Asks what goes into the evidence of a run on these lanes. If none of
     /// them is a GPU only this process is looked at: who chooses the CPU may do
     /// so because a driver hangs.
     pub(super) fn ask_for(&self, lanes: &[LaneFacts]) {
@@ -150,7 +150,7 @@ impl Sources {
 }
 
 impl Inventory {
-    /// The CUDA driver's devices; none where it is not there.
+    /// The CUDA driver's devices; none if it is not there.
     pub fn devices(&self) -> &[DeviceEntry] {
         self.cuda.devices()
     }

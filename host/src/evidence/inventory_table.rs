@@ -75,7 +75,7 @@ pub(super) fn devices_table(devices: &[DeviceEntry], nvml: &NvmlView) -> String 
     table(&rows)
 }
 
-/// How the devices are joined; nothing where there is one.
+/// How the devices are joined; nothing if there is one.
 pub(super) fn joined(peer_access: &[String], nvml: &NvmlView) -> String {
     let mut text = String::new();
     if peer_access.len() > 1 {

@@ -19,7 +19,7 @@ impl fmt::Display for Inventory {
                 if let Some(visible) = &self.process.cuda_visible_devices {
                     write!(f, "\nCUDA_VISIBLE_DEVICES is {visible:?}")?;
                 }
-                // But where others see one, they are needed to find out what is.
+                // But if others see one, they are needed to find out what is.
                 write!(f, "{}", self.seen_by_others())?;
             }
             CudaView::Loaded(CudaSource {
@@ -62,8 +62,8 @@ impl fmt::Display for Inventory {
 }
 
 impl Inventory {
-    /// What NVML, the kernel driver and the bus list, for where CUDA lists
-    /// nothing; empty where they list nothing either.
+    /// What NVML, the kernel driver and the bus list, for when CUDA lists
+    /// nothing; empty if they list nothing either.
     fn seen_by_others(&self) -> String {
         let (nvml, kernel, bus) = (&self.nvml, &self.kernel, &self.pci);
         let seen = [nvml.devices().len(), kernel.devices().len(), bus.devices().len()];

@@ -1,7 +1,7 @@
 //! What is measured of a machine and reported of a run.
 //!
 //! ```text
-//! inventory    the CUDA devices and what the others say of them, for `attest detect`
+//! inventory    the CUDA devices and what the others say about them, for `attest detect`
 //! nvml         the management library's view
 //! kernel       the kernel driver's files
 //! pci          the PCI bus
@@ -13,7 +13,7 @@
 //! sm           how the SMs shared the work
 //! timing       sync points, skew, phases
 //! assemble     an execution's evidence document
-//! legal        anything as evidence may hold it
+//! sanitise     anything as evidence may hold it
 //! ```
 //!
 //! Guarantees: a machine without a GPU, a driver or NVML is a value, not an
@@ -30,13 +30,13 @@ mod inventory;
 mod inventory_table;
 mod inventory_text;
 mod kernel;
-mod legal;
 mod mounts;
 mod nvml;
 mod observed;
 mod pci;
 mod present;
 mod process;
+mod sanitise;
 mod sm;
 mod timing;
 

@@ -1,7 +1,7 @@
-//! The management library's view: NVML, loaded at run time where it is there.
+//! The management library's view: NVML, loaded at run time if it is there.
 //!
 //! ```text
-//! device   what it says of one device       links   what it says of how they are joined
+//! device   what it says about one device       links   what it says about how they are joined
 //! ```
 //!
 //! Guarantees: a call that fails costs one fact, and its reason is kept; lists

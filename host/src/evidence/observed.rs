@@ -61,7 +61,7 @@ pub struct Observing {
 pub struct Observed {
     /// The machine; its findings are those of the run, too.
     pub inventory: Inventory,
-    /// For each lane what its device did; `None` where it is no GPU.
+    /// For each lane what its device did; `None` if it is no GPU.
     pub telemetry: Vec<Option<LaneTelemetry>>,
 }
 
@@ -124,12 +124,12 @@ impl Observing {
     }
 }
 
-/// Where a thread of its own will put the answer; closed without one where it
+/// Where a thread of its own will put the answer; closed without one if it
 /// breaks down or can't be started.
 fn answer<T: Send + 'static>(ask: impl FnOnce() -> T + Send + 'static) -> Receiver<T> {
     let (sender, receiver) = mpsc::channel();
     let asking = move || {
-        // The receiver is gone where nobody waited.
+        // The receiver is gone if nobody waited.
         let _ = sender.send(ask());
     };
     if let Err(error) = std::thread::Builder::new().name("machine".to_owned()).spawn(asking) {

@@ -1,8 +1,8 @@
 //! The PCI bus's view: NVIDIA's display devices under /sys/bus/pci.
 //!
 //! Guarantees: at most [`DEVICES_MAX`] devices, a bounded part of each file; ids
-//! come from the configuration space, which the kernel keeps, where it can be read.
-//! Deliberately lacks: a view where the bus has no such device. Under WSL and in
+//! come from the configuration space, which the kernel keeps, if it can be read.
+//! Deliberately lacks: a view if the bus has no such device. Under WSL and in
 //! some sandboxes GPUs are not on it.
 
 use super::kernel::DEVICES_MAX;
@@ -66,7 +66,7 @@ fn device(pci_id: &str, folder: &Path) -> Option<PciDevice> {
         link_width: width("current_link_width"),
         link_speed_max: text("max_link_speed"),
         link_width_max: width("max_link_width"),
-        // -1 where the machine has no nodes.
+        // -1 if the machine has no nodes.
         numa_node: text("numa_node").and_then(|node| node.parse().ok()),
     })
 }

@@ -4,7 +4,7 @@
 //! Guarantees: one answer for every command; no CPU stands in for a GPU that any source
 //! lists; GPUs that CUDA lacks are named; a source that hangs costs [`NVML_PATIENCE`].
 //! Deliberately lacks: missing GPUs by the kernel's files and the bus, of which a
-//! container may see more than it was given: they count only where CUDA has none.
+//! container may see more than it was given: they count only if CUDA has none.
 
 use super::cross_check::visible;
 use super::kernel;
@@ -28,7 +28,7 @@ const NAMED_MAX: usize = 16;
 /// lacks. The other sources are asked once a process, as CUDA looks for devices once.
 ///
 /// # Errors
-/// [`NoGpu`]: absence only where no source lists one, or the user hides all.
+/// [`NoGpu`]: absence only if no source lists one, or the user hides all.
 pub fn present_gpus() -> Result<DeviceList, NoGpu> {
     static OTHERS: OnceLock<Others> = OnceLock::new();
     let listed = gpu::list();
@@ -43,7 +43,7 @@ pub fn present_gpus() -> Result<DeviceList, NoGpu> {
 #[derive(Debug, Default)]
 struct Others {
     nvml: NvmlListing,
-    /// The system's words where it gave no thread to ask NVML on.
+    /// The system's words if it gave no thread to ask NVML on.
     no_thread: Option<String>,
     /// How many devices the kernel driver's files list.
     kernel: usize,
@@ -72,7 +72,7 @@ impl Others {
         }
     }
 
-    /// "NVML lists 8 GPUs, the PCI bus 8"; `None` where nobody knows of any.
+    /// "NVML lists 8 GPUs, the PCI bus 8"; `None` if nobody knows of any.
     fn say(&self) -> Option<String> {
         let lists = |source: &str, count: u64| {
             let s = if count == 1 { "" } else { "s" };

@@ -12,8 +12,8 @@ use crate::protocol::evidence::document as told;
 
 /// Below this share of SMs at work there is a warning, in per cent.
 const ACTIVE_PERCENT_MIN: u64 = 85;
-/// An SM that did so many times the mean, or the mean so many times an SM's
-/// work, is a warning where every SM had something to do in each iteration.
+/// An SM that did this many times the mean, or the mean this many times an SM's
+/// work, is a warning if every SM had something to do in each iteration.
 const UNEVEN_FACTOR: u128 = 2;
 
 /// How the SMs shared a lane's tiles.
@@ -99,7 +99,7 @@ pub(super) enum Spans {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::evidence::legal::legal;
+    use crate::evidence::sanitise::sanitise;
     use serde_json::json;
 
     fn warnings(tiles: &[u64], tiles_per_iteration: u64) -> Vec<String> {
@@ -137,9 +137,9 @@ mod tests {
             "last_spread_ns": "6", "spans_ns": [[0, 9], [5, 15], []],
             "warnings": ["2 of 3 SMs did all of the work"],
         });
-        assert_eq!(legal(&share.clone().told(Spans::Told)), expected);
+        assert_eq!(sanitise(&share.clone().told(Spans::Told)), expected);
         assert_eq!(share.told(Spans::LeftOut).spans_ns, None);
-        let plain = legal(&SmShare::of(&[3, 4], None, 7).unwrap().told(Spans::Told));
+        let plain = sanitise(&SmShare::of(&[3, 4], None, 7).unwrap().told(Spans::Told));
         assert_eq!(plain, json!({"active": 2, "tiles_min": "3", "tiles_max": "4"}));
     }
 }

@@ -24,10 +24,10 @@ pub struct RunTiming {
     /// In lane order.
     pub lanes: Vec<LaneTiming>,
     /// Sync points at which the lanes met.
-    pub meetings: usize,
-    /// How far apart they came; `None` where they never met.
+    pub sync_points: usize,
+    /// How far apart they came; `None` if they never met.
     pub skew: Option<Skew>,
-    /// The last iteration of earlier processes; 0 where there were none.
+    /// The last iteration of earlier processes; 0 if there were none.
     pub resumed_after: u32,
 }
 
@@ -48,12 +48,12 @@ pub struct LaneTiming {
     pub amount: f64,
     /// In what it is counted.
     pub unit: Unit,
-    /// By the device's own clock, where it has one.
+    /// By the device's own clock, if it has one.
     pub device: Option<DeviceTiming>,
 }
 
 impl LaneTiming {
-    /// 10¹² operations a second; 0 where no time has passed.
+    /// 10¹² operations a second; 0 if no time has passed.
     pub fn tflops(&self) -> f64 {
         let seconds = self.elapsed.as_secs_f64();
         if seconds > 0.0 { self.amount / seconds / 1e12 } else { 0.0 }
@@ -63,8 +63,8 @@ impl LaneTiming {
 impl RunTiming {
     /// Of a finished run.
     pub fn of(execution: &Execution) -> Self {
-        let meetings = execution.meetings();
-        let last: Vec<u64> = (0..meetings).map(|at| execution.arrivals(at).1).collect();
+        let sync_points = execution.sync_points();
+        let last: Vec<u64> = (0..sync_points).map(|at| execution.arrivals(at).1).collect();
         let lane = |lane: &LaneExecution| {
             let iterations = lane.roots.len() as f64 - f64::from(execution.resumed_after);
             let idle = |after| lane.device.as_ref()?.idle_after(after);
@@ -81,7 +81,7 @@ impl RunTiming {
         };
         Self {
             lanes: execution.lanes.iter().map(lane).collect(),
-            meetings,
+            sync_points,
             skew: execution.skew(),
             resumed_after: execution.resumed_after,
         }
@@ -118,7 +118,7 @@ struct SyncTime {
 }
 
 impl SyncTime {
-    /// Of a lane that came to and left its points as `times` say, where the last
+    /// Of a lane that came to and left its points as `times` say, if the last
     /// lanes arrived at `last`. `idle` knows for how many ns its device was idle
     /// after an iteration: longer than the lane's wait, by what comes before its
     /// arrival and after its release.
@@ -166,7 +166,7 @@ pub(super) fn describe(document: &mut Document, execution: &Execution, times: Sy
         (told.start_barrier, told.end_barrier) = (done.start.map(pair), done.end.map(pair));
     }
     document.sync = timing.skew.map(|skew| SyncSummary {
-        points: timing.meetings,
+        points: timing.sync_points,
         points_listed: listed.len(),
         overhead_ppm: ppm(timing.sync_share()),
         skew_ppm: ppm(timing.skew_share()),
@@ -203,7 +203,7 @@ fn whole(ns: u64) -> u64 {
     ns.min(INTEGER_MAX)
 }
 
-/// Which meetings are listed, ascending.
+/// Which sync points are listed, ascending.
 fn listed(execution: &Execution) -> Vec<usize> {
     let Some(first) = execution.lanes.first() else { return Vec::new() };
     let most = (POINTS_OF_ALL_MAX / execution.lanes.len()).clamp(1, POINTS_MAX);
@@ -250,8 +250,12 @@ mod tests {
             unit: Unit::Flop,
             device: None,
         };
-        let timing =
-            RunTiming { lanes: vec![lane(0), lane(40)], meetings: 3, skew: None, resumed_after: 0 };
+        let timing = RunTiming {
+            lanes: vec![lane(0), lane(40)],
+            sync_points: 3,
+            skew: None,
+            resumed_after: 0,
+        };
         assert!((timing.lanes[0].tflops() - 50.0).abs() < 1e-9);
         assert!((timing.skew_share() - 0.01).abs() < 1e-9);
         assert!((timing.sync_share() - 0.002).abs() < 1e-9);

@@ -222,7 +222,7 @@ mod tests {
         assert_eq!(read(&high), Some((1000, 0, true)), "over it already");
     }
 
-    /// As /proc/self/cgroup names it where the container has no namespace of cgroups.
+    /// As /proc/self/cgroup names it if the container has no namespace of cgroups.
     #[test]
     fn a_path_of_the_hosts_leads_to_the_containers_own_group() {
         for path in ["/docker/0123", "/../../docker/0123", "/.."] {

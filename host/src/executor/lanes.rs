@@ -1,9 +1,9 @@
 //! Runs a challenge on several executors, one thread a lane.
 //!
 //! ```text
-//! execute ─ lane threads ─ Meeting     sync points: roots exchanged, X(i)
+//! execute ─ lane threads ─ Barrier     sync points: roots exchanged, X(i)
 //!         └ watchdog                   hung lanes, the stop flag, progress
-//!         └ Keeper                     sync points for a checkpoint
+//!         └ Checkpointer               sync points for a checkpoint
 //! Resumed ─ resume                     goes on from such sync points
 //! Execution ─ open                     sampled tiles again, audit paths
 //! ```
@@ -14,11 +14,11 @@
 //! iteration.
 //! Deliberately lacks: choosing devices, samples, commitments and files.
 
+mod barrier;
+mod checkpointer;
 mod counters;
 mod error;
-mod keep;
 mod lane;
-mod meeting;
 mod openings;
 mod resume;
 mod watch;
@@ -29,8 +29,8 @@ use crate::protocol::digest::{Digest, Uuid};
 use crate::protocol::evidence::document::RunNotes;
 use crate::protocol::names::{Root, State};
 use crate::protocol::work::Work;
+use barrier::Barrier;
 use lane::{Orders, Shared};
-use meeting::Meeting;
 use resume::ResumedLane;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -38,9 +38,9 @@ use std::sync::mpsc;
 use std::time::{Duration, Instant};
 use watch::Watch;
 
+pub use barrier::BarrierTimes;
+pub use checkpointer::{Checkpointer, Kept, KeptLane};
 pub use error::RunError;
-pub use keep::{Keeper, Kept, KeptLane};
-pub use meeting::BarrierTimes;
 pub use resume::{Resumed, Unfit};
 
 /// How long a lane may give no sign of life while it computes.
@@ -64,7 +64,7 @@ pub struct RunOptions {
     /// When a silent lane counts as hung.
     pub patience: Patience,
     /// Takes sync points to go on from later; `None`: none are kept.
-    pub keeper: Option<Arc<Keeper>>,
+    pub checkpointer: Option<Arc<Checkpointer>>,
 }
 
 /// Called about ten times a second and at the end, with the number of
@@ -74,7 +74,7 @@ pub type Progress<'a> = dyn Fn(&[u32]) + 'a;
 /// What a lane did.
 #[derive(Clone, Debug)]
 pub struct LaneExecution {
-    /// What it says of itself.
+    /// What it reports.
     pub facts: LaneFacts,
     /// D(g,1) … D(g,T).
     pub roots: Vec<Root>,
@@ -85,21 +85,21 @@ pub struct LaneExecution {
     pub states: Vec<State>,
     /// Tiles per SM.
     pub sm_tiles: SmTiles,
-    /// When the SMs were at work, where that is known.
+    /// When the SMs were at work, if that is known.
     pub sm_activity: Option<SmActivity>,
     /// From the common start of the lanes to this lane's last root, with the
     /// time that earlier processes spent.
     pub elapsed: Duration,
     /// When it was ready and when all were, before the first iteration of this
-    /// process; `None` where it was alone.
+    /// process; `None` if it was alone.
     pub start: Option<BarrierTimes>,
-    /// When it came to and left each sync point; empty where it was alone.
+    /// When it came to and left each sync point; empty if it was alone.
     /// Those of earlier processes are gone.
     pub barriers: Vec<BarrierTimes>,
-    /// When it was done and when all were; `None` where it was alone, and where
+    /// When it was done and when all were; `None` if it was alone, and if
     /// the last iteration is a sync point.
     pub end: Option<BarrierTimes>,
-    /// Where the device's time went, by its own clock, where it has one.
+    /// Where the device's time went, by its own clock, if it has one.
     pub device: Option<DeviceTiming>,
 }
 
@@ -110,11 +110,11 @@ pub struct Execution {
     /// From the common start to the last lane's last root, with the time that
     /// earlier processes spent.
     pub elapsed: Duration,
-    /// The last iteration of earlier processes; 0 where there were none.
+    /// The last iteration of earlier processes; 0 if there were none.
     pub resumed_after: u32,
     /// The time that they spent.
     pub elapsed_before: Duration,
-    /// What else the evidence is to say of the run as a whole.
+    /// Further evidence about the run as a whole.
     pub notes: RunNotes,
     work: Work,
     seeds: Arc<[State]>,
@@ -140,29 +140,29 @@ impl Execution {
     }
 
     /// How often the lanes met in this process.
-    pub(crate) fn meetings(&self) -> usize {
+    pub(crate) fn sync_points(&self) -> usize {
         self.lanes.first().map_or(0, |lane| lane.barriers.len())
     }
 
-    /// First and last arrival at the `at`-th meeting, ns since the common start.
+    /// First and last arrival at the `at`-th sync point, ns since the common start.
     pub(crate) fn arrivals(&self, at: usize) -> (u64, u64) {
         let arrivals = self.lanes.iter().map(|lane| lane.barriers[at].arrived_ns);
         (arrivals.clone().min().unwrap_or(0), arrivals.max().unwrap_or(0))
     }
 
-    /// The arrival skew; `None` where the lanes never met.
+    /// The arrival skew; `None` if the lanes never met.
     pub fn skew(&self) -> Option<Skew> {
-        let meetings = self.meetings();
+        let sync_points = self.sync_points();
         let spread = |at: usize| {
             let (first, last) = self.arrivals(at);
             last - first
         };
-        let worst = (0..meetings).max_by_key(|&at| spread(at))?;
-        let total: u128 = (0..meetings).map(|at| u128::from(spread(at))).sum();
+        let worst = (0..sync_points).max_by_key(|&at| spread(at))?;
+        let total: u128 = (0..sync_points).map(|at| u128::from(spread(at))).sum();
         Some(Skew {
             worst_ns: spread(worst),
             worst_iteration: self.lanes[0].barriers[worst].iteration,
-            mean_ns: (total / meetings as u128) as u64,
+            mean_ns: (total / sync_points as u128) as u64,
         })
     }
 }
@@ -209,10 +209,10 @@ pub fn resume(
     let facts: Vec<LaneFacts> = executors.iter().map(|e| e.facts().clone()).collect();
     let shared = Arc::new(Shared::new(
         Orders::of(challenge, before.through, before.elapsed),
-        Meeting::new(challenge.digest(), executors.len()),
+        Barrier::new(challenge.digest(), executors.len()),
         Arc::clone(&seeds),
         options.stop.clone(),
-        options.keeper.clone(),
+        options.checkpointer.clone(),
     ));
     let (sender, reports) = mpsc::channel();
     for (lane, (executor, done)) in executors.into_iter().zip(before.lanes).enumerate() {
@@ -220,7 +220,7 @@ pub fn resume(
         // Not scoped: nothing may wait for a thread that hangs in a driver.
         let thread = std::thread::Builder::new().name(format!("lane {lane}")).spawn(move || {
             let report = lane::run(lane, executor, done, &lane_shared);
-            // Whoever has the report may count on the keeper's being free.
+            // Whoever has the report may count on the checkpointer's being free.
             drop(lane_shared);
             // The receiver is gone only if this lane was given up as hung.
             let _ = sender.send((lane, report));

@@ -25,7 +25,7 @@ use std::any::Any;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-/// What to try where the system gives no thread.
+/// What to try if the system gives no thread.
 pub const NO_THREAD: &str = "Raise the limit of processes and threads (ulimit -u; pids.max of \
                              the container) or of address space (ulimit -v), or end others.";
 
@@ -38,7 +38,7 @@ pub enum Kind {
     Cpu,
 }
 
-/// What a lane says of itself in the evidence.
+/// What a lane reports in the evidence.
 #[derive(Clone, Debug)]
 pub struct LaneFacts {
     /// Which executor.
@@ -68,7 +68,7 @@ pub enum SmTiles {
 
 impl SmTiles {
     /// One count per SM, if they add up to `tiles`, the tiles that were computed.
-    /// Numbers that don't are no evidence: then it is said why there are none.
+    /// Numbers that don't are no evidence: then the reason is given.
     pub(super) fn counted(counts: Vec<u64>, tiles: u64) -> Self {
         let sms = counts.len();
         let sum: u128 = counts.iter().map(|&count| u128::from(count)).sum();
@@ -116,7 +116,7 @@ impl DeviceTiming {
         self.idle.iter().map(|idle| idle.ns).sum()
     }
 
-    /// Idle after iteration `after`, ns; `None` where that is not known.
+    /// Idle after iteration `after`, ns; `None` if that is not known.
     pub fn idle_after(&self, after: u32) -> Option<u64> {
         let at = self.idle.binary_search_by_key(&after, |idle| idle.after_iteration).ok()?;
         Some(self.idle[at].ns)
@@ -190,7 +190,7 @@ pub struct Segment {
     pub iterations: u32,
     /// s(g, first−1).
     pub start: State,
-    /// Where this lane is the only one: c and S, so that sync points inside
+    /// If this lane is the only one: c and S, so that sync points inside
     /// the segment are stepped over without the caller. Otherwise `None`, and
     /// no sync point lies inside (the last iteration may be one).
     pub solo_sync: Option<SoloSync>,
@@ -206,7 +206,7 @@ pub struct SoloSync {
 }
 
 impl SoloSync {
-    /// X(i) of the iteration with this root; `None` where it is no sync point.
+    /// X(i) of the iteration with this root; `None` if it is no sync point.
     pub fn digest(&self, iteration: u32, root: &Root) -> Option<Digest> {
         let is_sync = iteration.is_multiple_of(self.interval);
         is_sync.then(|| chain::sync_digest(&self.challenge, iteration, &[*root]))
@@ -346,7 +346,7 @@ pub trait Executor: Send {
     /// Computes a segment, giving each iteration to `sink` in order.
     ///
     /// # Errors
-    /// Device faults, and [`ExecError::Stopped`] where the sink breaks.
+    /// Device faults, and [`ExecError::Stopped`] if the sink breaks.
     fn run(&mut self, segment: &Segment, sink: &mut Sink<'_>) -> Result<(), ExecError>;
 
     /// The leaf hashes of each requested tile, in request order. A kind of work that
@@ -366,14 +366,14 @@ pub trait Executor: Send {
     /// Device faults.
     fn sm_tiles(&mut self) -> Result<SmTiles, ExecError>;
 
-    /// Where its time went since [`Executor::begin`]; `None` where nothing
+    /// Where its time went since [`Executor::begin`]; `None` if nothing
     /// measures that.
     fn timing(&self) -> Option<DeviceTiming> {
         None
     }
 
     /// When the SMs were at work, as the counters of the last
-    /// [`Executor::sm_tiles`] have it; `None` where there are none to trust.
+    /// [`Executor::sm_tiles`] have it; `None` if there are none to trust.
     fn sm_activity(&self) -> Option<SmActivity> {
         None
     }

@@ -3,7 +3,7 @@
 use crate::protocol::challenge::ChallengeError;
 use crate::protocol::digest::Digest;
 use crate::protocol::receipt::ReceiptError;
-use crate::protocol::transcript::FormError;
+use crate::protocol::result::FormError;
 
 /// The first thing that doesn't hold. Text in two lines: what happened, what to
 /// try; [`Refusal::code`] is its stable name.

@@ -10,7 +10,7 @@ use crate::protocol::digest::Digest;
 use crate::protocol::evidence::EvidenceExecutor;
 use crate::protocol::json::{present, printable};
 use crate::protocol::receipt::Receipt;
-use crate::protocol::transcript::{LaneRoots, ResultDoc};
+use crate::protocol::result::{LaneRoots, ResultDoc};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use serde_json::value::RawValue;

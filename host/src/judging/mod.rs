@@ -27,8 +27,8 @@ use crate::protocol::circumstances::{
     Circumstances, Issuer, IssuerRecord, SessionRecord, is_before,
 };
 use crate::protocol::receipt::Receipt;
+use crate::protocol::result::ResultDoc;
 use crate::protocol::time;
-use crate::protocol::transcript::ResultDoc;
 use crate::protocol::verdict::{Assumptions, Verdict};
 use crate::protocol::verified::Verified;
 use crate::protocol::verify::{Failure, RecomputeError};

@@ -13,8 +13,8 @@ use crate::protocol::challenge::Challenge;
 use crate::protocol::digest::Digest;
 use crate::protocol::evidence::Evidence;
 use crate::protocol::names::{Coin, Commitment};
+use crate::protocol::result::{LaneRoots, ResultDoc};
 use crate::protocol::sample;
-use crate::protocol::transcript::{LaneRoots, ResultDoc};
 use std::time::Duration;
 
 /// A finished run with its commitment. It keeps the executors, to open samples.

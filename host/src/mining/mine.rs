@@ -17,8 +17,8 @@ use crate::protocol::challenge::Challenge;
 use crate::protocol::digest::Uuid;
 use crate::protocol::evidence::EvidenceError;
 use crate::protocol::evidence::document::RunNotes;
+use crate::protocol::result::{self, LaneRoots, ResultDoc};
 use crate::protocol::signature::{PublicKey, miner_message};
-use crate::protocol::transcript::{self, LaneRoots, ResultDoc};
 use crate::protocol::work::Work;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -184,7 +184,7 @@ pub fn commit(
     let before = match &options.checkpoint {
         Some(file) => {
             let opened = checkpoint::open(file, challenge, &facts)?;
-            run.keeper = Some(Arc::new(opened.keeper));
+            run.checkpointer = Some(Arc::new(opened.checkpointer));
             opened.before
         }
         None => Resumed::nothing(challenge, &uuids),
@@ -207,7 +207,7 @@ pub fn commit(
         iteration_roots: lane.roots.clone(),
     };
     let lanes: Vec<LaneRoots> = execution.lanes.iter().map(lane).collect();
-    let commitment = transcript::commit(challenge, &lanes, &evidence);
+    let commitment = result::commit(challenge, &lanes, &evidence);
     let message = miner_message(&challenge.digest(), &commitment);
     let miner_signature = signer.map(|identity| identity.sign(&message));
     let challenge = challenge.clone();

@@ -32,11 +32,11 @@ pub struct Facts<'a> {
     /// Whether the samples depend on a coin that the validator's own record or a
     /// receipt vouches for.
     pub live: bool,
-    /// From sending the challenge to holding the commitment (the result, where
+    /// From sending the challenge to holding the commitment (the result, if
     /// there was no session), by the validator's clock.
     pub elapsed: Option<Duration>,
     /// The measured round trip to the miner; the policy's allowance stands in
-    /// for it where there is none.
+    /// for it if there is none.
     pub round_trip: Option<Duration>,
     /// What does not fit the devices' history, from the ledger.
     pub history: &'a [HistoryFinding],

@@ -1,6 +1,6 @@
 //! `[findings]`: what each finding does to a verdict.
 //!
-//! Guarantees: holds every configurable code, once; names that are none are
+//! Guarantees: holds every configurable code, once; names that are not codes are
 //! refused where they stand in the file.
 //! Deliberately lacks: a wildcard. A code that a later version adds has that
 //! version's default.
@@ -23,7 +23,7 @@ impl Default for Findings {
 }
 
 impl Findings {
-    /// What the finding of this code does; `None` where the code is not known.
+    /// What the finding of this code does; `None` if the code is not known.
     pub fn action(&self, code: &str) -> Option<Action> {
         self.0.get(code).copied()
     }

@@ -55,7 +55,7 @@ impl Policy {
         self.session.dodges_max > 0 && dodges > self.session.dodges_max
     }
 
-    /// f of the soundness; one tenth where the field is outside its bounds, which
+    /// f of the soundness; one tenth if the field is outside its bounds, which
     /// it cannot be in a policy that was read.
     pub fn omitted_share(&self) -> OmittedShare {
         OmittedShare::new(self.soundness.omitted_share).unwrap_or_default()

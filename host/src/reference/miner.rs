@@ -9,8 +9,8 @@ use crate::protocol::challenge::Challenge;
 use crate::protocol::digest::{Digest, Uuid};
 use crate::protocol::evidence::Evidence;
 use crate::protocol::names::{Coin, Commitment, Root, State};
+use crate::protocol::result::{LaneRoots, Opening, ResultDoc};
 use crate::protocol::sample;
-use crate::protocol::transcript::{LaneRoots, Opening, ResultDoc};
 use crate::protocol::work::{IterationPlace, RunInputs};
 use ed25519_dalek::{Signer, SigningKey};
 

@@ -7,7 +7,7 @@ use crate::evidence::{CANONICAL_BYTES_MAX, VALUES_MAX};
 use crate::json::{Budget, NESTING_MAX, StrictValue, printable};
 use crate::names::Commitment;
 use crate::read::LaneSeed;
-use crate::transcript::{FormError, LaneRoots, Opening};
+use crate::result::{FormError, LaneRoots, Opening};
 use serde::de::{self, DeserializeSeed, Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde_json::Value;
 use std::fmt;

@@ -1,13 +1,13 @@
 //! A verdict as text, for people.
 //!
-//! Guarantees: the first line says what was shown and, where no policy was applied, what
+//! Guarantees: the first line says what was shown and, if no policy was applied, what
 //! was not judged; every fact and reason has its grade or weight before it.
 //! Deliberately lacks: colours and wrapping.
 
 use super::{Grade, Outcome, REJECTED_BY_POLICY, Verdict, Weight, Work};
 use std::fmt::Write;
 
-/// What the first line of a verified result says where no policy was applied.
+/// What the first line of a verified result says if no policy was applied.
 const NOT_JUDGED: &str = "no policy: time and devices were not judged";
 
 impl Verdict {

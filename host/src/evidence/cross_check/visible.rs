@@ -3,7 +3,7 @@
 //! Guarantees: pure; reads the value as the driver is known to.
 
 /// How many devices a value names on a machine with `present`: numbers, or UUIDs
-/// by their beginning, up to the first that is none. None at all where one is
+/// by their beginning, up to the first invalid one. None at all if one is
 /// named twice.
 pub(in crate::evidence) fn named(value: &str, present: u64) -> u64 {
     let tokens = value.split(',').map(str::trim);
@@ -24,7 +24,7 @@ pub(in crate::evidence) enum Explained {
     },
 }
 
-/// Whether CUDA may list `listed` devices where NVML lists `managed`, with this value
+/// Whether CUDA may list `listed` devices if NVML lists `managed`, with this value
 /// of the variable, and `mig` if any of them is in MIG mode.
 pub(in crate::evidence) fn explained(
     visible: Option<&str>,
@@ -55,7 +55,7 @@ enum Name<'a> {
 }
 
 impl<'a> Name<'a> {
-    /// `None` where this names no device.
+    /// `None` if this names no device.
     fn of(token: &'a str, present: u64) -> Option<Self> {
         if token.starts_with("GPU-") || token.starts_with("MIG-") {
             return Some(Self::Uuid(token));

@@ -1,4 +1,4 @@
-//! What NVML says of a device.
+//! A device by NVML.
 
 use super::links;
 use crate::executor::gpu::telemetry::{Sentinel, health, reason_of, throttle_names};
@@ -19,7 +19,7 @@ const INSTANCES_MAX: u32 = 16;
 #[derive(Default)]
 struct Asking {
     unknown: BTreeMap<&'static str, String>,
-    /// The reason, where the device is lost.
+    /// The reason, if the device is lost.
     lost: Option<String>,
 }
 
@@ -120,7 +120,7 @@ fn state(it: &mut NvmlDevice, device: &Device<'_>, asking: &mut Asking) {
 fn computing(device: &Device<'_>, asking: &mut Asking) -> Option<Computing> {
     let count = asking.number("computing", device.running_compute_processes_count())?;
     if count > PROCESSES_MAX {
-        // Nothing is allocated for so many.
+        // Nothing is allocated for that many.
         return Some(Computing { others: count, ..Computing::default() });
     }
     let mut found = Computing::default();

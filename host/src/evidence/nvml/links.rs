@@ -40,7 +40,7 @@ fn version(number: u32) -> String {
     known.get(at).map_or_else(|| format!("number {number}"), |&version| version.to_owned())
 }
 
-/// What each pair of the first devices has in common, where NVML tells.
+/// What each pair of the first devices has in common, if NVML tells.
 pub(super) fn topology(nvml: &Nvml, devices: &[Option<Device<'_>>]) -> Vec<Ancestor> {
     let mut pairs = Vec::new();
     let known = || devices.iter().take(PAIRED_MAX).enumerate();

@@ -25,7 +25,7 @@ const HOST_BYTES_MAX: u64 = 256 << 20;
 const SHARE_OF_FREE: u64 = 8;
 /// Runs of which the median counts.
 const RUNS: usize = 7;
-/// A run has so many copies that it lasts about this long.
+/// A run has enough copies to last about this long.
 const RUN_MS: f64 = 5.0;
 /// Most copies of a run.
 const COPIES_MAX: f64 = 64.0;

@@ -4,7 +4,7 @@
 //!
 //! ```text
 //! turns      one side's work, as long as asked      ceilings   each unit by itself
-//! rival      cuBLAS                                 telemetry  power and clock meanwhile
+//! baseline   cuBLAS                                 telemetry  power and clock meanwhile
 //! phases     fill, product, tail
 //! total      a challenge's iterations in seconds    report     what came out
 //! memory     sweeps and half-passes beside reads and copies
@@ -17,11 +17,11 @@
 //! Guarantees: nothing is timed whose bits differ from the FMA pipe's, where
 //! the module has its kernel to compare with.
 
+mod baseline;
 mod ceilings;
 mod memory;
 mod phases;
 mod report;
-mod rival;
 mod telemetry;
 mod total;
 mod turns;
@@ -39,7 +39,7 @@ use super::variant::Variant;
 use crate::executor::{ExecError, Executor};
 use crate::protocol::work::fp64_product::Fp64Product;
 use crate::protocol::work::memory_residency::{HALF_PASSES_DEFAULT, MemoryResidency};
-use rival::Rival;
+use baseline::Baseline;
 use std::path::Path;
 use std::time::{Duration, Instant};
 use turns::{HostLoad, Log, Pace, attested, bare};
@@ -98,7 +98,7 @@ impl Subject {
         self.executor.variant()
     }
 
-    /// Why power and clock are not sampled; `None` where they are.
+    /// Why power and clock are not sampled; `None` if they are.
     pub fn no_telemetry(&self) -> Option<&str> {
         self.telemetry.absent()
     }
@@ -153,16 +153,16 @@ impl Subject {
         let device_bytes = executor.plan().map_or(0, |plan| plan.bytes.on_device());
         let supervisor = executor.supervisor().clone();
         let _doing = supervisor.begin("a warm-up");
-        let mut rival = Rival::load(executor, cublas);
+        let mut baseline = Baseline::load(executor, cublas);
         // Everything once, to compile, to warm up, and to know how long a turn is.
         let warm = Duration::from_millis(300).min(turns.length);
         let mut pace = Pace::default();
         attested(executor, shape, warm, &mut pace)?;
         bare(executor, warm)?;
-        if let Ok(cublas) = &rival
+        if let Ok(cublas) = &baseline
             && let Err(reason) = cublas.turn(executor, warm)?
         {
-            rival = Err(reason);
+            baseline = Err(reason);
         }
 
         let _doing = supervisor.begin("a turn");
@@ -174,11 +174,11 @@ impl Subject {
             let (start, load) = (Instant::now(), HostLoad::start(telemetry));
             logs[0].keep(start, attested(executor, shape, turns.length, &mut pace)?);
             cores.extend(load.cores(telemetry));
-            if let Ok(cublas) = &rival {
+            if let Ok(cublas) = &baseline {
                 let start = Instant::now();
                 match cublas.turn(executor, turns.length)? {
                     Ok(speed) => logs[1].keep(start, speed),
-                    Err(reason) => rival = Err(reason),
+                    Err(reason) => baseline = Err(reason),
                 }
             }
             let start = Instant::now();
@@ -186,8 +186,8 @@ impl Subject {
         }
         let phases = phases::phases(executor)?;
         let [attested, cublas, bare] = logs.map(|log| log.side(telemetry));
-        let cublas_version = rival.as_ref().map_or(0, Rival::version);
-        let cublas = rival.map(|_| cublas);
+        let cublas_version = baseline.as_ref().map_or(0, Baseline::version);
+        let cublas = baseline.map(|_| cublas);
         let ratio = |side: &Side| {
             cublas.as_ref().ok().map(|cublas| side.median_tflops / cublas.median_tflops)
         };

@@ -35,7 +35,7 @@ pub(super) fn checked(counters: &[SmCounter], tiles: u64) -> SmTiles {
     SmTiles::counted(counters.iter().map(|counter| counter.tiles).collect(), tiles)
 }
 
-/// When the SMs that computed did so; `None` where none did or a time is
+/// When the SMs that computed did so; `None` if none did or a time is
 /// missing or runs backwards.
 pub(super) fn activity(counters: &[SmCounter]) -> Option<SmActivity> {
     let active = || counters.iter().filter(|counter| counter.tiles > 0);

@@ -21,7 +21,7 @@ pub(super) fn of_process() -> Option<Duration> {
     Some(time(usage.ru_utime)? + time(usage.ru_stime)?)
 }
 
-/// CPU time of the calling thread so far, where Linux tells it.
+/// CPU time of the calling thread so far, if Linux tells it.
 pub(super) fn of_this_thread() -> Option<Duration> {
     let text = std::fs::read_to_string("/proc/thread-self/schedstat").ok()?;
     text.split_whitespace().next()?.parse().ok().map(Duration::from_nanos)

@@ -64,7 +64,7 @@ pub struct DeviceList {
 #[error(
     "the CUDA driver lists {listed} of {expected} GPUs: {which}\n\
      Look for what is missing with nvidia-smi and dmesg; or name those to use in \
-     CUDA_VISIBLE_DEVICES, or with --devices where a command has it."
+     CUDA_VISIBLE_DEVICES, or with --devices if a command has it."
 )]
 pub struct MissingGpus {
     /// How many there must be.
@@ -229,7 +229,7 @@ pub fn names_mig_instance(name: &str) -> bool {
 const LISTING_LIMIT: Duration = Duration::from_secs(300);
 
 /// Every CUDA device, those that the driver fails to describe with the reason. The
-/// driver may take five minutes. Whether there are more, or some where it lists none,
+/// driver may take five minutes. Whether there are more, or some if it lists none,
 /// [`crate::evidence::present_gpus`] knows.
 ///
 /// # Errors
@@ -284,7 +284,7 @@ fn list_of(count: u32, describe: impl Fn(u32) -> Result<GpuDevice, Failure>) -> 
 /// The newest CUDA version that the driver supports: 1000·major + 10·minor.
 ///
 /// # Errors
-/// [`NoGpu`] where there is no driver.
+/// [`NoGpu`] if there is no driver.
 pub fn driver_cuda_version() -> Result<u32, NoGpu> {
     initialise()?;
     let version = cust::CudaApiVersion::get().map_err(from_cust)?;
@@ -292,7 +292,7 @@ pub fn driver_cuda_version() -> Result<u32, NoGpu> {
 }
 
 /// The kernel driver's version, such as "580.82.07", as Linux has it; the
-/// CUDA version where there is no such file; "unknown" without either.
+/// CUDA version if there is no such file; "unknown" without either.
 pub fn driver_version() -> String {
     let file = std::fs::read_to_string("/sys/module/nvidia/version");
     let file = file.ok().map(|text| text.trim().to_owned()).filter(|text| !text.is_empty());
@@ -373,8 +373,8 @@ fn uuids(device: &Device) -> Result<(Uuid, Option<Uuid>), Failure> {
     }
 }
 
-/// For each device a text with a place for each device: "1" where the first can
-/// address the second's memory, "0" where it can't, "?" where the driver doesn't
+/// For each device a text with a place for each device: "1" if the first can
+/// address the second's memory, "0" if it can't, "?" if the driver doesn't
 /// say, "-" for itself.
 pub fn peer_access(devices: &[GpuDevice]) -> Vec<String> {
     let place = |from: &GpuDevice, to: &GpuDevice| match can_access(from.index, to.index) {

@@ -42,7 +42,7 @@ pub(crate) struct Gpu {
     is_capturing: AtomicBool,
 }
 
-/// What a graph is called where its kernels cannot be told apart.
+/// What a graph is called if its kernels cannot be told apart.
 const GRAPH: &str = "a graph of the kernels of an iteration";
 
 impl Gpu {
@@ -51,7 +51,7 @@ impl Gpu {
     pub(crate) fn open(index: u32, label: String) -> Result<Self, ExecError> {
         let open = || -> Result<(Context, Stream), Failure> {
             let device = Device::get_device(index).map_err(from_cust)?;
-            // A thread that waits must sleep. Refused where the context exists
+            // A thread that waits must sleep. Refused if the context exists
             // already: then it keeps the flags that it has, which is no error.
             // SAFETY: plain values; the device handle is the driver's own.
             let flags = unsafe {
@@ -180,13 +180,13 @@ impl Gpu {
     /// Launches a graph, in stream order.
     pub(crate) fn replay(&self, graph: &Graph) -> Result<(), Failure> {
         // SAFETY: an executable graph of this context, alive while borrowed;
-        // where it is destroyed later, its launches still keep what they need
+        // if it is destroyed later, its launches still keep what they need
         // until they end.
         unsafe { calls::cuGraphLaunch(graph.executable, self.stream_handle()) }?;
         self.launched(GRAPH, graph.work)
     }
 
-    /// Notes that `kernel` was launched, with so many units of work.
+    /// Notes that `kernel` was launched, with this much work.
     pub(crate) fn launched(&self, kernel: &'static str, work: u64) -> Result<(), Failure> {
         if self.is_capturing.load(Ordering::Relaxed) {
             self.supervisor.recorded(work);
@@ -194,7 +194,7 @@ impl Gpu {
         }
         let launch = self.supervisor.launched(kernel, work);
         if let Some(mark) = self.supervisor.trail(Trail::take).transpose()?.flatten() {
-            // Not under the lock: where the stream is full, this waits.
+            // Not under the lock: if the stream is full, this waits.
             self.record(&mark)?;
             self.supervisor.trail(|trail| trail.put(launch, kernel, mark));
         }

@@ -1,6 +1,6 @@
 //! The check before a device's first use: its tensor cores against its FMA
 //! pipe, on every output of one product of random operands. The protocol asks
-//! for 2²⁰ outputs at n ≥ 2048; this compares 2²⁴, where there is memory for them.
+//! for 2²⁰ outputs at n ≥ 2048; this compares 2²⁴, if there is memory for them.
 
 use super::driver::{DeviceMemory, Gpu, Kernel, Readback};
 use super::kernels::{Kernels, Product};

@@ -3,10 +3,10 @@
 use super::device::{GpuDevice, NoGpu, driver_cuda_version, driver_library, driver_version, list};
 use super::driver::Gpu;
 use super::exactness;
+use super::exactness_cache::{CheckedPair, ExactnessCache};
 use super::injected::{InjectedFailure, InjectedFailures};
 use super::kernels::Kernels;
 use super::lane::{Counting, Lane};
-use super::memory::{CheckedPair, ExactnessMemory};
 use super::openings::Openings;
 use super::plan::{LaunchPlan, PlanInput};
 use super::run::FirstIteration;
@@ -27,7 +27,7 @@ use crate::work::memory_residency::gpu::{ArenaOpenings, PeerAccess};
 pub struct GpuOptions {
     /// Only this variant, instead of the fastest that loads.
     pub variant: Option<Variant>,
-    /// Tried in this order where `variant` is `None`; empty: those that fit the
+    /// Tried in this order if `variant` is `None`; empty: those that fit the
     /// device, the fastest first.
     pub candidates: Vec<Variant>,
     /// Failures that a test wants.
@@ -50,7 +50,7 @@ pub struct GpuOptions {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ExactnessCheck {
     /// Once per device, driver and PTX, remembered in a file.
-    Remembered(ExactnessMemory),
+    Remembered(ExactnessCache),
     /// Now.
     Always,
     /// Not at all: for callers that compare every result themselves.
@@ -64,7 +64,7 @@ impl Default for GpuOptions {
             candidates: Vec::new(),
             injected: InjectedFailures::default(),
             counting: Counting::PerSm,
-            exactness: ExactnessCheck::Remembered(ExactnessMemory::of_user()),
+            exactness: ExactnessCheck::Remembered(ExactnessCache::of_user()),
             chunk_products_max: None,
             ring_slots_max: None,
             peer_access: PeerAccess::default(),
@@ -157,7 +157,7 @@ impl GpuExecutor {
 
     /// Tells `supervisor` from here on what the device is asked for.
     pub(super) fn supervise(&mut self, supervisor: Supervisor) {
-        // Where that fails, so will whatever comes next.
+        // If that fails, so will whatever comes next.
         let _ = self.gpu.enter();
         supervisor.set_variant(self.kernels.variant.to_string());
         self.gpu.supervise(supervisor);
@@ -168,7 +168,7 @@ impl GpuExecutor {
         self.gpu.supervisor()
     }
 
-    /// The first launch of these kernels, and what the evidence says of them.
+    /// The first launch of these kernels, and what the evidence says about them.
     pub(super) fn check_kernels(&mut self) -> Result<(), ExecError> {
         let exactness = self.check_exactness()?;
         self.describe(&exactness);
@@ -234,7 +234,7 @@ impl GpuExecutor {
         Ok((&self.gpu, &self.kernels, lane))
     }
 
-    /// What the evidence says of the check. One mismatch, and the FMA pipe
+    /// For the evidence, about the check. One mismatch, and the FMA pipe
     /// computes on this device.
     fn check_exactness(&mut self) -> Result<String, ExecError> {
         let Some(reference) = self.kernels.fma_product(&self.gpu)? else {

@@ -42,7 +42,7 @@ impl<const N: usize> From<[InjectedFailure; N]> for InjectedFailures {
 }
 
 impl InjectedFailures {
-    /// The result of launching `rest`, where it is to fail; where a later
+    /// The result of launching `rest`, if it is to fail; if a later
     /// iteration is to, `rest` ends before it.
     pub(super) fn at_launch(&mut self, rest: &mut Segment) -> Option<u32> {
         let &InjectedFailure::Launch { iteration, code } = self.0.front()? else { return None };
@@ -55,14 +55,14 @@ impl InjectedFailures {
         Some(code)
     }
 
-    /// The result of the exactness check, where it is to fail.
+    /// The result of the exactness check, if it is to fail.
     pub(super) fn at_check(&mut self) -> Option<u32> {
         let &InjectedFailure::Check { code } = self.0.front()? else { return None };
         self.0.pop_front();
         Some(code)
     }
 
-    /// The result of a comparison, where it is to fail.
+    /// The result of a comparison, if it is to fail.
     pub(super) fn at_comparison(&mut self) -> Option<u32> {
         let &InjectedFailure::Comparison { code } = self.0.front()? else { return None };
         self.0.pop_front();

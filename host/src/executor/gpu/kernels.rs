@@ -130,7 +130,7 @@ impl Kernels {
         Ok((kernel(&PEAK_READ)?, kernel(&PEAK_COPY)?))
     }
 
-    /// The FMA-pipe kernel of the same module, where the running one uses
+    /// The FMA-pipe kernel of the same module, if the running one uses
     /// tensor cores and so has to be compared with it.
     pub(super) fn fma_product(&self, gpu: &Gpu) -> Result<Option<Product>, ExecError> {
         if self.product.shape.computes.unit == Unit::FmaPipe {
@@ -141,7 +141,7 @@ impl Kernels {
         Ok(Some(Product { shape: GEMM_FMA, kernel }))
     }
 
-    /// A ceiling kernel of the same module; `None` where the text has none of
+    /// A ceiling kernel of the same module; `None` if the text has none of
     /// that name, as a target without its unit has not.
     pub(super) fn peak(&self, gpu: &Gpu, peak: &PeakKernel) -> Result<Option<Kernel>, ExecError> {
         let entries = entries(self.variant.source.ptx());

@@ -8,7 +8,7 @@
 
 mod iteration;
 mod means;
-mod pace;
+mod spin_wait;
 mod stopwatch;
 
 use super::counters;
@@ -16,9 +16,9 @@ use super::driver::{DeviceMemory, Gpu, Graph, Readback, Upload};
 use super::error::{NO_SUCH_FUNCTION, OUT_OF_MEMORY};
 use super::kernels::Kernels;
 use super::launch::StepRule;
+use super::memory_backoff::{MemoryOf, back_off};
 use super::plan::{LaunchPlan, PlanInput};
 use super::recovery::{Place, code_of};
-use super::retreat::{MemoryOf, retreat};
 use super::words::{self, CHAIN_WORDS, DIGEST_WORDS};
 use crate::error_text::what_happened;
 use crate::executor::host_memory::HostMemory;
@@ -31,7 +31,7 @@ use crate::protocol::work::Work;
 use crate::work::memory_residency::gpu::ArenaLane;
 use cuda_driver::Failure;
 pub(super) use means::{Means, Workspace};
-use pace::{Pace, Watch};
+use spin_wait::{SpinWait, Watch};
 use std::collections::VecDeque;
 use std::time::Instant;
 use stopwatch::Stopwatch;
@@ -53,7 +53,7 @@ pub(super) struct Lane {
     readbacks: Vec<Readback>,
     graph: Option<(StepRule, Graph)>,
     stopwatch: Stopwatch,
-    pace: Pace,
+    spin_wait: SpinWait,
     /// Tile roots of the iteration that is delivered.
     tile_digests: Vec<Digest>,
     /// Iterations enqueued since the counters were cleared.
@@ -70,7 +70,7 @@ fn host_bytes_max() -> u64 {
     HostMemory::read().map_or(u64::MAX, |memory| memory.available_bytes / 8)
 }
 
-/// The error where the host has no memory to lock, not even for the smallest ring.
+/// The error if the host has no memory to lock, not even for the smallest ring.
 fn no_host_memory(device: &str, plan: &LaunchPlan, failure: Failure) -> ExecError {
     ExecError::Driver {
         what: format!("locking {} bytes of host memory", plan.host_bytes()),
@@ -106,11 +106,11 @@ enum After {
     /// Another one, or nothing that anybody waits for.
     More,
     /// Other lanes are met, or whoever asked for the segment waits for it.
-    Meeting,
+    SyncPoint,
 }
 
 impl Lane {
-    /// Plans for the memory that is free and allocates. Where another process
+    /// Plans for the memory that is free and allocates. If another process
     /// takes memory in between, plans again with less.
     ///
     /// # Errors
@@ -136,7 +136,7 @@ impl Lane {
                 .map_err(|least| short(least.needed_bytes, least.free_bytes))?;
             // What is locked beyond a cgroup's limit ends the process, not the call.
             if plan.host_bytes() > host_bytes_max()
-                && let Some(smaller) = retreat(&input, &plan, MemoryOf::Host, input.free_bytes)
+                && let Some(smaller) = back_off(&input, &plan, MemoryOf::Host, input.free_bytes)
             {
                 input = smaller;
                 continue;
@@ -145,7 +145,7 @@ impl Lane {
             match Self::allocate(gpu, plan.clone(), counting) {
                 Err((whose, failure)) if failure.code == OUT_OF_MEMORY => {
                     let free = gpu.free_bytes().unwrap_or(0);
-                    let smaller = retreat(&input, &plan, whose, free);
+                    let smaller = back_off(&input, &plan, whose, free);
                     input = smaller.ok_or_else(|| match whose {
                         MemoryOf::Device => short(plan.bytes.on_device(), free),
                         MemoryOf::Host => no_host_memory(gpu.label(), &plan, failure),
@@ -203,7 +203,7 @@ impl Lane {
                 .map_err(on_host)?,
             graph: None,
             stopwatch: Stopwatch::new(gpu, plan.chunk_count()).map_err(on_device)?,
-            pace: Pace::new(),
+            spin_wait: SpinWait::new(),
             tile_digests: Vec::new(),
             iterations: 0,
             start: (1, State::default()),
@@ -343,7 +343,7 @@ impl Lane {
         self.set_chain(gpu, &segment.start, segment.first_iteration)?;
         self.start = (segment.first_iteration, segment.start);
         self.stopwatch.start_segment(gpu, segment.first_iteration).map_err(timing)?;
-        self.pace.begin(Instant::now());
+        self.spin_wait.begin(Instant::now());
         let mut enqueued = 0;
         let mut flying: VecDeque<Batch> = VecDeque::new();
         let mut free: Vec<usize> = (0..self.readbacks.len()).rev().collect();
@@ -356,7 +356,7 @@ impl Lane {
                 enqueued += iterations;
                 let is_last = enqueued == segment.iterations;
                 let meets = is_last && segment.solo_sync.is_none();
-                let after = if meets { After::Meeting } else { After::More };
+                let after = if meets { After::SyncPoint } else { After::More };
                 let batch = Batch { first, iterations, readback, after };
                 self.enqueue(gpu, kernels, rule, &batch)?;
                 flying.push_back(batch);
@@ -438,16 +438,17 @@ impl Lane {
         batch: &Batch,
         sink: &mut Sink<'_>,
     ) -> Result<(), ExecError> {
-        let watch = self.pace.watch(batch.iterations).filter(|_| batch.after == After::Meeting);
+        let watch =
+            self.spin_wait.watch(batch.iterations).filter(|_| batch.after == After::SyncPoint);
         let readback = &mut self.readbacks[batch.readback];
         let seen = watch.map_or(Ok(true), |Watch { from, until }| readback.look(from, until));
         let waited = seen.and_then(|seen| {
             let words = readback.wait()?;
             let now = Instant::now();
             if seen {
-                self.pace.ended(now, batch.iterations)
+                self.spin_wait.ended(now, batch.iterations)
             } else {
-                self.pace.missed(now)
+                self.spin_wait.missed(now)
             }
             Ok(words)
         });

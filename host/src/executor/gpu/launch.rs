@@ -1,7 +1,7 @@
 //! The kernels as functions over buffers: each checks that its buffers are as
 //! long as the launch needs, fills in the parameter struct, and launches. The
 //! second half of the wall: what stays trusted is that the kernels keep to
-//! what `gpu_kernels::abi` says of them.
+//! what `gpu_kernels::abi` says about them.
 #![allow(unsafe_code)]
 
 use super::driver::{DeviceMemory, Gpu, Kernel};
@@ -160,7 +160,7 @@ pub(super) fn gemm(
 /// Nodes of a tree: a ring's slot that the chain names, or a plain array.
 #[derive(Clone, Copy)]
 pub(super) enum Nodes<'a> {
-    /// A ring of slots of so many nodes.
+    /// A ring of slots of this many nodes.
     Ring {
         /// The ring.
         memory: &'a DeviceMemory,
@@ -217,7 +217,7 @@ pub(super) fn merkle(
 /// How `chain_step` steps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct StepRule {
-    /// c as words; unused where `solo_interval` is 0.
+    /// c as words; unused if `solo_interval` is 0.
     pub challenge: DigestWords,
     /// S of a single lane, 0: plain steps.
     pub solo_interval: u32,

@@ -26,7 +26,7 @@ const TILE_HASH_WORDS: usize = LEAVES_PER_TILE as usize * DIGEST_WORDS;
 /// Buffers for batches of tiles.
 #[derive(Debug)]
 pub(super) struct Openings {
-    /// Operands and scratch of its own, where no lane lends them.
+    /// Operands and scratch of its own, if no lane lends them.
     own: Option<Workspace>,
     /// For how many tiles they were made.
     asked_tiles: u64,
@@ -80,7 +80,7 @@ impl Openings {
                 Some(Workspace::new(gpu, bytes, scratch).map_err(wrap)?)
             }
         };
-        // Fewer at a time where the run has left little memory.
+        // Fewer at a time if the run has left little memory.
         let mut capacity_tiles = tiles.clamp(1, BATCH_TILES_MAX);
         loop {
             match Self::with(gpu, capacity_tiles) {

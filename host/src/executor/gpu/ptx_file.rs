@@ -151,7 +151,7 @@ impl PtxFile {
 pub(super) struct Entry<'a> {
     /// Its name.
     pub name: &'a str,
-    /// Threads of a block in `.maxntid`, where it says so.
+    /// Threads of a block in `.maxntid`, if it says so.
     pub threads: Option<u32>,
 }
 

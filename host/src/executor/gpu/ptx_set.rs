@@ -21,7 +21,7 @@ impl PtxFile {
     }
 
     /// Reads the files at `paths`; of a folder every `.ptx` file in it, by name. What
-    /// is named twice is read once. A file's name is its own without `.ptx`; where
+    /// is named twice is read once. A file's name is its own without `.ptx`; if
     /// another file or an embedded target has that, with as many folders before it as
     /// tell them apart: "x", "mine/x".
     ///

@@ -18,7 +18,7 @@ pub(super) enum AfterFailure {
     EndLane,
 }
 
-/// What follows `code`, returned for the kernels of `variant`, where
+/// What follows `code`, returned for the kernels of `variant`, if
 /// `candidates` are tried in their order.
 pub(super) fn after_failure(code: u32, variant: &Variant, candidates: &[Variant]) -> AfterFailure {
     if !is_of_the_kernel(code) {
@@ -39,7 +39,7 @@ pub(super) fn after_failure(code: u32, variant: &Variant, candidates: &[Variant]
 /// failed before; it returns which variant it tried, and how that came out.
 ///
 /// # Errors
-/// The last failure, where no variant is left or none would mend it.
+/// The last failure, if no variant is left or none would mend it.
 pub(super) fn until_one_serves(
     mut variant: Variant,
     mut error: ExecError,
@@ -106,7 +106,7 @@ impl Place {
         self.state
     }
 
-    /// What is left of `segment`; `None` where nothing is.
+    /// What is left of `segment`; `None` if nothing is.
     pub(super) fn rest(&self, segment: &Segment) -> Option<Segment> {
         let iterations = (self.last + 1).checked_sub(self.next).filter(|&left| left > 0)?;
         Some(Segment { first_iteration: self.next, iterations, start: self.state, ..*segment })
@@ -120,7 +120,7 @@ impl Place {
     }
 }
 
-/// The driver's code in an executor's error, where it has one.
+/// The driver's code in an executor's error, if it has one.
 pub(super) fn code_of(error: &ExecError) -> Option<u32> {
     match error {
         ExecError::Driver { code, .. } => Some(*code),
@@ -179,7 +179,7 @@ mod tests {
         }
     }
 
-    /// What was left at each attempt where they fail with these codes, 0 for
+    /// What was left at each attempt if they fail with these codes, 0 for
     /// one that serves, and the code that it ended with.
     fn attempts(first: u32, then: &[u32]) -> (Vec<usize>, Option<u32>) {
         let all = hopper();

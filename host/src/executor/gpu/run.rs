@@ -1,7 +1,7 @@
 //! A segment on a device, through failures of its kernels.
 //!
 //! Guarantees: every variant that is left is tried before a kernel's failure ends
-//! the lane; where another variant takes over, the first iteration of the run
+//! the lane; if another variant takes over, the first iteration of the run
 //! is computed again by it and has to have the same root; numbers of counters
 //! that cannot be trusted are given up, with the reason.
 
@@ -73,7 +73,7 @@ impl GpuExecutor {
         })
     }
 
-    /// After the first iteration: goes on without counters where they do not
+    /// After the first iteration: goes on without counters if they do not
     /// count.
     fn check_counters(&mut self) -> Result<(), ExecError> {
         let lane = self.lane.as_mut().expect("an iteration was run");
@@ -86,7 +86,7 @@ impl GpuExecutor {
     }
 
     /// Lets the next variant go on that launches and agrees; the error of the
-    /// last one where none is left or none would help.
+    /// last one if none is left or none would help.
     fn replace_kernels(&mut self, error: ExecError, place: &Place) -> Result<(), ExecError> {
         let (before, at) = (self.kernels.variant, place.next());
         let Some(work) = self.lane.as_ref().map(|lane| lane.plan.work) else { return Err(error) };
@@ -98,7 +98,7 @@ impl GpuExecutor {
         self.replace(error, &when, &mut |this| this.take_over(work, at, before))
     }
 
-    /// Loads the next variant and tries it, until one serves. `when` is said of
+    /// Loads the next variant and tries it, until one serves. `when` is said about
     /// those that give way.
     pub(super) fn replace(
         &mut self,

@@ -21,7 +21,7 @@ use std::time::{Duration, Instant};
 /// How long a device may take beyond what its work does at 10¹⁰ units a second, unless
 /// the caller says otherwise.
 pub const PATIENCE: Duration = Duration::from_secs(60);
-/// For the driver's own work where it compiles kernels, too.
+/// For the driver's own work when it compiles kernels, too.
 const OPENING_LIMIT: Duration = Duration::from_secs(600);
 /// Units of work, a multiply-add each, that the slowest device that anybody would
 /// use does in a second. Lanes have the same figure.
@@ -90,7 +90,7 @@ impl Supervisor {
         self.with(|state, _| state.enqueued = state.enqueued.saturating_add(work));
     }
 
-    /// A kernel is on its way that takes so many units of work. Returns its number.
+    /// A kernel with this many units of work is on its way. Returns its number.
     pub(super) fn launched(&self, kernel: &'static str, work: u64) -> u64 {
         self.with(|state, now| state.launched(kernel, work, now)).unwrap_or(0)
     }
@@ -291,7 +291,7 @@ enum Sent<E, T> {
 /// `on_event`, here. `device` is how the error calls it. A panic goes on here.
 ///
 /// # Errors
-/// [`ExecError::Hung`] where the device, as `supervisor` is told of it, takes too long.
+/// [`ExecError::Hung`] if the device, as `supervisor` is told of it, takes too long.
 pub(crate) fn supervised<E: Send + 'static, T: Send + 'static>(
     supervisor: &Supervisor,
     device: &str,

@@ -38,7 +38,7 @@ const PATIENCE: Patience =
     Patience { opening: Duration::from_secs(30), end: Duration::from_secs(5) };
 /// Time between looks whether NVML has opened.
 const LOOK: Duration = Duration::from_millis(10);
-/// Why nothing is sampled where a call hangs.
+/// Why nothing is sampled if a call hangs.
 const SILENT: &str = "NVML does not answer";
 
 /// How long the thread is waited for.
@@ -48,7 +48,7 @@ struct Patience {
     end: Duration,
 }
 
-/// What the thread has to say of a device.
+/// What the thread found out about a device.
 #[derive(Clone, Debug)]
 pub(super) enum Said {
     /// Before the first reading.
@@ -69,7 +69,7 @@ struct Shared {
     opened: OnceLock<Result<(), String>>,
 }
 
-/// Leaves a reason behind where the thread ends before it has one, so that
+/// Leaves a reason behind if the thread ends before it has one, so that
 /// nobody waits for it forever.
 struct Opening(Arc<Shared>);
 
@@ -104,7 +104,7 @@ impl Sampler {
         let sample = move || {
             sample(&pci_ids, period, &opening, keep);
             drop(opening);
-            // The receiver is gone where nobody waited.
+            // The receiver is gone if nobody waited.
             let _ = ending.send(());
         };
         let spawned = std::thread::Builder::new().name("nvml".to_owned()).spawn(sample);
@@ -202,7 +202,7 @@ fn ask_until_stopped(
         if let Some(now) = now {
             shared.cpu_ns.store(now.as_nanos() as u64, Ordering::Relaxed);
         }
-        // Where no CPU time is told, all of the round counts.
+        // If no CPU time is told, all of the round counts.
         let cost = now
             .zip(before)
             .map_or_else(|| start.elapsed(), |(now, before)| now.saturating_sub(before));
@@ -216,7 +216,7 @@ fn pause(period: Duration, cost: Duration, devices: usize) -> Duration {
     period.max(each.saturating_mul(COST_SHARE)).max(PERIOD_MIN)
 }
 
-/// NVML's reason in words, with its code where that is what people look for; of a library
+/// NVML's reason in words, with its code if that is what people look for; of a library
 /// that does not load, the loader's own words.
 pub fn reason_of(error: &NvmlError) -> String {
     match error {

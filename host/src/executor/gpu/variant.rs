@@ -225,7 +225,7 @@ mod tests {
 
     #[test]
     fn a_kernel_is_only_tried_where_a_block_may_have_its_shared_memory() {
-        // What cuDeviceGetAttribute says of a block, opted in, by compute capability.
+        // What cuDeviceGetAttribute says about a block, opted in, by compute capability.
         let block_bytes = |major, minor| match (major, minor) {
             (7, 0) => 96 << 10,
             (7, 5) => 64 << 10,

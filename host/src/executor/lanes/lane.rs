@@ -1,8 +1,8 @@
-//! One lane's thread: segments, the chain, signs of life.
+//! One lane's thread: segments, the chain, its heartbeat.
 
+use super::barrier::{Barrier, BarrierTimes};
+use super::checkpointer::{Checkpointer, KeptLane};
 use super::counters;
-use super::keep::{Keeper, KeptLane};
-use super::meeting::{BarrierTimes, Meeting};
 use super::resume::ResumedLane;
 use super::{Finished, LaneExecution, nanoseconds_since};
 use crate::executor::{
@@ -49,11 +49,11 @@ impl Orders {
 /// What all lanes and the watchdog see.
 pub(super) struct Shared {
     orders: Orders,
-    meeting: Meeting,
+    barrier: Barrier,
     pub(super) stop: Arc<AtomicBool>,
     aborted: AtomicBool,
-    pub(super) signs: Vec<Signs>,
-    keeper: Option<Arc<Keeper>>,
+    pub(super) heartbeats: Vec<Heartbeat>,
+    checkpointer: Option<Arc<Checkpointer>>,
     start: Instant,
     /// s(g,0) of every lane.
     seeds: Arc<[State]>,
@@ -64,22 +64,23 @@ pub(super) struct Shared {
 impl Shared {
     pub(super) fn new(
         orders: Orders,
-        meeting: Meeting,
+        barrier: Barrier,
         seeds: Arc<[State]>,
         stop: Arc<AtomicBool>,
-        keeper: Option<Arc<Keeper>>,
+        checkpointer: Option<Arc<Checkpointer>>,
     ) -> Self {
-        let signs = || Signs { done: AtomicU32::new(orders.through), ..Signs::default() };
-        let signs = seeds.iter().map(|_| signs()).collect();
+        let heartbeat =
+            || Heartbeat { done: AtomicU32::new(orders.through), ..Heartbeat::default() };
+        let heartbeats = seeds.iter().map(|_| heartbeat()).collect();
         let memory = Mutex::new(vec![None; seeds.len()]);
         let (aborted, start) = (AtomicBool::new(false), Instant::now());
-        Self { orders, meeting, stop, aborted, signs, keeper, start, seeds, memory }
+        Self { orders, barrier, stop, aborted, heartbeats, checkpointer, start, seeds, memory }
     }
 
     /// Ends the run for every lane, within an iteration.
     pub(super) fn abort(&self) {
         self.aborted.store(true, Ordering::Relaxed);
-        self.meeting.abort();
+        self.barrier.abort();
     }
 
     fn lend(&self, lane: usize, memory: Option<SharedMemory>) {
@@ -100,9 +101,9 @@ impl Shared {
     }
 }
 
-/// A lane's signs of life, written by its thread, read by the watchdog.
+/// A lane's heartbeat, written by its thread, read by the watchdog.
 #[derive(Default)]
-pub(super) struct Signs {
+pub(super) struct Heartbeat {
     done: AtomicU32,
     /// The iteration under way; 0 while the executor is set up.
     iteration: AtomicU32,
@@ -114,7 +115,7 @@ pub(super) struct Signs {
 /// In `last_ns`: the lane waits for others, its silence means nothing.
 const WAITING: u64 = u64::MAX;
 
-impl Signs {
+impl Heartbeat {
     /// Iterations done.
     pub(super) fn done(&self) -> u32 {
         self.done.load(Ordering::Relaxed)
@@ -186,7 +187,7 @@ pub(super) fn run(
         .inspect_err(|_| {
             // Its executor is dropped next. That may hang, and a lane that still
             // seemed to wait for others would never be found silent.
-            shared.signs[lane].show(shared.now());
+            shared.heartbeats[lane].show(shared.now());
         });
     ended.map(|execution| (executor, execution))
 }
@@ -201,9 +202,9 @@ pub(super) fn panicked(panic: &(dyn Any + Send)) -> String {
 struct Lane<'a> {
     lane: usize,
     shared: &'a Shared,
-    signs: &'a Signs,
+    heartbeat: &'a Heartbeat,
     /// Whether other lanes have to be met at sync points.
-    company: Company,
+    lanes: Lanes,
     /// Tiles per SM of earlier processes.
     counted_before: Option<SmTiles>,
     /// The last iteration that was kept.
@@ -211,19 +212,20 @@ struct Lane<'a> {
     done: LaneExecution,
     /// Tile roots that `done` lacks: those of the last sync point, while others
     /// may wait for this lane. Growing a vector by them takes longer than the
-    /// meeting.
+    /// barrier.
     late: Vec<Digest>,
 }
 
+/// How many lanes the run has.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Company {
-    Alone,
-    Others,
+enum Lanes {
+    Single,
+    Several,
 }
 
 impl<'a> Lane<'a> {
     fn new(lane: usize, shared: &'a Shared, facts: LaneFacts, before: ResumedLane) -> Self {
-        let alone = shared.signs.len() == 1;
+        let single = shared.heartbeats.len() == 1;
         let done = LaneExecution {
             facts,
             roots: before.roots,
@@ -237,13 +239,13 @@ impl<'a> Lane<'a> {
             end: None,
             device: None,
         };
-        let company = if alone { Company::Alone } else { Company::Others };
-        let (signs, kept_through) = (&shared.signs[lane], shared.orders.through);
+        let lanes = if single { Lanes::Single } else { Lanes::Several };
+        let (heartbeat, kept_through) = (&shared.heartbeats[lane], shared.orders.through);
         Self {
             lane,
             shared,
-            signs,
-            company,
+            heartbeat,
+            lanes,
             counted_before: before.sm_tiles,
             kept_through,
             done,
@@ -253,7 +255,7 @@ impl<'a> Lane<'a> {
 
     fn run(mut self, executor: &mut dyn Executor) -> Result<LaneExecution, Failure> {
         let Orders { work, iterations, sync_interval, challenge, through, .. } = self.shared.orders;
-        self.signs.begin_iteration(0, self.shared.now());
+        self.heartbeat.begin_iteration(0, self.shared.now());
         let seeds = Arc::clone(&self.shared.seeds);
         let assignment = Assignment { work, lane: self.lane as u32, seeds };
         executor.begin(&assignment).map_err(Failure::Executor)?;
@@ -263,7 +265,7 @@ impl<'a> Lane<'a> {
         let (mut first, begun) = (through + 1, Instant::now());
         while first <= iterations {
             let last = self.segment_end(first, begun);
-            let solo_sync = (self.company == Company::Alone)
+            let solo_sync = (self.lanes == Lanes::Single)
                 .then_some(SoloSync { challenge, interval: sync_interval });
             let segment = Segment {
                 first_iteration: first,
@@ -292,22 +294,23 @@ impl<'a> Lane<'a> {
         let uuid = self.done.facts.uuid;
         self.done.facts = LaneFacts { uuid, ..executor.facts().clone() };
         // Whatever the others do, nothing more is expected of this lane.
-        self.signs.wait();
+        self.heartbeat.wait();
         Ok(self.done)
     }
 
     /// Where a segment ends that starts with iteration `first`: at the next sync
-    /// point or the run's end; where nobody has to be met, further on.
+    /// point or the run's end; if nobody has to be met, further on.
     fn segment_end(&self, first: u32, begun: Instant) -> u32 {
         let Orders { iterations, sync_interval, through, .. } = self.shared.orders;
         let next = (first - 1).saturating_add(sync_interval - (first - 1) % sync_interval);
-        let end = match (self.company, &self.shared.keeper) {
-            (Company::Others, _) => next,
-            (Company::Alone, None) => iterations,
+        let end = match (self.lanes, &self.shared.checkpointer) {
+            (Lanes::Several, _) => next,
+            (Lanes::Single, None) => iterations,
             // As many whole intervals as pass between two sync points kept.
-            (Company::Alone, Some(keeper)) => {
+            (Lanes::Single, Some(checkpointer)) => {
                 let done = u128::from(first - 1 - through);
-                let fit = keeper.interval().as_nanos() * done / begun.elapsed().as_nanos().max(1);
+                let fit =
+                    checkpointer.interval().as_nanos() * done / begun.elapsed().as_nanos().max(1);
                 let more = u32::try_from(fit).unwrap_or(u32::MAX) / sync_interval;
                 next.saturating_add(more.saturating_sub(1).saturating_mul(sync_interval))
             }
@@ -336,7 +339,7 @@ impl<'a> Lane<'a> {
         let last = segment.first_iteration + segment.iterations - 1;
         let mut next = segment.first_iteration;
         let mut broken = None;
-        self.signs.begin_iteration(next, self.shared.now());
+        self.heartbeat.begin_iteration(next, self.shared.now());
         let mut sink = |output: IterationOutput<'_>| {
             if output.iteration != next || next > last {
                 broken = Some(format!("iteration {} came instead of {next}", output.iteration));
@@ -366,7 +369,7 @@ impl<'a> Lane<'a> {
         self.close_segment(executor, last)
     }
 
-    /// Keeps an iteration's output and steps the chain where no other lane's
+    /// Keeps an iteration's output and steps the chain if no other lane's
     /// root is needed.
     fn take(&mut self, output: &IterationOutput<'_>) {
         let now = self.shared.now();
@@ -375,39 +378,40 @@ impl<'a> Lane<'a> {
         self.done.tile_roots.append(&mut self.late);
         let Orders { challenge, sync_interval, .. } = self.shared.orders;
         let sync = i.is_multiple_of(sync_interval);
-        let others_wait = sync && self.company == Company::Others;
+        let others_wait = sync && self.lanes == Lanes::Several;
         let tile_roots = if others_wait { &mut self.late } else { &mut self.done.tile_roots };
         tile_roots.extend_from_slice(output.tile_roots);
-        match self.company {
-            Company::Alone => {
+        match self.lanes {
+            Lanes::Single => {
                 let digest = sync.then(|| chain::sync_digest(&challenge, i, &[output.root]));
                 self.step(i, digest.as_ref());
             }
-            Company::Others if !sync => self.step(i, None),
-            // Arrived at the sync point; the step follows the meeting.
-            Company::Others => {
+            Lanes::Several if !sync => self.step(i, None),
+            // Arrived at the sync point; the step follows the barrier.
+            Lanes::Several => {
                 let times = BarrierTimes { iteration: i, arrived_ns: now, released_ns: now };
                 self.done.barriers.push(times);
             }
         }
-        self.signs.end_iteration(i, now);
+        self.heartbeat.end_iteration(i, now);
     }
 
-    /// At a sync point: meets the others, and keeps it where that is due.
+    /// At a sync point: meets the others, and keeps it if that is due.
     fn close_segment(&mut self, executor: &mut dyn Executor, last: u32) -> Result<(), Failure> {
         if !last.is_multiple_of(self.shared.orders.sync_interval) {
             return Ok(());
         }
-        let due = || self.shared.keeper.as_ref().is_some_and(|keeper| keeper.due());
-        let keep = match self.company {
-            Company::Alone => due(),
-            Company::Others => {
-                self.signs.wait();
+        let due =
+            || self.shared.checkpointer.as_ref().is_some_and(|checkpointer| checkpointer.due());
+        let keep = match self.lanes {
+            Lanes::Single => due(),
+            Lanes::Several => {
+                self.heartbeat.wait();
                 let root = *self.done.roots.last().expect("a segment has an iteration");
-                let met = self.shared.meeting.meet(self.lane, last, root, due);
+                let met = self.shared.barrier.meet(self.lane, last, root, due);
                 let met = met.ok_or(Failure::Aborted)?;
                 let now = self.shared.now();
-                self.signs.begin_iteration(last + 1, now);
+                self.heartbeat.begin_iteration(last + 1, now);
                 if let Some(times) = self.done.barriers.last_mut() {
                     times.released_ns = now;
                 }
@@ -420,22 +424,22 @@ impl<'a> Lane<'a> {
 
     /// Waits for the others, after iteration `done`, with nothing to exchange.
     fn gather(&self, done: u32) -> Result<Option<BarrierTimes>, Failure> {
-        if self.company == Company::Alone {
+        if self.lanes == Lanes::Single {
             return Ok(None);
         }
         let arrived_ns = self.shared.now();
-        self.signs.wait();
+        self.heartbeat.wait();
         let nothing = Root::default();
-        let met = self.shared.meeting.meet(self.lane, done, nothing, || false);
+        let met = self.shared.barrier.meet(self.lane, done, nothing, || false);
         met.ok_or(Failure::Aborted)?;
         let released_ns = self.shared.now();
-        self.signs.begin_iteration(done + 1, released_ns);
+        self.heartbeat.begin_iteration(done + 1, released_ns);
         Ok(Some(BarrierTimes { iteration: done, arrived_ns, released_ns }))
     }
 
     /// Hands out everything since the last sync point that was kept.
     fn keep(&mut self, executor: &mut dyn Executor, last: u32) -> Result<(), Failure> {
-        let Some(keeper) = &self.shared.keeper else { return Ok(()) };
+        let Some(checkpointer) = &self.shared.checkpointer else { return Ok(()) };
         self.done.tile_roots.append(&mut self.late);
         let from = self.kept_through as usize;
         let tiles = self.shared.orders.work.tiles() as usize;
@@ -445,7 +449,7 @@ impl<'a> Lane<'a> {
             tile_roots: self.done.tile_roots[from * tiles..].to_vec(),
             sm_tiles: self.counted(executor, last)?,
         };
-        keeper.bring(self.lane, (self.kept_through + 1, last), self.elapsed(), part);
+        checkpointer.bring(self.lane, (self.kept_through + 1, last), self.elapsed(), part);
         self.kept_through = last;
         Ok(())
     }

@@ -7,8 +7,8 @@ use super::{Execution, LaneExecution, Patience, RunError};
 use crate::executor::{Assignment, ExecError, Executor, Kind, TileRequest, abandoned};
 use crate::protocol::digest::Digest;
 use crate::protocol::merkle::Tree;
+use crate::protocol::result::Opening;
 use crate::protocol::sample::SamplePoint;
-use crate::protocol::transcript::Opening;
 use crate::protocol::work::{Cost, IterationPlace, Work};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -114,7 +114,7 @@ impl Execution {
         Ok(of_lane)
     }
 
-    /// How long a lane may take over so many tiles: the executors give no sign
+    /// How long a lane may take over a number of tiles: the executors give no sign
     /// of life on the way.
     fn opening_limit(&self, tiles: usize) -> Duration {
         match self.patience {

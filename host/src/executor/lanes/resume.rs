@@ -3,7 +3,7 @@
 //! Guarantees: the states of a [`Resumed`] follow from its roots as
 //! docs/protocol.md says; what does not is refused.
 
-use super::keep::Kept;
+use super::checkpointer::Kept;
 use crate::executor::SmTiles;
 use crate::protocol::chain;
 use crate::protocol::challenge::Challenge;
@@ -11,7 +11,7 @@ use crate::protocol::digest::{Digest, Uuid};
 use crate::protocol::names::{Root, State};
 use std::time::Duration;
 
-/// A run up to a sync point; nothing of it where it starts anew.
+/// A run up to a sync point; nothing of it if it starts anew.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Resumed {
     pub(super) through: u32,
@@ -26,7 +26,7 @@ pub(super) struct ResumedLane {
     pub(super) tile_roots: Vec<Digest>,
     /// s(g,0) … s(g,through).
     pub(super) states: Vec<State>,
-    /// `None` where nothing was computed yet.
+    /// `None` if nothing was computed yet.
     pub(super) sm_tiles: Option<SmTiles>,
 }
 
@@ -76,7 +76,7 @@ impl Resumed {
         Self { through: 0, elapsed: Duration::ZERO, lanes }
     }
 
-    /// The last iteration in it; 0 where there is none.
+    /// The last iteration in it; 0 if there is none.
     pub fn through(&self) -> u32 {
         self.through
     }

@@ -1,6 +1,6 @@
 //! The caller's thread while the lanes run: hung lanes, the stop flag, progress.
 
-use super::lane::{Failure, Shared, Signs};
+use super::lane::{Failure, Heartbeat, Shared};
 use super::{Finished, Patience, Progress, RunError};
 use crate::executor::{Kind, LaneFacts, abandoned};
 use crate::protocol::work::{Cost, Unit, Work};
@@ -58,7 +58,7 @@ impl Watch<'_> {
                         failure.get_or_insert(RunError::Hung {
                             lane: lane as u32,
                             device: self.facts[lane].model.clone(),
-                            iteration: self.shared.signs[lane].iteration(),
+                            iteration: self.shared.heartbeats[lane].iteration(),
                             silent_ms: silent.as_millis() as u64,
                         });
                     }
@@ -77,13 +77,13 @@ impl Watch<'_> {
     }
 
     fn done(&self) -> Vec<u32> {
-        self.shared.signs.iter().map(Signs::done).collect()
+        self.shared.heartbeats.iter().map(Heartbeat::done).collect()
     }
 
     /// Lanes that have been silent too long, and for how long.
     fn hung(&self, ended: &[bool]) -> Vec<(usize, Duration)> {
-        let signs = self.shared.signs.iter();
-        let longest = signs.clone().map(Signs::longest_gap).max().unwrap_or_default();
+        let heartbeats = self.shared.heartbeats.iter();
+        let longest = heartbeats.clone().map(Heartbeat::longest_gap).max().unwrap_or_default();
         let limit = |lane: usize| match self.patience {
             Patience::Fixed(limit) => limit,
             Patience::Observed if longest.is_zero() => {
@@ -92,8 +92,8 @@ impl Watch<'_> {
             Patience::Observed => Duration::from_secs(60) + 20 * longest,
         };
         let now = self.shared.now();
-        (signs.enumerate().filter(|(lane, _)| !ended[*lane]))
-            .filter_map(|(lane, signs)| Some((lane, signs.silence(now)?)))
+        (heartbeats.enumerate().filter(|(lane, _)| !ended[*lane]))
+            .filter_map(|(lane, heartbeat)| Some((lane, heartbeat.silence(now)?)))
             .filter(|(lane, silent)| *silent > limit(*lane))
             .collect()
     }
@@ -101,7 +101,7 @@ impl Watch<'_> {
     /// `None` for a lane that ended only because the run had.
     fn explain(&self, lane: usize, cause: Failure) -> Option<RunError> {
         let device = self.facts[lane].model.clone();
-        let iteration = self.shared.signs[lane].iteration();
+        let iteration = self.shared.heartbeats[lane].iteration();
         let lane = lane as u32;
         match cause {
             Failure::Aborted => None,

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! open ─ a new file, or the sync points of an old one ─ lanes::Resumed
-//!      └ lanes::Keeper, whose thread appends              record: bytes and checksums
+//!      └ lanes::Checkpointer, whose thread appends              record: bytes and checksums
 //! ```
 //!
 //! Guarantees: a run whose arena would be lost is refused; a file of another challenge or of other devices is refused and
@@ -16,7 +16,7 @@ mod error;
 mod record;
 
 use crate::executor::LaneFacts;
-use crate::executor::lanes::{Keeper, Kept, Resumed};
+use crate::executor::lanes::{Checkpointer, Kept, Resumed};
 use crate::files;
 use crate::protocol::challenge::Challenge;
 use crate::protocol::digest::{Digest, Uuid};
@@ -43,7 +43,7 @@ pub struct Opened {
     /// What the file had.
     pub before: Resumed,
     /// Appends to it.
-    pub keeper: Keeper,
+    pub checkpointer: Checkpointer,
 }
 
 /// Whether runs of this work can go on from a file: what they follow from has to be their
@@ -92,8 +92,8 @@ pub fn open(
     let sm_counts: Vec<u32> = facts.iter().map(|lane| lane.sm_count).collect();
     let (before, end, last_sum) = read(&file, path, challenge, &head, &sm_counts)?;
     let keep = appender(file, path.clone(), end, last_sum).map_err(failed)?;
-    let keeper = Keeper::start(facts.len(), options.interval, keep).map_err(failed)?;
-    Ok(Opened { before, keeper })
+    let checkpointer = Checkpointer::start(facts.len(), options.interval, keep).map_err(failed)?;
+    Ok(Opened { before, checkpointer })
 }
 
 /// A file with a head and nothing else; it appears whole.

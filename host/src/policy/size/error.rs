@@ -22,7 +22,7 @@ pub enum SizeError {
         /// The policy's models.
         allowed: String,
     },
-    /// The policy would reject so many lanes.
+    /// The policy would reject this many lanes.
     #[error(
         "the policy allows {low} to {high} lanes, {got} were asked for\nChange --gpu-count or devices.gpu_count_min and gpu_count_max."
     )]

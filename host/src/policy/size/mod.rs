@@ -29,9 +29,9 @@ pub struct Target<'a> {
     /// The GPU's model, as its driver names it.
     pub model: &'a str,
     /// How long a run should last, s; the policy's `time.duration_target_s`
-    /// where absent.
+    /// if absent.
     pub seconds: Option<f64>,
-    /// The measured round trip; the policy's allowance where absent.
+    /// The measured round trip; the policy's allowance if absent.
     pub round_trip: Option<Duration>,
 }
 
@@ -141,7 +141,7 @@ impl Policy {
         }
     }
 
-    /// `base` with samples enough for this policy, where none were typed: for devices
+    /// `base` with samples enough for this policy, if none were typed: for devices
     /// of which no speed is known, so that the work is what was typed.
     ///
     /// # Errors
@@ -195,7 +195,7 @@ impl Policy {
         Ok(model)
     }
 
-    /// The fewest lanes that may answer, and their number where it is exact.
+    /// The fewest lanes that may answer, and their number if it is exact.
     fn lanes(&self, base: &Request) -> Result<(u64, Option<u64>), SizeError> {
         let (low, high) = (self.devices.gpu_count_min, self.devices.gpu_count_max);
         match base.gpu_count {

@@ -14,8 +14,8 @@ use crate::protocol::challenge::Challenge;
 use crate::protocol::evidence::{CANONICAL_BYTES_MAX, VALUES_MAX};
 use crate::protocol::parts::CommitmentPart;
 use crate::protocol::rejection::{Reason, Rejection};
+use crate::protocol::result::ResultDoc;
 use crate::protocol::signature::miner_message;
-use crate::protocol::transcript::ResultDoc;
 use crate::session::fault::{Fault, FaultCode};
 use crate::session::message::{FromMiner, kind_of};
 

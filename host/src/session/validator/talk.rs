@@ -6,7 +6,7 @@ use super::{Accept, Action, Case, Cause, Complete, Held, State, ValidatorSession
 use crate::protocol::circumstances::SessionRecord;
 use crate::protocol::parts::CommitmentPart;
 use crate::protocol::rejection::{Reason, Rejection};
-use crate::protocol::transcript::ResultDoc;
+use crate::protocol::result::ResultDoc;
 use crate::session::clock::Now;
 use crate::session::fault::{Fault, FaultCode, OwnFault};
 use crate::session::limits::{PINGS, SMALL_BYTES_MAX, UNAWAITED_BYTES_MAX};

@@ -30,8 +30,8 @@ described! {
         /// Devices that it lists and fails to describe.
         #[serde(skip_serializing_if = "Vec::is_empty")]
         pub not_described: Vec<NotDescribed>,
-        /// For each device a text with a place for each device: "1" where the
-        /// first can address the second's memory, "0" where it can't, "?" where
+        /// For each device a text with a place for each device: "1" if the
+        /// first can address the second's memory, "0" if it can't, "?" if
         /// that is unknown, "-" for itself.
         pub peer_access: Vec<String>,
     }
@@ -58,7 +58,7 @@ impl CudaView {
         }
     }
 
-    /// Its devices; none where it is not there.
+    /// Its devices; none if it is not there.
     pub fn devices(&self) -> &[DeviceEntry] {
         match self {
             Self::Loaded(source) => &source.devices,

@@ -6,7 +6,7 @@ use serde::Serialize;
 use serde_json::Value;
 use std::collections::BTreeMap;
 
-/// What NVML says of the machine, or why it says nothing.
+/// The machine by NVML, or why it says nothing.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(tag = "status", rename_all = "kebab-case")]
 pub enum NvmlView {
@@ -51,7 +51,7 @@ impl Described for NvmlView {
 }
 
 impl NvmlView {
-    /// Its devices; none where it is not there.
+    /// Its devices; none if it is not there.
     pub fn devices(&self) -> &[NvmlDevice] {
         match self {
             Self::Loaded(source) => &source.devices,

@@ -42,7 +42,7 @@ impl Described for KernelView {
 }
 
 impl KernelView {
-    /// Its devices; none where the files are not there.
+    /// Its devices; none if the files are not there.
     pub fn devices(&self) -> &[KernelDevice] {
         match self {
             Self::Loaded(source) => &source.devices,
@@ -104,7 +104,7 @@ impl Described for PciView {
 }
 
 impl PciView {
-    /// Its devices; none where it says nothing.
+    /// Its devices; none if it says nothing.
     pub fn devices(&self) -> &[PciDevice] {
         match self {
             Self::Loaded(source) => &source.devices,

@@ -21,7 +21,7 @@ use attest::mining::mine::{MineOptions, Mined, mine};
 use attest::protocol::bound::OmittedShare;
 use attest::protocol::challenge::Challenge;
 use attest::protocol::circumstances::{Circumstances, Issuer, IssuerRecord};
-use attest::protocol::transcript::ResultDoc;
+use attest::protocol::result::ResultDoc;
 use attest::protocol::verdict::Verdict;
 use attest::protocol::verified::Verified;
 use attest::protocol::verify::{Failure, verify};

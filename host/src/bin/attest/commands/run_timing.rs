@@ -7,13 +7,13 @@ use std::time::Duration;
 
 /// A table of the lanes, then what they share.
 pub fn text(mined: &Mined) -> String {
-    let RunTiming { lanes, meetings, skew, resumed_after } = &mined.timing;
+    let RunTiming { lanes, sync_points, skew, resumed_after } = &mined.timing;
     let header = ["lane", "time", "rate", "fill", "product", "tree+step", "at sync points"];
     let rows: Vec<Vec<String>> = lanes.iter().enumerate().map(row).collect();
     let mut out = table(&header, &rows);
     if let Some(skew) = skew {
         out += &format!(
-            "{meetings} sync points: {:.2} % of the time to synchronise, {:.2} % waiting for the \
+            "{sync_points} sync points: {:.2} % of the time to synchronise, {:.2} % waiting for the \
              last lane; the lanes came {} apart in the mean, {} at iteration {}\n",
             mined.timing.sync_share() * 100.0,
             mined.timing.skew_share() * 100.0,

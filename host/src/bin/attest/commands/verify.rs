@@ -17,7 +17,7 @@ use attest::judging::{AsIssuer, End, HandedIn, Known, Terms};
 use attest::protocol::challenge::Challenge;
 use attest::protocol::circumstances::Circumstances;
 use attest::protocol::receipt::Receipt;
-use attest::protocol::transcript::{ReadError, ResultDoc};
+use attest::protocol::result::{ReadError, ResultDoc};
 use attest::protocol::verdict::{Outcome, Verdict};
 use attest::protocol::verified::Extent;
 use attest::protocol::verify::{

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 /// Time between samples.
 const PERIOD: Duration = Duration::from_millis(50);
-/// Power is energy over time where at least so much time was seen: the
+/// Power is energy over time if at least this much time was seen: the
 /// energy counter moves in steps of up to a tenth of a second.
 const ENERGY_SPAN_MIN: Duration = Duration::from_secs(1);
 

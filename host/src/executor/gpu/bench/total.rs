@@ -15,7 +15,7 @@ use std::time::Instant;
 /// Iterations between sync points, as a challenge has them unless it says otherwise.
 const SYNC_INTERVAL: u32 = 10;
 
-/// How long so many iterations take.
+/// How long a number of iterations takes.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Total {
     /// The kernels, such as "sm_90a/gemm_m16n8k16".

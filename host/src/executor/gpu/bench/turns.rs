@@ -52,7 +52,7 @@ pub(super) struct Pace {
 }
 
 impl Pace {
-    /// Enough iterations for `turn`; a few where nothing is known.
+    /// Enough iterations for `turn`; a few if nothing is known.
     fn iterations(self, turn: Duration) -> u32 {
         let wanted = self.iterations_per_s.map_or(4.0, |pace| pace * turn.as_secs_f64() * 1.02);
         wanted.ceil().clamp(1.0, 1e6) as u32

@@ -118,7 +118,7 @@ impl Gpu {
 
     /// Takes back [`Gpu::enable_peer`]. This context is current.
     pub(crate) fn disable_peer(&self, peer: &Gpu) {
-        // SAFETY: as above. Where it was not enabled, that is an error without
+        // SAFETY: as above. If it was not enabled, that is an error without
         // consequence.
         let _ = unsafe { calls::cuCtxDisablePeerAccess(peer.context.as_raw().cast()) };
     }

@@ -157,7 +157,7 @@ impl Readback {
         Ok(was_to_come)
     }
 
-    /// Sleeps until the marked point, then gives the words. Where copies
+    /// Sleeps until the marked point, then gives the words. If copies
     /// follow it that no mark follows, sleeps until the device is idle.
     pub(crate) fn wait(&mut self) -> Result<&[u32], Failure> {
         self.fence.wait()?;

@@ -6,7 +6,7 @@ use cust::context::{Context, CurrentContext};
 use cust::event::{Event, EventFlags, EventStatus};
 use std::collections::VecDeque;
 
-/// Most marks: a stream takes about so many launches before it holds the host up.
+/// Most marks: a stream takes about this many launches before it holds the host up.
 const MARKS_MAX: usize = 1024;
 
 /// The last launches of a device, each followed by an event on its stream.
@@ -40,7 +40,7 @@ impl Trail {
         self.context = None;
     }
 
-    /// Takes out an event to record after a launch; `None` where none is wanted.
+    /// Takes out an event to record after a launch; `None` if none is wanted.
     pub(super) fn take(&mut self) -> Result<Option<Event>, Failure> {
         if self.paused || self.context.is_none() {
             return Ok(None);

@@ -1,4 +1,4 @@
-//! What NVML says of a device at one time.
+//! A device by NVML at one time.
 
 use super::Sentinel;
 use nvml_wrapper::Device;

@@ -18,7 +18,7 @@ const KEPT_TOTAL: usize = 16 * KEPT_MAX;
 #[derive(Debug)]
 pub struct RunTelemetry {
     records: Arc<Mutex<Vec<Record>>>,
-    /// `None` where no lane is a GPU.
+    /// `None` if no lane is a GPU.
     sampler: Option<Sampler>,
     /// For each lane, its place among the sampled devices.
     places: Vec<Option<usize>>,
@@ -49,13 +49,13 @@ impl RunTelemetry {
         Self { records, sampler, places }
     }
 
-    /// Ends sampling: for each lane what was seen, or `None` where it is no GPU.
+    /// Ends sampling: for each lane what was seen, or `None` if it is no GPU.
     pub fn finish(self) -> Vec<Option<LaneTelemetry>> {
         let Some(mut sampler) = self.sampler else {
             return self.places.iter().map(|_| None).collect();
         };
         let in_time = sampler.stop();
-        // Where a call hangs, whether sampling ever began may still be open.
+        // If a call hangs, whether sampling ever began may still be open.
         let absent = if in_time { sampler.absent() } else { Some(SILENT) };
         let cpu_ms = Some(sampler.cpu_time()).filter(|time| !time.is_zero());
         let cpu_ms = cpu_ms.map(|time| time.as_millis() as u64);

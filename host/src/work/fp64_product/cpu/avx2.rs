@@ -26,7 +26,7 @@ const ACROSS: usize = 2;
 pub(super) struct Avx2(());
 
 impl Avx2 {
-    /// `None` where the CPU or the operating system lacks AVX2 or FMA.
+    /// `None` if the CPU or the operating system lacks AVX2 or FMA.
     pub(super) fn detect() -> Option<Self> {
         (is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma")).then_some(Self(()))
     }

@@ -25,7 +25,7 @@ const ACROSS: usize = 3;
 pub(super) struct Avx512(());
 
 impl Avx512 {
-    /// `None` where the CPU or the operating system lacks AVX-512 F.
+    /// `None` if the CPU or the operating system lacks AVX-512 F.
     pub(super) fn detect() -> Option<Self> {
         is_x86_feature_detected!("avx512f").then_some(Self(()))
     }

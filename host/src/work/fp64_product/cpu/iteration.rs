@@ -13,7 +13,7 @@ use crate::protocol::work::fp64_product::{Fp64Product, LeafPlace};
 use rayon::prelude::*;
 use std::sync::{Mutex, PoisonError};
 
-/// Tiles along a block's side where there are enough blocks for every core:
+/// Tiles along a block's side if there are enough blocks for every core:
 /// 512 rows and columns keep the packed operands of a chunk in the second
 /// cache, and generation near a twentieth of the work.
 const BLOCK_TILES_MAX: u32 = 4;
@@ -106,7 +106,7 @@ impl Compute {
     }
 }
 
-/// Cuts an iteration into blocks, largest first where a side does not divide.
+/// Cuts an iteration into blocks, largest first if a side does not divide.
 fn cut(shape: Fp64Product, threads: usize) -> Vec<BlockPlace> {
     let side = shape.tiles_per_side();
     let blocks = |parts: u32| u64::from(parts).pow(2) * u64::from(shape.products);

@@ -54,7 +54,7 @@ pub(super) enum Engine {
 }
 
 impl Engine {
-    /// The kernel for `simd`; `None` where this CPU lacks it.
+    /// The kernel for `simd`; `None` if this CPU lacks it.
     pub(super) fn new(simd: Simd) -> Option<Self> {
         match simd {
             Simd::Scalar => Some(Self::Portable(Portable)),

@@ -1,5 +1,5 @@
 //! The kernel for any target: `f64::mul_add`, correctly rounded everywhere,
-//! slow where the target has no such instruction.
+//! slow if the target has no such instruction.
 
 use super::kernel::{Kernel, LEAF_SIDE};
 use super::stream::{Steps, Stream};

@@ -128,7 +128,7 @@ fn product_leaves<K: Kernel>(
     sums.iter().map(leaf_hash).collect()
 }
 
-/// Inner indices of a chunk for so many groups of columns: a power of two, so
+/// Inner indices of a chunk for a number of groups of columns: a power of two, so
 /// it divides n.
 fn chunk_depth(groups: usize) -> usize {
     let fits = COLUMN_DOUBLES / (groups * LEAF_SIDE);

@@ -11,13 +11,13 @@ use std::path::Path;
 use std::time::Duration;
 
 /// cuBLAS and memory for its outputs.
-pub(super) struct Rival {
+pub(super) struct Baseline {
     outputs: DeviceMemory,
     cublas: Cublas,
     shape: Fp64Product,
 }
 
-impl Rival {
+impl Baseline {
     /// As many products as a chunk of the executor's plan holds.
     ///
     /// # Errors

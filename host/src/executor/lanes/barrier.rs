@@ -18,7 +18,7 @@ pub struct BarrierTimes {
     pub released_ns: u64,
 }
 
-/// What a meeting comes to.
+/// What a barrier releases its lanes with.
 #[derive(Clone, Copy)]
 pub(super) struct Outcome {
     /// X(i).
@@ -28,24 +28,24 @@ pub(super) struct Outcome {
 }
 
 /// A barrier that computes.
-pub(super) struct Meeting {
+pub(super) struct Barrier {
     challenge: Digest,
     round: Mutex<Round>,
     changed: Condvar,
 }
 
 struct Round {
-    /// How many meetings are over.
+    /// How often it has opened.
     number: u64,
     arrived: usize,
     roots: Vec<Root>,
-    /// Of the last meeting. It stays until every lane has come to the next, so
+    /// Of the last time. It stays until every lane has come to the next, so
     /// until every lane has read it.
     outcome: Outcome,
     aborted: bool,
 }
 
-impl Meeting {
+impl Barrier {
     pub(super) fn new(challenge: Digest, lanes: usize) -> Self {
         let round = Round {
             number: 0,

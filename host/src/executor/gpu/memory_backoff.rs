@@ -1,4 +1,4 @@
-//! What to plan where memory ran out between the plan and its allocation: the
+//! What to plan if memory ran out between the plan and its allocation: the
 //! device's, or the host's that the driver locks. Pure.
 
 use super::plan::{LaunchPlan, PlanInput};
@@ -14,9 +14,9 @@ pub(super) enum MemoryOf {
 
 /// The next, smaller thing to try with what is free now on the device: half the
 /// chunk down to one product, then half the ring down to one slot. For the host
-/// only the ring counts, so the chunk stays. `None` where `failed` was the
+/// only the ring counts, so the chunk stays. `None` if `failed` was the
 /// smallest.
-pub(super) fn retreat(
+pub(super) fn back_off(
     input: &PlanInput,
     failed: &LaunchPlan,
     short: MemoryOf,
@@ -61,7 +61,7 @@ mod tests {
         let mut plan = LaunchPlan::new(&input).unwrap();
         assert!(plan.chunk_products > 1 && plan.ring_slots > 1);
         let mut steps = 0;
-        while let Some(next) = retreat(&input, &plan, MemoryOf::Device, 16 << 30) {
+        while let Some(next) = back_off(&input, &plan, MemoryOf::Device, 16 << 30) {
             let smaller = LaunchPlan::new(&next).unwrap();
             assert!(smaller.bytes.on_device() <= plan.bytes.on_device());
             let size = |plan: &LaunchPlan| plan.chunk_products * 1000 + plan.ring_slots;
@@ -78,7 +78,7 @@ mod tests {
         let mut input = whole();
         let first = LaunchPlan::new(&input).unwrap();
         let mut plan = first.clone();
-        while let Some(next) = retreat(&input, &plan, MemoryOf::Host, 16 << 30) {
+        while let Some(next) = back_off(&input, &plan, MemoryOf::Host, 16 << 30) {
             let smaller = LaunchPlan::new(&next).unwrap();
             assert!(smaller.host_bytes() < plan.host_bytes(), "{smaller} after {plan}");
             assert_eq!(smaller.chunk_products, first.chunk_products);
@@ -100,9 +100,9 @@ mod tests {
         };
         let plan = LaunchPlan::new(&input).unwrap();
         assert_eq!(plan.chunk_products, 64);
-        let next = retreat(&input, &plan, MemoryOf::Device, 256 << 20).unwrap();
+        let next = back_off(&input, &plan, MemoryOf::Device, 256 << 20).unwrap();
         assert!(LaunchPlan::new(&next).unwrap().chunk_products < 16);
-        let gone = retreat(&input, &plan, MemoryOf::Device, 1 << 20).unwrap();
+        let gone = back_off(&input, &plan, MemoryOf::Device, 1 << 20).unwrap();
         let short = LaunchPlan::new(&gone).unwrap_err();
         assert_eq!(short.free_bytes, 1 << 20, "the error has what is free now");
     }

@@ -1,7 +1,7 @@
 //! Foresees when a batch is done, so that the lane is awake by then.
 //!
 //! The driver wakes a sleeping thread 0.1 to 0.3 ms after its event. Between
-//! batches nobody notices; before a meeting the device is idle for as long.
+//! batches nobody notices; before a sync point the device is idle for as long.
 //!
 //! Guarantees: only what was seen to the end is learnt from, so one stall, or a
 //! first batch that loads kernels, delays at most one batch.
@@ -18,14 +18,14 @@ const WATCHED_MAX: Duration = Duration::from_secs(1);
 
 /// How long batches take.
 #[derive(Debug)]
-pub(super) struct Pace {
+pub(super) struct SpinWait {
     /// The last two batches, if their ends were seen; the last one second.
     seen: [Option<Took>; 2],
     /// When the device began with the oldest batch that is not done.
     began: Instant,
 }
 
-/// A batch of so many iterations took so long.
+/// How long a batch of iterations took.
 #[derive(Clone, Copy, Debug)]
 struct Took {
     iterations: u32,
@@ -39,7 +39,7 @@ pub(super) struct Watch {
     pub(super) until: Instant,
 }
 
-impl Pace {
+impl SpinWait {
     /// Nothing is known yet.
     pub(super) fn new() -> Self {
         Self { seen: [None; 2], began: Instant::now() }
@@ -65,7 +65,7 @@ impl Pace {
 
     /// When to look for the end of the batch of `iterations` that is under way:
     /// about as long after its start as the shorter of the last two took.
-    /// `None` unless both were as long as this one, and where it is not worth it.
+    /// `None` unless both were as long as this one, and if it is not worth it.
     pub(super) fn watch(&self, iterations: u32) -> Option<Watch> {
         let [before, last] = [self.seen[0]?, self.seen[1]?];
         let takes = before.time.min(last.time);
@@ -86,51 +86,51 @@ mod tests {
 
     #[test]
     fn a_batch_is_watched_around_the_time_that_the_last_two_took() {
-        let (mut pace, start) = (Pace::new(), Instant::now());
+        let (mut spin_wait, start) = (SpinWait::new(), Instant::now());
         let after = |ms: u32| start + ms * MS;
-        pace.begin(start);
-        pace.ended(after(33), 2);
-        assert_eq!(pace.watch(2), None, "one is no pace");
-        pace.ended(after(33 + 32), 2);
+        spin_wait.begin(start);
+        spin_wait.ended(after(33), 2);
+        assert_eq!(spin_wait.watch(2), None, "one batch foretells nothing");
+        spin_wait.ended(after(33 + 32), 2);
         // A 32nd of 32 ms on either side.
-        assert_eq!(pace.watch(2), Some(Watch { from: after(65 + 31), until: after(65 + 33) }));
-        assert_eq!(pace.watch(1), None, "others say nothing of it");
-        // After a meeting.
-        pace.begin(after(100));
-        assert_eq!(pace.watch(2), Some(Watch { from: after(131), until: after(133) }));
+        assert_eq!(spin_wait.watch(2), Some(Watch { from: after(65 + 31), until: after(65 + 33) }));
+        assert_eq!(spin_wait.watch(1), None, "others say nothing of it");
+        // After a sync point.
+        spin_wait.begin(after(100));
+        assert_eq!(spin_wait.watch(2), Some(Watch { from: after(131), until: after(133) }));
     }
 
     #[test]
     fn short_batches_are_watched_from_their_start_and_long_ones_are_not() {
-        let (mut pace, start) = (Pace::new(), Instant::now());
+        let (mut spin_wait, start) = (SpinWait::new(), Instant::now());
         let short = MS / 10;
-        pace.begin(start);
-        pace.ended(start + short, 1);
-        pace.ended(start + 2 * short, 1);
+        spin_wait.begin(start);
+        spin_wait.ended(start + short, 1);
+        spin_wait.ended(start + 2 * short, 1);
         let from = start + 2 * short;
-        assert_eq!(pace.watch(1), Some(Watch { from, until: from + short + SPREAD_MIN }));
+        assert_eq!(spin_wait.watch(1), Some(Watch { from, until: from + short + SPREAD_MIN }));
         for end in [2002, 4004] {
-            pace.ended(start + end * MS, 1);
+            spin_wait.ended(start + end * MS, 1);
         }
-        assert_eq!(pace.watch(1), None);
+        assert_eq!(spin_wait.watch(1), None);
     }
 
     /// A lane that meets others after each batch: how late it is in all, where
     /// the n-th batch takes `takes(n)`.
     fn lateness(batches: u32, takes: impl Fn(u32) -> Duration) -> Duration {
-        let (mut pace, mut now, mut late) = (Pace::new(), Instant::now(), Duration::ZERO);
+        let (mut spin_wait, mut now, mut late) = (SpinWait::new(), Instant::now(), Duration::ZERO);
         for n in 0..batches {
-            pace.begin(now);
+            spin_wait.begin(now);
             let end = now + takes(n);
-            match pace.watch(1) {
+            match spin_wait.watch(1) {
                 Some(watch) if watch.from > end => {
                     late += watch.from - end;
                     now = watch.from;
-                    pace.missed(now);
+                    spin_wait.missed(now);
                 }
                 _ => {
                     now = end;
-                    pace.ended(now, 1);
+                    spin_wait.ended(now, 1);
                 }
             }
         }

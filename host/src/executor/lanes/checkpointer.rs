@@ -3,7 +3,7 @@
 //! Guarantees: never more than one sync point is on its way, so a slow disk
 //! makes them rarer and neither stalls the lanes nor fills the memory; what is
 //! handed out belongs to one sync point of all lanes.
-//! Deliberately lacks: files; whoever starts the [`Keeper`] writes them.
+//! Deliberately lacks: files; whoever starts the [`Checkpointer`] writes them.
 
 use crate::executor::SmTiles;
 use crate::protocol::digest::Digest;
@@ -42,7 +42,7 @@ pub struct KeptLane {
 }
 
 /// Decides which sync points are kept, and takes them to a thread of its own.
-pub struct Keeper {
+pub struct Checkpointer {
     interval: Duration,
     gathering: Mutex<Gathering>,
     busy: Arc<AtomicBool>,
@@ -55,9 +55,9 @@ struct Gathering {
     sender: Option<SyncSender<Kept>>,
 }
 
-impl Keeper {
+impl Checkpointer {
     /// Keeps a sync point when `interval` has passed since the last one. `keep`
-    /// runs on a thread of its own; where it says that it could not, nothing
+    /// runs on a thread of its own; if it says that it could not, nothing
     /// more is kept.
     ///
     /// # Errors
@@ -117,7 +117,7 @@ impl Keeper {
             let lanes = gathering.parts.iter_mut().filter_map(Option::take).collect();
             if let Some(sender) = &gathering.sender {
                 // There is room: the thread is idle, or `due` had said no. It
-                // has ended where it could not keep, which it has said.
+                // has ended if it could not keep, which it has said.
                 let _ = sender.send(Kept { first, last, elapsed, lanes });
             }
         }
@@ -128,7 +128,7 @@ impl Keeper {
     }
 }
 
-impl Drop for Keeper {
+impl Drop for Checkpointer {
     /// Waits for the sync point that is on its way.
     fn drop(&mut self) {
         self.lock().sender = None;
@@ -138,9 +138,9 @@ impl Drop for Keeper {
     }
 }
 
-impl fmt::Debug for Keeper {
+impl fmt::Debug for Checkpointer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Keeper").field("interval", &self.interval).finish_non_exhaustive()
+        f.debug_struct("Checkpointer").field("interval", &self.interval).finish_non_exhaustive()
     }
 }
 
@@ -162,30 +162,31 @@ mod tests {
     fn a_sync_point_goes_out_with_its_last_lane() {
         let (sender, kept) = mpsc::channel();
         let keep = move |kept: &Kept| sender.send(kept.clone()).is_ok();
-        let keeper = Keeper::start(2, Duration::ZERO, keep).unwrap();
-        assert!(keeper.due());
-        assert!(!keeper.due(), "one at a time");
-        keeper.bring(1, (1, 3), Duration::ZERO, part(1));
-        keeper.bring(0, (1, 3), Duration::ZERO, part(0));
+        let checkpointer = Checkpointer::start(2, Duration::ZERO, keep).unwrap();
+        assert!(checkpointer.due());
+        assert!(!checkpointer.due(), "one at a time");
+        checkpointer.bring(1, (1, 3), Duration::ZERO, part(1));
+        checkpointer.bring(0, (1, 3), Duration::ZERO, part(0));
         let Kept { first, last, lanes, .. } = kept.recv().unwrap();
         assert_eq!((first, last, lanes), (1, 3, vec![part(0), part(1)]));
     }
 
     #[test]
     fn after_a_failure_nothing_is_due() {
-        let keeper = Keeper::start(1, Duration::ZERO, |_: &Kept| false).unwrap();
-        assert!(keeper.due());
-        keeper.bring(0, (1, 1), Duration::ZERO, part(0));
+        let checkpointer = Checkpointer::start(1, Duration::ZERO, |_: &Kept| false).unwrap();
+        assert!(checkpointer.due());
+        checkpointer.bring(0, (1, 1), Duration::ZERO, part(0));
         // While it is at work nothing is due anyhow.
-        while !keeper.thread.as_ref().expect("it was started").is_finished() {
+        while !checkpointer.thread.as_ref().expect("it was started").is_finished() {
             std::thread::yield_now();
         }
-        assert!(!keeper.due());
+        assert!(!checkpointer.due());
     }
 
     #[test]
     fn before_its_time_nothing_is_due() {
-        let keeper = Keeper::start(1, Duration::from_secs(3600), |_: &Kept| true).unwrap();
-        assert!(!keeper.due());
+        let checkpointer =
+            Checkpointer::start(1, Duration::from_secs(3600), |_: &Kept| true).unwrap();
+        assert!(!checkpointer.due());
     }
 }

@@ -8,7 +8,7 @@ use serde_json::Value;
 
 /// `document` as JSON, with what is not known left out, and numbers that evidence may
 /// not hold written as texts.
-pub(super) fn legal(document: &impl Serialize) -> Value {
+pub(super) fn sanitise(document: &impl Serialize) -> Value {
     // Structs and maps have texts for keys, and nothing here can fail.
     legal_value(serde_json::to_value(document).expect("plain data is JSON"))
 }
@@ -40,7 +40,7 @@ mod tests {
     use serde_json::json;
 
     #[test]
-    fn odd_values_become_legal_and_others_stay() {
+    fn odd_values_become_what_evidence_may_hold_and_others_stay() {
         let odd = json!({
             "huge": u64::MAX, "low": i64::MIN, "real": 1.5, "absent": null, "list": [1, null, [2.5]],
             "most": INTEGER_MAX, "least": -(INTEGER_MAX as i64), "text": "a", "is": true,
@@ -50,6 +50,6 @@ mod tests {
             "list": [1, ["2.5"]], "most": INTEGER_MAX, "least": -(INTEGER_MAX as i64),
             "text": "a", "is": true,
         });
-        assert_eq!(legal(&odd), expected);
+        assert_eq!(sanitise(&odd), expected);
     }
 }

@@ -38,7 +38,7 @@ impl CheckedPair {
 
 /// The file of passes.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ExactnessMemory {
+pub struct ExactnessCache {
     file: Option<PathBuf>,
 }
 
@@ -46,10 +46,10 @@ pub struct ExactnessMemory {
 const FILE: &str = "exactness-checks.txt";
 /// Lines kept, the newest.
 const LINES_MAX: usize = 256;
-/// A longer file is none of ours.
+/// A longer file is not one of ours.
 const FILE_BYTES_MAX: u64 = 1 << 20;
 
-impl ExactnessMemory {
+impl ExactnessCache {
     /// In the user's cache folder: $XDG_CACHE_HOME/attest, else
     /// $HOME/.cache/attest; nowhere if neither is set.
     pub fn of_user() -> Self {
@@ -130,7 +130,7 @@ mod tests {
     #[test]
     fn a_pass_is_remembered_for_exactly_its_pair() {
         let folder = tempfile::tempdir().unwrap();
-        let memory = ExactnessMemory::in_folder(&folder.path().join("made/when/needed"));
+        let memory = ExactnessCache::in_folder(&folder.path().join("made/when/needed"));
         assert!(!memory.has(&pair("580.82.07")));
         memory.keep(&pair("580.82.07"));
         assert!(memory.has(&pair("580.82.07")));
@@ -149,15 +149,15 @@ mod tests {
     fn neither_a_broken_file_nor_a_missing_folder_is_an_error() {
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join(FILE), [0xff, 0xfe, 0]).unwrap();
-        let memory = ExactnessMemory::in_folder(folder.path());
+        let memory = ExactnessCache::in_folder(folder.path());
         assert!(!memory.has(&pair("1")));
         memory.keep(&pair("1"));
         assert!(memory.has(&pair("1")));
-        let nowhere = ExactnessMemory { file: None };
+        let nowhere = ExactnessCache { file: None };
         nowhere.keep(&pair("1"));
         assert!(!nowhere.has(&pair("1")));
         // A file where the folder should be: only a warning.
-        let blocked = ExactnessMemory::in_folder(&folder.path().join(FILE));
+        let blocked = ExactnessCache::in_folder(&folder.path().join(FILE));
         blocked.keep(&pair("1"));
     }
 
@@ -171,7 +171,7 @@ mod tests {
     #[test]
     fn the_file_stays_small() {
         let folder = tempfile::tempdir().unwrap();
-        let memory = ExactnessMemory::in_folder(folder.path());
+        let memory = ExactnessCache::in_folder(folder.path());
         for driver in 0..LINES_MAX + 3 {
             memory.keep(&pair(&driver.to_string()));
         }
