@@ -10,6 +10,7 @@ use super::models::{self, MARGIN, Model};
 use crate::protocol::challenge::Challenge;
 use crate::protocol::evidence::document::ClaimedLane;
 use crate::protocol::evidence::{Evidence, EvidenceExecutor, EvidenceLane};
+use crate::protocol::work::{Cost, Unit};
 
 /// Power is held to its limit on average; a reading may lie above it.
 const POWER_MARGIN: f64 = 1.1;
@@ -190,21 +191,32 @@ impl Lane<'_> {
     /// rate that it states.
     fn rate_violations(&self, limits: &Limits, add: &mut impl FnMut(&'static str, String)) {
         let Some(elapsed_ns) = self.claims().elapsed_ns() else { return };
-        let iterations = f64::from(self.challenge.iterations());
-        let flop = self.challenge.work().cost().amount as f64 * iterations;
-        let flops = flop / (elapsed_ns as f64 / 1e9);
-        if let Some(most) = limits.flops.filter(|&most| flops > most) {
+        let seconds = elapsed_ns as f64 / 1e9;
+        let (work, iterations) = (self.challenge.work(), self.challenge.iterations());
+        let Cost { amount, unit } = work.cost();
+        let rate = amount as f64 * f64::from(iterations) / seconds;
+        let (least, most, stated) = match unit {
+            Unit::Flop => (rate, limits.flops, self.claims().achieved_flops),
+            // What caches may hold, and the first sweep, need no memory to be read.
+            Unit::Bytes => {
+                let own = work.memory_residency().filter(|work| !work.reads_peers());
+                let bytes = own.map_or(0, |work| work.uncached_bytes()) as f64;
+                let least = bytes * f64::from(iterations - 1) / seconds;
+                (least, limits.bandwidth_bytes_per_s, self.claims().achieved_bytes_per_s)
+            }
+        };
+        if let Some(most) = most.filter(|&most| least > most) {
             add(
                 "rate-above-peak",
-                format!("{flops:.3e} FLOP/s by its own time, at most {most:.3e} is possible"),
+                format!("{least:.3e} {unit}/s by its own time, at most {most:.3e} is possible"),
             );
         }
-        if let Some(stated) = self.claims().achieved_flops.map(|flops| flops as f64)
-            && (stated / flops - 1.0).abs() > ROUNDING
+        if let Some(stated) = stated.map(|stated| stated as f64)
+            && (stated / rate - 1.0).abs() > ROUNDING
         {
             add(
                 "rate-differs",
-                format!("{stated:.3e} FLOP/s are claimed, its work and time give {flops:.3e}"),
+                format!("{stated:.3e} {unit}/s are claimed, its work and time give {rate:.3e}"),
             );
         }
     }

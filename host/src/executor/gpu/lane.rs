@@ -2,9 +2,8 @@
 //!
 //! The host enqueues a batch (up to one ring of iterations), then the copy of
 //! the ring, then an event; it keeps [`LaunchPlan::readbacks`] batches ahead
-//! and sleeps on the oldest one's event, but is awake when a segment ends that
-//! others wait for. The device never waits for the host between iterations:
-//! chain state, iteration number and ring slot live in device memory.
+//! and sleeps on the oldest one's event, but is awake when a segment ends that others wait
+//! for. The device never waits for the host: chain state and slot live in its memory.
 
 mod iteration;
 mod means;
