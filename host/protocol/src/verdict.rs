@@ -8,7 +8,7 @@
 //! Deliberately lacks: policy of its own. [`Verdict::judged`] takes a
 //! [`Judgement`]; whether a verdict earns anything is the caller's business.
 
-use super::bound::{Bound, Grinding, OmittedShare};
+use super::bound::{Bound, Grinding};
 use super::digest::Digest;
 use super::evidence::EvidenceExecutor;
 use super::json::printable;
