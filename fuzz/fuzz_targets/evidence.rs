@@ -23,8 +23,7 @@ fuzz_target!(|data: &[u8]| {
     }
     let _ = plausible::judge(&FIXTURE.challenge, &evidence);
     for lane in 0..evidence.lanes().len() {
-        let _ =
-            (plausible::telemetry(&evidence, lane), plausible::is_mig_instance(&evidence, lane));
+        let _ = plausible::is_mig_instance(&evidence, lane);
     }
     assert_eq!(Sighting::of(&evidence, None).len(), evidence.lanes().len());
 });

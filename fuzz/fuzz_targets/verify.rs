@@ -3,9 +3,9 @@
 #![no_main]
 
 use attest::protocol::digest::Digest;
-use attest::protocol::names::Coin;
-use attest::protocol::signature::miner_message;
+use attest::protocol::names::{Coin, Root};
 use attest::protocol::result::{ResultDoc, commit};
+use attest::protocol::signature::miner_message;
 use attest_fuzz::{Fixture, Script, identity};
 use libfuzzer_sys::fuzz_target;
 use std::sync::LazyLock;
@@ -34,7 +34,7 @@ fn edit(result: &mut ResultDoc, edit: u8, script: &mut Script<'_>) {
             flip(&mut roots[root].0, script);
         }
         (5, Some(roots), _) => roots.truncate(script.index(4)),
-        (6, Some(roots), _) => roots.push(Digest([script.byte(); 32])),
+        (6, Some(roots), _) => roots.push(Root([script.byte(); 32])),
         (7, Some(_), _) => result.lanes[lane].uuid.0[0] ^= script.byte(),
         (8, Some(_), _) => drop(result.lanes.remove(lane)),
         (9, Some(_), _) => result.lanes.swap(0, lane),

@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize, Serializer};
 use serde_json::{Map, Value};
 
 /// The fields of a challenge as they are written. Holding one proves nothing;
-/// [`Challenge`] does.
+/// [`super::Challenge`] does.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ChallengeSpec {
     /// 1.

@@ -14,6 +14,8 @@ use std::time::Instant;
 #[derive(Debug)]
 pub(crate) struct DeviceMemory {
     buffer: DeviceBuffer<u8>,
+    /// Bytes at its start that are not used, so that the rest is aligned.
+    skipped: u64,
 }
 
 impl DeviceMemory {
@@ -22,18 +24,26 @@ impl DeviceMemory {
         // SAFETY: bytes of any value are valid `u8`s, and the host never sees
         // them but through a `Readback` of what a kernel wrote.
         unsafe { DeviceBuffer::uninitialized(bytes.max(1) as usize) }
-            .map(|buffer| Self { buffer })
+            .map(|buffer| Self { buffer, skipped: 0 })
             .map_err(from_cust)
+    }
+
+    /// The same, its address a multiple of `alignment`: the driver aligns to 256 bytes
+    /// and cuts what is small out of memory that it has.
+    pub(crate) fn aligned(gpu: &Gpu, bytes: u64, alignment: u64) -> Result<Self, Failure> {
+        let memory = Self::new(gpu, bytes + alignment - 1)?;
+        let skipped = memory.address().next_multiple_of(alignment) - memory.address();
+        Ok(Self { skipped, ..memory })
     }
 
     /// Its device address.
     pub(crate) fn address(&self) -> u64 {
-        self.buffer.as_device_ptr().as_raw()
+        self.buffer.as_device_ptr().as_raw() + self.skipped
     }
 
     /// Its length in bytes.
     pub(crate) fn bytes(&self) -> u64 {
-        self.buffer.len() as u64
+        self.buffer.len() as u64 - self.skipped
     }
 }
 

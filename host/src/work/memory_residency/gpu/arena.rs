@@ -22,7 +22,7 @@ impl SharedArena {
     /// The driver's, if it has not as much.
     pub(super) fn new(gpu: &Gpu, work: MemoryResidency) -> Result<Self, Failure> {
         let blocks = u32::try_from(work.arena_blocks).expect("an arena has at most 2²⁸ blocks");
-        let memory = DeviceMemory::new(gpu, work.arena_bytes())?;
+        let memory = DeviceMemory::aligned(gpu, work.arena_bytes(), BLOCK_BYTES)?;
         Ok(Self { memory: Some(memory), context: gpu.context_handle(), blocks })
     }
 

@@ -175,7 +175,14 @@ pub(super) fn sweep(
     let leaves = u64::from(count) * u64::from(spec::LEAVES_PER_TILE);
     require(arena.memory(), work.arena_bytes(), "arena");
     require(chain, size_of::<ChainState>() as u64, "chain");
-    assert!(arena.address() % spec::BLOCK_BYTES == 0, "blocks start at multiples of their size");
+    // The kernel finds a word inside a block by an exclusive-or of addresses.
+    let aligned = |address: u64| {
+        assert!(
+            address.is_multiple_of(spec::BLOCK_BYTES),
+            "blocks start at multiples of their size"
+        );
+        address
+    };
     assert!(work.reads_peers() != matches!(second, Second::Own), "K says whose blocks are second");
     assert!(lane < lanes && (lanes >= 2 || !work.reads_peers()), "lane {lane} of {lanes}");
     let (peers, staged) = match second {
@@ -186,11 +193,11 @@ pub(super) fn sweep(
         }
         Second::Copied(copy) => {
             require(copy, leaves * spec::BLOCK_BYTES, "copied blocks");
-            (copy.address(), 1)
+            (aligned(copy.address()), 1)
         }
     };
     let mut params = SweepParams {
-        arena: arena.address(),
+        arena: aligned(arena.address()),
         peers,
         chain: chain.address(),
         slot_tiles: work.tiles(),

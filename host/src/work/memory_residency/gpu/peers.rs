@@ -94,7 +94,7 @@ impl Peers {
         peers.disable();
         let mut tiles = COPIED_TILES_MAX.min(u32::try_from(work.tiles()).unwrap_or(u32::MAX));
         loop {
-            match DeviceMemory::new(gpu, u64::from(tiles) * TILE_BYTES) {
+            match DeviceMemory::aligned(gpu, u64::from(tiles) * TILE_BYTES, BLOCK_BYTES) {
                 Err(failure) if failure.code == OUT_OF_MEMORY && tiles > 1 => tiles /= 2,
                 made => {
                     let room = made.map_err(|failure| allocating(gpu, failure))?;
