@@ -10,6 +10,7 @@ use crate::protocol::names::Root;
 use crate::protocol::verify::{LeafRequest, Recompute, RecomputeError, RecomputeIteration};
 use crate::protocol::work::{IterationPlace, RunInputs, Work};
 use crate::work::fp64_product::cpu::Fp64OnCpu;
+use crate::work::integer_product::cpu::IntegerOnCpu;
 use crate::work::memory_residency::cpu::MemoryCpu;
 
 /// A verifier on the host's cores.
@@ -46,6 +47,9 @@ impl Recompute for CpuVerifier {
             Work::Fp64Product(shape) => Fp64OnCpu::new(shape, self.simd).single_leaves(requests),
             Work::MemoryResidency(work) => {
                 MemoryCpu::on(self.simd).recompute(work, run.seeds, requests)?
+            }
+            Work::IntegerProduct(shape) => {
+                IntegerOnCpu::new(shape, self.simd).single_leaves(requests)
             }
         })
     }
