@@ -69,12 +69,12 @@ impl fmt::Display for Unit {
 }
 
 impl Unit {
-    /// A rate of 10¹² a second, for people.
-    pub fn tera_per_second(self) -> &'static str {
+    /// One of it a second.
+    pub fn per_second(self) -> &'static str {
         match self {
-            Self::Flop => "TFLOP/s",
-            Self::Bytes => "TB/s",
-            Self::Operations => "TOPS",
+            Self::Flop => "FLOP/s",
+            Self::Bytes => "B/s",
+            Self::Operations => "OPS",
         }
     }
 }
