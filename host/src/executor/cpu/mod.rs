@@ -24,7 +24,7 @@ use crate::work::fp64_product::cpu::Fp64OnCpu;
 use crate::work::memory_residency::cpu::MemoryOnCpu;
 
 /// One kind of work on the host's cores, for one lane.
-pub(crate) trait CpuWork: Send {
+pub(crate) trait CpuWork: Send + Sync {
     /// The roots of an iteration's tiles, in order.
     ///
     /// # Errors
