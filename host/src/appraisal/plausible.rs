@@ -202,6 +202,7 @@ impl Lane<'_> {
         let rate = amount as f64 * f64::from(iterations) / seconds;
         let (least, most, stated) = match unit {
             Unit::Flop => (rate, limits.flops, self.claims().achieved_flops),
+            Unit::Operations => (rate, None, self.claims().achieved_ops_per_s),
             // What caches may hold, and the first sweep, need no memory to be read.
             Unit::Bytes => {
                 let own = work.memory_residency().filter(|work| !work.reads_peers());

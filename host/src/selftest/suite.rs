@@ -198,6 +198,7 @@ pub(super) fn summary(cases: &[Case]) -> String {
     let size = |case: &Case| match case.work {
         Work::Fp64Product(work) => ("n", u64::from(work.dim)),
         Work::MemoryResidency(work) => ("N", work.arena_blocks),
+        Work::IntegerProduct(work) => ("n", u64::from(work.dim)),
     };
     let sizes = cases.iter().map(size);
     let (letter, low) = sizes.clone().min().unwrap_or(("n", 0));

@@ -10,6 +10,7 @@ use crate::protocol::names::Root;
 use crate::protocol::verify::{LeafRequest, Recompute, RecomputeError, RecomputeIteration};
 use crate::protocol::work::{IterationPlace, RunInputs, Work};
 use crate::work::fp64_product::cpu::Fp64OnCpu;
+use crate::work::integer_product::cpu::IntegerOnCpu;
 use crate::work::memory_residency::cpu::MemoryCpu;
 use std::fmt;
 
@@ -55,6 +56,9 @@ impl Recompute for CpuVerifier {
             Work::Fp64Product(shape) => Fp64OnCpu::new(shape, self.simd).single_leaves(requests),
             Work::MemoryResidency(work) => {
                 MemoryCpu::on(self.simd).recompute(work, run.seeds, requests)?
+            }
+            Work::IntegerProduct(shape) => {
+                IntegerOnCpu::new(shape, self.simd).single_leaves(requests)
             }
         })
     }
