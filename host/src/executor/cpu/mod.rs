@@ -25,7 +25,7 @@ use crate::work::integer_product::cpu::IntegerOnCpu;
 use crate::work::memory_residency::cpu::MemoryOnCpu;
 
 /// One kind of work on the host's cores, for one lane.
-pub(crate) trait CpuWork: Send {
+pub(crate) trait CpuWork: Send + Sync {
     /// The roots of an iteration's tiles, in order.
     ///
     /// # Errors
