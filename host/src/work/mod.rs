@@ -6,8 +6,11 @@
 //! Deliberately lacks: rules. What a leaf is stands in the protocol, and the oracle is
 //! [`mod@crate::reference`].
 
+mod blocks;
 pub mod fold;
 pub mod fp64_product;
 mod hash;
 pub mod integer_product;
+mod lines;
 pub mod memory_residency;
+mod stream;

@@ -7,8 +7,8 @@
 //! speed.
 #![allow(unsafe_code)]
 
-use super::kernel::Kernel;
-use super::stream::{FIRST_FULL_ROUND, M0, M1, STEPS_MAX, Steps, Stream, TWO_BITS};
+use super::kernel::{Kernel, TWO_BITS};
+use crate::work::stream::{FIRST_FULL_ROUND, M0, M1, STEPS_MAX, Steps, Stream};
 use std::arch::x86_64::{
     __m256d, __m256i, _mm256_blend_epi32, _mm256_broadcast_sd, _mm256_castsi256_pd,
     _mm256_fmadd_pd, _mm256_loadu_pd, _mm256_loadu_si256, _mm256_mul_epu32, _mm256_or_si256,

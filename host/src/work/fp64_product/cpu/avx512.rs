@@ -6,8 +6,8 @@
 //! two shifts and two three-way exclusive-ors for eight blocks.
 #![allow(unsafe_code)]
 
-use super::kernel::Kernel;
-use super::stream::{FIRST_FULL_ROUND, M0, M1, STEPS_MAX, Steps, Stream, TWO_BITS};
+use super::kernel::{Kernel, TWO_BITS};
+use crate::work::stream::{FIRST_FULL_ROUND, M0, M1, STEPS_MAX, Steps, Stream};
 use std::arch::x86_64::{
     __m512d, __m512i, _mm512_castsi512_pd, _mm512_fmadd_pd, _mm512_loadu_pd, _mm512_loadu_si512,
     _mm512_mask_shuffle_epi32, _mm512_mul_epu32, _mm512_or_si512, _mm512_set1_epi32,

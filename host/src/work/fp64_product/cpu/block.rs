@@ -9,55 +9,25 @@
 //! memory and loading it again is exact.
 
 use super::hash::LeafMessage;
-use super::kernel::{Kernel, PANEL_MAX};
-use super::stream::{DEPTH_MAX, Operand, Steps, Stream};
+use super::kernel::{DEPTH_MAX, Kernel, PANEL_MAX};
 use crate::protocol::digest::Digest;
 use crate::protocol::names::State;
 use crate::protocol::work::fp64_product::{LEAVES_PER_TILE, TILE};
+use crate::work::blocks::BlockPlace;
 use crate::work::hash::tile_root;
+use crate::work::lines::Lines;
+use crate::work::stream::{Operand, Steps, Stream};
 
 const TILE_SIDE: usize = TILE as usize;
 const LEAVES: usize = LEAVES_PER_TILE as usize;
 
-/// Where a block lies: whole tiles of one product.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct BlockPlace {
-    /// j.
-    pub(super) product: u32,
-    /// First tile row and column.
-    pub(super) tile_row: u32,
-    pub(super) tile_column: u32,
-    /// Tiles down and across.
-    pub(super) tile_rows: u32,
-    pub(super) tile_columns: u32,
-}
-
 /// Memory of one block at work, reused from block to block.
 #[derive(Default)]
 pub(super) struct Scratch {
-    a: Lines,
-    b: Lines,
-    sums: Lines,
+    a: Lines<f64>,
+    b: Lines<f64>,
+    sums: Lines<f64>,
     steps: Steps,
-}
-
-/// A buffer of doubles that starts at a cache line: full-register loads never
-/// straddle two.
-#[derive(Default)]
-pub(super) struct Lines(Vec<f64>);
-
-/// Doubles in a cache line.
-const LINE: usize = 8;
-
-impl Lines {
-    /// The first `len` doubles, whatever they hold.
-    pub(super) fn get(&mut self, len: usize) -> &mut [f64] {
-        if self.0.len() < len + LINE {
-            self.0 = vec![0.0; len + LINE];
-        }
-        let skip = self.0.as_ptr().align_offset(LINE * size_of::<f64>()).min(LINE);
-        &mut self.0[skip..skip + len]
-    }
 }
 
 /// A computed block.

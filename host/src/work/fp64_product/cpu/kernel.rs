@@ -5,13 +5,19 @@
 //! ascending k, in memory between calls.
 
 use super::portable::Portable;
-use super::stream::{Steps, Stream};
 #[cfg(target_arch = "x86_64")]
 use super::{avx2::Avx2, avx512::Avx512};
 use crate::executor::cpu::{Simd, detect_simd};
+use crate::work::stream::{STEPS_MAX, Steps, Stream};
 
 /// Rows and columns of a leaf.
 pub(super) const LEAF_SIDE: usize = 8;
+
+/// Exponent and sign bits of a double in [2,4).
+pub(super) const TWO_BITS: u64 = 0x4000_0000_0000_0000;
+
+/// Most inner indices that a kernel generates or multiplies in one go: two a counter step.
+pub(super) const DEPTH_MAX: usize = 2 * STEPS_MAX;
 
 /// Largest panel: rows or columns that [`Kernel::multiply`] takes at once.
 pub(super) const PANEL_MAX: usize = 32;
@@ -92,7 +98,7 @@ mod tests {
     use super::{Engine, Kernel, LEAF_SIDE, PANEL_MAX, Simd};
     use crate::protocol::digest::Digest;
     use crate::protocol::names::State;
-    use crate::work::fp64_product::cpu::stream::{Operand, STEPS_MAX, Steps, Stream};
+    use crate::work::stream::{Operand, STEPS_MAX, Steps, Stream};
     use rand_philox::philox4x32_10;
 
     /// Element 2p + half of vector x as docs/protocol.md has it.

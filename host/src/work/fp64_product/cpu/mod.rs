@@ -8,7 +8,6 @@
 //!
 //! ```text
 //! kernel ─ portable, avx2, avx512   packed panels: generate, multiply
-//! stream                            Philox counters, rounds that vectors share
 //! block ─ hash                      a rectangle of tiles: sums, leaf hashes
 //! iteration                         blocks over the cores, tile roots in order
 //! verifier                          sampled leaves over the cores
@@ -23,7 +22,6 @@ mod hash;
 mod iteration;
 mod kernel;
 mod portable;
-mod stream;
 mod verifier;
 
 use crate::executor::cpu::{CpuWork, Simd};

@@ -1,8 +1,8 @@
 //! The kernel for any target: `f64::mul_add`, correctly rounded everywhere,
 //! slow if the target has no such instruction.
 
-use super::kernel::{Kernel, LEAF_SIDE};
-use super::stream::{Steps, Stream};
+use super::kernel::{Kernel, LEAF_SIDE, TWO_BITS};
+use crate::work::stream::{Steps, Stream};
 
 /// Plain Rust.
 #[derive(Clone, Copy)]
@@ -28,7 +28,8 @@ impl Kernel for Portable {
         for (i, &x) in vectors.iter().enumerate() {
             let constant = stream.vector_constant(x);
             for (at, pair) in panel.chunks_exact_mut(2 * width).take(count).enumerate() {
-                [pair[i], pair[width + i]] = stream.pair(constant, steps, at);
+                let [y0, y1, y2, y3] = stream.block(constant, steps, at);
+                [pair[i], pair[width + i]] = [unit(y0, y1), unit(y2, y3)];
             }
         }
     }
@@ -56,4 +57,11 @@ fn multiply<const ROWS: usize, const COLUMNS: usize>(
             }
         }
     }
+}
+
+/// u(lo, hi) of docs/protocol.md: a multiple of 2⁻⁵¹ in [−1, 1).
+#[inline(always)]
+fn unit(lo: u32, hi: u32) -> f64 {
+    let bits = (u64::from(hi) << 32 | u64::from(lo)) >> 12;
+    f64::from_bits(TWO_BITS | bits) - 3.0
 }

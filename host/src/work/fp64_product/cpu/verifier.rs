@@ -9,14 +9,14 @@
 //!
 //! Runs in the rayon pool of the caller.
 
-use super::block::Lines;
 use super::hash::leaf_hash;
-use super::kernel::{Engine, Kernel, LEAF_SIDE, with_kernel};
-use super::stream::{DEPTH_MAX, Operand, Steps, Stream};
+use super::kernel::{DEPTH_MAX, Engine, Kernel, LEAF_SIDE, with_kernel};
 use crate::protocol::digest::Digest;
 use crate::protocol::names::State;
 use crate::protocol::verify::LeafRequest;
 use crate::protocol::work::fp64_product::{Fp64Product, LeafPlace};
+use crate::work::lines::Lines;
+use crate::work::stream::{Operand, Steps, Stream};
 use rayon::prelude::*;
 
 /// Doubles of columns that a core keeps at a time: about a common second cache.
@@ -77,8 +77,8 @@ fn corner(place: LeafPlace) -> (u32, u32) {
 /// Memory of one core at work.
 #[derive(Default)]
 struct Scratch {
-    rows: Lines,
-    columns: Lines,
+    rows: Lines<f64>,
+    columns: Lines<f64>,
     steps: Steps,
 }
 

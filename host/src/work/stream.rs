@@ -1,4 +1,4 @@
-//! The operand streams: which Philox4x32-10 counters and keys belong to a
+//! The operand streams of products: which Philox4x32-10 counters and keys belong to a
 //! product's operand, and the part of the ten rounds that vectors share.
 //!
 //! The counter is (p, x, 2j + operand, w). Along a vector only p varies, and
@@ -20,34 +20,29 @@
 //! c2 = hi(M0·b0) ^ b3 ^ K1[2]     both  c3 = lo(M0·b0)  p
 //! ```
 //!
-//! It deliberately knows nothing of where the elements go: the kernels pack
-//! them.
+//! Deliberately lacks: elements. What a kind of work makes of a block's four words, and
+//! where it puts that, is its own.
 
+use super::fold::round;
 use crate::protocol::names::State;
 
 /// Multiplier of the round's first word.
-pub(super) const M0: u64 = 0xD251_1F53;
+pub(in crate::work) const M0: u64 = super::fold::M0 as u64;
 /// Multiplier of the round's third word.
-pub(super) const M1: u64 = 0xCD9E_8D57;
-/// Exponent and sign bits of a double in [2,4).
-pub(super) const TWO_BITS: u64 = 0x4000_0000_0000_0000;
+pub(in crate::work) const M1: u64 = super::fold::M1 as u64;
 
 const KEY_STEP_0: u32 = 0x9E37_79B9;
 const KEY_STEP_1: u32 = 0xBB67_AE85;
 
 /// The first round that every block computes in full.
-pub(super) const FIRST_FULL_ROUND: usize = 3;
+pub(in crate::work) const FIRST_FULL_ROUND: usize = 3;
 
 /// Most counter steps in one table.
-pub(super) const STEPS_MAX: usize = 64;
-
-/// Most inner indices that a kernel generates or multiplies in one go: two a
-/// counter step.
-pub(super) const DEPTH_MAX: usize = 2 * STEPS_MAX;
+pub(in crate::work) const STEPS_MAX: usize = 64;
 
 /// Which matrix of a product.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Operand {
+pub(in crate::work) enum Operand {
     /// A, by rows.
     A = 0,
     /// B, by columns.
@@ -56,9 +51,9 @@ pub(super) enum Operand {
 
 /// One operand of one product of one iteration.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Stream {
+pub(in crate::work) struct Stream {
     /// Round keys (K0, K1) of the ten rounds.
-    pub(super) keys: [[u32; 2]; 10],
+    pub(in crate::work) keys: [[u32; 2]; 10],
     /// Third counter word: 2j + operand.
     z: u32,
     /// Fourth counter word: the tweak.
@@ -68,8 +63,8 @@ pub(super) struct Stream {
 /// What a range of counter steps p contributes, whichever vector it is:
 /// `[a3 ^ K1[1], b1 ^ K0[2], hi(M0·b0) ^ K1[2], lo(M0·b0)]`.
 #[derive(Clone, Debug)]
-pub(super) struct Steps {
-    pub(super) words: [[u32; STEPS_MAX]; 4],
+pub(in crate::work) struct Steps {
+    pub(in crate::work) words: [[u32; STEPS_MAX]; 4],
 }
 
 impl Default for Steps {
@@ -80,7 +75,7 @@ impl Default for Steps {
 
 impl Stream {
     /// The stream that `state` = s(g, i−1) seeds for `operand` of product j.
-    pub(super) fn new(state: &State, product: u32, operand: Operand) -> Self {
+    pub(in crate::work) fn new(state: &State, product: u32, operand: Operand) -> Self {
         let word =
             |at: usize| u32::from_be_bytes(std::array::from_fn(|byte| state.0[4 * at + byte]));
         let mut key = [word(0), word(1)];
@@ -94,7 +89,7 @@ impl Stream {
 
     /// M0·a0 of vector x: the high word enters b2, the low word is b3.
     #[inline(always)]
-    pub(super) fn vector_constant(&self, x: u32) -> u64 {
+    pub(in crate::work) fn vector_constant(&self, x: u32) -> u64 {
         let a0 = high(M1 * u64::from(self.z)) ^ x ^ self.keys[0][0];
         M0 * u64::from(a0)
     }
@@ -104,7 +99,7 @@ impl Stream {
     /// Always inlined, so that each kernel gets it compiled for its own
     /// instruction set.
     #[inline(always)]
-    pub(super) fn fill_steps(&self, first: u32, count: usize, steps: &mut Steps) {
+    pub(in crate::work) fn fill_steps(&self, first: u32, count: usize, steps: &mut Steps) {
         let a1 = (M1 * u64::from(self.z)) as u32;
         let [t0, t1, t2, t3] = &mut steps.words;
         let rows = t0[..count].iter_mut().zip(&mut t1[..count]);
@@ -122,34 +117,20 @@ impl Stream {
         }
     }
 
-    /// Elements 2p and 2p + 1 of the vector with `constant`, where p is entry
-    /// `at` of `steps`.
+    /// The four words of the block at entry `at` of `steps`, of the vector with `constant`.
     #[inline(always)]
-    pub(super) fn pair(&self, constant: u64, steps: &Steps, at: usize) -> [f64; 2] {
+    pub(in crate::work) fn block(&self, constant: u64, steps: &Steps, at: usize) -> [u32; 4] {
         let step: [u32; 4] = std::array::from_fn(|word| steps.words[word][at]);
         let product = M1 * u64::from(high(constant) ^ step[0]);
         let mut c = [high(product) ^ step[1], product as u32, constant as u32 ^ step[2], step[3]];
-        for key in &self.keys[FIRST_FULL_ROUND..] {
-            let (left, right) = (M1 * u64::from(c[2]), M0 * u64::from(c[0]));
-            c = [
-                high(left) ^ c[1] ^ key[0],
-                left as u32,
-                high(right) ^ c[3] ^ key[1],
-                right as u32,
-            ];
+        for &key in &self.keys[FIRST_FULL_ROUND..] {
+            c = round(c, key);
         }
-        [unit(c[0], c[1]), unit(c[2], c[3])]
+        c
     }
 }
 
 #[inline(always)]
 fn high(product: u64) -> u32 {
     (product >> 32) as u32
-}
-
-/// u(lo, hi) of docs/protocol.md: a multiple of 2⁻⁵¹ in [−1, 1).
-#[inline(always)]
-fn unit(lo: u32, hi: u32) -> f64 {
-    let bits = (u64::from(hi) << 32 | u64::from(lo)) >> 12;
-    f64::from_bits(TWO_BITS | bits) - 3.0
 }
