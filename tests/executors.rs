@@ -5,5 +5,6 @@ mod dishonest_executors;
 mod executor_cpu;
 mod faults;
 mod gpu_shim;
+mod integer_cpu;
 mod lanes;
 mod memory_cpu;

@@ -27,7 +27,7 @@ fn files() -> Vec<PathBuf> {
         .filter(|path| path.extension().is_some_and(|ext| ext == "json"))
         .collect();
     files.sort();
-    assert!(files.len() >= 11, "vector files are missing from {FOLDER}");
+    assert!(files.len() >= 13, "vector files are missing from {FOLDER}");
     files
 }
 
@@ -68,7 +68,7 @@ fn reproduce_on(executors: &mut LaneExecutors<'_>) {
             Report::Folds { folds: count } => folds += count,
         }
     }
-    assert_eq!((draws, folds, kinds.len()), (1, 7, 2));
+    assert_eq!((draws, folds, kinds.len()), (1, 7, 3));
 }
 
 #[test]
@@ -156,6 +156,7 @@ fn the_checker_notices_a_change_of_any_field() {
         "draws.json",
         "two-lanes-counters.json",
         "memory-bare.json",
+        "integer-128.json",
         "fold.json",
     ] {
         let text = std::fs::read_to_string(format!("{FOLDER}/{name}")).unwrap();
@@ -178,6 +179,7 @@ fn the_checker_notices_a_change_of_any_field() {
     for (name, fields) in [
         ("one-product.json", &["message", "hash", "value_0_0"][..]),
         ("memory-bare.json", &["message", "hash"][..]),
+        ("integer-128.json", &["message", "hash"][..]),
     ] {
         let text = std::fs::read_to_string(format!("{FOLDER}/{name}")).unwrap();
         let vector: Value = serde_json::from_str(&text).unwrap();
@@ -198,11 +200,15 @@ fn a_field_of_another_kind_of_work_is_noticed() {
         serde_json::from_str(&text).unwrap()
     };
     let (product, memory) = (read("one-product.json"), read("memory-bare.json"));
+    let integer = read("integer-128.json");
     let leaf = "lane0_iteration1_leaf5";
     is_noticed(&product, "block5", |vector| vector["block5"] = memory["block5"].clone());
-    is_noticed(&memory, "value_0_0", |vector| {
-        vector[leaf]["value_0_0"] = product[leaf]["value_0_0"].clone();
-    });
+    is_noticed(&integer, "block5", |vector| vector["block5"] = memory["block5"].clone());
+    for other in [&memory, &integer] {
+        is_noticed(other, "value_0_0", |vector| {
+            vector[leaf]["value_0_0"] = product[leaf]["value_0_0"].clone();
+        });
+    }
 }
 
 #[test]

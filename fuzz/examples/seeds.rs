@@ -167,6 +167,8 @@ fn vectors() {
         "memory-bare",
         "memory-own",
         "memory-peers",
+        "integer-128",
+        "integer-384",
     ] {
         let path = format!("{}/../tests/vectors/{name}.json", env!("CARGO_MANIFEST_DIR"));
         let text = fs::read(path).expect("a vector file");

@@ -1,7 +1,7 @@
 //! Challenges whose fields lie outside their bounds.
 
 use super::{field, json_of_spec, out_of_bounds, refused, token, with_raw};
-use crate::common::{arena, spec};
+use crate::common::{arena, integers, spec};
 use attest::protocol::challenge::{Challenge, ChallengeError, ChallengeSpec, sample_rate_ppm};
 use attest::protocol::digest::Digest;
 use base64::Engine as _;
@@ -179,6 +179,42 @@ fn peer_blocks_are_at_most_the_arenas_and_need_a_second_lane() {
     for lanes in [None, Some(1), Some(2), Some(64)] {
         assert_eq!(outside(512, 12, 0, lanes), None);
     }
+}
+
+#[test]
+fn integer_products_at_their_bounds_and_beyond() {
+    let good = ChallengeSpec { work: integers(65_536, 4096), ..spec() };
+    let good = serde_json::to_value(good).unwrap();
+    assert_eq!(read(&good).unwrap().work().leaves(), 1 << 36);
+    for (name, bounds) in [
+        ("matrix_dim", &[128, 384, 65_536][..]),
+        ("num_matrices", &[1, 4096]),
+        ("matrix_dim!", &[0, 64, 127, 129, 192, 65_537, 65_664, (1 << 32) + 128, u64::MAX]),
+        ("num_matrices!", &[0, 4097, (1 << 32) + 1, u64::MAX]),
+    ] {
+        for &value in bounds {
+            let mut json = good.clone();
+            json[name.trim_end_matches('!')] = value.into();
+            match name.ends_with('!') {
+                true => refused(&json.to_string(), "challenge-out-of-bounds"),
+                false => drop(read(&json).unwrap()),
+            }
+        }
+    }
+    for name in ["matrix_dim", "num_matrices"] {
+        let mut without = good.clone();
+        without.as_object_mut().unwrap().remove(name);
+        refused(&without.to_string(), "challenge-malformed");
+    }
+    for name in ["arena_blocks", "half_passes", "peer_blocks"] {
+        let mut more = good.clone();
+        more[name] = 0.into();
+        refused(&more.to_string(), "challenge-malformed");
+    }
+    // The same fields, of FP64 products: a dimension beyond theirs.
+    let mut renamed = good;
+    renamed["challenge_type"] = json!("matrix_multiplication_pow");
+    refused(&renamed.to_string(), "challenge-out-of-bounds");
 }
 
 #[test]

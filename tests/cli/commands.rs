@@ -139,8 +139,16 @@ fn selftest_says_healthy_and_checks_vector_files() {
     let mut args = vec!["selftest".to_owned(), "--vectors".to_owned()];
     args.extend(vectors().iter().map(|path| path.display().to_string()));
     let table = run(&args).expect(OK).stdout;
-    for row in ["oracle", "cpu scalar memory", "one-product.json", "memory-peers.json", "fold.json"]
-    {
+    for row in [
+        "oracle",
+        "cpu scalar memory",
+        "cpu scalar integer",
+        "cpu verifier integer",
+        "one-product.json",
+        "memory-peers.json",
+        "integer-384.json",
+        "fold.json",
+    ] {
         assert!(table.contains(&format!("{row} ")), "{row} in\n{table}");
     }
     assert!(table.contains("healthy"), "{table}");

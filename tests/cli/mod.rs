@@ -9,6 +9,7 @@ mod challenge;
 mod commands;
 mod files;
 mod floods;
+mod integer;
 mod ledger;
 mod limits;
 mod memory;

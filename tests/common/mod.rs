@@ -18,6 +18,7 @@ use attest::protocol::verify::{
     Failure, LeafRequest, Means, Recompute, RecomputeError, RecomputeIteration, verify_with,
 };
 use attest::protocol::work::fp64_product::Fp64Fields;
+use attest::protocol::work::integer_product::IntegerFields;
 use attest::protocol::work::memory_residency::MemoryFields;
 use attest::protocol::work::{IterationPlace, RunInputs, Work, WorkFields};
 use attest::reference::tree::tree_hash;
@@ -72,6 +73,11 @@ fn read_vector(path: &std::path::Path) -> Option<Vector> {
 /// m FP64 products of n × n matrices, as a challenge names them.
 pub fn products(matrix_dim: u64, num_matrices: u64) -> WorkFields {
     WorkFields::Fp64Product(Fp64Fields { matrix_dim, num_matrices })
+}
+
+/// m int8 products of n × n matrices, as a challenge names them.
+pub fn integers(matrix_dim: u64, num_matrices: u64) -> WorkFields {
+    WorkFields::IntegerProduct(IntegerFields { matrix_dim, num_matrices })
 }
 
 /// Sweeps of arenas, as a challenge names them.
