@@ -133,7 +133,7 @@ fn leaves(cpu: &CpuReport) -> Chart {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Full, LeafTimes, MemoryOnHost, TargetCeilings};
+    use super::super::{Full, IntegerOnHost, LeafTimes, MemoryOnHost, TargetCeilings};
     use super::*;
     use crate::executor::gpu::bench::{BenchReport, Ceiling, MemoryReport, Phases, Rates, Side};
 
@@ -150,6 +150,12 @@ mod tests {
             simd: "avx512".to_owned(),
             leaves: vec![times],
             full: Full { dim: 2048, gflops: 88.0, gflops_per_thread: 44.0 },
+            integer: IntegerOnHost {
+                leaves: Vec::new(),
+                full_dim: 4096,
+                full_gops: 1200.0,
+                full_gops_per_thread: 600.0,
+            },
             memory: MemoryOnHost {
                 half_passes: 12,
                 leaves: 2063,

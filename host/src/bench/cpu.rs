@@ -5,6 +5,7 @@
 //! hashes all of it.
 
 use super::Effort;
+use super::cpu_integer::{self, IntegerOnHost};
 use super::cpu_memory::{self, MemoryOnHost};
 use crate::executor::Executor as _;
 use crate::executor::cpu::{CpuExecutor, CpuOptions, CpuVerifier, detect_simd};
@@ -13,7 +14,7 @@ use crate::protocol::digest::{Digest, Uuid};
 use crate::protocol::names::State;
 use crate::protocol::verify::{LeafRequest, Recompute, RecomputeIteration};
 use crate::protocol::work::fp64_product::Fp64Product;
-use crate::protocol::work::{IterationPlace, RunInputs};
+use crate::protocol::work::{IterationPlace, RunInputs, Work};
 use serde::Serialize;
 use std::time::Instant;
 
@@ -37,6 +38,8 @@ pub struct CpuReport {
     pub leaves: Vec<LeafTimes>,
     /// Full verification.
     pub full: Full,
+    /// Integer products.
+    pub integer: IntegerOnHost,
     /// Memory residency.
     pub memory: MemoryOnHost,
 }
@@ -75,41 +78,56 @@ pub(super) fn measure(effort: Effort, on_step: &mut dyn FnMut(&str)) -> CpuRepor
     let mut leaves = Vec::new();
     for dim in DIMS {
         on_step(&format!("CPU: {LEAVES} leaves, n = {dim}"));
-        let ms = |iterations: u32| {
-            let requests = requests(dim, iterations);
-            let run = RunInputs { work: Fp64Product { dim, products: 1 }.into(), seeds: &[] };
-            let recompute = || verifier.leaf_hashes(&run, &requests).map(|hashes| hashes.len());
-            1e3 * median_s(runs, || assert_eq!(recompute().ok(), Some(requests.len())))
-        };
-        let (of_one_iteration_ms, of_as_many_iterations_ms) = (ms(1), ms(LEAVES));
-        leaves.push(LeafTimes {
-            dim,
-            leaves: LEAVES,
-            of_one_iteration_ms,
-            of_as_many_iterations_ms,
-        });
+        leaves.push(leaf_times(&verifier, dim, Fp64Product { dim, products: 1 }.into(), runs));
     }
     on_step("CPU: full verification");
     let full = full(&mut verifier, runs);
+    let integer = cpu_integer::measure(&mut verifier, runs, on_step);
     on_step("CPU: memory residency");
     let memory = cpu_memory::measure(effort, runs);
     // A fixed UUID: nothing is executed in its name.
     let executor = CpuExecutor::new(CpuOptions { uuid: Some(Uuid::default()) });
     let model = executor.facts().model.clone();
     let (threads, simd) = (rayon::current_num_threads(), detect_simd().to_string());
-    CpuReport { model, threads, simd, leaves, full, memory }
+    CpuReport { model, threads, simd, leaves, full, integer, memory }
 }
 
-fn full(verifier: &mut CpuVerifier, runs: u32) -> Full {
+/// How long random leaves of `work`, products of this dimension, take.
+pub(super) fn leaf_times(verifier: &CpuVerifier, dim: u32, work: Work, runs: u32) -> LeafTimes {
+    let ms = |iterations: u32| {
+        let requests = requests(work, iterations);
+        let run = RunInputs { work, seeds: &[] };
+        let recompute = || verifier.leaf_hashes(&run, &requests).map(|hashes| hashes.len());
+        1e3 * median_s(runs, || assert_eq!(recompute().ok(), Some(requests.len())))
+    };
+    LeafTimes {
+        dim,
+        leaves: LEAVES,
+        of_one_iteration_ms: ms(1),
+        of_as_many_iterations_ms: ms(LEAVES),
+    }
+}
+
+/// Dimension and seconds of a product that is recomputed whole: of the second dimension, if
+/// the first is quick.
+pub(super) fn full_s(
+    verifier: &mut CpuVerifier,
+    [first, second]: [u32; 2],
+    work: impl Fn(u32) -> Work,
+    runs: u32,
+) -> (u32, f64) {
     let mut seconds = |dim: u32| {
-        let run = RunInputs { work: Fp64Product { dim, products: 1 }.into(), seeds: &[] };
+        let run = RunInputs { work: work(dim), seeds: &[] };
         let at = IterationPlace::of_state(State(digest(0).0));
         median_s(runs, || assert!(verifier.iteration_root(&run, &at).is_ok()))
     };
-    let (mut dim, mut elapsed_s) = (1024, seconds(1024));
-    if elapsed_s < SLOW_S {
-        (dim, elapsed_s) = (2048, seconds(2048));
-    }
+    let elapsed_s = seconds(first);
+    if elapsed_s < SLOW_S { (second, seconds(second)) } else { (first, elapsed_s) }
+}
+
+fn full(verifier: &mut CpuVerifier, runs: u32) -> Full {
+    let work = |dim: u32| Fp64Product { dim, products: 1 }.into();
+    let (dim, elapsed_s) = full_s(verifier, [1024, 2048], work, runs);
     let flop = 2.0 * Fp64Product { dim, products: 1 }.multiply_adds() as f64;
     let gflops = flop / elapsed_s / 1e9;
     Full { dim, gflops, gflops_per_thread: gflops / rayon::current_num_threads() as f64 }
@@ -121,12 +139,11 @@ pub(super) fn digest(number: u32) -> Digest {
 }
 
 /// Leaves at random places of `iterations` iterations, in turn.
-fn requests(dim: u32, iterations: u32) -> Vec<LeafRequest> {
-    let shape = Fp64Product { dim, products: 1 };
+fn requests(work: Work, iterations: u32) -> Vec<LeafRequest> {
     let request = |number: u32| {
         let word = digest(number).0.first_chunk().map_or(0, |word| u64::from_be_bytes(*word));
         let at = IterationPlace::of_state(State(digest(number % iterations).0));
-        LeafRequest { at, leaf: word % shape.leaves() }
+        LeafRequest { at, leaf: word % work.leaves() }
     };
     (0..LEAVES).map(request).collect()
 }
@@ -150,7 +167,7 @@ mod tests {
     #[test]
     fn leaves_lie_in_as_many_iterations_as_asked_and_differ() {
         for (iterations, states) in [(1, 1), (LEAVES, LEAVES as usize)] {
-            let requests = requests(1024, iterations);
+            let requests = requests(Fp64Product { dim: 1024, products: 1 }.into(), iterations);
             assert_eq!(requests.len(), LEAVES as usize);
             let distinct: HashSet<_> = requests.iter().map(|request| request.at.state).collect();
             assert_eq!(distinct.len(), states);

@@ -15,6 +15,7 @@
 
 mod charts;
 mod cpu;
+mod cpu_integer;
 mod cpu_memory;
 mod device;
 mod report;
@@ -23,6 +24,7 @@ mod work;
 
 pub use charts::plot;
 pub use cpu::{CpuReport, Full, LeafTimes};
+pub use cpu_integer::IntegerOnHost;
 pub use cpu_memory::{ArenaTimes, MemoryOnHost};
 pub use device::{BenchEvent, Options};
 pub use report::{

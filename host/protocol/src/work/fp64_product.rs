@@ -1,14 +1,15 @@
 //! `matrix_multiplication_pow`: FP64 products, every output an ordered chain of fused
 //! multiply-adds. Counts of tiles, leaves and operations, and where a leaf lies.
 
+pub use super::square_tiles::TILE;
+
+use super::square_tiles::square_tiles;
 use crate::challenge::{ChallengeError, multiple, within};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
 /// `challenge_type` on the wire.
 pub const CHALLENGE_TYPE: &str = "matrix_multiplication_pow";
-/// Rows and columns of a tile of C.
-pub const TILE: u32 = 128;
 /// Leaves of a tile, each eight rows by eight columns of outputs.
 pub const LEAVES_PER_TILE: u32 = 256;
 
@@ -52,34 +53,6 @@ pub struct Fp64Product {
 }
 
 impl Fp64Product {
-    /// Tiles along one side of a product: n/128.
-    pub fn tiles_per_side(self) -> u32 {
-        self.dim / TILE
-    }
-    /// Tiles of one product: (n/128)².
-    pub fn tiles_per_product(self) -> u64 {
-        u64::from(self.tiles_per_side()).pow(2)
-    }
-    /// Tiles of one iteration.
-    pub fn tiles(self) -> u64 {
-        u64::from(self.products) * self.tiles_per_product()
-    }
-    /// L, the leaves of one iteration.
-    pub fn leaves(self) -> u64 {
-        self.tiles() * u64::from(LEAVES_PER_TILE)
-    }
-    /// Fused multiply-adds of one iteration: m·n³. At most 2⁵⁷.
-    pub fn multiply_adds(self) -> u64 {
-        u64::from(self.products) * u64::from(self.dim).pow(3)
-    }
-    /// The index among the iteration's tiles of one of product `product`.
-    pub fn tile(self, product: u32, tile_row: u32, tile_column: u32) -> u64 {
-        let side = u64::from(self.tiles_per_side());
-        u64::from(product) * self.tiles_per_product()
-            + u64::from(tile_row) * side
-            + u64::from(tile_column)
-    }
-
     pub(super) fn run_in_words(self, lanes: u32, iterations: u32) -> String {
         let total = u128::from(self.multiply_adds()) * u128::from(iterations) * u128::from(lanes);
         format!(
@@ -101,6 +74,8 @@ impl fmt::Display for Fp64Product {
     }
 }
 
+square_tiles!(Fp64Product, LeafPlace);
+
 /// Where a leaf lies in its iteration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct LeafPlace {
@@ -115,18 +90,6 @@ pub struct LeafPlace {
 }
 
 impl LeafPlace {
-    /// The place of leaf `index` (0 … L−1) of an iteration.
-    pub fn of(shape: Fp64Product, index: u64) -> Self {
-        let tile = index / u64::from(LEAVES_PER_TILE);
-        let in_product = tile % shape.tiles_per_product();
-        let side = u64::from(shape.tiles_per_side());
-        Self {
-            product: (tile / shape.tiles_per_product()) as u32,
-            tile_row: (in_product / side) as u32,
-            tile_column: (in_product % side) as u32,
-            leaf: (index % u64::from(LEAVES_PER_TILE)) as u32,
-        }
-    }
     /// The eight rows of A that the leaf depends on, in the order of a.
     pub fn rows(self) -> [u32; 8] {
         let first = self.tile_row * TILE + (self.leaf >> 7) * 64 + ((self.leaf >> 2) & 7);

@@ -6,14 +6,15 @@
 //! Deliberately lacks: random numbers, products, folding and hashing. The oracle, the CPU
 //! and the GPU have their own.
 
+pub use super::square_tiles::TILE;
+
+use super::square_tiles::square_tiles;
 use crate::challenge::{ChallengeError, multiple, within};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
 /// `challenge_type` on the wire.
 pub const CHALLENGE_TYPE: &str = "integer_multiplication_pow";
-/// Rows and columns of a tile of C.
-pub const TILE: u32 = 128;
 /// Leaves of a tile, each two rows of outputs.
 pub const LEAVES_PER_TILE: u32 = 64;
 /// Rows of a leaf: r and r + 8.
@@ -74,33 +75,6 @@ pub struct IntegerProduct {
 }
 
 impl IntegerProduct {
-    /// Tiles along one side of a product: n/128.
-    pub fn tiles_per_side(self) -> u32 {
-        self.dim / TILE
-    }
-    /// Tiles of one product: (n/128)².
-    pub fn tiles_per_product(self) -> u64 {
-        u64::from(self.tiles_per_side()).pow(2)
-    }
-    /// Tiles of one iteration.
-    pub fn tiles(self) -> u64 {
-        u64::from(self.products) * self.tiles_per_product()
-    }
-    /// L, the leaves of one iteration: at most 2³⁶.
-    pub fn leaves(self) -> u64 {
-        self.tiles() * u64::from(LEAVES_PER_TILE)
-    }
-    /// Integer multiply-adds of one iteration: m·n³. At most 2⁶⁰.
-    pub fn multiply_adds(self) -> u64 {
-        u64::from(self.products) * u64::from(self.dim).pow(3)
-    }
-    /// The index among the iteration's tiles of one of product `product`.
-    pub fn tile(self, product: u32, tile_row: u32, tile_column: u32) -> u64 {
-        let side = u64::from(self.tiles_per_side());
-        u64::from(product) * self.tiles_per_product()
-            + u64::from(tile_row) * side
-            + u64::from(tile_column)
-    }
     /// Bytes of one product's two operands: 2·n².
     pub fn operand_bytes_per_product(self) -> u64 {
         2 * u64::from(self.dim).pow(2)
@@ -122,6 +96,8 @@ impl fmt::Display for IntegerProduct {
     }
 }
 
+square_tiles!(IntegerProduct, LeafPlace);
+
 /// Where a leaf lies in its iteration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct LeafPlace {
@@ -136,18 +112,6 @@ pub struct LeafPlace {
 }
 
 impl LeafPlace {
-    /// The place of leaf `index` (0 … L−1) of an iteration.
-    pub fn of(shape: IntegerProduct, index: u64) -> Self {
-        let tile = index / u64::from(LEAVES_PER_TILE);
-        let in_product = tile % shape.tiles_per_product();
-        let side = u64::from(shape.tiles_per_side());
-        Self {
-            product: (tile / shape.tiles_per_product()) as u32,
-            tile_row: (in_product / side) as u32,
-            tile_column: (in_product % side) as u32,
-            leaf: (index % u64::from(LEAVES_PER_TILE)) as u32,
-        }
-    }
     /// x, the leaf's index in its iteration.
     pub fn index(self, shape: IntegerProduct) -> u64 {
         let tile = shape.tile(self.product, self.tile_row, self.tile_column);

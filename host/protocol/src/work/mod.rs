@@ -12,6 +12,7 @@
 pub mod fp64_product;
 pub mod integer_product;
 pub mod memory_residency;
+mod square_tiles;
 
 use crate::challenge::ChallengeError;
 use crate::names::State;

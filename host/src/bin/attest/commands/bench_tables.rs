@@ -262,7 +262,7 @@ fn host(cores: Option<f64>) -> String {
     cores.map_or("-".to_owned(), |cores| format!("{:>4.1} %", 100.0 * cores))
 }
 
-/// Verification on the CPU, and memory residency there.
+/// Verification on the CPU, of integer products too, and memory residency there.
 pub fn render_cpu(report: &CpuReport, paint: Paint) -> String {
     let title = format!(
         "Verification on the CPU: {}, {} threads, {}",
@@ -276,15 +276,26 @@ pub fn render_cpu(report: &CpuReport, paint: Paint) -> String {
             format!("{:>7.1} ms", times.of_as_many_iterations_ms),
         ]
     };
-    let rows: Vec<Vec<String>> = report.leaves.iter().map(row).collect();
-    let (full, memory) = (&report.full, &report.memory);
+    let leaves = |times: &[attest::bench::LeafTimes]| {
+        let rows: Vec<Vec<String>> = times.iter().map(row).collect();
+        table(&["leaves", "n", "of one iteration", "each of another"], &rows)
+    };
+    let (full, integer, memory) = (&report.full, &report.integer, &report.memory);
     let mut out = format!(
         "{}\n{}full, n = {}: {:.1} GFLOP/s, {:.1} per thread\n",
         paint.strong(&title),
-        table(&["leaves", "n", "of one iteration", "each of another"], &rows),
+        leaves(&report.leaves),
         full.dim,
         full.gflops,
         full.gflops_per_thread,
+    );
+    let _ = writeln!(
+        out,
+        "int8 products\n{}full, n = {}: {:.1} GOPS, {:.1} per thread",
+        leaves(&integer.leaves),
+        integer.full_dim,
+        integer.full_gops,
+        integer.full_gops_per_thread,
     );
     let gb = |bytes: u64| bytes as f64 / 1e9;
     let _ = writeln!(
@@ -313,7 +324,7 @@ pub fn render_cpu(report: &CpuReport, paint: Paint) -> String {
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
-    use attest::bench::{ArenaTimes, DeviceFacts, Full, LeafTimes, MemoryOnHost};
+    use attest::bench::{ArenaTimes, DeviceFacts, Full, IntegerOnHost, LeafTimes, MemoryOnHost};
     use attest::executor::gpu::bench::{BenchReport, MemoryReport};
 
     const PHASES: Phases = Phases {
@@ -439,6 +450,12 @@ pub(super) mod tests {
             simd: "avx512".to_owned(),
             leaves: vec![times],
             full: Full { dim: 2048, gflops: 88.0, gflops_per_thread: 44.0 },
+            integer: IntegerOnHost {
+                leaves: vec![LeafTimes { dim: 16_384, of_one_iteration_ms: 33.04, ..times }],
+                full_dim: 4096,
+                full_gops: 1200.0,
+                full_gops_per_thread: 600.0,
+            },
             memory: MemoryOnHost {
                 half_passes: 12,
                 leaves: 2063,
@@ -454,6 +471,9 @@ pub(super) mod tests {
             "88.0 ms",
             "119.5 ms",
             "44.0 per thread",
+            "16384",
+            "33.0 ms",
+            "full, n = 4096: 1200.0 GOPS, 600.0 per thread",
             "2063 leaves of an arena of 137 GB from nothing, p = 12: 321.0 ms",
             "an arena of 1.07 GB in host memory: filled in 410 ms, swept at 12.3 GB/s",
         ] {
