@@ -7,9 +7,11 @@ use crate::device::memory::store_global_u32;
 use crate::device::mma::mma_m8n8k4;
 #[cfg(attest_has = "bulk_copies")]
 use crate::device::mma::mma_m16n8k16;
-use crate::device::mma::{fma, multiply_wide};
+#[cfg(attest_has = "tensor_cores")]
+use crate::device::mma::mma_m16n8k32;
+use crate::device::mma::{dp4a, fma, multiply_wide};
 use crate::device::thread::thread_id;
-use crate::philox::{PairPart, VectorPart, element_pair};
+use crate::philox::{PairPart, VectorPart, element_pair, finish};
 use crate::sha256::{INITIAL, compress};
 
 /// Repeats a block for the literal indices 0 … 15.
@@ -28,6 +30,25 @@ fn some_double(seed: u32) -> f64 {
     let pair = PairPart::of(multiply_wide, [0; 3], 0, seed);
     let vector = VectorPart::of(multiply_wide, [0; 3], 0, thread_id());
     element_pair(multiply_wide, [0; 3], pair, vector).0
+}
+
+/// Sixteen bytes of int8.
+#[inline(always)]
+fn some_bytes(seed: u32) -> [u32; 4] {
+    let pair = PairPart::of(multiply_wide, [0; 3], 1, seed);
+    finish(multiply_wide, [0; 3], pair, VectorPart::of(multiply_wide, [0; 3], 1, thread_id()))
+}
+
+/// Stores where the exclusive-or of all is one number of 2³².
+///
+/// # Safety
+/// - `out` is valid for four bytes.
+#[inline(always)]
+unsafe fn keep_integers(out: u64, all: u32) {
+    if all == 0x8000_0001 {
+        // SAFETY: the caller's.
+        unsafe { store_global_u32(out, all) };
+    }
 }
 
 /// Stores where the sum is NaN, which it is not.
@@ -120,5 +141,44 @@ crate::kernel! {
             // SAFETY: `out` as documented.
             unsafe { store_global_u32(params.out, 1) };
         }
+    }
+}
+
+crate::kernel! {
+    /// Sixteen chains of `dp4a.s32.s32` a thread.
+    pub unsafe fn peak_dp4a(params: PeakParams) {
+        let (a, b) = (some_bytes(1), some_bytes(2));
+        let mut c = [0u32; 16];
+        let mut round = 0;
+        while round < params.rounds {
+            sixteen_times!(I => { c[I] = dp4a(a[I & 3], b[I >> 2], c[I]); });
+            round += 1;
+        }
+        let mut all = 0;
+        sixteen_times!(I => { all ^= c[I]; });
+        // SAFETY: `out` as documented.
+        unsafe { keep_integers(params.out, all) };
+    }
+}
+
+#[cfg(attest_has = "tensor_cores")]
+crate::kernel! {
+    /// Sixteen chains of `mma.m16n8k32` a warp.
+    pub unsafe fn peak_m16n8k32(params: PeakParams) {
+        let a = [some_bytes(1), some_bytes(2), some_bytes(3), some_bytes(4)];
+        let b = [some_bytes(5), some_bytes(6)];
+        let mut c = [[0u32; 4]; 16];
+        let mut round = 0;
+        while round < params.rounds {
+            sixteen_times!(I => {
+                let b = if I & 4 == 0 { [b[0][I & 3], b[1][I & 3]] } else { [b[1][I & 3], b[0][I & 3]] };
+                c[I] = mma_m16n8k32(c[I], a[I & 3], b);
+            });
+            round += 1;
+        }
+        let mut all = 0;
+        sixteen_times!(I => { all ^= c[I][0] ^ c[I][1] ^ c[I][2] ^ c[I][3]; });
+        // SAFETY: `out` as documented.
+        unsafe { keep_integers(params.out, all) };
     }
 }

@@ -133,7 +133,9 @@ impl Probe {
 /// How many there are of what `amount` counts.
 fn count(amount: Amount) -> u64 {
     match amount {
-        Amount::MultiplyAdds(count) | Amount::Sha256Blocks(count) => count,
+        Amount::MultiplyAdds(count)
+        | Amount::IntegerMultiplyAdds(count)
+        | Amount::Sha256Blocks(count) => count,
     }
 }
 
@@ -141,6 +143,7 @@ fn count(amount: Amount) -> u64 {
 fn in_its_unit(amount: Amount) -> (f64, &'static str) {
     match amount {
         Amount::MultiplyAdds(count) => (2.0 * count as f64 / 1e9, "TFLOP/s"),
+        Amount::IntegerMultiplyAdds(count) => (2.0 * count as f64 / 1e9, "TOPS"),
         Amount::Sha256Blocks(count) => (count as f64 / 1e6, "Gblock/s"),
     }
 }
