@@ -157,7 +157,7 @@ impl Subject {
         // Everything once, to compile, to warm up, and to know how long a turn is.
         let warm = Duration::from_millis(300).min(turns.length);
         let mut pace = Pace::default();
-        attested(executor, shape, warm, &mut pace)?;
+        attested(executor, shape.multiply_adds(), warm, &mut pace)?;
         bare(executor, warm)?;
         if let Ok(cublas) = &baseline
             && let Err(reason) = cublas.turn(executor, warm)?
@@ -172,7 +172,8 @@ impl Subject {
         let mut cores = Vec::new();
         for _ in 0..turns.count.max(1) {
             let (start, load) = (Instant::now(), HostLoad::start(telemetry));
-            logs[0].keep(start, attested(executor, shape, turns.length, &mut pace)?);
+            let speed = attested(executor, shape.multiply_adds(), turns.length, &mut pace)?;
+            logs[0].keep(start, speed);
             cores.extend(load.cores(telemetry));
             if let Ok(cublas) = &baseline {
                 let start = Instant::now();

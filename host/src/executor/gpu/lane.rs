@@ -29,7 +29,7 @@ use crate::protocol::names::{Root, State};
 use crate::protocol::work::Work;
 use crate::work::memory_residency::gpu::ArenaLane;
 use cuda_driver::Failure;
-pub(super) use means::{Means, Workspace, no_kernels};
+pub(super) use means::{Means, Workspace};
 use spin_wait::{SpinWait, Watch};
 use std::collections::VecDeque;
 use std::time::Instant;
@@ -454,7 +454,12 @@ impl Lane {
         let words = waited.map_err(|failure| {
             let last = batch.first + batch.iterations - 1;
             let which = match self.means {
-                Means::Products(_) => format!("fill, {}", kernels.product.kernel.name()),
+                Means::Products(_) => match kernels.integer_product() {
+                    Some(of) if self.plan.work.integer_product().is_some() => {
+                        format!("int8_fill, {}", of.name)
+                    }
+                    _ => format!("fill, {}", kernels.product.kernel.name()),
+                },
                 Means::Arena(_) => "sweep".to_owned(),
             };
             let what = format!(

@@ -1,7 +1,6 @@
 //! What each unit of a device can do by itself: no product and no hash is
 //! faster than its ceiling.
 
-use super::phases::operand_bytes;
 use super::telemetry::{Conditions, Telemetry};
 use super::turns::{prepare, repeat_ms};
 use super::{Turns, median};
@@ -90,7 +89,7 @@ pub(super) fn ceilings(
         let (amount, unit) = probe.amount();
         measure(probe.peak.name, unit, &|| Ok((amount, probe.ms(gpu, turns.length)?)))?;
     }
-    let filled = operand_bytes(FILL_SHAPE) as f64 / 1e9;
+    let filled = (u64::from(FILL_SHAPE.products) * FILL_SHAPE.operand_bytes_per_product()) as f64 / 1e9;
     let fill = || lane.plan.chunks().try_for_each(|chunk| lane.fill(gpu, kernels, chunk));
     measure(FILL.name, "TB/s", &|| Ok((filled, repeat_ms(gpu, turns.length, fill)?)))?;
     Ok(found)

@@ -8,4 +8,4 @@
 
 mod launch;
 
-pub(crate) use launch::{Chunk, IntegerKernels, Tiles, fill, gemm, gemm_grid, scratch_bytes};
+pub(crate) use launch::{Chunk, IntegerKernels, Tiles, fill, gemm, scratch_bytes};
