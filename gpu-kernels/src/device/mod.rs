@@ -36,3 +36,4 @@ pub mod backend;
 pub mod memory;
 pub mod mma;
 pub mod thread;
+pub mod wgmma;

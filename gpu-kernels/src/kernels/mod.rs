@@ -32,6 +32,8 @@ pub mod int8_fill;
 pub mod int8_m16n8k32;
 #[cfg(target_arch = "nvptx64")]
 pub mod int8_parts;
+#[cfg(attest_has = "wgmma")]
+pub mod int8_wgmma;
 #[cfg(target_arch = "nvptx64")]
 pub mod merkle;
 #[cfg(target_arch = "nvptx64")]
@@ -68,6 +70,7 @@ pub const KERNELS: &[Kernel] = &[
     GEMM_M16N8K16_TILE.entry(),
     GEMM_M8N8K4.entry(),
     GEMM_FMA.entry(),
+    INT8_WGMMA.entry(),
     INT8_M16N8K32.entry(),
     INT8_DP4A.entry(),
     PEAK_FMA.entry(),
@@ -76,6 +79,7 @@ pub const KERNELS: &[Kernel] = &[
     PEAK_SHA256.entry(),
     PEAK_DP4A.entry(),
     PEAK_M16N8K32.entry(),
+    PEAK_WGMMA.entry(),
     PEAK_READ,
     PEAK_COPY,
 ];
@@ -247,6 +251,35 @@ pub const GEMM_FMA: GemmKernel = Kernel {
 pub const INT8_FILL: Kernel =
     Kernel { name: "int8_fill", computes: Computes::IntegerOperands, ..FILL };
 
+/// Integer products, their leaves and tile roots, by `wgmma` and bulk copies, hashing
+/// overlapped.
+pub const INT8_WGMMA: IntegerKernel = Kernel {
+    name: "int8_wgmma",
+    threads: 384,
+    shared_bytes: 4 * 3 * 16384 + 2 * 2 * 1024 + 2 * 128 * 32 + 128,
+    blocks_per_sm_min: Some(1),
+    heat: Heat::Hot,
+    targets: Targets::With(Means::Wgmma),
+    sync: SyncCounts {
+        // At the start; of the hashing warps, after leaves, and two of their nodes.
+        block_barriers: 4,
+        // Four words at two distances, of two leaves.
+        shuffles: 16,
+        // For a full stage, a free slot; an empty stage; a full slot.
+        waits: 4,
+        // One a role.
+        hand_overs: 2,
+        // A panel of A, two of B.
+        bulk_copies: 3,
+        ..SyncCounts::NONE
+    },
+    computes: IntegerProduct {
+        grid: IntegerGrid::Persistent,
+        unit: Unit::Wgmma,
+        scratch_bytes_per_block: 0,
+    },
+};
+
 /// Integer products, their leaves and tile roots, by `mma.m16n8k32`.
 pub const INT8_M16N8K32: IntegerKernel = Kernel {
     name: "int8_m16n8k32",
@@ -325,6 +358,19 @@ pub const PEAK_M16N8K32: PeakKernel = peak(
     Unit::M16n8k32,
     Amount::IntegerMultiplyAdds(16 * 4096),
 );
+
+/// `wgmma` m64n256k32 from shared memory, two warpgroups.
+pub const PEAK_WGMMA: PeakKernel = Kernel {
+    shared_bytes: 3 * 16384,
+    // After operands are drawn.
+    sync: SyncCounts::barriers(1),
+    ..peak(
+        "peak_wgmma",
+        Targets::With(Means::Wgmma),
+        Unit::Wgmma,
+        Amount::IntegerMultiplyAdds(16 * 256 * 128),
+    )
+};
 
 /// Plain reads of device memory. Any grid.
 pub const PEAK_READ: Kernel = Kernel {

@@ -1,8 +1,13 @@
-//! `peak_*`: ceilings. Each unit by itself, from registers, on data that keep
+//! `peak_*`: ceilings. Each unit by itself, from registers (`wgmma` from
+//! shared memory), on data that keep
 //! all mantissa bits busy; what a product or a hash can't outrun.
 
 use crate::abi::PeakParams;
+#[cfg(attest_has = "wgmma")]
+use crate::device::backend::shared_base;
 use crate::device::memory::store_global_u32;
+#[cfg(attest_has = "wgmma")]
+use crate::device::memory::store_shared_u32x4;
 #[cfg(attest_has = "tensor_cores")]
 use crate::device::mma::mma_m8n8k4;
 #[cfg(attest_has = "bulk_copies")]
@@ -10,7 +15,17 @@ use crate::device::mma::mma_m16n8k16;
 #[cfg(attest_has = "tensor_cores")]
 use crate::device::mma::mma_m16n8k32;
 use crate::device::mma::{dp4a, fma, multiply_wide};
+#[cfg(attest_has = "wgmma")]
+use crate::device::thread::block_barrier;
 use crate::device::thread::thread_id;
+#[cfg(attest_has = "wgmma")]
+use crate::device::wgmma::{
+    Sums, descriptor, fence_operands, finish_all_but_latest, finish_sums, multiply_128,
+};
+#[cfg(attest_has = "wgmma")]
+use crate::integer::CHUNK_BYTES;
+#[cfg(attest_has = "wgmma")]
+use crate::kernels::PEAK_WGMMA;
 use crate::philox::{PairPart, VectorPart, element_pair, finish};
 use crate::sha256::{INITIAL, compress};
 
@@ -178,6 +193,43 @@ crate::kernel! {
         }
         let mut all = 0;
         sixteen_times!(I => { all ^= c[I][0] ^ c[I][1] ^ c[I][2] ^ c[I][3]; });
+        // SAFETY: `out` as documented.
+        unsafe { keep_integers(params.out, all) };
+    }
+}
+
+#[cfg(attest_has = "wgmma")]
+crate::kernel! {
+    /// `wgmma` m64n256k32 of two warpgroups, both operands always the same in shared memory.
+    pub unsafe fn peak_wgmma(params: PeakParams) {
+        let shared = shared_base();
+        let warpgroup = thread_id() / 128;
+        let mut sums: Sums = [0; 128];
+        // SAFETY: the kernel's shared memory has a panel of A and two of B; a warpgroup's
+        // four warps go the same way.
+        unsafe {
+            let mut piece = 0;
+            while piece < PEAK_WGMMA.shared_bytes / 16 {
+                store_shared_u32x4(shared + (piece + thread_id()) * 16, some_bytes(piece));
+                piece += PEAK_WGMMA.threads;
+            }
+            fence_operands();
+            block_barrier();
+            let a = descriptor(shared + warpgroup * (CHUNK_BYTES / 2));
+            let b = descriptor(shared + CHUNK_BYTES);
+            let mut round = 0;
+            while round < params.rounds {
+                multiply_128(&mut sums, a, b, 1);
+                finish_all_but_latest();
+                round += 1;
+            }
+            finish_sums(&mut sums);
+        }
+        let mut all = 0;
+        macro_rules! mix {
+            ($($i:literal)*) => { $( all ^= sums[$i] ^ sums[$i + 32] ^ sums[$i + 64] ^ sums[$i + 96]; )* };
+        }
+        mix!(0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20 21 22 23 24 25 26 27 28 29 30 31);
         // SAFETY: `out` as documented.
         unsafe { keep_integers(params.out, all) };
     }
