@@ -256,17 +256,18 @@ pub const INT8_FILL: Kernel =
 pub const INT8_WGMMA: IntegerKernel = Kernel {
     name: "int8_wgmma",
     threads: 384,
-    shared_bytes: 4 * 3 * 16384 + 2 * 2 * 1024 + 2 * 128 * 32 + 128,
+    shared_bytes: 4 * 3 * 16384 + 2 * 2 * 1024 + 3 * 128 * 32 + 128,
     blocks_per_sm_min: Some(1),
     heat: Heat::Hot,
     targets: Targets::With(Means::Wgmma),
     sync: SyncCounts {
-        // At the start; of the hashing warps, after leaves, and two of their nodes.
-        block_barriers: 4,
+        // At the start; two of nodes.
+        block_barriers: 3,
         // Four words at two distances, of two leaves.
         shuffles: 16,
-        // For a full stage, a free slot; an empty stage; a full slot.
-        waits: 4,
+        // For a full stage and a free slot; an empty stage; messages and a free slot;
+        // leaves.
+        waits: 6,
         // One a role.
         hand_overs: 2,
         // A panel of A, two of B.

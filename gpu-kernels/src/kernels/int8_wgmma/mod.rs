@@ -1,6 +1,6 @@
 //! `int8_wgmma`: integer products on `wgmma`, with hashing beside them. One block per
 //! SM, persistent over pairs of tiles side by side. Two warpgroups multiply (each 64×256, sums in
-//! registers) and fold, two warps hash, one lane feeds. Panels arrive by bulk copies as
+//! registers) and fold, three warps hash, one lane feeds. Panels arrive by bulk copies as
 //! the fill kernel packed them, four stages of 128 inner indices deep.
 
 mod feed;
@@ -12,10 +12,10 @@ use crate::device::async_copy::{
     barrier_init, fence_barrier_init, registers_lower, registers_raise,
 };
 use crate::device::backend::shared_base;
-use crate::device::thread::{block_id, grid_size, thread_id, block_barrier};
-use crate::integer::{CHUNK_BYTES, LEAVES_PER_TILE};
+use crate::device::thread::{block_barrier, block_id, grid_size, thread_id};
+use crate::integer::CHUNK_BYTES;
 use crate::kernels::INT8_WGMMA;
-use crate::kernels::int8_parts::MESSAGES_BYTES;
+use crate::kernels::int8_parts::{DIGESTS_BYTES, MESSAGES_BYTES};
 use crate::kernels::parts::div_rem;
 
 const STAGES: u32 = 4;
@@ -23,33 +23,36 @@ const STAGES: u32 = 4;
 const STAGE_BYTES: u32 = 3 * CHUNK_BYTES;
 const MULTIPLIER_WARPS: u32 = 8;
 const FEEDER_WARP: u32 = MULTIPLIER_WARPS;
-/// First of the hashing warps; one between them and the feeder has nothing to do.
-const HASHER_WARP: u32 = MULTIPLIER_WARPS + 2;
-const HASHER_THREADS: u32 = 64;
+const LEAF_WARP: u32 = MULTIPLIER_WARPS + 1;
+const NODE_WARP: u32 = MULTIPLIER_WARPS + 2;
+const NODE_THREADS: u32 = 64;
 /// What a thread has at first: 65,536 by 384, in eights.
 const START_REGISTERS: u32 = 65536 / INT8_WGMMA.threads / 8 * 8;
 const MULTIPLIER_REGISTERS: u32 = 208;
 const OTHER_REGISTERS: u32 = 88;
 /// Tiles that a block computes at a time, side by side.
 const TILES: u32 = 2;
-/// Pairs of tiles whose messages wait.
+/// Pairs of tiles whose messages wait, and whose leaves do.
 const SLOTS: u32 = 2;
 const SLOT_BYTES: u32 = TILES * MESSAGES_BYTES;
 /// Tile rows of a band.
 const BAND_ROWS: u32 = 16;
 
-// Shared memory: stages, messages, heaps of nodes and leaves, barriers.
+// Shared memory: stages, messages, leaves, heaps of nodes, barriers.
 const MESSAGES_AT: u32 = STAGES * STAGE_BYTES;
-const HEAP_AT: u32 = MESSAGES_AT + SLOTS * SLOT_BYTES;
-const HEAP_NODES: u32 = 2 * LEAVES_PER_TILE;
-const FULL_AT: u32 = HEAP_AT + TILES * HEAP_NODES * 32;
+const LEAVES_AT: u32 = MESSAGES_AT + SLOTS * SLOT_BYTES;
+const LEAF_SLOT_BYTES: u32 = TILES * DIGESTS_BYTES;
+const HEAP_AT: u32 = LEAVES_AT + SLOTS * LEAF_SLOT_BYTES;
+const FULL_AT: u32 = HEAP_AT + TILES * DIGESTS_BYTES;
 const EMPTY_AT: u32 = FULL_AT + STAGES * 8;
 const MESSAGES_FULL_AT: u32 = EMPTY_AT + STAGES * 8;
 const MESSAGES_EMPTY_AT: u32 = MESSAGES_FULL_AT + SLOTS * 8;
-const SHARED_END: u32 = MESSAGES_EMPTY_AT + SLOTS * 8;
+const LEAVES_FULL_AT: u32 = MESSAGES_EMPTY_AT + SLOTS * 8;
+const LEAVES_EMPTY_AT: u32 = LEAVES_FULL_AT + SLOTS * 8;
+const SHARED_END: u32 = LEAVES_EMPTY_AT + SLOTS * 8;
 
 const _: () = assert!(
-    INT8_WGMMA.threads == HASHER_WARP * 32 + HASHER_THREADS,
+    INT8_WGMMA.threads == NODE_WARP * 32 + NODE_THREADS,
     "two multiplying warpgroups, and one that feeds and hashes"
 );
 const _: () = assert!(INT8_WGMMA.shared_bytes >= SHARED_END, "the shared-memory map must fit");
@@ -58,7 +61,6 @@ const _: () = assert!(
         <= INT8_WGMMA.threads * START_REGISTERS,
     "a block deals out what it was started with, and waits for ever for more"
 );
-const _: () = assert!(LEAVES_PER_TILE == HASHER_THREADS, "a tile's leaf a hashing thread");
 
 crate::kernel! {
     /// Entry point; parameters and launch in [`IntegerGemmParams`].
@@ -81,7 +83,9 @@ crate::kernel! {
                 let mut i = 0;
                 while i < SLOTS {
                     barrier_init(shared + MESSAGES_FULL_AT + i * 8, MULTIPLIER_WARPS * 32);
-                    barrier_init(shared + MESSAGES_EMPTY_AT + i * 8, HASHER_THREADS);
+                    barrier_init(shared + MESSAGES_EMPTY_AT + i * 8, 32);
+                    barrier_init(shared + LEAVES_FULL_AT + i * 8, 32);
+                    barrier_init(shared + LEAVES_EMPTY_AT + i * 8, NODE_THREADS);
                     i += 1;
                 }
                 fence_barrier_init();
@@ -100,8 +104,10 @@ crate::kernel! {
                 registers_lower::<OTHER_REGISTERS>();
                 if thread == FEEDER_WARP * 32 {
                     feed::run(&params, shared);
-                } else if warp >= HASHER_WARP {
-                    hash::run(&params, shared, thread - HASHER_WARP * 32);
+                } else if warp == LEAF_WARP && params.bare == 0 {
+                    hash::run_leaves(&params, shared, thread & 31);
+                } else if warp >= NODE_WARP && params.bare == 0 {
+                    hash::run_nodes(&params, shared, thread - NODE_WARP * 32);
                 }
             }
         }
