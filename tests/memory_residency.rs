@@ -5,7 +5,7 @@ use crate::common::memory::{MemoryRun, RUNS, digest, folds};
 use attest::protocol::digest::Digest;
 use attest::protocol::work::memory_residency::MemoryResidency;
 use attest::reference::MemoryOracle;
-use attest::reference::memory::fold;
+use attest::reference::fold::fold;
 use rand_philox::philox4x32_10;
 
 #[test]

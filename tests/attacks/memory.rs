@@ -11,7 +11,8 @@ use attest::protocol::digest::{Digest, Uuid};
 use attest::protocol::evidence::Evidence;
 use attest::protocol::names::State;
 use attest::protocol::work::memory_residency::MemoryResidency;
-use attest::reference::memory::{Arena, Word};
+use attest::reference::fold::Word;
+use attest::reference::memory::Arena;
 use attest::reference::{MemoryOracle, Run};
 use serde_json::{Value, json};
 

@@ -10,7 +10,8 @@ use attest::protocol::merkle::leaf_hash;
 use attest::protocol::names::State;
 use attest::protocol::work::memory_residency::MemoryResidency;
 use attest::reference::Run;
-use attest::reference::memory::{self, Arena, Word};
+use attest::reference::fold::{Word, fold};
+use attest::reference::memory::Arena;
 use rand_philox::philox4x32_10;
 
 /// A state as good as any.
@@ -228,7 +229,7 @@ fn same(fold: Fold, words: &[Vec<Word>], kept: &[Vec<Word>]) -> usize {
 fn the_fold_in_parts_is_the_oracles() {
     let words = columns(32);
     for at in (0..100).map(Place::drawn) {
-        let expected = memory::fold(at.key, at.tweak, at.index, &words);
+        let expected = fold(at.key, at.tweak, at.index, &words);
         assert_eq!(REAL.message(at, &words), expected);
     }
 }

@@ -16,11 +16,13 @@ const LINES_MAX: usize = 500;
 const SAFETY_REACH_LINES: usize = 12;
 
 /// Where sources may be unsafe: folders, and the test of the driver's symbols.
-const UNSAFE_ALLOWED: [&str; 7] = [
+const UNSAFE_ALLOWED: [&str; 9] = [
     "gpu-kernels/src/",
     "host/cuda-driver/src/",
     "host/src/work/fp64_product/cpu/",
     "host/src/executor/gpu/",
+    "host/src/work/integer_product/cpu/",
+    "host/src/work/integer_product/gpu/",
     "host/src/work/memory_residency/cpu/",
     "host/src/work/memory_residency/gpu/",
     "tests/gpu_shim.rs",

@@ -20,6 +20,7 @@ pub mod judgement;
 pub mod merkle;
 pub mod names;
 pub mod parts;
+pub mod quantity;
 mod read;
 pub mod receipt;
 pub mod rejection;

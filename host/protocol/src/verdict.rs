@@ -14,6 +14,7 @@ use super::evidence::EvidenceExecutor;
 use super::json::printable;
 use super::judgement::{Judgement, Weight};
 use super::names::Commitment;
+use super::quantity::at_least;
 use super::reported;
 use super::time;
 use super::verified::{CoinStanding, Verified};
@@ -390,14 +391,14 @@ fn time_facts(verified: &Verified, bound: Bound) -> Vec<Fact> {
             Bound::Everything => 1.0,
             Bound::Sampled { omitted_share, .. } => 1.0 - omitted_share.get(),
         };
-        let rate = rounded_down(1e-12 * shown * verified.amount() as f64 / elapsed_s);
-        let unit = verified.challenge().work().cost().unit.tera_per_second();
-        let text = format!("at least {rate:.3e} {unit} of this work, all lanes together");
+        let rate = shown * verified.amount() as f64 / elapsed_s;
+        let rate = at_least(rate, verified.challenge().work().cost().unit.per_second());
+        let text = format!("at least {rate} of this work, all lanes together");
         facts.push(fact(grade, "rate", text));
     }
     if let Some(floor_s) = verified.floor_s() {
         let text = format!(
-            "the claimed model is not refuted: it needs at least {floor_s:.3e} s (a faster one could have waited)"
+            "the claimed model is not refuted: it needs at least {floor_s:.3} s (a faster one could have waited)"
         );
         facts.push(fact(grade, "floor", text));
     }
@@ -414,12 +415,6 @@ fn listed(mut names: Vec<&str>) -> String {
         0 => names.join(", "),
         _ => format!("{} and {more} more", names.join(", ")),
     }
-}
-
-/// Four significant digits, towards zero.
-fn rounded_down(number: f64) -> f64 {
-    let unit = 10_f64.powi(number.log10().floor() as i32 - 3);
-    (number / unit).floor() * unit
 }
 
 fn claims(verified: &Verified) -> Vec<Fact> {

@@ -19,6 +19,7 @@ fn of_model(work: Work, iterations: u32, model: &Model) -> Option<f64> {
         // Links between lanes have no floor; of an arena all but what caches may hold is
         // read from memory by every sweep but the first, which may be part of the fill.
         Work::MemoryResidency(work) if work.reads_peers() => None,
+        Work::IntegerProduct(_) => None,
         Work::MemoryResidency(work) => {
             let bytes = work.uncached_bytes() as f64 * f64::from(iterations.saturating_sub(1));
             Some(bytes / model.floor_bytes_per_s())
@@ -36,6 +37,7 @@ pub fn native_seconds(work: Work, iterations: u32, model: &Model) -> Option<f64>
             Some(amount / model.native_floor_flops())
         }
         Work::MemoryResidency(work) if work.reads_peers() => None,
+        Work::IntegerProduct(_) => None,
         Work::MemoryResidency(work) => {
             let swept = work.sweep_bytes() as f64 * f64::from(iterations);
             Some((work.fill_bytes() as f64 + swept) / model.floor_bytes_per_s())

@@ -10,6 +10,7 @@ use super::models::{self, MARGIN, Model};
 use crate::protocol::challenge::Challenge;
 use crate::protocol::evidence::document::ClaimedLane;
 use crate::protocol::evidence::{Evidence, EvidenceExecutor, EvidenceLane};
+use crate::protocol::quantity::about;
 use crate::protocol::work::{Cost, Unit};
 
 /// Power is held to its limit on average; a reading may lie above it.
@@ -181,7 +182,11 @@ impl Lane<'_> {
         {
             add(
                 "bandwidth-above-model",
-                format!("{rate} bytes/s of memory bandwidth are claimed, the model has {most:.3e}"),
+                format!(
+                    "{} of memory bandwidth are claimed, the model has {}",
+                    about(rate as f64, "B/s"),
+                    about(most, "B/s")
+                ),
             );
         }
         violations
@@ -197,6 +202,7 @@ impl Lane<'_> {
         let rate = amount as f64 * f64::from(iterations) / seconds;
         let (least, most, stated) = match unit {
             Unit::Flop => (rate, limits.flops, self.claims().achieved_flops),
+            Unit::Operations => (rate, None, self.claims().achieved_ops_per_s),
             // What caches may hold, and the first sweep, need no memory to be read.
             Unit::Bytes => {
                 let own = work.memory_residency().filter(|work| !work.reads_peers());
@@ -205,10 +211,11 @@ impl Lane<'_> {
                 (least, limits.bandwidth_bytes_per_s, self.claims().achieved_bytes_per_s)
             }
         };
+        let shown = |rate: f64| about(rate, unit.per_second());
         if let Some(most) = most.filter(|&most| least > most) {
             add(
                 "rate-above-peak",
-                format!("{least:.3e} {unit}/s by its own time, at most {most:.3e} is possible"),
+                format!("{} by its own time, at most {} is possible", shown(least), shown(most)),
             );
         }
         if let Some(stated) = stated.map(|stated| stated as f64)
@@ -216,7 +223,7 @@ impl Lane<'_> {
         {
             add(
                 "rate-differs",
-                format!("{stated:.3e} {unit}/s are claimed, its work and time give {rate:.3e}"),
+                format!("{} are claimed, its work and time give {}", shown(stated), shown(rate)),
             );
         }
     }

@@ -161,6 +161,7 @@ impl Run<'_> {
             elapsed_ns: nanoseconds(lane.elapsed),
             achieved_flops: rates.flops,
             achieved_bytes_per_s: rates.bytes,
+            achieved_ops_per_s: rates.operations,
             operand_bytes_per_s: rates.operand_bytes,
             timing: None,
             start_barrier: None,
@@ -183,9 +184,10 @@ impl Run<'_> {
         let rate = |amount: f64| Some(Digits((amount / seconds).round_ties_even() as u64));
         let Cost { amount, unit } = self.work.cost();
         let achieved = rate(amount as f64 * iterations);
-        let (flops, bytes) = match unit {
-            Unit::Flop => (achieved, None),
-            Unit::Bytes => (None, achieved),
+        let (flops, bytes, operations) = match unit {
+            Unit::Flop => (achieved, None, None),
+            Unit::Bytes => (None, achieved, None),
+            Unit::Operations => (None, None, achieved),
         };
         // Two operands of n² binary64 values a product, written once and
         // read at least once.
@@ -196,7 +198,7 @@ impl Run<'_> {
         let has_memory = lane.facts.kind == Kind::Gpu;
         let shape = self.work.fp64_product().filter(|_| has_memory);
         let operand_bytes = shape.and_then(|shape| rate(2.0 * operands(shape)));
-        Rates { flops, bytes, operand_bytes }
+        Rates { flops, bytes, operations, operand_bytes }
     }
 }
 
@@ -205,6 +207,7 @@ impl Run<'_> {
 struct Rates {
     flops: Option<Digits>,
     bytes: Option<Digits>,
+    operations: Option<Digits>,
     operand_bytes: Option<Digits>,
 }
 

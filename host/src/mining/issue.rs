@@ -9,6 +9,7 @@ use crate::protocol::signature::PublicKey;
 use crate::protocol::time;
 use crate::protocol::work::WorkFields;
 use crate::protocol::work::fp64_product::Fp64Fields;
+use crate::protocol::work::integer_product::IntegerFields;
 use crate::protocol::work::memory_residency::{HALF_PASSES_DEFAULT, MemoryFields};
 use serde::Deserialize;
 
@@ -188,6 +189,10 @@ fn work(request: &Request, kind: WorkKind) -> Result<WorkFields, KindError> {
             matrix_dim: request.matrix_dim.unwrap_or(1024),
             num_matrices: request.num_matrices.unwrap_or(8),
         }),
+        WorkKind::IntegerProduct => WorkFields::IntegerProduct(IntegerFields {
+            matrix_dim: request.matrix_dim.unwrap_or(1024),
+            num_matrices: request.num_matrices.unwrap_or(8),
+        }),
         WorkKind::MemoryResidency => WorkFields::MemoryResidency(MemoryFields {
             arena_blocks: request.asked_arena_blocks()?.unwrap_or(ARENA_BLOCKS_DEFAULT),
             half_passes: request.half_passes.unwrap_or(HALF_PASSES_DEFAULT.into()),
@@ -200,7 +205,7 @@ fn work(request: &Request, kind: WorkKind) -> Result<WorkFields, KindError> {
 /// shown that all of them hold theirs at once.
 fn sync_interval(kind: WorkKind, iterations: u64) -> u64 {
     match kind {
-        WorkKind::Fp64Product => iterations.clamp(1, 10),
+        WorkKind::Fp64Product | WorkKind::IntegerProduct => iterations.clamp(1, 10),
         WorkKind::MemoryResidency => 1,
     }
 }

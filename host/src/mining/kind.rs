@@ -6,8 +6,8 @@
 use super::issue::Request;
 use crate::appraisal::models;
 use crate::protocol::challenge::ChallengeError;
-use crate::protocol::work::fp64_product;
 use crate::protocol::work::memory_residency::{self, ARENA_BLOCKS_STEP, BLOCK_BYTES};
+use crate::protocol::work::{fp64_product, integer_product};
 use std::fmt;
 
 /// A kind of work.
@@ -17,17 +17,20 @@ pub enum WorkKind {
     Fp64Product,
     /// `memory_residency_pow`.
     MemoryResidency,
+    /// `integer_multiplication_pow`.
+    IntegerProduct,
 }
 
 impl WorkKind {
     /// All of them.
-    const ALL: [Self; 2] = [Self::Fp64Product, Self::MemoryResidency];
+    const ALL: [Self; 3] = [Self::Fp64Product, Self::MemoryResidency, Self::IntegerProduct];
 
     /// `challenge_type` on the wire.
     pub fn challenge_type(self) -> &'static str {
         match self {
             Self::Fp64Product => fp64_product::CHALLENGE_TYPE,
             Self::MemoryResidency => memory_residency::CHALLENGE_TYPE,
+            Self::IntegerProduct => integer_product::CHALLENGE_TYPE,
         }
     }
 
@@ -36,24 +39,25 @@ impl WorkKind {
         match self {
             Self::Fp64Product => "fp64",
             Self::MemoryResidency => "memory",
+            Self::IntegerProduct => "integer",
         }
     }
 
-    /// The first of this kind's own fields that `request` has, with its option.
-    fn field_of(self, request: &Request) -> Option<&'static str> {
-        let fields: &[(&str, bool)] = match self {
-            Self::Fp64Product => &[
+    /// The fields that only some kinds have and this one has, with their options, and
+    /// whether `request` has them.
+    fn fields(self, request: &Request) -> Vec<(&'static str, bool)> {
+        match self {
+            Self::Fp64Product | Self::IntegerProduct => vec![
                 ("matrix_dim (--dim)", request.matrix_dim.is_some()),
                 ("num_matrices (--matrices)", request.num_matrices.is_some()),
             ],
-            Self::MemoryResidency => &[
+            Self::MemoryResidency => vec![
                 ("arena_blocks (--arena-blocks)", request.arena_blocks.is_some()),
                 ("the arena's size (--arena-bytes)", request.arena_size.is_some()),
                 ("half_passes (--half-passes)", request.half_passes.is_some()),
                 ("peer_blocks (--peer-blocks)", request.peer_blocks.is_some()),
             ],
-        };
-        fields.iter().find(|(_, is_asked)| *is_asked).map(|(name, _)| *name)
+        }
     }
 }
 
@@ -131,8 +135,10 @@ impl Request {
                 .find(|kind| kind.challenge_type() == got)
                 .ok_or_else(|| ChallengeError::Type { got: got.to_owned() })?,
         };
-        for other in WorkKind::ALL.into_iter().filter(|other| *other != kind) {
-            if let Some(field) = other.field_of(self) {
+        let own = kind.fields(self);
+        for other in WorkKind::ALL {
+            let foreign = |field: &(&str, bool)| field.1 && !own.contains(field);
+            if let Some((field, _)) = other.fields(self).into_iter().find(foreign) {
                 let (challenge_type, has_it) = (kind.challenge_type(), other.option());
                 return Err(KindError::ForeignField { field, challenge_type, has_it });
             }

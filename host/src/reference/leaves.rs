@@ -1,5 +1,6 @@
 //! Leaves of any kind of work, by the oracle of its kind.
 
+use super::integer::IntegerOracle;
 use super::memory::MemoryOracle;
 use super::oracle::Oracle;
 use super::tree::tree_hash;
@@ -17,6 +18,8 @@ pub enum Leaves {
     Fp64Product(Fp64Product),
     /// Memory: the arenas of all lanes.
     MemoryResidency(MemoryOracle),
+    /// Integer products: nothing but their shape.
+    IntegerProduct(IntegerOracle),
 }
 
 impl Leaves {
@@ -27,6 +30,7 @@ impl Leaves {
             Work::MemoryResidency(work) => {
                 Self::MemoryResidency(MemoryOracle::new(work, run.seeds))
             }
+            Work::IntegerProduct(work) => Self::IntegerProduct(IntegerOracle::new(work)),
         }
     }
 
@@ -37,6 +41,7 @@ impl Leaves {
             Self::MemoryResidency(arenas) => {
                 arenas.iteration_leaves(at.lane, at.iteration, &at.state)
             }
+            Self::IntegerProduct(products) => products.iteration_leaves(&at.state),
         }
     }
 
@@ -49,6 +54,7 @@ impl Leaves {
             Self::MemoryResidency(arenas) => {
                 arenas.leaf_hash(at.lane, at.iteration, &at.state, leaf)
             }
+            Self::IntegerProduct(products) => products.leaf_hash(&at.state, leaf),
         }
     }
 }

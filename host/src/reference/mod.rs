@@ -7,6 +7,8 @@
 //! few hundred.
 
 pub mod executor;
+pub mod fold;
+pub mod integer;
 pub mod leaves;
 pub mod memory;
 pub mod miner;
@@ -14,6 +16,7 @@ pub mod oracle;
 pub mod tree;
 
 pub use executor::OracleExecutor;
+pub use integer::IntegerOracle;
 pub use leaves::Leaves;
 pub use memory::MemoryOracle;
 pub use miner::{Run, execute};

@@ -4,7 +4,7 @@
 
 use super::vectors::{VectorError, compare};
 use crate::executor::cpu::Simd;
-use crate::reference::memory;
+use crate::reference::fold as reference;
 use crate::work::fold::fold;
 use crate::work::memory_residency::cpu::MemoryCpu;
 use serde::Deserialize;
@@ -53,7 +53,7 @@ impl Fold {
         let columns: Vec<_> =
             words.chunks_exact(words.len() / self.columns).map(<[_]>::to_vec).collect();
         let same = |got: [u8; 16]| compare("message", &self.message, &hex::encode(got));
-        same(memory::fold(key, tweak, index, &columns))?;
+        same(reference::fold(key, tweak, index, &columns))?;
         same(match self.columns {
             1 => fold::<1>(key, tweak, index, &words),
             2 => fold::<2>(key, tweak, index, &words),

@@ -33,6 +33,10 @@ pub(super) fn check(
             }
             Err(outcome) => outcome,
         },
+        Suite::Integer => {
+            let mut lanes = LaneExecutors::new(|| opener.any(variant));
+            opener.check(&mut lanes, suite.cases_on_gpus().iter().zip(&*expected))
+        }
         Suite::Memory => {
             let direct = opener.memory(variant, PeerAccess::IfPossible, &expected, &|_| true);
             match direct {

@@ -89,10 +89,10 @@ impl<'a> SelftestPlan<'a> {
 
     /// Checks one after the other, and tells `on_event` of each.
     pub fn run(&self, on_event: &mut dyn FnMut(ItemEvent<'_>)) -> Health {
-        let by_oracle: [OnceCell<Vec<Expected>>; 2] = Default::default();
+        let by_oracle: [OnceCell<Vec<Expected>>; Suite::ALL.len()] = Default::default();
         let by_oracle =
             |suite: Suite| by_oracle[suite as usize].get_or_init(|| suite.walk_by_oracle());
-        let by_cpu: [OnceCell<ByCpu>; 2] = Default::default();
+        let by_cpu: [OnceCell<ByCpu>; Suite::ALL.len()] = Default::default();
         let by_cpu = |suite: Suite| {
             by_cpu[suite as usize].get_or_init(|| suite.walk_by_cpu().map(Arc::new)).clone()
         };

@@ -11,6 +11,7 @@ use crate::protocol::digest::Uuid;
 use crate::protocol::names::Root;
 use crate::protocol::verify::{Recompute, RecomputeError, RecomputeIteration as _};
 use crate::protocol::work::fp64_product::Fp64Product;
+use crate::protocol::work::integer_product::IntegerProduct;
 use crate::protocol::work::memory_residency::MemoryResidency;
 use crate::protocol::work::{RunInputs, Work};
 use crate::reference::tree::tree_hash;
@@ -23,6 +24,7 @@ use std::convert::Infallible;
 pub(super) enum Suite {
     Products,
     Memory,
+    Integer,
 }
 
 /// Small enough for the scalar oracle: every boundary of tiles, products,
@@ -80,8 +82,34 @@ const MEMORY_ON_GPUS: [Case; 10] = [
     memory((4608, 12, 4608), 2, 4, 2),
 ];
 
+/// As [`PRODUCTS`], of integers.
+const INTEGER: [Case; 6] = [
+    integer(128, 1, 1, 1),
+    integer(128, 3, 5, 2),
+    integer(256, 2, 4, 3),
+    integer(384, 2, 3, 1),
+    integer(512, 1, 2, 2),
+    integer(1024, 1, 1, 1),
+];
+
+/// As [`PRODUCTS_ON_GPUS`], and a side of many tiles that is odd.
+const INTEGER_ON_GPUS: [Case; 12] = [
+    integer(128, 1, 1, 1),
+    integer(128, 5, 9, 4),
+    integer(128, 513, 2, 1),
+    integer(256, 3, 7, 3),
+    integer(384, 2, 5, 5),
+    integer(512, 4, 4, 1),
+    integer(640, 1, 3, 2),
+    integer(768, 3, 2, 2),
+    integer(896, 2, 2, 1),
+    integer(1024, 1, 4, 3),
+    integer(1024, 4, 2, 1),
+    integer(2176, 2, 2, 1),
+];
+
 /// Small challenges, computed by independent programs; see tests/vectors.
-const EMBEDDED_VECTORS: [&[u8]; 8] = [
+const EMBEDDED_VECTORS: [&[u8]; 10] = [
     include_bytes!("../../../tests/vectors/draws.json"),
     include_bytes!("../../../tests/vectors/odd-tree-384.json"),
     include_bytes!("../../../tests/vectors/one-product.json"),
@@ -90,10 +118,17 @@ const EMBEDDED_VECTORS: [&[u8]; 8] = [
     include_bytes!("../../../tests/vectors/memory-bare.json"),
     include_bytes!("../../../tests/vectors/memory-own.json"),
     include_bytes!("../../../tests/vectors/memory-peers.json"),
+    include_bytes!("../../../tests/vectors/integer-128.json"),
+    include_bytes!("../../../tests/vectors/integer-384.json"),
 ];
 
 const fn product(dim: u32, products: u32, iterations: u32, sync: u32) -> Case {
     let work = Work::Fp64Product(Fp64Product { dim, products });
+    Case { work, lanes: 1, iterations, sync }
+}
+
+const fn integer(dim: u32, products: u32, iterations: u32, sync: u32) -> Case {
+    let work = Work::IntegerProduct(IntegerProduct { dim, products });
     Case { work, lanes: 1, iterations, sync }
 }
 
@@ -105,13 +140,14 @@ const fn memory(work: (u64, u32, u64), lanes: u32, iterations: u32, sync: u32) -
 }
 
 impl Suite {
-    pub(super) const ALL: [Self; 2] = [Self::Products, Self::Memory];
+    pub(super) const ALL: [Self; 3] = [Self::Products, Self::Memory, Self::Integer];
 
     /// What the names of its rows end with.
     pub(super) fn suffix(self) -> &'static str {
         match self {
             Self::Products => "",
             Self::Memory => " memory",
+            Self::Integer => " integer",
         }
     }
 
@@ -120,6 +156,7 @@ impl Suite {
         match self {
             Self::Products => &PRODUCTS,
             Self::Memory => &MEMORY,
+            Self::Integer => &INTEGER,
         }
     }
 
@@ -128,6 +165,7 @@ impl Suite {
         match self {
             Self::Products => &PRODUCTS_ON_GPUS,
             Self::Memory => &MEMORY_ON_GPUS,
+            Self::Integer => &INTEGER_ON_GPUS,
         }
     }
 
@@ -198,6 +236,7 @@ pub(super) fn summary(cases: &[Case]) -> String {
     let size = |case: &Case| match case.work {
         Work::Fp64Product(work) => ("n", u64::from(work.dim)),
         Work::MemoryResidency(work) => ("N", work.arena_blocks),
+        Work::IntegerProduct(work) => ("n", u64::from(work.dim)),
     };
     let sizes = cases.iter().map(size);
     let (letter, low) = sizes.clone().min().unwrap_or(("n", 0));

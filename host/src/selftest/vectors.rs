@@ -22,8 +22,9 @@ use crate::protocol::sample::{Draws, derive};
 use crate::protocol::verify::{Failure, RecomputeError, verify};
 use crate::protocol::work::Work;
 use crate::protocol::work::fp64_product::{Fp64Product, LeafPlace};
+use crate::protocol::work::integer_product::IntegerProduct;
 use crate::protocol::work::memory_residency::MemoryResidency;
-use crate::reference::{MemoryOracle, Oracle};
+use crate::reference::{IntegerOracle, MemoryOracle, Oracle};
 use crate::work::memory_residency::cpu::MemoryCpu;
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
@@ -257,6 +258,9 @@ impl RunVector {
                 oracle_holds(work, lanes)
                     && work.leaves().saturating_mul(iterations) <= ORACLE_FOLDS_MAX
             }
+            Work::IntegerProduct(work) => {
+                work.multiply_adds().saturating_mul(iterations) <= ORACLE_MULTIPLY_ADDS_MAX
+            }
         }
     }
 }
@@ -342,6 +346,7 @@ fn check_run(vector: RunVector, executors: &mut LaneExecutors<'_>) -> Result<Rep
     match challenge.work() {
         Work::Fp64Product(shape) => check_product(&vector, shape, &run)?,
         Work::MemoryResidency(work) => check_memory(&vector, work, &seeds, &hash)?,
+        Work::IntegerProduct(shape) => check_integer_product(&vector, shape, &seeds[0])?,
     }
 
     // The whole, once more as one document, and every rule of verification.
@@ -381,6 +386,20 @@ fn check_product(vector: &RunVector, shape: Fp64Product, run: &Replay) -> Result
     compare("lane0_iteration1_leaf5.message", &leaf.message, &hex::encode(message))?;
     let first = f64::from_be_bytes(message[..8].try_into().expect("eight bytes"));
     compare("lane0_iteration1_leaf5.value_0_0", &leaf.value_0_0, &Some(first))
+}
+
+/// What files of integer products have of their own: the message, by the oracle.
+fn check_integer_product(
+    vector: &RunVector,
+    shape: IntegerProduct,
+    seed: &State,
+) -> Result<(), VectorError> {
+    let leaf = &vector.lane0_iteration1_leaf5;
+    if vector.block5.is_some() || leaf.value_0_0.is_some() {
+        return Err(malformed("integer products have neither block5 nor value_0_0"));
+    }
+    let message = IntegerOracle::new(shape).leaf_message(seed, 5);
+    compare("lane0_iteration1_leaf5.message", &leaf.message, &hex::encode(message))
 }
 
 /// What files of memory residency have of their own. The message is the one that the

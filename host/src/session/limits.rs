@@ -64,6 +64,7 @@ fn opening_rate(unit: Unit) -> f64 {
     match unit {
         Unit::Flop => 4e9,
         Unit::Bytes => 1e9,
+        Unit::Operations => 4e9,
     }
 }
 

@@ -9,4 +9,5 @@
 pub mod fold;
 pub mod fp64_product;
 mod hash;
+pub mod integer_product;
 pub mod memory_residency;

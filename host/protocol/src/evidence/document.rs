@@ -128,6 +128,8 @@ described! {
         pub achieved_flops: Option<Digits>,
         /// Bytes of work a second, of a kind of work that is counted in bytes.
         pub achieved_bytes_per_s: Option<Digits>,
+        /// Operations on integers a second, of a kind of work that is counted in them.
+        pub achieved_ops_per_s: Option<Digits>,
         /// Bytes of operands written and read a second.
         pub operand_bytes_per_s: Option<Digits>,
         /// Where this process's time went.

@@ -5,6 +5,7 @@
 
 use super::{Assumptions, Fact, Grade, fact};
 use crate::bound::Bound;
+use crate::quantity::{about, at_least};
 use crate::verified::Verified;
 use crate::work::memory_residency::MemoryResidency;
 use crate::work::memory_residency::shown::{NotShown, Run, Shown};
@@ -87,11 +88,12 @@ impl Said {
         self.shown.held_bytes = Some(held);
         self.shown.read_bytes_per_s = Some(rate);
         let text = format!(
-            "at least {held} bytes of each lane were held, while it swept them, in memory or behind \
-             links faster than {} GB/s, and all of it was read {} times: at least {} GB/s",
+            "at least {} of each lane were held, while it swept them, in memory or behind links \
+             faster than {} GB/s, and all of it was read {} times: at least {}",
+            at_least(held as f64, "B"),
             run.outside_gb_s,
             run.iterations,
-            rate / 1_000_000_000
+            at_least(rate as f64, "B/s")
         );
         self.facts.push(fact(Grade::Measured, "memory", text));
         if run.lanes > 1 {
@@ -122,9 +124,11 @@ impl Said {
         self.shown.link_bytes_per_s = Some(rate);
         let memory = run.lane_memory_bytes_max.unwrap_or(0);
         let text = format!(
-            "if no lane has more than {memory} bytes of memory: at least {bytes} bytes reached each \
-             lane from others, at least {:.1} GB/s",
-            (rate / 100_000_000) as f64 / 10.0
+            "if no lane has more than {} of memory: at least {} reached each lane from others, at \
+             least {}",
+            about(memory as f64, "B"),
+            at_least(bytes as f64, "B"),
+            at_least(rate as f64, "B/s")
         );
         self.facts.push(fact(Grade::Measured, "links", text));
     }

@@ -10,11 +10,13 @@
 //! Deliberately lacks: any means of computing leaves, rates of devices, and policy.
 
 pub mod fp64_product;
+pub mod integer_product;
 pub mod memory_residency;
 
 use crate::challenge::ChallengeError;
 use crate::names::State;
 use fp64_product::{Fp64Fields, Fp64Product};
+use integer_product::{IntegerFields, IntegerProduct};
 use memory_residency::{MemoryFields, MemoryResidency};
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -28,6 +30,8 @@ pub enum Work {
     Fp64Product(Fp64Product),
     /// `memory_residency_pow`.
     MemoryResidency(MemoryResidency),
+    /// `integer_multiplication_pow`.
+    IntegerProduct(IntegerProduct),
 }
 
 /// The fields of a challenge that belong to its kind of work, as they are written: not
@@ -38,6 +42,8 @@ pub enum WorkFields {
     Fp64Product(Fp64Fields),
     /// `memory_residency_pow`.
     MemoryResidency(MemoryFields),
+    /// `integer_multiplication_pow`.
+    IntegerProduct(IntegerFields),
 }
 
 /// What is counted of a kind of work.
@@ -48,6 +54,8 @@ pub enum Unit {
     Flop,
     /// Bytes read.
     Bytes,
+    /// Operations on integers: a multiply-add is two.
+    Operations,
 }
 
 impl fmt::Display for Unit {
@@ -55,16 +63,18 @@ impl fmt::Display for Unit {
         f.write_str(match self {
             Self::Flop => "FLOP",
             Self::Bytes => "B",
+            Self::Operations => "OP",
         })
     }
 }
 
 impl Unit {
-    /// A rate of 10¹² a second, for people.
-    pub fn tera_per_second(self) -> &'static str {
+    /// One of it a second.
+    pub fn per_second(self) -> &'static str {
         match self {
-            Self::Flop => "TFLOP/s",
-            Self::Bytes => "TB/s",
+            Self::Flop => "FLOP/s",
+            Self::Bytes => "B/s",
+            Self::Operations => "OPS",
         }
     }
 }
@@ -112,6 +122,7 @@ impl Work {
         match self {
             Self::Fp64Product(_) => fp64_product::CHALLENGE_TYPE,
             Self::MemoryResidency(_) => memory_residency::CHALLENGE_TYPE,
+            Self::IntegerProduct(_) => integer_product::CHALLENGE_TYPE,
         }
     }
 
@@ -120,6 +131,7 @@ impl Work {
         match self {
             Self::Fp64Product(work) => work.leaves(),
             Self::MemoryResidency(work) => work.leaves(),
+            Self::IntegerProduct(work) => work.leaves(),
         }
     }
 
@@ -128,6 +140,7 @@ impl Work {
         match self {
             Self::Fp64Product(_) => u64::from(fp64_product::LEAVES_PER_TILE),
             Self::MemoryResidency(_) => u64::from(memory_residency::LEAVES_PER_TILE),
+            Self::IntegerProduct(_) => u64::from(integer_product::LEAVES_PER_TILE),
         }
     }
 
@@ -139,7 +152,7 @@ impl Work {
     /// Bytes that each lane has to keep in its memory, by the rules of the kind.
     pub fn resident_bytes(self) -> u64 {
         match self {
-            Self::Fp64Product(_) => 0,
+            Self::Fp64Product(_) | Self::IntegerProduct(_) => 0,
             Self::MemoryResidency(work) => work.arena_bytes(),
         }
     }
@@ -149,6 +162,9 @@ impl Work {
         match self {
             Self::Fp64Product(work) => Cost { amount: 2 * work.multiply_adds(), unit: Unit::Flop },
             Self::MemoryResidency(work) => Cost { amount: work.sweep_bytes(), unit: Unit::Bytes },
+            Self::IntegerProduct(work) => {
+                Cost { amount: 2 * work.multiply_adds(), unit: Unit::Operations }
+            }
         }
     }
 
@@ -163,6 +179,7 @@ impl Work {
         match self {
             Self::Fp64Product(work) => work.run_in_words(lanes, iterations),
             Self::MemoryResidency(work) => work.run_in_words(lanes, iterations),
+            Self::IntegerProduct(work) => work.run_in_words(lanes, iterations),
         }
     }
 
@@ -173,6 +190,7 @@ impl Work {
             Self::MemoryResidency(work) => {
                 format!("N={} p={} K={}", work.arena_blocks, work.half_passes, work.peer_blocks)
             }
+            Self::IntegerProduct(work) => format!("n={} m={}", work.dim, work.products),
         }
     }
 
@@ -180,7 +198,7 @@ impl Work {
     pub fn fp64_product(self) -> Option<Fp64Product> {
         match self {
             Self::Fp64Product(work) => Some(work),
-            Self::MemoryResidency(_) => None,
+            Self::MemoryResidency(_) | Self::IntegerProduct(_) => None,
         }
     }
 
@@ -188,7 +206,15 @@ impl Work {
     pub fn memory_residency(self) -> Option<MemoryResidency> {
         match self {
             Self::MemoryResidency(work) => Some(work),
-            Self::Fp64Product(_) => None,
+            Self::Fp64Product(_) | Self::IntegerProduct(_) => None,
+        }
+    }
+
+    /// The int8 products, if that is its kind.
+    pub fn integer_product(self) -> Option<IntegerProduct> {
+        match self {
+            Self::IntegerProduct(work) => Some(work),
+            Self::Fp64Product(_) | Self::MemoryResidency(_) => None,
         }
     }
 }
@@ -205,25 +231,37 @@ impl From<MemoryResidency> for Work {
     }
 }
 
+impl From<IntegerProduct> for Work {
+    fn from(work: IntegerProduct) -> Self {
+        Self::IntegerProduct(work)
+    }
+}
+
 /// As in a table: what one iteration is.
 impl fmt::Display for Work {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Fp64Product(work) => work.fmt(f),
             Self::MemoryResidency(work) => work.fmt(f),
+            Self::IntegerProduct(work) => work.fmt(f),
         }
     }
 }
 
 impl WorkFields {
     /// Every `challenge_type` that is known.
-    pub const TYPES: [&str; 2] = [fp64_product::CHALLENGE_TYPE, memory_residency::CHALLENGE_TYPE];
+    pub const TYPES: [&str; 3] = [
+        fp64_product::CHALLENGE_TYPE,
+        memory_residency::CHALLENGE_TYPE,
+        integer_product::CHALLENGE_TYPE,
+    ];
 
     /// The names of the fields that a kind has of its own; `None` for an unknown type.
     pub fn names(challenge_type: &str) -> Option<&'static [&'static str]> {
         match challenge_type {
             fp64_product::CHALLENGE_TYPE => Some(&Fp64Fields::NAMES),
             memory_residency::CHALLENGE_TYPE => Some(&MemoryFields::NAMES),
+            integer_product::CHALLENGE_TYPE => Some(&IntegerFields::NAMES),
             _ => None,
         }
     }
@@ -242,6 +280,9 @@ impl WorkFields {
             memory_residency::CHALLENGE_TYPE => {
                 serde_json::from_value(fields).map(Self::MemoryResidency)
             }
+            integer_product::CHALLENGE_TYPE => {
+                serde_json::from_value(fields).map(Self::IntegerProduct)
+            }
             other => Err(serde::de::Error::custom(format!("unknown challenge type {other:?}"))),
         }
     }
@@ -251,6 +292,7 @@ impl WorkFields {
         match self {
             Self::Fp64Product(_) => fp64_product::CHALLENGE_TYPE,
             Self::MemoryResidency(_) => memory_residency::CHALLENGE_TYPE,
+            Self::IntegerProduct(_) => integer_product::CHALLENGE_TYPE,
         }
     }
 
@@ -259,6 +301,7 @@ impl WorkFields {
         match self {
             Self::Fp64Product(fields) => fields.entries().to_vec(),
             Self::MemoryResidency(fields) => fields.entries().to_vec(),
+            Self::IntegerProduct(fields) => fields.entries().to_vec(),
         }
     }
 
@@ -270,6 +313,7 @@ impl WorkFields {
         match self {
             Self::Fp64Product(fields) => fields.check().map(Work::Fp64Product),
             Self::MemoryResidency(fields) => fields.check(gpu_count).map(Work::MemoryResidency),
+            Self::IntegerProduct(fields) => fields.check().map(Work::IntegerProduct),
         }
     }
 }

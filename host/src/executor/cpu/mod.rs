@@ -21,10 +21,11 @@ use crate::protocol::names::Root;
 use crate::protocol::work::{IterationPlace, Work};
 use crate::protocol::{chain, merkle};
 use crate::work::fp64_product::cpu::Fp64OnCpu;
+use crate::work::integer_product::cpu::IntegerOnCpu;
 use crate::work::memory_residency::cpu::MemoryOnCpu;
 
 /// One kind of work on the host's cores, for one lane.
-pub(crate) trait CpuWork: Send {
+pub(crate) trait CpuWork: Send + Sync {
     /// The roots of an iteration's tiles, in order.
     ///
     /// # Errors
@@ -120,6 +121,7 @@ fn begin(assignment: &Assignment, simd: Simd) -> Result<Box<dyn CpuWork>, ExecEr
     Ok(match assignment.work {
         Work::Fp64Product(shape) => Box::new(Fp64OnCpu::new(shape, simd)),
         Work::MemoryResidency(work) => Box::new(MemoryOnCpu::begin(work, assignment, simd)?),
+        Work::IntegerProduct(shape) => Box::new(IntegerOnCpu::new(shape, simd)),
     })
 }
 

@@ -339,6 +339,9 @@ impl Executor for GpuExecutor {
         let _doing = self.supervisor().begin("making room");
         self.gpu.enter()?;
         let work = assignment.work;
+        if work.integer_product().is_some() {
+            return Err(super::lane::no_kernels(self.gpu.label(), work));
+        }
         if self.lane.as_ref().is_none_or(|lane| lane.plan.work != work) {
             self.give_up_lane();
             self.make_lane(work)?;
@@ -393,6 +396,9 @@ impl Executor for GpuExecutor {
         let shape = match assignment.work {
             Work::Fp64Product(shape) => shape,
             Work::MemoryResidency(_) => return self.read_tiles(assignment, tiles),
+            work @ Work::IntegerProduct(_) => {
+                return Err(super::lane::no_kernels(self.gpu.label(), work));
+            }
         };
         let (gpu, kernels, sm_count) = (&self.gpu, &self.kernels, self.device.sm_count);
         let lent = self.lane.as_ref().and_then(Lane::lent);

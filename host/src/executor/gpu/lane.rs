@@ -29,7 +29,7 @@ use crate::protocol::names::{Root, State};
 use crate::protocol::work::Work;
 use crate::work::memory_residency::gpu::ArenaLane;
 use cuda_driver::Failure;
-pub(super) use means::{Means, Workspace};
+pub(super) use means::{Means, Workspace, no_kernels};
 use spin_wait::{SpinWait, Watch};
 use std::collections::VecDeque;
 use std::time::Instant;
@@ -125,7 +125,7 @@ impl Lane {
             advice: format!(
                 "free device memory (see nvidia-smi for other processes), or use a smaller {}",
                 match work {
-                    Work::Fp64Product(_) => "matrix_dim",
+                    Work::Fp64Product(_) | Work::IntegerProduct(_) => "matrix_dim",
                     Work::MemoryResidency(_) => "arena",
                 }
             ),
@@ -180,7 +180,7 @@ impl Lane {
         let readback_words = (bytes.tile_roots + bytes.roots) / 4;
         let counter_words = bytes.counters / 4;
         let means = match plan.work {
-            Work::Fp64Product(_) => {
+            Work::Fp64Product(_) | Work::IntegerProduct(_) => {
                 Workspace::new(gpu, bytes.operands, bytes.scratch).map(Means::Products)
             }
             Work::MemoryResidency(work) => ArenaLane::new(gpu, work).map(Means::Arena),

@@ -136,6 +136,8 @@ const BATCH_NS: u64 = 8_000_000;
 const FLOP_PER_NS: u64 = 50_000;
 /// A fast device's memory, bytes per ns, likewise.
 const BYTES_PER_NS: u64 = 4_000;
+/// A fast device's int8 rate, operations per ns, likewise.
+const OPERATIONS_PER_NS: u64 = 1_000_000;
 /// An iteration takes at least this long.
 const ITERATION_NS_MIN: u64 = 20_000;
 /// Most slots: a stop takes effect after the batches in flight.
@@ -200,6 +202,7 @@ impl LaunchPlan {
                 scratch_bytes(&input.gemm, input.sm_count),
             ),
             Work::MemoryResidency(work) => (1, 0, work.arena_bytes(), 0),
+            Work::IntegerProduct(work) => (2, work.operand_bytes_per_product(), 0, 0),
         };
         let launches = kernels + merkle.len() as u64;
         let graph = (GRAPH_KERNELS_MAX / (launches + 1)).clamp(1, u64::from(ring_slots)) as u32;
@@ -239,7 +242,9 @@ impl LaunchPlan {
     pub(super) fn shape(&self) -> Fp64Product {
         match self.work {
             Work::Fp64Product(shape) => shape,
-            Work::MemoryResidency(_) => panic!("{} has no shape", self.work),
+            Work::MemoryResidency(_) | Work::IntegerProduct(_) => {
+                panic!("{} has no shape", self.work)
+            }
         }
     }
 
@@ -248,6 +253,7 @@ impl LaunchPlan {
         match self.work {
             Work::Fp64Product(shape) => shape.products.div_ceil(self.chunk_products),
             Work::MemoryResidency(_) => 1,
+            Work::IntegerProduct(work) => work.products.div_ceil(self.chunk_products),
         }
     }
 
@@ -263,7 +269,7 @@ impl LaunchPlan {
     /// Kernels launched per iteration.
     fn kernels_per_iteration(&self) -> u32 {
         let kernels = match self.work {
-            Work::Fp64Product(_) => 2 * self.chunk_count(),
+            Work::Fp64Product(_) | Work::IntegerProduct(_) => 2 * self.chunk_count(),
             Work::MemoryResidency(_) => 1,
         };
         kernels + self.merkle.len() as u32 + 1
@@ -279,7 +285,7 @@ impl fmt::Display for LaunchPlan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { work, bytes, .. } = self;
         writeln!(f, "work            {work}")?;
-        if let Work::Fp64Product(_) = work {
+        if let Work::Fp64Product(_) | Work::IntegerProduct(_) = work {
             let (chunks, products) = (self.chunk_count(), self.chunk_products);
             writeln!(f, "chunks          {chunks} of up to {products} products")?;
         }
@@ -295,7 +301,9 @@ impl fmt::Display for LaunchPlan {
         }
         writeln!(f, "chain step      {} nodes to 1", self.step_nodes)?;
         match work {
-            Work::Fp64Product(_) => writeln!(f, "operands        {} bytes", bytes.operands)?,
+            Work::Fp64Product(_) | Work::IntegerProduct(_) => {
+                writeln!(f, "operands        {} bytes", bytes.operands)?;
+            }
             Work::MemoryResidency(_) => {
                 writeln!(f, "arena           {} bytes", bytes.arena)?;
             }
@@ -315,6 +323,7 @@ fn ring_slots(work: Work, budget: u64) -> u32 {
         + match work {
             Work::Fp64Product(shape) => 2 * shape.multiply_adds() / FLOP_PER_NS,
             Work::MemoryResidency(work) => work.sweep_bytes() / BYTES_PER_NS,
+            Work::IntegerProduct(work) => 2 * work.multiply_adds() / OPERATIONS_PER_NS,
         };
     let slot_bytes = work.tiles() * DIGEST_BYTES;
     let by_memory = RING_BYTES_MAX.min(budget / 8) / slot_bytes;

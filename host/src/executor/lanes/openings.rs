@@ -10,6 +10,7 @@ use crate::protocol::merkle::Tree;
 use crate::protocol::result::Opening;
 use crate::protocol::sample::SamplePoint;
 use crate::protocol::work::{Cost, IterationPlace, Work};
+use rayon::prelude::*;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::mpsc;
@@ -17,6 +18,8 @@ use std::time::{Duration, Instant};
 
 /// Tiles asked of an executor at once: their leaf hashes take 8 KiB each.
 const TILES_PER_BATCH: usize = 1024;
+/// Bytes that the trees over iterations' tiles may take together, if each is below that.
+const TREE_BYTES_MAX: u64 = 1 << 28;
 
 impl Execution {
     /// The openings of `points`, in their order, each lane by its executor.
@@ -132,6 +135,9 @@ impl Execution {
 /// A thing and its place among the openings.
 type Ordered<T> = (usize, T);
 
+/// The points that lie in a tile, at least one, and the tile's leaf hashes.
+type SampledTile<'a> = (&'a [Ordered<SamplePoint>], &'a [Digest]);
+
 fn open_lane(
     assignment: &Assignment,
     execution: &LaneExecution,
@@ -147,8 +153,6 @@ fn open_lane(
         .chunk_by(|(_, a), (_, b)| (a.iteration, tile_of(a)) == (b.iteration, tile_of(b)))
         .collect();
     let mut opened = Vec::with_capacity(points.len());
-    // Of the iteration that was opened last, the tree above its tiles.
-    let mut tree = None;
     for batch in tiles.chunks(TILES_PER_BATCH) {
         let requests: Vec<TileRequest> = batch
             .iter()
@@ -166,32 +170,57 @@ fn open_lane(
             let cause = format!("{} tiles came instead of {}", hashes.len(), batch.len());
             return Err(RunError::Broken { lane, device: device(), iteration, cause });
         }
-        for (points, leaves) in batch.iter().zip(&hashes) {
-            let SamplePoint { lane, iteration, .. } = points[0].1;
-            let tile = tile_of(&points[0].1);
-            let kept = iteration_tiles(work, execution, iteration);
-            let within = Tree::over(leaves);
-            let (first, second) = (kept[tile as usize], within.root().unwrap_or_default());
-            if first != second || leaves.len() as u64 != leaves_per_tile {
-                let device = device();
-                return Err(RunError::Unstable { lane, device, iteration, tile, first, second });
+        let sampled: Vec<SampledTile<'_>> =
+            batch.iter().zip(&hashes).map(|(points, leaves)| (*points, &leaves[..])).collect();
+        let iterations: Vec<&[SampledTile<'_>]> =
+            sampled.chunk_by(|(a, _), (b, _)| a[0].1.iteration == b[0].1.iteration).collect();
+        for some in iterations.chunks(trees_at_once(work)) {
+            let open = |tiles: &&[SampledTile<'_>]| open_iteration(work, execution, tiles);
+            let found: Vec<_> = some.par_iter().map(open).collect();
+            for found in found {
+                opened.extend(found?);
             }
-            let above = match &tree {
-                Some((of, above)) if *of == iteration => above,
-                _ => {
-                    let above = Tree::over(kept);
-                    if above.root() != Some(execution.roots[iteration as usize - 1].node()) {
-                        let cause = "its tile roots don't lead to its iteration root".to_owned();
-                        return Err(RunError::Broken { lane, device: device(), iteration, cause });
-                    }
-                    &tree.insert((iteration, above)).1
-                }
-            };
-            for &(order, SamplePoint { leaf, .. }) in *points {
-                let mut path = within.path((leaf % leaves_per_tile) as usize);
-                path.extend(above.path(tile as usize));
-                opened.push((order, Opening { lane, iteration, leaf, path }));
-            }
+        }
+    }
+    Ok(opened)
+}
+
+/// How many iterations' trees are in memory at a time.
+fn trees_at_once(work: Work) -> usize {
+    // The nodes over the tiles are about as many again.
+    let tree_bytes = 2 * size_of::<Digest>() as u64 * work.tiles();
+    (TREE_BYTES_MAX / tree_bytes).max(1) as usize
+}
+
+/// The openings of one tile or several of the same iteration.
+fn open_iteration(
+    work: Work,
+    execution: &LaneExecution,
+    tiles: &[SampledTile<'_>],
+) -> Result<Vec<Ordered<Opening>>, RunError> {
+    let device = || execution.facts.model.clone();
+    let leaves_per_tile = work.leaves_per_tile();
+    let SamplePoint { lane, iteration, .. } = tiles[0].0[0].1;
+    let kept = iteration_tiles(work, execution, iteration);
+    let above = Tree::over(kept);
+    let leads_to_root = above.root() == Some(execution.roots[iteration as usize - 1].node());
+    let mut opened = Vec::new();
+    for (points, leaves) in tiles {
+        let tile = points[0].1.leaf / leaves_per_tile;
+        let within = Tree::over(leaves);
+        let (first, second) = (kept[tile as usize], within.root().unwrap_or_default());
+        if first != second || leaves.len() as u64 != leaves_per_tile {
+            let device = device();
+            return Err(RunError::Unstable { lane, device, iteration, tile, first, second });
+        }
+        if !leads_to_root {
+            let cause = "its tile roots don't lead to its iteration root".to_owned();
+            return Err(RunError::Broken { lane, device: device(), iteration, cause });
+        }
+        for &(order, SamplePoint { leaf, .. }) in *points {
+            let mut path = within.path((leaf % leaves_per_tile) as usize);
+            path.extend(above.path(tile as usize));
+            opened.push((order, Opening { lane, iteration, leaf, path }));
         }
     }
     Ok(opened)

@@ -128,6 +128,8 @@ pub(super) fn slow_rate(kind: Kind, unit: Unit) -> u64 {
         (Unit::Flop, Kind::Gpu) => 20_000_000_000,
         (Unit::Bytes, Kind::Cpu) => 100_000_000,
         (Unit::Bytes, Kind::Gpu) => 1_000_000_000,
+        (Unit::Operations, Kind::Cpu) => 200_000_000,
+        (Unit::Operations, Kind::Gpu) => 100_000_000_000,
     }
 }
 

@@ -53,7 +53,7 @@ pub struct Opened {
 /// [`CheckpointError::Arena`].
 pub fn check_kind(work: Work) -> Result<(), CheckpointError> {
     match work {
-        Work::Fp64Product(_) => Ok(()),
+        Work::Fp64Product(_) | Work::IntegerProduct(_) => Ok(()),
         Work::MemoryResidency(_) => {
             Err(CheckpointError::Arena { challenge_type: work.challenge_type() })
         }

@@ -102,6 +102,12 @@ impl Policy {
                 let times = Some(Speed { model, shape }.times(iterations));
                 SizedWork { request, iterations, times }
             }
+            WorkKind::IntegerProduct => {
+                self.check_shown(&base, None)?;
+                let request = Request { matrix_dim: Some(8192), ..Request::default() };
+                let iterations = base.num_iterations.unwrap_or(ITERATIONS_DEFAULT);
+                SizedWork { request, iterations, times: None }
+            }
             WorkKind::MemoryResidency => self.arenas(model, target, seconds, lanes_min, &base)?,
         };
         if let Some(times) = times.filter(|_| base.max_duration_ms.is_none()) {

@@ -15,11 +15,13 @@ pub enum Kind {
     Fp64,
     /// Memory residency.
     Memory,
+    /// Integer products.
+    Integer,
 }
 
 impl ValueEnum for Kind {
     fn value_variants<'a>() -> &'a [Self] {
-        &[Self::Fp64, Self::Memory]
+        &[Self::Fp64, Self::Memory, Self::Integer]
     }
     fn to_possible_value(&self) -> Option<PossibleValue> {
         Some(match self {
@@ -27,6 +29,7 @@ impl ValueEnum for Kind {
             Self::Memory => {
                 PossibleValue::new("memory").help("memory that is there, its bandwidth, and links")
             }
+            Self::Integer => PossibleValue::new("integer").help("int8 products"),
         })
     }
 }
@@ -37,6 +40,7 @@ impl Kind {
         match self {
             Self::Fp64 => WorkKind::Fp64Product.challenge_type(),
             Self::Memory => WorkKind::MemoryResidency.challenge_type(),
+            Self::Integer => WorkKind::IntegerProduct.challenge_type(),
         }
     }
 }
@@ -44,11 +48,12 @@ impl Kind {
 /// The challenge's fields. Absent options are left to file, policy or defaults.
 #[derive(Clone, Debug, Default, Args)]
 pub struct Ask {
-    /// Kind of work: fp64 (products of matrices) or memory (arenas that are filled once, and
-    /// read by every iteration) [default: fp64]
+    /// Kind of work: fp64 (products of matrices), integer (products of int8 matrices) or memory
+    /// (arenas that are filled once, and read by every iteration) [default: fp64]
     #[arg(long, value_enum, value_name = "KIND", hide_possible_values = true)]
     pub kind: Option<Kind>,
-    /// Rows and columns of each matrix: a multiple of 128, up to 32768 [default: 1024]
+    /// Rows and columns of each matrix: a multiple of 128, up to 32768, or 65536 of int8
+    /// [default: 1024]
     #[arg(long, value_name = "N")]
     pub dim: Option<u64>,
     /// Products in one iteration, up to 4096 [default: 8]

@@ -78,6 +78,7 @@ pub fn run(args: &args::Demo, color: args::Color) -> Result {
         match unit {
             Unit::Flop => "every output bit hashed",
             Unit::Bytes => "every byte folded and hashed",
+            Unit::Operations => "every output folded and hashed",
         },
         result.commitment,
         grouped(result.to_json().len() as u64),
@@ -116,6 +117,17 @@ fn request(kind: args::Kind, choice: &Choice) -> Request {
         args::Kind::Fp64 => {
             let (dim, products, iterations) =
                 if gpus.is_some() { (4096, 8, 32) } else { (1024, 2, 16) };
+            Request {
+                matrix_dim: Some(dim),
+                num_matrices: Some(products),
+                num_iterations: Some(iterations),
+                sync_interval: Some(8),
+                ..Request::default()
+            }
+        }
+        args::Kind::Integer => {
+            let (dim, products, iterations) =
+                if gpus.is_some() { (16_384, 1, 64) } else { (2048, 2, 16) };
             Request {
                 matrix_dim: Some(dim),
                 num_matrices: Some(products),

@@ -11,6 +11,7 @@ use crate::paint::{duration, grouped};
 use anyhow::{Context as _, anyhow, bail};
 use attest::files::Source;
 use attest::protocol::challenge::{Challenge, OPENINGS_MAX, TOKEN_BYTES_MAX};
+use attest::protocol::quantity::about;
 use attest::protocol::verdict::RunCost;
 use attest::protocol::work::memory_residency::HALF_PASSES_SHOWN_MIN;
 use attest::protocol::work::{Cost, Work};
@@ -127,9 +128,10 @@ fn challenge_text(challenge: &Challenge) -> String {
     line(
         "work",
         format!(
-            "{} iterations of {}: {amount:.3e} {unit} a lane",
+            "{} iterations of {}: {} a lane",
             grouped(challenge.iterations().into()),
             challenge.work(),
+            about(amount, &unit.to_string()),
         ),
     );
     for (name, text) in work_lines(challenge) {

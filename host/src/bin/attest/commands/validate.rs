@@ -194,7 +194,7 @@ fn least(typed: &Request, is_sized: bool) -> Result<Request> {
         ..Request::default()
     };
     Ok(match kind {
-        WorkKind::Fp64Product => {
+        WorkKind::Fp64Product | WorkKind::IntegerProduct => {
             let (matrix_dim, num_matrices) = (Some(128), Some(1));
             least.or(Request { matrix_dim, num_matrices, ..little })
         }

@@ -1,0 +1,3 @@
+//! Integer products on machines.
+
+pub mod cpu;
