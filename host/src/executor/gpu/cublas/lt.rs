@@ -384,6 +384,10 @@ mod tests {
             let functions = Functions::of(library).expect("cuBLASLt's functions");
             // SAFETY: takes nothing and returns a number.
             assert!(unsafe { (functions.version)() } > 110_000);
+            // These are the host's alone, and say whether attributes have the size that
+            // they should.
+            functions.operation().expect("a descriptor");
+            functions.layout(R_8I, 128).expect("a layout");
         }
     }
 }
