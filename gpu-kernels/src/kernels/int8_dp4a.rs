@@ -71,7 +71,7 @@ crate::kernel! {
 
             // Main loop.
             let mut c = [0u32; 64];
-            let (mut chunk, mut stage, mut other) = (0, shared, shared + STAGE_BYTES);
+            let (mut chunk, mut stage, mut other) = (0, shared, shared + STAGE_BYTES + mine);
             while chunk < chunks {
                 let has_next = chunk + 1 < chunks;
                 let (a, b) = (stage + a_at, stage + CHUNK_BYTES + b_at);

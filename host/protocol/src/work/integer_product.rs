@@ -6,6 +6,8 @@
 //! Deliberately lacks: random numbers, products, folding and hashing. The oracle, the CPU
 //! and the GPU have their own.
 
+pub mod shown;
+
 use crate::challenge::{ChallengeError, multiple, within};
 use serde::{Deserialize, Serialize};
 use std::fmt;
