@@ -35,9 +35,9 @@ pub const DESCRIPTOR_STEP: u64 = 32 >> 4;
 /// replaces `sums` by them if `add` is 0, as one group of four `wgmma`.
 ///
 /// # Safety
-/// - All four warps of a warpgroup execute it together, with the same descriptors, of
-///   vectors that are in shared memory and stay there until [`finish_sums`] has
-///   waited for the group; so does `sums`.
+/// - All four warps of a warpgroup execute it together, with the same descriptors.
+/// - The vectors are in shared memory, and stay there until the group has been waited
+///   for. `sums` is neither read nor written before [`finish_sums`] but by this.
 #[inline(always)]
 pub unsafe fn multiply_128(sums: &mut Sums, a: u64, b: u64, add: u32) {
     macro_rules! issue {

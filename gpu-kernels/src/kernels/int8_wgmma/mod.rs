@@ -1,13 +1,14 @@
-//! `int8_wgmma`: integer products on `wgmma`, with hashing beside them. One block per
-//! SM, persistent over pairs of tiles side by side. Two warpgroups multiply (each 64×256, sums in
-//! registers) and fold, three warps hash, one lane feeds. Panels arrive by bulk copies as
-//! the fill kernel packed them, four stages of 128 inner indices deep.
+//! `int8_wgmma`: integer products on `wgmma`, with hashing beside them. One block per SM,
+//! persistent over pairs of tiles side by side. Two warpgroups multiply (each 64×256, sums
+//! in registers) and fold, three warps hash, one lane feeds. Panels arrive by bulk copies
+//! as the fill kernel packed them, four stages of 128 inner indices deep. Messages and
+//! leaves go from warp to warp through shared memory, two pairs deep.
 
 mod feed;
 mod hash;
 mod multiply;
 
-use crate::abi::IntegerGemmParams;
+use crate::abi::{IntegerGemmParams, raster};
 use crate::device::async_copy::{
     barrier_init, fence_barrier_init, registers_lower, registers_raise,
 };
@@ -35,8 +36,6 @@ const TILES: u32 = 2;
 /// Pairs of tiles whose messages wait, and whose leaves do.
 const SLOTS: u32 = 2;
 const SLOT_BYTES: u32 = TILES * MESSAGES_BYTES;
-/// Tile rows of a band.
-const BAND_ROWS: u32 = 16;
 
 // Shared memory: stages, messages, leaves, heaps of nodes, barriers.
 const MESSAGES_AT: u32 = STAGES * STAGE_BYTES;
@@ -142,25 +141,17 @@ impl Work {
         Self { columns, turns }
     }
 
-    /// What this block computes in its `turn`-th turn: tile rows are taken in bands, each
-    /// column by column, so that what is multiplied at the same time forms about a
-    /// square and shares as many panels as it can.
+    /// What this block computes in its `turn`-th turn, in the order of [`raster`].
     ///
     /// # Safety
     /// - `turn` is below the turns.
     #[inline(always)]
     unsafe fn pair(self, params: &IntegerGemmParams, turn: u32) -> Pair {
         let number = block_id() + turn * grid_size();
-        // SAFETY: a product has at least one pair, a band at least one row.
-        unsafe {
-            let (product, in_product) = div_rem(number, params.tiles_m * self.columns);
-            let (band, in_band) = div_rem(in_product, BAND_ROWS * self.columns);
-            let first = band * BAND_ROWS;
-            let left = params.tiles_m - first;
-            let rows = if left < BAND_ROWS { left } else { BAND_ROWS };
-            let (column, row) = div_rem(in_band, rows);
-            Pair { product, row: first + row, column: column * TILES }
-        }
+        // SAFETY: a product has at least one pair.
+        let (product, in_product) = unsafe { div_rem(number, params.tiles_m * self.columns) };
+        let (row, column) = raster(in_product, params.tiles_m, self.columns);
+        Pair { product, row, column: column * TILES }
     }
 }
 

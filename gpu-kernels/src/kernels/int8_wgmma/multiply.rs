@@ -9,7 +9,7 @@ use crate::device::async_copy::{barrier_arrive, barrier_wait};
 use crate::device::memory::store_shared_u32x4;
 use crate::device::thread::{opaque, thread_id};
 use crate::device::wgmma::{Sums, descriptor, finish_all_but_latest, finish_sums, multiply_128};
-use crate::integer::{CHUNK_BYTES, CHUNK_K, FOLD_WORDS};
+use crate::integer::{CHUNK_BYTES, CHUNK_K, FOLD_WORDS, LEAVES_PER_TILE};
 use crate::kernels::int8_parts::{MESSAGES_BYTES, TileKey};
 
 /// Does the block's share.
@@ -33,11 +33,10 @@ pub unsafe fn run(params: &IntegerGemmParams, shared: u32) {
         let mut turn = 0;
         while turn < work.turns {
             let pair = work.pair(params, turn);
-            let tile = pair.first_tile(params);
-            // A tile that is not there has a key for nothing, in bounds.
-            let key = TileKey::of(params, tile);
+            let key = TileKey::of(params, pair.first_tile(params));
 
-            // Product: while one stage is multiplied, the next is issued; then the first is free.
+            // Product: a stage is issued while the one before it is multiplied, which is
+            // free then.
             let chunks = params.dim / CHUNK_K;
             let mut chunk = 0;
             let mut before = position.stage;
@@ -56,7 +55,8 @@ pub unsafe fn run(params: &IntegerGemmParams, shared: u32) {
             finish_sums(&mut sums);
             release(shared, before, lane);
 
-            // Folds.
+            // Folds, of both tiles at once. If there is no right one, it is the left one's
+            // again, under indices that nobody has.
             let (slot, parity) = slot_of(turn);
             if params.bare == 0 {
                 // The right tile's leaves follow the left one's.
@@ -91,11 +91,11 @@ const _: () = assert!(FOLD_WORDS == 16, "a tile's words are half of the sums");
 /// Index of the first leaf of the tile to the right.
 #[inline(always)]
 fn next_tile(first: [u32; 2]) -> [u32; 2] {
-    let low = first[0].wrapping_add(64);
+    let low = first[0].wrapping_add(LEAVES_PER_TILE);
     [low, first[1] + (low == 0) as u32]
 }
 
-/// Frees a stage: this warp has read it.
+/// Frees a stage: this warp's products, which have read it for all lanes, are done.
 ///
 /// # Safety
 /// - Whole warps call it, once for each time that the stage was full.
