@@ -6,6 +6,7 @@ mod arena;
 #[path = "../common/mod.rs"]
 mod common;
 mod hung;
+mod integers;
 mod machine;
 mod recovery;
 

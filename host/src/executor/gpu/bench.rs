@@ -8,6 +8,7 @@
 //! phases     fill, product, tail
 //! total      a challenge's iterations in seconds    report     what came out
 //! memory     sweeps and half-passes beside reads and copies
+//! integer    integer products beside cuBLASLt
 //! ```
 //!
 //! An attested turn is [`Executor::run`] as a challenge runs it: fill,
@@ -19,8 +20,8 @@
 
 mod baseline;
 mod ceilings;
-#[expect(dead_code, reason = "the table of integer products calls it")]
 mod int8_baseline;
+mod integer;
 mod memory;
 mod phases;
 mod report;
@@ -29,6 +30,7 @@ mod total;
 mod turns;
 
 pub use ceilings::Ceiling;
+pub use integer::{IntegerReport, Operations};
 pub use memory::{MemoryReport, Rates};
 pub use phases::Phases;
 pub use report::{BenchReport, Side, median};
@@ -40,6 +42,7 @@ use super::supervisor::Supervisor;
 use super::variant::Variant;
 use crate::executor::{ExecError, Executor};
 use crate::protocol::work::fp64_product::Fp64Product;
+use crate::protocol::work::integer_product::IntegerProduct;
 use crate::protocol::work::memory_residency::{HALF_PASSES_DEFAULT, MemoryResidency};
 use baseline::Baseline;
 use std::path::Path;
@@ -124,6 +127,22 @@ impl Subject {
         let half_passes = HALF_PASSES_DEFAULT;
         let work = MemoryResidency { arena_blocks, half_passes, peer_blocks: 0 };
         memory::memory(executor, telemetry, work, turns)
+    }
+
+    /// Integer products: the attested loop, cuBLASLt (from `cublas_lt`, or where the
+    /// dynamic loader finds it) and the bare product in alternating turns; then the
+    /// phases.
+    ///
+    /// # Errors
+    /// Device faults, or a shape that does not fit.
+    pub fn integers(
+        &mut self,
+        shape: IntegerProduct,
+        turns: Turns,
+        cublas_lt: Option<&Path>,
+    ) -> Result<IntegerReport, ExecError> {
+        let Self { executor, telemetry } = self;
+        integer::integers(executor, telemetry, shape, turns, cublas_lt)
     }
 
     /// `iterations` iterations of `shape` once to warm up and then `runs` times.

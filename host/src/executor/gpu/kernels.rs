@@ -10,7 +10,7 @@ use crate::protocol::work::Work;
 use crate::work::integer_product::gpu::IntegerKernels;
 use crate::work::memory_residency::gpu::ArenaKernels;
 use gpu_kernels::declaration::{self, GemmKernel, IntegerKernel, PeakKernel, Unit};
-use gpu_kernels::kernels::{CHAIN_STEP, FILL, GEMM_FMA, MERKLE, PEAK_COPY, PEAK_READ};
+use gpu_kernels::kernels::{CHAIN_STEP, FILL, GEMM_FMA, INT8_FILL, MERKLE, PEAK_COPY, PEAK_READ};
 use std::sync::Arc;
 
 /// A product kernel and how it is launched.
@@ -149,6 +149,15 @@ impl Kernels {
     pub(super) fn name_for(&self, work: Work) -> String {
         let integer = work.integer_product().and_then(|_| self.integer_product());
         Variant { integer, ..self.variant }.to_string()
+    }
+
+    /// The kernels that make the leaves of `work`, by name.
+    pub(super) fn of_leaves(&self, work: Work) -> String {
+        match (work, self.integer_product()) {
+            (Work::MemoryResidency(_), _) => "sweep".to_owned(),
+            (Work::IntegerProduct(_), Some(of)) => format!("{}, {}", INT8_FILL.name, of.name),
+            _ => format!("{}, {}", FILL.name, self.product.kernel.name()),
+        }
     }
 
     /// `peak_read` and `peak_copy`.

@@ -453,15 +453,7 @@ impl Lane {
         });
         let words = waited.map_err(|failure| {
             let last = batch.first + batch.iterations - 1;
-            let which = match self.means {
-                Means::Products(_) => match kernels.integer_product() {
-                    Some(of) if self.plan.work.integer_product().is_some() => {
-                        format!("int8_fill, {}", of.name)
-                    }
-                    _ => format!("fill, {}", kernels.product.kernel.name()),
-                },
-                Means::Arena(_) => "sweep".to_owned(),
-            };
+            let which = kernels.of_leaves(self.plan.work);
             let what = format!(
                 "running iterations {} to {last} ({which}, merkle, chain_step)",
                 batch.first

@@ -126,12 +126,7 @@ impl Openings {
     }
 
     /// Whether these buffers serve for `tiles` tiles of `shape`, in batches.
-    pub(super) fn serve(
-        &self,
-        lent: Option<&Workspace>,
-        shape: ProductShape,
-        tiles: u64,
-    ) -> bool {
+    pub(super) fn serve(&self, lent: Option<&Workspace>, shape: ProductShape, tiles: u64) -> bool {
         let enough = self.asked_tiles >= tiles.min(BATCH_TILES_MAX)
             && self.leaves_per_tile == shape.leaves_per_tile;
         let operands = lent.or(self.own.as_ref());
@@ -161,7 +156,9 @@ impl Openings {
                 .map_err(|failure| gpu.error("sending sampled tiles", failure))?;
             let products = batch.len() as u32;
             match work.integer_product() {
-                Some(_) => self.multiply_integers(gpu, kernels, sm_count, space, shape, products)?,
+                Some(_) => {
+                    self.multiply_integers(gpu, kernels, sm_count, space, shape, products)?
+                }
                 None => self.multiply(gpu, kernels, sm_count, space, shape, products)?,
             }
             let words = batch.len() * hash_words;

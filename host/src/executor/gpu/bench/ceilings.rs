@@ -89,7 +89,8 @@ pub(super) fn ceilings(
         let (amount, unit) = probe.amount();
         measure(probe.peak.name, unit, &|| Ok((amount, probe.ms(gpu, turns.length)?)))?;
     }
-    let filled = (u64::from(FILL_SHAPE.products) * FILL_SHAPE.operand_bytes_per_product()) as f64 / 1e9;
+    let filled =
+        (u64::from(FILL_SHAPE.products) * FILL_SHAPE.operand_bytes_per_product()) as f64 / 1e9;
     let fill = || lane.plan.chunks().try_for_each(|chunk| lane.fill(gpu, kernels, chunk));
     measure(FILL.name, "TB/s", &|| Ok((filled, repeat_ms(gpu, turns.length, fill)?)))?;
     Ok(found)
