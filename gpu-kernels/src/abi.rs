@@ -105,6 +105,76 @@ pub struct GemmParams {
     pub bare: u32,
 }
 
+/// `int8_fill`: draws the operands of consecutive integer products, packed as
+/// [`crate::integer::offset`] says. Any grid.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C)]
+pub struct IntegerFillParams {
+    /// Out: per product, A's panels then B's, each 128·dim bytes.
+    pub operands: u64,
+    /// In: the lane's [`ChainState`]; unused where `sources` is present.
+    pub chain: u64,
+    /// In, may be 0: one [`ProductSource`] per product.
+    pub sources: u64,
+    /// n, the length of every vector: a multiple of 128.
+    pub dim: u32,
+    /// Panels of A per product (n/128, or 1 for single tiles).
+    pub panels_a: u32,
+    /// Panels of B per product.
+    pub panels_b: u32,
+    /// Products to fill.
+    pub products: u32,
+    /// j of the first product (unused where `sources` is present).
+    pub first_product: u32,
+    /// Zero.
+    pub reserved: u32,
+}
+
+/// `int8_*`: multiplies, folds and hashes every leaf, reduces each tile's leaves to
+/// its root. One parameter block for all variants.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C)]
+pub struct IntegerGemmParams {
+    /// In: what `int8_fill` wrote.
+    pub operands: u64,
+    /// In: the lane's [`ChainState`], for its slot and, where `sources` is 0, the key
+    /// of the fold.
+    pub chain: u64,
+    /// In, may be 0: one [`ProductSource`] per product; then every product is a
+    /// single tile (`tiles_m` and `tiles_n` are 1), with key and leaf indices of its
+    /// own.
+    pub sources: u64,
+    /// Out: ring of tile roots, [`DigestWords`] each; slot s starts at
+    /// s·`slot_tiles`; this launch writes from `first_tile` in it.
+    pub tile_roots: u64,
+    /// Out, may be 0: the leaf hashes of this launch, 64 [`DigestWords`] a
+    /// tile, from 0. Not in the ring.
+    pub leaf_hashes: u64,
+    /// In and out, may be 0: one [`SmCounter`] per SM id.
+    pub sm_counters: u64,
+    /// Scratch of as many bytes per block as the kernel declares
+    /// ([`crate::declaration::IntegerProduct::scratch_bytes_per_block`]), all zero
+    /// before the first launch that uses it.
+    pub scratch: u64,
+    /// Tiles of one ring slot: m·(n/128)².
+    pub slot_tiles: u64,
+    /// Index in the slot of this launch's first tile: without `sources`, its index in
+    /// the iteration, too.
+    pub first_tile: u64,
+    /// n, a multiple of 128.
+    pub dim: u32,
+    /// Tile rows per product.
+    pub tiles_m: u32,
+    /// Tile columns per product: any number, odd ones among them.
+    pub tiles_n: u32,
+    /// Products in this launch.
+    pub products: u32,
+    /// Entries of `sm_counters`.
+    pub sm_count: u32,
+    /// 1: leave folds and hashing out (for measuring the bare product); 0 otherwise.
+    pub bare: u32,
+}
+
 /// What one SM did, by `%smid` and `%globaltimer`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(C)]
@@ -336,6 +406,8 @@ const _: () = {
     assert!(size_of::<ProductSource>() == 32, "ProductSource has padding");
     assert!(size_of::<FillParams>() == 48, "FillParams has padding");
     assert!(size_of::<GemmParams>() == 88, "GemmParams has padding");
+    assert!(size_of::<IntegerFillParams>() == 48, "IntegerFillParams has padding");
+    assert!(size_of::<IntegerGemmParams>() == 96, "IntegerGemmParams has padding");
     assert!(size_of::<SmCounter>() == 32, "SmCounter has padding");
     assert!(size_of::<MerkleParams>() == 40, "MerkleParams has padding");
     assert!(size_of::<StepParams>() == 80, "StepParams has padding");

@@ -29,6 +29,8 @@ pub struct Kernel<C = Computes> {
 
 /// A product kernel.
 pub type GemmKernel = Kernel<Product>;
+/// A kernel of integer products.
+pub type IntegerKernel = Kernel<IntegerProduct>;
 /// A ceiling kernel.
 pub type PeakKernel = Kernel<Ceiling>;
 
@@ -47,6 +49,11 @@ pub enum Computes {
     /// The words of an arena, by [`crate::abi::ArenaStartParams`] and
     /// [`crate::abi::HalfPassParams`].
     Arena,
+    /// Operands of integer products, by [`crate::abi::IntegerFillParams`].
+    IntegerOperands,
+    /// Integer products, their leaves and tile roots, by
+    /// [`crate::abi::IntegerGemmParams`].
+    IntegerProduct(IntegerProduct),
     /// Leaves and tile roots of an arena, by [`crate::abi::SweepParams`].
     Sweep,
     /// Nothing of use: how fast one unit is by itself, by
@@ -68,6 +75,27 @@ pub struct Product {
     pub packing_b: Packing,
 }
 
+/// How a kernel of integer products multiplies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct IntegerProduct {
+    /// How blocks map to tiles.
+    pub grid: IntegerGrid,
+    /// Which unit multiplies.
+    pub unit: Unit,
+    /// Scratch of a block in device memory, bytes, a multiple of 16; 0: it needs none.
+    pub scratch_bytes_per_block: u64,
+}
+
+/// How blocks map to tiles of 128×128.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum IntegerGrid {
+    /// One block per tile.
+    PerTile,
+    /// One block per SM, at most one per tile; blocks deal the tiles among
+    /// themselves.
+    Persistent,
+}
+
 /// Which unit a ceiling kernel keeps busy, and with what.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Ceiling {
@@ -82,6 +110,8 @@ pub struct Ceiling {
 pub enum Amount {
     /// Fused multiply-adds in FP64.
     MultiplyAdds(u64),
+    /// Multiply-adds of int8 into int32.
+    IntegerMultiplyAdds(u64),
     /// Blocks of SHA-256, 64 bytes each.
     Sha256Blocks(u64),
 }
@@ -108,6 +138,12 @@ pub enum Unit {
     M16n8k16,
     /// The integer pipes, by SHA-256.
     Sha256,
+    /// The integer pipes, by `dp4a`.
+    Dp4a,
+    /// Integer tensor cores, by `mma.m16n8k32`.
+    M16n8k32,
+    /// Integer tensor cores, by `wgmma`.
+    Wgmma,
 }
 
 /// Whether a kernel decides the speed of a run.
@@ -172,6 +208,13 @@ impl GemmKernel {
     /// As an entry of the table.
     pub const fn entry(self) -> Kernel {
         self.computing(Computes::Product(self.computes))
+    }
+}
+
+impl IntegerKernel {
+    /// As an entry of the table.
+    pub const fn entry(self) -> Kernel {
+        self.computing(Computes::IntegerProduct(self.computes))
     }
 }
 

@@ -16,6 +16,8 @@ pub mod arena;
 pub mod declaration;
 #[cfg(target_arch = "nvptx64")]
 pub mod device;
+pub mod fold;
+pub mod integer;
 pub mod kernels;
 pub mod philox;
 pub mod sha256;

@@ -92,7 +92,7 @@ impl VectorPart {
 
 /// The block function: of the counter that the key and these parts come from.
 #[inline(always)]
-fn finish(multiply: impl Multiply, key: [u32; 3], p: PairPart, x: VectorPart) -> [u32; 4] {
+pub fn finish(multiply: impl Multiply, key: [u32; 3], p: PairPart, x: VectorPart) -> [u32; 4] {
     let (low0, high0) = x.product;
     let (low1, high1) = multiply(MULTIPLIER_1, high0 ^ p.second);
     let [mut c0, mut c1] = [high1 ^ p.third[0], low1];

@@ -2,7 +2,7 @@
 //! `cargo xtask ptx`: not compiled for devices, which ask nothing of them, and whose
 //! text would number its labels by every function here.
 
-use crate::declaration::{Computes, GemmKernel, Kernel, PeakKernel, Unit};
+use crate::declaration::{Computes, GemmKernel, IntegerKernel, Kernel, PeakKernel, Unit};
 use crate::kernels::KERNELS;
 use crate::target::{Target, Targets};
 
@@ -23,6 +23,14 @@ impl Kernel {
     pub fn product(&self) -> Option<GemmKernel> {
         match self.computes {
             Computes::Product(product) => Some(self.computing(product)),
+            _ => None,
+        }
+    }
+
+    /// As a kernel of integer products, if it is one.
+    pub fn integer_product(&self) -> Option<IntegerKernel> {
+        match self.computes {
+            Computes::IntegerProduct(product) => Some(self.computing(product)),
             _ => None,
         }
     }
@@ -50,6 +58,11 @@ pub fn named(name: &str) -> Option<&'static Kernel> {
 /// The product kernels, the fastest first.
 pub fn products() -> impl Iterator<Item = GemmKernel> {
     KERNELS.iter().filter_map(Kernel::product)
+}
+
+/// The kernels of integer products, the fastest first.
+pub fn integer_products() -> impl Iterator<Item = IntegerKernel> {
+    KERNELS.iter().filter_map(Kernel::integer_product)
 }
 
 /// The ceiling kernels.

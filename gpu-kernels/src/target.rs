@@ -23,12 +23,14 @@ pub enum Target {
 /// What some targets have and others lack.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Means {
-    /// FP64 tensor cores.
+    /// FP64 tensor cores, integer ones with `mma.m16n8k32`, and `cp.async`.
     TensorCores,
     /// `cp.async.bulk`, and the shared memory that makes it worth while.
     BulkCopies,
     /// `setmaxnreg`.
     RegisterHandover,
+    /// `wgmma`: tensor cores that read their operands from shared memory.
+    Wgmma,
 }
 
 impl Means {
@@ -38,6 +40,7 @@ impl Means {
             Self::TensorCores => "tensor_cores",
             Self::BulkCopies => "bulk_copies",
             Self::RegisterHandover => "register_handover",
+            Self::Wgmma => "wgmma",
         }
     }
 }
@@ -57,7 +60,7 @@ impl Target {
         [Self::Portable, Self::Sm80, Self::Sm90, Self::Sm90a, Self::Sm100f, Self::Sm120];
 
     const fn facts(self) -> Facts {
-        use Means::{BulkCopies, RegisterHandover, TensorCores};
+        use Means::{BulkCopies, RegisterHandover, TensorCores, Wgmma};
         const fn facts(cpu: &'static str, isa: u32, has: &'static [Means]) -> Facts {
             Facts { name: cpu, cpu, isa, ptxas_arch: cpu, has }
         }
@@ -71,7 +74,7 @@ impl Target {
             Self::Sm80 => facts("sm_80", 70, &[TensorCores]),
             // Driver 525, for the bulk copies.
             Self::Sm90 => facts("sm_90", 80, &[TensorCores, BulkCopies]),
-            Self::Sm90a => facts("sm_90a", 80, &[TensorCores, BulkCopies, RegisterHandover]),
+            Self::Sm90a => facts("sm_90a", 80, &[TensorCores, BulkCopies, RegisterHandover, Wgmma]),
             // Driver 575: the suffix f came with CUDA 12.9.
             Self::Sm100f => facts("sm_100f", 88, &[TensorCores, BulkCopies, RegisterHandover]),
             // Driver 570. It has bulk copies, and not the shared memory for them:

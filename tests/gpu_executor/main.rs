@@ -6,6 +6,7 @@ mod arena;
 #[path = "../common/mod.rs"]
 mod common;
 mod hung;
+mod integers;
 mod machine;
 mod recovery;
 
@@ -417,6 +418,7 @@ fn what_is_not_there_is_told_with_advice() {
                 free_bytes: gpu.free_bytes().unwrap(),
                 sm_count: device.sm_count,
                 gemm: gpu.variant().gemm,
+                integer: gpu.variant().integer_product(),
                 chunk_products_max: None,
                 ring_slots_max: None,
             });

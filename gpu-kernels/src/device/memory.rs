@@ -66,6 +66,51 @@ pub unsafe fn store_shared_u32(address: u32, value: u32) {
     unsafe { asm!("st.shared.u32 [{}], {};", in(reg32) address, in(reg32) value, options(nostack)) }
 }
 
+/// `ld.shared.v4.u32`.
+///
+/// # Safety
+/// - `address` is 16-byte aligned and inside the block's shared memory.
+#[inline(always)]
+pub unsafe fn load_shared_u32x4(address: u32) -> [u32; 4] {
+    let (a, b, c, d): (u32, u32, u32, u32);
+    // SAFETY: the caller's.
+    unsafe {
+        asm!("ld.shared.v4.u32 {{{}, {}, {}, {}}}, [{}];",
+            out(reg32) a, out(reg32) b, out(reg32) c, out(reg32) d, in(reg32) address, options(nostack));
+    }
+    [a, b, c, d]
+}
+
+/// `st.shared.v4.u32`.
+///
+/// # Safety
+/// - As for [`load_shared_u32x4`].
+#[inline(always)]
+pub unsafe fn store_shared_u32x4(address: u32, v: [u32; 4]) {
+    // SAFETY: the caller's.
+    unsafe {
+        asm!("st.shared.v4.u32 [{}], {{{}, {}, {}, {}}};",
+            in(reg32) address, in(reg32) v[0], in(reg32) v[1], in(reg32) v[2], in(reg32) v[3], options(nostack));
+    }
+}
+
+/// `ldmatrix.x4`: four matrices of eight rows of sixteen bytes; lanes 8i … 8i+7 name the
+/// rows of the i-th, of which lane 4·γ + τ gets the τ-th word of row γ.
+///
+/// # Safety
+/// - All lanes execute it; `address` is as for [`load_shared_u32x4`].
+#[cfg(attest_has = "tensor_cores")]
+#[inline(always)]
+pub unsafe fn load_matrices(address: u32) -> [u32; 4] {
+    let (a, b, c, d): (u32, u32, u32, u32);
+    // SAFETY: the caller's.
+    unsafe {
+        asm!("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {{{}, {}, {}, {}}}, [{}];",
+            out(reg32) a, out(reg32) b, out(reg32) c, out(reg32) d, in(reg32) address, options(nostack));
+    }
+    [a, b, c, d]
+}
+
 /// `ld.global.v2.f64`.
 ///
 /// # Safety

@@ -21,6 +21,18 @@ pub fn multiply_wide(a: u32, b: u32) -> (u32, u32) {
     (low, high)
 }
 
+/// `dp4a.s32.s32`: c + Σ over b = 0…3 of byte b of `x` · byte b of `y`, modulo 2³².
+#[inline(always)]
+pub fn dp4a(x: u32, y: u32, c: u32) -> u32 {
+    let d: u32;
+    // SAFETY: arithmetic on registers.
+    unsafe {
+        asm!("dp4a.s32.s32 {}, {}, {}, {};", out(reg32) d, in(reg32) x, in(reg32) y, in(reg32) c,
+            options(pure, nomem, nostack));
+    }
+    d
+}
+
 /// `fma.rn.f64`: a·b + c, rounded once.
 #[inline(always)]
 pub fn fma(a: f64, b: f64, c: f64) -> f64 {
@@ -63,6 +75,24 @@ pub fn mma_m16n8k16(c: [f64; 4], a: [f64; 8], b: [f64; 4]) -> [f64; 4] {
             a0 = in(reg64) a[0], a1 = in(reg64) a[1], a2 = in(reg64) a[2], a3 = in(reg64) a[3],
             a4 = in(reg64) a[4], a5 = in(reg64) a[5], a6 = in(reg64) a[6], a7 = in(reg64) a[7],
             b0 = in(reg64) b[0], b1 = in(reg64) b[1], b2 = in(reg64) b[2], b3 = in(reg64) b[3],
+            options(nomem, nostack));
+    }
+    [c0, c1, c2, c3]
+}
+
+/// `mma.sync.m16n8k32.s8`: C[γ, γ+8][2τ, 2τ+1] += Σ over k = 0…31, modulo 2³²; lane holds
+/// A[γ][4τ…4τ+3], A[γ+8][·], A[γ][16+4τ…], A[γ+8][·], and B[4τ…][γ], B[16+4τ…][γ].
+#[cfg(attest_has = "tensor_cores")]
+#[inline(always)]
+pub fn mma_m16n8k32(c: [u32; 4], a: [u32; 4], b: [u32; 2]) -> [u32; 4] {
+    let [mut c0, mut c1, mut c2, mut c3] = c;
+    // SAFETY: arithmetic on registers; all lanes execute it, as its callers'
+    // control flow is uniform per warp.
+    unsafe {
+        asm!("mma.sync.aligned.m16n8k32.row.col.s32.s8.s8.s32 {{{c0}, {c1}, {c2}, {c3}}}, {{{a0}, {a1}, {a2}, {a3}}}, {{{b0}, {b1}}}, {{{c0}, {c1}, {c2}, {c3}}};",
+            c0 = inout(reg32) c0, c1 = inout(reg32) c1, c2 = inout(reg32) c2, c3 = inout(reg32) c3,
+            a0 = in(reg32) a[0], a1 = in(reg32) a[1], a2 = in(reg32) a[2], a3 = in(reg32) a[3],
+            b0 = in(reg32) b[0], b1 = in(reg32) b[1],
             options(nomem, nostack));
     }
     [c0, c1, c2, c3]

@@ -21,13 +21,19 @@
 //!   same goes for exchanges between lanes (`shfl.sync`), for `setmaxnreg`, for waits and for bulk copies, which are
 //!   assembly: a kernel whose control flow was copied does not get by.
 //!   `mma.sync` may be copied (whole warps take one copy or the other) but not
-//!   moved, so it is not `pure`; it stands where no condition is about the lane.
+//!   moved, so it is not `pure`; it stands where no condition is about the lane. So does
+//!   `wgmma`, where none is about the warp.
+//! - **Sums in flight.** `wgmma` writes its sums until it is waited for. All of them are
+//!   operands of every `wgmma` and of the last wait, and nothing names them in between, so
+//!   that no compiler has a reason to touch them. ptxas would wait before it did, and says
+//!   so; `cargo xtask ptx` takes that for a fault.
 //! - **Alignment.** Dynamic shared memory starts at a multiple of 1024: bulk
 //!   copies and vector loads need 16, `mbarrier` 8. The symbol is declared so in
 //!   every file, has no size, and there is no static shared memory before it.
 //! - **Registers change hands** only in a kernel whose launch bounds deal them all
 //!   out at its start (`.maxntid`, `.minnctapersm`), once for each role, with the
-//!   sum of all roles within the register file, which the kernel asserts.
+//!   sum of all roles within what its threads start with, which the kernel asserts: whoever
+//!   asks for more waits for ever.
 //! - **No way out.** A kernel ends by `ret`: there is no `trap`, no `exit` and no
 //!   call, so no panic either.
 
@@ -36,3 +42,4 @@ pub mod backend;
 pub mod memory;
 pub mod mma;
 pub mod thread;
+pub mod wgmma;

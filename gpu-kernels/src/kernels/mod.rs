@@ -25,6 +25,16 @@ pub mod gemm_m16n8k16_tile;
 #[cfg(attest_has = "tensor_cores")]
 pub mod gemm_m8n8k4;
 #[cfg(target_arch = "nvptx64")]
+pub mod int8_dp4a;
+#[cfg(target_arch = "nvptx64")]
+pub mod int8_fill;
+#[cfg(attest_has = "tensor_cores")]
+pub mod int8_m16n8k32;
+#[cfg(target_arch = "nvptx64")]
+pub mod int8_parts;
+#[cfg(attest_has = "wgmma")]
+pub mod int8_wgmma;
+#[cfg(target_arch = "nvptx64")]
 pub mod merkle;
 #[cfg(target_arch = "nvptx64")]
 pub mod parts;
@@ -39,14 +49,15 @@ pub mod sweep;
 
 use crate::abi::MERKLE_GROUP;
 use crate::declaration::{
-    Amount, Ceiling, Computes, GemmGrid, GemmKernel, Heat, Kernel, PeakKernel, Product, SyncCounts,
-    Unit,
+    Amount, Ceiling, Computes, GemmGrid, GemmKernel, Heat, IntegerGrid, IntegerKernel,
+    IntegerProduct, Kernel, PeakKernel, Product, SyncCounts, Unit,
 };
 use crate::target::{Means, Targets};
 use crate::tile::Packing;
 
-/// Every entry point. Of the product kernels the fastest comes first: in this order
-/// a device's variants are listed, and the first that its target has runs.
+/// Every entry point. Of the product kernels, and of those of integer products, the
+/// fastest comes first: in this order a device's variants are listed, and the first that
+/// its target has runs.
 pub const KERNELS: &[Kernel] = &[
     FILL,
     MERKLE,
@@ -54,14 +65,21 @@ pub const KERNELS: &[Kernel] = &[
     ARENA_START,
     HALF_PASS,
     SWEEP,
+    INT8_FILL,
     GEMM_M16N8K16.entry(),
     GEMM_M16N8K16_TILE.entry(),
     GEMM_M8N8K4.entry(),
     GEMM_FMA.entry(),
+    INT8_WGMMA.entry(),
+    INT8_M16N8K32.entry(),
+    INT8_DP4A.entry(),
     PEAK_FMA.entry(),
     PEAK_M8N8K4.entry(),
     PEAK_M16N8K16.entry(),
     PEAK_SHA256.entry(),
+    PEAK_DP4A.entry(),
+    PEAK_M16N8K32.entry(),
+    PEAK_WGMMA.entry(),
     PEAK_READ,
     PEAK_COPY,
 ];
@@ -229,6 +247,87 @@ pub const GEMM_FMA: GemmKernel = Kernel {
     },
 };
 
+/// Operands of consecutive integer products. Any grid.
+pub const INT8_FILL: Kernel =
+    Kernel { name: "int8_fill", computes: Computes::IntegerOperands, ..FILL };
+
+/// Integer products, their leaves and tile roots, by `wgmma` and bulk copies, hashing
+/// overlapped.
+pub const INT8_WGMMA: IntegerKernel = Kernel {
+    name: "int8_wgmma",
+    threads: 384,
+    shared_bytes: 4 * 3 * 16384 + 2 * 2 * 1024 + 3 * 128 * 32 + 128,
+    blocks_per_sm_min: Some(1),
+    heat: Heat::Hot,
+    targets: Targets::With(Means::Wgmma),
+    sync: SyncCounts {
+        // At the start; two of nodes.
+        block_barriers: 3,
+        // Four words at two distances, of two leaves.
+        shuffles: 16,
+        // For a full stage and a free slot; an empty stage; messages and a free slot;
+        // leaves.
+        waits: 6,
+        // One a role.
+        hand_overs: 2,
+        // A panel of A, two of B.
+        bulk_copies: 3,
+        ..SyncCounts::NONE
+    },
+    computes: IntegerProduct {
+        grid: IntegerGrid::Persistent,
+        unit: Unit::Wgmma,
+        scratch_bytes_per_block: 0,
+    },
+};
+
+/// Integer products, their leaves and tile roots, by `mma.m16n8k32`.
+pub const INT8_M16N8K32: IntegerKernel = Kernel {
+    name: "int8_m16n8k32",
+    threads: 128,
+    shared_bytes: 3 * 2 * 16384,
+    blocks_per_sm_min: Some(2),
+    heat: Heat::Hot,
+    targets: Targets::With(Means::TensorCores),
+    sync: SyncCounts {
+        // In the main loop; before and after the outputs, and after the messages; of the
+        // two hashing warps, before nodes and two a level.
+        block_barriers: 7,
+        // Four words at two distances, of two leaves.
+        shuffles: 16,
+        ..SyncCounts::NONE
+    },
+    computes: IntegerProduct {
+        grid: IntegerGrid::PerTile,
+        unit: Unit::M16n8k32,
+        scratch_bytes_per_block: 0,
+    },
+};
+
+/// Integer products, their leaves and tile roots, by `dp4a`: what kernels on tensor
+/// cores are compared with.
+pub const INT8_DP4A: IntegerKernel = Kernel {
+    name: "int8_dp4a",
+    threads: 256,
+    shared_bytes: 2 * 2 * 16384,
+    blocks_per_sm_min: Some(2),
+    heat: Heat::Hot,
+    targets: Targets::All,
+    sync: SyncCounts {
+        // Before the main loop and in it; after the outputs, before and after the
+        // messages; of the two hashing warps, before nodes and two a level.
+        block_barriers: 8,
+        // Four words at two distances.
+        shuffles: 8,
+        ..SyncCounts::NONE
+    },
+    computes: IntegerProduct {
+        grid: IntegerGrid::PerTile,
+        unit: Unit::Dp4a,
+        scratch_bytes_per_block: 0,
+    },
+};
+
 /// `fma.rn.f64`, 16 chains a thread.
 pub const PEAK_FMA: PeakKernel =
     peak("peak_fma", Targets::All, Unit::FmaPipe, Amount::MultiplyAdds(16 * 32));
@@ -249,6 +348,30 @@ pub const PEAK_M16N8K16: PeakKernel = peak(
 /// SHA-256, one block a thread.
 pub const PEAK_SHA256: PeakKernel =
     peak("peak_sha256", Targets::All, Unit::Sha256, Amount::Sha256Blocks(32));
+
+/// `dp4a`, 16 chains a thread.
+pub const PEAK_DP4A: PeakKernel =
+    peak("peak_dp4a", Targets::All, Unit::Dp4a, Amount::IntegerMultiplyAdds(16 * 32 * 4));
+/// `mma.m16n8k32`, 16 chains a warp.
+pub const PEAK_M16N8K32: PeakKernel = peak(
+    "peak_m16n8k32",
+    Targets::With(Means::TensorCores),
+    Unit::M16n8k32,
+    Amount::IntegerMultiplyAdds(16 * 4096),
+);
+
+/// `wgmma` m64n256k32 from shared memory, two warpgroups.
+pub const PEAK_WGMMA: PeakKernel = Kernel {
+    shared_bytes: 3 * 16384,
+    // After operands are drawn.
+    sync: SyncCounts::barriers(1),
+    ..peak(
+        "peak_wgmma",
+        Targets::With(Means::Wgmma),
+        Unit::Wgmma,
+        Amount::IntegerMultiplyAdds(16 * 256 * 128),
+    )
+};
 
 /// Plain reads of device memory. Any grid.
 pub const PEAK_READ: Kernel = Kernel {

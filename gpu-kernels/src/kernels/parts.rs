@@ -1,7 +1,7 @@
 //! What several kernels share: hashing a leaf that is in registers, reducing
 //! digests that are in shared memory, and storing digests.
 
-use crate::abi::{ChainState, DigestWords, GemmParams, SmCounter, SweepParams};
+use crate::abi::{ChainState, DigestWords, GemmParams, IntegerGemmParams, SmCounter, SweepParams};
 use crate::device::memory::{
     load_global_u32, load_shared_u32, load_shared_u32x2, reduce_add_u64, reduce_max_u64,
     reduce_min_u64, store_global_u32x4, store_shared_u32,
@@ -220,6 +220,21 @@ impl TileRecord {
     pub fn of_products(params: &GemmParams) -> Self {
         let &GemmParams {
             chain, tile_roots, first_tile, slot_tiles, sm_counters, sm_count, ..
+        } = params;
+        Self { chain, tile_roots, first_tile, slot_tiles, sm_counters, sm_count }
+    }
+
+    /// Of a launch of integer products.
+    #[inline(always)]
+    pub fn of_integer_products(params: &IntegerGemmParams) -> Self {
+        let &IntegerGemmParams {
+            chain,
+            tile_roots,
+            first_tile,
+            slot_tiles,
+            sm_counters,
+            sm_count,
+            ..
         } = params;
         Self { chain, tile_roots, first_tile, slot_tiles, sm_counters, sm_count }
     }

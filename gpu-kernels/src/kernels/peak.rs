@@ -1,15 +1,32 @@
-//! `peak_*`: ceilings. Each unit by itself, from registers, on data that keep
+//! `peak_*`: ceilings. Each unit by itself, from registers (`wgmma` from
+//! shared memory), on data that keep
 //! all mantissa bits busy; what a product or a hash can't outrun.
 
 use crate::abi::PeakParams;
+#[cfg(attest_has = "wgmma")]
+use crate::device::backend::shared_base;
 use crate::device::memory::store_global_u32;
+#[cfg(attest_has = "wgmma")]
+use crate::device::memory::store_shared_u32x4;
 #[cfg(attest_has = "tensor_cores")]
 use crate::device::mma::mma_m8n8k4;
 #[cfg(attest_has = "bulk_copies")]
 use crate::device::mma::mma_m16n8k16;
-use crate::device::mma::{fma, multiply_wide};
+#[cfg(attest_has = "tensor_cores")]
+use crate::device::mma::mma_m16n8k32;
+use crate::device::mma::{dp4a, fma, multiply_wide};
+#[cfg(attest_has = "wgmma")]
+use crate::device::thread::block_barrier;
 use crate::device::thread::thread_id;
-use crate::philox::{PairPart, VectorPart, element_pair};
+#[cfg(attest_has = "wgmma")]
+use crate::device::wgmma::{
+    Sums, descriptor, fence_operands, finish_all_but_latest, finish_sums, multiply_128,
+};
+#[cfg(attest_has = "wgmma")]
+use crate::integer::CHUNK_BYTES;
+#[cfg(attest_has = "wgmma")]
+use crate::kernels::PEAK_WGMMA;
+use crate::philox::{PairPart, VectorPart, element_pair, finish};
 use crate::sha256::{INITIAL, compress};
 
 /// Repeats a block for the literal indices 0 … 15.
@@ -28,6 +45,25 @@ fn some_double(seed: u32) -> f64 {
     let pair = PairPart::of(multiply_wide, [0; 3], 0, seed);
     let vector = VectorPart::of(multiply_wide, [0; 3], 0, thread_id());
     element_pair(multiply_wide, [0; 3], pair, vector).0
+}
+
+/// Sixteen bytes of int8.
+#[inline(always)]
+fn some_bytes(seed: u32) -> [u32; 4] {
+    let pair = PairPart::of(multiply_wide, [0; 3], 1, seed);
+    finish(multiply_wide, [0; 3], pair, VectorPart::of(multiply_wide, [0; 3], 1, thread_id()))
+}
+
+/// Stores where the exclusive-or of all is one number of 2³².
+///
+/// # Safety
+/// - `out` is valid for four bytes.
+#[inline(always)]
+unsafe fn keep_integers(out: u64, all: u32) {
+    if all == 0x8000_0001 {
+        // SAFETY: the caller's.
+        unsafe { store_global_u32(out, all) };
+    }
 }
 
 /// Stores where the sum is NaN, which it is not.
@@ -120,5 +156,81 @@ crate::kernel! {
             // SAFETY: `out` as documented.
             unsafe { store_global_u32(params.out, 1) };
         }
+    }
+}
+
+crate::kernel! {
+    /// Sixteen chains of `dp4a.s32.s32` a thread.
+    pub unsafe fn peak_dp4a(params: PeakParams) {
+        let (a, b) = (some_bytes(1), some_bytes(2));
+        let mut c = [0u32; 16];
+        let mut round = 0;
+        while round < params.rounds {
+            sixteen_times!(I => { c[I] = dp4a(a[I & 3], b[I >> 2], c[I]); });
+            round += 1;
+        }
+        let mut all = 0;
+        sixteen_times!(I => { all ^= c[I]; });
+        // SAFETY: `out` as documented.
+        unsafe { keep_integers(params.out, all) };
+    }
+}
+
+#[cfg(attest_has = "tensor_cores")]
+crate::kernel! {
+    /// Sixteen chains of `mma.m16n8k32` a warp.
+    pub unsafe fn peak_m16n8k32(params: PeakParams) {
+        let a = [some_bytes(1), some_bytes(2), some_bytes(3), some_bytes(4)];
+        let b = [some_bytes(5), some_bytes(6)];
+        let mut c = [[0u32; 4]; 16];
+        let mut round = 0;
+        while round < params.rounds {
+            sixteen_times!(I => {
+                let b = if I & 4 == 0 { [b[0][I & 3], b[1][I & 3]] } else { [b[1][I & 3], b[0][I & 3]] };
+                c[I] = mma_m16n8k32(c[I], a[I & 3], b);
+            });
+            round += 1;
+        }
+        let mut all = 0;
+        sixteen_times!(I => { all ^= c[I][0] ^ c[I][1] ^ c[I][2] ^ c[I][3]; });
+        // SAFETY: `out` as documented.
+        unsafe { keep_integers(params.out, all) };
+    }
+}
+
+#[cfg(attest_has = "wgmma")]
+crate::kernel! {
+    /// `wgmma` m64n256k32 of two warpgroups, both operands always the same in shared memory.
+    pub unsafe fn peak_wgmma(params: PeakParams) {
+        let shared = shared_base();
+        let warpgroup = thread_id() / 128;
+        let mut sums: Sums = [0; 128];
+        // SAFETY: the kernel's shared memory has a panel of A and two of B; a warpgroup's
+        // four warps go the same way.
+        unsafe {
+            let mut piece = 0;
+            while piece < PEAK_WGMMA.shared_bytes / 16 {
+                store_shared_u32x4(shared + (piece + thread_id()) * 16, some_bytes(piece));
+                piece += PEAK_WGMMA.threads;
+            }
+            fence_operands();
+            block_barrier();
+            let a = descriptor(shared + warpgroup * (CHUNK_BYTES / 2));
+            let b = descriptor(shared + CHUNK_BYTES);
+            let mut round = 0;
+            while round < params.rounds {
+                multiply_128(&mut sums, a, b, 1);
+                finish_all_but_latest();
+                round += 1;
+            }
+            finish_sums(&mut sums);
+        }
+        let mut all = 0;
+        macro_rules! mix {
+            ($($i:literal)*) => { $( all ^= sums[$i] ^ sums[$i + 32] ^ sums[$i + 64] ^ sums[$i + 96]; )* };
+        }
+        mix!(0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20 21 22 23 24 25 26 27 28 29 30 31);
+        // SAFETY: `out` as documented.
+        unsafe { keep_integers(params.out, all) };
     }
 }

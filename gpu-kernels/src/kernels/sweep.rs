@@ -10,12 +10,13 @@
 use crate::abi::{ChainState, DigestWords, SweepParams, SweepSource};
 use crate::arena::{
     BLOCK_BYTES, BLOCK_WORDS, DRAW_OFFSETS, DRAW_RHO, FOLD_COLUMNS, FOLD_WORDS, LEAVES_PER_TILE,
-    absorb, column_start, join, scale,
+    scale,
 };
 use crate::device::backend::shared_base;
 use crate::device::memory::{load_global_u32, load_global_u32x4};
 use crate::device::mma::multiply_wide;
 use crate::device::thread::{block_id, opaque, shuffle_from, shuffle_xor, thread_id};
+use crate::fold::{absorb, column_start, join};
 use crate::kernels::SWEEP;
 use crate::kernels::parts::{SharedDigests, TileRecord, div_rem, store_digest};
 use crate::philox::block;
@@ -85,7 +86,8 @@ crate::kernel! {
                 let mut turn = 0;
                 while turn < LANES {
                     let leaf = first_leaf + (turn << LANE_LEVELS) + round;
-                    let mut column = column_start(multiply_wide, lane, leaf, key);
+                    // An arena has at most 2²⁸ leaves: the index has one word.
+                    let mut column = column_start(multiply_wide, lane, [leaf, 0], key);
                     eight_times!(I => {
                         column = absorb(multiply_wide, column, words[I], key);
                         words[I] = at.load_word(8 + I as u32);

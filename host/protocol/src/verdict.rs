@@ -24,10 +24,12 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 mod assumptions;
+mod integer;
 mod memory;
 mod text;
 
 pub use assumptions::Assumptions;
+pub use integer::IntegerShown;
 pub use memory::MemoryShown;
 
 /// Version of the JSON form of a [`Verdict`]. 2: a policy's part, rejections
@@ -148,6 +150,9 @@ pub struct Verdict {
     /// What was shown of memory and links; absent if another kind of work was asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub memory: Option<MemoryShown>,
+    /// What was shown of int8 products; absent if another kind of work was asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub integer: Option<IntegerShown>,
     /// Distinct leaves recomputed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub openings: Option<u64>,
@@ -203,6 +208,7 @@ impl Verdict {
             bound: None,
             cost: None,
             memory: None,
+            integer: None,
             openings: None,
             elapsed_ns: None,
             round_trip_ns: None,
@@ -248,11 +254,16 @@ impl Verdict {
         facts.extend(live_fact(verified));
         facts.push(miner_fact(verified));
         facts.extend(time_facts(verified, bound));
-        let (mut memory, mut not_checked) = (None, not_checked(verified));
+        let (mut memory, mut integer, mut not_checked) = (None, None, not_checked(verified));
         if let Some(said) = memory::said(verified, bound, assumptions) {
             facts.extend(said.facts);
             not_checked.extend(said.not_shown);
             memory = Some(said.shown);
+        }
+        if let Some(said) = integer::said(verified, bound) {
+            facts.extend(said.facts);
+            not_checked.extend(said.not_shown);
+            integer = Some(said.shown);
         }
         facts.extend(claims(verified));
         let warnings = reported::warnings(verified.evidence());
@@ -273,6 +284,7 @@ impl Verdict {
                 .and_then(|elapsed| u64::try_from(elapsed.as_nanos()).ok()),
             facts,
             memory,
+            integer,
             not_checked,
             ..Self::empty(Outcome::Verified)
         }
@@ -384,8 +396,8 @@ fn time_facts(verified: &Verified, bound: Bound) -> Vec<Fact> {
         ),
         fact(grade, "elapsed", format!("{elapsed_s:.3} s from challenge to {until}")),
     ];
-    // What a run says of memory has conditions of its own.
-    let has_rate = verified.challenge().work().memory_residency().is_none();
+    // What a run says of memory or of int8 products has conditions of its own.
+    let has_rate = verified.challenge().work().fp64_product().is_some();
     if has_rate && bound.is_below_one() && elapsed_s > 0.0 {
         let shown = match bound {
             Bound::Everything => 1.0,

@@ -19,7 +19,7 @@ fn of_model(work: Work, iterations: u32, model: &Model) -> Option<f64> {
         // Links between lanes have no floor; of an arena all but what caches may hold is
         // read from memory by every sweep but the first, which may be part of the fill.
         Work::MemoryResidency(work) if work.reads_peers() => None,
-        Work::IntegerProduct(_) => None,
+        Work::IntegerProduct(_) => Some(amount / model.floor_int8_ops()),
         Work::MemoryResidency(work) => {
             let bytes = work.uncached_bytes() as f64 * f64::from(iterations.saturating_sub(1));
             Some(bytes / model.floor_bytes_per_s())
@@ -28,16 +28,15 @@ fn of_model(work: Work, iterations: u32, model: &Model) -> Option<f64> {
 }
 
 /// As [`seconds`], for what an honest run does and with what: FP64 products by the model's
-/// own units, at the clock that it keeps under load; arenas with their fill and the first
-/// sweep, and no byte of them from caches. What an honest run can be held to.
+/// own units, at the clock that it keeps under load; int8 products at the share of the peak
+/// that its power allows; arenas with their fill and the first sweep, and no byte of them
+/// from caches. What an honest run can be held to.
 pub fn native_seconds(work: Work, iterations: u32, model: &Model) -> Option<f64> {
+    let amount = work.cost().amount as f64 * f64::from(iterations);
     match work {
-        Work::Fp64Product(_) => {
-            let amount = work.cost().amount as f64 * f64::from(iterations);
-            Some(amount / model.native_floor_flops())
-        }
+        Work::Fp64Product(_) => Some(amount / model.native_floor_flops()),
+        Work::IntegerProduct(_) => Some(amount / model.native_floor_int8_ops()),
         Work::MemoryResidency(work) if work.reads_peers() => None,
-        Work::IntegerProduct(_) => None,
         Work::MemoryResidency(work) => {
             let swept = work.sweep_bytes() as f64 * f64::from(iterations);
             Some((work.fill_bytes() as f64 + swept) / model.floor_bytes_per_s())
@@ -51,7 +50,21 @@ const _: FloorTable = seconds;
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::protocol::work::integer_product::IntegerProduct;
     use crate::protocol::work::memory_residency::MemoryResidency;
+
+    #[test]
+    fn integer_products_have_floors_up_to_their_largest() {
+        let h200 = models::find("NVIDIA H200").unwrap();
+        let close = |got: Option<f64>, expected: f64| (got.unwrap() / expected - 1.0).abs() < 1e-12;
+        let work = Work::from(IntegerProduct { dim: 16_384, products: 2 });
+        // 2 · 2 · 16384³ · 100 operations, 4096 multiply-adds an SM and clock.
+        let (operations, peak) = (4.0 * 2_f64.powi(42) * 100.0, 132.0 * 1980e6 * 8192.0);
+        assert!(close(of_model(work, 100, h200), operations / (1.1 * peak)));
+        assert!(close(native_seconds(work, 100, h200), operations / (1.1 * 0.40 * peak)));
+        let largest = Work::from(IntegerProduct { dim: 65_536, products: 4096 });
+        assert!(close(of_model(largest, 1_000_000, h200), 2_f64.powi(61) * 1e6 / (1.1 * peak)));
+    }
 
     #[test]
     fn an_honest_run_has_time_for_its_fill_and_the_protocols_floor_does_not_count_it() {

@@ -90,6 +90,7 @@ struct Limits {
     memory_bytes: Option<f64>,
     clock_mhz: Option<f64>,
     flops: Option<f64>,
+    int8_ops: Option<f64>,
     bandwidth_bytes_per_s: Option<f64>,
 }
 
@@ -114,6 +115,7 @@ impl Limits {
             memory_bytes: Some(PRINT_MARGIN * f64::from(model.memory_gb) * f64::from(1 << 30)),
             clock_mhz: Some(MARGIN * f64::from(model.max_clock_mhz)),
             flops: Some(model.floor_flops()),
+            int8_ops: Some(model.floor_int8_ops()),
             bandwidth_bytes_per_s: Some(PRINT_MARGIN * 1e9 * f64::from(model.bandwidth_gb_s)),
         }
     }
@@ -126,6 +128,7 @@ impl Limits {
         Some(Self {
             clock_mhz: Some(MARGIN * f64::from(clock_mhz)),
             flops: Some(models::computed_floor_flops(sm_count, clock_mhz, capability)),
+            int8_ops: Some(models::computed_floor_int8_ops(sm_count, clock_mhz, capability)),
             ..Self::default()
         })
     }
@@ -202,7 +205,7 @@ impl Lane<'_> {
         let rate = amount as f64 * f64::from(iterations) / seconds;
         let (least, most, stated) = match unit {
             Unit::Flop => (rate, limits.flops, self.claims().achieved_flops),
-            Unit::Operations => (rate, None, self.claims().achieved_ops_per_s),
+            Unit::Operations => (rate, limits.int8_ops, self.claims().achieved_ops_per_s),
             // What caches may hold, and the first sweep, need no memory to be read.
             Unit::Bytes => {
                 let own = work.memory_residency().filter(|work| !work.reads_peers());

@@ -4,10 +4,10 @@ use super::*;
 use crate::protocol::digest::Uuid;
 use serde_json::{Value, json};
 
-/// 100 iterations of 8 products of 4096³: 1.1·10¹⁴ FLOP.
-fn challenge() -> Challenge {
+/// 100 iterations of 8 products of 4096³: 1.1·10¹⁴ operations.
+fn challenge_of(challenge_type: &str) -> Challenge {
     let spec = json!({
-        "version": 1, "challenge_type": "matrix_multiplication_pow",
+        "version": 1, "challenge_type": challenge_type,
         "gpu_pow_seed": "00".repeat(32), "validator_nonce": "11".repeat(32),
         "matrix_dim": 4096, "num_matrices": 8, "num_iterations": 100, "sync_interval": 10,
         "verification_sample_rate": 1.0, "samples_per_iteration": 1,
@@ -16,6 +16,10 @@ fn challenge() -> Challenge {
     use base64::Engine as _;
     let token = base64::engine::general_purpose::STANDARD.encode(spec.to_string());
     Challenge::from_token(&token).unwrap()
+}
+
+fn challenge() -> Challenge {
+    challenge_of("matrix_multiplication_pow")
 }
 
 /// An H200 that took two seconds: 55 TFLOP/s.
@@ -84,6 +88,29 @@ fn each_rule_is_broken_alone() {
     breaks("rate-differs", |lane| lane["achieved_flops"] = json!("60000000000000"));
     let fast = judge(&challenge(), &of(honest(), 8_000_000_000_000));
     assert_eq!(fast[0].violations[0].code, "bandwidth-above-model");
+}
+
+#[test]
+fn integer_products_are_held_to_int8_rates() {
+    let codes = |model: &str, elapsed_ns: &str, ops: Option<&str>| {
+        let mut lane = honest();
+        lane.as_object_mut().unwrap().remove("achieved_flops");
+        (lane["model"], lane["elapsed_ns"]) = (json!(model), json!(elapsed_ns));
+        if let Some(ops) = ops {
+            lane["achieved_ops_per_s"] = json!(ops);
+        }
+        let challenge = challenge_of("integer_multiplication_pow");
+        let judged = judge(&challenge, &of(lane, 4_200_000_000_000)).remove(0);
+        judged.violations.iter().map(|violation| violation.code).collect::<Vec<_>>()
+    };
+    // 846 TOPS; 1.1 · 2141 are 2355, which is 46.7 ms.
+    let none: [&str; 0] = [];
+    assert_eq!(codes("NVIDIA H200", "130000000", Some("845778175443692")), none);
+    assert_eq!(codes("NVIDIA H200", "47000000", None), none);
+    assert_eq!(codes("NVIDIA H200", "46000000", None), ["rate-above-peak"]);
+    assert_eq!(codes("NVIDIA H200", "130000000", Some("900000000000000")), ["rate-differs"]);
+    assert_eq!(codes("NVIDIA H300", "47000000", None), none);
+    assert_eq!(codes("NVIDIA H300", "46000000", None), ["rate-above-peak"]);
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! A report as bars: products under the ceilings of their units, totals, arenas, and
 //! verification on the CPU.
 
-use super::report::{DeviceReport, MemoryRow, Row};
+use super::report::{DeviceReport, IntegerRow, MemoryRow, Row};
 use super::svg::{Bar, Chart, Group, Ink, Limit, draw};
 use super::{CpuReport, GpuReport, Report};
 
@@ -13,7 +13,9 @@ pub fn plot(report: &Report) -> String {
             format!("attest bench: {}, no GPU", report.cpu.model)
         }
         GpuReport::Measured(gpu) => {
-            charts.extend([products(gpu), totals(gpu), memory(gpu)].into_iter().flatten());
+            charts.extend(
+                [products(gpu), totals(gpu), memory(gpu), integers(gpu)].into_iter().flatten(),
+            );
             format!("attest bench: {}", gpu.device.name)
         }
     };
@@ -111,6 +113,32 @@ fn memory(gpu: &DeviceReport) -> Option<Chart> {
     let groups: Vec<Group> = gpu.memory.iter().map(group).collect();
     let title = "memory residency: attested sweeps, half-passes".to_owned();
     (!groups.is_empty()).then_some(Chart { title, unit: "TB/s", groups, limits: Vec::new() })
+}
+
+fn integers(gpu: &DeviceReport) -> Option<Chart> {
+    let bar =
+        |label: &str, value, note: String, ink| Bar { label: label.to_owned(), value, note, ink };
+    let ratio = |ratio: Option<f64>| ratio.map_or(String::new(), |r| format!("{r:.3} x cuBLASLt"));
+    let group = |row: &IntegerRow| {
+        let of = &row.report;
+        let attested = ratio(of.attested_to_cublas_lt);
+        let mut bars = vec![
+            bar(&of.variant, of.attested.median_tops, attested, Ink::Main),
+            bar("bare", of.bare.median_tops, ratio(of.bare_to_cublas_lt), Ink::Light),
+        ];
+        if let Ok(beside) = &of.cublas_lt {
+            bars.push(bar("cuBLASLt beside it", beside.median_tops, String::new(), Ink::Grey));
+        }
+        Group { label: format!("n = {}, m = {}", of.dim, of.products), bars }
+    };
+    let groups: Vec<Group> = gpu.integers.iter().map(group).collect();
+    let first = gpu.ceilings.iter().take(1).flat_map(|of| &of.ceilings);
+    let limits = first
+        .filter(|ceiling| ceiling.unit == "TOPS")
+        .map(|ceiling| Limit { label: ceiling.kernel.clone(), value: ceiling.median })
+        .collect();
+    let title = "integer products: attested, bare, cuBLASLt".to_owned();
+    (!groups.is_empty()).then_some(Chart { title, unit: "TOPS", groups, limits })
 }
 
 fn leaves(cpu: &CpuReport) -> Chart {

@@ -1,9 +1,13 @@
 //! The GPU's part: which kernels are measured on which work, one after the other.
 
-use super::report::{DeviceFacts, DeviceReport, MemoryRow, NotMeasured, Row, TargetCeilings};
+use super::report::{
+    DeviceFacts, DeviceReport, IntegerRow, MemoryRow, NotMeasured, Row, TargetCeilings,
+};
 use super::work::Work;
 use crate::executor::ExecError;
-use crate::executor::gpu::bench::{BenchReport, MemoryReport, Subject, Total, Turns};
+use crate::executor::gpu::bench::{
+    BenchReport, IntegerReport, MemoryReport, Subject, Total, Turns,
+};
 use crate::executor::gpu::{
     Capability, DeviceList, PtxFile, PtxSource, Supervisor, Variant, supervised,
 };
@@ -28,6 +32,8 @@ pub struct Options {
     pub files: Vec<PtxFile>,
     /// Where cuBLAS is; `None`: where the dynamic loader finds it.
     pub cublas: Option<PathBuf>,
+    /// Where cuBLASLt is; likewise.
+    pub cublas_lt: Option<PathBuf>,
     /// How long the device may take beyond what its work does on a slow one.
     pub patience: Duration,
 }
@@ -52,6 +58,8 @@ pub enum BenchEvent {
     Total(Box<Total>),
     /// A variant on an arena.
     Memory(Box<MemoryRow>),
+    /// A variant on integer products.
+    Integers(Box<IntegerRow>),
     /// Something that could not be measured.
     Failed(NotMeasured),
 }
@@ -64,6 +72,7 @@ enum Found {
     Sustained(Box<BenchReport>),
     Total(Box<Total>),
     Memory(Box<MemoryReport>),
+    Integers(Box<IntegerReport>),
     Failed(NotMeasured),
 }
 
@@ -87,6 +96,7 @@ pub(super) fn measure(
         rows: Vec::new(),
         totals: Vec::new(),
         memory: Vec::new(),
+        integers: Vec::new(),
         absent,
         failed: Vec::new(),
     };
@@ -155,7 +165,9 @@ fn variants(options: &Options, capability: Capability) -> (Vec<Variant>, Vec<Not
         options.variants.clone()
     };
     let mut absent = Vec::new();
-    for variant in options.files.iter().copied().flat_map(Variant::all_of) {
+    // Of a file's kernels of integer products, the fastest is measured with its first.
+    let of_file = |file: PtxFile| Variant::all_of(file).chain(Variant::integers_of(file).skip(1));
+    for variant in options.files.iter().copied().flat_map(of_file) {
         match variant.source.absence_on(capability) {
             Some(reason) => absent.push(NotMeasured { what: variant.to_string(), reason }),
             None => variants.push(variant),
@@ -180,7 +192,18 @@ impl WhichCeilings {
     }
 }
 
-/// Measures one variant on all work, on the thread that may hang.
+/// Whether a variant is measured on `work`: kernels of FP64 on all else than integers;
+/// on integers those that are about them, and with the first of a source's kernels the
+/// fastest that it has.
+fn measures(variant: Variant, work: Work) -> bool {
+    let is_first = Variant::all_of(variant.source).next() == Some(variant);
+    match work {
+        Work::Integers(_) => variant.integer.is_some() || is_first,
+        Work::Sustained(_) | Work::Total(..) | Work::Arena(_) => variant.integer.is_none(),
+    }
+}
+
+/// Measures one variant on all work it is for, on the thread that may hang.
 fn measure_variant(
     device: u32,
     variant: Variant,
@@ -214,7 +237,7 @@ fn measure_variant(
             Err(error) => fail(what, &error),
         }
     }
-    for &work in &options.work {
+    for &work in options.work.iter().filter(|&&work| measures(variant, work)) {
         let what = format!("{variant}: {work}");
         step(&what);
         let measured = match work {
@@ -227,6 +250,9 @@ fn measure_variant(
             Work::Arena(percent) => subject
                 .memory(f64::from(percent) / 100.0, options.turns)
                 .map(|found| tell(Found::Memory(Box::new(found)))),
+            Work::Integers(shape) => subject
+                .integers(shape, options.turns, options.cublas_lt.as_deref())
+                .map(|found| tell(Found::Integers(Box::new(found)))),
         };
         if let Err(error) = measured {
             fail(what, &error);
@@ -261,6 +287,11 @@ impl DeviceReport {
                 self.memory.push(row.clone());
                 BenchEvent::Memory(Box::new(row))
             }
+            Found::Integers(found) => {
+                let row = self.integer_row(*found);
+                self.integers.push(row.clone());
+                BenchEvent::Integers(Box::new(row))
+            }
             Found::Failed(failed) => {
                 self.failed.push(failed.clone());
                 BenchEvent::Failed(failed)
@@ -294,11 +325,13 @@ mod tests {
             variants: vec![Variant::all_of(Target::Sm80).next().unwrap()],
             files: files.clone(),
             cublas: None,
+            cublas_lt: None,
             patience: Duration::ZERO,
         };
         let (measured, absent) = variants(&options, Capability { major: 9, minor: 0 });
         let [a, b, c, d] = files[..] else { panic!("{files:?}") };
-        let all_of = |files: [PtxFile; 2]| files.into_iter().flat_map(Variant::all_of);
+        let of_file = |f: PtxFile| Variant::all_of(f).chain(Variant::integers_of(f).skip(1));
+        let all_of = |files: [PtxFile; 2]| files.into_iter().flat_map(of_file);
         let here: Vec<Variant> = options.variants.iter().copied().chain(all_of([a, d])).collect();
         assert_eq!(measured, here);
         let reason = |variant: Variant| match variant.source.name() {
@@ -309,6 +342,18 @@ mod tests {
             .map(|variant| NotMeasured { what: variant.to_string(), reason: reason(variant) })
             .collect();
         assert_eq!(absent, elsewhere);
+    }
+
+    #[test]
+    fn kernels_are_measured_on_the_work_that_they_are_for() {
+        let integers: Work = "int8:1024x1".parse().unwrap();
+        let products: Work = "1024x1".parse().unwrap();
+        let [first, second] = [0, 1].map(|at| Variant::all_of(Target::Sm80).nth(at).unwrap());
+        let integer = Variant::integers_of(Target::Sm80).next().unwrap();
+        let measured = |variant| (measures(variant, products), measures(variant, integers));
+        assert_eq!(measured(first), (true, true));
+        assert_eq!(measured(second), (true, false));
+        assert_eq!(measured(integer), (false, true));
     }
 
     #[test]

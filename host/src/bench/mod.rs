@@ -1,8 +1,8 @@
 //! How fast is this machine: `attest bench`.
 //!
 //! ```text
-//! work     what is measured: "4096x8", "1024x1x1000", "90%"
-//! device   ceilings, attested and bare products, cuBLAS, totals, arenas: a GPU
+//! work     what is measured: "4096x8", "1024x1x1000", "90%", "int8:8192x1"
+//! device   ceilings, attested and bare products, cuBLAS, totals, arenas, integers: a GPU
 //! report   its figures beside ceilings and floor
 //! cpu      what verification costs, and arenas in host memory
 //! charts   the report as bars          svg   bars as a file
@@ -28,7 +28,8 @@ pub use cpu_integer::IntegerOnHost;
 pub use cpu_memory::{ArenaTimes, MemoryOnHost};
 pub use device::{BenchEvent, Options};
 pub use report::{
-    DeviceFacts, DeviceReport, MemoryRow, NotMeasured, Row, TargetCeilings, floor_tflops,
+    DeviceFacts, DeviceReport, IntegerRow, MemoryRow, NotMeasured, Row, TargetCeilings,
+    floor_tflops,
 };
 pub use work::{UnknownWork, Work};
 

@@ -1,7 +1,7 @@
 //! What was measured of a GPU, and what the figures say beside the device's ceilings
 //! and its theoretical floor.
 
-use crate::executor::gpu::bench::{BenchReport, Ceiling, MemoryReport, Total};
+use crate::executor::gpu::bench::{BenchReport, Ceiling, IntegerReport, MemoryReport, Total};
 use crate::executor::gpu::{GpuDevice, driver_version};
 use gpu_kernels::table;
 use serde::Serialize;
@@ -28,6 +28,8 @@ pub struct DeviceReport {
     pub totals: Vec<Total>,
     /// Memory residency: every variant on every arena.
     pub memory: Vec<MemoryRow>,
+    /// Integer products: every variant on every shape.
+    pub integers: Vec<IntegerRow>,
     /// Kernels of files that are compiled for other devices; not a fault.
     pub absent: Vec<NotMeasured>,
     /// What could not be measured.
@@ -102,6 +104,20 @@ impl From<MemoryReport> for MemoryRow {
     }
 }
 
+/// One variant on one shape of integer products.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct IntegerRow {
+    /// What was measured.
+    #[serde(flatten)]
+    pub report: IntegerReport,
+    /// attested ÷ the ceiling of the unit that multiplies.
+    pub attested_to_ceiling: Option<f64>,
+    /// bare ÷ that ceiling.
+    pub bare_to_ceiling: Option<f64>,
+    /// Share of an iteration that the tree and the chain's step take.
+    pub tail_share: f64,
+}
+
 /// Something that was not measured.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct NotMeasured {
@@ -132,6 +148,19 @@ impl DeviceReport {
     }
 }
 
+impl DeviceReport {
+    /// What was found of integers, beside the ceilings that are known by then.
+    pub(super) fn integer_row(&self, report: IntegerReport) -> IntegerRow {
+        let ceiling = ceiling_of(&self.ceilings, &report.variant);
+        IntegerRow {
+            attested_to_ceiling: ceiling.map(|c| report.attested.median_tops / c),
+            bare_to_ceiling: ceiling.map(|c| report.bare.median_tops / c),
+            tail_share: report.phases.tail_share(),
+            report,
+        }
+    }
+}
+
 impl DeviceFacts {
     /// Those of `device`.
     pub(super) fn of(device: &GpuDevice) -> Self {
@@ -150,8 +179,13 @@ impl DeviceFacts {
 
 /// The ceiling kernel of the unit that a product kernel uses.
 fn peak_of(gemm: &str) -> Option<&'static str> {
-    let product = table::named(gemm)?.product()?;
-    table::ceiling_of(product.computes.unit).map(|peak| peak.name)
+    let kernel = table::named(gemm)?;
+    let unit = match (kernel.product(), kernel.integer_product()) {
+        (Some(product), _) => product.computes.unit,
+        (None, Some(product)) => product.computes.unit,
+        (None, None) => return None,
+    };
+    table::ceiling_of(unit).map(|peak| peak.name)
 }
 
 /// The ceiling of a variant's unit, TFLOP/s: that of its own target if it
@@ -188,6 +222,7 @@ impl DeviceReport {
             rows: Vec::new(),
             totals: Vec::new(),
             memory: Vec::new(),
+            integers: Vec::new(),
             absent: Vec::new(),
             failed: Vec::new(),
         }
@@ -215,13 +250,23 @@ mod tests {
         };
         let of = |target: &str, ceilings| TargetCeilings { target: target.to_owned(), ceilings };
         let all = [
-            of("sm_90a", vec![ceiling("peak_fma", 31.0), ceiling("peak_m16n8k16", 66.0)]),
+            of(
+                "sm_90a",
+                vec![
+                    ceiling("peak_fma", 31.0),
+                    ceiling("peak_m16n8k16", 66.0),
+                    ceiling("peak_dp4a", 132.0),
+                ],
+            ),
             of("a/b.ptx", vec![ceiling("peak_fma", 30.0)]),
         ];
         assert_eq!(ceiling_of(&all, "sm_90a/gemm_m16n8k16"), Some(66.0));
         assert_eq!(ceiling_of(&all, "portable/gemm_fma"), Some(31.0), "of another target");
         assert_eq!(ceiling_of(&all, "a/b.ptx/gemm_fma"), Some(30.0), "a path has slashes");
         assert_eq!(ceiling_of(&all, "sm_80/gemm_m8n8k4"), None);
+        assert_eq!(ceiling_of(&all, "portable/int8_dp4a"), Some(132.0));
+        assert_eq!(ceiling_of(&all, "sm_80/int8_m16n8k32"), None);
+        assert_eq!(ceiling_of(&all, "portable/fill"), None);
         assert_eq!(ceiling_of(&all, "nonsense"), None);
     }
 }

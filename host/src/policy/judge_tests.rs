@@ -2,7 +2,7 @@
 
 use super::super::codes::{self, Action};
 use super::super::rules::example::{Cases, Example, lane};
-use super::super::rules::{devices, memory, session, soundness, telemetry, time};
+use super::super::rules::{devices, integer, memory, session, soundness, telemetry, time};
 use super::super::{Judgement, Policy, Weight};
 use crate::ledger::{HistoryCode, HistoryFinding};
 use crate::protocol::work::memory_residency::MemoryResidency;
@@ -54,8 +54,9 @@ const OTHERS: Cases = &[
 ];
 
 /// One change of the honest result each that must give this reason, alone.
-const CASES: [Cases; 7] = [
+const CASES: [Cases; 8] = [
     devices::cases::CASES,
+    integer::cases::CASES,
     memory::cases::CASES,
     session::cases::CASES,
     soundness::cases::CASES,
@@ -159,7 +160,7 @@ fn an_arena_has_time_for_its_fill() {
     let mut case = Example::honest();
     lane(&mut case).as_object_mut().unwrap().remove("achieved_flops");
     let (half_passes, peer_blocks) = (12, 0);
-    case.memory = Some(MemoryResidency { arena_blocks: 1 << 24, half_passes, peer_blocks });
+    case.work = Some(MemoryResidency { arena_blocks: 1 << 24, half_passes, peer_blocks }.into());
     case.elapsed = Some(Duration::from_micros(2_575_700));
     assert_eq!(given(&case.judge()), []);
     case.elapsed = Some(Duration::from_micros(2_575_900));

@@ -36,7 +36,9 @@ pub use findings::Findings;
 pub use read::{POLICY_BYTES_MAX, PolicyError};
 pub use rule::{Rule, Standing};
 pub use size::{SizeError, Target};
-pub use table::{Devices, History, Memory, Policy, RULES, Session, Soundness, Telemetry, Time};
+pub use table::{
+    Devices, History, Integer, Memory, Policy, RULES, Session, Soundness, Telemetry, Time,
+};
 
 use crate::protocol::bound::OmittedShare;
 use std::time::Duration;

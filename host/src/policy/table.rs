@@ -11,7 +11,7 @@ use super::field::Bounds::{Above0UpTo, Any, Between0And, Names, Number, Text, Ve
 use super::field::Bounds::{Whole, WholeFrom};
 use super::field::{Field, Got, fields};
 use super::rule::{Rule, Standing, rules};
-use super::rules::{devices, memory, session, soundness, telemetry, time};
+use super::rules::{devices, integer, memory, session, soundness, telemetry, time};
 use crate::protocol::challenge::{INTEGER_MAX, LANES_MAX};
 use crate::protocol::work::memory_residency::shown::{OUTSIDE_GB_S_DEFAULT, REFILL_GB_S_DEFAULT};
 
@@ -114,6 +114,14 @@ fields! {
         link_gb_s_min: f64 = 0.0, Number(0.0, 1e6);
     }
 
+    /// `[integer]`: what a run must show of int8 products, if its kind of work is integer
+    /// products; any other kind shows nothing of them.
+    integer: Integer {
+        /// 10^12 int8 operations a second that each lane must be shown to do, in the mean of the
+        /// lanes. 0: no demand.
+        int8_tops_min: f64 = 0.0, Number(0.0, 1e6);
+    }
+
     /// `[history]`: how far back devices are looked up.
     history: History {
         /// Days that what the ledger knows of a device speaks against it.
@@ -150,6 +158,8 @@ rules! {
         result memory::memory_rate_low;
     "link-rate-low" demand "it is not shown that `memory.link_gb_s_min` reached each lane from others",
         result memory::link_rate_low;
+    "integer-rate-low" demand "it is not shown that the lanes did int8 products at `integer.int8_tops_min` each, in the mean",
+        result integer::integer_rate_low;
     "model-not-allowed" demand "a lane's model is not one of `devices.models`",
         lane devices::model_not_allowed;
     "mig-instance" demand "a lane is a MIG instance, and `devices.mig_allowed` is false",

@@ -50,7 +50,16 @@ pub(super) fn check(
     })
 }
 
-/// Checks every one of `files` on `variant`.
+/// Those of `files` that say something of `variant`: all, or those of integer products if
+/// that is what it is about.
+pub(super) fn vectors_for(
+    variant: Variant,
+    files: &[VectorFile],
+) -> impl Iterator<Item = &VectorFile> {
+    files.iter().filter(move |file| variant.integer.is_none() || file.is_of_integers())
+}
+
+/// Checks `variant` on those of `files` that say something of it.
 pub(super) fn check_vectors(
     device: &GpuDevice,
     variant: Variant,
@@ -59,7 +68,7 @@ pub(super) fn check_vectors(
 ) -> Outcome {
     on_its_thread(device, patience, move |opener| {
         let mut lanes = LaneExecutors::new(|| opener.any(variant));
-        for file in &*files {
+        for file in vectors_for(variant, &files) {
             opener.supervisor.set_task(file.name());
             let checked = match file.check(&mut lanes) {
                 Err(VectorError::Executor(error)) => Outcome::from(error),

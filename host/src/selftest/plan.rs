@@ -66,8 +66,12 @@ impl<'a> SelftestPlan<'a> {
         });
         let on_gpus = on_gpus(&options.gpus, present_gpus, &options.ptx_files);
         let again = on_gpus.iter().filter_map(|subject| match &subject.check {
-            Check::Gpu(Suite::Products, device, variant) if !options.vector_files.is_empty() => {
-                let cases = format!("every field, {} files", options.vector_files.len());
+            Check::Gpu(Suite::Products | Suite::Integer, device, variant) => {
+                let count = gpus::vectors_for(*variant, &options.vector_files).count();
+                if count == 0 {
+                    return None;
+                }
+                let cases = format!("every field, {count} files");
                 let check = Check::VectorsOnGpu(device.clone(), *variant);
                 Some(Item::new(format!("{} vectors", subject.name), cases, check))
             }
@@ -185,8 +189,9 @@ fn on_cpu() -> Vec<Item> {
     [oracle].into_iter().chain(Suite::ALL.into_iter().flat_map(of_suite)).collect()
 }
 
-/// What is checked of kernels, product kernel by product kernel, and of the memory kernels
-/// that are compiled with them; its name, and the variant that is opened for it.
+/// What is checked of kernels: product kernel by product kernel, of FP64 and of integers,
+/// and the memory kernels that are compiled with them; its name, and the variant that is
+/// opened for it.
 fn of_sources(sources: impl Iterator<Item = PtxSource>) -> Vec<(Suite, String, Variant)> {
     let of_source = |source: PtxSource| {
         let variants: Vec<Variant> = Variant::all_of(source).collect();
@@ -194,7 +199,9 @@ fn of_sources(sources: impl Iterator<Item = PtxSource>) -> Vec<(Suite, String, V
             .first()
             .map(|&variant| (Suite::Memory, format!("{}/memory", source.name()), variant));
         let product = |variant: Variant| (Suite::Products, variant.to_string(), variant);
-        variants.into_iter().map(product).chain(memory)
+        let integers = Variant::integers_of(source);
+        let integer = |variant: Variant| (Suite::Integer, variant.to_string(), variant);
+        variants.into_iter().map(product).chain(memory).chain(integers.map(integer))
     };
     sources.flat_map(of_source).collect()
 }
@@ -357,7 +364,10 @@ mod tests {
         let names: Vec<String> = subjects.into_iter().map(|subject| subject.name).collect();
         let rows = Variant::all_of(files[0]).map(|variant| variant.to_string());
         let rows = rows.chain(["x/memory".to_owned()]);
+        let integers = Variant::integers_of(files[0]).map(|variant| variant.to_string());
+        let rows = rows.chain(integers);
         assert_eq!(names, ["gpu".to_owned()].into_iter().chain(rows).collect::<Vec<_>>());
         assert!(names.contains(&"x/gemm_fma".to_owned()), "{names:?}");
+        assert!(names.contains(&"x/int8_dp4a".to_owned()), "{names:?}");
     }
 }

@@ -174,6 +174,7 @@ pub struct VectorFile {
     name: String,
     json: Vec<u8>,
     suits_oracle: bool,
+    is_of_integers: bool,
 }
 
 impl VectorFile {
@@ -193,9 +194,12 @@ impl VectorFile {
             return Err(malformed(format!("more than {FILE_BYTES_MAX} bytes")));
         }
         let vector = Vector::parse(&json).map_err(|error| malformed(error.to_string()))?;
-        let suits_oracle = matches!(vector, Vector::Run(run) if run.suits_oracle());
+        let (suits_oracle, is_of_integers) = match &vector {
+            Vector::Run(run) => (run.suits_oracle(), run.is_of_integers()),
+            _ => (false, false),
+        };
         let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned();
-        Ok(Self { name, json, suits_oracle })
+        Ok(Self { name, json, suits_oracle, is_of_integers })
     }
 
     /// The file's name, without its folder.
@@ -206,6 +210,11 @@ impl VectorFile {
     /// Whether it holds a run that the oracle, scalar as it is, gets through in seconds.
     pub fn suits_oracle(&self) -> bool {
         self.suits_oracle
+    }
+
+    /// Whether it holds a run of integer products.
+    pub fn is_of_integers(&self) -> bool {
+        self.is_of_integers
     }
 
     /// Checks it on `executors`.
@@ -262,6 +271,13 @@ impl RunVector {
                 work.multiply_adds().saturating_mul(iterations) <= ORACLE_MULTIPLY_ADDS_MAX
             }
         }
+    }
+}
+
+impl RunVector {
+    fn is_of_integers(&self) -> bool {
+        let challenge = Challenge::from_token(&self.challenge);
+        challenge.is_ok_and(|challenge| challenge.work().integer_product().is_some())
     }
 }
 

@@ -59,12 +59,13 @@ impl Default for Patience {
 pub const ROUND_TRIP_CREDIT_MAX: Duration = Duration::from_secs(1);
 
 /// So much a second is done of the work of opening tiles at the least: what a few cores
-/// have, of products computed again or of an arena read.
+/// have, of products computed again or of an arena read. int8 has wider instructions on
+/// any of them.
 fn opening_rate(unit: Unit) -> f64 {
     match unit {
         Unit::Flop => 4e9,
         Unit::Bytes => 1e9,
-        Unit::Operations => 4e9,
+        Unit::Operations => 2e10,
     }
 }
 
@@ -109,6 +110,12 @@ mod tests {
         let large = issue(&Request { matrix_dim: Some(16_384), ..Request::default() }).unwrap();
         assert!(patience.openings_of(&small, 1) < Duration::from_secs(35));
         assert!(patience.openings_of(&large, 1) > Duration::from_secs(120));
+        // 1000 tiles of 128 x 128 outputs of 8192 multiply-adds.
+        let challenge_type = Some("integer_multiplication_pow".to_owned());
+        let matrix_dim = Some(8192);
+        let asked = Request { challenge_type, matrix_dim, ..Request::default() };
+        let limit = patience.openings_of(&issue(&asked).unwrap(), 1);
+        assert!((Duration::from_secs(43)..Duration::from_secs(46)).contains(&limit), "{limit:?}");
         // 1000 tiles of 2 MiB at 10^9 bytes a second, and their paths.
         let challenge_type = Some("memory_residency_pow".to_owned());
         let arena = issue(&Request { challenge_type, ..Request::default() }).unwrap();

@@ -39,7 +39,8 @@ pub struct Resources {
 }
 
 /// The opcodes counted in the manifest, besides the total.
-const OPCODES: [&str; 8] = ["DFMA", "DMMA", "LDG", "LDL", "LDS", "STG", "STL", "STS"];
+const OPCODES: [&str; 10] =
+    ["DFMA", "DMMA", "IGMMA", "IMMA", "LDG", "LDL", "LDS", "STG", "STL", "STS"];
 
 /// The tools found.
 #[derive(Debug)]
@@ -87,7 +88,7 @@ impl Tools {
     /// Assembles `ptx` and says what each kernel takes.
     ///
     /// # Errors
-    /// If ptxas refuses it, or a hot kernel spills or has a stack.
+    /// If ptxas refuses it, or has not done what it asks for, or a hot kernel spills or has a stack.
     pub fn measure(&self, ptx: &Path, target: Target) -> Result<BTreeMap<String, Resources>> {
         let cubin = ptx.with_extension("cubin");
         let arch = format!("-arch={}", target.ptxas_arch());
@@ -106,7 +107,8 @@ impl Tools {
                 }
             }
         }
-        let faults: Vec<_> = kernels.iter().filter_map(|(name, r)| fault(name, r)).collect();
+        let mut faults: Vec<_> = kernels.iter().filter_map(|(name, r)| fault(name, r)).collect();
+        faults.extend(notices(&log));
         ensure!(faults.is_empty(), "for {}:\n  {}", target.name(), faults.join("\n  "));
         Ok(kernels)
     }
@@ -122,6 +124,13 @@ fn fault(name: &str, resources: &Resources) -> Option<String> {
              {spill_load_bytes} loaded for spills, at {registers} registers"
         )
     })
+}
+
+/// What ptxas says, as information, of kernels that it did not compile as they are written:
+/// `setmaxnreg` that it left out, or a wait that it put between `wgmma` and a use of their
+/// sums. Both compute the right bits, slowly.
+fn notices(log: &str) -> impl Iterator<Item = String> {
+    log.lines().filter_map(|line| Some(format!("ptxas {}", &line[line.find("(C75")?..])))
 }
 
 /// Runs a tool; its stdout and stderr together.
@@ -229,6 +238,20 @@ ptxas info    : Used 168 registers, used 0 barriers
         assert!(fault("fill", &spilled).is_some());
         assert!(fault("merkle", &spilled).is_none());
         assert!(fault("fill", &Resources { registers: 255, ..Resources::default() }).is_none());
+    }
+
+    #[test]
+    fn what_ptxas_did_otherwise_than_written_is_a_fault() {
+        assert_eq!(notices(LOG).count(), 0);
+        let log = format!(
+            "{LOG}ptxas info    : (C7508) Potential Performance Loss: 'setmaxnreg' ignored; unable \
+             to determine register count at entry.\nptxas info    : (C7517) warpgroup.wait is \
+             injected in around line 935 by compiler to allow use of registers defined by GMMA in \
+             function 'int8_wgmma'\n"
+        );
+        let said: Vec<_> = notices(&log).collect();
+        assert!(said[0].starts_with("ptxas (C7508) Potential Performance Loss: 'setmaxnreg'"));
+        assert!(said[1].starts_with("ptxas (C7517) warpgroup.wait is injected"), "{said:?}");
     }
 
     #[test]

@@ -6,6 +6,8 @@
 //! Deliberately lacks: random numbers, products, folding and hashing. The oracle, the CPU
 //! and the GPU have their own.
 
+pub mod shown;
+
 pub use super::square_tiles::TILE;
 
 use super::square_tiles::square_tiles;

@@ -4,10 +4,11 @@
 //!
 //! ```text
 //! turns      one side's work, as long as asked      ceilings   each unit by itself
-//! baseline   cuBLAS                                 telemetry  power and clock meanwhile
+//! baseline   cuBLAS; int8_baseline cuBLASLt          telemetry  power and clock meanwhile
 //! phases     fill, product, tail
 //! total      a challenge's iterations in seconds    report     what came out
 //! memory     sweeps and half-passes beside reads and copies
+//! integer    integer products beside cuBLASLt
 //! ```
 //!
 //! An attested turn is [`Executor::run`] as a challenge runs it: fill,
@@ -19,6 +20,8 @@
 
 mod baseline;
 mod ceilings;
+mod int8_baseline;
+mod integer;
 mod memory;
 mod phases;
 mod report;
@@ -27,6 +30,7 @@ mod total;
 mod turns;
 
 pub use ceilings::Ceiling;
+pub use integer::{IntegerReport, Operations};
 pub use memory::{MemoryReport, Rates};
 pub use phases::Phases;
 pub use report::{BenchReport, Side, median};
@@ -38,6 +42,7 @@ use super::supervisor::Supervisor;
 use super::variant::Variant;
 use crate::executor::{ExecError, Executor};
 use crate::protocol::work::fp64_product::Fp64Product;
+use crate::protocol::work::integer_product::IntegerProduct;
 use crate::protocol::work::memory_residency::{HALF_PASSES_DEFAULT, MemoryResidency};
 use baseline::Baseline;
 use std::path::Path;
@@ -124,6 +129,22 @@ impl Subject {
         memory::memory(executor, telemetry, work, turns)
     }
 
+    /// Integer products: the attested loop, cuBLASLt (from `cublas_lt`, or where the
+    /// dynamic loader finds it) and the bare product in alternating turns; then the
+    /// phases.
+    ///
+    /// # Errors
+    /// Device faults, or a shape that does not fit.
+    pub fn integers(
+        &mut self,
+        shape: IntegerProduct,
+        turns: Turns,
+        cublas_lt: Option<&Path>,
+    ) -> Result<IntegerReport, ExecError> {
+        let Self { executor, telemetry } = self;
+        integer::integers(executor, telemetry, shape, turns, cublas_lt)
+    }
+
     /// `iterations` iterations of `shape` once to warm up and then `runs` times.
     ///
     /// # Errors
@@ -157,7 +178,7 @@ impl Subject {
         // Everything once, to compile, to warm up, and to know how long a turn is.
         let warm = Duration::from_millis(300).min(turns.length);
         let mut pace = Pace::default();
-        attested(executor, shape, warm, &mut pace)?;
+        attested(executor, shape.multiply_adds(), warm, &mut pace)?;
         bare(executor, warm)?;
         if let Ok(cublas) = &baseline
             && let Err(reason) = cublas.turn(executor, warm)?
@@ -172,7 +193,8 @@ impl Subject {
         let mut cores = Vec::new();
         for _ in 0..turns.count.max(1) {
             let (start, load) = (Instant::now(), HostLoad::start(telemetry));
-            logs[0].keep(start, attested(executor, shape, turns.length, &mut pace)?);
+            let speed = attested(executor, shape.multiply_adds(), turns.length, &mut pace)?;
+            logs[0].keep(start, speed);
             cores.extend(load.cores(telemetry));
             if let Ok(cublas) = &baseline {
                 let start = Instant::now();

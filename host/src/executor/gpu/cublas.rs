@@ -1,6 +1,10 @@
-//! cuBLAS beside which the product is measured, loaded at run time. Its
-//! absence is a value: nothing but measuring needs it.
+//! cuBLAS and cuBLASLt beside which products are measured, loaded at run time. Their
+//! absence is a value: nothing but measuring needs them.
 #![allow(unsafe_code)]
+
+mod lt;
+
+pub(super) use lt::CublasLt;
 
 use super::driver::{DeviceMemory, Gpu};
 use libloading::Library;
@@ -71,7 +75,7 @@ impl Cublas {
     /// # Errors
     /// Why not, in words.
     pub(super) fn load(gpu: &Gpu, path: Option<&Path>) -> Result<Self, String> {
-        let library = open(path)?;
+        let library = open("cuBLAS", path, &LIBRARIES)?;
         let name = |error: libloading::Error| format!("cuBLAS lacks a function: {error}");
         // SAFETY: the types are those that cublas_api.h declares for these
         // names; enums are ints, device pointers 64-bit addresses.
@@ -149,14 +153,18 @@ impl Drop for Cublas {
     }
 }
 
-fn open(path: Option<&Path>) -> Result<Library, String> {
+/// The library at `path`, or the first of its usual names that loads. `what` is how
+/// messages call it.
+fn open(what: &str, path: Option<&Path>, usual: &[&str]) -> Result<Library, String> {
     let mut reasons = Vec::new();
-    let usual = LIBRARIES.map(Path::new);
-    let names: &[&Path] = path.as_slice();
-    for name in if names.is_empty() { &usual[..] } else { names } {
-        // SAFETY: loading runs the library's initialisers; cuBLAS's are made
-        // to run in any process.
-        match unsafe { Library::new(*name) } {
+    let names = match path {
+        Some(path) => vec![path],
+        None => usual.iter().map(Path::new).collect(),
+    };
+    for name in names {
+        // SAFETY: loading runs the library's initialisers; those of cuBLAS and cuBLASLt are
+        // made to run in any process.
+        match unsafe { Library::new(name) } {
             Ok(library) => return Ok(library),
             Err(error) => {
                 let cause = std::error::Error::source(&error).map(ToString::to_string);
@@ -164,7 +172,7 @@ fn open(path: Option<&Path>) -> Result<Library, String> {
             }
         }
     }
-    Err(format!("cuBLAS cannot be loaded: {}", reasons.join("; ")))
+    Err(format!("{what} cannot be loaded: {}", reasons.join("; ")))
 }
 
 fn status(function: &str, code: i32) -> Result<(), String> {
@@ -177,9 +185,10 @@ mod tests {
 
     #[test]
     fn its_absence_is_told_by_name() {
-        let text = open(Some(Path::new("/nowhere/libcublas.so.99"))).unwrap_err();
+        let nowhere = Path::new("/nowhere/libcublas.so.99");
+        let text = open("cuBLAS", Some(nowhere), &LIBRARIES).unwrap_err();
         assert!(text.contains("/nowhere/libcublas.so.99"), "{text}");
-        if let Err(text) = open(None) {
+        if let Err(text) = open("cuBLAS", None, &LIBRARIES) {
             assert!(LIBRARIES.iter().all(|name| text.contains(name)), "{text}");
         }
     }

@@ -10,6 +10,7 @@ use super::lane::{Counting, Lane};
 use super::openings::Openings;
 use super::plan::{LaunchPlan, PlanInput};
 use super::run::FirstIteration;
+use super::shape::ProductShape;
 use super::supervisor::{Doing, PATIENCE, Supervisor, supervised};
 use super::variant::Variant;
 use crate::executor::{
@@ -210,10 +211,15 @@ impl GpuExecutor {
             free_bytes: self.free_bytes()?,
             sm_count: self.device.sm_count,
             gemm: self.kernels.product.shape,
+            integer: self.kernels.integer_product(),
             chunk_products_max: self.options.chunk_products_max,
             ring_slots_max: self.options.ring_slots_max,
         };
+        if work.integer_product().is_some() {
+            self.kernels.integer(&self.gpu)?;
+        }
         self.lane = Some(Lane::new(&self.gpu, input, self.options.counting)?);
+        self.facts.details.kernel_variant = Some(self.kernels.name_for(work));
         Ok(())
     }
 
@@ -339,9 +345,6 @@ impl Executor for GpuExecutor {
         let _doing = self.supervisor().begin("making room");
         self.gpu.enter()?;
         let work = assignment.work;
-        if work.integer_product().is_some() {
-            return Err(super::lane::no_kernels(self.gpu.label(), work));
-        }
         if self.lane.as_ref().is_none_or(|lane| lane.plan.work != work) {
             self.give_up_lane();
             self.make_lane(work)?;
@@ -393,22 +396,19 @@ impl Executor for GpuExecutor {
         }
         let _doing = self.supervisor().begin("recomputing tiles");
         self.gpu.enter()?;
-        let shape = match assignment.work {
-            Work::Fp64Product(shape) => shape,
-            Work::MemoryResidency(_) => return self.read_tiles(assignment, tiles),
-            work @ Work::IntegerProduct(_) => {
-                return Err(super::lane::no_kernels(self.gpu.label(), work));
-            }
+        let work = assignment.work;
+        let Some(shape) = ProductShape::of(work) else {
+            return self.read_tiles(assignment, tiles);
         };
         let (gpu, kernels, sm_count) = (&self.gpu, &self.kernels, self.device.sm_count);
         let lent = self.lane.as_ref().and_then(Lane::lent);
         let count = tiles.len() as u64;
-        if !self.openings.as_ref().is_some_and(|made| made.serve(lent, shape.dim, count)) {
+        if !self.openings.as_ref().is_some_and(|made| made.serve(lent, shape, count)) {
             self.openings = None;
-            self.openings = Some(Openings::new(gpu, kernels, sm_count, lent, shape.dim, count)?);
+            self.openings = Some(Openings::new(gpu, kernels, sm_count, lent, work, count)?);
         }
         let openings = self.openings.as_mut().expect("made above");
-        openings.leaf_hashes(gpu, kernels, sm_count, lent, shape, tiles)
+        openings.leaf_hashes(gpu, kernels, sm_count, lent, work, tiles)
     }
 
     fn sm_tiles(&mut self) -> Result<SmTiles, ExecError> {

@@ -6,9 +6,11 @@ use super::ptx_file::entries;
 use super::variant::Variant;
 use crate::executor::ExecError;
 use crate::protocol::digest::Digest;
+use crate::protocol::work::Work;
+use crate::work::integer_product::gpu::IntegerKernels;
 use crate::work::memory_residency::gpu::ArenaKernels;
-use gpu_kernels::declaration::{self, GemmKernel, PeakKernel, Unit};
-use gpu_kernels::kernels::{CHAIN_STEP, FILL, GEMM_FMA, MERKLE, PEAK_COPY, PEAK_READ};
+use gpu_kernels::declaration::{self, GemmKernel, IntegerKernel, PeakKernel, Unit};
+use gpu_kernels::kernels::{CHAIN_STEP, FILL, GEMM_FMA, INT8_FILL, MERKLE, PEAK_COPY, PEAK_READ};
 use std::sync::Arc;
 
 /// A product kernel and how it is launched.
@@ -35,6 +37,8 @@ pub(super) struct Kernels {
     /// Those of memory residency, or why there are none: a PTX file from elsewhere may
     /// lack them.
     arena: Result<ArenaKernels, String>,
+    /// Those of integer products, likewise.
+    integer: Result<IntegerKernels, String>,
     /// What was tried before and why it did not serve, for the evidence.
     pub notes: Vec<String>,
     module: Arc<Module>,
@@ -93,6 +97,11 @@ impl Kernels {
             product: Product { shape: variant.gemm, kernel: kernel(&variant.gemm.entry())? },
             arena: ArenaKernels::of(&module)
                 .map_err(|(name, failure)| format!("kernel {name}: {failure}")),
+            integer: match variant.integer_product() {
+                Some(product) => IntegerKernels::of(&module, product)
+                    .map_err(|(name, failure)| format!("kernel {name}: {failure}")),
+                None => Err("it was compiled without them".to_owned()),
+            },
             notes: Vec::new(),
             module: Arc::clone(&module),
         };
@@ -116,6 +125,39 @@ impl Kernels {
             cause: lacking.clone(),
             advice: "use a variant that has them, or PTX of this release".to_owned(),
         })
+    }
+
+    /// The kernels of integer products.
+    ///
+    /// # Errors
+    /// This variant lacks them.
+    pub(super) fn integer(&self, gpu: &Gpu) -> Result<&IntegerKernels, ExecError> {
+        self.integer.as_ref().map_err(|lacking| ExecError::Device {
+            what: format!("looking for the kernels of integer products in {}", self.variant),
+            device: gpu.label().to_owned(),
+            cause: lacking.clone(),
+            advice: "use a variant that has them, or PTX of this release".to_owned(),
+        })
+    }
+
+    /// What multiplies integers, if anything does.
+    pub(super) fn integer_product(&self) -> Option<IntegerKernel> {
+        self.integer.as_ref().ok().map(|kernels| *kernels.shape())
+    }
+
+    /// What computes `work`, such as "sm_90a/gemm_m16n8k16".
+    pub(super) fn name_for(&self, work: Work) -> String {
+        let integer = work.integer_product().and_then(|_| self.integer_product());
+        Variant { integer, ..self.variant }.to_string()
+    }
+
+    /// The kernels that make the leaves of `work`, by name.
+    pub(super) fn of_leaves(&self, work: Work) -> String {
+        match (work, self.integer_product()) {
+            (Work::MemoryResidency(_), _) => "sweep".to_owned(),
+            (Work::IntegerProduct(_), Some(of)) => format!("{}, {}", INT8_FILL.name, of.name),
+            _ => format!("{}, {}", FILL.name, self.product.kernel.name()),
+        }
     }
 
     /// `peak_read` and `peak_copy`.

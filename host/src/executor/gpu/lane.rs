@@ -29,7 +29,7 @@ use crate::protocol::names::{Root, State};
 use crate::protocol::work::Work;
 use crate::work::memory_residency::gpu::ArenaLane;
 use cuda_driver::Failure;
-pub(super) use means::{Means, Workspace, no_kernels};
+pub(super) use means::{Means, Workspace};
 use spin_wait::{SpinWait, Watch};
 use std::collections::VecDeque;
 use std::time::Instant;
@@ -453,10 +453,7 @@ impl Lane {
         });
         let words = waited.map_err(|failure| {
             let last = batch.first + batch.iterations - 1;
-            let which = match self.means {
-                Means::Products(_) => format!("fill, {}", kernels.product.kernel.name()),
-                Means::Arena(_) => "sweep".to_owned(),
-            };
+            let which = kernels.of_leaves(self.plan.work);
             let what = format!(
                 "running iterations {} to {last} ({which}, merkle, chain_step)",
                 batch.first

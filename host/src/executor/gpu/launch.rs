@@ -72,7 +72,7 @@ pub(super) fn fill(
 
 /// Whether outputs are hashed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Hashing {
+pub(crate) enum Hashing {
     /// As the protocol asks.
     Hashed,
     /// The bare product, for measuring.

@@ -50,6 +50,7 @@ mod tests {
             free_bytes: 16 << 30,
             sm_count: 132,
             gemm: GEMM_M16N8K16,
+            integer: None,
             chunk_products_max: None,
             ring_slots_max: None,
         }
@@ -95,6 +96,7 @@ mod tests {
             free_bytes: 16 << 30,
             sm_count: 132,
             gemm: GEMM_M16N8K16,
+            integer: None,
             chunk_products_max: None,
             ring_slots_max: None,
         };

@@ -14,7 +14,7 @@
 //! telemetry clocks, power and error counts of a run     bandwidth of memory and links
 //! counters  tiles per SM, read and judged               words     digests as the device has them
 //! cpu_time  of a thread, for telemetry                  error     driver failures in words
-//! arena     memory residency's own calls
+//! arena     memory residency's own calls              shape     products of either kind
 //! ```
 //!
 //! Guarantees: between the first iteration of a segment and its last the
@@ -51,6 +51,7 @@ mod ptx_file;
 mod ptx_set;
 mod recovery;
 mod run;
+mod shape;
 mod supervisor;
 pub mod telemetry;
 mod variant;

@@ -1,20 +1,21 @@
 //! Launch geometry and memory of one lane, chosen in one place. Pure: the
 //! executor obeys it and decides nothing itself.
 //!
-//! An iteration of FP64 products is, per chunk of products, `fill` then the product
+//! An iteration of products is, per chunk of them, `fill` or `int8_fill`, then the product
 //! kernel; one of memory residency is a `sweep` of an arena. Then come `merkle` levels
 //! until at most 512 nodes are left; then `chain_step`.
 //! Tile roots and iteration roots go to rings of [`LaunchPlan::ring_slots`]
 //! slots, one slot an iteration; a whole ring (a *batch*) is copied to
 //! page-locked host memory at a time.
 
+use super::shape::ProductShape;
 use crate::protocol::work::Work;
-use crate::protocol::work::fp64_product::Fp64Product;
+use crate::work::integer_product::gpu as integer;
 
 use gpu_kernels::abi::{
     FILL_UNIT_K, GEMM_SCRATCH_BYTES_PER_BLOCK, GEMM_SPLIT_MAX, MERKLE_GROUP, SmCounter,
 };
-use gpu_kernels::declaration::{GemmGrid, GemmKernel};
+use gpu_kernels::declaration::{GemmGrid, GemmKernel, IntegerKernel};
 use std::fmt;
 
 /// What a plan is made from.
@@ -26,8 +27,10 @@ pub struct PlanInput {
     pub free_bytes: u64,
     /// SMs of the device.
     pub sm_count: u32,
-    /// The product kernel.
+    /// The kernel of FP64 products.
     pub gemm: GemmKernel,
+    /// The kernel of integer products, if there is one.
+    pub integer: Option<IntegerKernel>,
     /// Most products in a chunk, for tests of chunking; `None`: as many as fit.
     pub chunk_products_max: Option<u32>,
     /// Most slots of the rings; `None`: as many as serve.
@@ -173,7 +176,7 @@ impl LaunchPlan {
         if with(1, slots).bytes.on_device() > budget {
             slots = 1;
         }
-        let Work::Fp64Product(shape) = input.work else { return Ok(with(1, slots)) };
+        let Some(shape) = ProductShape::of(input.work) else { return Ok(with(1, slots)) };
         let product_bytes = shape.operand_bytes_per_product();
         let fixed = with(1, slots).bytes.on_device() - product_bytes.next_multiple_of(PAGE_BYTES);
         let fitting = (budget - fixed.min(budget)) / product_bytes;
@@ -194,15 +197,20 @@ impl LaunchPlan {
         let work = input.work;
         let tiles = work.tiles();
         let (merkle, step_nodes) = merkle_levels(tiles);
-        let (kernels, operands, arena, scratch) = match work {
-            Work::Fp64Product(shape) => (
+        let (arena, scratch) = match work {
+            Work::Fp64Product(_) => (0, scratch_bytes(&input.gemm, input.sm_count)),
+            Work::IntegerProduct(_) => {
+                let bytes = |of: &IntegerKernel| integer::scratch_bytes(of, input.sm_count);
+                (0, input.integer.as_ref().map_or(0, bytes))
+            }
+            Work::MemoryResidency(work) => (work.arena_bytes(), 0),
+        };
+        let (kernels, operands) = match ProductShape::of(work) {
+            Some(shape) => (
                 2 * u64::from(shape.products.div_ceil(chunk_products)),
                 u64::from(chunk_products) * shape.operand_bytes_per_product(),
-                0,
-                scratch_bytes(&input.gemm, input.sm_count),
             ),
-            Work::MemoryResidency(work) => (1, 0, work.arena_bytes(), 0),
-            Work::IntegerProduct(work) => (2, work.operand_bytes_per_product(), 0, 0),
+            None => (1, 0),
         };
         let launches = kernels + merkle.len() as u64;
         let graph = (GRAPH_KERNELS_MAX / (launches + 1)).clamp(1, u64::from(ring_slots)) as u32;
@@ -239,22 +247,14 @@ impl LaunchPlan {
     ///
     /// # Panics
     /// If the plan is of another kind of work: a bug of the caller.
-    pub(super) fn shape(&self) -> Fp64Product {
-        match self.work {
-            Work::Fp64Product(shape) => shape,
-            Work::MemoryResidency(_) | Work::IntegerProduct(_) => {
-                panic!("{} has no shape", self.work)
-            }
-        }
+    pub(super) fn shape(&self) -> ProductShape {
+        ProductShape::of(self.work).unwrap_or_else(|| panic!("{} has no shape", self.work))
     }
 
     /// Parts into which the work of an iteration is cut.
     pub(super) fn chunk_count(&self) -> u32 {
-        match self.work {
-            Work::Fp64Product(shape) => shape.products.div_ceil(self.chunk_products),
-            Work::MemoryResidency(_) => 1,
-            Work::IntegerProduct(work) => work.products.div_ceil(self.chunk_products),
-        }
+        let chunks = |shape: ProductShape| shape.products.div_ceil(self.chunk_products);
+        ProductShape::of(self.work).map_or(1, chunks)
     }
 
     /// First product and number of products of every chunk, in order.
@@ -268,10 +268,7 @@ impl LaunchPlan {
 
     /// Kernels launched per iteration.
     fn kernels_per_iteration(&self) -> u32 {
-        let kernels = match self.work {
-            Work::Fp64Product(_) | Work::IntegerProduct(_) => 2 * self.chunk_count(),
-            Work::MemoryResidency(_) => 1,
-        };
+        let kernels = ProductShape::of(self.work).map_or(1, |_| 2 * self.chunk_count());
         kernels + self.merkle.len() as u32 + 1
     }
 
@@ -285,7 +282,7 @@ impl fmt::Display for LaunchPlan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { work, bytes, .. } = self;
         writeln!(f, "work            {work}")?;
-        if let Work::Fp64Product(_) | Work::IntegerProduct(_) = work {
+        if ProductShape::of(*work).is_some() {
             let (chunks, products) = (self.chunk_count(), self.chunk_products);
             writeln!(f, "chunks          {chunks} of up to {products} products")?;
         }

@@ -8,8 +8,8 @@
 
 use super::ptx_set::PTX_FILES_MAX;
 use crate::files::shown_path;
-use gpu_kernels::declaration::GemmKernel;
-use gpu_kernels::kernels::KERNELS;
+use gpu_kernels::declaration::{GemmKernel, IntegerKernel};
+use gpu_kernels::kernels::{INT8_FILL, KERNELS};
 use gpu_kernels::table;
 use std::fs::File;
 use std::io::{self, Read};
@@ -24,6 +24,7 @@ pub struct PtxFile {
     name: &'static str,
     text: &'static str,
     gemms: &'static [GemmKernel],
+    integers: &'static [IntegerKernel],
 }
 
 /// Why a file is not used. Text in two lines: what happened, what to try.
@@ -117,10 +118,15 @@ impl PtxFile {
             valid_up_to: error.utf8_error().valid_up_to(),
         })?;
         let gemms = usable(path, &text)?;
+        let found = entries(&text);
+        let has = |name: &str| found.iter().any(|entry| entry.name == name);
+        let integers: Vec<IntegerKernel> =
+            table::integer_products().filter(|of| has(of.name) && has(INT8_FILL.name)).collect();
         Ok(Self {
             name: Box::leak(name.into_boxed_str()),
             text: Box::leak(text.into_boxed_str()),
             gemms: Box::leak(gemms.into_boxed_slice()),
+            integers: Box::leak(integers.into_boxed_slice()),
         })
     }
 
@@ -137,6 +143,12 @@ impl PtxFile {
     /// Its product kernels, the fastest first; at least one.
     pub fn gemms(self) -> &'static [GemmKernel] {
         self.gemms
+    }
+
+    /// Its kernels of integer products, the fastest first; none if it lacks what draws
+    /// their operands.
+    pub fn integer_products(self) -> &'static [IntegerKernel] {
+        self.integers
     }
 
     /// What its `.target` names, such as "sm_90a"; empty if there is none.

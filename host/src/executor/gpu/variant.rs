@@ -2,7 +2,7 @@
 //! Pure.
 
 use super::ptx_file::PtxFile;
-use gpu_kernels::declaration::GemmKernel;
+use gpu_kernels::declaration::{GemmKernel, IntegerKernel};
 use gpu_kernels::kernels::GEMM_FMA;
 use gpu_kernels::table;
 use gpu_kernels::target::Target;
@@ -42,6 +42,16 @@ impl PtxSource {
                 table::products().filter(|gemm| gemm.targets.include(target)).collect()
             }
             Self::File(file) => file.gemms().to_vec(),
+        }
+    }
+
+    /// Its kernels of integer products, the fastest first; a file may have none.
+    pub fn integer_products(self) -> Vec<IntegerKernel> {
+        match self {
+            Self::Embedded(target) => {
+                table::integer_products().filter(|of| of.targets.include(target)).collect()
+            }
+            Self::File(file) => file.integer_products().to_vec(),
         }
     }
 
@@ -115,13 +125,16 @@ impl fmt::Display for Capability {
 }
 
 /// Compiled kernels and one product kernel among them. Prints and parses as
-/// "sm_90a/gemm_m16n8k16".
+/// "sm_90a/gemm_m16n8k16", or as "sm_90a/int8_m16n8k32" if it is one of integers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Variant {
     /// Whose compiled kernels.
     pub source: PtxSource,
-    /// Which product kernel.
+    /// Which kernel of FP64 products.
     pub gemm: GemmKernel,
+    /// Which kernel of integer products, if that is what the variant is about;
+    /// otherwise the fastest of the source multiplies integers.
+    pub integer: Option<IntegerKernel>,
 }
 
 impl Variant {
@@ -143,7 +156,27 @@ impl Variant {
     /// Every variant of one target or file, fastest first.
     pub fn all_of(source: impl Into<PtxSource>) -> impl Iterator<Item = Self> {
         let source = source.into();
-        source.gemms().into_iter().map(move |gemm| Self { source, gemm })
+        source.gemms().into_iter().map(move |gemm| Self { source, gemm, integer: None })
+    }
+
+    /// Every variant of one target or file that is about integer products, fastest first.
+    pub fn integers_of(source: impl Into<PtxSource>) -> impl Iterator<Item = Self> {
+        let source = source.into();
+        let gemm = source.gemms().into_iter().next();
+        let of = move |kernel| gemm.map(|gemm| Self { source, gemm, integer: Some(kernel) });
+        source.integer_products().into_iter().filter_map(of)
+    }
+
+    /// Every variant of every embedded target that runs on a device and is about integer
+    /// products.
+    pub fn integers_for(capability: Capability) -> Vec<Self> {
+        let all = Target::ALL.into_iter().rev().flat_map(Self::integers_of);
+        all.filter(|variant| variant.source.runs_on(capability)).collect()
+    }
+
+    /// The kernel that multiplies integers, or `None` if the source has none.
+    pub fn integer_product(self) -> Option<IntegerKernel> {
+        self.integer.or_else(|| self.source.integer_products().into_iter().next())
     }
 
     /// What a device tries, in order: the fastest product kernel of each
@@ -157,7 +190,8 @@ impl Variant {
 
 impl fmt::Display for Variant {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{}", self.source.name(), self.gemm.name)
+        let kernel = self.integer.map_or(self.gemm.name, |integer| integer.name);
+        write!(f, "{}/{kernel}", self.source.name())
     }
 }
 
@@ -169,14 +203,19 @@ pub struct UnknownVariant {
     pub text: String,
 }
 
+/// Every variant that has a name.
+fn named() -> impl Iterator<Item = Variant> {
+    Variant::all().chain(Target::ALL.into_iter().rev().flat_map(Variant::integers_of))
+}
+
 fn names() -> Vec<String> {
-    Variant::all().map(|variant| variant.to_string()).collect()
+    named().map(|variant| variant.to_string()).collect()
 }
 
 impl FromStr for Variant {
     type Err = UnknownVariant;
     fn from_str(text: &str) -> Result<Self, UnknownVariant> {
-        let named = Self::all().find(|variant| variant.to_string() == text);
+        let named = named().find(|variant| variant.to_string() == text);
         named.ok_or_else(|| UnknownVariant { text: text.to_owned() })
     }
 }
@@ -247,7 +286,8 @@ mod tests {
             (12, 0),
         ] {
             for variant in Variant::all_for(Capability { major, minor }) {
-                let asked = variant.gemm.shared_bytes;
+                let integer = variant.integer_product().expect("every target has one");
+                let asked = variant.gemm.shared_bytes.max(integer.shared_bytes);
                 assert!(
                     asked <= block_bytes(major, minor),
                     "{variant} on {major}.{minor}: {asked}"
@@ -271,9 +311,10 @@ mod tests {
 
     #[test]
     fn every_variant_parses_as_it_prints() {
-        for variant in Variant::all() {
+        for variant in named() {
             assert_eq!(variant.to_string().parse(), Ok(variant));
         }
+        assert!(names().contains(&"portable/int8_dp4a".to_owned()), "{:?}", names());
         let text = "sm_90a".parse::<Variant>().unwrap_err().to_string();
         assert!(text.contains("portable/gemm_fma") && text.contains("sm_100f/"), "{text}");
     }

@@ -7,21 +7,25 @@ use crate::protocol::bound::{Bound, Grinding, OmittedShare, log10_escape};
 use crate::protocol::challenge::Challenge;
 use crate::protocol::evidence::Evidence;
 use crate::protocol::signature::PublicKey;
-use crate::protocol::work::memory_residency::{self, MemoryResidency};
+use crate::protocol::work::Work;
+use crate::protocol::work::fp64_product::Fp64Product;
 use serde_json::{Value, json};
 use std::time::Duration;
 
 /// Codes, each with a change of the honest result that must give it, alone.
 pub(in crate::policy) type Cases = &'static [(&'static str, fn(&mut Example))];
 
-/// With products, small enough to judge: n = 4096, m = 8, T = 100 are 1.10e14 operations.
-fn challenge(miner: bool, memory: Option<MemoryResidency>) -> Challenge {
+/// Products unless another work is asked for: n = 4096, m = 8, T = 100 are 1.10e14 operations.
+fn challenge(miner: bool, work: Option<Work>) -> Challenge {
     let key = PublicKey::from(&ed25519_dalek::SigningKey::from_bytes(&[4; 32]));
-    let product = memory.is_none();
+    let work = work.unwrap_or(Work::from(Fp64Product { dim: 4096, products: 8 }));
+    let shape = work.fp64_product().map(|work| (work.dim, work.products));
+    let shape = shape.or(work.integer_product().map(|work| (work.dim, work.products)));
+    let memory = work.memory_residency();
     issue(&Request {
-        challenge_type: memory.map(|_| memory_residency::CHALLENGE_TYPE.to_owned()),
-        matrix_dim: product.then_some(4096),
-        num_matrices: product.then_some(8),
+        challenge_type: Some(work.challenge_type().to_owned()),
+        matrix_dim: shape.map(|(dim, _)| dim.into()),
+        num_matrices: shape.map(|(_, products)| products.into()),
         arena_blocks: memory.map(|work| work.arena_blocks),
         half_passes: memory.map(|work| work.half_passes.into()),
         peer_blocks: memory.map(|work| work.peer_blocks),
@@ -72,8 +76,8 @@ pub(in crate::policy) struct Example {
     pub(in crate::policy) draws: u64,
     pub(in crate::policy) elapsed: Option<Duration>,
     pub(in crate::policy) round_trip: Option<Duration>,
-    /// Memory residency in place of products.
-    pub(in crate::policy) memory: Option<MemoryResidency>,
+    /// Other work than the honest FP64 products.
+    pub(in crate::policy) work: Option<Work>,
     pub(in crate::policy) history: Vec<HistoryFinding>,
 }
 
@@ -87,7 +91,7 @@ impl Example {
             draws: 2062,
             elapsed: Some(Duration::from_millis(2100)),
             round_trip: Some(Duration::from_millis(30)),
-            memory: None,
+            work: None,
             history: Vec::new(),
         }
     }
@@ -96,7 +100,7 @@ impl Example {
         let (f, grinding) = (OmittedShare::default(), Grinding::ExcludedByCoin);
         let log10_escape = log10_escape(f, self.draws, grinding);
         let evidence = Evidence::from_value(self.evidence.clone()).unwrap();
-        let challenge = challenge(self.miner, self.memory);
+        let challenge = challenge(self.miner, self.work);
         self.policy.judge(&Facts {
             challenge: &challenge,
             evidence: &evidence,

@@ -89,13 +89,25 @@ fn shown(case: &Case<'_>) -> Result<Shown, String> {
 pub(in crate::policy) mod cases {
     use super::super::example::{Cases, Example, lane};
     use crate::policy::Weight;
+    use crate::protocol::work::Work;
     use crate::protocol::work::memory_residency::MemoryResidency;
     use std::time::Duration;
+
+    fn arena(case: &mut Example, work: MemoryResidency) {
+        case.work = Some(work.into());
+    }
+
+    /// Changes the arena's size.
+    fn resize(case: &mut Example, change: impl FnOnce(&mut MemoryResidency)) {
+        let mut work = case.work.and_then(Work::memory_residency).unwrap();
+        change(&mut work);
+        arena(case, work);
+    }
 
     /// 100 sweeps of 68.7 GB in 2.1 s.
     fn sweeps(case: &mut Example) {
         let (half_passes, peer_blocks) = (12, 0);
-        case.memory = Some(MemoryResidency { arena_blocks: 1 << 24, half_passes, peer_blocks });
+        arena(case, MemoryResidency { arena_blocks: 1 << 24, half_passes, peer_blocks });
         // Rates are of another unit than the honest product's.
         lane(case).as_object_mut().unwrap().remove("achieved_flops");
     }
@@ -154,7 +166,7 @@ pub(in crate::policy) mod cases {
         );
         sweeps(&mut case);
         assert!(text(&case).ends_with("each lane, at least 65344281968 are shown"));
-        case.memory.as_mut().unwrap().half_passes = 9;
+        resize(&mut case, |work| work.half_passes = 9);
         assert!(text(&case).contains("nothing is shown: half_passes is below 10"));
         sweeps(&mut case);
         case.policy.memory.resident_bytes_min = 0;
@@ -186,7 +198,7 @@ pub(in crate::policy) mod cases {
     fn links_count_as_far_as_memory_cannot_hold_what_they_brought() {
         let mut case = Example::honest();
         sweeps(&mut case);
-        case.memory.as_mut().unwrap().peer_blocks = 1 << 24;
+        resize(&mut case, |work| work.peer_blocks = 1 << 24);
         let second = lane(&mut case).clone();
         case.evidence["lanes"].as_array_mut().unwrap().push(second);
         case.evidence["lanes"][1]["uuid"] = "02".repeat(16).into();
@@ -195,11 +207,7 @@ pub(in crate::policy) mod cases {
         let text = reasons(&case).remove(0).1;
         assert!(text.contains("nothing is shown: a lane of its model may have held"), "{text}");
         // 0.99 · 2^37 · 100 · (1 − μ²/2) / 2.4 with μ = 141e9 / 2^37 are 2,685.9 GB/s.
-        case.memory = Some(MemoryResidency {
-            arena_blocks: 1 << 25,
-            peer_blocks: 1 << 25,
-            ..case.memory.unwrap()
-        });
+        resize(&mut case, |work| (work.arena_blocks, work.peer_blocks) = (1 << 25, 1 << 25));
         case.elapsed = Some(Duration::from_millis(2400));
         case.policy.memory.link_gb_s_min = 2685.0;
         assert_eq!(reasons(&case), []);

@@ -8,6 +8,7 @@
 pub(super) mod devices;
 #[cfg(test)]
 pub(super) mod example;
+pub(super) mod integer;
 pub(super) mod memory;
 pub(super) mod session;
 pub(super) mod soundness;

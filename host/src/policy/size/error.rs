@@ -76,10 +76,10 @@ pub enum SizeError {
     },
     /// The policy demands that more is shown than this challenge can show.
     #[error(
-        "memory.{field} is {expected}, and an honest run of this challenge is expected to show {got}\n{advice}."
+        "{field} is {expected}, and an honest run of this challenge is expected to show {got}\n{advice}."
     )]
     NotShown {
-        /// The policy's field.
+        /// The policy's field, with its table.
         field: &'static str,
         /// Its value.
         expected: String,

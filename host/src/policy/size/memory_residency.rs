@@ -164,9 +164,9 @@ impl Policy {
             ),
         };
         for (field, least, size, unit, shown) in [
-            ("resident_bytes_min", memory.resident_bytes_min as f64, 1.0, "bytes", held),
-            ("memory_gb_s_min", memory.memory_gb_s_min, 1e9, "GB/s", read),
-            ("link_gb_s_min", memory.link_gb_s_min, 1e9, "GB/s", link),
+            ("memory.resident_bytes_min", memory.resident_bytes_min as f64, 1.0, "bytes", held),
+            ("memory.memory_gb_s_min", memory.memory_gb_s_min, 1e9, "GB/s", read),
+            ("memory.link_gb_s_min", memory.link_gb_s_min, 1e9, "GB/s", link),
         ] {
             let got = match shown {
                 _ if least <= 0.0 => continue,

@@ -9,19 +9,20 @@
 //! takes how long: each kind of work has a module that knows.
 
 mod error;
-mod fp64_product;
 mod memory_residency;
+mod products;
 
 use super::Policy;
 use crate::appraisal::models::{self, Model};
 use crate::mining::issue::{ITERATIONS_DEFAULT, Request};
-use crate::mining::kind::WorkKind;
 use crate::protocol::bound::{Grinding, draws_needed};
 use crate::protocol::challenge::{OPENINGS_MAX, sample_rate_ppm};
 use std::time::Duration;
 
 pub use error::SizeError;
-pub(super) use fp64_product::Speed;
+pub(super) use products::Products;
+#[cfg(test)]
+use products::Speed;
 
 /// What the challenge is for.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -89,26 +90,16 @@ impl Policy {
             return Err(SizeError::Seconds { got_s: seconds });
         }
         let round_trip = target.round_trip;
-        let SizedWork { request, iterations, times } = match base.kind()? {
-            WorkKind::Fp64Product => {
+        let SizedWork { request, iterations, times } = match Products::of(base.kind()?) {
+            Some(products) => {
                 self.check_shown(&base, None)?;
-                let (shape, iterations) =
-                    self.products(model, seconds, round_trip, lanes_min, &base)?;
-                let request = Request {
-                    matrix_dim: Some(shape.dim.into()),
-                    num_matrices: Some(shape.products.into()),
-                    ..Request::default()
-                };
-                let times = Some(Speed { model, shape }.times(iterations));
-                SizedWork { request, iterations, times }
+                let time = (seconds, round_trip);
+                self.sized_products(products, model, time, lanes_min, &base)?
             }
-            WorkKind::IntegerProduct => {
-                self.check_shown(&base, None)?;
-                let request = Request { matrix_dim: Some(8192), ..Request::default() };
-                let iterations = base.num_iterations.unwrap_or(ITERATIONS_DEFAULT);
-                SizedWork { request, iterations, times: None }
+            None => {
+                self.check_rate_shown(&base, None)?;
+                self.arenas(model, target, seconds, lanes_min, &base)?
             }
-            WorkKind::MemoryResidency => self.arenas(model, target, seconds, lanes_min, &base)?,
         };
         if let Some(times) = times.filter(|_| base.max_duration_ms.is_none()) {
             self.warn_if_tight(model, times, round_trip);

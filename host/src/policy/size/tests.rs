@@ -46,7 +46,8 @@ fn every_model_is_sized_close_to_the_seconds_whatever_they_are() {
             let policy = Policy::default();
             let target = target(model.name, seconds);
             let challenge = sized(&policy, &target, Request::default());
-            let speed = Speed { model, shape: challenge.work().fp64_product().unwrap() };
+            let Fp64Product { dim, products } = challenge.work().fp64_product().unwrap();
+            let speed = Speed { model, kind: Products::Fp64, shape: (dim, products) };
             let expected_s = speed.iteration_s() * f64::from(challenge.iterations());
             // Whole iterations: 1 in place of 1.5, or of 0.75.
             assert!((0.66..1.34).contains(&(expected_s / seconds)), "{}: {expected_s}", model.name);

@@ -1,3 +1,4 @@
 //! Integer products on machines.
 
 pub mod cpu;
+pub(crate) mod gpu;

@@ -13,12 +13,14 @@ Examples:
   attest bench --shape 4096x8 --variant sm_90a/gemm_m16n8k16
   attest bench --shape 1024x1x1000 --json
   attest bench --shape 90%
+  attest bench --shape int8:8192x1 --variant sm_80/int8_m16n8k32
   attest bench --ptx gpu-kernels/ptx-rust-cuda/sm_90a.ptx --plot speed.svg
 
 A shape NxM is M products of N x N matrices an iteration, run for as long as a turn
 lasts: the attested loop, cuBLAS and the bare product by turns. NxMxT is T iterations
 from first to last, in seconds. P% is memory residency with an arena of P percent of the
-GPU's memory, beside plain reads and copies. Without a GPU only the CPU is measured:
+GPU's memory, beside plain reads and copies. int8:NxM is M products of N x N matrices of
+integers, beside cuBLASLt's. Without a GPU only the CPU is measured:
 verification, and an arena in host memory. Nothing else should use the GPU meanwhile.";
 
 /// `attest bench`.
@@ -35,8 +37,9 @@ pub struct Bench {
     /// What is demanded of the GPUs
     #[command(flatten)]
     pub gpus: Gpus,
-    /// Shapes [default: 8192x2 4096x8 2048x16 1024x64 1024x1x1000 90%]
-    #[arg(long = "shape", value_name = "NxM[xT]|P%", num_args = 1..)]
+    /// Shapes [default: 8192x2 4096x8 2048x16 1024x64 1024x1x1000 90% int8:16384x1
+    /// int8:8192x1]
+    #[arg(long = "shape", value_name = "NxM[xT]|P%|int8:NxM", num_args = 1..)]
     pub shapes: Vec<Work>,
     /// Least length of a turn, seconds [default: 1.5; with --quick 0.2]
     #[arg(long, value_name = "SECONDS", value_parser = parse::parse_turn)]
@@ -53,6 +56,9 @@ pub struct Bench {
     /// The cuBLAS library to compare with [default: where the dynamic loader finds one]
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, value_parser = place::file())]
     pub cublas: Option<PathBuf>,
+    /// The cuBLASLt library to compare integer products with [default: likewise]
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, value_parser = place::file())]
+    pub cublas_lt: Option<PathBuf>,
     /// Measure briefly: enough to see that all works, not to compare speeds
     #[arg(long)]
     pub quick: bool,

@@ -19,7 +19,9 @@ use std::time::Duration;
 /// # Errors
 /// A PTX file or a device that cannot be used; nowhere to print or write.
 pub fn run(args: &args::Bench, color: args::Color) -> Result {
-    let inputs = Inputs::default().and_file("--cublas", args.cublas.as_deref());
+    let inputs = Inputs::default()
+        .and_file("--cublas", args.cublas.as_deref())
+        .and_file("--cublas-lt", args.cublas_lt.as_deref());
     let ptx = PtxFile::find(&args.ptx)?;
     let inputs = ptx.iter().fold(inputs, |all, path| all.and_file("--ptx", Some(path)));
     inputs.check(&[("--plot", args.plot.as_ref())])?;
@@ -40,6 +42,7 @@ pub fn run(args: &args::Bench, color: args::Color) -> Result {
         variants: args.variants.clone(),
         files,
         cublas: args.cublas.clone(),
+        cublas_lt: args.cublas_lt.clone(),
         patience: args.patience.unwrap_or(PATIENCE),
     };
     let paint = Paint::of(color, &std::io::stdout());

@@ -2,10 +2,11 @@
 //! events in, text out.
 
 use crate::commands::bench_tables::{
-    MEMORY, PRODUCTS, TOTALS, ceilings, details, failed, heading, memory, product, total,
+    INTEGERS, MEMORY, PRODUCTS, TOTALS, ceilings, details, failed, heading, integers, memory,
+    product, total,
 };
 use crate::paint::{Columns, Paint};
-use attest::bench::{BenchEvent, DeviceReport, MemoryRow, Work};
+use attest::bench::{BenchEvent, DeviceReport, IntegerRow, MemoryRow, Work};
 use attest::executor::gpu::bench::Total;
 use std::collections::HashSet;
 
@@ -15,6 +16,7 @@ enum Section {
     Products,
     Totals,
     Memory,
+    Integers,
     Other,
 }
 
@@ -23,6 +25,7 @@ enum Section {
 struct Held {
     totals: Vec<Total>,
     memory: Vec<MemoryRow>,
+    integers: Vec<IntegerRow>,
 }
 
 /// What was printed so far, and how wide the tables are.
@@ -32,6 +35,7 @@ pub struct Live {
     products: Columns,
     totals: Columns,
     memory: Columns,
+    integers: Columns,
     section: Section,
     /// If there is more than one table.
     held: Option<Held>,
@@ -47,6 +51,7 @@ impl Live {
             products: Columns::of(&PRODUCTS.1),
             totals: Columns::of(&TOTALS.1),
             memory: Columns::of(&MEMORY.1),
+            integers: Columns::of(&INTEGERS.1),
             section: Section::Other,
             held: (tables.len() > 1).then(Held::default),
         }
@@ -58,10 +63,14 @@ impl Live {
             BenchEvent::Step(_) => String::new(),
             BenchEvent::Device { report, variants } => {
                 let names: Vec<String> = variants.iter().map(ToString::to_string).collect();
-                for columns in [&mut self.products, &mut self.totals, &mut self.memory] {
+                let all =
+                    [&mut self.products, &mut self.totals, &mut self.memory, &mut self.integers];
+                for columns in all {
                     self.shapes.iter().for_each(|shape| columns.fit([&**shape]));
                     names.iter().for_each(|name| columns.fit(["", &**name]));
                 }
+                // The kernel is another than the one of FP64 that stands in the heading.
+                self.integers.fit(["", "portable/int8_m16n8k32"]);
                 // "0.0521 s", "0.0521, 0.0522, 0.0520".
                 let runs = vec!["0.0000"; report.turns as usize].join(", ");
                 self.totals.fit(["", "", "0.0000 s", "0.0000 s", &*runs]);
@@ -90,6 +99,13 @@ impl Live {
                 }
                 None => self.arena(row),
             },
+            BenchEvent::Integers(row) => match &mut self.held {
+                Some(held) => {
+                    held.integers.push((**row).clone());
+                    String::new()
+                }
+                None => self.integer(row),
+            },
             BenchEvent::Failed(of) => {
                 self.section = Section::Other;
                 failed(of, self.paint)
@@ -102,6 +118,7 @@ impl Live {
         let held = self.held.take().unwrap_or_default();
         let mut out: String = held.totals.iter().map(|total| self.total(total)).collect();
         out.extend(held.memory.iter().map(|row| self.arena(row)));
+        out.extend(held.integers.iter().map(|row| self.integer(row)));
         out + &details(report, self.paint)
     }
 
@@ -115,6 +132,11 @@ impl Live {
         self.begin(Section::Memory) + &line
     }
 
+    fn integer(&mut self, row: &IntegerRow) -> String {
+        let line = self.integers.line(&integers(row));
+        self.begin(Section::Integers) + &line
+    }
+
     /// The title and header of a table, unless it is the one that is under way.
     fn begin(&mut self, section: Section) -> String {
         if self.section == section {
@@ -125,6 +147,7 @@ impl Live {
             Section::Products => (PRODUCTS.0, self.products.line(&PRODUCTS.1)),
             Section::Totals => (TOTALS.0, self.totals.line(&TOTALS.1)),
             Section::Memory => (MEMORY.0, self.memory.line(&MEMORY.1)),
+            Section::Integers => (INTEGERS.0, self.integers.line(&INTEGERS.1)),
             Section::Other => return String::new(),
         };
         format!("\n{}\n{header}", self.paint.strong(title))
@@ -149,6 +172,7 @@ mod tests {
             BenchEvent::Total(Box::new(total)),
             BenchEvent::Row(Box::new(row)),
             BenchEvent::Memory(Box::new(report.memory[0].clone())),
+            BenchEvent::Integers(Box::new(report.integers[0].clone())),
             BenchEvent::Failed(report.failed[0].clone()),
         ]
     }
@@ -171,7 +195,8 @@ mod tests {
         let place = |text: &str| text.lines().last().and_then(|line| line.find("54.30"));
         assert_eq!(place(&texts[3]), place(&texts[5]), "columns stand under each other");
         assert_eq!(texts[6], "", "so would this");
-        assert!(texts[7].contains("not measured: x.ptx/gemm_fma\n  refused\n  try another"));
+        assert_eq!(texts[7], "", "and this");
+        assert!(texts[8].contains("not measured: x.ptx/gemm_fma\n  refused\n  try another"));
         let all = texts.concat() + &live.rest(&report);
         for part in [
             "132 SMs at up to 1980 MHz, 150.0 GiB, driver 580.82.07",
@@ -196,6 +221,12 @@ mod tests {
             "4.416",
             "0.960",
             "0.990",
+            "Integer products, TOPS",
+            "int8:8192x1",
+            "590.50",
+            "640.25",
+            "0.671",
+            "cuBLASLt's version: 130100",
         ] {
             assert!(all.contains(part), "{part:?} is missing in:\n{all}");
         }

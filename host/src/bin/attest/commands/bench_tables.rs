@@ -2,9 +2,11 @@
 //! decimal points.
 
 use crate::paint::{Paint, table};
-use attest::bench::{CpuReport, DeviceReport, MemoryRow, NotMeasured, Row, TargetCeilings};
+use attest::bench::{
+    CpuReport, DeviceReport, IntegerRow, MemoryRow, NotMeasured, Row, TargetCeilings,
+};
 use attest::error_text::what_happened;
-use attest::executor::gpu::bench::{Ceiling, Conditions, Phases, Rates, Side, Total};
+use attest::executor::gpu::bench::{Ceiling, Conditions, Operations, Phases, Rates, Side, Total};
 use std::fmt::Write as _;
 
 /// Bytes of a GiB.
@@ -83,6 +85,50 @@ pub fn memory(row: &MemoryRow) -> Vec<String> {
     ]
 }
 
+/// Title and header of the table of integer products, whose rows are [`integers`]'s.
+pub const INTEGERS: (&str, [&str; 10]) = (
+    "Integer products, TOPS",
+    [
+        "shape",
+        "variant",
+        "attested",
+        "bare",
+        "cuBLASLt",
+        "attested/cuBLASLt",
+        "bare/cuBLASLt",
+        "attested/peak",
+        "bare/peak",
+        "host",
+    ],
+);
+
+/// A row of [`INTEGERS`].
+pub fn integers(row: &IntegerRow) -> Vec<String> {
+    let of = &row.report;
+    let speed = |side: &Operations| format!("{:>8.2}", side.median_tops);
+    vec![
+        integer_shape(row),
+        of.variant.clone(),
+        speed(&of.attested),
+        speed(&of.bare),
+        of.cublas_lt.as_ref().map_or("       -".to_owned(), speed),
+        ratio(of.attested_to_cublas_lt),
+        ratio(of.bare_to_cublas_lt),
+        ratio(row.attested_to_ceiling),
+        ratio(row.bare_to_ceiling),
+        host(of.host_cores),
+    ]
+}
+
+fn integer_shape(row: &IntegerRow) -> String {
+    format!("int8:{}", shape(row.report.dim, row.report.products))
+}
+
+/// To three places, or a dash.
+fn ratio(ratio: Option<f64>) -> String {
+    ratio.map_or("-".to_owned(), |ratio| format!("{ratio:.3}"))
+}
+
 /// Something that could not be measured, after an empty line.
 pub fn failed(failed: &NotMeasured, paint: Paint) -> String {
     let what = paint.bad(&format!("not measured: {}", failed.what));
@@ -95,15 +141,21 @@ pub fn details(report: &DeviceReport, paint: Paint) -> String {
         ["shape", "variant", "fill", "product", "(bare)", "tail", "all", "tail/all", "fill TB/s"];
     let mut out = part(paint, "An iteration by phases, ms", &phases, &all_phases(report));
     let header =
-        ["shape", "variant", "side", "turns, TFLOP/s", "W", "MHz", "lowest", "°C", "held down by"];
-    let sides: Vec<_> = report.rows.iter().flat_map(sides).collect();
+        ["shape", "variant", "side", "turns, tera", "W", "MHz", "lowest", "°C", "held down by"];
+    let of_integers = report.integers.iter().flat_map(integer_sides);
+    let sides: Vec<_> = report.rows.iter().flat_map(sides).chain(of_integers).collect();
     out += &part(paint, "While each side ran", &header, &sides);
     if let Some(reason) = &report.no_telemetry {
         let _ = writeln!(out, "\npower and clocks are not known: {reason}");
     }
     let absent = report.rows.iter().find_map(|row| row.report.cublas.as_ref().err());
-    if let Some(reason) = absent {
+    let no_lt = report.integers.iter().find_map(|row| row.report.cublas_lt.as_ref().err());
+    for reason in absent.into_iter().chain(no_lt) {
         let _ = writeln!(out, "\n{reason}");
+    }
+    let version = report.integers.iter().map(|row| row.report.cublas_lt_version).max();
+    if let Some(version @ 1..) = version {
+        let _ = writeln!(out, "\ncuBLASLt's version: {version}");
     }
     if let Some(version @ 1..) = report.rows.iter().map(|row| row.report.cublas_version).max() {
         let _ = writeln!(out, "\ncuBLAS's version: {version}");
@@ -158,7 +210,6 @@ fn shape(dim: u32, products: u32) -> String {
 pub fn product(row: &Row) -> Vec<String> {
     let report = &row.report;
     let speed = |side: &Side| format!("{:>8.2}", side.median_tflops);
-    let ratio = |ratio: Option<f64>| ratio.map_or("-".to_owned(), |ratio| format!("{ratio:.3}"));
     vec![
         shape(report.dim, report.products),
         report.variant.clone(),
@@ -178,17 +229,20 @@ pub fn product(row: &Row) -> Vec<String> {
 fn all_phases(report: &DeviceReport) -> Vec<Vec<String>> {
     let rows = report.rows.iter().map(|row| {
         let of = &row.report;
-        phases(of.dim, of.products, &of.variant, &of.phases)
+        phases(shape(of.dim, of.products), &of.variant, &of.phases)
     });
     let totals = report.totals.iter();
-    let totals = totals.map(|of| phases(of.dim, of.products, &of.variant, &of.phases));
-    rows.chain(totals).collect()
+    let totals = totals.map(|of| phases(shape(of.dim, of.products), &of.variant, &of.phases));
+    let integers = report.integers.iter();
+    let integers =
+        integers.map(|row| phases(integer_shape(row), &row.report.variant, &row.report.phases));
+    rows.chain(totals).chain(integers).collect()
 }
 
-fn phases(dim: u32, products: u32, variant: &str, phases: &Phases) -> Vec<String> {
+fn phases(shape: String, variant: &str, phases: &Phases) -> Vec<String> {
     let ms = |ms: f64| format!("{ms:>9.4}");
     vec![
-        shape(dim, products),
+        shape,
         variant.to_owned(),
         ms(phases.fill_ms),
         ms(phases.product_ms),
@@ -210,16 +264,38 @@ fn sides(row: &Row) -> Vec<Vec<String>> {
     ];
     let line = |(name, side): (&str, Option<&Side>)| {
         let side = side?;
-        let mut cells = vec![
-            shape(report.dim, report.products),
-            report.variant.clone(),
-            name.to_owned(),
-            turns(&side.turns_tflops),
-        ];
-        cells.extend(conditions(side.conditions.as_ref()));
-        Some(cells)
+        let shape = shape(report.dim, report.products);
+        let of = (&side.turns_tflops[..], side.conditions.as_ref());
+        Some(side_line(shape, &report.variant, name, of))
     };
     all.into_iter().filter_map(line).collect()
+}
+
+/// The same of integer products.
+fn integer_sides(row: &IntegerRow) -> Vec<Vec<String>> {
+    let report = &row.report;
+    let all = [
+        ("attested", Some(&report.attested)),
+        ("bare", Some(&report.bare)),
+        ("cuBLASLt", report.cublas_lt.as_ref().ok()),
+    ];
+    let line = |(name, side): (&str, Option<&Operations>)| {
+        let side = side?;
+        let of = (&side.turns_tops[..], side.conditions.as_ref());
+        Some(side_line(integer_shape(row), &report.variant, name, of))
+    };
+    all.into_iter().filter_map(line).collect()
+}
+
+fn side_line(
+    shape: String,
+    variant: &str,
+    name: &str,
+    (speeds, while_it_ran): (&[f64], Option<&Conditions>),
+) -> Vec<String> {
+    let mut cells = vec![shape, variant.to_owned(), name.to_owned(), turns(speeds)];
+    cells.extend(conditions(while_it_ran));
+    cells
 }
 
 /// A row of [`TOTALS`].
@@ -322,162 +398,4 @@ pub fn render_cpu(report: &CpuReport, paint: Paint) -> String {
 }
 
 #[cfg(test)]
-pub(super) mod tests {
-    use super::*;
-    use attest::bench::{ArenaTimes, DeviceFacts, Full, IntegerOnHost, LeafTimes, MemoryOnHost};
-    use attest::executor::gpu::bench::{BenchReport, MemoryReport};
-
-    const PHASES: Phases = Phases {
-        fill_ms: 0.512,
-        product_ms: 19.0,
-        bare_product_ms: 18.5,
-        tree_and_step_ms: 0.1,
-        iteration_ms: 20.0,
-        fill_tb_s: 4.19,
-    };
-
-    /// A report with one of each.
-    pub(in crate::commands) fn device() -> DeviceReport {
-        let conditions = Some(Conditions {
-            power_w: Some(698.7),
-            sm_clock_mhz: Some(1605.0),
-            sm_clock_min_mhz: Some(1590),
-            temperature_c: None,
-            throttle_reasons: vec!["SW_POWER_CAP".to_owned()],
-            samples: 90,
-        });
-        let turns = vec![54.1, 54.3, 54.4];
-        let side = |median_tflops| Side {
-            turns_tflops: turns.clone(),
-            median_tflops,
-            conditions: conditions.clone(),
-        };
-        let report = BenchReport {
-            device: "GPU 0 (NVIDIA H200)".to_owned(),
-            variant: "sm_90a/gemm_m16n8k16".to_owned(),
-            dim: 4096,
-            products: 8,
-            device_bytes: 1,
-            attested: side(54.3),
-            bare: side(56.2),
-            cublas: Err("cuBLAS cannot be loaded: not here".to_owned()),
-            cublas_version: 0,
-            attested_to_cublas: None,
-            bare_to_cublas: None,
-            phases: PHASES,
-            host_cores: Some(0.012),
-        };
-        let row = Row {
-            report,
-            sigma: 1.232,
-            attested_to_ceiling: Some(0.82),
-            bare_to_ceiling: Some(0.849),
-            tail_share: 0.005,
-        };
-        let ceiling = Ceiling {
-            kernel: "peak_m16n8k16".to_owned(),
-            unit: "TFLOP/s",
-            turns: vec![66.2],
-            median: 66.2,
-            conditions: None,
-        };
-        let rates = |tb_s: f64| Rates { turns_tb_s: vec![tb_s], median_tb_s: tb_s };
-        let memory = MemoryReport {
-            device: "GPU 0 (NVIDIA H200)".to_owned(),
-            variant: "sm_90a/gemm_m16n8k16".to_owned(),
-            arena_bytes: 135_098_531_840,
-            fill_ms: 611.2,
-            half_passes: 12,
-            read: rates(4.6),
-            attested: rates(4.416),
-            sweep: rates(4.45),
-            copy: rates(4.2),
-            half_pass: rates(4.158),
-            host_cores: Some(0.011),
-        };
-        let total = Total {
-            variant: "sm_90a/gemm_m16n8k16".to_owned(),
-            dim: 1024,
-            products: 1,
-            iterations: 1000,
-            first_s: 0.21,
-            runs_s: vec![0.121, 0.12],
-            median_s: 0.1205,
-            tflops: 17.8,
-            phases: PHASES,
-            host_cores: None,
-        };
-        DeviceReport {
-            device: DeviceFacts {
-                index: 0,
-                name: "NVIDIA H200".to_owned(),
-                compute_capability: "9.0".to_owned(),
-                sm_count: 132,
-                clock_khz: 1_980_000,
-                memory_bytes: 150 << 30,
-                driver_version: "580.82.07".to_owned(),
-                floor_tflops: 66.9,
-            },
-            turns: 3,
-            turn_s: 1.5,
-            no_telemetry: None,
-            ceilings: vec![TargetCeilings { target: "sm_90a".to_owned(), ceilings: vec![ceiling] }],
-            rows: vec![row],
-            totals: vec![total],
-            memory: vec![memory.into()],
-            absent: vec![NotMeasured {
-                what: "y/gemm_fma".to_owned(),
-                reason: "it is compiled for sm_120".to_owned(),
-            }],
-            failed: vec![NotMeasured {
-                what: "x.ptx/gemm_fma".to_owned(),
-                reason: "refused\ntry another".to_owned(),
-            }],
-        }
-    }
-
-    #[test]
-    fn verification_has_both_ways_of_sampling() {
-        let times = LeafTimes {
-            dim: 8192,
-            leaves: 1000,
-            of_one_iteration_ms: 88.04,
-            of_as_many_iterations_ms: 119.5,
-        };
-        let report = CpuReport {
-            model: "a CPU".to_owned(),
-            threads: 2,
-            simd: "avx512".to_owned(),
-            leaves: vec![times],
-            full: Full { dim: 2048, gflops: 88.0, gflops_per_thread: 44.0 },
-            integer: IntegerOnHost {
-                leaves: vec![LeafTimes { dim: 16_384, of_one_iteration_ms: 33.04, ..times }],
-                full_dim: 4096,
-                full_gops: 1200.0,
-                full_gops_per_thread: 600.0,
-            },
-            memory: MemoryOnHost {
-                half_passes: 12,
-                leaves: 2063,
-                claimed_bytes: 1 << 37,
-                leaves_ms: 321.04,
-                arena: Some(ArenaTimes { bytes: 1 << 30, fill_ms: 410.4, sweep_gb_s: 12.34 }),
-                no_arena: None,
-            },
-        };
-        let text = render_cpu(&report, Paint::Plain);
-        for part in [
-            "a CPU, 2 threads, avx512",
-            "88.0 ms",
-            "119.5 ms",
-            "44.0 per thread",
-            "16384",
-            "33.0 ms",
-            "full, n = 4096: 1200.0 GOPS, 600.0 per thread",
-            "2063 leaves of an arena of 137 GB from nothing, p = 12: 321.0 ms",
-            "an arena of 1.07 GB in host memory: filled in 410 ms, swept at 12.3 GB/s",
-        ] {
-            assert!(text.contains(part), "{part:?} is missing in:\n{text}");
-        }
-    }
-}
+pub(super) mod tests;

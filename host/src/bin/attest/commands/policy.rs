@@ -8,8 +8,10 @@ use attest::appraisal::models;
 use attest::error_text::what_happened;
 use attest::files::{self, Source};
 use attest::mining::issue::Request;
+use attest::mining::kind::WorkKind;
 use attest::policy::codes::Action;
 use attest::policy::{Demand, POLICY_BYTES_MAX, Policy, SizeError, Target};
+use attest::protocol::quantity::about;
 use serde_json::json;
 use std::ffi::OsStr;
 use std::fmt::Write as _;
@@ -72,7 +74,8 @@ fn check(args: &args::PolicyCheck) -> Result<()> {
         return print_json(&json!({
             "digest": policy.digest(),
             "draws_needed": policy.draws_needed(),
-            "demands": demands_json(&policy),
+            "demands": demands_json(&policy, WorkKind::Fp64Product),
+            "integer_demands": demands_json(&policy, WorkKind::IntegerProduct),
             "policy": policy,
         }));
     }
@@ -107,19 +110,20 @@ fn shown(policy: &Policy) -> Result<String> {
         let codes: Vec<_> = policy.findings.iter().filter(|(_, does)| *does == action).collect();
         line(&format!("{name}s"), format!("{} kinds of findings", codes.len()));
     }
-    out.push_str(&demands_text(policy));
+    out.push_str(&demands_text(policy, WorkKind::Fp64Product, "FP64 products"));
+    out.push_str(&demands_text(policy, WorkKind::IntegerProduct, "integer products"));
     out.push_str("\nResolved values:\n\n");
     out.push_str(&toml::to_string(policy)?);
     Ok(out)
 }
 
 /// What the policy demands of each model that it allows, as a table.
-fn demands_text(policy: &Policy) -> String {
-    let demands = policy.demands();
+fn demands_text(policy: &Policy, kind: WorkKind, what: &str) -> String {
+    let demands = policy.demands(kind);
     let width = demands.iter().map(|(model, _)| model.name.len()).max().unwrap_or(0).max(5);
     let mut out = format!(
-        "\nWhat it demands of each GPU, in a run of {} s, and the share of an honest card's time\n\
-         that this is:\n\n{:<width$}  {:<15}  {:>9}  {:>9}  {:>14}  {:>5}\n",
+        "\nWhat it demands of each GPU that is asked for {what}, in a run of {} s, and the share of\n\
+         an honest card's time that this is:\n\n{:<width$}  {:<15}  {:>9}  {:>9}  {:>14}  {:>5}\n",
         policy.time.duration_target_s,
         "model",
         "n x m, T",
@@ -131,36 +135,53 @@ fn demands_text(policy: &Policy) -> String {
     for (model, demand) in demands {
         // Writing to a String cannot fail.
         let _ = match demand {
-            Ok(demand) => writeln!(
-                out,
-                "{:<width$}  {:<15}  {:>7.2} s  {:>7.2} s  {:>6.2} TFLOP/s  {:>3.0} %",
-                model.name,
-                format!("{} x {}, {}", demand.shape.dim, demand.shape.products, demand.iterations),
-                demand.honest_s,
-                demand.allowed_s,
-                1e-12 * demand.flops(),
-                100.0 * demand.share(),
-            ),
+            Ok(demand) => {
+                let [dim, products] = shape(&demand);
+                writeln!(
+                    out,
+                    "{:<width$}  {:<15}  {:>7.2} s  {:>7.2} s  {:>14}  {:>3.0} %",
+                    model.name,
+                    format!("{dim} x {products}, {}", demand.iterations),
+                    demand.honest_s,
+                    demand.allowed_s,
+                    about(demand.rate(), demand.work.cost().unit.per_second()),
+                    100.0 * demand.share(),
+                )
+            }
             Err(error) => writeln!(out, "{:<width$}  {}", model.name, what_happened(error)),
         };
     }
     out
 }
 
+/// n and m.
+fn shape(demand: &Demand) -> [u32; 2] {
+    let fp64 = demand.work.fp64_product().map(|work| [work.dim, work.products]);
+    let integer = demand.work.integer_product().map(|work| [work.dim, work.products]);
+    fp64.or(integer).expect("demands are of products")
+}
+
 /// The same for machines.
-fn demands_json(policy: &Policy) -> Vec<serde_json::Value> {
+fn demands_json(policy: &Policy, kind: WorkKind) -> Vec<serde_json::Value> {
+    let rate = match kind {
+        WorkKind::IntegerProduct => "demanded_ops_per_s",
+        _ => "demanded_flops",
+    };
     let of = |(model, demand): (&models::Model, Result<Demand, SizeError>)| match demand {
-        Ok(demand) => json!({
-            "model": model.name,
-            "matrix_dim": demand.shape.dim,
-            "num_matrices": demand.shape.products,
-            "num_iterations": demand.iterations,
-            "honest_s": demand.honest_s,
-            "allowed_s": demand.allowed_s,
-            "demanded_flops": demand.flops(),
-            "share": demand.share(),
-        }),
+        Ok(demand) => {
+            let [dim, products] = shape(&demand);
+            json!({
+                "model": model.name,
+                "matrix_dim": dim,
+                "num_matrices": products,
+                "num_iterations": demand.iterations,
+                "honest_s": demand.honest_s,
+                "allowed_s": demand.allowed_s,
+                rate: demand.rate(),
+                "share": demand.share(),
+            })
+        }
         Err(error) => json!({"model": model.name, "why": what_happened(error)}),
     };
-    policy.demands().into_iter().map(of).collect()
+    policy.demands(kind).into_iter().map(of).collect()
 }

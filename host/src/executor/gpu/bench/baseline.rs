@@ -1,6 +1,6 @@
 //! cuBLAS on the lane's own operands, to compare with.
 
-use super::turns::{prepare, repeat, tflops};
+use super::turns::{prepare, repeat, tera};
 use crate::executor::ExecError;
 use crate::executor::gpu::cublas::{Cublas, Products};
 use crate::executor::gpu::driver::DeviceMemory;
@@ -25,7 +25,8 @@ impl Baseline {
     pub(super) fn load(executor: &mut GpuExecutor, path: Option<&Path>) -> Result<Self, String> {
         let _doing = executor.supervisor().begin_loading("loading cuBLAS");
         let (gpu, _, lane) = executor.parts().map_err(|error| error.to_string())?;
-        let shape = Fp64Product { products: lane.plan.chunk_products, ..lane.plan.shape() };
+        let (dim, products) = (lane.plan.shape().dim, lane.plan.chunk_products);
+        let shape = Fp64Product { dim, products };
         let cublas = Cublas::load(gpu, path)?;
         let bytes = u64::from(shape.products) * shape.operand_bytes_per_product() / 2;
         let outputs = DeviceMemory::new(gpu, bytes)
@@ -58,6 +59,6 @@ impl Baseline {
             self.cublas.enqueue(work)?;
             gpu.launched("cuBLAS's product", multiply_adds).map_err(wrap)
         });
-        Ok(measured.map(|(done, elapsed)| tflops(self.shape, done, elapsed)))
+        Ok(measured.map(|(done, elapsed)| tera(self.shape.multiply_adds(), done, elapsed)))
     }
 }

@@ -1,7 +1,6 @@
 //! What each unit of a device can do by itself: no product and no hash is
 //! faster than its ceiling.
 
-use super::phases::operand_bytes;
 use super::telemetry::{Conditions, Telemetry};
 use super::turns::{prepare, repeat_ms};
 use super::{Turns, median};
@@ -90,7 +89,8 @@ pub(super) fn ceilings(
         let (amount, unit) = probe.amount();
         measure(probe.peak.name, unit, &|| Ok((amount, probe.ms(gpu, turns.length)?)))?;
     }
-    let filled = operand_bytes(FILL_SHAPE) as f64 / 1e9;
+    let filled =
+        (u64::from(FILL_SHAPE.products) * FILL_SHAPE.operand_bytes_per_product()) as f64 / 1e9;
     let fill = || lane.plan.chunks().try_for_each(|chunk| lane.fill(gpu, kernels, chunk));
     measure(FILL.name, "TB/s", &|| Ok((filled, repeat_ms(gpu, turns.length, fill)?)))?;
     Ok(found)
@@ -133,7 +133,9 @@ impl Probe {
 /// How many there are of what `amount` counts.
 fn count(amount: Amount) -> u64 {
     match amount {
-        Amount::MultiplyAdds(count) | Amount::Sha256Blocks(count) => count,
+        Amount::MultiplyAdds(count)
+        | Amount::IntegerMultiplyAdds(count)
+        | Amount::Sha256Blocks(count) => count,
     }
 }
 
@@ -141,6 +143,7 @@ fn count(amount: Amount) -> u64 {
 fn in_its_unit(amount: Amount) -> (f64, &'static str) {
     match amount {
         Amount::MultiplyAdds(count) => (2.0 * count as f64 / 1e9, "TFLOP/s"),
+        Amount::IntegerMultiplyAdds(count) => (2.0 * count as f64 / 1e9, "TOPS"),
         Amount::Sha256Blocks(count) => (count as f64 / 1e6, "Gblock/s"),
     }
 }

@@ -4,7 +4,6 @@ use super::turns::{prepare, products, repeat_ms};
 use crate::executor::ExecError;
 use crate::executor::gpu::executor::GpuExecutor;
 use crate::executor::gpu::launch::{Hashing, StepRule};
-use crate::protocol::work::fp64_product::Fp64Product;
 use serde::Serialize;
 use std::time::Duration;
 
@@ -35,11 +34,6 @@ impl Phases {
     }
 }
 
-/// Bytes of an iteration's operands.
-pub(super) fn operand_bytes(shape: Fp64Product) -> u64 {
-    u64::from(shape.products) * shape.operand_bytes_per_product()
-}
-
 /// Each phase alone, over enough repetitions to be exact.
 pub(super) fn phases(executor: &mut GpuExecutor) -> Result<Phases, ExecError> {
     let _doing = executor.supervisor().begin("the phases");
@@ -56,6 +50,6 @@ pub(super) fn phases(executor: &mut GpuExecutor) -> Result<Phases, ExecError> {
         bare_product_ms: ms(&|| products(gpu, kernels, lane, Hashing::Bare))?,
         tree_and_step_ms: ms(&|| lane.tree_and_step(gpu, kernels, rule))?,
         iteration_ms: ms(&|| lane.iteration(gpu, kernels, rule))?,
-        fill_tb_s: operand_bytes(lane.plan.shape()) as f64 / (fill_ms * 1e9),
+        fill_tb_s: lane.plan.shape().operand_bytes() as f64 / (fill_ms * 1e9),
     })
 }

@@ -6,6 +6,7 @@ use crate::executor::gpu::kernels::Kernels;
 use crate::executor::gpu::launch::{self, Fill, Gemm, Hashing, Nodes, Step, StepRule};
 use crate::executor::gpu::words::{self, DIGEST_WORDS};
 use crate::executor::{ExecError, Segment};
+use crate::work::integer_product::gpu as integer;
 use crate::work::memory_residency::gpu::RingPlace;
 
 impl Lane {
@@ -73,6 +74,10 @@ impl Lane {
         kernels: &Kernels,
         (first_product, products): (u32, u32),
     ) -> Result<(), ExecError> {
+        if self.plan.work.integer_product().is_some() {
+            let chunk = self.integers((first_product, products));
+            return integer::fill(gpu, kernels.integer(gpu)?, self.plan.sm_count, &chunk);
+        }
         let side = self.plan.shape().tiles_per_side();
         let work = Fill {
             operands: &self.workspace().operands,
@@ -98,16 +103,34 @@ impl Lane {
         let shape = self.plan.shape();
         let side = shape.tiles_per_side();
         let counted = self.counting == Counting::PerSm && hashing == Hashing::Hashed;
+        let counters = counted.then_some(&self.counters);
+        let first_tile = u64::from(first_product) * shape.tiles_per_product();
+        let scratch = &self.workspace().scratch;
+        if self.plan.work.integer_product().is_some() {
+            let chunk = self.integers((first_product, products));
+            let tiles = integer::Tiles {
+                roots: &self.tile_roots,
+                ring_slots: self.plan.ring_slots,
+                slot_tiles: shape.tiles(),
+                first: first_tile,
+                leaf_hashes: None,
+                counters,
+                scratch,
+                hashing,
+            };
+            let integer_kernels = kernels.integer(gpu)?;
+            return integer::gemm(gpu, integer_kernels, self.plan.sm_count, &chunk, &tiles);
+        }
         let work = Gemm {
             operands: &self.workspace().operands,
             chain: &self.chain,
             tile_roots: &self.tile_roots,
             ring_slots: self.plan.ring_slots,
             slot_tiles: shape.tiles(),
-            first_tile: u64::from(first_product) * shape.tiles_per_product(),
+            first_tile,
             leaf_hashes: None,
-            counters: counted.then_some(&self.counters),
-            scratch: &self.workspace().scratch,
+            counters,
+            scratch,
             dim: shape.dim,
             tiles: [side, side],
             products,
@@ -115,6 +138,20 @@ impl Lane {
         };
         let product = &kernels.product;
         launch::gemm(gpu, &product.kernel, &product.shape, self.plan.sm_count, &work)
+    }
+
+    /// Integer products from the `first_product`-th of the running iteration on.
+    fn integers(&self, (first_product, products): (u32, u32)) -> integer::Chunk<'_> {
+        let (dim, side) = (self.plan.shape().dim, self.plan.shape().tiles_per_side());
+        integer::Chunk {
+            operands: &self.workspace().operands,
+            chain: &self.chain,
+            sources: None,
+            dim,
+            tiles: [side, side],
+            products,
+            first_product,
+        }
     }
 
     /// Enqueues the Merkle tree over the tile roots, and the chain's step.

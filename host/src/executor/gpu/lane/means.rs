@@ -1,8 +1,6 @@
 //! What a lane has of device memory for its kind of work alone.
 
-use crate::executor::ExecError;
 use crate::executor::gpu::driver::{DeviceMemory, Gpu};
-use crate::protocol::work::Work;
 use crate::work::memory_residency::gpu::ArenaLane;
 use cuda_driver::Failure;
 
@@ -32,18 +30,8 @@ impl Workspace {
 /// What the kernels of a kind of work have of memory, apart from what all share.
 #[derive(Debug)]
 pub(in crate::executor::gpu) enum Means {
-    /// FP64 products.
+    /// Products of FP64 or of integers.
     Products(Workspace),
     /// Memory residency.
     Arena(ArenaLane),
-}
-
-/// Nothing on a device computes this kind of work.
-pub(in crate::executor::gpu) fn no_kernels(device: &str, work: Work) -> ExecError {
-    ExecError::Device {
-        what: "beginning".to_owned(),
-        device: device.to_owned(),
-        cause: format!("there are no kernels for {}", work.challenge_type()),
-        advice: "Run it on the CPU (--executor cpu).".to_owned(),
-    }
 }

@@ -1,8 +1,10 @@
 //! Plans over the whole range of shapes and memory sizes.
 
 use super::*;
+use crate::protocol::work::fp64_product::Fp64Product;
+use crate::protocol::work::integer_product::IntegerProduct;
 use crate::protocol::work::memory_residency::MemoryResidency;
-use gpu_kernels::kernels::{GEMM_FMA, GEMM_M16N8K16};
+use gpu_kernels::kernels::{GEMM_FMA, GEMM_M16N8K16, INT8_DP4A};
 use proptest::prelude::*;
 
 const GIB: u64 = 1 << 30;
@@ -13,6 +15,7 @@ fn input(dim: u32, products: u32, free_bytes: u64) -> PlanInput {
         free_bytes,
         sm_count: 132,
         gemm: GEMM_M16N8K16,
+        integer: Some(INT8_DP4A),
         chunk_products_max: None,
         ring_slots_max: None,
     }
@@ -108,6 +111,35 @@ proptest! {
             }
         }
     }
+}
+
+#[test]
+fn integer_products_are_cut_into_chunks_as_others_are() {
+    let of = |dim, products, free_bytes| PlanInput {
+        work: IntegerProduct { dim, products }.into(),
+        ..input(128, 1, free_bytes)
+    };
+    // 512 MiB a product.
+    let plan = LaunchPlan::new(&of(16384, 8, 139 * GIB)).unwrap();
+    assert_eq!((plan.chunk_products, plan.bytes.operands), (8, 8 << 29), "{plan}");
+    assert_eq!((plan.ring_slots, plan.bytes.scratch), (1, 0));
+    let plan = LaunchPlan::new(&of(16384, 8, 3 * GIB)).unwrap();
+    assert_eq!(plan.chunks().collect::<Vec<_>>(), [(0, 4), (4, 4)]);
+    assert_eq!(plan.bytes.operands, 4 << 29);
+    let plan = LaunchPlan::new(&of(1024, 1, 139 * GIB)).unwrap();
+    assert!(plan.ring_slots > 64 && plan.graph_iterations > 16, "{plan}");
+    let error = LaunchPlan::new(&of(65536, 1, 8 * GIB)).unwrap_err();
+    assert!(error.needed_bytes > 8 * GIB, "{error:?}");
+}
+
+#[test]
+fn a_persistent_kernel_of_integers_has_its_scratch() {
+    let mut kernel = INT8_DP4A;
+    kernel.computes.grid = gpu_kernels::declaration::IntegerGrid::Persistent;
+    kernel.computes.scratch_bytes_per_block = 4096;
+    let work = IntegerProduct { dim: 1024, products: 1 }.into();
+    let input = PlanInput { work, integer: Some(kernel), ..input(128, 1, GIB) };
+    assert_eq!(LaunchPlan::new(&input).unwrap().bytes.scratch, 132 * 4096);
 }
 
 /// An arena of N blocks that reads itself.
