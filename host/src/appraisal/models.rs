@@ -25,6 +25,10 @@
 /// Over the peak: clocks set above the highest that the driver reports.
 pub const MARGIN: f64 = 1.1;
 
+/// Over the int8 rate that a model is taken to sustain, for what an honest run can be held
+/// to: the floor then lies as far below an honest run as for FP64 products.
+const INT8_MARGIN: f64 = 1.25;
+
 /// Over the peak of FP16 tensor cores that multiply int8: as [`MARGIN`], and one level
 /// of Strassen's method, seven products in place of eight.
 pub const FP16_MARGIN: f64 = 1.25;
@@ -103,16 +107,16 @@ impl Model {
     }
 
     /// int8 operations a second that an honest run is expected to do.
-    pub(crate) fn sustained_int8_ops(&self) -> f64 {
+    pub fn sustained_int8_ops(&self) -> f64 {
         self.int8_sustained_share
             * flops(self.sm_count, self.boost_clock_mhz, self.int8_mac_per_sm_clock)
     }
 
-    /// Operations a second of the rate that an honest run of integer products can be held
-    /// to, and 10 %: as [`Self::native_floor_flops`], with the share that power allows, which
-    /// ends int8 tensor cores' clocks far below the boost clock.
+    /// Operations a second that the floor of an honest run of integer products is made of:
+    /// what it is expected to do and a quarter. Power ends the clocks of int8 tensor cores far
+    /// below the boost clock, so that the peak is no measure.
     pub fn native_floor_int8_ops(&self) -> f64 {
-        MARGIN * self.sustained_int8_ops()
+        INT8_MARGIN * self.sustained_int8_ops()
     }
 
     /// Bytes of memory as the vendor prints it: 10⁹ a GB.
@@ -287,21 +291,20 @@ const fn same(clock_mhz: u32) -> Clocks {
 /// refutes none of them, and a policy demands no more of them than that. Rates of int8 and
 /// FP16 are dense: half of what is printed with sparsity.
 ///
-/// Sustained shares of the int8 peak are assumptions, but for the H200's: cuBLASLt does 896
-/// and 923 of 2141 TOPS at n = 8192 and 16384, limited by power, and attested work 0.90 and
-/// 0.95 of that. Cards with less power have lower shares, and so have those whose own tensor
-/// instructions this program does not use (Blackwell's fifth generation, Turing's); older
-/// chips do less a watt and mm², and have higher ones.
+/// Sustained shares of the int8 peak at the boost clock are assumptions, but for the H200's:
+/// attested work does 1420 of its 2141 TOPS at n = 16384, limited by power. Cards with less
+/// power for as many units have lower shares, and so have those whose own tensor instructions
+/// this program does not use (Blackwell's fifth generation, Turing's).
 #[rustfmt::skip]
 pub const MODELS: &[Model] = &[
     // HGX B200 datasheet: FP64 296 TFLOP/s, int8 72 P (sparse) of eight, 180 GB, 8 TB/s; SMs
     // and clock: driver. The architecture brief of 2024 prints 40, before the clock was known:
     // the row has what the card reaches, and F, with its 10 %, lies above both.
-    row("NVIDIA B200", GB100, 148, same(1965), 37.0, (4500.0, 0.15), (180, 8000)),
+    row("NVIDIA B200", GB100, 148, same(1965), 37.0, (4500.0, 0.20), (180, 8000)),
     // GB200 NVL72 datasheet: FP64 2880 TFLOP/s, int8 720 P (sparse) of 72, 186 GB, 8 TB/s; SMs
     // and clock: driver. The brief of 2024 prints 45 at 1200 W; no driver was seen to report a
     // clock for it.
-    row("NVIDIA GB200", GB100, 152, same(2062), 40.0, (5000.0, 0.15), (186, 8000)),
+    row("NVIDIA GB200", GB100, 152, same(2062), 40.0, (5000.0, 0.20), (186, 8000)),
     // HGX B300 datasheet: FP64 10 TFLOP/s, to one digit, FP16 36 P (sparse) of eight, 288 GB,
     // 8 TB/s; SMs and clock: driver; 1.20 TFLOP/s: measured at that clock, and printed by
     // dealers as 1.2.
@@ -311,34 +314,34 @@ pub const MODELS: &[Model] = &[
     row("NVIDIA GB300", ULTRA, 152, same(2070), 1.25, (2500.0, 0.60), (288, 8000)),
     // H200 datasheet: FP64 tensor 67 TFLOP/s, int8 3958 (sparse), 141 GB, 4.8 TB/s; SMs and
     // clock: driver.
-    row("NVIDIA H200", GH100, 132, same(1980), 67.0, (1979.0, 0.40), (141, 4800)),
+    row("NVIDIA H200", GH100, 132, same(1980), 67.0, (1979.0, 0.65), (141, 4800)),
     // H200 datasheet: FP64 tensor 60 TFLOP/s, int8 3341 (sparse), 141 GB, 4.8 TB/s; SMs and
     // clock: driver.
-    row("NVIDIA H200 NVL", GH100, 132, same(1785), 60.0, (1670.5, 0.25), (141, 4800)),
+    row("NVIDIA H200 NVL", GH100, 132, same(1785), 60.0, (1670.5, 0.45), (141, 4800)),
     // GH200 datasheet: FP64 tensor 67 TFLOP/s, int8 3958 (sparse), 96 GB, 4 TB/s; SMs and
     // clock: driver.
-    row("NVIDIA GH200 480GB", GH100, 132, same(1980), 67.0, (1979.0, 0.35), (96, 4000)),
+    row("NVIDIA GH200 480GB", GH100, 132, same(1980), 67.0, (1979.0, 0.55), (96, 4000)),
     // GH200 datasheet: FP64 tensor 67 TFLOP/s, int8 3958 (sparse), 144 GB, 4.9 TB/s; SMs and
     // clock: driver.
-    row("NVIDIA GH200 144G HBM3e", GH100, 132, same(1980), 67.0, (1979.0, 0.35), (144, 4900)),
+    row("NVIDIA GH200 144G HBM3e", GH100, 132, same(1980), 67.0, (1979.0, 0.55), (144, 4900)),
     // H100 whitepaper, "H100 SXM5": 132 SMs, 66.9 TFLOP/s, int8 1978.9 (at 1830 MHz), 3352
     // GB/s; clock: driver.
-    row("NVIDIA H100 80GB HBM3", GH100, 132, same(1980), 66.9, (1978.9, 0.40), (80, 3352)),
+    row("NVIDIA H100 80GB HBM3", GH100, 132, same(1980), 66.9, (1978.9, 0.65), (80, 3352)),
     // H100 whitepaper, "H100 PCIe": 114 SMs, 1755 MHz, 51.2 TFLOP/s, int8 1513 (at 1620 MHz),
     // 2039 GB/s.
-    row("NVIDIA H100 PCIe", GH100, 114, same(1755), 51.2, (1513.0, 0.25), (80, 2039)),
+    row("NVIDIA H100 PCIe", GH100, 114, same(1755), 51.2, (1513.0, 0.35), (80, 2039)),
     // H100 datasheet, "H100 NVL": 60 TFLOP/s, int8 3341 (sparse), 94 GB, 3.9 TB/s; SMs and
     // clock: driver.
-    row("NVIDIA H100 NVL", GH100, 132, same(1785), 60.0, (1670.5, 0.25), (94, 3900)),
+    row("NVIDIA H100 NVL", GH100, 132, same(1785), 60.0, (1670.5, 0.35), (94, 3900)),
     // A100 whitepaper: 108 SMs, 1410 MHz, FP64 tensor 19.5 TFLOP/s, int8 624, 1555 GB/s.
-    row("NVIDIA A100-SXM4-40GB", GA100, 108, same(1410), 19.5, (624.0, 0.50), (40, 1555)),
-    row("NVIDIA A100-PCIE-40GB", GA100, 108, same(1410), 19.5, (624.0, 0.50), (40, 1555)),
+    row("NVIDIA A100-SXM4-40GB", GA100, 108, same(1410), 19.5, (624.0, 0.75), (40, 1555)),
+    row("NVIDIA A100-PCIE-40GB", GA100, 108, same(1410), 19.5, (624.0, 0.70), (40, 1555)),
     // A100 80GB datasheet: the same chip and rates; 2039 and 1935 GB/s.
-    row("NVIDIA A100-SXM4-80GB", GA100, 108, same(1410), 19.5, (624.0, 0.50), (80, 2039)),
-    row("NVIDIA A100 80GB PCIe", GA100, 108, same(1410), 19.5, (624.0, 0.50), (80, 1935)),
+    row("NVIDIA A100-SXM4-80GB", GA100, 108, same(1410), 19.5, (624.0, 0.75), (80, 2039)),
+    row("NVIDIA A100 80GB PCIe", GA100, 108, same(1410), 19.5, (624.0, 0.70), (80, 1935)),
     // A30 datasheet and product brief: 1440 MHz, FP64 tensor 10.3, int8 330, 933 GB/s; SMs:
     // driver.
-    row("NVIDIA A30", GA100, 56, same(1440), 10.3, (330.0, 0.50), (24, 933)),
+    row("NVIDIA A30", GA100, 56, same(1440), 10.3, (330.0, 0.55), (24, 933)),
     // V100 whitepaper and datasheet: 80 SMs, 1530 MHz, FP64 7.8 TFLOP/s, FP16 tensor 125, 900
     // GB/s.
     row("Tesla V100-SXM2-16GB", GV100, 80, same(1530), 7.8, (125.0, 0.60), (16, 900)),
