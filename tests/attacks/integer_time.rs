@@ -98,30 +98,32 @@ impl Claim {
         self.takes(challenge, f64::from(self.lanes) * self.honest())
     }
 
-    /// Asks for 0.85 of what such a card does.
+    /// `policy` with a demand of this kind: nine tenths of what such a card is taken to do.
     fn demanding(&self, policy: Policy) -> Policy {
         let kept = 1.0 - policy.omitted_share().get();
         let mut demanding = policy;
-        demanding.integer.int8_tops_min = 0.85e-12 * kept * self.honest();
+        demanding.integer.int8_tops_min = 0.9e-12 * kept * self.model.sustained_int8_ops();
         demanding
     }
 
-    /// The challenge of a policy for ten seconds, too large to answer here.
-    fn full_size(&self) -> Challenge {
+    /// The challenge of a policy for so many seconds, too large to answer here.
+    fn full_size(&self, policy: &Policy, seconds: f64) -> Challenge {
         let base = Request {
             challenge_type: Some("integer_multiplication_pow".to_owned()),
             gpu_count: Some(self.lanes.into()),
             ..Request::default()
         };
-        let target = Target { model: self.model.name, seconds: Some(10.0), round_trip: None };
-        issue(&Policy::default().request(&target, base).unwrap()).unwrap()
+        let target = Target { model: self.model.name, seconds: Some(seconds), round_trip: None };
+        issue(&policy.request(&target, base).unwrap()).unwrap()
     }
 
     /// One that is answered here.
     fn small(&self) -> Challenge {
         challenge(|spec| {
-            let fields = IntegerFields { matrix_dim: 128, num_matrices: 1 };
-            spec.work = WorkFields::IntegerProduct(fields);
+            // More for few lanes: the fastest need some nanoseconds a product.
+            let num_matrices = u64::from(16 / self.lanes).max(1);
+            let fields = IntegerFields { matrix_dim: 128, num_matrices };
+            (spec.work, spec.num_iterations) = (WorkFields::IntegerProduct(fields), 4);
             spec.gpu_count = Some(self.lanes.into());
             spec.samples_per_iteration = 64;
         })
@@ -153,19 +155,24 @@ fn against(
     rejecting.map(|reason| reason.code.to_owned()).collect()
 }
 
+/// Less than the default: an honest run takes 1.25 floors.
+fn strict() -> Policy {
+    let mut policy = Policy::default();
+    policy.time.slack = 1.3;
+    policy
+}
+
 /// Everyone who claims to be such cards, at full size and in a live session in small: honest
 /// cards pass, the others are too slow for what they claim.
 fn refuted(claims: Vec<Claim>) {
     let started = Duration::from_millis(300 + 30);
     for claim in claims {
         let name = claim.model.name;
-        let large = claim.full_size();
-        let default = Policy::default();
-        let demanding = claim.demanding(Policy::default());
-        let honest = started + claim.honestly_takes(&large);
-        assert!(honest.as_millis() < large.limit_ms().into(), "{name} keeps the challenge's limit");
-        assert_eq!(against(&claim, &default, &large, honest), [""; 0], "{name}");
-        assert_eq!(against(&claim, &demanding, &large, honest), [""; 0], "{name}");
+        let large = claim.full_size(&strict(), 10.0);
+        let (demanding, honest) = (claim.demanding(strict()), claim.honestly_takes(&large));
+        assert_eq!(against(&claim, &demanding, &large, started + honest), [""; 0], "{name}");
+        let limit_ms = u128::from(large.limit_ms());
+        assert!((started + honest).as_millis() < limit_ms, "{name} keeps the challenge's limit");
 
         let small = claim.small();
         let run = Run::of(&small, &claim.uuids());
@@ -173,15 +180,13 @@ fn refuted(claims: Vec<Claim>) {
         let ended = |policy, elapsed| session(&Records::new(), &small, policy, &say, elapsed);
         let honest = ended(claim.demanding(policy()), claim.honestly_takes(&small));
         ended_with("verified", &honest);
-        assert!(shown(&honest) > 0.49 * claim.honest(), "{name}");
+        assert!(shown(&honest) > 0.48 * claim.honest(), "{name}");
 
         for &liar in claim.liars {
-            let late = claim.takes(&large, liar);
-            assert_eq!(against(&claim, &default, &large, late), ["too-slow"], "{name} {liar:e}");
-            let both = ["too-slow", "integer-rate-low"];
+            let (both, late) = (["too-slow", "integer-rate-low"], claim.takes(&large, liar));
             assert_eq!(against(&claim, &demanding, &large, late), both, "{name} {liar:e}");
             // The challenge's own limit is the policy's.
-            assert!(late.as_millis() > large.limit_ms().into(), "{name} {liar:e}");
+            assert!(late.as_millis() > limit_ms, "{name} {liar:e}");
 
             let lied = ended(claim.demanding(policy()), claim.takes(&small, liar));
             ended_with("rejected-by-policy", &lied);
@@ -190,6 +195,31 @@ fn refuted(claims: Vec<Claim>) {
             assert!(f64::from(claim.lanes) * shown(&lied) <= liar, "{name} {liar:e}");
         }
     }
+}
+
+/// The default slack with its allowances lets an honest card take a quarter longer than it is
+/// taken to, and more in a short run: that is what lies between an H100 and four A100s.
+#[test]
+fn the_default_slack_alone_refutes_in_ten_seconds_and_not_in_two() {
+    let passing = |seconds| {
+        let claims = of_cpus().into_iter().chain(of_an_h100());
+        let pass = |claim: Claim| {
+            let large = claim.full_size(&Policy::default(), seconds);
+            let codes =
+                |liar| against(&claim, &Policy::default(), &large, claim.takes(&large, liar));
+            let liars = claim.liars.iter().filter(|&&liar| match codes(liar)[..] {
+                [] => true,
+                ref codes => {
+                    assert_eq!(codes, ["too-slow"]);
+                    false
+                }
+            });
+            liars.map(|&liar| (claim.model.name, liar)).collect::<Vec<_>>()
+        };
+        claims.flat_map(pass).collect::<Vec<_>>()
+    };
+    assert_eq!(passing(10.0), []);
+    assert_eq!(passing(2.0), [("NVIDIA GB200", 1420e12), ("NVIDIA A100-SXM4-80GB", 1420e12)]);
 }
 
 /// int8 operations a second that the verdict says each lane did at least.
