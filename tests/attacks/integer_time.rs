@@ -121,7 +121,7 @@ impl Claim {
     fn small(&self) -> Challenge {
         challenge(|spec| {
             // More for few lanes: the fastest need some nanoseconds a product.
-            let num_matrices = u64::from(16 / self.lanes).max(1);
+            let num_matrices = u64::from(8 / self.lanes).max(1);
             let fields = IntegerFields { matrix_dim: 128, num_matrices };
             (spec.work, spec.num_iterations) = (WorkFields::IntegerProduct(fields), 4);
             spec.gpu_count = Some(self.lanes.into());
