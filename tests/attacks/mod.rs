@@ -8,6 +8,7 @@ mod arithmetic;
 mod devices;
 mod grinding;
 mod handed_in;
+mod integer_time;
 mod memory;
 mod memory_rule;
 mod memory_time;

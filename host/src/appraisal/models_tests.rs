@@ -30,8 +30,8 @@ fn int8_peaks_reproduce_what_the_vendor_prints() {
         // 1980 MHz, 1620 of 1755, 1545 of 1785. A rate with sparsity would be twice as high.
         let most = if model.fp16_fma_per_sm_clock >= 2048 { 1.16 } else { 1.02 };
         assert!((0.98..most).contains(&ratio), "{}: {ratio}", model.name);
-        assert!((0.1..0.7).contains(&model.int8_sustained_share), "{}", model.name);
-        assert!(model.native_floor_int8_ops() < 0.8 * model.floor_int8_ops(), "{}", model.name);
+        assert!((0.1..0.8).contains(&model.int8_sustained_share), "{}", model.name);
+        assert!(model.native_floor_int8_ops() < 0.9 * model.floor_int8_ops(), "{}", model.name);
     }
 }
 

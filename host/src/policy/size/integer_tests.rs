@@ -24,14 +24,14 @@ fn an_h200_gets_large_products_for_ten_seconds() {
     let challenge = sized(&Policy::default(), "NVIDIA H200", 10.0, base());
     let work = IntegerProduct { dim: 16_384, products: 2 };
     assert_eq!(challenge.work(), work.into());
-    // 2 · 2 · 16384³ operations at 0.40 of 2141 TOPS are 20.54 ms.
-    assert_eq!(challenge.iterations(), 487);
-    assert_eq!((challenge.samples_per_iteration(), challenge.sampled_iterations()), (5, 487));
-    // 1.45 · 487 · 17.592e12 / (1.1 · 856.5e12) s, 0.3 s to start, half a second for the way.
-    assert_eq!(challenge.limit_ms(), 13_987);
-    // As measured: cuBLASLt's 923 TOPS, attested at 0.95 of that on a card 3 % slower.
-    let operations = challenge.work().cost().amount as f64 * 487.0;
-    let run_s = operations / (0.97 * 0.95 * 923e12);
+    // 2 · 2 · 16384³ operations at 0.65 of 2141 TOPS are 12.64 ms.
+    assert_eq!(challenge.iterations(), 791);
+    assert_eq!((challenge.samples_per_iteration(), challenge.sampled_iterations()), (3, 791));
+    // 1.45 · 791 · 17.592e12 / (1.25 · 1391.8e12) s, 0.3 s to start, half a second for the way.
+    assert_eq!(challenge.limit_ms(), 12_399);
+    // As measured, on a card that is 3 % slower.
+    let operations = challenge.work().cost().amount as f64 * 791.0;
+    let run_s = operations / (0.97 * 1420e12);
     assert!(challenge.limit_ms() as f64 > 1e3 * (run_s + 0.3 + 0.5));
     // One card that does the work of two does not.
     assert!((challenge.limit_ms() as f64) < 2e3 * run_s);
@@ -62,8 +62,8 @@ fn what_was_typed_stays() {
     let typed = Request { matrix_dim: Some(8192), num_matrices: Some(3), ..base() };
     let challenge = sized(&Policy::default(), "H200", 10.0, typed);
     assert_eq!(challenge.work(), IntegerProduct { dim: 8192, products: 3 }.into());
-    // 3.298e12 operations at 0.95 of 856.5 TOPS are 4.054 ms.
-    assert_eq!(challenge.iterations(), 2467);
+    // 3.298e12 operations at 1391.8 TOPS are 2.370 ms.
+    assert_eq!(challenge.iterations(), 4219);
     // Where folding outweighs the product, slack is no measure.
     let small = Request { matrix_dim: Some(1024), ..base() };
     let refused = Policy::default().request(&target("NVIDIA H200", 10.0), small).unwrap_err();
@@ -78,13 +78,13 @@ fn what_the_policy_wants_shown_can_be_shown() {
         policy
     };
     let ask = |tops, model, base| policy(tops).request(&target(model, 10.0), base);
-    // 0.99 · 856.5.
-    assert!(ask(847.0, "NVIDIA H200", base()).is_ok());
-    let refused = ask(849.0, "NVIDIA H200", base()).unwrap_err();
+    // 0.99 · 1391.8 are 1377.9.
+    assert!(ask(1377.0, "NVIDIA H200", base()).is_ok());
+    let refused = ask(1379.0, "NVIDIA H200", base()).unwrap_err();
     assert!(matches!(refused, SizeError::NotShown { of_model: true, .. }), "{refused}");
     let text = refused.to_string();
-    assert!(text.starts_with("integer.int8_tops_min is 849 TOPS, and an honest run"), "{text}");
-    assert!(text.contains("847 TOPS"), "{text}");
+    assert!(text.starts_with("integer.int8_tops_min is 1379 TOPS, and an honest run"), "{text}");
+    assert!(text.contains("1377 TOPS"), "{text}");
     assert!(ask(300.0, "Tesla T4", base()).is_err());
     for foreign in [Request::default(), {
         let challenge_type = Some(WorkKind::MemoryResidency.challenge_type().to_owned());

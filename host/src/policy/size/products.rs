@@ -29,6 +29,9 @@ const ITERATIONS_WANTED: f64 = 16.0;
 /// runs on other units, which then wait for these.
 const FEW_FP64: u32 = 8;
 
+/// int8 multiply-adds per SM and clock of the chip whose own instructions this program has.
+const HOPPER_INT8: u32 = 4096;
+
 /// Products of a kind: n and m as they are asked for, not yet within their bounds.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(in crate::policy) enum Products {
@@ -75,7 +78,7 @@ impl Products {
     fn rate(self, model: &Model, dim: u32) -> f64 {
         match self {
             Self::Fp64 => fp64_efficiency(model, dim) * model.peak_flops(),
-            Self::Integer => integer_efficiency(dim) * model.sustained_int8_ops(),
+            Self::Integer => integer_efficiency(model, dim) * model.sustained_int8_ops(),
         }
     }
 }
@@ -94,14 +97,34 @@ fn fp64_efficiency(model: &Model, dim: u32) -> f64 {
     }
 }
 
-/// The share of what the model sustains at n = 16384 that attested int8 work reaches:
-/// folding and hashing take as long for each output, whatever n is. Assumed.
-fn integer_efficiency(dim: u32) -> f64 {
+/// The share of what the model sustains at n = 16384 that attested int8 work reaches, as
+/// measured on the H200: by `wgmma` down to n = 2048, by `mma.sync` at 8192. The rest is a
+/// guess: folding and hashing take as long for each output, whatever n is.
+fn integer_efficiency(model: &Model, dim: u32) -> f64 {
+    let is_hopper = model.int8_mac_per_sm_clock == HOPPER_INT8;
     match dim {
         16_384.. => 1.0,
-        8192.. => 0.95,
-        4096.. => 0.85,
-        2048.. => 0.55,
+        8192.. => {
+            if is_hopper {
+                1.0
+            } else {
+                0.84
+            }
+        }
+        4096.. => {
+            if is_hopper {
+                0.96
+            } else {
+                0.70
+            }
+        }
+        2048.. => {
+            if is_hopper {
+                0.72
+            } else {
+                0.50
+            }
+        }
         1024.. => 0.30,
         _ => 0.05,
     }
