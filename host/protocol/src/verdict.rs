@@ -25,14 +25,16 @@ use serde::Serialize;
 
 mod assumptions;
 mod memory;
+mod models;
 mod text;
 
 pub use assumptions::Assumptions;
 pub use memory::MemoryShown;
+pub use models::{Equivalent, ExcludedBy, ExcludedModel, ModelsShown};
 
 /// Version of the JSON form of a [`Verdict`]. 2: a policy's part, rejections
 /// without a step, and `work` that can be proven in a rejected result. 3: `cost` in
-/// place of `multiply_adds`, and `memory`.
+/// place of `multiply_adds`, `memory` and `models`.
 pub const VERDICT_SCHEMA: u32 = 3;
 
 /// The `code` of a result that verified and that a policy rejected; the policy's
@@ -44,7 +46,7 @@ pub const REJECTED_BY_POLICY: &str = "rejected-by-policy";
 pub const SESSION_UNSETTLED: &str = "session-unsettled";
 
 /// What facts are about: every `subject`.
-pub const SUBJECTS: [&str; 13] = [
+pub const SUBJECTS: [&str; 14] = [
     "work",
     "session",
     "signature",
@@ -55,6 +57,7 @@ pub const SUBJECTS: [&str; 13] = [
     "floor",
     "memory",
     "links",
+    "models",
     "lane",
     "finding",
     "history",
@@ -148,6 +151,9 @@ pub struct Verdict {
     /// What was shown of memory and links; absent if another kind of work was asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub memory: Option<MemoryShown>,
+    /// What a live session shows of device models, by the validator's table.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub models: Option<ModelsShown>,
     /// Distinct leaves recomputed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub openings: Option<u64>,
@@ -203,6 +209,7 @@ impl Verdict {
             bound: None,
             cost: None,
             memory: None,
+            models: None,
             openings: None,
             elapsed_ns: None,
             round_trip_ns: None,

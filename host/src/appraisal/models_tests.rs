@@ -24,8 +24,8 @@ fn int8_peaks_reproduce_what_the_vendor_prints() {
             true => model.fp16_fma_per_sm_clock,
             false => model.int8_mac_per_sm_clock,
         };
-        let ratio = 1e-12 * flops(model.sm_count, model.boost_clock_mhz, units)
-            / model.printed_int8_tops;
+        let ratio =
+            1e-12 * flops(model.sm_count, model.boost_clock_mhz, units) / model.printed_int8_tops;
         // From Hopper on tensor cores are printed at lower clocks than the rest: 1830 of
         // 1980 MHz, 1620 of 1755, 1545 of 1785. A rate with sparsity would be twice as high.
         let most = if model.fp16_fma_per_sm_clock >= 2048 { 1.16 } else { 1.02 };
