@@ -10,6 +10,7 @@ use attest::protocol::challenge::{Challenge, ChallengeSpec};
 use attest::protocol::digest::{Digest, Uuid};
 use attest::protocol::evidence::Evidence;
 use attest::protocol::names::Root;
+use attest::protocol::verdict::ExcludedBy;
 use attest::reference::Run;
 use attest::session::validator::Ended;
 use serde_json::{Value, json};
@@ -91,6 +92,27 @@ fn one_gpu_poses_as_two() {
     let one = session(&Records::new(), &challenge, policy(), &say, 2 * run);
     ended_with("rejected-by-policy", &one);
     assert_eq!(reasons(&one), ["too-slow"]);
+}
+
+/// Whatever they claim: by the time and the work.
+#[test]
+fn a_verdict_names_the_models_that_a_run_excludes() {
+    let challenge = two_lanes(1);
+    let say = Say { evidence: gpus(&UUIDS, &["1", "2"]), ..Say::of(Run::of(&challenge, &UUIDS)) };
+    let after = |elapsed| session(&Records::new(), &challenge, policy(), &say, elapsed).verdict;
+    // Half of the work in 1.2 floors is 0.42 of an A30: 4.7 TFLOP/s.
+    let verdict = after(floor(&challenge).mul_f64(1.2));
+    let shown = verdict.models.as_ref().expect("a live session shows something of models");
+    let excluded = |name: &str| shown.excluded.iter().find(|row| row.model == name);
+    assert_eq!(excluded("Tesla T4").unwrap().by, [ExcludedBy::Fp64]);
+    assert!(excluded(MODEL).is_none() && shown.possible.iter().any(|name| name == MODEL));
+    let count = |name: &str| shown.equivalents.iter().find(|of| of.model == name).unwrap().count;
+    assert_eq!((count(MODEL), count("Tesla T4")), (1, 9), "9.5 over 1.1 TFLOP/s");
+    let text = verdict.render_text();
+    for said in ["one device a lane can have been ", "one device a lane can't have been "] {
+        assert!(text.contains(said), "{text}");
+    }
+    assert!(serde_json::to_value(&verdict).unwrap()["models"]["possible"].is_array());
 }
 
 #[test]

@@ -26,15 +26,17 @@ use serde::Serialize;
 mod assumptions;
 mod integer;
 mod memory;
+mod models;
 mod text;
 
 pub use assumptions::Assumptions;
 pub use integer::IntegerShown;
 pub use memory::MemoryShown;
+pub use models::{Equivalent, ExcludedBy, ExcludedModel, ModelsShown};
 
 /// Version of the JSON form of a [`Verdict`]. 2: a policy's part, rejections
 /// without a step, and `work` that can be proven in a rejected result. 3: `cost` in
-/// place of `multiply_adds`, and `memory`.
+/// place of `multiply_adds`, `memory` and `models`.
 pub const VERDICT_SCHEMA: u32 = 3;
 
 /// The `code` of a result that verified and that a policy rejected; the policy's
@@ -46,7 +48,7 @@ pub const REJECTED_BY_POLICY: &str = "rejected-by-policy";
 pub const SESSION_UNSETTLED: &str = "session-unsettled";
 
 /// What facts are about: every `subject`.
-pub const SUBJECTS: [&str; 13] = [
+pub const SUBJECTS: [&str; 14] = [
     "work",
     "session",
     "signature",
@@ -57,6 +59,7 @@ pub const SUBJECTS: [&str; 13] = [
     "floor",
     "memory",
     "links",
+    "models",
     "lane",
     "finding",
     "history",
@@ -153,6 +156,9 @@ pub struct Verdict {
     /// What was shown of int8 products; absent if another kind of work was asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub integer: Option<IntegerShown>,
+    /// What a live session shows of device models, by the validator's table.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub models: Option<ModelsShown>,
     /// Distinct leaves recomputed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub openings: Option<u64>,
@@ -209,6 +215,7 @@ impl Verdict {
             cost: None,
             memory: None,
             integer: None,
+            models: None,
             openings: None,
             elapsed_ns: None,
             round_trip_ns: None,

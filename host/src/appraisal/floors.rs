@@ -12,7 +12,7 @@ pub fn seconds(work: Work, iterations: u32, model: &str) -> Option<f64> {
     of_model(work, iterations, models::find(model)?)
 }
 
-fn of_model(work: Work, iterations: u32, model: &Model) -> Option<f64> {
+pub(crate) fn of_model(work: Work, iterations: u32, model: &Model) -> Option<f64> {
     let amount = work.cost().amount as f64 * f64::from(iterations);
     match work {
         Work::Fp64Product(_) => Some(amount / model.floor_flops()),

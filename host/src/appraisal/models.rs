@@ -124,6 +124,11 @@ impl Model {
         1_000_000_000 * u64::from(self.memory_gb)
     }
 
+    /// Bytes of memory that a device of it has at most: drivers report up to 2³⁰ a GB.
+    pub(crate) fn memory_bytes_max(&self) -> u64 {
+        u64::from(self.memory_gb) << 30
+    }
+
     /// Bytes a second of its memory at most: the printed bandwidth and 10 %.
     pub(crate) fn floor_bytes_per_s(&self) -> f64 {
         MARGIN * 1e9 * f64::from(self.bandwidth_gb_s)

@@ -11,7 +11,7 @@ use super::field::Bounds::{Above0UpTo, Any, Between0And, Names, Number, Text, Ve
 use super::field::Bounds::{Whole, WholeFrom};
 use super::field::{Field, Got, fields};
 use super::rule::{Rule, Standing, rules};
-use super::rules::{devices, integer, memory, session, soundness, telemetry, time};
+use super::rules::{devices, integer, memory, models, session, soundness, telemetry, time};
 use crate::protocol::challenge::{INTEGER_MAX, LANES_MAX};
 use crate::protocol::work::memory_residency::shown::{OUTSIDE_GB_S_DEFAULT, REFILL_GB_S_DEFAULT};
 
@@ -162,6 +162,8 @@ rules! {
         result integer::integer_rate_low;
     "model-not-allowed" demand "a lane's model is not one of `devices.models`",
         lane devices::model_not_allowed;
+    "model-refuted" reject "one device of a lane's claimed model can't have done the lane's work: it is too slow, or has too little memory",
+        lane models::refuted;
     "mig-instance" demand "a lane is a MIG instance, and `devices.mig_allowed` is false",
         lane devices::mig_instance;
     "model-unknown" demand "a GPU's model is not in the table, and `devices.unknown_models_allowed` is false",

@@ -62,7 +62,7 @@ fn rate_below(
 }
 
 /// What the run shows, by this policy's assumptions; or why its work shows nothing.
-fn shown(case: &Case<'_>) -> Result<Shown, String> {
+pub(super) fn shown(case: &Case<'_>) -> Result<Shown, String> {
     let (facts, policy) = (case.facts, case.policy);
     let Work::MemoryResidency(work) = facts.challenge.work() else {
         return Err("the challenge asks for another kind of work".to_owned());

@@ -10,13 +10,14 @@ pub(super) mod devices;
 pub(super) mod example;
 pub(super) mod integer;
 pub(super) mod memory;
+pub(super) mod models;
 pub(super) mod session;
 pub(super) mod soundness;
 pub(super) mod telemetry;
 pub(super) mod time;
 
 use super::{Facts, Policy};
-use crate::appraisal::models::{self, Model};
+use crate::appraisal::models::{self as table, Model};
 use crate::protocol::evidence::document::ClaimedLane;
 use crate::protocol::evidence::{EvidenceExecutor, EvidenceLane};
 
@@ -48,7 +49,7 @@ impl<'a> Case<'a> {
             case: self,
             g,
             lane,
-            model: models::find(&lane.model),
+            model: table::find(&lane.model),
             is_gpu: among_gpus && lane.sm_count > 0,
         })
     }
