@@ -199,6 +199,9 @@ macro_rules! fields {
                 pub $top: $top_type,
             )*
             $(#[doc = concat!("`[", stringify!($table), "]`.")] pub $table: $Table,)*
+            /// `[[round]]`: what a session asks for, in this order; 1 to 16 rounds.
+            #[serde(rename = "round")]
+            pub rounds: Vec<$crate::policy::Round>,
             /// `[findings]`: what each finding does.
             pub findings: $crate::policy::Findings,
         }
@@ -208,6 +211,7 @@ macro_rules! fields {
                 Self {
                     $($top: $top_default,)*
                     $($table: $Table::default(),)*
+                    rounds: $crate::policy::Round::defaults(),
                     findings: $crate::policy::Findings::default(),
                 }
             }

@@ -23,6 +23,7 @@ mod field;
 mod findings;
 mod judge;
 mod read;
+mod round;
 mod rule;
 mod rules;
 mod size;
@@ -34,8 +35,9 @@ pub use demand::Demand;
 pub use facts::Facts;
 pub use findings::Findings;
 pub use read::{POLICY_BYTES_MAX, PolicyError};
+pub use round::{Fixed, ROUNDS_MAX, Round, RoundKind};
 pub use rule::{Rule, Standing};
-pub use size::{SizeError, Target};
+pub use size::{Rig, RoundPlan, SizeError, Target};
 pub use table::{
     Devices, History, Integer, Memory, Policy, RULES, Session, Soundness, Telemetry, Time,
 };

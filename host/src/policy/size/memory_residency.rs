@@ -1,11 +1,11 @@
 //! Sizing memory residency: how large an arena, and how many sweeps.
 //!
 //! The expected speeds are shares of the model's printed bandwidth, as measured on one
-//! H200 (4.8 TB/s printed): every other model is assumed to reach the same shares. Of
-//! links between lanes no speed is assumed: with `peer_blocks` a run has no expected
-//! time, and its challenge no limit but its expiry.
+//! H200 (4.8 TB/s printed): every other model is assumed to reach the same shares. The
+//! speed of links between lanes is assumed for the length of a run only: with `peer_blocks`
+//! its challenge has no limit but its expiry.
 
-use super::{ITERATIONS_MAX, Policy, SizeError, SizedWork, Target, Times, hundredth_up};
+use super::{ITERATIONS_MAX, Part, Policy, SizeError, SizedWork, Target, Times, hundredth_up};
 use crate::appraisal::floors;
 use crate::appraisal::models::Model;
 use crate::mining::issue::{ITERATIONS_DEFAULT, Request};
@@ -50,7 +50,11 @@ impl Speed {
     }
     /// One sweep, s.
     fn sweep_s(self) -> f64 {
-        self.seconds(self.work.sweep_bytes(), SWEEP_SHARE) + BETWEEN_SWEEPS_S
+        let read_s = match self.work.link_bytes() {
+            0 => self.seconds(self.work.sweep_bytes(), SWEEP_SHARE),
+            across => across as f64 / (1e9 * link_gb_s(self.model)),
+        };
+        read_s + BETWEEN_SWEEPS_S
     }
     /// What a run is expected to take, and may take; `None` if it reads over links.
     fn times(self, iterations: u64) -> Option<Times> {
@@ -70,6 +74,7 @@ impl Policy {
         seconds: f64,
         lanes: u64,
         base: &Request,
+        part: Part,
     ) -> Result<SizedWork, SizeError> {
         let typed = base.arena_size.map(|size| size.blocks(model.memory_bytes()));
         let arena_blocks = typed
@@ -88,10 +93,8 @@ impl Policy {
         let speed = Speed { model, work };
         let iterations = match base.num_iterations {
             Some(iterations) => iterations,
-            None if work.reads_peers() => match target.seconds {
-                Some(seconds) => return Err(SizeError::PeerSeconds { seconds }),
-                None => ITERATIONS_DEFAULT,
-            },
+            // Nobody named a time for them.
+            None if work.reads_peers() && target.seconds.is_none() => ITERATIONS_DEFAULT,
             None => sweeps(speed, seconds, lanes)?,
         };
         let times = speed.times(iterations);
@@ -102,7 +105,7 @@ impl Policy {
                 return Err(SizeError::Slack { slack, model: model.name, needed });
             }
         }
-        self.check_shown(base, Some((work, iterations, times)))?;
+        self.check_shown(base, Some((work, iterations, times)), part)?;
         let request = Request {
             arena_blocks: Some(arena_blocks),
             half_passes: Some(half_passes),
@@ -118,6 +121,7 @@ impl Policy {
         &self,
         base: &Request,
         run: Option<(MemoryResidency, u64, Option<Times>)>,
+        part: Part,
     ) -> Result<(), SizeError> {
         let text = |why: NotShown| why.to_string();
         let (held, read, link) = match run {
@@ -159,7 +163,7 @@ impl Policy {
                 !work.reads_peers()
                     && memory.link_gb_s_min <= 0.0
                     && base.arena_blocks.is_none()
-                    && base.arena_size.is_none()
+                    && (base.arena_size.is_none() || part == Part::Round)
                     && base.half_passes.is_none(),
             ),
         };
@@ -168,8 +172,10 @@ impl Policy {
             ("memory.memory_gb_s_min", memory.memory_gb_s_min, 1e9, "GB/s", read),
             ("memory.link_gb_s_min", memory.link_gb_s_min, 1e9, "GB/s", link),
         ] {
+            let elsewhere = part == Part::Round
+                && run.is_some_and(|(work, ..)| work.reads_peers() != (unit_of_links(field)));
             let got = match shown {
-                _ if least <= 0.0 => continue,
+                _ if least <= 0.0 || elsewhere => continue,
                 Ok(got) if got as f64 >= least * size => continue,
                 Ok(got) => format!("{} {unit}", (got as f64 / size).floor()),
                 Err(why) => format!("nothing: {why}"),
@@ -179,6 +185,27 @@ impl Policy {
         }
         Ok(())
     }
+}
+
+/// Whether a field demands something of links.
+fn unit_of_links(field: &str) -> bool {
+    field == "memory.link_gb_s_min"
+}
+
+/// GB/s that are expected to reach a lane of a model from others while all lanes read: of
+/// H200s on NVLink three quarters of what is printed for one direction (BENCHMARKS.md). The
+/// vendor prints 150, 300, 450 and 900 for the SXM modules of Volta, Ampere, Hopper and
+/// Blackwell. All others are taken to read by way of the host's memory. A run gets its
+/// length by this, and no limit.
+fn link_gb_s(model: &Model) -> f64 {
+    const NVLINK: [(&[&str], f64); 4] = [
+        (&["NVIDIA B200", "NVIDIA GB200", "NVIDIA B300 SXM6 AC", "NVIDIA GB300"], 900.0),
+        (&["NVIDIA H200", "NVIDIA H100 80GB HBM3"], 450.0),
+        (&["NVIDIA A100-SXM4-40GB", "NVIDIA A100-SXM4-80GB"], 300.0),
+        (&["Tesla V100-SXM2-16GB", "Tesla V100-SXM2-32GB"], 150.0),
+    ];
+    let printed = NVLINK.iter().find(|(names, _)| names.contains(&model.name));
+    printed.map_or(16.0, |(_, gb_s)| 0.75 * gb_s)
 }
 
 /// T for a run of about `seconds`.
@@ -308,15 +335,16 @@ mod tests {
     }
 
     #[test]
-    fn links_have_no_expected_time() {
+    fn links_have_an_expected_time_and_no_limit() {
         let peers = || Request { peer_blocks: Some(1 << 20), gpu_count: Some(2), ..base() };
         let untimed = Target { seconds: None, ..target("NVIDIA H200", 1.0) };
         let policy = Policy::default();
         let challenge = issue(&policy.request(&untimed, peers()).unwrap()).unwrap();
         assert_eq!((challenge.iterations(), challenge.limit_ms()), (100, 600_000));
         assert_eq!(challenge.spec().max_duration_ms, None);
-        let timed = policy.request(&target("NVIDIA H200", 5.0), peers()).unwrap_err();
-        assert_eq!(timed, SizeError::PeerSeconds { seconds: 5.0 });
+        // 0.75 · 450 GB/s: 4.29 GB across take 12.73 ms and 0.1, and the fill 0.589 s.
+        let timed = issue(&policy.request(&target("NVIDIA H200", 5.0), peers()).unwrap()).unwrap();
+        assert_eq!((timed.iterations(), timed.spec().max_duration_ms), (344, None));
         let alone = Request { gpu_count: None, ..peers() };
         assert_eq!(policy.request(&untimed, alone).unwrap_err(), SizeError::Peers { got: 1 });
     }

@@ -11,6 +11,7 @@
 mod error;
 mod memory_residency;
 mod products;
+mod rounds;
 
 use super::Policy;
 use crate::appraisal::models::{self, Model};
@@ -23,6 +24,7 @@ pub use error::SizeError;
 pub(super) use products::Products;
 #[cfg(test)]
 use products::Speed;
+pub use rounds::{Rig, RoundPlan};
 
 /// What the challenge is for.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -42,6 +44,15 @@ const ITERATIONS_MAX: u64 = 1_000_000;
 /// How much longer than another a card of the same model may take: two H200s differ
 /// by up to 3 % (BENCHMARKS.md).
 const CARD_SPREAD: f64 = 1.03;
+
+/// What a challenge is of a session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Part {
+    /// All of it: it must be able to show all that the policy demands.
+    Alone,
+    /// A round: other rounds show what other kinds of work do.
+    Round,
+}
 
 /// What a kind's module makes of the target.
 struct SizedWork {
@@ -82,6 +93,11 @@ impl Policy {
     /// [`SizeError`]. A limit that is kept with little to spare is logged as a
     /// warning.
     pub fn request(&self, target: &Target<'_>, base: Request) -> Result<Request, SizeError> {
+        self.sized(target, base, Part::Alone)
+    }
+
+    /// As [`Self::request`], for a challenge that is this part of a session.
+    fn sized(&self, target: &Target<'_>, base: Request, part: Part) -> Result<Request, SizeError> {
         let model = self.target_model(target)?;
         self.check_miner_key(&base)?;
         let (lanes_min, gpu_count) = self.lanes(&base)?;
@@ -92,13 +108,17 @@ impl Policy {
         let round_trip = target.round_trip;
         let SizedWork { request, iterations, times } = match Products::of(base.kind()?) {
             Some(products) => {
-                self.check_shown(&base, None)?;
+                if part == Part::Alone {
+                    self.check_shown(&base, None, part)?;
+                }
                 let time = (seconds, round_trip);
-                self.sized_products(products, model, time, lanes_min, &base)?
+                self.sized_products(products, model, time, lanes_min, &base, part)?
             }
             None => {
-                self.check_rate_shown(&base, None)?;
-                self.arenas(model, target, seconds, lanes_min, &base)?
+                if part == Part::Alone {
+                    self.check_rate_shown(&base, None)?;
+                }
+                self.arenas(model, target, seconds, lanes_min, &base, part)?
             }
         };
         if let Some(times) = times.filter(|_| base.max_duration_ms.is_none()) {

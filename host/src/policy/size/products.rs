@@ -4,7 +4,7 @@
 //! (BENCHMARKS.md). FP64: every other model is assumed to reach the same share. int8: the
 //! table of models has the share that each is taken to hold, by its power and instructions.
 
-use super::{ITERATIONS_MAX, Policy, SizeError, SizedWork, Times, hundredth_up};
+use super::{ITERATIONS_MAX, Part, Policy, SizeError, SizedWork, Times, hundredth_up};
 use crate::appraisal::floors;
 use crate::appraisal::models::Model;
 use crate::mining::issue::Request;
@@ -174,10 +174,13 @@ impl Policy {
         (seconds, round_trip): (f64, Option<Duration>),
         lanes: u64,
         base: &Request,
+        part: Part,
     ) -> Result<SizedWork, SizeError> {
         let (speed, iterations) = self.products(kind, model, (seconds, round_trip), lanes, base)?;
         let times = speed.times(iterations);
-        self.check_rate_shown(base, Some((speed, iterations)))?;
+        if part == Part::Alone || kind == Products::Integer {
+            self.check_rate_shown(base, Some((speed, iterations)))?;
+        }
         let (dim, products) = speed.shape;
         let request = Request {
             matrix_dim: Some(dim.into()),
