@@ -244,6 +244,16 @@ mod tests {
                 vec!["[]".to_owned(), names(count, bytes)],
                 vec![names(1, 0), names(1, bytes + 1), names(count + 1, 1)],
             ],
+            Bounds::Priced(high) => [
+                vec!["{}".to_owned(), format!("{{\"NVIDIA H200\" = {high}, L4 = 0.01}}")],
+                vec![
+                    format!("{{H200 = {}}}", high.next_up()),
+                    "{H200 = 0}".to_owned(),
+                    "{H200 = nan}".to_owned(),
+                    "{Abacus = 1}".to_owned(),
+                    "{H200 = 1, \"NVIDIA H200\" = 2}".to_owned(),
+                ],
+            ],
             Bounds::Version => {
                 let allowed = list(&[r#""""#, r#""535""#, r#""1.2.3.4""#]);
                 [allowed, list(&[r#""new""#, r#""1.2.3.4.5""#])]

@@ -76,12 +76,32 @@ impl RoundKind {
     }
 }
 
+/// What answers a round.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum RoundOn {
+    /// The devices that the hello names: all lanes.
+    #[default]
+    Devices,
+    /// The machine's CPUs and their memory, as one lane.
+    Host,
+}
+
+impl RoundOn {
+    fn is_devices(&self) -> bool {
+        *self == Self::Devices
+    }
+}
+
 /// A round of a policy's sessions.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(from = "Written")]
 pub struct Round {
     /// What it shows.
     pub kind: RoundKind,
+    /// What answers it.
+    #[serde(skip_serializing_if = "RoundOn::is_devices")]
+    pub on: RoundOn,
     /// Seconds that it should last on the model that it is sized for.
     pub seconds: f64,
     /// Share of the model's memory that each lane's arena takes, above 0 and at most 1;
@@ -120,6 +140,8 @@ pub struct Fixed {
 #[serde(deny_unknown_fields)]
 struct Written {
     kind: RoundKind,
+    #[serde(default)]
+    on: RoundOn,
     seconds: Option<f64>,
     memory_share: Option<f64>,
     required: Option<bool>,
@@ -136,6 +158,7 @@ impl From<Written> for Round {
         let kind = written.kind;
         Self {
             kind,
+            on: written.on,
             seconds: written.seconds.unwrap_or(kind.seconds()),
             memory_share: written.memory_share.or(kind.memory_share()),
             required: written.required.unwrap_or(true),
@@ -156,6 +179,7 @@ impl Round {
     pub fn of(kind: RoundKind) -> Self {
         Self {
             kind,
+            on: RoundOn::Devices,
             seconds: kind.seconds(),
             memory_share: kind.memory_share(),
             required: true,
@@ -194,6 +218,10 @@ impl Round {
         if !(self.seconds > 0.0 && self.seconds <= 86_400.0) {
             let allowed = "a number above 0, at most 86400";
             return Some(("seconds", self.seconds.to_string(), allowed.to_owned()));
+        }
+        if self.on == RoundOn::Host && self.kind == RoundKind::Links {
+            let allowed = "\"devices\": a host is one lane, and links are between lanes";
+            return Some(("on", "\"host\"".to_owned(), allowed.to_owned()));
         }
         let of_arenas = self.kind.memory_share().is_some();
         let other_kind = |field, kinds: &str| {

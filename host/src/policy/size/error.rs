@@ -66,6 +66,14 @@ pub enum SizeError {
         /// The fewest that may answer.
         got: u64,
     },
+    /// Too little would be shown.
+    #[error(
+        "FP64 products alone say little of a {model}, whose other units may be as fast\nAsk for other rounds beside them, for --kind integer or --kind memory, or set findings.fp64-alone."
+    )]
+    Fp64Alone {
+        /// The target.
+        model: &'static str,
+    },
     /// CPUs only.
     #[error(
         "the policy asks for GPUs, the miner names none\nAllow CPUs (devices.cpu_allowed), or ask a miner with GPUs."
@@ -195,6 +203,7 @@ impl SizeError {
                 | Self::Peers { .. }
                 | Self::NotShown { of_model: true, .. }
                 | Self::MinerKey
+                | Self::Fp64Alone { .. }
                 | Self::NoGpu
                 | Self::NoRound
         )

@@ -5,18 +5,16 @@
 //! speed of links between lanes is assumed for the length of a run only: with `peer_blocks`
 //! its challenge has no limit but its expiry.
 
-use super::{ITERATIONS_MAX, Part, Policy, SizeError, SizedWork, Target, Times, hundredth_up};
+use super::{ITERATIONS_MAX, Policy, SizeError, SizedWork, Target, Times, hundredth_up};
 use crate::appraisal::floors;
 use crate::appraisal::models::Model;
 use crate::mining::issue::{ITERATIONS_DEFAULT, Request};
 use crate::mining::kind::ArenaSize;
-use crate::protocol::challenge::{LANES_MAX, ROOTS_MAX};
+use crate::protocol::challenge::ROOTS_MAX;
 use crate::protocol::work::Work;
-use crate::protocol::work::memory_residency::shown::{NotShown, Run};
 use crate::protocol::work::memory_residency::{
     ARENA_BLOCKS_MAX, HALF_PASSES_DEFAULT, MemoryResidency,
 };
-use std::time::Duration;
 
 /// The arena, unless one was typed: one process gets more of a card than that.
 const ARENA: ArenaSize = ArenaSize::SharePpm(900_000);
@@ -74,7 +72,6 @@ impl Policy {
         seconds: f64,
         lanes: u64,
         base: &Request,
-        part: Part,
     ) -> Result<SizedWork, SizeError> {
         let typed = base.arena_size.map(|size| size.blocks(model.memory_bytes()));
         let arena_blocks = typed
@@ -105,91 +102,14 @@ impl Policy {
                 return Err(SizeError::Slack { slack, model: model.name, needed });
             }
         }
-        self.check_shown(base, Some((work, iterations, times)), part)?;
         let request = Request {
             arena_blocks: Some(arena_blocks),
             half_passes: Some(half_passes),
             peer_blocks: Some(peer_blocks),
             ..Request::default()
         };
-        Ok(SizedWork { request, iterations, times })
+        Ok(SizedWork { request, work: work.into(), iterations, times })
     }
-
-    /// Refuses a challenge whose honest result this policy would reject, as it shows too
-    /// little of memory or links; `run` is none for work that shows nothing of them.
-    pub(super) fn check_shown(
-        &self,
-        base: &Request,
-        run: Option<(MemoryResidency, u64, Option<Times>)>,
-        part: Part,
-    ) -> Result<(), SizeError> {
-        let text = |why: NotShown| why.to_string();
-        let (held, read, link) = match run {
-            None => {
-                let why = || Err("its kind of work measures no memory".to_owned());
-                (why(), why(), why())
-            }
-            // How fast the links are, the run will show.
-            Some((work, _, _)) if work.reads_peers() => {
-                let why = || Err(text(NotShown::ReadsPeers));
-                (why(), why(), Ok(u64::MAX))
-            }
-            Some((work, iterations, times)) => {
-                let elapsed_s = times.map_or(0.0, |times| times.honest_s);
-                let shown = Run {
-                    work,
-                    iterations: u32::try_from(iterations).unwrap_or(u32::MAX).max(1),
-                    sync_interval: 1,
-                    lanes: LANES_MAX,
-                    live_elapsed: Duration::try_from_secs_f64(elapsed_s).ok(),
-                    omitted_share: self.omitted_share(),
-                    outside_gb_s: self.memory.outside_gb_s,
-                    refill_gb_s: self.memory.refill_gb_s,
-                    lane_memory_bytes_max: None,
-                }
-                .shown();
-                (
-                    shown.held_bytes.map_err(text),
-                    shown.read_bytes_per_s.map_err(text),
-                    Err(text(NotShown::ReadsOwn)),
-                )
-            }
-        };
-        let memory = &self.memory;
-        let (advice, of_model) = match run {
-            None => ("Ask for --kind memory, or demand less", false),
-            Some((work, _, _)) => (
-                "Change --arena-bytes, --half-passes or --peer-blocks, or demand less",
-                !work.reads_peers()
-                    && memory.link_gb_s_min <= 0.0
-                    && base.arena_blocks.is_none()
-                    && (base.arena_size.is_none() || part == Part::Round)
-                    && base.half_passes.is_none(),
-            ),
-        };
-        for (field, least, size, unit, shown) in [
-            ("memory.resident_bytes_min", memory.resident_bytes_min as f64, 1.0, "bytes", held),
-            ("memory.memory_gb_s_min", memory.memory_gb_s_min, 1e9, "GB/s", read),
-            ("memory.link_gb_s_min", memory.link_gb_s_min, 1e9, "GB/s", link),
-        ] {
-            let elsewhere = part == Part::Round
-                && run.is_some_and(|(work, ..)| work.reads_peers() != (unit_of_links(field)));
-            let got = match shown {
-                _ if least <= 0.0 || elsewhere => continue,
-                Ok(got) if got as f64 >= least * size => continue,
-                Ok(got) => format!("{} {unit}", (got as f64 / size).floor()),
-                Err(why) => format!("nothing: {why}"),
-            };
-            let expected = format!("{least} {unit}");
-            return Err(SizeError::NotShown { field, expected, got, advice, of_model });
-        }
-        Ok(())
-    }
-}
-
-/// Whether a field demands something of links.
-fn unit_of_links(field: &str) -> bool {
-    field == "memory.link_gb_s_min"
 }
 
 /// GB/s that are expected to reach a lane of a model from others while all lanes read: of

@@ -2,9 +2,10 @@
 //! one round that was typed.
 
 use super::{Part, Policy, SizeError, Target};
+use crate::appraisal::models;
 use crate::mining::issue::{ARENA_BLOCKS_DEFAULT, Request};
 use crate::mining::kind::ArenaSize;
-use crate::policy::{Round, RoundKind};
+use crate::policy::{Round, RoundKind, RoundOn};
 use crate::protocol::work::memory_residency::PEER_BLOCKS_STEP;
 use std::time::Duration;
 
@@ -32,6 +33,8 @@ pub struct Rig<'a> {
 pub struct RoundPlan {
     /// What it shows.
     pub kind: RoundKind,
+    /// What answers it.
+    pub on: RoundOn,
     /// For its challenge, which is issued when its turn comes.
     pub request: Request,
     /// Whether the session counts for nothing without it.
@@ -51,14 +54,19 @@ impl Policy {
         if typed.names_work() {
             let request = self.for_rig(rig, typed, None, Part::Alone)?;
             let kind = RoundKind::of(&request)?;
-            return Ok(vec![RoundPlan { kind, request, required: true }]);
+            return Ok(vec![RoundPlan { kind, on: RoundOn::Devices, request, required: true }]);
         }
         let mut plans = Vec::with_capacity(self.rounds.len());
         for (index, round) in self.rounds.iter().enumerate() {
             let base = typed.clone().or(round.request());
             match self.for_rig(rig, base, Some(round), Part::Round) {
                 Ok(request) => {
-                    plans.push(RoundPlan { kind: round.kind, request, required: round.required });
+                    plans.push(RoundPlan {
+                        kind: round.kind,
+                        on: round.on,
+                        request,
+                        required: round.required,
+                    });
                 }
                 Err(error) if round.required || error == SizeError::MinerKey => return Err(error),
                 Err(error) => {
@@ -70,7 +78,7 @@ impl Policy {
         if plans.is_empty() {
             return Err(SizeError::NoRound);
         }
-        self.check_rounds_show(&plans)?;
+        self.check_rounds_show(rig, &plans)?;
         Ok(plans)
     }
 
@@ -88,8 +96,11 @@ impl Policy {
         let round = self.rounds.get(index).ok_or(SizeError::RoundNumber { got: index, count })?;
         let base = typed.or(round.request());
         let target = Target { seconds: target.seconds.or(Some(round.seconds)), ..*target };
-        let request = self.of_model(round, &target, base, Part::Round)?;
-        Ok(RoundPlan { kind: round.kind, request, required: round.required })
+        let request = match round.on {
+            RoundOn::Host => self.of_host(base)?,
+            RoundOn::Devices => self.of_model(round, &target, base, Part::Round)?,
+        };
+        Ok(RoundPlan { kind: round.kind, on: round.on, request, required: round.required })
     }
 
     /// The request of one round.
@@ -100,6 +111,9 @@ impl Policy {
         round: Option<&Round>,
         part: Part,
     ) -> Result<Request, SizeError> {
+        if round.is_some_and(|round| round.on == RoundOn::Host) {
+            return self.of_host(base);
+        }
         let Some(gpu_model) = rig.gpu_model else {
             if !self.devices.cpu_allowed {
                 return Err(SizeError::NoGpu);
@@ -120,6 +134,12 @@ impl Policy {
         }
     }
 
+    /// The request of a round for the machine's CPUs, whose speed is not known.
+    fn of_host(&self, base: Request) -> Result<Request, SizeError> {
+        let one_lane = Request { gpu_count: Some(1), gpu_model: None, ..without_share(base) };
+        self.with_samples(one_lane)
+    }
+
     fn of_model(
         &self,
         round: &Round,
@@ -133,31 +153,23 @@ impl Policy {
 }
 
 impl Policy {
-    /// Refuses a session of which no round shows what the policy demands.
-    fn check_rounds_show(&self, plans: &[RoundPlan]) -> Result<(), SizeError> {
-        let (memory, integer) = (&self.memory, &self.integer);
-        for (field, least, unit, kind) in [
-            (
-                "memory.resident_bytes_min",
-                memory.resident_bytes_min as f64,
-                "bytes",
-                RoundKind::Memory,
-            ),
-            ("memory.memory_gb_s_min", memory.memory_gb_s_min, "GB/s", RoundKind::Memory),
-            ("memory.link_gb_s_min", memory.link_gb_s_min, "GB/s", RoundKind::Links),
-            ("integer.int8_tops_min", integer.int8_tops_min, "TOPS", RoundKind::Integer),
-        ] {
-            if least > 0.0 && !plans.iter().any(|plan| plan.kind == kind) {
-                return Err(SizeError::NotShown {
-                    field,
-                    expected: format!("{least} {unit}"),
-                    got: format!("nothing: no round is of kind {:?}", kind.name()),
-                    advice: "Add a [[round]] of that kind, or demand less",
-                    of_model: self.rounds.iter().any(|round| round.kind == kind),
-                });
-            }
+    /// Refuses a session of which no round shows what the policy demands, or all show the
+    /// same and too little.
+    fn check_rounds_show(&self, rig: &Rig<'_>, plans: &[RoundPlan]) -> Result<(), SizeError> {
+        let of_devices = plans.iter().filter(|plan| plan.on == RoundOn::Devices);
+        let kinds: Vec<RoundKind> = of_devices.map(|plan| plan.kind).collect();
+        if let Some(beyond) = self.beyond_kinds(&kinds) {
+            // A round that was left out does not fit these devices.
+            let of_model = self
+                .rounds
+                .iter()
+                .any(|round| round.kind == beyond.kind && round.on == RoundOn::Devices);
+            return Err(beyond.error("Add a [[round]] of that kind, or demand less", of_model));
         }
-        Ok(())
+        match rig.gpu_model.and_then(models::find) {
+            Some(model) => self.check_not_fp64_alone(&kinds, model),
+            None => Ok(()),
+        }
     }
 }
 

@@ -148,6 +148,57 @@ fn what_no_round_can_show_is_told_before_any_is_issued() {
 }
 
 #[test]
+fn sums_may_take_as_many_lanes_as_may_answer() {
+    let ask = |demand: &str, lanes| {
+        policy(demand).rounds(&rig(H200, lanes), Request::default()).map(|plans| plans.len())
+    };
+    // An honest H200 shows 0.99 · 54.2 TFLOP/s.
+    for (demand, lanes, fits) in [
+        ("fp64.fp64_tflops_min = 53", 1, true),
+        ("fp64.fp64_tflops_min = 54", 8, false),
+        ("fp64.fp64_tflops_sum_min = 106", 2, true),
+        ("fp64.fp64_tflops_sum_min = 108", 2, false),
+        ("fp64.fp64_tflops_sum_min = 108", 3, true),
+        ("memory.resident_bytes_sum_min = 240000000000", 2, true),
+        ("memory.resident_bytes_sum_min = 240000000000", 1, false),
+        ("memory.memory_gb_s_sum_min = 6000", 2, true),
+        ("integer.int8_tops_sum_min = 2700", 2, true),
+        ("integer.int8_tops_sum_min = 2700", 1, false),
+    ] {
+        let asked = ask(demand, lanes);
+        assert_eq!(asked.is_ok(), fits, "{demand}, {lanes} lanes: {asked:?}");
+    }
+}
+
+#[test]
+fn fp64_products_are_not_all_that_an_fp64_poor_card_is_asked_for() {
+    let fp64 = "[[round]]\nkind = \"fp64\"\n";
+    let poor = Some("NVIDIA GeForce RTX 4090");
+    let ask = |text: &str, model| policy(text).rounds(&rig(model, 1), Request::default());
+    assert!(ask("", poor).is_ok() && ask(fp64, H200).is_ok());
+    let refused = ask(fp64, poor).unwrap_err();
+    assert_eq!(refused, SizeError::Fp64Alone { model: "NVIDIA GeForce RTX 4090" });
+    assert!(refused.is_of_devices());
+    assert!(ask(&format!("{fp64}[findings]\nfp64-alone = \"warn\"\n"), poor).is_ok());
+    let typed = Request { matrix_dim: Some(8192), ..Request::default() };
+    assert!(Policy::default().rounds(&rig(poor, 1), typed).is_err());
+}
+
+#[test]
+fn a_hosts_round_is_one_lane_of_what_is_fixed() {
+    let text = "[[round]]\nkind = \"fp64\"\n[[round]]\nkind = \"memory\"\non = \"host\"\n\
+        arena_blocks = 1024\nnum_iterations = 9\n";
+    let plans = plans(&policy(text), rig(H200, 4));
+    assert_eq!([plans[0].0.on, plans[1].0.on], [RoundOn::Devices, RoundOn::Host]);
+    let spec = plans[1].1.spec();
+    assert_eq!((spec.gpu_count, &spec.gpu_model, spec.num_iterations), (Some(1), &None, 9));
+    // It shows nothing of the devices.
+    let demand = policy(&format!("memory.resident_bytes_min = 1\n{text}"));
+    let refused = demand.rounds(&rig(H200, 4), Request::default()).unwrap_err();
+    assert!(matches!(refused, SizeError::NotShown { of_model: false, .. }), "{refused}");
+}
+
+#[test]
 fn rounds_that_do_not_fit_are_refused_or_left_out() {
     let ask = |text: &str| policy(text).rounds(&rig(H200, 1), Request::default());
     let short = "[[round]]\nkind = \"memory\"\nseconds = 0.5\n";
