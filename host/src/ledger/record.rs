@@ -325,7 +325,7 @@ pub enum Ending {
 /// but to one that wants to know when a challenge comes.
 /// What no miner of this protocol says belongs here, too: else it would be the dodge that
 /// costs nothing.
-pub const DODGES: [&str; 12] = [
+pub const DODGES: [&str; 13] = [
     "busy",
     "stalled",
     "closed-early",
@@ -337,6 +337,7 @@ pub const DODGES: [&str; 12] = [
     "version-mismatch",
     "flooded",
     "echoed",
+    "network-mismatch",
     "wrong-peer",
 ];
 

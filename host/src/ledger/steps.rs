@@ -9,8 +9,7 @@ use super::error::LedgerError;
 use super::history::{Named, Naming};
 use super::record::{
     Acceptance, Accepting, Dodges, Entry, Filter, HistoryFinding, Meeting, MeetingFilter, Met,
-    NO_COMMITMENT, Peer, Pruned, Pruning, Seen, SessionPlace, SettledAs, Settlement,
-    Sighting,
+    NO_COMMITMENT, Peer, Pruned, Pruning, Seen, SessionPlace, SettledAs, Settlement, Sighting,
 };
 use super::sql::{Access, Backend, DbError, Fault, Sql, Value, ms};
 use super::{Ledger, Options, history, meeting, query};
@@ -183,10 +182,8 @@ fn claim(
 
 /// A further round belongs to a session that has begun here, and has its own number.
 fn check_session(sql: &mut dyn Sql, c: &Digest, place: &SessionPlace) -> Result<(), Fault> {
-    let rows = sql.query(
-        "SELECT COUNT(*) FROM challenges WHERE session = $1",
-        &[place.session.into()],
-    )?;
+    let rows =
+        sql.query("SELECT COUNT(*) FROM challenges WHERE session = $1", &[place.session.into()])?;
     let held = rows.first().map_or(Ok(0), |row| row.count(0))?;
     if held == 0 || held != place.round || held >= place.planned {
         let SessionPlace { session, round, planned } = place;

@@ -86,6 +86,8 @@ impl RoundFacts {
 /// How fast bytes came in the network part of a session, by the validator's clock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Goodput {
+    /// Bytes each way.
+    pub bytes_each_way: u64,
     /// Random bytes of the validator, whose hash the miner returned, a second.
     pub to_miner_bytes_per_s: u64,
     /// Bytes of the miner, a second.

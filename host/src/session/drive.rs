@@ -25,9 +25,7 @@ use crate::identity::SigningIdentity;
 use crate::judging::{Known, Session, Terms};
 use crate::ledger::{Acceptance, Accepting, Ledger, SessionPlace, Sighting};
 use crate::mining::issue::{IssueError, Request, issue};
-use crate::policy::{
-    Judgement, Policy, Rig, RoundKind, RoundOn, RoundPlan, SessionFacts,
-};
+use crate::policy::{Judgement, Policy, Rig, RoundKind, RoundOn, RoundPlan, SessionFacts};
 use crate::protocol::bound::OmittedShare;
 use crate::protocol::challenge::{Challenge, ChallengeError};
 use crate::protocol::names::{Coin, Commitment};
@@ -356,8 +354,13 @@ impl Validator {
 
     /// Does [`Action::Conclude`]: asks the policy about the rounds together.
     pub fn conclude(&self, summary: &Summary) -> Option<Judgement> {
-        let Summary { facts, plan } = summary;
-        let session = SessionFacts { rounds: facts, planned: plan, ..SessionFacts::default() };
+        let Summary { facts, plan, network } = summary;
+        let session = SessionFacts {
+            rounds: facts,
+            planned: plan,
+            network: *network,
+            ..SessionFacts::default()
+        };
         self.policy.as_ref().map(|policy| policy.judge_session(&session))
     }
 

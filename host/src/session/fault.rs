@@ -44,6 +44,7 @@ faults! {
     Echoed "echoed" "Reach the miner without a terminal between: ssh -T, docker exec -i without -t.";
     Busy "busy" "Try again when the miner is done with the session that it has.";
     MinerFailed "miner-failed" "Read what the miner says, and its log.";
+    NetworkMismatch "network-mismatch" "Send back what was asked for, byte by byte: nothing on the way may change it.";
     WrongPeer "wrong-peer" "Name the key that the miner has, or reach the right miner.";
     UnfitDevices "unfit-devices" "Ask for what the miner has, or take another miner.";
     TooManyDodges "too-many-dodges" "Wait until fewer of its sessions ended before a challenge, or change the policy.";

@@ -50,6 +50,26 @@ pub enum FromValidator {
         /// The version spoken from here on.
         version: u32,
     },
+    /// The network part begins: so many bytes come in pieces, and as many are to go back.
+    Network {
+        /// Bytes each way.
+        bytes: u64,
+    },
+    /// Bytes of the network part.
+    Piece {
+        /// In base64, of at most [`PIECE_BYTES_MAX`](super::network::PIECE_BYTES_MAX) bytes.
+        data: String,
+    },
+    /// The bytes of this stream are to go back.
+    SendBack {
+        /// Its key.
+        key: Digest,
+    },
+    /// So many bytes of what goes back have come.
+    Received {
+        /// In all.
+        bytes: u64,
+    },
     /// What to do. The clock runs from here.
     Challenge {
         /// The challenge's token.
@@ -132,6 +152,21 @@ pub enum FromMiner {
     Hello(MinerHello),
     /// The answer to a ping.
     Pong {},
+    /// So many bytes of the network part have come.
+    Received {
+        /// In all.
+        bytes: u64,
+    },
+    /// All have come.
+    Digest {
+        /// SHA-256 of them.
+        digest: Digest,
+    },
+    /// Bytes that go back.
+    Piece {
+        /// As the validator's.
+        data: String,
+    },
     /// Instead of a hello: it has a session already.
     Busy {
         /// Why, for people.
@@ -302,7 +337,8 @@ impl FromMiner {
         match &message {
             Self::Hello(hello) => hello.check()?,
             Self::Busy { text } | Self::Failed { text } => check_text("text", text)?,
-            Self::Pong {} => {}
+            // A piece is bounded by its line.
+            Self::Pong {} | Self::Received { .. } | Self::Digest { .. } | Self::Piece { .. } => {}
         }
         Ok(message)
     }
@@ -384,6 +420,9 @@ mod tests {
         for message in [
             FromMiner::Hello(hello),
             FromMiner::Pong {},
+            FromMiner::Received { bytes: 45_000 },
+            FromMiner::Digest { digest: Digest([5; 32]) },
+            FromMiner::Piece { data: "AAAA".to_owned() },
             FromMiner::Busy { text: "one at a time".to_owned() },
             FromMiner::Failed { text: "no GPU".to_owned() },
         ] {
@@ -393,6 +432,10 @@ mod tests {
         for message in [
             FromValidator::Hello { versions: vec![1], software: software() },
             FromValidator::Ping { version: 1 },
+            FromValidator::Network { bytes: 1 << 26 },
+            FromValidator::Piece { data: "AAAA".to_owned() },
+            FromValidator::SendBack { key: Digest([6; 32]) },
+            FromValidator::Received { bytes: 45_000 },
             FromValidator::Challenge { token: "e30=".to_owned() },
             FromValidator::Coin { coin: Coin::new([3; 32]).unwrap(), openings_within_ms: 30_000 },
             FromValidator::Verdict(VerdictMessage {

@@ -38,6 +38,7 @@ mod link;
 mod meet;
 pub mod message;
 pub mod miner;
+pub mod network;
 mod open;
 pub mod refusal;
 pub mod respond;

@@ -13,6 +13,7 @@
 
 mod calendar;
 mod io;
+mod network;
 mod reading;
 mod rounds;
 mod talk;
@@ -22,6 +23,7 @@ pub use io::{
     Accept, Accepted, Action, Case, Ended, Event, Issued, Judged, Legs, NotIssued, Part,
     RoundEnded, Settle, Summary, Wanted,
 };
+pub use network::NetworkAsk;
 pub use reading::{Content, NotRead, Reading};
 
 use super::clock::Now;
@@ -30,8 +32,8 @@ use super::limits::{Patience, UNAWAITED_BYTES_MAX, lateness_heard};
 use super::message::{FromValidator, MinerHello, VERSIONS, line_of, software};
 use super::wire::LineBuffer;
 use crate::ledger::{Acceptance, HistoryFinding};
+use crate::policy::{Goodput, RoundPlan};
 use crate::protocol::bound::OmittedShare;
-use crate::policy::RoundPlan;
 use crate::protocol::challenge::Challenge;
 use crate::protocol::circumstances::SessionRecord;
 use crate::protocol::digest::Digest;
@@ -41,6 +43,7 @@ use crate::protocol::rejection::{Reason, Rejection};
 use crate::protocol::signature::PublicKey;
 use crate::protocol::verdict::Verdict;
 use crate::protocol::verify::{Failure, RecomputeError};
+use network::Exchange;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -73,6 +76,10 @@ pub struct ValidatorSession {
     over: Vec<RoundEnded>,
     /// Why the session ended outside a round.
     failure: Option<Box<Verdict>>,
+    /// The network part, until it begins.
+    network_ask: Option<NetworkAsk>,
+    /// What it showed.
+    goodput: Option<Goodput>,
 }
 
 /// A round that is under way.
@@ -108,6 +115,8 @@ enum State {
         sent: Duration,
         until: Duration,
     },
+    /// Bytes go to the miner, and then back.
+    Network(Exchange),
     Issuing,
     Commitment {
         sent: Now,
@@ -209,7 +218,14 @@ impl ValidatorSession {
             settling: Vec::new(),
             over: Vec::new(),
             failure: None,
+            network_ask: None,
+            goodput: None,
         }
+    }
+
+    /// Asks for a network part, before the session has begun. A miner of version 1 has none.
+    pub fn ask_network(&mut self, ask: NetworkAsk) {
+        self.network_ask = Some(ask);
     }
 
     /// When a [`Event::Tick`] is due, since the start of the session; `None` while
@@ -218,6 +234,7 @@ impl ValidatorSession {
         match &self.state {
             State::Hello { until }
             | State::Pong { until, .. }
+            | State::Network(Exchange { until, .. })
             | State::Commitment { until, .. }
             | State::Openings { until, .. } => Some(*until),
             _ => None,
@@ -314,6 +331,7 @@ impl ValidatorSession {
         let awaited = match self.state {
             State::Hello { .. } => "hello",
             State::Pong { .. } => "pong",
+            State::Network(_) => "end of the network part",
             State::Commitment { .. } => "commitment",
             _ => "complete result",
         };

@@ -4,7 +4,7 @@ use super::reading::{Content, NotRead, Reading};
 use crate::error_text::in_one_line;
 use crate::judging::Scope;
 use crate::ledger::{Acceptance, HistoryFinding};
-use crate::policy::{Judgement, RoundFacts, RoundPlan};
+use crate::policy::{Goodput, Judgement, RoundFacts, RoundPlan};
 use crate::protocol::bound::OmittedShare;
 use crate::protocol::challenge::Challenge;
 use crate::protocol::circumstances::SessionRecord;
@@ -138,6 +138,8 @@ pub struct Summary {
     pub facts: Vec<RoundFacts>,
     /// What was planned.
     pub plan: Arc<[RoundPlan]>,
+    /// What the network part showed.
+    pub network: Option<Goodput>,
 }
 
 /// For which miner and round a challenge is wanted.

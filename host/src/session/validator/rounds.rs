@@ -15,9 +15,7 @@ use crate::policy::{Judgement, RoundFacts};
 use crate::protocol::bound::OmittedShare;
 use crate::protocol::receipt::Receipt;
 use crate::protocol::result::ResultDoc;
-use crate::protocol::verdict::{
-    Outcome, RoundNotReached, RoundVerdict, SessionVerdict, Verdict,
-};
+use crate::protocol::verdict::{Outcome, RoundNotReached, RoundVerdict, SessionVerdict, Verdict};
 use crate::protocol::verify::Failure;
 use crate::session::clock::Now;
 use crate::session::fault::{Fault, FaultCode, OwnFault};
@@ -31,6 +29,11 @@ impl ValidatorSession {
     fn rounds_held(&self) -> usize {
         let planned = self.plan.as_ref().map_or(1, |plan| plan.len());
         if self.version >= ROUNDS_VERSION { planned } else { 1 }
+    }
+
+    /// Whether more than one round's own verdict says how the session ends.
+    fn is_concluded(&self) -> bool {
+        self.goodput.is_some() || self.plan.as_ref().is_some_and(|plan| plan.len() > 1)
     }
 
     /// The challenge that is wanted for the round that comes.
@@ -55,7 +58,7 @@ impl ValidatorSession {
         out: &mut Vec<Action>,
     ) -> Result<(), Cause> {
         let Complete { session, arrived, history, since } = complete;
-        let is_alone = self.plan.as_ref().is_none_or(|plan| plan.len() < 2);
+        let is_alone = !self.is_concluded();
         let case = Box::new(Case {
             round: self.round.number,
             scope: if is_alone { Scope::Alone } else { Scope::OfSeveral },
@@ -83,7 +86,8 @@ impl ValidatorSession {
     ) -> Result<(), Cause> {
         out.push(Action::Judge(case));
         let Round { number, legs, .. } = self.round;
-        let next = Round { number: number + 1, legs: legs.before_a_challenge(), ..Round::default() };
+        let next =
+            Round { number: number + 1, legs: legs.before_a_challenge(), ..Round::default() };
         let round = std::mem::replace(&mut self.round, next);
         self.judging = Some(Judging { round, since });
         if number + 1 >= self.rounds_held() {
@@ -197,8 +201,9 @@ impl ValidatorSession {
     /// Ends the round under way, or, if there is none, the last one while it is judged.
     pub(super) fn fail(&mut self, cause: Cause, out: &mut Vec<Action>) {
         // What was to be done for a round that has failed is not done.
-        let is_of_talk =
-            |action: &Action| matches!(action, Action::Issue(_) | Action::Read(_) | Action::Accept(_));
+        let is_of_talk = |action: &Action| {
+            matches!(action, Action::Issue(_) | Action::Read(_) | Action::Accept(_))
+        };
         out.retain(|action| !is_of_talk(action));
         let verdict = match cause {
             Cause::Fault(fault) => verdict_of(&fault),
@@ -217,7 +222,8 @@ impl ValidatorSession {
                 self.state = State::Closing;
                 self.input.clear();
                 self.held_back = None;
-                let next = Round { number: self.round.number, legs: self.round.legs, ..Round::default() };
+                let next =
+                    Round { number: self.round.number, legs: self.round.legs, ..Round::default() };
                 let round = std::mem::replace(&mut self.round, next);
                 self.conclude(round, verdict.into(), out);
             }
@@ -259,10 +265,14 @@ impl ValidatorSession {
         }
         self.over.sort_by_key(|ended| ended.round);
         match self.plan.clone() {
-            Some(plan) if plan.len() > 1 && !self.has_failed() => {
+            Some(plan) if self.is_concluded() && !self.has_failed() => {
                 let facts = self.over.iter_mut().filter_map(|ended| ended.facts.take()).collect();
                 self.state = State::Concluding;
-                out.push(Action::Conclude(Box::new(Summary { facts, plan })));
+                out.push(Action::Conclude(Box::new(Summary {
+                    facts,
+                    plan,
+                    network: self.goodput,
+                })));
             }
             _ => self.end(None, out),
         }
@@ -325,7 +335,9 @@ impl ValidatorSession {
             .collect();
         match &self.failure {
             // A round that failed is why the session ended.
-            Some(failure) if rounds.iter().all(|round| round.verdict.outcome == Outcome::Verified) => {
+            Some(failure)
+                if rounds.iter().all(|round| round.verdict.outcome == Outcome::Verified) =>
+            {
                 SessionVerdict::ended_by(failure, rounds, not_reached)
             }
             _ => SessionVerdict::of_rounds(rounds, not_reached),

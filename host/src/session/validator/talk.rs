@@ -17,7 +17,7 @@ impl ValidatorSession {
         self.is_closed = true;
         let detail = match &self.state {
             State::Hello { .. } => "before its hello",
-            State::Pong { .. } | State::Issuing => "before the challenge",
+            State::Pong { .. } | State::Network(_) | State::Issuing => "before the challenge",
             State::Commitment { .. } => "before a commitment",
             State::Reading { .. } | State::Accepting(_) => "before the coin",
             State::Openings { .. } => "before a complete result",
@@ -71,7 +71,7 @@ impl ValidatorSession {
     /// The longest line in this state; `None` while nothing is awaited.
     pub(super) fn line_limit(&self) -> Option<u64> {
         match &self.state {
-            State::Hello { .. } | State::Pong { .. } => Some(SMALL_BYTES_MAX),
+            State::Hello { .. } | State::Pong { .. } | State::Network(_) => Some(SMALL_BYTES_MAX),
             State::Commitment { .. } => Some(CommitmentPart::bytes_max(self.challenge())),
             State::Openings { held, .. } => Some(held.part.openings_bytes_max(self.challenge())),
             _ => None,
@@ -102,9 +102,10 @@ impl ValidatorSession {
         }
     }
 
-    fn unexpected(&self, kind: &str) -> Fault {
+    pub(super) fn unexpected(&self, kind: &str) -> Fault {
         let awaited = match self.state {
             State::Hello { .. } => "hello",
+            State::Network(_) => "the network part",
             _ => "pong",
         };
         Fault::new(FaultCode::UnexpectedMessage, format!("expected {awaited}, got {kind}"))
@@ -124,17 +125,18 @@ impl ValidatorSession {
             }
             (&State::Pong { left, sent, until }, FromMiner::Pong {}) => {
                 let round_trip = now.since_start.saturating_sub(sent);
-                let least = self.round.legs.round_trip.map_or(round_trip, |least| least.min(round_trip));
+                let least =
+                    self.round.legs.round_trip.map_or(round_trip, |least| least.min(round_trip));
                 self.round.legs.round_trip = Some(least);
                 if left > 1 {
                     out.push(Action::Send(line_of(&FromValidator::Ping { version: self.version })));
                     self.state = State::Pong { left: left - 1, sent: now.since_start, until };
                     return Ok(());
                 }
-                out.push(Action::Issue(self.wanted()));
-                self.state = State::Issuing;
+                self.after_pongs(now, out);
                 Ok(())
             }
+            (State::Network(_), message) => self.on_exchange(now, message, kind, out),
             (_, FromMiner::Failed { text }) => {
                 Err(Fault::new(FaultCode::MinerFailed, format!("the miner says: {text}")).into())
             }
