@@ -239,9 +239,7 @@ impl Miner {
                         }
                         Ok(Done::Committed(Err(error))) => Event::Committed(Err(error)),
                         Ok(Done::Opened(opened)) => Event::Opened(opened),
-                        Err(panic) if session.is_opening() => {
-                            Event::Opened(Err(panicked(&panic)))
-                        }
+                        Err(panic) if session.is_opening() => Event::Opened(Err(panicked(&panic))),
                         Err(panic) => Event::Committed(Err(panicked(&panic).into())),
                     };
                     session.handle(now, event)

@@ -30,8 +30,8 @@ use super::limits::{Patience, UNAWAITED_BYTES_MAX, lateness_heard};
 use super::message::{FromValidator, MinerHello, VERSIONS, line_of, software};
 use super::wire::LineBuffer;
 use crate::ledger::{Acceptance, HistoryFinding};
-use crate::protocol::bound::OmittedShare;
 use crate::policy::RoundPlan;
+use crate::protocol::bound::OmittedShare;
 use crate::protocol::challenge::Challenge;
 use crate::protocol::circumstances::SessionRecord;
 use crate::protocol::digest::Digest;
@@ -133,6 +133,8 @@ enum State {
     Closing,
     /// The policy is asked about the rounds together.
     Concluding,
+    /// From one of these to another, within one event.
+    Turning,
     Over,
 }
 
@@ -396,7 +398,7 @@ impl ValidatorSession {
     }
 
     fn take_state(&mut self) -> State {
-        std::mem::replace(&mut self.state, State::Over)
+        std::mem::replace(&mut self.state, State::Turning)
     }
 
     fn take_held_back(&mut self) -> Result<(), Cause> {

@@ -15,9 +15,7 @@ use crate::policy::{Judgement, RoundFacts};
 use crate::protocol::bound::OmittedShare;
 use crate::protocol::receipt::Receipt;
 use crate::protocol::result::ResultDoc;
-use crate::protocol::verdict::{
-    Outcome, RoundNotReached, RoundVerdict, SessionVerdict, Verdict,
-};
+use crate::protocol::verdict::{Outcome, RoundNotReached, RoundVerdict, SessionVerdict, Verdict};
 use crate::protocol::verify::Failure;
 use crate::session::clock::Now;
 use crate::session::fault::{Fault, FaultCode, OwnFault};
@@ -83,7 +81,8 @@ impl ValidatorSession {
     ) -> Result<(), Cause> {
         out.push(Action::Judge(case));
         let Round { number, legs, .. } = self.round;
-        let next = Round { number: number + 1, legs: legs.before_a_challenge(), ..Round::default() };
+        let next =
+            Round { number: number + 1, legs: legs.before_a_challenge(), ..Round::default() };
         let round = std::mem::replace(&mut self.round, next);
         self.judging = Some(Judging { round, since });
         if number + 1 >= self.rounds_held() {
@@ -114,7 +113,7 @@ impl ValidatorSession {
         if outcome != Outcome::Verified {
             return self.give_up(number);
         }
-        match std::mem::replace(&mut self.state, State::Over) {
+        match self.take_state() {
             State::Waiting(case, since) => self.begin_judging(case, since, out)?,
             state => self.state = state,
         }
@@ -197,8 +196,9 @@ impl ValidatorSession {
     /// Ends the round under way, or, if there is none, the last one while it is judged.
     pub(super) fn fail(&mut self, cause: Cause, out: &mut Vec<Action>) {
         // What was to be done for a round that has failed is not done.
-        let is_of_talk =
-            |action: &Action| matches!(action, Action::Issue(_) | Action::Read(_) | Action::Accept(_));
+        let is_of_talk = |action: &Action| {
+            matches!(action, Action::Issue(_) | Action::Read(_) | Action::Accept(_))
+        };
         out.retain(|action| !is_of_talk(action));
         let verdict = match cause {
             Cause::Fault(fault) => verdict_of(&fault),
@@ -217,7 +217,8 @@ impl ValidatorSession {
                 self.state = State::Closing;
                 self.input.clear();
                 self.held_back = None;
-                let next = Round { number: self.round.number, legs: self.round.legs, ..Round::default() };
+                let next =
+                    Round { number: self.round.number, legs: self.round.legs, ..Round::default() };
                 let round = std::mem::replace(&mut self.round, next);
                 self.conclude(round, verdict.into(), out);
             }
@@ -325,7 +326,9 @@ impl ValidatorSession {
             .collect();
         match &self.failure {
             // A round that failed is why the session ended.
-            Some(failure) if rounds.iter().all(|round| round.verdict.outcome == Outcome::Verified) => {
+            Some(failure)
+                if rounds.iter().all(|round| round.verdict.outcome == Outcome::Verified) =>
+            {
                 SessionVerdict::ended_by(failure, rounds, not_reached)
             }
             _ => SessionVerdict::of_rounds(rounds, not_reached),

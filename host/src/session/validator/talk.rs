@@ -28,6 +28,7 @@ impl ValidatorSession {
             | State::Waiting(..)
             | State::Closing
             | State::Concluding
+            | State::Turning
             | State::Over => return Ok(()),
         };
         let fault = Fault::new(FaultCode::ClosedEarly, format!("the miner closed {detail}"));
@@ -124,7 +125,8 @@ impl ValidatorSession {
             }
             (&State::Pong { left, sent, until }, FromMiner::Pong {}) => {
                 let round_trip = now.since_start.saturating_sub(sent);
-                let least = self.round.legs.round_trip.map_or(round_trip, |least| least.min(round_trip));
+                let least =
+                    self.round.legs.round_trip.map_or(round_trip, |least| least.min(round_trip));
                 self.round.legs.round_trip = Some(least);
                 if left > 1 {
                     out.push(Action::Send(line_of(&FromValidator::Ping { version: self.version })));
