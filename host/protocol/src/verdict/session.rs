@@ -1,14 +1,15 @@
 //! The verdict on a whole session: one for all of its rounds.
 //!
-//! Guarantees: a session is verified only if every round that it planned was held and
-//! verified; a round's own verdict stands beside it, unchanged.
+//! Guarantees: a session is verified only if every round that was begun is; a round's own
+//! verdict stands beside it, unchanged; what was planned and not held is listed.
 //! Deliberately lacks: what a policy demands of a session, which comes as a
 //! [`Judgement`].
 
 use super::{ModelsShown, Outcome, REJECTED_BY_POLICY, Verdict, listed};
-use crate::judgement::Judgement;
+use crate::judgement::{Judgement, Weight};
 use schemars::JsonSchema;
 use serde::Serialize;
+use std::fmt::Write as _;
 
 /// Version of the JSON form of a [`SessionVerdict`]. 2: rounds; version 1 had one
 /// verdict, as `verdict`.
@@ -62,18 +63,14 @@ pub struct SessionVerdict {
 }
 
 impl SessionVerdict {
-    /// Of these rounds, before a policy has judged them together.
+    /// Of these rounds, before a policy has judged them together: what was planned and not
+    /// held is the policy's to judge.
     pub fn of_rounds(rounds: Vec<RoundVerdict>, not_reached: Vec<RoundNotReached>) -> Self {
         let failed = rounds.iter().find(|round| round.verdict.outcome != Outcome::Verified);
         let (outcome, code, detail) = match failed {
             Some(RoundVerdict { verdict, .. }) => {
                 (verdict.outcome, verdict.code, verdict.detail.clone())
             }
-            None if rounds.is_empty() || !not_reached.is_empty() => (
-                Outcome::CouldNotRun,
-                None,
-                Some("not all rounds were held\nHold another session.".to_owned()),
-            ),
             None => (Outcome::Verified, None, None),
         };
         let models = rounds.iter().find_map(|round| round.verdict.models.clone());
@@ -89,6 +86,39 @@ impl SessionVerdict {
     ) -> Self {
         let Verdict { outcome, code, detail, .. } = verdict.clone();
         Self { outcome, code, detail, ..Self::of_rounds(rounds, not_reached) }
+    }
+
+    /// The verdict on the session for people, a few lines, without those on its rounds.
+    pub fn render_text(&self) -> String {
+        let count = self.rounds.len();
+        let mut text = match self.outcome {
+            Outcome::Verified => format!("SESSION VERIFIED: {count} rounds\n"),
+            Outcome::Rejected => {
+                format!("SESSION REJECTED: {}\n", self.code.unwrap_or_default())
+            }
+            Outcome::CouldNotRun => "SESSION COULD NOT RUN: no verdict on it\n".to_owned(),
+        };
+        let mut line = |name: &str, value: &str| {
+            for (at, part) in value.lines().enumerate() {
+                let name = if at == 0 { name } else { "" };
+                // Writing to a String cannot fail.
+                let _ = writeln!(text, "  {name:<12} {part}");
+            }
+        };
+        if let Some(detail) = &self.detail {
+            line("why", detail);
+        }
+        for RoundNotReached { round, kind } in &self.not_reached {
+            line("not held", &format!("round {round} ({kind})"));
+        }
+        for reason in self.policy.iter().flat_map(|policy| &policy.reasons) {
+            let weight = match reason.weight {
+                Weight::Reject => "rejects",
+                Weight::Warn => "warns",
+            };
+            line(weight, &format!("{}: {}", reason.code, reason.text));
+        }
+        text
     }
 
     /// With what a policy says of the rounds together: a verified session that it
