@@ -42,6 +42,7 @@ async fn answer(mut peer: Peer) -> Option<VerdictOutcome> {
                 peer.send(answered.take().unwrap().openings_line(coin)).await;
             }
             FromValidator::Verdict(verdict) => return Some(verdict.outcome),
+            other => panic!("no network part was asked for: {other:?}"),
         }
     }
 }

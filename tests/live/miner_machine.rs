@@ -3,6 +3,7 @@
 use super::identity;
 use super::peer::{hello, tiny};
 use attest::mining::issue::{Request, issue};
+use attest::protocol::digest::Digest;
 use attest::protocol::names::Coin;
 use attest::protocol::signature::PublicKey;
 use attest::session::clock::Now;
@@ -30,6 +31,10 @@ fn lines() -> Vec<Vec<u8>> {
         line_of(&FromValidator::Coin { coin: Coin::new([3; 32]).unwrap(), openings_within_ms: 1 }),
         line_of(&FromValidator::Verdict(verdict)),
         line_of(&FromValidator::Ping { version: 2 }),
+        line_of(&FromValidator::Network { bytes: 3 }),
+        line_of(&FromValidator::Piece { data: "AAAA".to_owned() }),
+        line_of(&FromValidator::SendBack { key: Digest([6; 32]) }),
+        line_of(&FromValidator::Received { bytes: 3 }),
         b"Last login".to_vec(),
         b"\n".to_vec(),
         vec![b' '; 200_000],

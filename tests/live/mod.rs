@@ -7,6 +7,7 @@ mod hostile;
 mod in_process;
 mod meetings;
 mod miner_machine;
+mod network;
 pub mod peer;
 mod pipe;
 pub mod recording;

@@ -394,7 +394,8 @@ impl Watched {
             Some(FromValidator::Ping { .. }) => Kind::Pong,
             Some(FromValidator::Challenge { .. }) => Kind::Commitment,
             Some(FromValidator::Coin { .. }) => Kind::Openings,
-            Some(FromValidator::Verdict(_)) | None => return,
+            // There is no network part here.
+            _ => return,
         };
         self.line(kind);
     }

@@ -27,6 +27,7 @@ mod assumptions;
 mod integer;
 mod memory;
 mod models;
+mod network;
 mod session;
 mod text;
 
@@ -34,6 +35,7 @@ pub use assumptions::Assumptions;
 pub use integer::IntegerShown;
 pub use memory::MemoryShown;
 pub use models::{Equivalent, ExcludedBy, ExcludedModel, ModelsShown};
+pub use network::NetworkShown;
 pub use session::{RoundNotReached, RoundVerdict, SESSION_SCHEMA, SessionVerdict};
 
 /// Version of the JSON form of a [`Verdict`]. 2: a policy's part, rejections

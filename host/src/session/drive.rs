@@ -16,8 +16,8 @@ use super::message::{DeviceKind, MinerHello};
 use super::open::{OpenChallenge, OpenChallenges, settlement_of};
 use super::room::Room;
 use super::validator::{
-    Accept, Accepted, Action, Case, Content, Ended, Event, Issued, Judged, NotIssued, NotRead,
-    Part, Settle, Summary, ValidatorSession, Wanted,
+    Accept, Accepted, Action, Case, Content, Ended, Event, Issued, Judged, NetworkAsk, NotIssued,
+    NotRead, Part, Settle, Summary, ValidatorSession, Wanted,
 };
 use crate::error_text::what_happened;
 use crate::executor::cpu::CpuVerifier;
@@ -52,6 +52,8 @@ pub struct Validator {
     pub policy: Option<Policy>,
     /// How long it waits.
     pub patience: Patience,
+    /// Bytes each way of a network part, 0 for none; if absent what the policy asks for.
+    pub network_bytes: Option<u64>,
     /// f of the bound in verdicts; if absent the policy's, without one the default.
     pub omitted_share: Option<OmittedShare>,
     room: Room,
@@ -105,6 +107,7 @@ impl Validator {
             request,
             policy: None,
             patience: Patience::default(),
+            network_bytes: None,
             omitted_share: None,
             room: Room::default(),
             open: OpenChallenges::default(),
@@ -176,13 +179,21 @@ impl Validator {
     ) -> (Ended, Link<W>) {
         let miner_id = peer.key.or(self.request.miner_id);
         let mut session = ValidatorSession::new(self.patience, miner_id);
+        let network = self.network_ask().map(|ask| {
+            if let Some(ask) = ask {
+                session.ask_network(ask);
+            }
+        });
         let mut link = Link::new(reader, writer);
         let mut interrupted = self.interrupted.subscribe();
         let mut is_interrupted = false;
         let mut works: Works<Done, Part> = Works::none();
         // Settle the challenges of their rounds when this future is dropped.
         let mut open: BTreeMap<usize, OpenChallenge> = BTreeMap::new();
-        let mut actions = session.handle(link.now(), Event::Start);
+        let mut actions = match network {
+            Ok(()) => session.handle(link.now(), Event::Start),
+            Err(own) => session.abandon(Part::Talk, own),
+        };
         loop {
             for action in actions {
                 match action {
@@ -221,6 +232,17 @@ impl Validator {
                 }
             };
         }
+    }
+
+    /// The network part, if there is to be one, with keys that nobody knows.
+    fn network_ask(&self) -> Result<Option<NetworkAsk>, OwnFault> {
+        let bytes = match &self.policy {
+            Some(policy) => policy.network_bytes(self.network_bytes),
+            None => self.network_bytes.filter(|&bytes| bytes > 0),
+        };
+        let Some(bytes) = bytes else { return Ok(None) };
+        let keys = [random("a stream's key")?, random("a stream's key")?];
+        Ok(Some(NetworkAsk { bytes, keys }))
     }
 
     fn begin(
@@ -365,13 +387,7 @@ impl Validator {
     /// The ledger fails, or there are no random bytes.
     pub fn accept(&self, accept: &Accept) -> Result<Accepted, OwnFault> {
         let coin = loop {
-            let mut bytes = [0; 32];
-            getrandom::fill(&mut bytes).map_err(|error| {
-                OwnFault(format!(
-                    "no random bytes for a coin: {error}\nCheck the system's random generator."
-                ))
-            })?;
-            if let Some(coin) = Coin::new(bytes) {
+            if let Some(coin) = Coin::new(random("a coin")?) {
                 break coin;
             }
         };
@@ -437,6 +453,16 @@ impl Validator {
         let settlement = settlement_of(verdict, *miner_id);
         self.ledger.settle(challenge, &settlement).map_err(|error| OwnFault::of(&error))
     }
+}
+
+/// From the operating system, for what `what` says.
+fn random(what: &str) -> Result<[u8; 32], OwnFault> {
+    let mut bytes = [0; 32];
+    getrandom::fill(&mut bytes).map(|()| bytes).map_err(|error| {
+        OwnFault(format!(
+            "no random bytes for {what}: {error}\nCheck the system's random generator."
+        ))
+    })
 }
 
 /// Waits until there is a reason to end the session.

@@ -5,7 +5,7 @@
 //! Deliberately lacks: what a policy demands of a session, which comes as a
 //! [`Judgement`].
 
-use super::{ModelsShown, Outcome, REJECTED_BY_POLICY, Verdict, listed};
+use super::{ModelsShown, NetworkShown, Outcome, REJECTED_BY_POLICY, Verdict, listed};
 use crate::judgement::{Judgement, Weight};
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -56,6 +56,9 @@ pub struct SessionVerdict {
     /// What the rounds together show of device models, by the validator's table.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub models: Option<ModelsShown>,
+    /// What the network part showed, if there was one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub network: Option<NetworkShown>,
     /// What the policy says of the rounds together. For a session of one round that is
     /// in the round's verdict.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -75,7 +78,17 @@ impl SessionVerdict {
         };
         let models = rounds.iter().find_map(|round| round.verdict.models.clone());
         let schema = SESSION_SCHEMA;
-        Self { schema, outcome, code, detail, rounds, not_reached, models, policy: None }
+        Self {
+            schema,
+            outcome,
+            code,
+            detail,
+            rounds,
+            not_reached,
+            models,
+            network: None,
+            policy: None,
+        }
     }
 
     /// Of a session that ended for a reason outside its rounds: `verdict` has it.
@@ -110,6 +123,9 @@ impl SessionVerdict {
         }
         for RoundNotReached { round, kind } in &self.not_reached {
             line("not held", &format!("round {round} ({kind})"));
+        }
+        if let Some(network) = &self.network {
+            line("network", &network.in_words());
         }
         for reason in self.policy.iter().flat_map(|policy| &policy.reasons) {
             let weight = match reason.weight {

@@ -15,7 +15,9 @@ use crate::policy::{Judgement, RoundFacts};
 use crate::protocol::bound::OmittedShare;
 use crate::protocol::receipt::Receipt;
 use crate::protocol::result::ResultDoc;
-use crate::protocol::verdict::{Outcome, RoundNotReached, RoundVerdict, SessionVerdict, Verdict};
+use crate::protocol::verdict::{
+    NetworkShown, Outcome, RoundNotReached, RoundVerdict, SessionVerdict, Verdict,
+};
 use crate::protocol::verify::Failure;
 use crate::session::clock::Now;
 use crate::session::fault::{Fault, FaultCode, OwnFault};
@@ -281,7 +283,12 @@ impl ValidatorSession {
     /// The verdict goes to the miner, then the session is over.
     pub(super) fn end(&mut self, judgement: Option<Judgement>, out: &mut Vec<Action>) {
         self.state = State::Over;
-        let session = self.session_verdict();
+        let network = self.goodput.map(|goodput| NetworkShown {
+            bytes_each_way: goodput.bytes_each_way,
+            to_miner_bytes_per_s: goodput.to_miner_bytes_per_s,
+            to_validator_bytes_per_s: goodput.to_validator_bytes_per_s,
+        });
+        let session = SessionVerdict { network, ..self.session_verdict() };
         let session = match judgement {
             Some(judgement) => session.judged(judgement),
             None => session,

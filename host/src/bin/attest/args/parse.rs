@@ -4,6 +4,7 @@ use super::Arrival;
 use attest::mining::kind::ArenaSize;
 use attest::protocol::bound::OmittedShare;
 use attest::protocol::digest::Uuid;
+use attest::session::network::NETWORK_BYTES_MAX;
 use std::time::Duration;
 
 pub(super) fn parse_turn(text: &str) -> Result<Duration, String> {
@@ -113,6 +114,28 @@ pub(super) fn parse_arena_size(text: &str) -> Result<ArenaSize, String> {
     }
 }
 
+/// A number of bytes, with a unit or without.
+pub(super) fn parse_bytes(text: &str) -> Result<u64, String> {
+    const UNITS: [(&str, u64); 7] = [
+        ("KiB", 1 << 10),
+        ("MiB", 1 << 20),
+        ("GiB", 1 << 30),
+        ("kB", 1000),
+        ("MB", 1_000_000),
+        ("GB", 1_000_000_000),
+        ("B", 1),
+    ];
+    let unit = UNITS.iter().find_map(|&(unit, bytes)| Some((text.strip_suffix(unit)?, bytes)));
+    let (number, bytes) = unit.unwrap_or((text, 1));
+    let number = number.trim_end();
+    let is_number = !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit());
+    let number: Option<u64> = number.parse().ok().filter(|_| is_number);
+    number
+        .and_then(|number| number.checked_mul(bytes))
+        .filter(|&bytes| bytes <= NETWORK_BYTES_MAX)
+        .ok_or_else(|| "expected bytes such as 64MiB or 67108864, at most 16GiB".to_owned())
+}
+
 pub(super) fn parse_omitted_share(text: &str) -> Result<OmittedShare, String> {
     let error = || "expected a decimal number above 0 and below 1".to_owned();
     OmittedShare::new(text.parse().map_err(|_| error())?).map_err(|_| error())
@@ -141,6 +164,18 @@ mod tests {
             assert!(parse_duration_ms(bad).is_err(), "{bad:?}");
         }
         assert!(parse_duration_s("500ms").is_err());
+    }
+
+    #[test]
+    fn bytes_have_units() {
+        for (text, bytes) in
+            [("64MiB", 1 << 26), ("0", 0), ("5 kB", 5000), ("16GiB", 1 << 34), ("7B", 7)]
+        {
+            assert_eq!(parse_bytes(text), Ok(bytes), "{text}");
+        }
+        for bad in ["", "MiB", "-1", "1.5MiB", "17GiB", "1 XB", "99999999999999999999", "+1"] {
+            assert!(parse_bytes(bad).is_err(), "{bad:?}");
+        }
     }
 
     #[test]

@@ -176,6 +176,7 @@ fn validator(args: &args::Validate, ledger: Option<&LedgerPlace>) -> Result<Vali
     if let Some(hello) = args.hello_within {
         validator.patience.hello = hello;
     }
+    validator.network_bytes = args.network;
     validator.omitted_share = args.omitted_share;
     Ok(validator)
 }
