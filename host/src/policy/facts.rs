@@ -4,7 +4,7 @@
 //! Deliberately lacks: results that did not verify. They need no policy.
 
 use super::figures::Run;
-use super::{RoundKind, RoundPlan};
+use super::{RoundKind, RoundOn, RoundPlan};
 use crate::ledger::HistoryFinding;
 use crate::protocol::bound::{Bound, OmittedShare};
 use crate::protocol::challenge::Challenge;
@@ -43,6 +43,8 @@ pub struct Facts<'a> {
     pub round_trip: Option<Duration>,
     /// What does not fit the devices' history, from the ledger.
     pub history: &'a [HistoryFinding],
+    /// Whom the challenge was for.
+    pub on: RoundOn,
 }
 
 impl<'a> Facts<'a> {
@@ -56,6 +58,7 @@ impl<'a> Facts<'a> {
             elapsed: verified.elapsed(),
             round_trip: None,
             history: &[],
+            on: RoundOn::Devices,
         }
     }
 }
@@ -64,7 +67,9 @@ impl<'a> Facts<'a> {
 #[derive(Clone, Debug, PartialEq)]
 pub struct RoundFacts {
     pub(super) run: Run,
-    /// UUID and model of each lane, in order.
+    /// Who answered it.
+    pub(super) on: RoundOn,
+    /// UUID and model of each lane, sorted.
     pub(super) devices: Vec<(Uuid, String)>,
 }
 
@@ -74,7 +79,7 @@ impl RoundFacts {
         let lanes = facts.evidence.lanes().iter();
         let mut devices: Vec<_> = lanes.map(|lane| (lane.uuid, lane.model.clone())).collect();
         devices.sort_unstable();
-        Self { run: Run::of(facts), devices }
+        Self { run: Run::of(facts), on: facts.on, devices }
     }
 
     /// What it can show.
@@ -92,6 +97,14 @@ pub struct Goodput {
     pub to_miner_bytes_per_s: u64,
     /// Bytes of the miner, a second.
     pub to_validator_bytes_per_s: u64,
+}
+
+impl<'a> SessionFacts<'a> {
+    /// The rounds of the devices, with their numbers; a host's round says nothing of them.
+    pub(super) fn of_devices(&self) -> impl Iterator<Item = (usize, &'a RoundFacts)> {
+        let rounds = self.rounds.iter().enumerate();
+        rounds.filter(|(_, round)| round.on == RoundOn::Devices)
+    }
 }
 
 /// A session whose rounds verified.

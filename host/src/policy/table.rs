@@ -179,6 +179,8 @@ rules! {
         result soundness::too_weak;
     "gpu-count" demand "the number of lanes is outside `devices.gpu_count_min` … `gpu_count_max`",
         result devices::gpu_count;
+    "host-round" demand "a round for the machine's CPUs was not answered by them, as one lane",
+        result rounds::not_of_host;
     "cpu-executor" demand "a CPU did the work, and `devices.cpu_allowed` is false",
         result devices::cpu_executor, lane devices::cpu_among_gpus;
     "host-missing" demand "the machine reports no id, and `devices.host_required` is true",
