@@ -1,11 +1,12 @@
 //! The rule about a claimed model that the run excludes.
 
 use super::{Case, LaneCase, memory};
-use crate::appraisal::exclusion::Measured;
+use crate::appraisal::exclusion;
+use crate::protocol::verdict::{LiveRun, Shown};
 
 /// `model-refuted`.
 pub(in crate::policy) fn refuted(lane: &LaneCase<'_>) -> Option<String> {
-    let by = measured(lane.case)?.excludes(lane.model?);
+    let by = exclusion::excludes(&shown(lane.case)?, lane.model?);
     let by: Vec<_> = by.into_iter().map(|by| by.name()).collect();
     (!by.is_empty()).then(|| {
         format!(
@@ -17,19 +18,18 @@ pub(in crate::policy) fn refuted(lane: &LaneCase<'_>) -> Option<String> {
 }
 
 /// What the run showed; `None` outside a live session, or if the samples are too few.
-fn measured(case: Case<'_>) -> Option<Measured> {
-    let (facts, share) = (case.facts, case.policy.omitted_share());
-    let is_shown = facts.live && facts.bound.at(share).is_below_one();
-    let memory = memory::shown(&case).ok();
-    Some(Measured {
+pub(in crate::policy) fn shown(case: Case<'_>) -> Option<Shown> {
+    let (facts, policy) = (case.facts, case.policy);
+    let run = LiveRun {
         work: facts.challenge.work(),
         iterations: facts.challenge.iterations(),
         lanes: facts.evidence.lanes().len() as u32,
-        elapsed: facts.elapsed.filter(|_| is_shown)?,
-        omitted_share: share.get(),
-        held_bytes: memory.and_then(|shown| shown.held_bytes.ok()),
-        held_at_once: memory.is_some_and(|shown| shown.at_once.is_ok()),
-    })
+        elapsed: facts.elapsed.filter(|_| facts.live)?,
+        bound: facts.bound.at(policy.omitted_share()),
+        memory: memory::shown(&case).ok(),
+        outside_gb_s: policy.memory.outside_gb_s,
+    };
+    run.shown()
 }
 
 #[cfg(test)]
