@@ -27,7 +27,8 @@ pub struct PriceList<'a> {
 }
 
 impl PriceList<'_> {
-    fn of(&self, name: &str) -> Option<f64> {
+    /// The price of a device of this model.
+    pub fn of(&self, name: &str) -> Option<f64> {
         let found = self.per_hour.iter().find(|(listed, _)| models::is_same_name(listed, name));
         found.map(|(_, &price)| price).filter(|price| price.is_finite() && *price > 0.0)
     }

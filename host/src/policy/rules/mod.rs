@@ -8,18 +8,26 @@
 pub(super) mod devices;
 #[cfg(test)]
 pub(super) mod example;
-pub(super) mod integer;
-pub(super) mod memory;
+pub(super) mod figures;
 pub(super) mod models;
+pub(super) mod prices;
+pub(super) mod rounds;
 pub(super) mod session;
 pub(super) mod soundness;
 pub(super) mod telemetry;
 pub(super) mod time;
 
-use super::{Facts, Policy};
+use super::{Facts, Policy, RoundOn, SessionFacts};
 use crate::appraisal::models::{self as table, Model};
 use crate::protocol::evidence::document::ClaimedLane;
 use crate::protocol::evidence::{EvidenceExecutor, EvidenceLane};
+
+/// A session under a policy; a result that is judged alone is one of one round.
+#[derive(Clone, Copy)]
+pub(super) struct SessionCase<'a> {
+    pub(super) policy: &'a Policy,
+    pub(super) session: &'a SessionFacts<'a>,
+}
 
 /// A result under a policy.
 #[derive(Clone, Copy)]
@@ -41,11 +49,12 @@ pub(super) struct LaneCase<'a> {
 }
 
 impl<'a> Case<'a> {
-    /// Its lanes.
+    /// Its lanes, if they are the devices that the policy has rules for.
     pub(super) fn lanes(self) -> impl Iterator<Item = LaneCase<'a>> {
         let evidence = self.facts.evidence;
         let among_gpus = self.is_of_gpus();
-        evidence.lanes().iter().enumerate().map(move |(g, lane)| LaneCase {
+        let of_devices = |_: &_| self.facts.on == RoundOn::Devices;
+        evidence.lanes().iter().enumerate().filter(of_devices).map(move |(g, lane)| LaneCase {
             case: self,
             g,
             lane,

@@ -1,12 +1,13 @@
 //! The rule about a claimed model that the run excludes.
 
-use super::{Case, LaneCase, memory};
+use super::LaneCase;
 use crate::appraisal::exclusion;
-use crate::protocol::verdict::{LiveRun, Shown};
+use crate::policy::RoundFacts;
 
 /// `model-refuted`.
 pub(in crate::policy) fn refuted(lane: &LaneCase<'_>) -> Option<String> {
-    let by = exclusion::excludes(&shown(lane.case)?, lane.model?);
+    let shown = RoundFacts::of(lane.case.facts).shown(lane.case.policy)?;
+    let by = exclusion::excludes(&shown, lane.model?);
     let by: Vec<_> = by.into_iter().map(|by| by.name()).collect();
     (!by.is_empty()).then(|| {
         format!(
@@ -15,21 +16,6 @@ pub(in crate::policy) fn refuted(lane: &LaneCase<'_>) -> Option<String> {
             by.join(", ")
         )
     })
-}
-
-/// What the run showed; `None` outside a live session, or if the samples are too few.
-pub(in crate::policy) fn shown(case: Case<'_>) -> Option<Shown> {
-    let (facts, policy) = (case.facts, case.policy);
-    let run = LiveRun {
-        work: facts.challenge.work(),
-        iterations: facts.challenge.iterations(),
-        lanes: facts.evidence.lanes().len() as u32,
-        elapsed: facts.elapsed.filter(|_| facts.live)?,
-        bound: facts.bound.at(policy.omitted_share()),
-        memory: memory::shown(&case).ok(),
-        outside_gb_s: policy.memory.outside_gb_s,
-    };
-    run.shown()
 }
 
 #[cfg(test)]
