@@ -24,15 +24,18 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 mod assumptions;
+mod headline;
 mod integer;
 mod memory;
 mod models;
 mod price;
 mod session;
+mod session_text;
 mod shown;
 mod text;
 
 pub use assumptions::Assumptions;
+pub use headline::{headline, short_name};
 pub use integer::IntegerShown;
 pub use memory::MemoryShown;
 pub use models::{Equivalent, ExcludedBy, ExcludedModel, ModelsShown};

@@ -71,7 +71,7 @@ pub(in crate::policy) mod cases {
             ["expected no way to fake it for less than 0.5 of the claim's price, 3 NVIDIA \
               A100-SXM4-80GB do as much as was shown for 1.80 USD an hour in place of 4.00"]
         );
-        case.policy.prices.fake_discount_max = 0.45;
+        case.policy.prices.fake_discount_max = 0.44;
         assert_eq!(texts(&case), [""; 0]);
         case.policy.prices.per_hour.insert("NVIDIA H200".into(), 4.5);
         assert_eq!(texts(&case).len(), 1);
