@@ -106,7 +106,7 @@ fn fp64_products_are_no_proof_of_a_card_with_few_units_for_them() {
 fn a_slow_card_is_slow_in_whatever_it_is_asked() {
     let demanding = policy(
         "fp64.fp64_tflops_min = 50\ninteger.int8_tops_min = 1200\n\
-         memory.resident_bytes_min = 120000000000\nmemory.memory_gb_s_min = 3500\n",
+         memory.resident_bytes_min = 115000000000\nmemory.memory_gb_s_min = 3300\n",
     );
     let planned = planned(&demanding, H200);
     let card = evidence(H200, 1);

@@ -140,6 +140,16 @@ const VERIFIED_MINERS: &str = "SELECT miner FROM sightings WHERE uuid = $1 AND c
 const CLAIMED_BY: &str = "EXISTS (SELECT 1 FROM sightings AS named \
      WHERE named.uuid = claims.uuid AND named.c = claims.c";
 
+/// The challenge `other` belongs to another session than $2: rounds of one session follow
+/// each other, and the last one may be judged while the next is under way.
+fn of_another_session(other: &str) -> String {
+    format!(
+        "NOT EXISTS (SELECT 1 FROM challenges AS own \
+         JOIN challenges AS theirs ON COALESCE(theirs.session, theirs.c) = \
+         COALESCE(own.session, own.c) WHERE own.c = $2 AND theirs.c = {other})"
+    )
+}
+
 /// The other challenges' sightings of one device.
 struct Earlier<'a> {
     sql: &'a mut dyn Sql,
@@ -201,8 +211,9 @@ impl Earlier<'_> {
             String::new()
         };
         let query = format!(
-            "SELECT c FROM claims WHERE uuid = $1 AND c <> $2 AND until > $3 {by_whom} \
-             ORDER BY c LIMIT 1"
+            "SELECT c FROM claims WHERE uuid = $1 AND c <> $2 AND until > $3 AND {} {by_whom} \
+             ORDER BY c LIMIT 1",
+            of_another_session("claims.c")
         );
         if let Some(row) = self.sql.query(&query, &values)?.first() {
             let other = row.digest(0)?;
@@ -216,7 +227,8 @@ impl Earlier<'_> {
              JOIN challenges ON challenges.c = sightings.c \
              WHERE sightings.uuid = $1 AND sightings.c <> $2 AND sightings.seen > $3 \
              AND challenges.issued < $4 AND challenges.coin IS NOT NULL \
-             AND challenges.outcome = 'verified' AND {} ORDER BY sightings.seen LIMIT 1",
+             AND challenges.outcome = 'verified' AND {} AND {} ORDER BY sightings.seen LIMIT 1",
+            of_another_session("sightings.c"),
             self.with_key()
         );
         let [device, own] = [uuid.into(), (*self.c).into()];

@@ -15,6 +15,17 @@ use std::time::Duration;
 /// commitment came. No SHA-256 value that anyone can find.
 pub const NO_COMMITMENT: Commitment = Commitment([0; 32]);
 
+/// Which round of a session a later challenge is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct RoundOf {
+    /// Digest of the session's first challenge.
+    pub session: Digest,
+    /// Number of the round, from 1: the first challenge is round 0, of which this ledger
+    /// keeps no mark.
+    #[serde(rename = "round")]
+    pub number: u32,
+}
+
 /// The answer to a commitment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Acceptance {
@@ -197,6 +208,9 @@ pub struct Entry {
     /// When it was settled, ms since 1970.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub settled_unix_ms: Option<u64>,
+    /// Of a later round of a session: which.
+    #[serde(flatten, skip_serializing_if = "Option::is_none")]
+    pub round: Option<RoundOf>,
 }
 
 /// A device that was named for a challenge.
@@ -229,6 +243,8 @@ pub struct Filter {
     pub miner: Option<EncodedKey>,
     /// Only those for which this device was named.
     pub device: Option<Uuid>,
+    /// Only those of the session with this first challenge.
+    pub session: Option<Digest>,
     /// Newest or oldest first, by time of issue.
     pub order: Order,
     /// Only those after this one in that order: the last of the page before, as
@@ -249,6 +265,7 @@ impl Default for Filter {
             standing: None,
             miner: None,
             device: None,
+            session: None,
             order: Order::NewestFirst,
             after: None,
             limit: 100,

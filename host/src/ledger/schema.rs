@@ -7,7 +7,7 @@
 use super::sql::{DbError, Sql};
 
 /// One migration per version, in SQLite's words.
-const MIGRATIONS: [&[&str]; 2] = [
+const MIGRATIONS: [&[&str]; 3] = [
     &[
         // Every nonce and challenge digest that was ever issued here. Rows are never
         // deleted: what is pruned stays spent.
@@ -76,6 +76,14 @@ const MIGRATIONS: [&[&str]; 2] = [
         "CREATE INDEX meetings_by_miner ON meetings (miner, met)",
         "CREATE INDEX meetings_by_address ON meetings (address, met)",
         "CREATE INDEX meetings_by_time ON meetings (met)",
+    ],
+    &[
+        // Of a later round of a session: the session's first challenge, which may have been
+        // pruned, and the number of the round.
+        "ALTER TABLE challenges ADD COLUMN session BLOB CHECK (length(session) = 32)",
+        "ALTER TABLE challenges ADD COLUMN round INTEGER \
+         CHECK ((round IS NULL) = (session IS NULL) AND (round IS NULL OR round > 0))",
+        "CREATE INDEX challenges_by_session ON challenges (session, round)",
     ],
 ];
 

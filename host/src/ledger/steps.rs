@@ -9,7 +9,7 @@ use super::error::LedgerError;
 use super::history::{Named, Naming};
 use super::record::{
     Acceptance, Accepting, Dodges, Entry, Filter, HistoryFinding, Meeting, MeetingFilter, Met,
-    NO_COMMITMENT, Peer, Pruned, Pruning, Seen, SettledAs, Settlement, Sighting,
+    NO_COMMITMENT, Peer, Pruned, Pruning, RoundOf, Seen, SettledAs, Settlement, Sighting,
 };
 use super::sql::{Access, Backend, DbError, Fault, Sql, ms};
 use super::{Ledger, Options, history, meeting, query};
@@ -189,15 +189,21 @@ fn check_devices(what: &'static str, devices: &[Sighting]) -> Result<(), LedgerE
 }
 
 impl<B: Backend> Ledger for Records<B> {
-    fn issue(
+    fn issue_round(
         &self,
         challenge: &Challenge,
         token: &str,
         issued_unix_ms: u64,
+        round: Option<RoundOf>,
     ) -> Result<(), LedgerError> {
+        const WHAT: &str = "record the issue of a challenge";
         let (c, spec) = (challenge.digest(), challenge.spec());
+        if round.is_some_and(|round| round.number == 0 || round.session == c) {
+            let cause = "a session's first round is the session's first challenge".to_owned();
+            return Err(LedgerError::Invalid { what: WHAT, cause });
+        }
         let expires_ms = challenge.expires_at_unix_s().saturating_mul(1000);
-        self.write("record the issue of a challenge", |sql| {
+        self.write(WHAT, |sql| {
             let fresh = sql.execute(
                 "INSERT INTO nonces (validator_nonce, c) VALUES ($1, $2) ON CONFLICT DO NOTHING",
                 &[spec.validator_nonce.into(), c.into()],
@@ -216,14 +222,16 @@ impl<B: Backend> Ledger for Records<B> {
                 return Err(out_of_order(&c, "be issued", cause));
             }
             sql.execute(
-                "INSERT INTO challenges (c, token, issued, expires, miner) \
-                 VALUES ($1, $2, $3, $4, $5)",
+                "INSERT INTO challenges (c, token, issued, expires, miner, session, round) \
+                 VALUES ($1, $2, $3, $4, $5, $6, $7)",
                 &[
                     c.into(),
                     token.into(),
                     ms(issued_unix_ms),
                     expires_ms.max(0).into(),
                     spec.miner_id.into(),
+                    round.map(|round| round.session).into(),
+                    round.map(|round| i64::from(round.number)).into(),
                 ],
             )?;
             Ok(())
