@@ -5,10 +5,12 @@
 //! test, also of those whose tests are elsewhere; [`table`] checks it.
 
 mod arithmetic;
+mod demands;
 mod devices;
 mod grinding;
 mod handed_in;
 mod integer_time;
+mod lies;
 mod memory;
 mod memory_rule;
 mod memory_time;

@@ -8,6 +8,14 @@
 
 use crate::mining::issue::Request;
 use crate::mining::kind::{ArenaSize, KindError, WorkKind};
+use crate::policy::size::ITERATIONS_MAX;
+use crate::protocol::challenge::ChallengeError;
+use crate::protocol::work::WorkFields;
+use crate::protocol::work::fp64_product::Fp64Fields;
+use crate::protocol::work::integer_product::IntegerFields;
+use crate::protocol::work::memory_residency::{
+    ARENA_BLOCKS_MAX, HALF_PASSES_DEFAULT, MemoryFields,
+};
 use serde::{Deserialize, Serialize};
 
 /// Most rounds of a session.
@@ -105,7 +113,7 @@ pub struct Round {
     /// Seconds that it should last on the model that it is sized for.
     pub seconds: f64,
     /// Share of the model's memory that each lane's arena takes, above 0 and at most 1;
-    /// `None` of kinds without arenas.
+    /// `None` of kinds without arenas, and of the host.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub memory_share: Option<f64>,
     /// Whether a session counts for nothing without it. One that isn't required is left out
@@ -160,7 +168,9 @@ impl From<Written> for Round {
             kind,
             on: written.on,
             seconds: written.seconds.unwrap_or(kind.seconds()),
-            memory_share: written.memory_share.or(kind.memory_share()),
+            memory_share: written
+                .memory_share
+                .or(kind.memory_share().filter(|_| written.on.is_devices())),
             required: written.required.unwrap_or(true),
             fixed: Fixed {
                 matrix_dim: written.matrix_dim,
@@ -230,41 +240,64 @@ impl Round {
         };
         match self.memory_share {
             Some(_) if !of_arenas => return other_kind("memory_share", "memory and links"),
+            Some(_) if self.on == RoundOn::Host => {
+                let got = "in a round of the host, whose memory is not known".to_owned();
+                return Some(("memory_share", got, "arena_blocks in its place".to_owned()));
+            }
             Some(share) if !(share > 0.0 && share <= 1.0) => {
                 let allowed = "a number above 0, at most 1";
                 return Some(("memory_share", share.to_string(), allowed.to_owned()));
             }
             _ => {}
         }
-        for (field, value, low, of_this) in [
-            ("matrix_dim", matrix_dim, 1, !of_arenas),
-            ("num_matrices", num_matrices, 1, !of_arenas),
-            ("arena_blocks", arena_blocks, 1, of_arenas),
-            ("half_passes", half_passes, 0, of_arenas),
-            ("peer_blocks", peer_blocks, 1, self.kind == RoundKind::Links),
-            ("num_iterations", num_iterations, 1, true),
+        for (field, value, of_this, kinds) in [
+            ("matrix_dim", matrix_dim, !of_arenas, "fp64 and integer"),
+            ("num_matrices", num_matrices, !of_arenas, "fp64 and integer"),
+            ("arena_blocks", arena_blocks, of_arenas, "memory and links"),
+            ("half_passes", half_passes, of_arenas, "memory and links"),
+            ("peer_blocks", peer_blocks, self.kind == RoundKind::Links, "links"),
         ] {
-            let Some(value) = value else { continue };
-            if !of_this {
-                let kinds = match field {
-                    "peer_blocks" => "links",
-                    "matrix_dim" | "num_matrices" => "fp64 and integer",
-                    _ => "memory and links",
-                };
+            if value.is_some() && !of_this {
                 return other_kind(field, kinds);
             }
-            if !(low..=FIXED_MAX).contains(&value) {
-                let allowed = format!("a whole number from {low} to {FIXED_MAX}");
-                return Some((field, value.to_string(), allowed));
-            }
         }
-        None
+        if let Some(got) = num_iterations.filter(|n| !(1..=ITERATIONS_MAX).contains(n)) {
+            let allowed = format!("a whole number from 1 to {ITERATIONS_MAX}");
+            return Some(("num_iterations", got.to_string(), allowed));
+        }
+        if self.kind == RoundKind::Links && peer_blocks == Some(0) {
+            let allowed = "a multiple of 256 from 256 on".to_owned();
+            return Some(("peer_blocks", "0".to_owned(), allowed));
+        }
+        match self.fields().check(Some(2)) {
+            Ok(_) => None,
+            Err(ChallengeError::OutOfBounds { field, expected, got }) => {
+                Some((field, got, expected))
+            }
+            Err(error) => Some(("kind", format!("of too much: {error}"), "less work".to_owned())),
+        }
+    }
+
+    /// What it fixes of its kind's fields, and values within their bounds for the rest.
+    fn fields(&self) -> WorkFields {
+        let Fixed { matrix_dim, num_matrices, arena_blocks, half_passes, peer_blocks, .. } =
+            self.fixed;
+        let (matrix_dim, num_matrices) = (matrix_dim.unwrap_or(1024), num_matrices.unwrap_or(1));
+        match self.kind.work() {
+            WorkKind::Fp64Product => {
+                WorkFields::Fp64Product(Fp64Fields { matrix_dim, num_matrices })
+            }
+            WorkKind::IntegerProduct => {
+                WorkFields::IntegerProduct(IntegerFields { matrix_dim, num_matrices })
+            }
+            WorkKind::MemoryResidency => WorkFields::MemoryResidency(MemoryFields {
+                arena_blocks: arena_blocks.unwrap_or(ARENA_BLOCKS_MAX),
+                half_passes: half_passes.unwrap_or(HALF_PASSES_DEFAULT.into()),
+                peer_blocks: peer_blocks.unwrap_or(0),
+            }),
+        }
     }
 }
-
-/// Most of any number that a round fixes; the protocol's own bounds are below it, and
-/// depend on each other.
-const FIXED_MAX: u64 = 1 << 28;
 
 #[cfg(test)]
 mod tests {
@@ -316,6 +349,16 @@ mod tests {
                 "kind memory and links only.",
             ),
             (
+                "kind = \"memory\"\non = \"host\"\nmemory_share = 0.5",
+                "p.toml:6:16: memory_share of round 1 is in a round of the host",
+                "\nAllowed is arena_blocks in its place.",
+            ),
+            (
+                "kind = \"links\"\non = \"host\"",
+                "p.toml:5:6: on of round 1 is \"host\"",
+                "links are between lanes.",
+            ),
+            (
                 "kind = \"memory\"\npeer_blocks = 256",
                 "p.toml:5:15: peer_blocks",
                 "kind links only.",
@@ -325,10 +368,26 @@ mod tests {
                 "p.toml:5:14: matrix_dim",
                 "fp64 and integer only.",
             ),
+            ("kind = \"fp64\"\nmatrix_dim = 100", "p.toml:5:14: matrix_dim of round 1 is 100", ""),
+            (
+                "kind = \"memory\"\narena_blocks = 513",
+                "p.toml:5:16: arena_blocks of round 1 is 513",
+                "\nAllowed is a multiple of 512 from 512 to 268435456.",
+            ),
+            (
+                "kind = \"links\"\narena_blocks = 512\npeer_blocks = 1024",
+                "p.toml:6:15: peer_blocks of round 1 is 1024",
+                "from 256 to 512.",
+            ),
+            (
+                "kind = \"links\"\npeer_blocks = 0",
+                "p.toml:5:15: peer_blocks of round 1 is 0",
+                "from 256 on.",
+            ),
             (
                 "kind = \"links\"\nnum_iterations = 0",
                 "p.toml:5:18: num_iterations",
-                "from 1 to 268435456.",
+                "from 1 to 1000000.",
             ),
         ] {
             let error = of(line).unwrap_err();
