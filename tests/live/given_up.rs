@@ -17,10 +17,10 @@ use tokio::sync::Notify;
 fn number_of(stage: &Stage<'_>) -> usize {
     match stage {
         Stage::Met(..) => 0,
-        Stage::Challenged(_) => 1,
+        Stage::Challenged(..) => 1,
         Stage::Committed(_) => 2,
         Stage::CoinSent => 3,
-        Stage::Complete(_) => 4,
+        Stage::Complete(_) | Stage::Judged(..) => 4,
     }
 }
 

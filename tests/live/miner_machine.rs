@@ -21,6 +21,7 @@ fn lines() -> Vec<Vec<u8>> {
         code: None,
         detail: None,
         receipt: None,
+        earlier: Vec::new(),
     };
     vec![
         line_of(&FromValidator::Hello { versions: vec![1], software: "a test".into() }),
@@ -28,7 +29,7 @@ fn lines() -> Vec<Vec<u8>> {
         line_of(&FromValidator::Challenge { token }),
         line_of(&FromValidator::Coin { coin: Coin::new([3; 32]).unwrap(), openings_within_ms: 1 }),
         line_of(&FromValidator::Verdict(verdict)),
-        line_of(&FromValidator::Ping { version: 2 }),
+        line_of(&FromValidator::Ping { version: 3 }),
         b"Last login".to_vec(),
         b"\n".to_vec(),
         vec![b' '; 200_000],
@@ -231,7 +232,8 @@ fn a_validator_that_misbehaves_is_named() {
 #[test]
 fn nothing_is_verified_before_it_is_open() {
     let verdict = |outcome| {
-        let verdict = VerdictMessage { outcome, code: None, detail: None, receipt: None };
+        let earlier = Vec::new();
+        let verdict = VerdictMessage { outcome, code: None, detail: None, receipt: None, earlier };
         line_of(&FromValidator::Verdict(verdict))
     };
     let (hello, ping) = (&lines()[0], &lines()[1]);

@@ -10,6 +10,7 @@ mod miner_machine;
 pub mod peer;
 mod pipe;
 pub mod recording;
+pub mod rounds;
 mod several;
 mod tls;
 mod unreached;
