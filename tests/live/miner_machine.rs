@@ -30,7 +30,7 @@ fn lines() -> Vec<Vec<u8>> {
         line_of(&FromValidator::Challenge { token }),
         line_of(&FromValidator::Coin { coin: Coin::new([3; 32]).unwrap(), openings_within_ms: 1 }),
         line_of(&FromValidator::Verdict(verdict)),
-        line_of(&FromValidator::Ping { version: 2 }),
+        line_of(&FromValidator::Ping { version: 3 }),
         line_of(&FromValidator::Network { bytes: 3 }),
         line_of(&FromValidator::Piece { data: "AAAA".to_owned() }),
         line_of(&FromValidator::SendBack { key: Digest([6; 32]) }),

@@ -24,19 +24,27 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 mod assumptions;
+mod headline;
 mod integer;
 mod memory;
 mod models;
 mod network;
+mod not_checked;
+mod price;
 mod session;
+mod session_text;
+mod shown;
 mod text;
 
 pub use assumptions::Assumptions;
+pub use headline::{headline, short_name};
 pub use integer::IntegerShown;
 pub use memory::MemoryShown;
 pub use models::{Equivalent, ExcludedBy, ExcludedModel, ModelsShown};
 pub use network::NetworkShown;
+pub use price::PriceShown;
 pub use session::{RoundNotReached, RoundVerdict, SESSION_SCHEMA, SessionVerdict};
+pub use shown::{LiveRun, Shown};
 
 /// Version of the JSON form of a [`Verdict`]. 2: a policy's part, rejections
 /// without a step, and `work` that can be proven in a rejected result. 3: `cost` in
@@ -160,6 +168,10 @@ pub struct Verdict {
     /// What was shown of int8 products; absent if another kind of work was asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub integer: Option<IntegerShown>,
+    /// What a live session shows of each lane; absent outside of one, and if the work is not
+    /// proven.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub shown: Option<Shown>,
     /// What a live session shows of device models, by the validator's table.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub models: Option<ModelsShown>,
@@ -219,6 +231,7 @@ impl Verdict {
             cost: None,
             memory: None,
             integer: None,
+            shown: None,
             models: None,
             openings: None,
             elapsed_ns: None,
@@ -265,7 +278,8 @@ impl Verdict {
         facts.extend(live_fact(verified));
         facts.push(miner_fact(verified));
         facts.extend(time_facts(verified, bound));
-        let (mut memory, mut integer, mut not_checked) = (None, None, not_checked(verified));
+        let (mut memory, mut integer, mut not_checked) =
+            (None, None, not_checked::not_checked(verified));
         if let Some(said) = memory::said(verified, bound, assumptions) {
             facts.extend(said.facts);
             not_checked.extend(said.not_shown);
@@ -296,6 +310,7 @@ impl Verdict {
             facts,
             memory,
             integer,
+            shown: shown::of_verified(verified, bound, assumptions),
             not_checked,
             ..Self::empty(Outcome::Verified)
         }
@@ -459,43 +474,4 @@ fn claims(verified: &Verified) -> Vec<Fact> {
         fact(Grade::Claimed, "lane", text)
     };
     verified.evidence().lanes().iter().enumerate().map(lane).collect()
-}
-
-fn not_checked(verified: &Verified) -> Vec<String> {
-    let mut absent = Vec::new();
-    if !verified.is_from_issuer() {
-        absent.push("whether this challenge was issued, and answered only once: the issuer's record is not at hand".to_owned());
-    }
-    if verified.arrival_unix_s().is_none() {
-        absent.push(
-            "arrival before the challenge expired: no time of arrival after its issue is known"
-                .to_owned(),
-        );
-    }
-    if let CoinStanding::Receipt { .. } = verified.coin() {
-        absent.push("whose key signed the receipt: its holder can choose coins, and so samples; trust it as you trust the validator".to_owned());
-    }
-    if verified.elapsed().is_none() {
-        absent.push("the time limit and the claimed model's time floor: no clock ran; all durations are claimed".to_owned());
-    } else {
-        absent.extend(without_floor(verified));
-    }
-    absent
-}
-
-/// The lanes whose claimed models have no time floor.
-fn without_floor(verified: &Verified) -> Option<String> {
-    let floors_s = verified.floors_s();
-    let lanes: Vec<usize> = (0..floors_s.len()).filter(|&g| floors_s[g].is_none()).collect();
-    match lanes.len() {
-        0 => None,
-        count if count == floors_s.len() => {
-            Some("a time floor: none is known for the claimed models".to_owned())
-        }
-        _ => {
-            let lanes: Vec<String> = lanes.iter().map(usize::to_string).collect();
-            let lanes = lanes.join(", ");
-            Some(format!("a time floor of lane {lanes}: none is known for the claimed model"))
-        }
-    }
 }

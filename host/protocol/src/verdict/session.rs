@@ -5,11 +5,12 @@
 //! Deliberately lacks: what a policy demands of a session, which comes as a
 //! [`Judgement`].
 
-use super::{ModelsShown, NetworkShown, Outcome, REJECTED_BY_POLICY, Verdict, listed};
-use crate::judgement::{Judgement, Weight};
+use super::{
+    ModelsShown, NetworkShown, Outcome, PriceShown, REJECTED_BY_POLICY, Shown, Verdict, listed,
+};
+use crate::judgement::Judgement;
 use schemars::JsonSchema;
 use serde::Serialize;
-use std::fmt::Write as _;
 
 /// Version of the JSON form of a [`SessionVerdict`]. 2: rounds; version 1 had one
 /// verdict, as `verdict`.
@@ -53,9 +54,16 @@ pub struct SessionVerdict {
     pub rounds: Vec<RoundVerdict>,
     /// Planned, and not held.
     pub not_reached: Vec<RoundNotReached>,
-    /// What the rounds together show of device models, by the validator's table.
+    /// What the rounds together show of each lane.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub shown: Option<Shown>,
+    /// What they show of device models, by the validator's table.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub models: Option<ModelsShown>,
+    /// What the claimed devices cost, and the cheapest that could have done what was shown,
+    /// by the policy's prices.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub price: Option<PriceShown>,
     /// What the network part showed, if there was one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub network: Option<NetworkShown>,
@@ -76,19 +84,25 @@ impl SessionVerdict {
             }
             None => (Outcome::Verified, None, None),
         };
-        let models = rounds.iter().find_map(|round| round.verdict.models.clone());
-        let schema = SESSION_SCHEMA;
+        let shown = Shown::of_rounds(rounds.iter().filter_map(|round| round.verdict.shown));
         Self {
-            schema,
+            schema: SESSION_SCHEMA,
             outcome,
             code,
             detail,
             rounds,
             not_reached,
-            models,
+            shown,
+            models: None,
+            price: None,
             network: None,
             policy: None,
         }
+    }
+
+    /// With what follows from [`Self::shown`] by the validator's table and prices.
+    pub fn appraised(self, models: Option<ModelsShown>, price: Option<PriceShown>) -> Self {
+        Self { models, price, ..self }
     }
 
     /// Of a session that ended for a reason outside its rounds: `verdict` has it.
@@ -99,42 +113,6 @@ impl SessionVerdict {
     ) -> Self {
         let Verdict { outcome, code, detail, .. } = verdict.clone();
         Self { outcome, code, detail, ..Self::of_rounds(rounds, not_reached) }
-    }
-
-    /// The verdict on the session for people, a few lines, without those on its rounds.
-    pub fn render_text(&self) -> String {
-        let count = self.rounds.len();
-        let mut text = match self.outcome {
-            Outcome::Verified => format!("SESSION VERIFIED: {count} rounds\n"),
-            Outcome::Rejected => {
-                format!("SESSION REJECTED: {}\n", self.code.unwrap_or_default())
-            }
-            Outcome::CouldNotRun => "SESSION COULD NOT RUN: no verdict on it\n".to_owned(),
-        };
-        let mut line = |name: &str, value: &str| {
-            for (at, part) in value.lines().enumerate() {
-                let name = if at == 0 { name } else { "" };
-                // Writing to a String cannot fail.
-                let _ = writeln!(text, "  {name:<12} {part}");
-            }
-        };
-        if let Some(detail) = &self.detail {
-            line("why", detail);
-        }
-        for RoundNotReached { round, kind } in &self.not_reached {
-            line("not held", &format!("round {round} ({kind})"));
-        }
-        if let Some(network) = &self.network {
-            line("network", &network.in_words());
-        }
-        for reason in self.policy.iter().flat_map(|policy| &policy.reasons) {
-            let weight = match reason.weight {
-                Weight::Reject => "rejects",
-                Weight::Warn => "warns",
-            };
-            line(weight, &format!("{}: {}", reason.code, reason.text));
-        }
-        text
     }
 
     /// With what a policy says of the rounds together: a verified session that it

@@ -102,7 +102,7 @@ pub(in crate::policy) const NETWORK: Cases = &[
 ];
 
 fn goodput(to_miner_bytes_per_s: u64, to_validator_bytes_per_s: u64) -> Goodput {
-    Goodput { to_miner_bytes_per_s, to_validator_bytes_per_s }
+    Goodput { bytes_each_way: 1 << 26, to_miner_bytes_per_s, to_validator_bytes_per_s }
 }
 
 fn reasons(case: &Example) -> Vec<(&'static str, String)> {

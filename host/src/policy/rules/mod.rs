@@ -10,6 +10,7 @@ pub(super) mod devices;
 pub(super) mod example;
 pub(super) mod figures;
 pub(super) mod models;
+pub(super) mod prices;
 pub(super) mod rounds;
 pub(super) mod session;
 pub(super) mod soundness;

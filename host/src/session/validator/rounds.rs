@@ -11,7 +11,7 @@ use super::{
     ValidatorSession, Wanted, could_not_run, verdict_of,
 };
 use crate::judging::Scope;
-use crate::policy::{Judgement, RoundFacts};
+use crate::policy::RoundFacts;
 use crate::protocol::bound::OmittedShare;
 use crate::protocol::receipt::Receipt;
 use crate::protocol::result::ResultDoc;
@@ -266,33 +266,25 @@ impl ValidatorSession {
             return;
         }
         self.over.sort_by_key(|ended| ended.round);
+        let verdict = self.session_verdict();
         match self.plan.clone() {
-            Some(plan) if self.is_concluded() && !self.has_failed() => {
+            Some(plan) if !self.has_failed() => {
                 let facts = self.over.iter_mut().filter_map(|ended| ended.facts.take()).collect();
                 self.state = State::Concluding;
                 out.push(Action::Conclude(Box::new(Summary {
+                    verdict,
                     facts,
                     plan,
                     network: self.goodput,
                 })));
             }
-            _ => self.end(None, out),
+            _ => self.end(verdict, out),
         }
     }
 
     /// The verdict goes to the miner, then the session is over.
-    pub(super) fn end(&mut self, judgement: Option<Judgement>, out: &mut Vec<Action>) {
+    pub(super) fn end(&mut self, session: SessionVerdict, out: &mut Vec<Action>) {
         self.state = State::Over;
-        let network = self.goodput.map(|goodput| NetworkShown {
-            bytes_each_way: goodput.bytes_each_way,
-            to_miner_bytes_per_s: goodput.to_miner_bytes_per_s,
-            to_validator_bytes_per_s: goodput.to_validator_bytes_per_s,
-        });
-        let session = SessionVerdict { network, ..self.session_verdict() };
-        let session = match judgement {
-            Some(judgement) => session.judged(judgement),
-            None => session,
-        };
         let mut rounds = std::mem::take(&mut self.over);
         let told_version = self.version;
         let ended = match self.failure.take() {
@@ -325,7 +317,7 @@ impl ValidatorSession {
         out.push(Action::End(Box::new(ended)));
     }
 
-    fn session_verdict(&self) -> SessionVerdict {
+    pub(super) fn session_verdict(&self) -> SessionVerdict {
         let kind_of = |round: usize| {
             let plan = self.plan.as_ref().and_then(|plan| plan.get(round));
             plan.map_or("fp64", |plan| plan.kind.name())
@@ -340,7 +332,7 @@ impl ValidatorSession {
         let not_reached = (rounds.len()..planned)
             .map(|round| RoundNotReached { round, kind: kind_of(round) })
             .collect();
-        match &self.failure {
+        let verdict = match &self.failure {
             // A round that failed is why the session ended.
             Some(failure)
                 if rounds.iter().all(|round| round.verdict.outcome == Outcome::Verified) =>
@@ -348,7 +340,13 @@ impl ValidatorSession {
                 SessionVerdict::ended_by(failure, rounds, not_reached)
             }
             _ => SessionVerdict::of_rounds(rounds, not_reached),
-        }
+        };
+        let network = self.goodput.map(|goodput| NetworkShown {
+            bytes_each_way: goodput.bytes_each_way,
+            to_miner_bytes_per_s: goodput.to_miner_bytes_per_s,
+            to_validator_bytes_per_s: goodput.to_validator_bytes_per_s,
+        });
+        SessionVerdict { network, ..verdict }
     }
 }
 
