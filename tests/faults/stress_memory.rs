@@ -209,12 +209,15 @@ fn a_bit_that_is_stuck_is_found_on_one_lane_alone() {
 
 #[test]
 fn what_is_right_when_it_is_read_back_is_said_to_be() {
-    let misread = Wrong { misread: Some(3), ..Wrong::default() };
-    let report = run(&[misread], vec![Load::Sweeps], until(20, true));
-    let [fault] = &report.faults[..] else { panic!("{report:?}") };
-    assert_eq!(fault.tile, Some(1));
-    assert_eq!(fault.words.as_ref().map(|words| words.count), Some(0), "{fault}");
-    assert!(fault.to_string().contains("right when they were read back"), "{fault}");
+    // In what is compared with later sweeps, and in a later one.
+    for sweep in [1, 3] {
+        let misread = Wrong { misread: Some(sweep), ..Wrong::default() };
+        let report = run(&[misread], vec![Load::Sweeps], until(20, true));
+        let [fault] = &report.faults[..] else { panic!("{sweep}: {report:?}") };
+        assert_eq!((fault.tile, fault.iteration), (Some(1), sweep));
+        assert_eq!(fault.words.as_ref().map(|words| words.count), Some(0), "{fault}");
+        assert!(fault.to_string().contains("right when they were read back"), "{fault}");
+    }
 }
 
 #[test]
