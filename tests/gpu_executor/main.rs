@@ -7,6 +7,7 @@ mod arena;
 mod common;
 mod hung;
 mod integers;
+mod liars;
 mod machine;
 mod recovery;
 

@@ -69,13 +69,15 @@ fn every_field_is_listed_with_its_default() {
 fn every_model_is_listed_as_the_table_has_it() {
     for model in MODELS {
         let row = format!(
-            "\n| {} | {} | {} | {} | {} | {:.1} | {} | {} |\n",
+            "\n| {} | {} | {} | {} | {} | {:.1} | {:.0} | {:.0} | {} | {} |\n",
             model.name,
             model.sm_count,
             model.boost_clock_mhz,
             model.max_clock_mhz,
             model.fp64_fma_per_sm_clock,
             1e-12 * model.floor_flops(),
+            1e-12 * model.floor_int8_ops(),
+            1e-12 * model.sustained_int8_ops(),
             model.memory_gb,
             model.bandwidth_gb_s
         );

@@ -27,12 +27,14 @@ mod assumptions;
 mod integer;
 mod memory;
 mod models;
+mod session;
 mod text;
 
 pub use assumptions::Assumptions;
 pub use integer::IntegerShown;
 pub use memory::MemoryShown;
 pub use models::{Equivalent, ExcludedBy, ExcludedModel, ModelsShown};
+pub use session::{RoundNotReached, RoundVerdict, SESSION_SCHEMA, SessionVerdict};
 
 /// Version of the JSON form of a [`Verdict`]. 2: a policy's part, rejections
 /// without a step, and `work` that can be proven in a rejected result. 3: `cost` in

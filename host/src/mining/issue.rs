@@ -18,7 +18,7 @@ use serde::Deserialize;
 /// escapes with a probability below 10⁻²¹.
 const OPENINGS_DEFAULT: u64 = 1000;
 /// Blocks of a lane's arena: 256 MiB.
-const ARENA_BLOCKS_DEFAULT: u64 = 65_536;
+pub(crate) const ARENA_BLOCKS_DEFAULT: u64 = 65_536;
 const VALIDITY_DEFAULT_S: u64 = 3600;
 /// T if none is asked for.
 pub(crate) const ITERATIONS_DEFAULT: u64 = 100;
@@ -95,6 +95,25 @@ impl Request {
             verification_sample_rate, samples_per_iteration, issued_at, expires_at,
             gpu_count, gpu_model, min_memory_bytes, max_duration_ms, min_sm_utilization,
             miner_id, validator_id, valid_for_s, arena_size)
+    }
+
+    /// Whether it says what work it wants, or is for one challenge only: its kind, a size,
+    /// a seed or a nonce.
+    pub fn names_work(&self) -> bool {
+        self.challenge_type.is_some()
+            || self.gpu_pow_seed.is_some()
+            || self.validator_nonce.is_some()
+            || self.arena_size.is_some()
+            || [
+                self.matrix_dim,
+                self.num_matrices,
+                self.arena_blocks,
+                self.half_passes,
+                self.peer_blocks,
+                self.num_iterations,
+            ]
+            .iter()
+            .any(Option::is_some)
     }
 }
 

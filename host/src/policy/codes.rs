@@ -107,7 +107,8 @@ mod tests {
     #[test]
     fn codes_are_distinct_kebab_case() {
         let mut names = names();
-        assert!(names.iter().all(|n| n.bytes().all(|b| b.is_ascii_lowercase() || b == b'-')));
+        let is_kebab = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
+        assert!(names.iter().all(|name| name.bytes().all(is_kebab)));
         let count = names.len();
         names.sort_unstable();
         names.dedup();

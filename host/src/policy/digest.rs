@@ -103,8 +103,12 @@ impl Policy {
                 fields.retain(|field, value| is_part(table, field) || !is_default(field, value));
             }
         }
-        // A table of which nothing is left is one that policies did not always have.
-        own.retain(|_, values| values.as_object().is_none_or(|fields| !fields.is_empty()));
+        // Tables of which nothing is left, and lists, are what policies did not always have.
+        own.retain(|table, values| match values {
+            Value::Object(fields) => !fields.is_empty(),
+            Value::Array(_) => *values != defaults[table],
+            _ => true,
+        });
         let form = serde_json_canonicalizer::to_vec(&own)
             .expect("strings, integers, finite numbers and names have a canonical form");
         Digest::of(&[&form])

@@ -3,9 +3,12 @@
 //! Guarantees: [`Facts::of`] takes nothing but what verification established.
 //! Deliberately lacks: results that did not verify. They need no policy.
 
+use super::figures::Run;
+use super::{RoundKind, RoundPlan};
 use crate::ledger::HistoryFinding;
 use crate::protocol::bound::{Bound, OmittedShare};
 use crate::protocol::challenge::Challenge;
+use crate::protocol::digest::Uuid;
 use crate::protocol::evidence::Evidence;
 use crate::protocol::verified::Verified;
 use std::time::Duration;
@@ -55,4 +58,48 @@ impl<'a> Facts<'a> {
             history: &[],
         }
     }
+}
+
+/// What is kept of a round that verified, until its session is judged.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RoundFacts {
+    pub(super) run: Run,
+    /// UUID and model of each lane, in order.
+    pub(super) devices: Vec<(Uuid, String)>,
+}
+
+impl RoundFacts {
+    /// Of a verified round.
+    pub fn of(facts: &Facts<'_>) -> Self {
+        let lanes = facts.evidence.lanes().iter();
+        let mut devices: Vec<_> = lanes.map(|lane| (lane.uuid, lane.model.clone())).collect();
+        devices.sort_unstable();
+        Self { run: Run::of(facts), devices }
+    }
+
+    /// What it can show.
+    pub fn kind(&self) -> RoundKind {
+        self.run.kind()
+    }
+}
+
+/// How fast bytes came in the network part of a session, by the validator's clock.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Goodput {
+    /// Random bytes of the validator, whose hash the miner returned, a second.
+    pub to_miner_bytes_per_s: u64,
+    /// Bytes of the miner, a second.
+    pub to_validator_bytes_per_s: u64,
+}
+
+/// A session whose rounds verified.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct SessionFacts<'a> {
+    /// The verified rounds, in order.
+    pub rounds: &'a [RoundFacts],
+    /// What was planned: the round of a number answers the plan of the same number, and
+    /// plans beyond the rounds were not answered.
+    pub planned: &'a [RoundPlan],
+    /// What the network part showed; `None` if there was none.
+    pub network: Option<Goodput>,
 }

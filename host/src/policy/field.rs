@@ -7,7 +7,9 @@
 
 use super::Policy;
 use super::driver_version::DriverVersion;
+use crate::appraisal::models;
 use crate::protocol::json::printable;
+use std::collections::BTreeMap;
 
 /// A field, as the table has it.
 pub(super) struct Field {
@@ -45,6 +47,8 @@ pub(super) enum Bounds {
     Names(u64, u64),
     /// A driver's version, or nothing.
     Version,
+    /// Models of the table, each once, with a number above 0, at most this.
+    Priced(f64),
 }
 
 /// A field's value.
@@ -54,6 +58,7 @@ pub(super) enum Got<'p> {
     Number(f64),
     Text(&'p str),
     Names(&'p [String]),
+    Priced(&'p BTreeMap<String, f64>),
 }
 
 impl From<&bool> for Got<'_> {
@@ -83,6 +88,12 @@ impl<'p> From<&'p String> for Got<'p> {
 impl<'p> From<&'p Vec<String>> for Got<'p> {
     fn from(value: &'p Vec<String>) -> Self {
         Self::Names(value)
+    }
+}
+
+impl<'p> From<&'p BTreeMap<String, f64>> for Got<'p> {
+    fn from(value: &'p BTreeMap<String, f64>) -> Self {
+        Self::Priced(value)
     }
 }
 
@@ -128,6 +139,7 @@ impl Bounds {
             (Self::Version, Got::Text(text)) => {
                 text.is_empty() || text.parse::<DriverVersion>().is_ok()
             }
+            (Self::Priced(high), Got::Priced(prices)) => odd_price(prices, high).is_none(),
             _ => false,
         };
         (!fits).then(|| match (self, value) {
@@ -150,6 +162,9 @@ impl Bounds {
             Self::Above0UpTo(high) => format!("a number above 0, at most {high}"),
             Self::Text(high) => format!("1 to {high} bytes of text"),
             Self::Names(count, _) => format!("at most {count} names"),
+            Self::Priced(high) => format!(
+                "a price above 0, at most {high}, for each of some models of docs/policy.md"
+            ),
             Self::Version => r#"up to four numbers like "580.82.07", or "" for any"#.to_owned(),
         }
     }
@@ -159,6 +174,23 @@ impl Bounds {
 fn odd_name_bytes(names: &[String], bounds: Bounds) -> Option<usize> {
     let Bounds::Names(_, high) = bounds else { return None };
     names.iter().map(String::len).find(|&bytes| !(1..=high).contains(&(bytes as u64)))
+}
+
+/// What is wrong with the first price that is out of bounds, of no model or of one twice.
+fn odd_price(prices: &BTreeMap<String, f64>, high: f64) -> Option<String> {
+    let mut seen = Vec::new();
+    prices.iter().find_map(|(name, &price)| {
+        let shown = || printable(name);
+        let Some(model) = models::find(name) else {
+            return Some(format!("of {:?}, which is no model that is known", shown()));
+        };
+        if seen.contains(&model.name) {
+            return Some(format!("of {:?} twice", model.name));
+        }
+        seen.push(model.name);
+        let fits = price > 0.0 && price <= high;
+        (!fits).then(|| format!("{price} for {:?}", shown()))
+    })
 }
 
 fn shown(value: &Got<'_>, bounds: Bounds) -> String {
@@ -173,6 +205,10 @@ fn shown(value: &Got<'_>, bounds: Bounds) -> String {
         Got::Names(names) => match odd_name_bytes(names, bounds) {
             Some(bytes) => format!("{bytes} bytes long"),
             None => format!("{} names long", names.len()),
+        },
+        Got::Priced(prices) => match bounds {
+            Bounds::Priced(high) => odd_price(prices, high).unwrap_or_default(),
+            _ => format!("{} prices", prices.len()),
         },
     }
 }
@@ -199,6 +235,9 @@ macro_rules! fields {
                 pub $top: $top_type,
             )*
             $(#[doc = concat!("`[", stringify!($table), "]`.")] pub $table: $Table,)*
+            /// `[[round]]`: what a session asks for, in this order; 1 to 16 rounds.
+            #[serde(rename = "round")]
+            pub rounds: Vec<$crate::policy::Round>,
             /// `[findings]`: what each finding does.
             pub findings: $crate::policy::Findings,
         }
@@ -208,6 +247,7 @@ macro_rules! fields {
                 Self {
                     $($top: $top_default,)*
                     $($table: $Table::default(),)*
+                    rounds: $crate::policy::Round::defaults(),
                     findings: $crate::policy::Findings::default(),
                 }
             }

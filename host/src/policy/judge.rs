@@ -1,5 +1,6 @@
-//! A policy's word on a verified result: its rules, for the whole and lane by lane,
-//! then what cannot be true of the lanes, and what the miner and the ledger report.
+//! A policy's word on a verified result, alone or as a round of a session, and on the session:
+//! its rules, for the whole and lane by lane, then what cannot be true of the lanes, and what
+//! the miner and the ledger report.
 //!
 //! Guarantees: every demand that is broken and every finding that is not ignored
 //! is named, findings once per code with their number; the work is bounded by
@@ -9,8 +10,8 @@
 
 use super::codes::Action;
 use super::rule::{Rule, Standing};
-use super::rules::Case;
-use super::{Facts, Judgement, Policy, RULES, Reason, Weight};
+use super::rules::{Case, SessionCase};
+use super::{Facts, Judgement, Policy, RULES, Reason, RoundFacts, SessionFacts, Weight};
 use crate::appraisal::plausible;
 use crate::protocol::evidence::document::ClaimedFindings;
 use crate::protocol::json::printable;
@@ -18,30 +19,50 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 impl Policy {
-    /// Everything that this policy holds against a result that verified.
+    /// Everything that this policy holds against a result that verified and is all that is
+    /// known: what it does not show, nothing does.
     pub fn judge(&self, facts: &Facts<'_>) -> Judgement {
-        let mut judge = Judge { policy: self, facts, reasons: Vec::new() };
-        let case = Case { policy: self, facts };
+        let round = [RoundFacts::of(facts)];
+        let session = SessionFacts { rounds: &round, ..SessionFacts::default() };
+        self.judged(Some(facts), Some(&session))
+    }
+
+    /// What this policy holds against a round of a session, by itself; the session is
+    /// judged at its end.
+    pub fn judge_round(&self, facts: &Facts<'_>) -> Judgement {
+        self.judged(Some(facts), None)
+    }
+
+    /// What this policy holds against a session as a whole, beside its rounds: a demand is
+    /// met if one of them shows it.
+    pub fn judge_session(&self, session: &SessionFacts<'_>) -> Judgement {
+        self.judged(None, Some(session))
+    }
+
+    pub(super) fn judged(
+        &self,
+        facts: Option<&Facts<'_>>,
+        session: Option<&SessionFacts<'_>>,
+    ) -> Judgement {
+        let mut judge = Judge { policy: self, reasons: Vec::new() };
+        let case = facts.map(|facts| Case { policy: self, facts });
+        let session = session.map(|session| SessionCase { policy: self, session });
         for rule in RULES {
-            for text in (rule.result)(&case) {
+            let of_result = case.iter().flat_map(|case| (rule.result)(case));
+            let of_session = session.iter().flat_map(|case| (rule.session)(case));
+            for text in of_result.chain(of_session) {
                 judge.give(rule, text);
             }
         }
-        for lane in case.lanes() {
+        for lane in case.iter().flat_map(|case| case.lanes()) {
             for rule in RULES {
                 for text in (rule.lane)(&lane) {
                     judge.give(rule, format!("lane {}: {text}", lane.g));
                 }
             }
         }
-        for lane in plausible::judge(facts.challenge, facts.evidence) {
-            for violation in lane.violations {
-                judge.finding(violation.code, &violation.text);
-            }
-        }
-        judge.reported_findings();
-        for finding in facts.history {
-            judge.finding(finding.code.name(), &finding.text);
+        if let Some(facts) = facts {
+            judge.claims(facts);
         }
         Judgement::new(&self.name, self.digest(), judge.reasons)
     }
@@ -65,7 +86,6 @@ impl Policy {
 /// A judgement in the making.
 struct Judge<'a> {
     policy: &'a Policy,
-    facts: &'a Facts<'a>,
     reasons: Vec<Reason>,
 }
 
@@ -90,9 +110,22 @@ impl Judge<'_> {
         self.reasons.push(Reason::new(code, weight, text));
     }
 
+    /// What cannot be true of the lanes, and what the miner and the ledger report.
+    fn claims(&mut self, facts: &Facts<'_>) {
+        for lane in plausible::judge(facts.challenge, facts.evidence) {
+            for violation in lane.violations {
+                self.finding(violation.code, &violation.text);
+            }
+        }
+        self.reported_findings(facts);
+        for finding in facts.history {
+            self.finding(finding.code.name(), &finding.text);
+        }
+    }
+
     /// Findings of the miner's own machine: one reason a code, however many.
-    fn reported_findings(&mut self) {
-        let findings = match self.facts.evidence.claims().findings() {
+    fn reported_findings(&mut self, facts: &Facts<'_>) {
+        let findings = match facts.evidence.claims().findings() {
             None => return,
             Some(ClaimedFindings::NoList) => {
                 return self.finding(MALFORMED, "the findings are no list");

@@ -20,9 +20,11 @@ mod digest;
 mod driver_version;
 mod facts;
 mod field;
+mod figures;
 mod findings;
 mod judge;
 mod read;
+mod round;
 mod rule;
 mod rules;
 mod size;
@@ -31,17 +33,22 @@ mod template;
 
 pub use crate::protocol::judgement::{Judgement, Reason, Weight};
 pub use demand::Demand;
-pub use facts::Facts;
+pub use facts::{Facts, Goodput, RoundFacts, SessionFacts};
 pub use findings::Findings;
 pub use read::{POLICY_BYTES_MAX, PolicyError};
+pub use round::{Fixed, ROUNDS_MAX, Round, RoundKind, RoundOn};
 pub use rule::{Rule, Standing};
-pub use size::{SizeError, Target};
+pub use size::{Rig, RoundPlan, SizeError, Target};
 pub use table::{
-    Devices, History, Integer, Memory, Policy, RULES, Session, Soundness, Telemetry, Time,
+    Devices, Fp64, History, Integer, Memory, NETWORK_BYTES_MAX, Network, Policy, Prices, RULES,
+    Session, Soundness, Telemetry, Time,
 };
 
 use crate::protocol::bound::OmittedShare;
 use std::time::Duration;
+
+/// Bytes each way of a network part that is demanded and whose size nobody named.
+const NETWORK_BYTES_DEFAULT: u64 = 64 << 20;
 
 impl History {
     /// The window.
@@ -55,6 +62,18 @@ impl Policy {
     /// within `session.dodge_window_s`: its session ends as `too-many-dodges`.
     pub(crate) fn refuses_dodger(&self, dodges: u64) -> bool {
         self.session.dodges_max > 0 && dodges > self.session.dodges_max
+    }
+
+    /// The bytes each way of a session's network part, if there is one: those that were
+    /// typed, or else the policy's.
+    pub fn network_bytes(&self, typed: Option<u64>) -> Option<u64> {
+        let of_policy = match self.network {
+            Network { bytes_each_way: 0, network_mbit_min } if network_mbit_min > 0.0 => {
+                NETWORK_BYTES_DEFAULT
+            }
+            Network { bytes_each_way, .. } => bytes_each_way,
+        };
+        Some(typed.unwrap_or(of_policy)).filter(|&bytes| bytes > 0)
     }
 
     /// f of the soundness; one tenth if the field is outside its bounds, which

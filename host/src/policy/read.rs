@@ -5,9 +5,9 @@
 //! allowed there.
 //! Deliberately lacks: merging of files. A policy is one file and the defaults.
 
-use super::Policy;
 use super::field::Breach;
 use super::table::FIELDS;
+use super::{Policy, ROUNDS_MAX};
 use crate::protocol::json::printable;
 use std::ops::Range;
 use toml::de::{DeTable, DeValue};
@@ -61,14 +61,32 @@ impl Policy {
             let (what, allowed) = in_two(error.message());
             at(name, text, error.span(), what, allowed)
         })?;
-        match FIELDS.iter().find_map(|field| field.breach(&policy)) {
-            None => Ok(policy),
-            Some(Breach { field, got, expected }) => {
-                let what = format!("{} is {got}", field.path());
+        if let Some(Breach { field, got, expected }) =
+            FIELDS.iter().find_map(|field| field.breach(&policy))
+        {
+            let what = format!("{} is {got}", field.path());
+            let allowed = format!("Allowed is {expected}.");
+            return Err(at(name, text, place(text, field.table, field.name), what, allowed));
+        }
+        let count = policy.rounds.len();
+        if !(1..=ROUNDS_MAX).contains(&count) {
+            let allowed = format!("Allowed are 1 to {ROUNDS_MAX}.");
+            return Err(at(
+                name,
+                text,
+                place(text, "", "round"),
+                format!("{count} rounds"),
+                allowed,
+            ));
+        }
+        for (index, round) in policy.rounds.iter().enumerate() {
+            if let Some((field, got, expected)) = round.breach() {
+                let what = format!("{field} of round {index} is {got}");
                 let allowed = format!("Allowed is {expected}.");
-                Err(at(name, text, place(text, field.table, field.name), what, allowed))
+                return Err(at(name, text, place_in_round(text, index, field), what, allowed));
             }
         }
+        Ok(policy)
     }
 }
 
@@ -119,6 +137,17 @@ fn place(text: &str, table: &str, field: &str) -> Option<Range<usize>> {
         },
     };
     Some(inner.get(field)?.span())
+}
+
+/// Likewise of a field of the round of this number, or of the round.
+fn place_in_round(text: &str, index: usize, field: &str) -> Option<Range<usize>> {
+    let document = DeTable::parse(text).ok()?;
+    let DeValue::Array(rounds) = document.get_ref().get("round")?.get_ref() else { return None };
+    let round = rounds.get(index)?;
+    match round.get_ref() {
+        DeValue::Table(inner) => Some(inner.get(field).map_or(round.span(), |value| value.span())),
+        _ => None,
+    }
 }
 
 #[cfg(test)]
@@ -214,6 +243,16 @@ mod tests {
             Bounds::Names(count, bytes) => [
                 vec!["[]".to_owned(), names(count, bytes)],
                 vec![names(1, 0), names(1, bytes + 1), names(count + 1, 1)],
+            ],
+            Bounds::Priced(high) => [
+                vec!["{}".to_owned(), format!("{{\"NVIDIA H200\" = {high}, L4 = 0.01}}")],
+                vec![
+                    format!("{{H200 = {}}}", high.next_up()),
+                    "{H200 = 0}".to_owned(),
+                    "{H200 = nan}".to_owned(),
+                    "{Abacus = 1}".to_owned(),
+                    "{H200 = 1, \"NVIDIA H200\" = 2}".to_owned(),
+                ],
             ],
             Bounds::Version => {
                 let allowed = list(&[r#""""#, r#""535""#, r#""1.2.3.4""#]);

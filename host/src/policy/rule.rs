@@ -7,7 +7,7 @@
 //! history, claims that cannot be true of a model). Those have tables of their own.
 
 use super::codes::Action;
-use super::rules::{Case, LaneCase};
+use super::rules::{Case, LaneCase, SessionCase};
 
 /// A rule, as the table has it.
 pub struct Rule {
@@ -17,6 +17,8 @@ pub struct Rule {
     pub what: &'static str,
     /// What it does.
     pub standing: Standing,
+    /// How it judges a session.
+    pub(super) session: fn(&SessionCase<'_>) -> Vec<String>,
     /// How it judges a result as a whole.
     pub(super) result: fn(&Case<'_>) -> Vec<String>,
     /// How it judges each lane.
@@ -36,18 +38,20 @@ pub enum Standing {
 
 /// Declares `RULES`, in the order in which they judge.
 ///
-/// `"code" demand|reject|warn "when", result FUNCTION, lane FUNCTION;` with one of the
-/// functions, both, or none for a rule that the reading of reported findings applies. A
-/// function takes a [`Case`] or a [`LaneCase`] and returns one text for each reason.
+/// `"code" demand|reject|warn "when", session FUNCTION, result FUNCTION, lane FUNCTION;` with
+/// any of the functions, or none for a rule that the reading of reported findings applies. A
+/// function takes a [`SessionCase`], a [`Case`] or a [`LaneCase`] and returns one text for each
+/// reason.
 macro_rules! rules {
     ($($code:literal $standing:ident $what:literal
-       $(, result $result:path)? $(, lane $lane:path)?;)*) => {
+       $(, session $session:path)? $(, result $result:path)? $(, lane $lane:path)?;)*) => {
         /// All rules of this module, in the order in which they judge: first each that
-        /// looks at the whole result, then lane by lane.
+        /// looks at the whole session or result, then lane by lane.
         pub static RULES: &[Rule] = &[$(Rule {
             code: $code,
             what: $what,
             standing: rules!(@ $standing),
+            session: |_case| rules!(@ texts _case $($session)?),
             result: |_case| rules!(@ texts _case $($result)?),
             lane: |_lane| rules!(@ texts _lane $($lane)?),
         },)*];

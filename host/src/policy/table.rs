@@ -7,13 +7,17 @@
 //! Deliberately lacks: code. What rows mean is in `field.rs` and `rule.rs`.
 
 use super::codes::Action;
-use super::field::Bounds::{Above0UpTo, Any, Between0And, Names, Number, Text, Version};
+use super::field::Bounds::{Above0UpTo, Any, Between0And, Names, Number, Priced, Text, Version};
 use super::field::Bounds::{Whole, WholeFrom};
 use super::field::{Field, Got, fields};
 use super::rule::{Rule, Standing, rules};
-use super::rules::{devices, integer, memory, models, session, soundness, telemetry, time};
+use super::rules::{devices, figures, models, rounds, session, soundness, telemetry, time};
 use crate::protocol::challenge::{INTEGER_MAX, LANES_MAX};
 use crate::protocol::work::memory_residency::shown::{OUTSIDE_GB_S_DEFAULT, REFILL_GB_S_DEFAULT};
+use std::collections::BTreeMap;
+
+/// Most bytes each way of a session's network part: 16 GiB.
+pub const NETWORK_BYTES_MAX: u64 = 1 << 34;
 
 fields! {
     {
@@ -96,8 +100,8 @@ fields! {
         power_median_min_w: f64 = 0.0, Number(0.0, 10_000.0);
     }
 
-    /// `[memory]`: what a run must show of memory and links, if its kind of work is memory
-    /// residency; any other kind shows nothing of them.
+    /// `[memory]`: what a session must show of memory and links; only rounds of memory
+    /// residency show any.
     memory: Memory {
         /// GB/s that may reach a lane from outside its memory: over the host's link, both
         /// directions summed. Memory behind faster links counts as the lane's own.
@@ -112,14 +116,49 @@ fields! {
         /// GB/s that must be shown to reach each lane from others; only challenges with
         /// peer_blocks show it, and they show no bytes held. 0: no demand.
         link_gb_s_min: f64 = 0.0, Number(0.0, 1e6);
+        /// The same of all lanes together. 0: no demand.
+        resident_bytes_sum_min: u64 = 0, Whole(0, INTEGER_MAX);
+        memory_gb_s_sum_min: f64 = 0.0, Number(0.0, 1e6);
+        link_gb_s_sum_min: f64 = 0.0, Number(0.0, 1e6);
     }
 
-    /// `[integer]`: what a run must show of int8 products, if its kind of work is integer
-    /// products; any other kind shows nothing of them.
+    /// `[integer]`: what a session must show of int8 products; only rounds of integer products
+    /// show any.
     integer: Integer {
         /// 10^12 int8 operations a second that each lane must be shown to do, in the mean of the
         /// lanes. 0: no demand.
         int8_tops_min: f64 = 0.0, Number(0.0, 1e6);
+        /// The same of all lanes together. 0: no demand.
+        int8_tops_sum_min: f64 = 0.0, Number(0.0, 1e6);
+    }
+
+    /// `[fp64]`: what a round of FP64 products must show.
+    fp64: Fp64 {
+        /// 10^12 binary64 operations a second that each lane must be shown to do, in the mean of
+        /// the lanes. 0: no demand.
+        fp64_tflops_min: f64 = 0.0, Number(0.0, 1e6);
+        /// The same of all lanes together. 0: no demand.
+        fp64_tflops_sum_min: f64 = 0.0, Number(0.0, 1e6);
+    }
+
+    /// `[network]`: random bytes from the validator and as many back, beside the rounds.
+    network: Network {
+        /// Bytes each way. 0: none, unless network_mbit_min is a demand; then 64 MiB.
+        bytes_each_way: u64 = 0, Whole(0, NETWORK_BYTES_MAX);
+        /// 10^6 bits a second that must arrive, in the slower direction. 0: no demand.
+        network_mbit_min: f64 = 0.0, Number(0.0, 1e7);
+    }
+
+    /// `[prices]`: what faking a claim would have cost. The prices are the user's own, one a
+    /// device and hour, in `[prices.per_hour]` by model: "NVIDIA H200" = 3.50.
+    prices: Prices {
+        /// The currency of the prices.
+        currency: String = String::from("USD"), Text(16);
+        /// A claim is rejected that could have been faked for less than this share of its
+        /// price, 0 to 1. 0: no demand.
+        fake_discount_max: f64 = 0.0, Number(0.0, 1.0);
+        /// Price of a device of each model; models without one take no part.
+        per_hour: BTreeMap<String, f64> = BTreeMap::new(), Priced(1e6);
     }
 
     /// `[history]`: how far back devices are looked up.
@@ -152,14 +191,24 @@ rules! {
         result time::floor_unknown;
     "too-slow" demand "it took longer than `time.slack` times the model's floor and the allowances",
         result time::too_slow;
-    "residency-low" demand "it is not shown that each lane held `memory.resident_bytes_min`, all of them at once",
-        result memory::residency_low;
-    "memory-rate-low" demand "it is not shown that each lane read its memory at `memory.memory_gb_s_min`",
-        result memory::memory_rate_low;
-    "link-rate-low" demand "it is not shown that `memory.link_gb_s_min` reached each lane from others",
-        result memory::link_rate_low;
-    "integer-rate-low" demand "it is not shown that the lanes did int8 products at `integer.int8_tops_min` each, in the mean",
-        result integer::integer_rate_low;
+    "fp64-rate-low" demand "it is not shown that the lanes did FP64 products at `fp64.fp64_tflops_min` each, in the mean, or all together at `fp64.fp64_tflops_sum_min`",
+        session figures::fp64_rate_low;
+    "residency-low" demand "it is not shown that each lane held `memory.resident_bytes_min`, all of them at once, or all together `memory.resident_bytes_sum_min`",
+        session figures::residency_low;
+    "memory-rate-low" demand "it is not shown that each lane read its memory at `memory.memory_gb_s_min`, or all together at `memory.memory_gb_s_sum_min`",
+        session figures::memory_rate_low;
+    "link-rate-low" demand "it is not shown that `memory.link_gb_s_min` reached each lane from others, or all together `memory.link_gb_s_sum_min`",
+        session figures::link_rate_low;
+    "integer-rate-low" demand "it is not shown that the lanes did int8 products at `integer.int8_tops_min` each, in the mean, or all together at `integer.int8_tops_sum_min`",
+        session figures::integer_rate_low;
+    "network-rate-low" demand "it is not shown that `network.network_mbit_min` came in both directions",
+        session figures::network_rate_low;
+    "round-missing" demand "a round that is `required` was not asked for, or not answered",
+        session rounds::missing;
+    "devices-changed" demand "a round's lanes are not the devices of the rounds before it",
+        session rounds::devices_changed;
+    "fp64-alone" reject "FP64 products are all that was shown of a model with at most 2 FP64 multiply-adds an SM and clock",
+        session rounds::fp64_alone;
     "model-not-allowed" demand "a lane's model is not one of `devices.models`",
         lane devices::model_not_allowed;
     "model-refuted" reject "one device of a lane's claimed model can't have done the lane's work: it is too slow, or has too little memory",

@@ -7,7 +7,7 @@
 
 use super::codes::{self, Action, Configurable};
 use super::table::FIELDS;
-use super::{Policy, RULES};
+use super::{Policy, RULES, Round};
 use crate::appraisal::plausible;
 use std::fmt::Write as _;
 
@@ -46,6 +46,30 @@ fn fields() -> String {
     text
 }
 
+const ROUNDS: &str = "
+# What a session asks for, one round after the other, 1 to 16 of them; what each shows:
+# \"fp64\" and \"integer\" rates of products, \"memory\" bytes held and the rate at which they
+# are read, \"links\" the rate at which lanes read of each other. `seconds` is how long a
+# round should last, `memory_share` how much of a model's memory each lane's arena takes.
+# A session counts for nothing without a round that is `required`; another is left out if
+# it cannot be sized for the miner's devices. A round may also fix fields of its challenge:
+# matrix_dim, num_matrices, arena_blocks, half_passes, peer_blocks, num_iterations.
+";
+
+/// The default rounds.
+fn rounds() -> String {
+    let mut text = ROUNDS.to_owned();
+    for Round { kind, seconds, memory_share, required, .. } in Round::defaults() {
+        // Writing to a String cannot fail.
+        let _ = writeln!(text, "[[round]]\nkind = \"{}\"\nseconds = {seconds:?}", kind.name());
+        if let Some(share) = memory_share {
+            let _ = writeln!(text, "memory_share = {share:?}");
+        }
+        let _ = writeln!(text, "required = {required}");
+    }
+    text
+}
+
 impl Policy {
     /// The default policy with comments, TOML.
     pub fn template() -> String {
@@ -69,12 +93,13 @@ impl Policy {
             let _ = writeln!(place, "{name} = \"{action}\"");
         }
         format!(
-            "{HEAD}{}{FINDINGS}\
+            "{HEAD}{}{}{FINDINGS}\
              # The miner's machine about itself (docs/findings.md):\n{machine}\n\
              # The ledger about a device's history:\n{history}\n\
              # What cannot be true of the model that a lane names:\n{claims}\n\
              # The validator about the result:\n{own}",
-            fields()
+            fields(),
+            rounds(),
         )
     }
 }

@@ -1,6 +1,6 @@
 //! An honest result for the tests of rules, to be changed in one thing each.
 
-use super::super::{Facts, Judgement, Policy};
+use super::super::{Facts, Goodput, Judgement, Policy, RoundFacts, RoundPlan, SessionFacts};
 use crate::ledger::HistoryFinding;
 use crate::mining::issue::{Request, issue};
 use crate::protocol::bound::{Bound, Grinding, OmittedShare, log10_escape};
@@ -79,6 +79,10 @@ pub(in crate::policy) struct Example {
     /// Other work than the honest FP64 products.
     pub(in crate::policy) work: Option<Work>,
     pub(in crate::policy) history: Vec<HistoryFinding>,
+    /// Rounds before it, of which only the session is judged.
+    pub(in crate::policy) before: Vec<Self>,
+    pub(in crate::policy) planned: Vec<RoundPlan>,
+    pub(in crate::policy) network: Option<Goodput>,
 }
 
 impl Example {
@@ -93,15 +97,34 @@ impl Example {
             round_trip: Some(Duration::from_millis(30)),
             work: None,
             history: Vec::new(),
+            before: Vec::new(),
+            planned: Vec::new(),
+            network: None,
         }
     }
 
+    /// The judgement of it and of the session that it ends.
     pub(in crate::policy) fn judge(&self) -> Judgement {
+        self.with_facts(|facts| {
+            let before = self.before.iter().map(Self::round);
+            let rounds: Vec<_> = before.chain([RoundFacts::of(facts)]).collect();
+            let (planned, network) = (&self.planned[..], self.network);
+            let session = SessionFacts { rounds: &rounds, planned, network };
+            self.policy.judged(Some(facts), Some(&session))
+        })
+    }
+
+    /// What is kept of it.
+    pub(in crate::policy) fn round(&self) -> RoundFacts {
+        self.with_facts(RoundFacts::of)
+    }
+
+    pub(in crate::policy) fn with_facts<T>(&self, judge: impl FnOnce(&Facts<'_>) -> T) -> T {
         let (f, grinding) = (OmittedShare::default(), Grinding::ExcludedByCoin);
         let log10_escape = log10_escape(f, self.draws, grinding);
         let evidence = Evidence::from_value(self.evidence.clone()).unwrap();
         let challenge = challenge(self.miner, self.work);
-        self.policy.judge(&Facts {
+        judge(&Facts {
             challenge: &challenge,
             evidence: &evidence,
             bound: Bound::Sampled { omitted_share: f, draws: self.draws, grinding, log10_escape },

@@ -8,18 +8,25 @@
 pub(super) mod devices;
 #[cfg(test)]
 pub(super) mod example;
-pub(super) mod integer;
-pub(super) mod memory;
+pub(super) mod figures;
 pub(super) mod models;
+pub(super) mod rounds;
 pub(super) mod session;
 pub(super) mod soundness;
 pub(super) mod telemetry;
 pub(super) mod time;
 
-use super::{Facts, Policy};
+use super::{Facts, Policy, SessionFacts};
 use crate::appraisal::models::{self as table, Model};
 use crate::protocol::evidence::document::ClaimedLane;
 use crate::protocol::evidence::{EvidenceExecutor, EvidenceLane};
+
+/// A session under a policy; a result that is judged alone is one of one round.
+#[derive(Clone, Copy)]
+pub(super) struct SessionCase<'a> {
+    pub(super) policy: &'a Policy,
+    pub(super) session: &'a SessionFacts<'a>,
+}
 
 /// A result under a policy.
 #[derive(Clone, Copy)]

@@ -1,7 +1,8 @@
 //! The rule about a claimed model that the run excludes.
 
-use super::{Case, LaneCase, memory};
+use super::{Case, LaneCase};
 use crate::appraisal::exclusion::Measured;
+use crate::policy::figures::Run;
 
 /// `model-refuted`.
 pub(in crate::policy) fn refuted(lane: &LaneCase<'_>) -> Option<String> {
@@ -20,7 +21,7 @@ pub(in crate::policy) fn refuted(lane: &LaneCase<'_>) -> Option<String> {
 fn measured(case: Case<'_>) -> Option<Measured> {
     let (facts, share) = (case.facts, case.policy.omitted_share());
     let is_shown = facts.live && facts.bound.at(share).is_below_one();
-    let memory = memory::shown(&case).ok();
+    let memory = Run::of(facts).shown(case.policy).ok();
     Some(Measured {
         work: facts.challenge.work(),
         iterations: facts.challenge.iterations(),

@@ -66,13 +66,33 @@ pub enum SizeError {
         /// The fewest that may answer.
         got: u64,
     },
-    /// Seconds of work whose speed is not known.
+    /// Too little would be shown.
     #[error(
-        "{seconds} s of --peer-blocks cannot be turned into iterations: no speed of links is known\nName --iterations in place of --seconds."
+        "FP64 products alone say little of a {model}, whose other units may be as fast\nAsk for other rounds beside them, for --kind integer or --kind memory, or set findings.fp64-alone."
     )]
-    PeerSeconds {
+    Fp64Alone {
+        /// The target.
+        model: &'static str,
+    },
+    /// CPUs only.
+    #[error(
+        "the policy asks for GPUs, the miner names none\nAllow CPUs (devices.cpu_allowed), or ask a miner with GPUs."
+    )]
+    NoGpu,
+    /// Every round was left out.
+    #[error(
+        "none of the policy's rounds can be sized for the miner's devices\nAdd a [[round]] that fits them; the log says what each lacked."
+    )]
+    NoRound,
+    /// The policy has fewer rounds.
+    #[error(
+        "the policy has no round {got}: it has {count}, counted from 0\nName one of them with --round."
+    )]
+    RoundNumber {
         /// Asked for.
-        seconds: f64,
+        got: usize,
+        /// Those that there are.
+        count: usize,
     },
     /// The policy demands that more is shown than this challenge can show.
     #[error(
@@ -167,4 +187,25 @@ pub enum SizeError {
         /// Of the policy.
         needed: u64,
     },
+}
+
+impl SizeError {
+    /// Whether the cause is what the miner has, or who it is, and nothing that was typed or
+    /// written in the policy: another miner would be asked.
+    pub fn is_of_devices(&self) -> bool {
+        matches!(
+            self,
+            Self::UnknownModel { .. }
+                | Self::ModelNotAllowed { .. }
+                | Self::GpuCount { .. }
+                | Self::Memory { .. }
+                | Self::Arena { .. }
+                | Self::Peers { .. }
+                | Self::NotShown { of_model: true, .. }
+                | Self::MinerKey
+                | Self::Fp64Alone { .. }
+                | Self::NoGpu
+                | Self::NoRound
+        )
+    }
 }

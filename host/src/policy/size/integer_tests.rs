@@ -91,7 +91,7 @@ fn what_the_policy_wants_shown_can_be_shown() {
         Request { challenge_type, ..Request::default() }
     }] {
         let text = ask(1.0, "NVIDIA H200", foreign).unwrap_err().to_string();
-        assert!(text.contains("nothing: its kind of work has no int8 products"), "{text}");
+        assert!(text.contains("nothing: it has no work of kind \"integer\""), "{text}");
         assert!(text.ends_with("Ask for --kind integer, or demand less."), "{text}");
     }
     // And what memory would have to show, integer products don't.

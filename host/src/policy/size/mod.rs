@@ -11,18 +11,23 @@
 mod error;
 mod memory_residency;
 mod products;
+mod rounds;
 
-use super::Policy;
+use super::figures::{Beyond, Run};
+use super::rules::rounds::is_fp64_poor;
+use super::{Policy, RoundKind};
 use crate::appraisal::models::{self, Model};
 use crate::mining::issue::{ITERATIONS_DEFAULT, Request};
 use crate::protocol::bound::{Grinding, draws_needed};
 use crate::protocol::challenge::{OPENINGS_MAX, sample_rate_ppm};
+use crate::protocol::work::Work;
 use std::time::Duration;
 
 pub use error::SizeError;
 pub(super) use products::Products;
 #[cfg(test)]
 use products::Speed;
+pub use rounds::{Rig, RoundPlan};
 
 /// What the challenge is for.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -43,10 +48,21 @@ const ITERATIONS_MAX: u64 = 1_000_000;
 /// by up to 3 % (BENCHMARKS.md).
 const CARD_SPREAD: f64 = 1.03;
 
+/// What a challenge is of a session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Part {
+    /// All of it: it must be able to show all that the policy demands.
+    Alone,
+    /// A round: other rounds show what other kinds of work do.
+    Round,
+}
+
 /// What a kind's module makes of the target.
 struct SizedWork {
     /// The kind's own fields.
     request: Request,
+    /// Of each iteration.
+    work: Work,
     /// T.
     iterations: u64,
     /// How long it takes, if that can be said.
@@ -70,6 +86,26 @@ impl Times {
     }
 }
 
+/// What an honest run is expected to be.
+fn honest(work: Work, iterations: u64, times: Option<Times>, lanes: u64, model: &Model) -> Run {
+    let elapsed = times.and_then(|times| Duration::try_from_secs_f64(times.honest_s).ok());
+    Run {
+        work,
+        iterations: u32::try_from(iterations).unwrap_or(u32::MAX).max(1),
+        sync_interval: 1,
+        lanes: lanes as u32,
+        live_elapsed: elapsed,
+        lane_memory_bytes_max: Some(model.memory_bytes()),
+    }
+}
+
+impl Beyond {
+    fn error(self, advice: &'static str, of_model: bool) -> SizeError {
+        let Self { figure: field, expected, got, .. } = self;
+        SizeError::NotShown { field, expected, got, advice, of_model }
+    }
+}
+
 fn hundredth_up(x: f64) -> f64 {
     (100.0 * x).ceil() / 100.0
 }
@@ -82,6 +118,11 @@ impl Policy {
     /// [`SizeError`]. A limit that is kept with little to spare is logged as a
     /// warning.
     pub fn request(&self, target: &Target<'_>, base: Request) -> Result<Request, SizeError> {
+        self.sized(target, base, Part::Alone)
+    }
+
+    /// As [`Self::request`], for a challenge that is this part of a session.
+    fn sized(&self, target: &Target<'_>, base: Request, part: Part) -> Result<Request, SizeError> {
         let model = self.target_model(target)?;
         self.check_miner_key(&base)?;
         let (lanes_min, gpu_count) = self.lanes(&base)?;
@@ -90,17 +131,18 @@ impl Policy {
             return Err(SizeError::Seconds { got_s: seconds });
         }
         let round_trip = target.round_trip;
-        let SizedWork { request, iterations, times } = match Products::of(base.kind()?) {
+        if part == Part::Alone {
+            self.check_alone(RoundKind::of(&base)?, model)?;
+        }
+        let SizedWork { request, work, iterations, times } = match Products::of(base.kind()?) {
             Some(products) => {
-                self.check_shown(&base, None)?;
                 let time = (seconds, round_trip);
                 self.sized_products(products, model, time, lanes_min, &base)?
             }
-            None => {
-                self.check_rate_shown(&base, None)?;
-                self.arenas(model, target, seconds, lanes_min, &base)?
-            }
+            None => self.arenas(model, target, seconds, lanes_min, &base)?,
         };
+        let lanes = gpu_count.unwrap_or(self.devices.gpu_count_max);
+        self.check_shown(&base, honest(work, iterations, times, lanes, model), part)?;
         if let Some(times) = times.filter(|_| base.max_duration_ms.is_none()) {
             self.warn_if_tight(model, times, round_trip);
         }
@@ -123,6 +165,44 @@ impl Policy {
         };
         // The size is blocks now.
         Ok(Request { arena_size: None, ..base }.or(sized))
+    }
+
+    /// Refuses a challenge that can't show all that the policy demands, as its kind of work
+    /// doesn't, and nothing else is asked for.
+    fn check_alone(&self, kind: RoundKind, model: &Model) -> Result<(), SizeError> {
+        let Some(beyond) = self.beyond_kinds(&[kind]) else {
+            return self.check_not_fp64_alone(&[kind], model);
+        };
+        let advice = match beyond.kind {
+            RoundKind::Fp64 => "Ask for --kind fp64, or demand less",
+            RoundKind::Integer => "Ask for --kind integer, or demand less",
+            RoundKind::Memory => "Ask for --kind memory, or demand less",
+            RoundKind::Links => "Ask for --kind memory and --peer-blocks, or demand less",
+        };
+        Err(beyond.error(advice, false))
+    }
+
+    /// Refuses a session whose rounds the policy would reject for showing FP64 products only.
+    fn check_not_fp64_alone(&self, kinds: &[RoundKind], model: &Model) -> Result<(), SizeError> {
+        let is_alone = kinds.iter().all(|&kind| kind == RoundKind::Fp64);
+        let refused = is_alone && is_fp64_poor(model) && self.findings.rejects("fp64-alone");
+        if refused { Err(SizeError::Fp64Alone { model: model.name }) } else { Ok(()) }
+    }
+
+    /// Refuses a challenge whose honest result this policy would reject, as it shows too
+    /// little.
+    fn check_shown(&self, base: &Request, honest: Run, part: Part) -> Result<(), SizeError> {
+        let Some(beyond) = self.beyond(&honest) else { return Ok(()) };
+        let is_typed = base.matrix_dim.is_some()
+            || base.num_matrices.is_some()
+            || base.arena_blocks.is_some()
+            || (base.arena_size.is_some() && part == Part::Alone)
+            || base.half_passes.is_some();
+        let advice = match beyond.kind {
+            RoundKind::Fp64 | RoundKind::Integer => "Ask for a larger --dim, or demand less",
+            _ => "Change --arena-bytes, --half-passes or --peer-blocks, or demand less",
+        };
+        Err(beyond.error(advice, !is_typed))
     }
 
     /// Warns of a limit that a slower card might not keep, with all of the start-up used.

@@ -177,14 +177,13 @@ impl Policy {
     ) -> Result<SizedWork, SizeError> {
         let (speed, iterations) = self.products(kind, model, (seconds, round_trip), lanes, base)?;
         let times = speed.times(iterations);
-        self.check_rate_shown(base, Some((speed, iterations)))?;
         let (dim, products) = speed.shape;
         let request = Request {
             matrix_dim: Some(dim.into()),
             num_matrices: Some(products.into()),
             ..Request::default()
         };
-        Ok(SizedWork { request, iterations, times: Some(times) })
+        Ok(SizedWork { request, work: speed.work(), iterations, times: Some(times) })
     }
 
     /// Likewise, with how fast they are.
@@ -237,42 +236,6 @@ impl Policy {
             return Err(SizeError::TooShort { seconds, model: model.name, run_s, smaller });
         }
         Ok((speed, iterations))
-    }
-
-    /// Refuses a challenge whose honest result this policy would reject, as it shows too low
-    /// a rate of int8 products; `run` is none for work that shows none.
-    pub(super) fn check_rate_shown(
-        &self,
-        base: &Request,
-        run: Option<(Speed, u64)>,
-    ) -> Result<(), SizeError> {
-        let least_tops = self.integer.int8_tops_min;
-        if least_tops <= 0.0 {
-            return Ok(());
-        }
-        let run = run.filter(|(speed, _)| speed.kind == Products::Integer);
-        let shown_tops = run.map(|(speed, iterations)| {
-            let operations = speed.work().cost().amount as f64 * iterations as f64;
-            let kept = 1.0 - self.omitted_share().get();
-            1e-12 * kept * operations / speed.times(iterations).honest_s
-        });
-        let (got, advice) = match shown_tops {
-            Some(tops) if tops >= least_tops => return Ok(()),
-            Some(tops) => {
-                (format!("{} TOPS", tops.floor()), "Ask for a larger --dim, or demand less")
-            }
-            None => (
-                "nothing: its kind of work has no int8 products".to_owned(),
-                "Ask for --kind integer, or demand less",
-            ),
-        };
-        Err(SizeError::NotShown {
-            field: "integer.int8_tops_min",
-            expected: format!("{least_tops} TOPS"),
-            got,
-            advice,
-            of_model: run.is_some() && base.matrix_dim.is_none() && base.num_matrices.is_none(),
-        })
     }
 }
 

@@ -16,12 +16,14 @@ Examples:
   attest selftest --vectors tests/vectors/*.json
   attest selftest --only sm_90a
   attest selftest --only memory
+  attest selftest --only int8
   attest selftest --ptx gpu-kernels/ptx-rust-cuda --only gemm_m16n8k16
   attest selftest --stress 60 --json
   attest selftest --stress 60 --kinds fp64,integer,memory
   attest selftest --gpu-count 8
 
-Rows whose names end with \"memory\" are of memory residency, the others of FP64 products.
+Rows whose names end with \"memory\" are of memory residency, those with \"integer\" or \"int8\"
+of integer products, the others of FP64 products.
 With --vectors the files are checked as well, each field of each, on the CPU, on the
 oracle if they are small, and on every GPU; with --ptx every product kernel of each file,
 with the file's other kernels, on every GPU. In the table

@@ -1,3 +1,5 @@
+//! Kernels of each instruction set against each other and plain sums.
+
 use super::{Engine, GROUP, Kernel, LEAF, ROWS, STEP_ELEMENTS, Simd, consecutive};
 use crate::protocol::digest::Digest;
 use crate::protocol::names::State;

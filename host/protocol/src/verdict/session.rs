@@ -1,0 +1,111 @@
+//! The verdict on a whole session: one for all of its rounds.
+//!
+//! Guarantees: a session is verified only if every round that it planned was held and
+//! verified; a round's own verdict stands beside it, unchanged.
+//! Deliberately lacks: what a policy demands of a session, which comes as a
+//! [`Judgement`].
+
+use super::{ModelsShown, Outcome, REJECTED_BY_POLICY, Verdict, listed};
+use crate::judgement::Judgement;
+use schemars::JsonSchema;
+use serde::Serialize;
+
+/// Version of the JSON form of a [`SessionVerdict`]. 2: rounds; version 1 had one
+/// verdict, as `verdict`.
+pub const SESSION_SCHEMA: u32 = 2;
+
+/// The verdict on one round.
+#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
+pub struct RoundVerdict {
+    /// 0 is the first.
+    pub round: usize,
+    /// Which kind of round: `fp64`, `integer`, `memory` or `links`.
+    pub kind: &'static str,
+    /// On its result.
+    pub verdict: Verdict,
+}
+
+/// A round that was planned and has no verdict, as the session ended before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct RoundNotReached {
+    /// 0 is the first.
+    pub round: usize,
+    /// Which kind of round.
+    pub kind: &'static str,
+}
+
+/// The verdict on a session.
+#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
+pub struct SessionVerdict {
+    /// [`SESSION_SCHEMA`].
+    pub schema: u32,
+    /// How the session ended: as its first round that was not verified, or as the
+    /// policy judges all rounds together.
+    pub outcome: Outcome,
+    /// The stable name of the reason for a rejection.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub code: Option<&'static str>,
+    /// What was expected and found, or why it could not run.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub detail: Option<String>,
+    /// Of each round that has one, in order.
+    pub rounds: Vec<RoundVerdict>,
+    /// Planned, and not held.
+    pub not_reached: Vec<RoundNotReached>,
+    /// What the rounds together show of device models, by the validator's table.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub models: Option<ModelsShown>,
+    /// What the policy says of the rounds together. For a session of one round that is
+    /// in the round's verdict.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub policy: Option<Judgement>,
+}
+
+impl SessionVerdict {
+    /// Of these rounds, before a policy has judged them together.
+    pub fn of_rounds(rounds: Vec<RoundVerdict>, not_reached: Vec<RoundNotReached>) -> Self {
+        let failed = rounds.iter().find(|round| round.verdict.outcome != Outcome::Verified);
+        let (outcome, code, detail) = match failed {
+            Some(RoundVerdict { verdict, .. }) => {
+                (verdict.outcome, verdict.code, verdict.detail.clone())
+            }
+            None if rounds.is_empty() || !not_reached.is_empty() => (
+                Outcome::CouldNotRun,
+                None,
+                Some("not all rounds were held\nHold another session.".to_owned()),
+            ),
+            None => (Outcome::Verified, None, None),
+        };
+        let models = rounds.iter().find_map(|round| round.verdict.models.clone());
+        let schema = SESSION_SCHEMA;
+        Self { schema, outcome, code, detail, rounds, not_reached, models, policy: None }
+    }
+
+    /// Of a session that ended for a reason outside its rounds: `verdict` has it.
+    pub fn ended_by(
+        verdict: &Verdict,
+        rounds: Vec<RoundVerdict>,
+        not_reached: Vec<RoundNotReached>,
+    ) -> Self {
+        let Verdict { outcome, code, detail, .. } = verdict.clone();
+        Self { outcome, code, detail, ..Self::of_rounds(rounds, not_reached) }
+    }
+
+    /// With what a policy says of the rounds together: a verified session that it
+    /// rejects is rejected, with the code [`REJECTED_BY_POLICY`].
+    pub fn judged(self, judgement: Judgement) -> Self {
+        if self.outcome == Outcome::Verified && judgement.rejects() {
+            let codes: Vec<_> = judgement.rejecting().map(|reason| reason.code).collect();
+            let detail =
+                format!("policy {:?} rejects the session for {}", judgement.policy, listed(codes));
+            return Self {
+                outcome: Outcome::Rejected,
+                code: Some(REJECTED_BY_POLICY),
+                detail: Some(detail),
+                policy: Some(judgement),
+                ..self
+            };
+        }
+        Self { policy: Some(judgement), ..self }
+    }
+}
