@@ -8,7 +8,7 @@ use super::turned::Records;
 use super::{Say, challenge, ended_with};
 use attest::appraisal::models::{self, Model};
 use attest::mining::issue::{Request, issue};
-use attest::policy::{Facts, Policy, Target, Weight};
+use attest::policy::{Facts, Policy, RoundOn, Target, Weight};
 use attest::protocol::bound::{Bound, Grinding, OmittedShare, log10_escape};
 use attest::protocol::challenge::Challenge;
 use attest::protocol::digest::Uuid;
@@ -149,6 +149,7 @@ fn against(
         elapsed: Some(elapsed),
         round_trip: Some(Duration::from_millis(30)),
         history: &[],
+        on: RoundOn::Devices,
     };
     let reasons = policy.judge(&facts).reasons.into_iter();
     let rejecting = reasons.filter(|reason| reason.weight == Weight::Reject);

@@ -9,7 +9,7 @@ use super::turned::Records;
 use super::{Say, UUIDS, drawn, ended_with};
 use crate::common::{arena, spec};
 use attest::executor::cpu::CpuVerifier;
-use attest::policy::{Facts, Policy, Weight};
+use attest::policy::{Facts, Policy, RoundOn, Weight};
 use attest::protocol::bound::{Bound, Grinding, OmittedShare, log10_escape};
 use attest::protocol::challenge::{Challenge, ChallengeSpec};
 use attest::protocol::circumstances::{Circumstances, Issuer, IssuerRecord, SessionRecord};
@@ -184,6 +184,7 @@ fn full_size_against(
         elapsed: None,
         round_trip: None,
         history: &[],
+        on: RoundOn::Devices,
     };
     against(policy, facts, elapsed)
 }

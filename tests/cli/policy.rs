@@ -26,7 +26,15 @@ fn the_default_policy_is_printed_written_once_and_checks() {
     assert!(shown.contains(json["digest"].as_str().unwrap()));
     // What it demands of each model, for people and for machines.
     let h200 = shown.lines().find(|line| line.starts_with("NVIDIA H200 ")).expect("a row");
-    assert!(h200.contains("47.21 TFLOP/s") && h200.ends_with("87 %"), "{h200}");
+    assert!(h200.contains("46.47 TFLOP/s") && h200.ends_with("86 %"), "{h200}");
+    assert!(shown.contains("\nround 2     memory, 4 s, arenas of 90 % of the memory, required\n"));
+    assert!(!shown.contains("\nshows "), "{shown}");
+    let rounds = json["rounds"].as_array().unwrap();
+    let kinds: Vec<_> = rounds.iter().map(|round| round["kind"].as_str().unwrap()).collect();
+    assert_eq!(kinds, ["fp64", "integer", "memory", "links"]);
+    let of_memory = rounds[2]["models"].as_array().unwrap();
+    let h200 = of_memory.iter().find(|row| row["model"] == "NVIDIA H200").expect("a row");
+    assert_eq!((&h200["arena_blocks"], &h200["num_iterations"]), (&30_981_120.into(), &113.into()));
     let demands = json["demands"].as_array().unwrap();
     let b300 = demands.iter().find(|row| row["model"] == "NVIDIA B300 SXM6 AC").expect("a row");
     assert!(b300["allowed_s"].as_f64() > b300["honest_s"].as_f64(), "{b300}");
@@ -73,6 +81,56 @@ fn a_challenge_is_sized_by_a_policy() {
     run_with_input(unknown, b"").expect(COULD_NOT_RUN).says("\"Abacus\"").printed_nothing();
     run(["challenge", "--model", "NVIDIA H200"]).expect(COULD_NOT_RUN).says("--policy");
     run(["challenge", "--policy", "-"]).expect(COULD_NOT_RUN).says("--model");
+}
+
+#[test]
+fn demands_and_rounds_are_shown() {
+    let text = b"fp64.fp64_tflops_min = 50\nmemory.resident_bytes_sum_min = 100000000000\n\
+        network.network_mbit_min = 100\n[[round]]\nkind = \"fp64\"\nseconds = 2\n\
+        [[round]]\nkind = \"memory\"\nmemory_share = 0.5\nrequired = false\n\
+        [[round]]\nkind = \"memory\"\non = \"host\"\nnum_iterations = 9\n";
+    let shown = run_with_input(["policy", "check", "-"], text).expect(OK).stdout;
+    for line in [
+        "round 0     fp64, 2 s, required",
+        "round 1     memory, 4 s, arenas of 50 % of the memory, if it fits the devices",
+        "round 2     memory, 4 s, by the machine's CPUs, required",
+        "shows       at least 50 TFLOP/s of FP64 products by each lane",
+        "shows       at least 100000000000 bytes held by all lanes together",
+        "shows       at least 100 Mbit/s in both directions",
+        "network     67108864 bytes each way",
+    ] {
+        assert!(shown.lines().any(|shown| shown == line), "{line}: {shown}");
+    }
+    // What cannot be met by a model says so.
+    let a100 = shown.lines().find(|line| line.starts_with("NVIDIA A100-SXM4-80GB ")).unwrap();
+    assert!(a100.contains("fp64.fp64_tflops_min is 50 TFLOP/s, and an honest run"), "{a100}");
+    let values = shown.split_once("Resolved values:\n\n").unwrap().1;
+    let again = run_with_input(["policy", "check", "-"], values.as_bytes()).expect(OK).stdout;
+    assert_eq!(again, shown);
+}
+
+#[test]
+fn a_challenge_is_a_round_of_a_policy() {
+    let spec = |options: &[&str]| {
+        let args = ["challenge", "--policy", "-", "--model", "NVIDIA H200"];
+        let token = run_with_input(args.iter().chain(options), b"").expect(OK).stdout;
+        let json = base64::engine::general_purpose::STANDARD.decode(token.trim_end()).unwrap();
+        serde_json::from_slice::<Value>(&json).unwrap()
+    };
+    let [fp64, integer, memory] = ["0", "1", "2"].map(|round| spec(&["--round", round]));
+    assert_eq!(fp64["num_iterations"], 197);
+    assert_eq!(integer["challenge_type"], "integer_multiplication_pow");
+    assert_eq!((&memory["arena_blocks"], &memory["peer_blocks"]), (&30_981_120.into(), &0.into()));
+    let links = spec(&["--round", "3", "--gpu-count", "2", "--seconds", "1"]);
+    assert_eq!((&links["peer_blocks"], &links["gpu_count"]), (&483_840.into(), &2.into()));
+    let refused = |options: &[&str], says: &str| {
+        let args = ["challenge", "--policy", "-", "--model", "NVIDIA H200", "--round"];
+        run_with_input(args.iter().chain(options), b"").expect(COULD_NOT_RUN).says(says);
+    };
+    refused(&["4"], "the policy has no round 4: it has 4");
+    refused(&["3"], "--peer-blocks takes at least 2 lanes");
+    refused(&["0", "--kind", "memory"], "--kind");
+    run(["challenge", "--round", "0"]).expect(COULD_NOT_RUN).says("--policy");
 }
 
 #[test]

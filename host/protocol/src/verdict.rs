@@ -24,17 +24,24 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 mod assumptions;
+mod headline;
 mod integer;
 mod memory;
 mod models;
+mod price;
 mod session;
+mod session_text;
+mod shown;
 mod text;
 
 pub use assumptions::Assumptions;
+pub use headline::{headline, short_name};
 pub use integer::IntegerShown;
 pub use memory::MemoryShown;
 pub use models::{Equivalent, ExcludedBy, ExcludedModel, ModelsShown};
+pub use price::PriceShown;
 pub use session::{RoundNotReached, RoundVerdict, SESSION_SCHEMA, SessionVerdict};
+pub use shown::{LiveRun, Shown};
 
 /// Version of the JSON form of a [`Verdict`]. 2: a policy's part, rejections
 /// without a step, and `work` that can be proven in a rejected result. 3: `cost` in
@@ -158,6 +165,10 @@ pub struct Verdict {
     /// What was shown of int8 products; absent if another kind of work was asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub integer: Option<IntegerShown>,
+    /// What a live session shows of each lane; absent outside of one, and if the work is not
+    /// proven.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub shown: Option<Shown>,
     /// What a live session shows of device models, by the validator's table.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub models: Option<ModelsShown>,
@@ -217,6 +228,7 @@ impl Verdict {
             cost: None,
             memory: None,
             integer: None,
+            shown: None,
             models: None,
             openings: None,
             elapsed_ns: None,
@@ -294,10 +306,25 @@ impl Verdict {
             facts,
             memory,
             integer,
+            shown: live_shown(verified, bound, assumptions),
             not_checked,
             ..Self::empty(Outcome::Verified)
         }
     }
+}
+
+/// Outside of a live session durations are claimed, and no rate is shown.
+fn live_shown(verified: &Verified, bound: Bound, assumptions: &Assumptions) -> Option<Shown> {
+    let run = LiveRun {
+        work: verified.challenge().work(),
+        iterations: verified.challenge().iterations(),
+        lanes: verified.lanes(),
+        elapsed: verified.elapsed().filter(|_| verified.coin().is_live())?,
+        bound,
+        memory: memory::run(verified, assumptions).map(|run| run.shown()),
+        outside_gb_s: assumptions.outside_gb_s,
+    };
+    run.shown()
 }
 
 fn fact(grade: Grade, subject: &'static str, text: impl Into<String>) -> Fact {

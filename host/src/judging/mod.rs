@@ -18,8 +18,7 @@ mod issuer;
 
 pub use issuer::{AsIssuer, Judged};
 
-use crate::appraisal::exclusion::Measured;
-use crate::appraisal::{floors, models};
+use crate::appraisal::{exclusion, floors, models};
 use crate::ledger::{HISTORY_WINDOW, HistoryFinding};
 use crate::policy::{Facts, Policy};
 use crate::protocol::bound::OmittedShare;
@@ -30,7 +29,7 @@ use crate::protocol::circumstances::{
 use crate::protocol::receipt::Receipt;
 use crate::protocol::result::ResultDoc;
 use crate::protocol::time;
-use crate::protocol::verdict::{Assumptions, Verdict, Work};
+use crate::protocol::verdict::{Assumptions, Verdict};
 use crate::protocol::verified::Verified;
 use crate::protocol::verify::{Failure, RecomputeError};
 use std::time::Duration;
@@ -119,27 +118,12 @@ impl Terms<'_> {
         self.policy.map_or(HISTORY_WINDOW, |policy| policy.history.window())
     }
 
-    /// What holds against models; `None` unless it is proven work of a live session.
-    fn measured(&self, verified: &Verified, verdict: &Verdict) -> Option<Measured> {
-        let is_shown = verified.coin().is_live() && verdict.work == Work::Proven;
-        let memory = verdict.memory.as_ref();
-        Some(Measured {
-            work: verified.challenge().work(),
-            iterations: verified.challenge().iterations(),
-            lanes: verified.lanes(),
-            elapsed: verified.elapsed().filter(|_| is_shown)?,
-            omitted_share: self.share().get(),
-            held_bytes: memory.and_then(|memory| memory.held_bytes),
-            held_at_once: memory.is_some_and(|memory| memory.at_once),
-        })
-    }
-
     /// The verdict on how a verification ended.
     pub fn verdict(&self, end: &End, known: Known<'_>) -> Verdict {
         let history = known.history.iter().map(|f| format!("{}: {}", f.code.name(), f.text));
         let verdict = Verdict::of(end, self.assumptions()).with_history(history);
         let Ok(verified) = end else { return verdict };
-        let models = self.measured(verified, &verdict).and_then(|run| run.models());
+        let models = verdict.shown.as_ref().and_then(exclusion::models);
         let mut verdict = verdict.with_models(models);
         verdict.round_trip_ns =
             known.round_trip.and_then(|trip| u64::try_from(trip.as_nanos()).ok());

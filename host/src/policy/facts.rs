@@ -4,12 +4,14 @@
 //! Deliberately lacks: results that did not verify. They need no policy.
 
 use super::figures::Run;
-use super::{RoundKind, RoundPlan};
+use super::{Policy, Prices, RoundKind, RoundOn, RoundPlan};
+use crate::appraisal::price::{self, PriceList};
 use crate::ledger::HistoryFinding;
 use crate::protocol::bound::{Bound, OmittedShare};
 use crate::protocol::challenge::Challenge;
 use crate::protocol::digest::Uuid;
 use crate::protocol::evidence::Evidence;
+use crate::protocol::verdict::{LiveRun, PriceShown, Shown};
 use crate::protocol::verified::Verified;
 use std::time::Duration;
 
@@ -43,6 +45,8 @@ pub struct Facts<'a> {
     pub round_trip: Option<Duration>,
     /// What does not fit the devices' history, from the ledger.
     pub history: &'a [HistoryFinding],
+    /// Whom the challenge was for.
+    pub on: RoundOn,
 }
 
 impl<'a> Facts<'a> {
@@ -56,6 +60,7 @@ impl<'a> Facts<'a> {
             elapsed: verified.elapsed(),
             round_trip: None,
             history: &[],
+            on: RoundOn::Devices,
         }
     }
 }
@@ -64,7 +69,11 @@ impl<'a> Facts<'a> {
 #[derive(Clone, Debug, PartialEq)]
 pub struct RoundFacts {
     pub(super) run: Run,
-    /// UUID and model of each lane, in order.
+    /// How likely omitted work escaped, for any share.
+    bound: Bound,
+    /// Who answered it.
+    pub(super) on: RoundOn,
+    /// UUID and model of each lane, sorted.
     pub(super) devices: Vec<(Uuid, String)>,
 }
 
@@ -74,12 +83,27 @@ impl RoundFacts {
         let lanes = facts.evidence.lanes().iter();
         let mut devices: Vec<_> = lanes.map(|lane| (lane.uuid, lane.model.clone())).collect();
         devices.sort_unstable();
-        Self { run: Run::of(facts), devices }
+        Self { run: Run::of(facts), bound: facts.bound, on: facts.on, devices }
     }
 
     /// What it can show.
     pub fn kind(&self) -> RoundKind {
         self.run.kind()
+    }
+
+    /// What it shows of each lane, by the policy's assumptions; `None` outside a live session,
+    /// or if the samples are too few.
+    pub(super) fn shown(&self, policy: &Policy) -> Option<Shown> {
+        let run = LiveRun {
+            work: self.run.work,
+            iterations: self.run.iterations,
+            lanes: self.run.lanes,
+            elapsed: self.run.live_elapsed?,
+            bound: self.bound.at(policy.omitted_share()),
+            memory: self.run.shown(policy).ok(),
+            outside_gb_s: policy.memory.outside_gb_s,
+        };
+        run.shown()
     }
 }
 
@@ -90,6 +114,40 @@ pub struct Goodput {
     pub to_miner_bytes_per_s: u64,
     /// Bytes of the miner, a second.
     pub to_validator_bytes_per_s: u64,
+}
+
+impl<'a> SessionFacts<'a> {
+    /// The rounds of the devices, with their numbers; a host's round says nothing of them.
+    pub(super) fn of_devices(&self) -> impl Iterator<Item = (usize, &'a RoundFacts)> {
+        let rounds = self.rounds.iter().enumerate();
+        rounds.filter(|(_, round)| round.on == RoundOn::Devices)
+    }
+
+    /// What they show together.
+    fn shown(&self, policy: &Policy) -> Option<Shown> {
+        Shown::of_rounds(self.of_devices().filter_map(|(_, round)| round.shown(policy)))
+    }
+
+    /// The model that each lane claims.
+    pub(super) fn claimed(&self) -> impl Iterator<Item = &'a str> {
+        let first = self.of_devices().next();
+        first.into_iter().flat_map(|(_, round)| &round.devices).map(|(_, model)| model.as_str())
+    }
+}
+
+impl Policy {
+    /// What the claimed devices cost by this policy's prices, and the cheapest that could have
+    /// done what the session showed; `None` if a claimed model has no price, or nothing was
+    /// shown.
+    pub fn price(&self, session: &SessionFacts<'_>) -> Option<PriceShown> {
+        let claimed: Vec<&str> = session.claimed().collect();
+        price::of(&session.shown(self)?, &claimed, &self.price_list())
+    }
+
+    pub(super) fn price_list(&self) -> PriceList<'_> {
+        let Prices { currency, per_hour, .. } = &self.prices;
+        PriceList { currency, per_hour }
+    }
 }
 
 /// A session whose rounds verified.

@@ -321,6 +321,19 @@ pub(super) struct Beyond {
 }
 
 impl Policy {
+    /// What it demands to be shown, a line each.
+    pub fn demanded_figures(&self) -> Vec<String> {
+        let demanded = FIGURES.iter().filter(|figure| (figure.least)(self) > 0.0);
+        let mut lines: Vec<String> = demanded.map(|figure| figure.demand(self)).collect();
+        if self.network.network_mbit_min > 0.0 {
+            lines.push(format!(
+                "at least {} Mbit/s in both directions",
+                self.network.network_mbit_min
+            ));
+        }
+        lines
+    }
+
     /// Whether anything is demanded that rounds of this kind show.
     pub(super) fn demands_of(&self, kind: RoundKind) -> Option<&'static Figure> {
         FIGURES.iter().find(|figure| figure.kind == kind && (figure.least)(self) > 0.0)

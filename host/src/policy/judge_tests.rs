@@ -2,7 +2,9 @@
 
 use super::super::codes::{self, Action};
 use super::super::rules::example::{Cases, Example, lane};
-use super::super::rules::{devices, figures, models, rounds, session, soundness, telemetry, time};
+use super::super::rules::{
+    devices, figures, models, prices, rounds, session, soundness, telemetry, time,
+};
 use super::super::{Judgement, Policy, Weight};
 use crate::ledger::{HistoryCode, HistoryFinding};
 use crate::protocol::work::memory_residency::MemoryResidency;
@@ -54,13 +56,14 @@ const OTHERS: Cases = &[
 ];
 
 /// One change of the honest result each that must give this reason, alone.
-const CASES: [Cases; 12] = [
+const CASES: [Cases; 13] = [
     devices::cases::CASES,
     figures::cases::FP64,
     figures::cases::INTEGER,
     figures::cases::MEMORY,
     figures::cases::NETWORK,
     models::cases::CASES,
+    prices::cases::CASES,
     rounds::cases::CASES,
     session::cases::CASES,
     soundness::cases::CASES,

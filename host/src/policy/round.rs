@@ -105,7 +105,7 @@ pub struct Round {
     /// Seconds that it should last on the model that it is sized for.
     pub seconds: f64,
     /// Share of the model's memory that each lane's arena takes, above 0 and at most 1;
-    /// `None` of kinds without arenas.
+    /// `None` of kinds without arenas, and of the host.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub memory_share: Option<f64>,
     /// Whether a session counts for nothing without it. One that isn't required is left out
@@ -160,7 +160,9 @@ impl From<Written> for Round {
             kind,
             on: written.on,
             seconds: written.seconds.unwrap_or(kind.seconds()),
-            memory_share: written.memory_share.or(kind.memory_share()),
+            memory_share: written
+                .memory_share
+                .or(kind.memory_share().filter(|_| written.on.is_devices())),
             required: written.required.unwrap_or(true),
             fixed: Fixed {
                 matrix_dim: written.matrix_dim,
@@ -230,6 +232,10 @@ impl Round {
         };
         match self.memory_share {
             Some(_) if !of_arenas => return other_kind("memory_share", "memory and links"),
+            Some(_) if self.on == RoundOn::Host => {
+                let got = "in a round of the host, whose memory is not known".to_owned();
+                return Some(("memory_share", got, "arena_blocks in its place".to_owned()));
+            }
             Some(share) if !(share > 0.0 && share <= 1.0) => {
                 let allowed = "a number above 0, at most 1";
                 return Some(("memory_share", share.to_string(), allowed.to_owned()));
@@ -314,6 +320,16 @@ mod tests {
                 "kind = \"integer\"\nmemory_share = 0.5",
                 "p.toml:5:16: memory_share of round 1 is in a round of kind \"integer\"",
                 "kind memory and links only.",
+            ),
+            (
+                "kind = \"memory\"\non = \"host\"\nmemory_share = 0.5",
+                "p.toml:6:16: memory_share of round 1 is in a round of the host",
+                "\nAllowed is arena_blocks in its place.",
+            ),
+            (
+                "kind = \"links\"\non = \"host\"",
+                "p.toml:5:6: on of round 1 is \"host\"",
+                "links are between lanes.",
             ),
             (
                 "kind = \"memory\"\npeer_blocks = 256",

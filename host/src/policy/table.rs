@@ -11,7 +11,7 @@ use super::field::Bounds::{Above0UpTo, Any, Between0And, Names, Number, Priced, 
 use super::field::Bounds::{Whole, WholeFrom};
 use super::field::{Field, Got, fields};
 use super::rule::{Rule, Standing, rules};
-use super::rules::{devices, figures, models, rounds, session, soundness, telemetry, time};
+use super::rules::{devices, figures, models, prices, rounds, session, soundness, telemetry, time};
 use crate::protocol::challenge::{INTEGER_MAX, LANES_MAX};
 use crate::protocol::work::memory_residency::shown::{OUTSIDE_GB_S_DEFAULT, REFILL_GB_S_DEFAULT};
 use std::collections::BTreeMap;
@@ -179,6 +179,8 @@ rules! {
         result soundness::too_weak;
     "gpu-count" demand "the number of lanes is outside `devices.gpu_count_min` … `gpu_count_max`",
         result devices::gpu_count;
+    "host-round" demand "a round for the machine's CPUs was not answered by them, as one lane",
+        result rounds::not_of_host;
     "cpu-executor" demand "a CPU did the work, and `devices.cpu_allowed` is false",
         result devices::cpu_executor, lane devices::cpu_among_gpus;
     "host-missing" demand "the machine reports no id, and `devices.host_required` is true",
@@ -209,6 +211,8 @@ rules! {
         session rounds::devices_changed;
     "fp64-alone" reject "FP64 products are all that was shown of a model with at most 2 FP64 multiply-adds an SM and clock",
         session rounds::fp64_alone;
+    "fake-discount" demand "cheaper devices could have done what was shown, for less than `prices.fake_discount_max` of the claimed ones' price, or that price is not known",
+        session prices::fake_discount;
     "model-not-allowed" demand "a lane's model is not one of `devices.models`",
         lane devices::model_not_allowed;
     "model-refuted" reject "one device of a lane's claimed model can't have done the lane's work: it is too slow, or has too little memory",

@@ -7,7 +7,6 @@ use super::{Assumptions, Fact, Grade, fact};
 use crate::bound::Bound;
 use crate::quantity::{about, at_least};
 use crate::verified::Verified;
-use crate::work::memory_residency::MemoryResidency;
 use crate::work::memory_residency::shown::{NotShown, Run, Shown};
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -41,9 +40,8 @@ pub(super) struct Said {
 
 /// What a verified run shows of memory, if that is its kind of work.
 pub(super) fn said(verified: &Verified, bound: Bound, assumptions: &Assumptions) -> Option<Said> {
-    let work = verified.challenge().work().memory_residency()?;
-    let run = run(verified, work, assumptions);
-    let shown = run.shown();
+    let run = run(verified, assumptions)?;
+    let (work, shown) = (run.work, run.shown());
     let mut said = Said { shown: MemoryShown::default(), facts: Vec::new(), not_shown: Vec::new() };
     if !bound.is_below_one() {
         said.nothing("the samples are too few to rule out that a share of the work was left out");
@@ -57,12 +55,14 @@ pub(super) fn said(verified: &Verified, bound: Bound, assumptions: &Assumptions)
     Some(said)
 }
 
-fn run(verified: &Verified, work: MemoryResidency, assumptions: &Assumptions) -> Run {
+/// The run as the arithmetic takes it; `None` if it was another kind of work.
+pub(super) fn run(verified: &Verified, assumptions: &Assumptions) -> Option<Run> {
     let challenge = verified.challenge();
+    let work = challenge.work().memory_residency()?;
     let models = verified.evidence().lanes().iter().map(|lane| &lane.model);
     let memory_bytes: Option<Vec<u64>> =
         models.map(|model| (assumptions.model_memory_bytes)(model)).collect();
-    Run {
+    Some(Run {
         work,
         iterations: challenge.iterations(),
         sync_interval: challenge.sync_interval(),
@@ -72,7 +72,7 @@ fn run(verified: &Verified, work: MemoryResidency, assumptions: &Assumptions) ->
         outside_gb_s: assumptions.outside_gb_s,
         refill_gb_s: assumptions.refill_gb_s,
         lane_memory_bytes_max: memory_bytes.and_then(|all| all.into_iter().max()),
-    }
+    })
 }
 
 impl Said {

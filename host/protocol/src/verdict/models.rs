@@ -3,6 +3,7 @@
 //!
 //! Deliberately lacks: the table, and the arithmetic. They are the validator's own.
 
+use super::headline::short_name;
 use super::{Fact, Grade, Verdict, fact};
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -29,6 +30,14 @@ impl ExcludedBy {
             Self::Int8 => "int8",
             Self::Memory => "memory",
             Self::Bandwidth => "bandwidth",
+        }
+    }
+
+    /// In text.
+    pub(super) fn word(self) -> &'static str {
+        match self {
+            Self::Fp64 => "FP64",
+            _ => self.name(),
         }
     }
 }
@@ -78,11 +87,11 @@ impl ModelsShown {
     fn facts(&self) -> Vec<Fact> {
         let excluded = self.excluded.iter().map(|ExcludedModel { model, by }| {
             let by: Vec<_> = by.iter().map(|by| by.name()).collect();
-            format!("{} ({})", short(model), by.join(", "))
+            format!("{} ({})", short_name(model), by.join(", "))
         });
-        let possible = self.possible.iter().map(|model| short(model).to_owned());
+        let possible = self.possible.iter().map(|model| short_name(model));
         let counts: Vec<String> =
-            self.few().map(|of| format!("{} {}", of.count, short(&of.model))).collect();
+            self.few().map(|of| format!("{} {}", of.count, short_name(&of.model))).collect();
         [
             ("one device a lane can have been", some(possible.collect())),
             ("one device a lane can't have been", some(excluded.collect())),
@@ -97,18 +106,13 @@ impl ModelsShown {
 
     /// The nearest model that is possible, and up to three that are not: the nearest, one
     /// in the middle, the farthest.
-    fn few(&self) -> impl Iterator<Item = &Equivalent> {
+    pub(super) fn few(&self) -> impl Iterator<Item = &Equivalent> {
         let (possible, excluded) = self.equivalents.split_at(self.possible.len());
         let at = [0, excluded.len() / 2, excluded.len().saturating_sub(1)];
         let mut chosen: Vec<&Equivalent> = at.iter().filter_map(|&at| excluded.get(at)).collect();
         chosen.dedup();
         possible.first().into_iter().chain(chosen)
     }
-}
-
-/// A model's name as people say it.
-fn short(model: &str) -> &str {
-    model.strip_prefix("NVIDIA ").unwrap_or(model)
 }
 
 /// "a, b, c and 2 more"; `None` for an empty list.

@@ -5,7 +5,7 @@
 //! Deliberately lacks: what a policy demands of a session, which comes as a
 //! [`Judgement`].
 
-use super::{ModelsShown, Outcome, REJECTED_BY_POLICY, Verdict, listed};
+use super::{ModelsShown, Outcome, PriceShown, REJECTED_BY_POLICY, Shown, Verdict, listed};
 use crate::judgement::Judgement;
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -52,9 +52,16 @@ pub struct SessionVerdict {
     pub rounds: Vec<RoundVerdict>,
     /// Planned, and not held.
     pub not_reached: Vec<RoundNotReached>,
-    /// What the rounds together show of device models, by the validator's table.
+    /// What the rounds together show of each lane.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub shown: Option<Shown>,
+    /// What they show of device models, by the validator's table.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub models: Option<ModelsShown>,
+    /// What the claimed devices cost, and the cheapest that could have done what was shown,
+    /// by the policy's prices.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub price: Option<PriceShown>,
     /// What the policy says of the rounds together. For a session of one round that is
     /// in the round's verdict.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -76,9 +83,24 @@ impl SessionVerdict {
             ),
             None => (Outcome::Verified, None, None),
         };
-        let models = rounds.iter().find_map(|round| round.verdict.models.clone());
-        let schema = SESSION_SCHEMA;
-        Self { schema, outcome, code, detail, rounds, not_reached, models, policy: None }
+        let shown = Shown::of_rounds(rounds.iter().filter_map(|round| round.verdict.shown));
+        Self {
+            schema: SESSION_SCHEMA,
+            outcome,
+            code,
+            detail,
+            rounds,
+            not_reached,
+            shown,
+            models: None,
+            price: None,
+            policy: None,
+        }
+    }
+
+    /// With what follows from [`Self::shown`] by the validator's table and prices.
+    pub fn appraised(self, models: Option<ModelsShown>, price: Option<PriceShown>) -> Self {
+        Self { models, price, ..self }
     }
 
     /// Of a session that ended for a reason outside its rounds: `verdict` has it.

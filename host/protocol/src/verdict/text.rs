@@ -17,36 +17,31 @@ impl Verdict {
             None => format!(" ({NOT_JUDGED})"),
             Some(_) => String::new(),
         };
-        let mut text = match (self.outcome, self.work) {
+        let first = match (self.outcome, self.work) {
             (Outcome::Verified, Work::Proven) => {
-                format!("VERIFIED: the work is proven{not_judged}\n")
+                format!("VERIFIED: the work is proven{not_judged}")
             }
             (Outcome::Verified, Work::NotProven) => format!(
-                "VERIFIED, BUT WORK NOT PROVEN: every check passed, yet they are too few to show anything{not_judged}\n"
+                "VERIFIED, BUT WORK NOT PROVEN: every check passed, yet they are too few to show anything{not_judged}"
             ),
             (Outcome::Rejected, work) if self.code == Some(REJECTED_BY_POLICY) => {
                 let work = match work {
                     Work::Proven => "every check passed, the work is proven",
                     Work::NotProven => "every check passed, the work is not proven",
                 };
-                format!("REJECTED BY POLICY: {work}\n")
+                format!("REJECTED BY POLICY: {work}")
             }
             (Outcome::Rejected, _) => {
                 let place = match self.step {
                     Some(step) => format!("step {step}"),
                     None => "session".to_owned(),
                 };
-                format!("REJECTED: {} ({place})\n", self.code.unwrap_or_default())
+                format!("REJECTED: {} ({place})", self.code.unwrap_or_default())
             }
-            (Outcome::CouldNotRun, _) => "COULD NOT RUN: no verdict on the result\n".to_owned(),
+            (Outcome::CouldNotRun, _) => "COULD NOT RUN: no verdict on the result".to_owned(),
         };
-        let mut line = |name: &str, value: &str| {
-            for (at, part) in value.lines().enumerate() {
-                let name = if at == 0 { name } else { "" };
-                // Writing to a String cannot fail.
-                let _ = writeln!(text, "  {name:<12} {part}");
-            }
-        };
+        let mut lines = Lines::start(&first, &[]);
+        let mut line = |name: &str, value: &str| lines.line(name, value);
         if let Some(detail) = &self.detail {
             line("why", detail);
         }
@@ -60,24 +55,53 @@ impl Verdict {
             };
             line("policy", format!("{} ({}) {said}", policy.policy, policy.policy_digest).trim());
             for reason in &policy.reasons {
-                let weight = match reason.weight {
-                    Weight::Reject => "rejects",
-                    Weight::Warn => "warns",
-                };
-                line(weight, &format!("{}: {}", reason.code, reason.text));
+                line(weight(reason.weight), &format!("{}: {}", reason.code, reason.text));
             }
         }
         for fact in &self.facts {
-            let grade = match fact.grade {
-                Grade::Proven => "proven",
-                Grade::Measured => "measured",
-                Grade::Claimed => "claimed",
-            };
-            line(grade, &fact.text);
+            line(grade(fact.grade), &fact.text);
         }
         for what in &self.not_checked {
             line("not checked", what);
         }
-        text
+        lines.text
+    }
+}
+
+/// Text in the making.
+pub(super) struct Lines {
+    pub(super) text: String,
+}
+
+impl Lines {
+    /// The first line, with what is said beside it; more of that stands below its start.
+    pub(super) fn start(first: &str, beside: &[String]) -> Self {
+        let indent = " ".repeat(first.chars().count() + 2);
+        let beside = beside.join(&format!("\n{indent}"));
+        let gap = if beside.is_empty() { "" } else { "  " };
+        Self { text: format!("{first}{gap}{beside}\n") }
+    }
+
+    pub(super) fn line(&mut self, name: &str, value: &str) {
+        for (at, part) in value.lines().enumerate() {
+            let name = if at == 0 { name } else { "" };
+            // Writing to a String cannot fail.
+            let _ = writeln!(self.text, "  {name:<12} {part}");
+        }
+    }
+}
+
+pub(super) fn weight(weight: Weight) -> &'static str {
+    match weight {
+        Weight::Reject => "rejects",
+        Weight::Warn => "warns",
+    }
+}
+
+pub(super) fn grade(grade: Grade) -> &'static str {
+    match grade {
+        Grade::Proven => "proven",
+        Grade::Measured => "measured",
+        Grade::Claimed => "claimed",
     }
 }

@@ -3,19 +3,21 @@
 use super::super::driver_version::DriverVersion;
 use super::{Case, LaneCase};
 use crate::appraisal::{models, plausible};
+use crate::policy::RoundOn;
 use crate::protocol::json::printable;
 
 /// `gpu-count`.
 pub(in crate::policy) fn gpu_count(case: &Case<'_>) -> Option<String> {
     let (low, high) = (case.policy.devices.gpu_count_min, case.policy.devices.gpu_count_max);
     let lanes = case.facts.evidence.lanes().len() as u64;
-    let fits = (low..=high).contains(&lanes);
+    let fits = (low..=high).contains(&lanes) || case.facts.on == RoundOn::Host;
     (!fits).then(|| format!("expected {low} to {high} lanes, got {lanes}"))
 }
 
 /// `cpu-executor`, for all lanes.
 pub(in crate::policy) fn cpu_executor(case: &Case<'_>) -> Option<String> {
-    let broken = !case.is_of_gpus() && !case.policy.devices.cpu_allowed;
+    let is_asked = case.policy.devices.cpu_allowed || case.facts.on == RoundOn::Host;
+    let broken = !case.is_of_gpus() && !is_asked;
     broken.then(|| "expected GPUs, a CPU did the work".to_owned())
 }
 

@@ -1,6 +1,8 @@
 //! An honest result for the tests of rules, to be changed in one thing each.
 
-use super::super::{Facts, Goodput, Judgement, Policy, RoundFacts, RoundPlan, SessionFacts};
+use super::super::{
+    Facts, Goodput, Judgement, Policy, RoundFacts, RoundOn, RoundPlan, SessionFacts,
+};
 use crate::ledger::HistoryFinding;
 use crate::mining::issue::{Request, issue};
 use crate::protocol::bound::{Bound, Grinding, OmittedShare, log10_escape};
@@ -83,6 +85,7 @@ pub(in crate::policy) struct Example {
     pub(in crate::policy) before: Vec<Self>,
     pub(in crate::policy) planned: Vec<RoundPlan>,
     pub(in crate::policy) network: Option<Goodput>,
+    pub(in crate::policy) on: RoundOn,
 }
 
 impl Example {
@@ -100,6 +103,7 @@ impl Example {
             before: Vec::new(),
             planned: Vec::new(),
             network: None,
+            on: RoundOn::Devices,
         }
     }
 
@@ -132,6 +136,7 @@ impl Example {
             elapsed: self.elapsed,
             round_trip: self.round_trip,
             history: &self.history,
+            on: self.on,
         })
     }
 }

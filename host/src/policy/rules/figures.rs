@@ -7,7 +7,7 @@ use crate::policy::figures::{Run, lacking};
 const MBIT: f64 = 1e6 / 8.0;
 
 fn of(case: &SessionCase<'_>, code: &str) -> Vec<String> {
-    let runs: Vec<&Run> = case.session.rounds.iter().map(|round| &round.run).collect();
+    let runs: Vec<&Run> = case.session.of_devices().map(|(_, round)| &round.run).collect();
     lacking(code, &runs, case.policy)
 }
 

@@ -10,13 +10,14 @@ pub(super) mod devices;
 pub(super) mod example;
 pub(super) mod figures;
 pub(super) mod models;
+pub(super) mod prices;
 pub(super) mod rounds;
 pub(super) mod session;
 pub(super) mod soundness;
 pub(super) mod telemetry;
 pub(super) mod time;
 
-use super::{Facts, Policy, SessionFacts};
+use super::{Facts, Policy, RoundOn, SessionFacts};
 use crate::appraisal::models::{self as table, Model};
 use crate::protocol::evidence::document::ClaimedLane;
 use crate::protocol::evidence::{EvidenceExecutor, EvidenceLane};
@@ -48,11 +49,12 @@ pub(super) struct LaneCase<'a> {
 }
 
 impl<'a> Case<'a> {
-    /// Its lanes.
+    /// Its lanes, if they are the devices that the policy has rules for.
     pub(super) fn lanes(self) -> impl Iterator<Item = LaneCase<'a>> {
         let evidence = self.facts.evidence;
         let among_gpus = self.is_of_gpus();
-        evidence.lanes().iter().enumerate().map(move |(g, lane)| LaneCase {
+        let of_devices = |_: &_| self.facts.on == RoundOn::Devices;
+        evidence.lanes().iter().enumerate().filter(of_devices).map(move |(g, lane)| LaneCase {
             case: self,
             g,
             lane,

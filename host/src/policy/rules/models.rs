@@ -1,12 +1,13 @@
 //! The rule about a claimed model that the run excludes.
 
-use super::{Case, LaneCase};
-use crate::appraisal::exclusion::Measured;
-use crate::policy::figures::Run;
+use super::LaneCase;
+use crate::appraisal::exclusion;
+use crate::policy::RoundFacts;
 
 /// `model-refuted`.
 pub(in crate::policy) fn refuted(lane: &LaneCase<'_>) -> Option<String> {
-    let by = measured(lane.case)?.excludes(lane.model?);
+    let shown = RoundFacts::of(lane.case.facts).shown(lane.case.policy)?;
+    let by = exclusion::excludes(&shown, lane.model?);
     let by: Vec<_> = by.into_iter().map(|by| by.name()).collect();
     (!by.is_empty()).then(|| {
         format!(
@@ -14,22 +15,6 @@ pub(in crate::policy) fn refuted(lane: &LaneCase<'_>) -> Option<String> {
             lane.lane.model,
             by.join(", ")
         )
-    })
-}
-
-/// What the run showed; `None` outside a live session, or if the samples are too few.
-fn measured(case: Case<'_>) -> Option<Measured> {
-    let (facts, share) = (case.facts, case.policy.omitted_share());
-    let is_shown = facts.live && facts.bound.at(share).is_below_one();
-    let memory = Run::of(facts).shown(case.policy).ok();
-    Some(Measured {
-        work: facts.challenge.work(),
-        iterations: facts.challenge.iterations(),
-        lanes: facts.evidence.lanes().len() as u32,
-        elapsed: facts.elapsed.filter(|_| is_shown)?,
-        omitted_share: share.get(),
-        held_bytes: memory.and_then(|shown| shown.held_bytes.ok()),
-        held_at_once: memory.is_some_and(|shown| shown.at_once.is_ok()),
     })
 }
 

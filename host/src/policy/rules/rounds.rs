@@ -1,8 +1,8 @@
 //! Rules about a session's rounds.
 
-use super::SessionCase;
+use super::{Case, SessionCase};
 use crate::appraisal::models::{self, Model};
-use crate::policy::RoundKind;
+use crate::policy::{RoundKind, RoundOn};
 use crate::protocol::json::printable;
 
 /// FP64 multiply-adds an SM and clock of models whose other units may be as fast.
@@ -24,11 +24,21 @@ pub(in crate::policy) fn missing(case: &SessionCase<'_>) -> Vec<String> {
     required.map(|(index, plan)| text((index, plan.kind.name()))).collect()
 }
 
+/// `host-round`.
+pub(in crate::policy) fn not_of_host(case: &Case<'_>) -> Option<String> {
+    let lanes = case.facts.evidence.lanes().len();
+    let is_kept = case.facts.on == RoundOn::Devices || (!case.is_of_gpus() && lanes == 1);
+    (!is_kept).then(|| {
+        let by = if case.is_of_gpus() { "GPUs" } else { "CPUs" };
+        format!("expected the machine's CPUs as one lane, got {lanes} of {by}")
+    })
+}
+
 /// `devices-changed`: the first round whose lanes differ.
 pub(in crate::policy) fn devices_changed(case: &SessionCase<'_>) -> Option<String> {
-    let rounds = case.session.rounds;
-    let first = rounds.first()?;
-    let (index, round) = rounds.iter().enumerate().find(|(_, r)| r.devices != first.devices)?;
+    let mut rounds = case.session.of_devices();
+    let (_, first) = rounds.next()?;
+    let (index, round) = rounds.find(|(_, round)| round.devices != first.devices)?;
     let of_first = |device: &&(_, String)| !first.devices.contains(device);
     let got = match round.devices.iter().find(of_first) {
         Some((uuid, model)) => format!("{} ({uuid})", printable(model)),
@@ -39,11 +49,11 @@ pub(in crate::policy) fn devices_changed(case: &SessionCase<'_>) -> Option<Strin
 
 /// `fp64-alone`: the first lane of such a model.
 pub(in crate::policy) fn fp64_alone(case: &SessionCase<'_>) -> Option<String> {
-    let rounds = case.session.rounds;
-    if rounds.iter().any(|round| round.kind() != RoundKind::Fp64) {
+    let rounds = || case.session.of_devices().map(|(_, round)| round);
+    if rounds().any(|round| round.kind() != RoundKind::Fp64) {
         return None;
     }
-    let mut names = rounds.iter().flat_map(|round| &round.devices).map(|(_, name)| name);
+    let mut names = rounds().flat_map(|round| &round.devices).map(|(_, name)| name);
     let name = names.find(|name| models::find(name).is_some_and(is_fp64_poor))?;
     Some(format!("expected a round of integer products or memory of {}, got none", printable(name)))
 }
@@ -74,7 +84,22 @@ pub(in crate::policy) mod cases {
         case.policy.time.slack = 10.0;
     }
 
+    /// The same work by a machine's CPUs.
+    fn of_cpus(case: &mut Example) {
+        case.evidence["executor"] = json!("cpu");
+        let lane = lane(case);
+        (lane["sm_count"], lane["sm_tiles"], lane["model"]) = (json!(0), json!([]), json!("Xeon"));
+    }
+
     pub(in crate::policy) const CASES: Cases = &[
+        ("host-round", |case| case.on = RoundOn::Host),
+        ("host-round", |case| {
+            of_cpus(case);
+            case.on = RoundOn::Host;
+            let mut second = lane(case).clone();
+            second["uuid"] = json!("02".repeat(16));
+            case.evidence["lanes"].as_array_mut().unwrap().push(second);
+        }),
         ("round-missing", |case| {
             case.planned = vec![planned(RoundKind::Fp64, true), planned(RoundKind::Memory, true)];
         }),
@@ -103,6 +128,28 @@ pub(in crate::policy) mod cases {
             case.before.push(before);
         }),
     ];
+
+    #[test]
+    fn a_hosts_round_is_held_to_no_demand_on_devices_and_meets_none() {
+        let mut host = Example::honest();
+        of_cpus(&mut host);
+        host.on = RoundOn::Host;
+        host.policy.devices.models = vec!["NVIDIA H200".to_owned()];
+        host.policy.devices.gpu_count_min = 8;
+        host.policy.devices.memory_min_bytes = 1 << 40;
+        host.policy.devices.serial_required = true;
+        assert!(host.judge().reasons.is_empty());
+        // Other devices than its own are no change of them.
+        let mut case = Example::honest();
+        case.before.push(host);
+        assert!(case.judge().reasons.is_empty());
+        case.before[0].work = Some(IntegerProduct { dim: 4096, products: 8 }.into());
+        case.policy.integer.int8_tops_min = 0.001;
+        assert_eq!(case.judge().reasons[0].code, "integer-rate-low");
+        fp64_poor(&mut case);
+        case.policy.integer.int8_tops_min = 0.0;
+        assert_eq!(case.judge().reasons[0].code, "fp64-alone");
+    }
 
     #[test]
     fn what_was_not_required_may_be_missing() {

@@ -94,6 +94,18 @@ pub enum SizeError {
         /// Those that there are.
         count: usize,
     },
+    /// The round is of another kind.
+    #[error(
+        "round {index} of the policy is of kind {kind:?}, and {got} was asked for\nLeave the kind out, or name another round."
+    )]
+    RoundKind {
+        /// Its number.
+        index: usize,
+        /// Its kind.
+        kind: &'static str,
+        /// What was typed.
+        got: String,
+    },
     /// The policy demands that more is shown than this challenge can show.
     #[error(
         "{field} is {expected}, and an honest run of this challenge is expected to show {got}\n{advice}."

@@ -126,21 +126,12 @@ impl Policy {
         let model = self.target_model(target)?;
         self.check_miner_key(&base)?;
         let (lanes_min, gpu_count) = self.lanes(&base)?;
-        let seconds = target.seconds.unwrap_or(self.time.duration_target_s);
-        if !(seconds > 0.0 && seconds <= 86_400.0) {
-            return Err(SizeError::Seconds { got_s: seconds });
-        }
         let round_trip = target.round_trip;
         if part == Part::Alone {
             self.check_alone(RoundKind::of(&base)?, model)?;
         }
-        let SizedWork { request, work, iterations, times } = match Products::of(base.kind()?) {
-            Some(products) => {
-                let time = (seconds, round_trip);
-                self.sized_products(products, model, time, lanes_min, &base)?
-            }
-            None => self.arenas(model, target, seconds, lanes_min, &base)?,
-        };
+        let SizedWork { request, work, iterations, times } =
+            self.sized_work(model, target, lanes_min, &base)?;
         let lanes = gpu_count.unwrap_or(self.devices.gpu_count_max);
         self.check_shown(&base, honest(work, iterations, times, lanes, model), part)?;
         if let Some(times) = times.filter(|_| base.max_duration_ms.is_none()) {
@@ -165,6 +156,27 @@ impl Policy {
         };
         // The size is blocks now.
         Ok(Request { arena_size: None, ..base }.or(sized))
+    }
+
+    /// What its kind's module makes of the target.
+    fn sized_work(
+        &self,
+        model: &'static Model,
+        target: &Target<'_>,
+        lanes: u64,
+        base: &Request,
+    ) -> Result<SizedWork, SizeError> {
+        let seconds = target.seconds.unwrap_or(self.time.duration_target_s);
+        if !(seconds > 0.0 && seconds <= 86_400.0) {
+            return Err(SizeError::Seconds { got_s: seconds });
+        }
+        match Products::of(base.kind()?) {
+            Some(products) => {
+                let time = (seconds, target.round_trip);
+                self.sized_products(products, model, time, lanes, base)
+            }
+            None => self.arenas(model, target, seconds, lanes, base),
+        }
     }
 
     /// Refuses a challenge that can't show all that the policy demands, as its kind of work

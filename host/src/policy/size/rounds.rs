@@ -1,11 +1,11 @@
 //! Sizing a session: each of the policy's rounds for the devices that a miner names, or the
 //! one round that was typed.
 
-use super::{Part, Policy, SizeError, Target};
-use crate::appraisal::models;
+use super::{Part, Policy, SizeError, SizedWork, Target, honest};
+use crate::appraisal::models::{self, Model};
 use crate::mining::issue::{ARENA_BLOCKS_DEFAULT, Request};
 use crate::mining::kind::ArenaSize;
-use crate::policy::{Round, RoundKind, RoundOn};
+use crate::policy::{Demand, Round, RoundKind, RoundOn};
 use crate::protocol::work::memory_residency::PEER_BLOCKS_STEP;
 use std::time::Duration;
 
@@ -94,6 +94,11 @@ impl Policy {
     ) -> Result<RoundPlan, SizeError> {
         let count = self.rounds.len();
         let round = self.rounds.get(index).ok_or(SizeError::RoundNumber { got: index, count })?;
+        let own = round.kind.work().challenge_type();
+        if let Some(got) = typed.challenge_type.as_ref().filter(|&got| got != own) {
+            let (kind, got) = (round.kind.name(), got.chars().take(100).collect());
+            return Err(SizeError::RoundKind { index, kind, got });
+        }
         let base = typed.or(round.request());
         let target = Target { seconds: target.seconds.or(Some(round.seconds)), ..*target };
         let request = match round.on {
@@ -101,6 +106,26 @@ impl Policy {
             RoundOn::Devices => self.of_model(round, &target, base, Part::Round)?,
         };
         Ok(RoundPlan { kind: round.kind, on: round.on, request, required: round.required })
+    }
+
+    /// What a round of the fewest lanes demands of a model.
+    pub(in crate::policy) fn demand(
+        &self,
+        round: &Round,
+        model: &'static Model,
+    ) -> Result<Demand, SizeError> {
+        let target = Target { model: model.name, seconds: Some(round.seconds), round_trip: None };
+        self.target_model(&target)?;
+        let fewest = if round.kind == RoundKind::Links { 2 } else { 1 };
+        let lanes = self.devices.gpu_count_min.max(fewest);
+        let base = Request { gpu_count: Some(lanes), ..round.request() };
+        let base = links_of(round, base, Some(model.memory_bytes()))?;
+        let sized = self.sized_work(model, &target, lanes, &base)?;
+        let SizedWork { work, iterations, times, .. } = sized;
+        let most = self.devices.gpu_count_max.max(lanes);
+        self.check_shown(&base, honest(work, iterations, times, most, model), Part::Round)?;
+        let times = times.map(|times| (times.honest_s, self.limit_s(times.floor_s, None)));
+        Ok(Demand { model, work, iterations, times })
     }
 
     /// The request of one round.

@@ -11,6 +11,7 @@ Examples:
   attest challenge --dim 4096 --matrices 8 --iterations 100 --out token.txt
   attest challenge --gpu-count 4 --gpu-model 'NVIDIA H200' --max-duration 45s
   attest challenge --policy policy.toml --model 'NVIDIA H200' --seconds 10
+  attest challenge --policy policy.toml --model 'NVIDIA H200' --round 2 --gpu-count 1
   attest challenge --kind memory --arena-blocks 65536 --iterations 100
   attest challenge --kind memory --arena-bytes 90% --gpu-model 'NVIDIA H200' --max-duration 12s
   attest challenge --kind memory --policy policy.toml --model 'NVIDIA H200' --seconds 10

@@ -10,6 +10,7 @@ Examples:
   attest policy init --out policy.toml
   attest policy check policy.toml
   attest challenge --policy policy.toml --model 'NVIDIA H200' --seconds 10
+  attest challenge --policy policy.toml --model 'NVIDIA H200' --round 2
   attest verify result.json --challenge @token.txt --policy policy.toml
 
 What each field means and why it has its default: docs/policy.md.";
@@ -53,7 +54,7 @@ pub struct PolicyCheck {
     pub json: bool,
 }
 
-/// `--policy`, `--model` and `--seconds` of `attest challenge`.
+/// `--policy`, `--model`, `--round` and `--seconds` of `attest challenge`.
 #[derive(Debug, Args)]
 pub struct Sizing {
     /// Size the challenge by this policy (TOML) for the GPU that --model names
@@ -62,6 +63,9 @@ pub struct Sizing {
     /// The GPU model to size for, as `attest detect` names it
     #[arg(long, value_name = "NAME", requires = "policy", conflicts_with = "gpu_model")]
     pub model: Option<String>,
+    /// Ask for this round of the policy's sessions, counted from 0
+    #[arg(long, value_name = "N", requires = "policy", conflicts_with = "kind")]
+    pub round: Option<usize>,
     /// Seconds that a run should last on it [default: the policy's]
     #[arg(long, value_name = "S", requires = "policy")]
     pub seconds: Option<f64>,

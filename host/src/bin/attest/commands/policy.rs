@@ -8,10 +8,12 @@ use attest::appraisal::models;
 use attest::error_text::what_happened;
 use attest::files::{self, Source};
 use attest::mining::issue::Request;
-use attest::mining::kind::WorkKind;
 use attest::policy::codes::Action;
-use attest::policy::{Demand, POLICY_BYTES_MAX, Policy, SizeError, Target};
+use attest::policy::{
+    Demand, POLICY_BYTES_MAX, Policy, Round, RoundKind, RoundOn, SizeError, Target,
+};
 use attest::protocol::quantity::about;
+use attest::protocol::work::Work;
 use serde_json::json;
 use std::ffi::OsStr;
 use std::fmt::Write as _;
@@ -53,7 +55,11 @@ pub fn sized(sizing: &args::Sizing, typed: Request) -> Result<Request> {
         ));
     }
     let target = Target { model, seconds: sizing.seconds, round_trip: None };
-    Ok(read(path)?.request(&target, typed)?)
+    let policy = read(path)?;
+    match sizing.round {
+        None => Ok(policy.request(&target, typed)?),
+        Some(round) => Ok(policy.round(round, &target, typed)?.request),
+    }
 }
 
 fn init(args: &args::PolicyInit) -> Result<()> {
@@ -74,12 +80,18 @@ fn check(args: &args::PolicyCheck) -> Result<()> {
         return print_json(&json!({
             "digest": policy.digest(),
             "draws_needed": policy.draws_needed(),
-            "demands": demands_json(&policy, WorkKind::Fp64Product),
-            "integer_demands": demands_json(&policy, WorkKind::IntegerProduct),
+            "demands": demands_json(&policy, &alone(&policy, RoundKind::Fp64)),
+            "integer_demands": demands_json(&policy, &alone(&policy, RoundKind::Integer)),
+            "rounds": policy.rounds.iter().map(|round| round_json(&policy, round)).collect::<Vec<_>>(),
             "policy": policy,
         }));
     }
     print(&shown(&policy)?)
+}
+
+/// A challenge of this kind that is no round of a session.
+fn alone(policy: &Policy, kind: RoundKind) -> Round {
+    Round { seconds: policy.time.duration_target_s, ..Round::of(kind) }
 }
 
 /// The resolved values, and what they amount to.
@@ -110,23 +122,56 @@ fn shown(policy: &Policy) -> Result<String> {
         let codes: Vec<_> = policy.findings.iter().filter(|(_, does)| *does == action).collect();
         line(&format!("{name}s"), format!("{} kinds of findings", codes.len()));
     }
-    out.push_str(&demands_text(policy, WorkKind::Fp64Product, "FP64 products"));
-    out.push_str(&demands_text(policy, WorkKind::IntegerProduct, "integer products"));
+    for (index, round) in policy.rounds.iter().enumerate() {
+        // Writing to a String cannot fail.
+        let _ = writeln!(out, "{:<12}{}", format!("round {index}"), round_text(round));
+    }
+    for demand in policy.demanded_figures() {
+        let _ = writeln!(out, "{:<12}{demand}", "shows");
+    }
+    if let Some(bytes) = policy.network_bytes(None) {
+        let _ = writeln!(out, "{:<12}{bytes} bytes each way", "network");
+    }
+    for (index, round) in policy.rounds.iter().enumerate() {
+        out.push_str(&demands_text(policy, index, round));
+    }
     out.push_str("\nResolved values:\n\n");
     out.push_str(&toml::to_string(policy)?);
     Ok(out)
 }
 
-/// What the policy demands of each model that it allows, as a table.
-fn demands_text(policy: &Policy, kind: WorkKind, what: &str) -> String {
-    let demands = policy.demands(kind);
+/// What a round is, in words.
+fn round_text(round: &Round) -> String {
+    let mut text = format!("{}, {} s", round.kind.name(), round.seconds);
+    if let Some(share) = round.memory_share {
+        // As above.
+        let _ = write!(text, ", arenas of {} % of the memory", (1e14 * share).round() / 1e12);
+    }
+    if round.on == RoundOn::Host {
+        text.push_str(", by the machine's CPUs");
+    }
+    text.push_str(if round.required { ", required" } else { ", if it fits the devices" });
+    text
+}
+
+/// What a round demands of each model that the policy allows, as a table.
+fn demands_text(policy: &Policy, index: usize, round: &Round) -> String {
+    let demands = policy.demands(round);
+    if demands.is_empty() {
+        return String::new();
+    }
     let width = demands.iter().map(|(model, _)| model.name.len()).max().unwrap_or(0).max(5);
     let mut out = format!(
-        "\nWhat it demands of each GPU that is asked for {what}, in a run of {} s, and the share of\n\
-         an honest card's time that this is:\n\n{:<width$}  {:<15}  {:>9}  {:>9}  {:>14}  {:>5}\n",
-        policy.time.duration_target_s,
+        "\nWhat round {index} ({}, {} s) demands of each GPU, and the share of an honest card's\n\
+         time that this is:\n\n{:<width$}  {:<WORK$}  {:>9}  {:>9}  {:>14}  {:>5}\n",
+        round.kind.name(),
+        round.seconds,
         "model",
-        "n x m, T",
+        match round.kind {
+            RoundKind::Fp64 | RoundKind::Integer => "n x m, T",
+            RoundKind::Memory => "arena, T",
+            RoundKind::Links => "arena, across, T",
+        },
         "honest",
         "allowed",
         "demanded",
@@ -135,53 +180,79 @@ fn demands_text(policy: &Policy, kind: WorkKind, what: &str) -> String {
     for (model, demand) in demands {
         // Writing to a String cannot fail.
         let _ = match demand {
-            Ok(demand) => {
-                let [dim, products] = shape(&demand);
-                writeln!(
-                    out,
-                    "{:<width$}  {:<15}  {:>7.2} s  {:>7.2} s  {:>14}  {:>3.0} %",
-                    model.name,
-                    format!("{dim} x {products}, {}", demand.iterations),
-                    demand.honest_s,
-                    demand.allowed_s,
-                    about(demand.rate(), demand.work.cost().unit.per_second()),
-                    100.0 * demand.share(),
-                )
-            }
+            Ok(demand) => writeln!(
+                out,
+                "{:<width$}  {:<WORK$}  {}",
+                model.name,
+                work_text(&demand),
+                demand.times.map_or("no limit".to_owned(), |(honest_s, allowed_s)| {
+                    let unit = demand.work.cost().unit.per_second();
+                    format!(
+                        "{honest_s:>7.2} s  {allowed_s:>7.2} s  {:>14}  {:>3.0} %",
+                        about(demand.rate().unwrap_or(0.0), unit),
+                        100.0 * demand.share().unwrap_or(0.0),
+                    )
+                }),
+            ),
             Err(error) => writeln!(out, "{:<width$}  {}", model.name, what_happened(error)),
         };
     }
     out
 }
 
-/// n and m.
-fn shape(demand: &Demand) -> [u32; 2] {
-    let fp64 = demand.work.fp64_product().map(|work| [work.dim, work.products]);
-    let integer = demand.work.integer_product().map(|work| [work.dim, work.products]);
-    fp64.or(integer).expect("demands are of products")
+/// Characters of a demand's work.
+const WORK: usize = 24;
+
+/// What the run of a demand is.
+fn work_text(demand: &Demand) -> String {
+    let iterations = demand.iterations;
+    let gb = |bytes: u64| format!("{:.1} GB", 1e-9 * bytes as f64);
+    match demand.work {
+        Work::Fp64Product(work) => format!("{} x {}, {iterations}", work.dim, work.products),
+        Work::IntegerProduct(work) => format!("{} x {}, {iterations}", work.dim, work.products),
+        Work::MemoryResidency(work) if work.reads_peers() => {
+            format!("{}, {}, {iterations}", gb(work.arena_bytes()), gb(work.link_bytes()))
+        }
+        Work::MemoryResidency(work) => format!("{}, {iterations}", gb(work.arena_bytes())),
+    }
 }
 
-/// The same for machines.
-fn demands_json(policy: &Policy, kind: WorkKind) -> Vec<serde_json::Value> {
-    let rate = match kind {
-        WorkKind::IntegerProduct => "demanded_ops_per_s",
-        _ => "demanded_flops",
-    };
+/// A round for machines, with what it demands of each model.
+fn round_json(policy: &Policy, round: &Round) -> serde_json::Value {
+    let mut json = json!(round);
+    json["models"] = demands_json(policy, round).into();
+    json
+}
+
+/// What a round demands of each model, for machines.
+fn demands_json(policy: &Policy, round: &Round) -> Vec<serde_json::Value> {
     let of = |(model, demand): (&models::Model, Result<Demand, SizeError>)| match demand {
-        Ok(demand) => {
-            let [dim, products] = shape(&demand);
-            json!({
-                "model": model.name,
-                "matrix_dim": dim,
-                "num_matrices": products,
-                "num_iterations": demand.iterations,
-                "honest_s": demand.honest_s,
-                "allowed_s": demand.allowed_s,
-                rate: demand.rate(),
-                "share": demand.share(),
-            })
-        }
+        Ok(demand) => demand_json(model, &demand),
         Err(error) => json!({"model": model.name, "why": what_happened(error)}),
     };
-    policy.demands(kind).into_iter().map(of).collect()
+    policy.demands(round).into_iter().map(of).collect()
+}
+
+fn demand_json(model: &models::Model, demand: &Demand) -> serde_json::Value {
+    let mut json = json!({"model": model.name, "num_iterations": demand.iterations});
+    let rate = match demand.work {
+        Work::Fp64Product(work) => {
+            (json["matrix_dim"], json["num_matrices"]) = (work.dim.into(), work.products.into());
+            "demanded_flops"
+        }
+        Work::IntegerProduct(work) => {
+            (json["matrix_dim"], json["num_matrices"]) = (work.dim.into(), work.products.into());
+            "demanded_ops_per_s"
+        }
+        Work::MemoryResidency(work) => {
+            json["arena_blocks"] = work.arena_blocks.into();
+            json["peer_blocks"] = work.peer_blocks.into();
+            "demanded_bytes_per_s"
+        }
+    };
+    if let Some((honest_s, allowed_s)) = demand.times {
+        (json["honest_s"], json["allowed_s"]) = (honest_s.into(), allowed_s.into());
+        (json[rate], json["share"]) = (json!(demand.rate()), json!(demand.share()));
+    }
+    json
 }
