@@ -51,6 +51,12 @@ pub enum FromValidator {
         /// The challenge's token.
         token: String,
     },
+    /// The same for the machine's CPUs and their memory, as one lane: a round of them. From
+    /// version 2 on.
+    HostChallenge {
+        /// The challenge's token.
+        token: String,
+    },
     /// The commitment is accepted.
     Coin {
         /// To be put into the result.
@@ -369,6 +375,7 @@ mod tests {
             FromValidator::Hello { versions: vec![1], software: software() },
             FromValidator::Ping { version: 1 },
             FromValidator::Challenge { token: "e30=".to_owned() },
+            FromValidator::HostChallenge { token: "e30=".to_owned() },
             FromValidator::Coin { coin: Coin::new([3; 32]).unwrap(), openings_within_ms: 30_000 },
             FromValidator::Verdict(VerdictMessage {
                 outcome: VerdictOutcome::Rejected,

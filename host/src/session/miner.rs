@@ -18,6 +18,7 @@ use super::message::{
 use super::refusal::{Refusal, RefusalCode, Unable};
 use super::wire::LineBuffer;
 use crate::error_text::in_one_line;
+use crate::policy::RoundOn;
 use crate::protocol::challenge::Challenge;
 use crate::protocol::names::Coin;
 use crate::protocol::signature::{EncodedKey, PublicKey};
@@ -70,6 +71,8 @@ pub enum Action {
     Commit {
         /// What to execute.
         challenge: Box<Challenge>,
+        /// On the devices of the hello, or on the machine's CPUs.
+        on: RoundOn,
         /// How long it may take: by the challenge, and by what is left of the session.
         limit: Duration,
     },
@@ -345,7 +348,8 @@ impl MinerSession {
                 self.allowed = allowed_by(&challenge);
                 let left = self.terms.session_max.saturating_sub(now.since_start);
                 let limit = self.allowed.min(left);
-                out.push(Action::Commit { challenge: Box::new(challenge), limit });
+                let on = RoundOn::Devices;
+                out.push(Action::Commit { challenge: Box::new(challenge), on, limit });
                 self.work(State::Working, now);
             }
             (State::Coin, FromValidator::Coin { coin, openings_within_ms }) => {
