@@ -40,7 +40,7 @@ pub use integer::IntegerShown;
 pub use memory::MemoryShown;
 pub use models::{Equivalent, ExcludedBy, ExcludedModel, ModelsShown};
 pub use price::PriceShown;
-pub use session::{RoundNotReached, RoundVerdict, SESSION_SCHEMA, SessionVerdict};
+pub use session::{HOST, RoundNotReached, RoundVerdict, SESSION_SCHEMA, SessionVerdict};
 pub use shown::{LiveRun, Shown};
 
 /// Version of the JSON form of a [`Verdict`]. 2: a policy's part, rejections

@@ -11,7 +11,7 @@
 //! bounds it, and not that at which its result was handed in.
 //! Deliberately lacks: settling sessions. Another process may be about to.
 
-use super::{BeforeIssue, End, HandedIn, Known, Session, Terms, could_not_run, shown};
+use super::{BeforeIssue, End, HandedIn, Known, Scope, Session, Terms, could_not_run, shown};
 use crate::ledger::{
     Acceptance, Entry, HistoryFinding, Ledger, LedgerError, SettledAs, Settlement, Sighting,
 };
@@ -193,13 +193,19 @@ impl Case<'_> {
         BeforeIssue::check(seconds(arrived_unix_ms), seconds(entry.issued_unix_ms))?;
         // The challenge went out after its issue was recorded.
         let at_most = Duration::from_millis(arrived_unix_ms.saturating_sub(entry.issued_unix_ms));
+        let is_of_several = entry.session.is_some_and(|place| place.planned > 1);
         let session = Session {
+            scope: if is_of_several { Scope::OfSeveral } else { Scope::Alone },
             challenge,
             result,
             record,
             elapsed: measured("elapsed_ns").unwrap_or(at_most),
             arrived_unix_ms,
-            known: Known { round_trip: measured("round_trip_ns"), history: self.history },
+            known: Known {
+                round_trip: measured("round_trip_ns"),
+                history: self.history,
+                ..Known::default()
+            },
         };
         let verdict = self.as_issuer.terms.of_session(&session, verify)?;
         let note = |_| {

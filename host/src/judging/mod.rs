@@ -20,7 +20,7 @@ pub use issuer::{AsIssuer, Judged};
 
 use crate::appraisal::{exclusion, floors, models};
 use crate::ledger::{HISTORY_WINDOW, HistoryFinding};
-use crate::policy::{Facts, Policy};
+use crate::policy::{Facts, Policy, RoundFacts, RoundOn};
 use crate::protocol::bound::OmittedShare;
 use crate::protocol::challenge::Challenge;
 use crate::protocol::circumstances::{
@@ -58,11 +58,33 @@ pub struct Known<'a> {
     pub round_trip: Option<Duration>,
     /// What does not fit the devices' history.
     pub history: &'a [HistoryFinding],
+    /// Whom the challenge was for.
+    pub on: RoundOn,
+}
+
+impl<'a> Known<'a> {
+    fn facts(self, verified: &'a Verified) -> Facts<'a> {
+        let Self { round_trip, history, on } = self;
+        Facts { round_trip, history, on, ..Facts::of(verified) }
+    }
+}
+
+/// Whether a policy judges a result alone, or as a round of several: then what it demands
+/// of the session is asked at the session's end.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Scope {
+    /// Nothing else is known.
+    #[default]
+    Alone,
+    /// Its session was planned with other rounds.
+    OfSeveral,
 }
 
 /// A live session's complete result, with what is on record of the session.
 #[derive(Clone, Debug)]
 pub struct Session<'a> {
+    /// Whether it is all that its session was planned to show.
+    pub scope: Scope,
     /// What was asked.
     pub challenge: &'a Challenge,
     /// The miner's answer.
@@ -118,8 +140,12 @@ impl Terms<'_> {
         self.policy.map_or(HISTORY_WINDOW, |policy| policy.history.window())
     }
 
-    /// The verdict on how a verification ended.
+    /// The verdict on how a verification ended, of a result that is all that is known.
     pub fn verdict(&self, end: &End, known: Known<'_>) -> Verdict {
+        self.verdict_in(Scope::Alone, end, known)
+    }
+
+    fn verdict_in(&self, scope: Scope, end: &End, known: Known<'_>) -> Verdict {
         let history = known.history.iter().map(|f| format!("{}: {}", f.code.name(), f.text));
         let verdict = Verdict::of(end, self.assumptions()).with_history(history);
         let Ok(verified) = end else { return verdict };
@@ -132,11 +158,10 @@ impl Terms<'_> {
                 verdict.not_checked.push(WITHOUT_POLICY.to_owned());
                 verdict
             }
-            Some(policy) => verdict.judged(policy.judge(&Facts {
-                round_trip: known.round_trip,
-                history: known.history,
-                ..Facts::of(verified)
-            })),
+            Some(policy) => verdict.judged(match scope {
+                Scope::Alone => policy.judge(&known.facts(verified)),
+                Scope::OfSeveral => policy.judge_round(&known.facts(verified)),
+            }),
         }
     }
 
@@ -150,6 +175,19 @@ impl Terms<'_> {
         session: &Session<'_>,
         verify: impl FnOnce(&Circumstances<'_>) -> Result<End, E>,
     ) -> Result<Verdict, E> {
+        self.of_round(session, verify).map(|(verdict, _)| verdict)
+    }
+
+    /// As [`Terms::of_session`], with what the judgement of the whole session needs, if it
+    /// verified.
+    ///
+    /// # Errors
+    /// Those of `verify`.
+    pub fn of_round<E>(
+        &self,
+        session: &Session<'_>,
+        verify: impl FnOnce(&Circumstances<'_>) -> Result<End, E>,
+    ) -> Result<(Verdict, Option<RoundFacts>), E> {
         let record = session.record.clone();
         let circumstances = Circumstances {
             issuer: Issuer::Record(IssuerRecord {
@@ -161,7 +199,9 @@ impl Terms<'_> {
             receipt: None,
             floors: Some(floors::seconds),
         };
-        Ok(self.verdict(&verify(&circumstances)?, session.known))
+        let (end, known) = (verify(&circumstances)?, session.known);
+        let facts = end.as_ref().ok().map(|verified| RoundFacts::of(&known.facts(verified)));
+        Ok((self.verdict_in(session.scope, &end, known), facts))
     }
 
     /// The verdict on a result of somebody else's challenge.

@@ -32,7 +32,7 @@ pub use location::{Location, Server};
 pub use record::{
     Acceptance, Accepting, DODGES, Dodges, Ending, Entry, Filter, HISTORY_WINDOW, HistoryCode,
     HistoryFinding, Meeting, MeetingFilter, Met, NO_COMMITMENT, Order, Peer, Pruned, Pruning, Seen,
-    SettledAs, Settlement, Sighting, Standing,
+    SessionPlace, SettledAs, Settlement, Sighting, Standing,
 };
 
 use crate::protocol::challenge::Challenge;
@@ -58,6 +58,20 @@ pub trait Ledger: Send + Sync {
         challenge: &Challenge,
         token: &str,
         issued_unix_ms: u64,
+    ) -> Result<(), LedgerError> {
+        self.issue_in_session(challenge, token, issued_unix_ms, None)
+    }
+
+    /// As [`Ledger::issue`], as a round of a live session.
+    ///
+    /// # Errors
+    /// As [`Ledger::issue`]; and a session whose first challenge is not on record.
+    fn issue_in_session(
+        &self,
+        challenge: &Challenge,
+        token: &str,
+        issued_unix_ms: u64,
+        place: Option<SessionPlace>,
     ) -> Result<(), LedgerError>;
 
     /// What is on record of challenge `c`; `None` if it was not issued here, or

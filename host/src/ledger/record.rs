@@ -156,6 +156,17 @@ pub struct Settlement {
     pub settled_unix_ms: u64,
 }
 
+/// Which round of which live session a challenge is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct SessionPlace {
+    /// Digest of the session's first challenge: it names the session.
+    pub session: Digest,
+    /// Number of the round, from 0.
+    pub round: u64,
+    /// How many rounds the session was planned with.
+    pub planned: u64,
+}
+
 /// All that is on record of one challenge. Absent is what has not happened.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Entry {
@@ -165,6 +176,9 @@ pub struct Entry {
     pub nonce: Digest,
     /// The token as it was issued.
     pub token: String,
+    /// Which round of which live session it is; absent outside one.
+    #[serde(flatten, skip_serializing_if = "Option::is_none")]
+    pub session: Option<SessionPlace>,
     /// When it was issued, ms since 1970.
     pub issued_unix_ms: u64,
     /// When it expires, ms since 1970.
@@ -227,6 +241,8 @@ pub struct Filter {
     pub standing: Option<Standing>,
     /// Only those bound to this miner.
     pub miner: Option<EncodedKey>,
+    /// Only those of this live session.
+    pub session: Option<Digest>,
     /// Only those for which this device was named.
     pub device: Option<Uuid>,
     /// Newest or oldest first, by time of issue.
@@ -248,6 +264,7 @@ impl Default for Filter {
         Self {
             standing: None,
             miner: None,
+            session: None,
             device: None,
             order: Order::NewestFirst,
             after: None,

@@ -7,7 +7,7 @@
 use super::sql::{DbError, Sql};
 
 /// One migration per version, in SQLite's words.
-const MIGRATIONS: [&[&str]; 2] = [
+const MIGRATIONS: [&[&str]; 3] = [
     &[
         // Every nonce and challenge digest that was ever issued here. Rows are never
         // deleted: what is pruned stays spent.
@@ -76,6 +76,13 @@ const MIGRATIONS: [&[&str]; 2] = [
         "CREATE INDEX meetings_by_miner ON meetings (miner, met)",
         "CREATE INDEX meetings_by_address ON meetings (address, met)",
         "CREATE INDEX meetings_by_time ON meetings (met)",
+    ],
+    &[
+        // The digest of a live session's first challenge groups its rounds.
+        "ALTER TABLE challenges ADD COLUMN session BLOB CHECK (length(session) = 32)",
+        "ALTER TABLE challenges ADD COLUMN round INTEGER",
+        "ALTER TABLE challenges ADD COLUMN planned INTEGER",
+        "CREATE INDEX challenges_by_session ON challenges (session, round)",
     ],
 ];
 

@@ -11,27 +11,28 @@
 use super::clock::unix_ms;
 use super::fault::OwnFault;
 use super::limits::{Patience, ROUND_TRIP_CREDIT_MAX};
-use super::link::{Heard, Link};
+use super::link::{Heard, Link, Works};
 use super::message::{DeviceKind, MinerHello};
 use super::open::{OpenChallenge, OpenChallenges, settlement_of};
 use super::room::Room;
 use super::validator::{
-    Accept, Accepted, Action, Case, Content, Ended, Event, Judged, NotIssued, NotRead, Settle,
-    ValidatorSession, Wanted,
+    Accept, Accepted, Action, Case, Content, Ended, Event, Issued, Judged, NotIssued, NotRead,
+    Part, Settle, Summary, ValidatorSession, Wanted,
 };
 use crate::error_text::what_happened;
 use crate::executor::cpu::CpuVerifier;
 use crate::identity::SigningIdentity;
 use crate::judging::{Known, Session, Terms};
-use crate::ledger::{Acceptance, Accepting, Ledger, Sighting};
+use crate::ledger::{Acceptance, Accepting, Ledger, SessionPlace, Sighting};
 use crate::mining::issue::{IssueError, Request, issue};
-use crate::policy::{Policy, SizeError, Target};
+use crate::policy::{Judgement, Policy, Rig, RoundKind, RoundOn, RoundPlan, SessionFacts};
 use crate::protocol::bound::OmittedShare;
 use crate::protocol::challenge::{Challenge, ChallengeError};
 use crate::protocol::names::{Coin, Commitment};
 use crate::protocol::signature::PublicKey;
-use crate::protocol::verdict::Outcome;
+use crate::protocol::verdict::{Outcome, Verdict};
 use crate::protocol::verify::verify;
+use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
@@ -73,23 +74,26 @@ pub struct Peering {
 pub enum Stage<'a> {
     /// The miner is there; the round trip is measured.
     Met(&'a MinerHello, Duration),
-    /// The challenge is out.
-    Challenged(&'a Challenge),
+    /// The challenge of the round of this number, from 0, is out.
+    Challenged(usize, &'a Challenge),
     /// The commitment is there.
     Committed(&'a Commitment),
     /// The coin is out.
     CoinSent,
     /// The complete result is there, with this number of openings.
     Complete(usize),
+    /// The round of this number is judged.
+    Judged(usize, &'a Verdict),
 }
 
 /// What work under way comes to.
 enum Done {
-    Issued(Result<(Box<Challenge>, OpenChallenge), NotIssued>),
+    Issued(Result<(Issued, OpenChallenge), NotIssued>),
     Read(Result<Box<Content>, NotRead>),
     Accepted(Result<Accepted, OwnFault>),
     Judged(Box<Judged>),
-    Settled(Result<(), OwnFault>),
+    Settled(usize, Result<(), OwnFault>),
+    Concluded(Option<Judgement>),
 }
 
 impl Validator {
@@ -175,28 +179,29 @@ impl Validator {
         let mut link = Link::new(reader, writer);
         let mut interrupted = self.interrupted.subscribe();
         let mut is_interrupted = false;
-        let mut work: Option<JoinHandle<Done>> = None;
-        // Settles the challenge when this future is dropped.
-        let mut open: Option<OpenChallenge> = None;
+        let mut works: Works<Done, Part> = Works::none();
+        // Settle the challenges of their rounds when this future is dropped.
+        let mut open: BTreeMap<usize, OpenChallenge> = BTreeMap::new();
         let mut actions = session.handle(link.now(), Event::Start);
         loop {
             for action in actions {
                 match action {
                     Action::Send(line) => link.send(&line),
                     Action::End(ended) => {
-                        if let Some(open) = open {
-                            open.release();
-                        }
+                        open.into_values().for_each(OpenChallenge::release);
                         return (*ended, link);
                     }
-                    action => work = Some(self.begin(action, peer, &mut open, watch)),
+                    action => {
+                        let (part, work) = self.begin(action, peer, &mut open, watch);
+                        works.begin(part, work);
+                    }
                 }
             }
             link.want(session.wanted_bytes());
             let next = tokio::select! {
                 biased;
                 why = given_up(&mut interrupted), if !is_interrupted => Err(why),
-                next = link.next(session.deadline(), &mut work) => Ok(next),
+                next = link.next(session.deadline(), &mut works) => Ok(next),
             };
             actions = match next {
                 Err(why) => {
@@ -206,13 +211,13 @@ impl Validator {
                 Ok((now, Heard::Bytes(bytes))) => session.handle(now, Event::Bytes(&bytes)),
                 Ok((now, Heard::Closed)) => session.handle(now, Event::Closed),
                 Ok((now, Heard::Deadline)) => session.handle(now, Event::Tick),
-                Ok((now, Heard::Done(Ok(done)))) => {
+                Ok((now, Heard::Done(_, Ok(done)))) => {
                     let event = event_of(done, &mut open, watch);
                     session.handle(now, event)
                 }
-                Ok((_, Heard::Done(Err(panic)))) => {
+                Ok((_, Heard::Done(part, Err(panic)))) => {
                     let text = format!("the validator's own work failed: {panic}\nReport it.");
-                    session.abandon(OwnFault(text))
+                    session.abandon(part, OwnFault(text))
                 }
             };
         }
@@ -222,19 +227,26 @@ impl Validator {
         self: &Arc<Self>,
         action: Action,
         peer: &Peering,
-        open: &mut Option<OpenChallenge>,
+        open: &mut BTreeMap<usize, OpenChallenge>,
         watch: &(dyn Fn(Stage<'_>) + Send + Sync),
-    ) -> JoinHandle<Done> {
+    ) -> (Part, JoinHandle<Done>) {
         let own = Arc::clone(self);
-        match action {
+        let part = match &action {
+            Action::Judge(case) => Part::Judging(case.round),
+            Action::Settle(settle) => Part::Settling(settle.round),
+            _ => Part::Talk,
+        };
+        let work = match action {
             Action::Issue(wanted) => {
-                watch(Stage::Met(&wanted.hello, wanted.round_trip));
+                if wanted.round == 0 {
+                    watch(Stage::Met(&wanted.hello, wanted.round_trip));
+                }
                 let peer = peer.clone();
                 spawn_blocking(move || {
                     Done::Issued(own.refuse_dodger(&peer, &wanted).and_then(|()| {
-                        let challenge = own.issue(&wanted)?;
-                        let open = own.open.of(&own.ledger, &challenge);
-                        Ok((Box::new(challenge), open))
+                        let issued = own.issue(&wanted)?;
+                        let open = own.open.of(&own.ledger, &issued.challenge);
+                        Ok((issued, open))
                     }))
                 })
             }
@@ -263,20 +275,53 @@ impl Validator {
             Action::Settle(settle) => {
                 // From here on it is this work that settles, or, if it fails or is
                 // dropped, the end of this.
-                let open = open.take();
+                let open = open.remove(&settle.round);
                 spawn_blocking(move || {
                     let settled = own.settle(&settle);
                     if let (Some(open), Ok(())) = (open, &settled) {
                         open.release();
                     }
-                    Done::Settled(settled)
+                    Done::Settled(settle.round, settled)
                 })
             }
+            Action::Conclude(summary) => {
+                spawn_blocking(move || Done::Concluded(own.conclude(&summary)))
+            }
             Action::Send(_) | Action::End(_) => unreachable!("done by the caller"),
-        }
+        };
+        (part, work)
     }
 
-    fn issue(&self, wanted: &Wanted) -> Result<Challenge, NotIssued> {
+    /// Does [`Action::Issue`].
+    fn issue(&self, wanted: &Wanted) -> Result<Issued, NotIssued> {
+        let plan = match &wanted.plan {
+            Some(plan) => Arc::clone(plan),
+            None => self.plan(wanted)?.into(),
+        };
+        let own = |error: &dyn std::fmt::Display| NotIssued::Own(OwnFault(error.to_string()));
+        let request = &plan[wanted.round].request;
+        let challenge = issue(request).map_err(|error| match error {
+            IssueError::Invalid(ChallengeError::TooMuch { .. })
+                if self.request.gpu_count.is_none() =>
+            {
+                let what = what_happened(error);
+                NotIssued::Unfit(format!("for the devices that the miner names, {what}"))
+            }
+            error => own(&error),
+        })?;
+        let place = SessionPlace {
+            session: wanted.session.unwrap_or(challenge.digest()),
+            round: wanted.round as u64,
+            planned: plan.len() as u64,
+        };
+        let on_record =
+            self.ledger.issue_in_session(&challenge, challenge.token(), unix_ms(), Some(place));
+        on_record.map_err(|error| own(&error))?;
+        Ok(Issued { round: wanted.round, challenge: Box::new(challenge), plan })
+    }
+
+    /// The rounds for this miner, sized.
+    fn plan(&self, wanted: &Wanted) -> Result<Vec<RoundPlan>, NotIssued> {
         let round_trip = wanted.round_trip.min(ROUND_TRIP_CREDIT_MAX);
         let typed = Request {
             miner_id: wanted.miner_id,
@@ -287,22 +332,31 @@ impl Validator {
                 .map(|ms| ms.saturating_add(round_trip.as_millis() as u64)),
             ..self.request.clone()
         };
-        let request = match &self.policy {
-            None => with_lanes(typed, wanted.hello.devices.len()),
-            Some(policy) => sized(policy, typed, &wanted.hello, round_trip)?,
-        };
+        let devices = &wanted.hello.devices;
         let own = |error: &dyn std::fmt::Display| NotIssued::Own(OwnFault(error.to_string()));
-        let challenge = issue(&request).map_err(|error| match error {
-            IssueError::Invalid(ChallengeError::TooMuch { .. })
-                if self.request.gpu_count.is_none() =>
-            {
-                let what = what_happened(error);
-                NotIssued::Unfit(format!("for the devices that the miner names, {what}"))
-            }
-            error => own(&error),
-        })?;
-        self.ledger.issue(&challenge, challenge.token(), unix_ms()).map_err(|error| own(&error))?;
-        Ok(challenge)
+        let Some(policy) = &self.policy else {
+            let request = with_lanes(typed, devices.len());
+            let kind = RoundKind::of(&request).map_err(|error| own(&error))?;
+            return Ok(vec![RoundPlan { kind, on: RoundOn::Devices, request, required: true }]);
+        };
+        let mut gpus = devices.iter().filter(|device| device.kind == DeviceKind::Gpu);
+        let rig = Rig {
+            gpu_model: gpus.clone().next().map(|gpu| gpu.model.as_str()),
+            gpus: gpus.by_ref().count() as u64,
+            devices: devices.len() as u64,
+            round_trip: Some(round_trip),
+        };
+        policy.rounds(&rig, typed).map_err(|error| match error.is_of_devices() {
+            true => NotIssued::Unfit(what_happened(error)),
+            false => own(&error),
+        })
+    }
+
+    /// Does [`Action::Conclude`]: asks the policy about the rounds together.
+    pub fn conclude(&self, summary: &Summary) -> Option<Judgement> {
+        let Summary { facts, plan } = summary;
+        let session = SessionFacts { rounds: facts, planned: plan, ..SessionFacts::default() };
+        self.policy.as_ref().map(|policy| policy.judge_session(&session))
     }
 
     /// Does [`Action::Accept`], with a coin from the operating system.
@@ -350,6 +404,7 @@ impl Validator {
     pub fn judge(&self, case: Case) -> Judged {
         let Case { challenge, result, session, arrived_unix_ms, .. } = &case;
         let to_judge = Session {
+            scope: case.scope,
             challenge,
             result,
             record: session.clone(),
@@ -358,9 +413,10 @@ impl Validator {
             known: Known {
                 round_trip: Some(case.round_trip.min(ROUND_TRIP_CREDIT_MAX)),
                 history: &case.history,
+                on: case.on,
             },
         };
-        let Ok(verdict) = self.terms().of_session(&to_judge, |circumstances| {
+        let Ok((verdict, facts)) = self.terms().of_round(&to_judge, |circumstances| {
             Ok::<_, Infallible>(verify(challenge, result, circumstances, &CpuVerifier::new()))
         });
         let signer = self.identity.as_ref().filter(|_| verdict.outcome == Outcome::Verified);
@@ -370,7 +426,7 @@ impl Validator {
                 .inspect_err(|error| tracing::warn!("no receipt: {error}"))
                 .ok()
         });
-        Judged { verdict, receipt, result: case.result }
+        Judged { round: case.round, facts, verdict, receipt, result: case.result }
     }
 
     /// Does [`Action::Settle`]: records the verdict.
@@ -378,7 +434,7 @@ impl Validator {
     /// # Errors
     /// The ledger fails.
     pub fn settle(&self, settle: &Settle) -> Result<(), OwnFault> {
-        let Settle { challenge, miner_id, verdict } = settle;
+        let Settle { challenge, miner_id, verdict, .. } = settle;
         let settlement = settlement_of(verdict, *miner_id);
         self.ledger.settle(challenge, &settlement).map_err(|error| OwnFault::of(&error))
     }
@@ -396,14 +452,14 @@ async fn given_up(interrupted: &mut watch::Receiver<Option<OwnFault>>) -> OwnFau
 
 fn event_of<'a>(
     done: Done,
-    open: &mut Option<OpenChallenge>,
+    open: &mut BTreeMap<usize, OpenChallenge>,
     watch: &(dyn Fn(Stage<'_>) + Send + Sync),
 ) -> Event<'a> {
     match done {
-        Done::Issued(Ok((challenge, issued))) => {
-            *open = Some(issued);
-            watch(Stage::Challenged(&challenge));
-            Event::Issued(Ok(challenge))
+        Done::Issued(Ok((issued, on_record))) => {
+            open.insert(issued.round, on_record);
+            watch(Stage::Challenged(issued.round, &issued.challenge));
+            Event::Issued(Ok(issued))
         }
         Done::Issued(Err(why)) => Event::Issued(Err(why)),
         Done::Read(read) => Event::Read(read),
@@ -414,8 +470,12 @@ fn event_of<'a>(
             }
             Event::Accepted(accepted)
         }
-        Done::Judged(judged) => Event::Judged(judged),
-        Done::Settled(settled) => Event::Settled(settled),
+        Done::Judged(judged) => {
+            watch(Stage::Judged(judged.round, &judged.verdict));
+            Event::Judged(judged)
+        }
+        Done::Settled(round, settled) => Event::Settled(round, settled),
+        Done::Concluded(judgement) => Event::Concluded(judgement),
     }
 }
 
@@ -424,48 +484,4 @@ fn event_of<'a>(
 fn with_lanes(request: Request, devices: usize) -> Request {
     let gpu_count = request.gpu_count.or(Some(devices.max(1) as u64));
     Request { gpu_count, ..request }
-}
-
-/// What the policy asks of the GPUs that the miner says it has. What was typed
-/// stays. A miner without GPUs is asked for the work that was typed, with samples
-/// enough for the policy: there is no table of CPUs, and the policy says whether a
-/// CPU will do.
-fn sized(
-    policy: &Policy,
-    typed: Request,
-    hello: &MinerHello,
-    round_trip: Duration,
-) -> Result<Request, NotIssued> {
-    let mut gpus = hello.devices.iter().filter(|device| device.kind == DeviceKind::Gpu);
-    let Some(gpu) = gpus.next() else {
-        return match policy.devices.cpu_allowed {
-            true => {
-                let base = with_lanes(typed, hello.devices.len());
-                policy.with_samples(base).map_err(|error| match error {
-                    SizeError::MinerKey => NotIssued::Unfit(what_happened(error)),
-                    error => NotIssued::Own(OwnFault(error.to_string())),
-                })
-            }
-            false => {
-                Err(NotIssued::Unfit("the policy asks for GPUs, the miner names none".to_owned()))
-            }
-        };
-    };
-    let round_trip = Some(round_trip);
-    let model = typed.gpu_model.clone().unwrap_or_else(|| gpu.model.clone());
-    let count = (1 + gpus.count()).min(policy.devices.gpu_count_max as usize);
-    let base = with_lanes(typed, count);
-    policy.request(&Target { model: &model, seconds: None, round_trip }, base).map_err(|error| {
-        match error {
-            SizeError::UnknownModel { .. }
-            | SizeError::ModelNotAllowed { .. }
-            | SizeError::GpuCount { .. }
-            | SizeError::Memory { .. }
-            | SizeError::Arena { .. }
-            | SizeError::Peers { .. }
-            | SizeError::NotShown { of_model: true, .. }
-            | SizeError::MinerKey => NotIssued::Unfit(what_happened(error)),
-            error => NotIssued::Own(OwnFault(error.to_string())),
-        }
-    })
 }

@@ -9,7 +9,10 @@
 
 use super::clock::{Clock, Now};
 use super::inbox::Inbox;
+use std::future::{Future as _, poll_fn};
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::task::{JoinError, JoinHandle};
@@ -23,7 +26,7 @@ const FAREWELL: Duration = Duration::from_secs(2);
 const SLEEP_MAX: Duration = Duration::from_secs(1);
 
 /// What came first.
-pub(super) enum Heard<T> {
+pub(super) enum Heard<T, P> {
     /// Bytes.
     Bytes(Vec<u8>),
     /// The other side will send nothing more, or the stream failed.
@@ -31,7 +34,7 @@ pub(super) enum Heard<T> {
     /// The deadline.
     Deadline,
     /// The work under way is done, or has panicked.
-    Done(Result<T, JoinError>),
+    Done(P, Result<T, JoinError>),
 }
 
 /// Two streams, what is to be sent, and the session's clock.
@@ -93,21 +96,17 @@ impl<W: AsyncWrite + Unpin> Link<W> {
     /// Waits for whatever comes first, sending meanwhile; says when it came. The
     /// deadline is since the session's start. What came before the deadline comes
     /// before it here, too.
-    pub(super) async fn next<T>(
+    pub(super) async fn next<T, P: Copy>(
         &mut self,
         deadline: Option<Duration>,
-        work: &mut Option<JoinHandle<T>>,
-    ) -> (Now, Heard<T>) {
+        works: &mut Works<T, P>,
+    ) -> (Now, Heard<T, P>) {
         loop {
             let Self { clock, inbox, writer, out, sent, is_flushed, .. } = self;
-            let is_working = work.is_some();
             tokio::select! {
                 // What is done comes first: bytes may come without end.
                 biased;
-                done = joined(work), if is_working => {
-                    *work = None;
-                    return (clock.now(), Heard::Done(done));
-                }
+                (part, done) = works.joined() => return (clock.now(), Heard::Done(part, done)),
                 wrote = write_some(writer, &out[*sent..]), if !*is_flushed => match wrote {
                     Ok(length) if length > 0 => *sent += length,
                     // All of it is out; or nobody reads any more, and what they
@@ -154,10 +153,37 @@ async fn write_some(
     writer.write(bytes).await
 }
 
-async fn joined<T>(work: &mut Option<JoinHandle<T>>) -> Result<T, JoinError> {
-    match work {
-        Some(work) => work.await,
-        None => std::future::pending().await,
+/// Work under way, each with the part of the session that it is for.
+pub(super) struct Works<T, P>(Vec<(P, JoinHandle<T>)>);
+
+impl<T, P: Copy> Works<T, P> {
+    pub(super) fn none() -> Self {
+        Self(Vec::new())
+    }
+
+    pub(super) fn begin(&mut self, part: P, work: JoinHandle<T>) {
+        self.0.push((part, work));
+    }
+
+    /// All of it.
+    pub(super) fn into_handles(self) -> impl Iterator<Item = JoinHandle<T>> {
+        self.0.into_iter().map(|(_, work)| work)
+    }
+
+    /// Waits for whichever is done first; without any, for ever.
+    async fn joined(&mut self) -> (P, Result<T, JoinError>) {
+        poll_fn(|context| {
+            for at in 0..self.0.len() {
+                let (part, work) = &mut self.0[at];
+                if let Poll::Ready(done) = Pin::new(work).poll(context) {
+                    let part = *part;
+                    self.0.remove(at);
+                    return Poll::Ready((part, done));
+                }
+            }
+            Poll::Pending
+        })
+        .await
     }
 }
 
@@ -176,8 +202,7 @@ async fn until(clock: Clock, deadline: Option<Duration>) {
 mod tests {
     use super::*;
     use std::io;
-    use std::pin::Pin;
-    use std::task::{Context, Poll};
+    use std::task::Context;
 
     /// Keeps what is written to itself until it is flushed, as tokio's Stdout does.
     #[derive(Default)]
@@ -228,7 +253,7 @@ mod tests {
         }
         // The session was busy until here, and had a deadline in between.
         let here = link.now().since_start;
-        let mut work: Option<JoinHandle<()>> = None;
+        let mut work: Works<(), ()> = Works::none();
         let (now, heard) = link.next(Some(Duration::ZERO), &mut work).await;
         assert!(matches!(heard, Heard::Bytes(bytes) if bytes == b"in time\n"));
         assert!(now.since_start <= here, "{now:?}, {here:?}");

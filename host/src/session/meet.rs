@@ -18,7 +18,9 @@ impl Validator {
     /// Puts a session on record as a meeting. A ledger that fails is warned of: the
     /// session's verdict stands.
     pub(super) async fn meet(self: &Arc<Self>, peering: &Peering, met_unix_ms: u64, ended: &Ended) {
-        let ending = match (&ended.challenge, ended.verdict.code) {
+        // What came of the session is on record with its first challenge.
+        let first = ended.earlier.first().map(|round| &round.challenge);
+        let ending = match (first.or(ended.challenge.as_ref()), ended.verdict.code) {
             (Some(challenge), _) => Ending::Challenged(challenge.digest()),
             (None, Some(code)) if ended.verdict.outcome != Outcome::CouldNotRun => {
                 Ending::Before(code.to_owned())

@@ -11,7 +11,8 @@
 use super::fault::{Fault, FaultCode};
 use super::limits::{DEVICES_MAX, SMALL_VALUES_MAX, TEXT_BYTES_MAX};
 use crate::mining::committed::Committed;
-use crate::protocol::digest::Uuid;
+use crate::policy::ROUNDS_MAX;
+use crate::protocol::digest::{Digest, Uuid};
 use crate::protocol::evidence::Evidence;
 use crate::protocol::json::{present, read_value_of};
 use crate::protocol::names::{Coin, Commitment};
@@ -24,7 +25,10 @@ use serde::de::{DeserializeOwned, IgnoredAny};
 use serde::{Deserialize, Serialize};
 
 /// Versions of the session that this program speaks.
-pub const VERSIONS: &[u32] = &[1];
+pub const VERSIONS: &[u32] = &[1, 2];
+
+/// From this version on a session may have several rounds.
+pub const ROUNDS_VERSION: u32 = 2;
 
 /// The capability of a miner that answers every ping before the challenge, up to
 /// [`PINGS_ANSWERED_MAX`](super::limits::PINGS_ANSWERED_MAX): without it, one.
@@ -80,7 +84,26 @@ pub struct VerdictMessage {
     /// What happened, for people.
     #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
     pub detail: Option<String>,
-    /// Shows others that the session was live.
+    /// Shows others that the session was live; of the last round.
+    #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
+    pub receipt: Option<Receipt>,
+    /// How each round before the last one ended, in order; empty in version 1.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub earlier: Vec<RoundMessage>,
+}
+
+/// How a round ended, as the miner is told.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RoundMessage {
+    /// Digest of the challenge.
+    pub challenge: Digest,
+    /// Verified, rejected or could-not-run.
+    pub outcome: VerdictOutcome,
+    /// Stable reason of a rejection.
+    #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
+    pub code: Option<String>,
+    /// Shows others that the round was live.
     #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
     pub receipt: Option<Receipt>,
 }
@@ -264,7 +287,9 @@ impl FromValidator {
                 versions.len() <= 16 && software.len() <= TEXT_BYTES_MAX
             }
             Self::Verdict(verdict) => {
-                verdict.code.as_ref().is_none_or(|code| code.len() <= TEXT_BYTES_MAX)
+                let codes = verdict.earlier.iter().map(|round| &round.code).chain([&verdict.code]);
+                codes.flatten().all(|code| code.len() <= TEXT_BYTES_MAX)
+                    && verdict.earlier.len() < ROUNDS_MAX
             }
             _ => true,
         };
@@ -382,6 +407,7 @@ mod tests {
                 code: Some("stalled".to_owned()),
                 detail: None,
                 receipt: None,
+                earlier: Vec::new(),
             }),
         ] {
             let line = line_of(&message);

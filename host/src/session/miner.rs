@@ -1,8 +1,8 @@
 //! The miner's side of a session, without any input or output.
 //!
 //! Guarantees: every sequence of events ends in one [`Action::End`], and every wait
-//! has a deadline, whatever the validator does; one challenge is worked on and one
-//! coin opened, and nothing is opened before the coin; no work goes on after the
+//! has a deadline, whatever the validator does; one challenge at a time is worked on, with
+//! one coin opened, and nothing is opened before the coin; no work goes on after the
 //! challenge's time limit and a margin, by the miner's own monotonic clock.
 //! Deliberately lacks: clocks, streams, executors and trust: what the verdict
 //! says is the validator's word. The calendar: whether a challenge has expired is
@@ -12,8 +12,8 @@ use super::clock::Now;
 use super::fault::{Fault, FaultCode, OwnFault};
 use super::limits::{PINGS_ANSWERED_MAX, Patience, TOKEN_MESSAGE_BYTES_MAX, lateness_heard};
 use super::message::{
-    FromMiner, FromValidator, MinerHello, VERSIONS, VerdictMessage, VerdictOutcome, kind_of,
-    line_of, text_for_message,
+    FromMiner, FromValidator, MinerHello, ROUNDS_VERSION, VERSIONS, VerdictMessage, VerdictOutcome,
+    kind_of, line_of, text_for_message,
 };
 use super::refusal::{Refusal, RefusalCode, Unable};
 use super::wire::LineBuffer;
@@ -111,6 +111,8 @@ pub struct MinerSession {
     allowed: Duration,
     /// Pings that were answered.
     pings: u32,
+    /// Of the session's messages, as the last ping says.
+    version: u32,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -174,7 +176,7 @@ impl MinerSession {
     pub fn new(terms: Terms, hello: MinerHello) -> Self {
         let input = LineBuffer::default();
         let (state, allowed) = (State::New, Duration::ZERO);
-        Self { terms, hello, input, state, until: None, allowed, pings: 0 }
+        Self { terms, hello, input, state, until: None, allowed, pings: 0, version: 0 }
     }
 
     /// When a [`Event::Tick`] is due, since the start of the session.
@@ -183,6 +185,11 @@ impl MinerSession {
             State::New | State::Over => None,
             _ => Some(self.until.map_or(self.terms.session_max, |u| u.min(self.terms.session_max))),
         }
+    }
+
+    /// Whether a coin is being opened.
+    pub fn is_opening(&self) -> bool {
+        self.state == State::Opening
     }
 
     /// Takes what happened; says what is to be done, in this order. Events that
@@ -343,14 +350,15 @@ impl MinerSession {
                 let until = self.until.filter(|_| self.pings > 1).unwrap_or(next);
                 self.go(State::Challenge, Some(until));
             }
-            (State::Challenge, FromValidator::Challenge { token }) => {
-                let challenge = self.accepted(&token)?;
-                self.allowed = allowed_by(&challenge);
-                let left = self.terms.session_max.saturating_sub(now.since_start);
-                let limit = self.allowed.min(left);
-                let on = RoundOn::Devices;
-                out.push(Action::Commit { challenge: Box::new(challenge), on, limit });
-                self.work(State::Working, now);
+            (State::Challenge | State::Verdict, FromValidator::Challenge { token })
+                if self.state == State::Challenge || self.version >= ROUNDS_VERSION =>
+            {
+                self.on_challenge(now, &token, RoundOn::Devices, out)?;
+            }
+            (State::Challenge | State::Verdict, FromValidator::HostChallenge { token })
+                if self.version >= ROUNDS_VERSION =>
+            {
+                self.on_challenge(now, &token, RoundOn::Host, out)?;
             }
             (State::Coin, FromValidator::Coin { coin, openings_within_ms }) => {
                 self.allowed = Duration::from_millis(openings_within_ms);
@@ -365,11 +373,28 @@ impl MinerSession {
         Ok(())
     }
 
+    fn on_challenge(
+        &mut self,
+        now: Now,
+        token: &str,
+        on: RoundOn,
+        out: &mut Vec<Action>,
+    ) -> Result<(), End> {
+        let challenge = self.accepted(token)?;
+        self.allowed = allowed_by(&challenge);
+        let left = self.terms.session_max.saturating_sub(now.since_start);
+        let limit = self.allowed.min(left);
+        out.push(Action::Commit { challenge: Box::new(challenge), on, limit });
+        self.work(State::Working, now);
+        Ok(())
+    }
+
     fn on_ping(&mut self, version: u32) -> Result<(), End> {
         if !VERSIONS.contains(&version) {
             let detail = format!("the validator speaks {version}, this side {VERSIONS:?}");
             return Err(self.fault(FaultCode::VersionMismatch, detail));
         }
+        self.version = version;
         self.pings += 1;
         if self.pings > PINGS_ANSWERED_MAX {
             let detail = format!("more than {PINGS_ANSWERED_MAX} pings, and no challenge");

@@ -9,7 +9,7 @@
 
 use super::fault::OwnFault;
 use super::limits::Patience;
-use super::link::{Heard, Link};
+use super::link::{Heard, Link, Works};
 use super::message::{
     Device, DeviceKind, FromMiner, MinerHello, PINGS_CAPABILITY, VERSIONS, commitment_line,
     line_of, openings_line, software, text_for_message,
@@ -227,7 +227,7 @@ impl Miner {
         let terms = Terms { patience, session_max, validator };
         let mut session = MinerSession::new(terms, self.hello(devices));
         let mut link = Link::new(reader, writer);
-        let mut work: Option<JoinHandle<Done>> = None;
+        let mut work: Works<Done, ()> = Works::none();
         let mut committed = None;
         let stop = Arc::new(AtomicBool::new(false));
         let passing_on = tokio::spawn(pass_on(Arc::clone(&self.stop), Arc::clone(&stop)));
@@ -237,9 +237,13 @@ impl Miner {
                 match action {
                     Action::Send(line) => link.send(&line),
                     Action::Commit { challenge, on, limit } => {
-                        work = Some(self.commit(*challenge, on, limit, Arc::clone(&stop)));
+                        let commit = self.commit(*challenge, on, limit, Arc::clone(&stop));
+                        work.begin((), commit);
                     }
-                    Action::Open { coin } => work = committed.take().map(|run| open(run, coin)),
+                    Action::Open { coin } => {
+                        let run = committed.take().expect("a coin is opened for a commitment");
+                        work.begin((), open(run, coin));
+                    }
                     Action::End(end) => break 'session end,
                 }
             }
@@ -248,7 +252,7 @@ impl Miner {
                 Heard::Bytes(bytes) => session.handle(now, Event::Bytes(&bytes)),
                 Heard::Closed => session.handle(now, Event::Closed),
                 Heard::Deadline => session.handle(now, Event::Tick),
-                Heard::Done(done) => {
+                Heard::Done((), done) => {
                     let event = match done {
                         Ok(Done::Committed(Ok(done))) => {
                             let line = commitment_line(&done.committed);
@@ -257,10 +261,8 @@ impl Miner {
                         }
                         Ok(Done::Committed(Err(error))) => Event::Committed(Err(error)),
                         Ok(Done::Opened(opened)) => Event::Opened(opened),
-                        Err(panic) if committed.is_none() => {
-                            Event::Committed(Err(panicked(&panic).into()))
-                        }
-                        Err(panic) => Event::Opened(Err(panicked(&panic))),
+                        Err(panic) if session.is_opening() => Event::Opened(Err(panicked(&panic))),
+                        Err(panic) => Event::Committed(Err(panicked(&panic).into())),
                     };
                     session.handle(now, event)
                 }
@@ -269,12 +271,12 @@ impl Miner {
         stop.store(true, Ordering::SeqCst);
         passing_on.abort();
         link.finish().await;
-        if let Some(work) = work
-            && tokio::time::timeout(WORK_FAREWELL, work).await.is_err()
-        {
-            // It heeds the flag when its iteration is done. Until then the devices are
-            // not ready, and the process has to end without waiting for them.
-            abandoned::note();
+        for work in work.into_handles() {
+            if tokio::time::timeout(WORK_FAREWELL, work).await.is_err() {
+                // It heeds the flag when its iteration is done. Until then the devices are
+                // not ready, and the process has to end without waiting for them.
+                abandoned::note();
+            }
         }
         end
     }

@@ -1,6 +1,8 @@
 //! The validator's side of a session, without any input or output.
 //!
-//! Guarantees: every sequence of events ends in one [`Action::End`]; nothing is
+//! Guarantees: every sequence of events ends in one [`Action::End`]; rounds are held in
+//! order, each once, and no challenge is sent before the openings of the round before it
+//! are there; at most one round is judged beside the one that is under way; nothing is
 //! accepted twice; a coin leaves only after [`Event::Accepted`] said that nonce and
 //! coin are on record; a challenge that is on record is settled, however the session
 //! ends: as rejected, too, if this side gives it up, as nobody is to answer it
@@ -12,33 +14,34 @@
 mod calendar;
 mod io;
 mod reading;
+mod rounds;
 mod talk;
 
 pub(in crate::session) use io::verdict_of;
 pub use io::{
-    Accept, Accepted, Action, Case, Ended, Event, Judged, Legs, NotIssued, Settle, Wanted,
+    Accept, Accepted, Action, Case, Ended, Event, Issued, Judged, Legs, NotIssued, Part,
+    RoundEnded, Settle, Summary, Wanted,
 };
 pub use reading::{Content, NotRead, Reading};
 
 use super::clock::Now;
 use super::fault::{Fault, FaultCode, OwnFault};
 use super::limits::{Patience, UNAWAITED_BYTES_MAX, lateness_heard};
-use super::message::{
-    FromValidator, MinerHello, VERSIONS, VerdictMessage, line_of, software, text_for_message,
-};
+use super::message::{FromValidator, MinerHello, ROUNDS_VERSION, VERSIONS, line_of, software};
 use super::wire::LineBuffer;
 use crate::ledger::{Acceptance, HistoryFinding};
+use crate::policy::{RoundOn, RoundPlan};
 use crate::protocol::bound::OmittedShare;
 use crate::protocol::challenge::Challenge;
 use crate::protocol::circumstances::SessionRecord;
+use crate::protocol::digest::Digest;
 use crate::protocol::names::{Coin, Commitment};
 use crate::protocol::parts::CommitmentPart;
-use crate::protocol::receipt::Receipt;
 use crate::protocol::rejection::{Reason, Rejection};
-use crate::protocol::result::ResultDoc;
 use crate::protocol::signature::PublicKey;
-use crate::protocol::verdict::{Outcome, Verdict};
+use crate::protocol::verdict::Verdict;
 use crate::protocol::verify::{Failure, RecomputeError};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// One session with one miner.
@@ -51,15 +54,45 @@ pub struct ValidatorSession {
     /// What ends the session, and came while the ledger was at work, which is waited
     /// for.
     held_back: Option<Cause>,
-    legs: Legs,
     hello: Option<MinerHello>,
+    /// Of the session's messages.
+    version: u32,
+    /// Whether the miner will send nothing more.
+    is_closed: bool,
+    /// Digest of the first challenge.
+    first: Option<Digest>,
+    /// The session's rounds, once they are planned.
+    plan: Option<Arc<[RoundPlan]>>,
+    /// The one that is under way, or would be next.
+    round: Round,
+    /// The one before it, as long as it is judged.
+    judging: Option<Judging>,
+    /// Those whose verdict is being recorded.
+    settling: Vec<RoundEnded>,
+    /// Those that are over, in the order in which they were settled.
+    over: Vec<RoundEnded>,
+    /// Why the session ended outside a round.
+    failure: Option<Box<Verdict>>,
+}
+
+/// A round that is under way.
+#[derive(Debug, Default)]
+struct Round {
+    /// From 0.
+    number: usize,
+    legs: Legs,
     challenge: Option<Box<Challenge>>,
     /// Whether the ledger has the challenge, and nobody else's answer to it.
     is_on_record: bool,
     /// The commitment that the nonce is spent on.
     accepted: Option<Commitment>,
-    /// Of the session's messages.
-    version: u32,
+}
+
+/// A round that is judged.
+#[derive(Debug)]
+struct Judging {
+    round: Round,
+    since: Duration,
 }
 
 /// What is awaited, and until when (since the start of the session).
@@ -94,10 +127,12 @@ enum State {
     },
     /// Openings are being read.
     Completing(Box<Complete>),
-    Judging {
-        since: Duration,
-    },
-    Settling(Box<Ended>),
+    /// The result is complete, and the round before it still being judged.
+    Waiting(Box<Case>, Duration),
+    /// Nothing more of the miner is awaited; rounds are judged or settled.
+    Closing,
+    /// The policy is asked about the rounds together.
+    Concluding,
     Over,
 }
 
@@ -164,12 +199,16 @@ impl ValidatorSession {
             input: LineBuffer::default(),
             state: State::New,
             held_back: None,
-            legs: Legs::default(),
             hello: None,
-            challenge: None,
-            is_on_record: false,
-            accepted: None,
             version: VERSIONS[0],
+            is_closed: false,
+            first: None,
+            plan: None,
+            round: Round::default(),
+            judging: None,
+            settling: Vec::new(),
+            over: Vec::new(),
+            failure: None,
         }
     }
 
@@ -205,12 +244,24 @@ impl ValidatorSession {
         actions
     }
 
-    /// Ends the session because the action under way failed, and no event will say so.
-    pub fn abandon(&mut self, own: OwnFault) -> Vec<Action> {
+    /// Ends the session because the work on this part of it failed, and no event will say
+    /// so.
+    pub fn abandon(&mut self, part: Part, own: OwnFault) -> Vec<Action> {
         let mut actions = Vec::new();
-        match self.take_state() {
-            State::Settling(ended) => self.close_with(ended, Err(own), &mut actions),
-            _ => self.fail(own.into(), &mut actions),
+        let ended = match part {
+            Part::Talk if matches!(self.state, State::Concluding) => {
+                self.failure = Some(Box::new(could_not_run(own)));
+                self.end(None, &mut actions);
+                Ok(())
+            }
+            // It was begun for a round that is over.
+            Part::Talk if matches!(self.state, State::Closing) => Ok(()),
+            Part::Talk => Err(own.into()),
+            Part::Judging(round) => self.not_judged(round, own, &mut actions),
+            Part::Settling(round) => self.on_settled(round, Err(own), &mut actions),
+        };
+        if let Err(cause) = ended {
+            self.fail(cause, &mut actions);
         }
         actions
     }
@@ -231,12 +282,18 @@ impl ValidatorSession {
             }
             Event::Closed => self.close(),
             Event::Tick => self.check_time(now),
-            Event::Interrupted(own) => self.interrupt(own),
+            Event::Interrupted(own) => self.interrupt(own, out),
             Event::Issued(issued) => self.issued(now, issued, out),
             Event::Read(read) => self.on_read(read, out),
             Event::Accepted(accepted) => self.on_accepted(now, accepted, out),
             Event::Judged(judged) => self.on_judged(now, *judged, out),
-            Event::Settled(settled) => self.on_settled(settled, out),
+            Event::Settled(round, settled) => self.on_settled(round, settled, out),
+            Event::Concluded(judgement) => {
+                if matches!(self.state, State::Concluding) {
+                    self.end(judgement, out);
+                }
+                Ok(())
+            }
         }
     }
 
@@ -264,21 +321,14 @@ impl ValidatorSession {
         Err(Fault::new(FaultCode::Stalled, detail).into())
     }
 
-    fn interrupt(&mut self, own: OwnFault) -> Result<(), Cause> {
-        match self.state {
-            State::Settling(_) | State::Over => Ok(()),
-            _ => self.raise(own.into()),
-        }
-    }
-
     fn challenge(&self) -> &Challenge {
-        self.challenge.as_ref().expect("set before any state that needs it")
+        self.round.challenge.as_ref().expect("set before any state that needs it")
     }
 
     fn issued(
         &mut self,
         now: Now,
-        issued: Result<Box<Challenge>, NotIssued>,
+        issued: Result<Issued, NotIssued>,
         out: &mut Vec<Action>,
     ) -> Result<(), Cause> {
         if !matches!(self.state, State::Issuing) {
@@ -289,19 +339,30 @@ impl ValidatorSession {
             NotIssued::Unfit(text) => Fault::new(FaultCode::UnfitDevices, text).into(),
             NotIssued::Dodger(text) => Fault::new(FaultCode::TooManyDodges, text).into(),
         });
-        let challenge = match issued {
-            Ok(challenge) => challenge,
+        let Issued { challenge, plan, .. } = match issued {
+            Ok(issued) => issued,
             Err(cause) => return self.take_held_back().and(Err(cause)),
         };
+        self.plan.get_or_insert(plan);
+        self.first.get_or_insert(challenge.digest());
         let token = challenge.token().to_owned();
         let limit = Duration::from_millis(challenge.limit_ms());
-        self.challenge = Some(challenge);
-        self.is_on_record = true;
+        self.round.challenge = Some(challenge);
+        self.round.is_on_record = true;
         self.take_held_back()?;
         if !self.input.is_empty() {
             return Err(Fault::new(FaultCode::Flooded, "bytes came before the challenge").into());
         }
-        out.push(Action::Send(line_of(&FromValidator::Challenge { token })));
+        out.push(Action::Send(line_of(&match self.on(self.round.number) {
+            RoundOn::Devices => FromValidator::Challenge { token },
+            RoundOn::Host if self.version >= ROUNDS_VERSION => {
+                FromValidator::HostChallenge { token }
+            }
+            RoundOn::Host => {
+                let detail = "the round is of the machine's CPUs, which version 1 cannot ask for";
+                return Err(Fault::new(FaultCode::VersionMismatch, detail).into());
+            }
+        })));
         let until = now.since_start.saturating_add(limit).saturating_add(lateness_heard(limit));
         self.state = State::Commitment { sent: now, until };
         Ok(())
@@ -321,21 +382,21 @@ impl ValidatorSession {
         match accepted.acceptance {
             Acceptance::Accepted => {}
             Acceptance::Spent(on) => {
-                self.is_on_record = false;
+                self.round.is_on_record = false;
                 let detail = format!("spent on commitment {on}");
                 return Err(Rejection::new(Reason::NonceSpent, detail).into());
             }
             Acceptance::NotIssued => {
-                self.is_on_record = false;
+                self.round.is_on_record = false;
                 let detail = format!("no record of challenge {}", self.challenge().digest());
                 return Err(Rejection::new(Reason::NotIssued, detail).into());
             }
         }
-        self.accepted = Some(held.part.commitment());
+        self.round.accepted = Some(held.part.commitment());
         self.take_held_back()?;
         held.history = accepted.history;
         let (coin, sent) = (accepted.coin, now.since_start);
-        self.legs.coin = Some(sent.saturating_sub(held.arrived.since_start));
+        self.round.legs.coin = Some(sent.saturating_sub(held.arrived.since_start));
         let within = self.patience.openings_of(self.challenge(), held.part.lanes().len());
         let openings_within_ms = within.as_millis() as u64;
         out.push(Action::Send(line_of(&FromValidator::Coin { coin, openings_within_ms })));
@@ -350,104 +411,6 @@ impl ValidatorSession {
     fn take_held_back(&mut self) -> Result<(), Cause> {
         self.held_back.take().map_or(Ok(()), Err)
     }
-
-    fn on_judged(&mut self, now: Now, judged: Judged, out: &mut Vec<Action>) -> Result<(), Cause> {
-        let State::Judging { since } = self.state else { return Ok(()) };
-        self.legs.judging = Some(now.since_start - since);
-        let Judged { verdict, receipt, result } = judged;
-        self.conclude(verdict, receipt, Some(Box::new(result)), out);
-        Ok(())
-    }
-
-    fn on_settled(
-        &mut self,
-        settled: Result<(), OwnFault>,
-        out: &mut Vec<Action>,
-    ) -> Result<(), Cause> {
-        if !matches!(self.state, State::Settling(_)) {
-            return Ok(());
-        }
-        let State::Settling(ended) = self.take_state() else { return Ok(()) };
-        self.close_with(ended, settled, out);
-        Ok(())
-    }
-
-    fn close_with(
-        &mut self,
-        mut ended: Box<Ended>,
-        settled: Result<(), OwnFault>,
-        out: &mut Vec<Action>,
-    ) {
-        self.state = State::Over;
-        if let Err(own) = settled
-            && ended.verdict.outcome != Outcome::CouldNotRun
-        {
-            // What is not on record was not decided.
-            ended.verdict = could_not_run(own);
-            ended.receipt = None;
-        }
-        end(ended, out);
-    }
-
-    fn fail(&mut self, cause: Cause, out: &mut Vec<Action>) {
-        // What was to be done for a session that has failed is not done.
-        out.retain(|action| matches!(action, Action::Send(_)));
-        let verdict = match cause {
-            Cause::Fault(fault) => verdict_of(&fault),
-            Cause::Rejection(rejection) => {
-                Verdict::of(&Err(Failure::Rejected(rejection)), OmittedShare::default())
-            }
-            Cause::Own(own) => could_not_run(own),
-        };
-        self.conclude(verdict, None, None, out);
-    }
-
-    /// Settles a challenge that is on record, or ends.
-    fn conclude(
-        &mut self,
-        mut verdict: Verdict,
-        receipt: Option<Receipt>,
-        result: Option<Box<ResultDoc>>,
-        out: &mut Vec<Action>,
-    ) {
-        self.input.clear();
-        self.held_back = None;
-        let challenge = self.challenge.take();
-        verdict.challenge_digest = challenge.as_ref().map(|challenge| challenge.digest());
-        verdict.commitment = self.accepted.or(verdict.commitment);
-        let settle = challenge.as_ref().filter(|_| self.is_on_record).map(|challenge| Settle {
-            challenge: challenge.digest(),
-            miner_id: challenge.spec().miner_id,
-            verdict: io::on_record(&verdict),
-        });
-        let hello = self.hello.take();
-        let ended = Box::new(Ended { verdict, legs: self.legs, hello, challenge, result, receipt });
-        match settle {
-            Some(settle) => {
-                out.push(Action::Settle(Box::new(settle)));
-                self.state = State::Settling(ended);
-            }
-            None => {
-                self.state = State::Over;
-                end(ended, out);
-            }
-        }
-    }
-}
-
-/// The verdict goes to the miner, then the session is over.
-fn end(ended: Box<Ended>, out: &mut Vec<Action>) {
-    let Verdict { outcome, code, detail, .. } = &ended.verdict;
-    let own = *outcome == Outcome::CouldNotRun;
-    // What went wrong on this side is not the miner's to know.
-    let told = if own { None } else { detail.as_deref().map(text_for_message) };
-    out.push(Action::Send(line_of(&FromValidator::Verdict(VerdictMessage {
-        outcome: (*outcome).into(),
-        code: code.map(str::to_owned),
-        detail: told,
-        receipt: ended.receipt.clone(),
-    }))));
-    out.push(Action::End(ended));
 }
 
 fn could_not_run(own: OwnFault) -> Verdict {

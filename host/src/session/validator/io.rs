@@ -2,7 +2,9 @@
 
 use super::reading::{Content, NotRead, Reading};
 use crate::error_text::in_one_line;
+use crate::judging::Scope;
 use crate::ledger::{Acceptance, HistoryFinding};
+use crate::policy::{Judgement, RoundFacts, RoundOn, RoundPlan};
 use crate::protocol::bound::OmittedShare;
 use crate::protocol::challenge::Challenge;
 use crate::protocol::circumstances::SessionRecord;
@@ -12,10 +14,11 @@ use crate::protocol::names::{Coin, Commitment};
 use crate::protocol::receipt::Receipt;
 use crate::protocol::result::ResultDoc;
 use crate::protocol::signature::{EncodedKey, PublicKey};
-use crate::protocol::verdict::{Outcome, Verdict};
+use crate::protocol::verdict::{Outcome, SessionVerdict, Verdict};
 use crate::protocol::verify::{Failure, RecomputeError};
 use crate::session::fault::{Fault, FaultCode, OwnFault};
 use crate::session::message::MinerHello;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// What happened.
@@ -32,7 +35,7 @@ pub enum Event<'a> {
     /// This side gives the session up.
     Interrupted(OwnFault),
     /// [`Action::Issue`] is done: the challenge is issued and on record.
-    Issued(Result<Box<Challenge>, NotIssued>),
+    Issued(Result<Issued, NotIssued>),
     /// [`Action::Read`] is done.
     Read(Result<Box<Content>, NotRead>),
     /// [`Action::Accept`] is done: if the commitment is accepted, the coin is on
@@ -40,8 +43,33 @@ pub enum Event<'a> {
     Accepted(Result<Accepted, OwnFault>),
     /// [`Action::Judge`] is done.
     Judged(Box<Judged>),
-    /// [`Action::Settle`] is done.
-    Settled(Result<(), OwnFault>),
+    /// [`Action::Settle`] is done, for the round of this number.
+    Settled(usize, Result<(), OwnFault>),
+    /// [`Action::Conclude`] is done: what the policy says of the rounds together.
+    Concluded(Option<Judgement>),
+}
+
+/// A challenge that is on record.
+#[derive(Debug)]
+pub struct Issued {
+    /// The number of the round, from 0.
+    pub round: usize,
+    /// What is asked in the round.
+    pub challenge: Box<Challenge>,
+    /// The session's rounds: of the first challenge those that it was planned with, later
+    /// what [`Wanted::plan`] has.
+    pub plan: Arc<[RoundPlan]>,
+}
+
+/// A part of a session that is under way on this side.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Part {
+    /// What is done to talk with the miner.
+    Talk,
+    /// The judging of the round of this number.
+    Judging(usize),
+    /// The settling of the round of this number.
+    Settling(usize),
 }
 
 /// Why there is no challenge for this miner.
@@ -69,6 +97,10 @@ pub struct Accepted {
 /// A judged case.
 #[derive(Debug)]
 pub struct Judged {
+    /// Of the case.
+    pub round: usize,
+    /// For the judgement of the session; `None` if it did not verify.
+    pub facts: Option<RoundFacts>,
     /// What it comes to.
     pub verdict: Verdict,
     /// For the miner, if the challenge names this validator.
@@ -93,13 +125,30 @@ pub enum Action {
     Judge(Box<Case>),
     /// Record the verdict, then [`Event::Settled`].
     Settle(Box<Settle>),
+    /// Ask the policy about the rounds together, then [`Event::Concluded`].
+    Conclude(Box<Summary>),
     /// Over: close the streams.
     End(Box<Ended>),
 }
 
-/// For which miner a challenge is wanted.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// The verified rounds of a session.
+#[derive(Debug)]
+pub struct Summary {
+    /// One a round, in order.
+    pub facts: Vec<RoundFacts>,
+    /// What was planned.
+    pub plan: Arc<[RoundPlan]>,
+}
+
+/// For which miner and round a challenge is wanted.
+#[derive(Clone, Debug, PartialEq)]
 pub struct Wanted {
+    /// The number of the round, from 0.
+    pub round: usize,
+    /// Digest of the session's first challenge; `None` for the first.
+    pub session: Option<Digest>,
+    /// The session's rounds; `None` before they are planned.
+    pub plan: Option<Arc<[RoundPlan]>>,
     /// What it claims to be.
     pub hello: MinerHello,
     /// The key that the challenge must name as its miner_id, if any.
@@ -128,6 +177,12 @@ pub struct Accept {
 /// A complete result with everything that this validator knows of it.
 #[derive(Debug)]
 pub struct Case {
+    /// The number of the round.
+    pub round: usize,
+    /// Whether it is the only round that was planned.
+    pub scope: Scope,
+    /// Whom the challenge was for.
+    pub on: RoundOn,
     /// The challenge.
     pub challenge: Challenge,
     /// The miner's answer.
@@ -147,6 +202,8 @@ pub struct Case {
 /// A verdict that is to be recorded; never could-not-run.
 #[derive(Clone, Debug)]
 pub struct Settle {
+    /// The number of the round.
+    pub round: usize,
     /// Digest of the challenge.
     pub challenge: Digest,
     /// Of the challenge.
@@ -155,7 +212,8 @@ pub struct Settle {
     pub verdict: Verdict,
 }
 
-/// How long the parts of a session took; `None` if it did not come so far.
+/// How long the parts of a round took, and what came before the first; `None` if it did
+/// not come so far.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Legs {
     /// From the start to the miner's hello.
@@ -172,6 +230,13 @@ pub struct Legs {
     pub judging: Option<Duration>,
 }
 
+impl Legs {
+    /// What came before the first challenge.
+    pub(super) fn before_a_challenge(self) -> Self {
+        Self { hello: self.hello, round_trip: self.round_trip, ..Self::default() }
+    }
+}
+
 impl Ended {
     /// The end of a session that did not begin.
     pub fn of_fault(fault: &Fault) -> Self {
@@ -185,7 +250,10 @@ impl Ended {
     }
 
     fn of_verdict(verdict: Verdict) -> Self {
+        let session = SessionVerdict::ended_by(&verdict, Vec::new(), Vec::new());
         Self {
+            session,
+            earlier: Vec::new(),
             verdict,
             legs: Legs::default(),
             hello: None,
@@ -216,9 +284,15 @@ pub(super) fn on_record(verdict: &Verdict) -> Verdict {
     }
 }
 
-/// How a session ended.
+/// How a session ended. Challenge, verdict, times, result and receipt are those of its
+/// last round; of a session that ended before a round's challenge was out, the verdict is
+/// on that.
 #[derive(Debug)]
 pub struct Ended {
+    /// On all rounds together.
+    pub session: SessionVerdict,
+    /// The rounds before the last one, in order.
+    pub earlier: Vec<RoundEnded>,
     /// The verdict.
     pub verdict: Verdict,
     /// How long it took.
@@ -231,4 +305,23 @@ pub struct Ended {
     pub result: Option<Box<ResultDoc>>,
     /// The receipt that the miner got.
     pub receipt: Option<Receipt>,
+}
+
+/// How a round ended.
+#[derive(Debug)]
+pub struct RoundEnded {
+    /// Its number, from 0.
+    pub round: usize,
+    /// The verdict.
+    pub verdict: Verdict,
+    /// How long it took.
+    pub legs: Legs,
+    /// What was asked.
+    pub challenge: Box<Challenge>,
+    /// The complete result, if one came.
+    pub result: Option<Box<ResultDoc>>,
+    /// The receipt that the miner got.
+    pub receipt: Option<Receipt>,
+    /// For the judgement of the session.
+    pub(super) facts: Option<RoundFacts>,
 }

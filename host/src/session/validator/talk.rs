@@ -2,11 +2,10 @@
 
 use super::calendar::Arrival;
 use super::reading::{Awaited, Content, NotRead, Reading};
-use super::{Accept, Action, Case, Cause, Complete, Held, State, ValidatorSession, Wanted};
+use super::{Accept, Action, Cause, Complete, Held, State, ValidatorSession};
 use crate::protocol::circumstances::SessionRecord;
 use crate::protocol::parts::CommitmentPart;
 use crate::protocol::rejection::{Reason, Rejection};
-use crate::protocol::result::ResultDoc;
 use crate::session::clock::Now;
 use crate::session::fault::{Fault, FaultCode, OwnFault};
 use crate::session::limits::{PINGS, SMALL_BYTES_MAX, UNAWAITED_BYTES_MAX};
@@ -15,17 +14,20 @@ use std::time::Duration;
 
 impl ValidatorSession {
     pub(super) fn close(&mut self) -> Result<(), Cause> {
+        self.is_closed = true;
         let detail = match &self.state {
             State::Hello { .. } => "before its hello",
             State::Pong { .. } | State::Issuing => "before the challenge",
             State::Commitment { .. } => "before a commitment",
             State::Reading { .. } | State::Accepting(_) => "before the coin",
             State::Openings { .. } => "before a complete result",
-            // It need not wait for its verdict.
+            // It need not wait for its verdict. If another challenge is to come, that is
+            // found then.
             State::New
             | State::Completing(_)
-            | State::Judging { .. }
-            | State::Settling(_)
+            | State::Waiting(..)
+            | State::Closing
+            | State::Concluding
             | State::Over => return Ok(()),
         };
         let fault = Fault::new(FaultCode::ClosedEarly, format!("the miner closed {detail}"));
@@ -46,8 +48,9 @@ impl ValidatorSession {
 
     pub(super) fn hear(&mut self, bytes: &[u8]) -> Result<(), Cause> {
         match self.state {
-            State::Settling(_) | State::Over | State::New => return Ok(()),
-            State::Completing(_) | State::Judging { .. } if !bytes.is_empty() => {
+            State::Concluding | State::Over | State::New => return Ok(()),
+            State::Closing if self.judging.is_none() || self.has_failed() => return Ok(()),
+            State::Completing(_) | State::Waiting(..) | State::Closing if !bytes.is_empty() => {
                 let detail = "more came after the complete result";
                 return Err(Fault::new(FaultCode::AnsweredTwice, detail).into());
             }
@@ -121,18 +124,15 @@ impl ValidatorSession {
             }
             (&State::Pong { left, sent, until }, FromMiner::Pong {}) => {
                 let round_trip = now.since_start.saturating_sub(sent);
-                let least = self.legs.round_trip.map_or(round_trip, |least| least.min(round_trip));
-                self.legs.round_trip = Some(least);
+                let least =
+                    self.round.legs.round_trip.map_or(round_trip, |least| least.min(round_trip));
+                self.round.legs.round_trip = Some(least);
                 if left > 1 {
                     out.push(Action::Send(line_of(&FromValidator::Ping { version: self.version })));
                     self.state = State::Pong { left: left - 1, sent: now.since_start, until };
                     return Ok(());
                 }
-                let hello = self.hello.clone().expect("a pong follows a hello");
-                let claimed = hello.miner_id.and_then(|key| key.decode());
-                let miner_id = self.miner_id.or(claimed);
-                let wanted = Wanted { hello, miner_id, round_trip: least };
-                out.push(Action::Issue(Box::new(wanted)));
+                out.push(Action::Issue(self.wanted()));
                 self.state = State::Issuing;
                 Ok(())
             }
@@ -149,7 +149,7 @@ impl ValidatorSession {
         hello: MinerHello,
         out: &mut Vec<Action>,
     ) -> Result<(), Cause> {
-        self.legs.hello = Some(now.since_start);
+        self.round.legs.hello = Some(now.since_start);
         let shared = VERSIONS.iter().filter(|version| hello.versions.contains(version)).max();
         let Some(&version) = shared else {
             let detail = format!("the miner speaks {:?}, this side {VERSIONS:?}", hello.versions);
@@ -185,7 +185,7 @@ impl ValidatorSession {
         if now.since_start < sent.since_start {
             return Err(Fault::new(FaultCode::Flooded, "bytes came before the challenge").into());
         }
-        self.legs.commitment = Some(now.since_start - sent.since_start);
+        self.round.legs.commitment = Some(now.since_start - sent.since_start);
         let (challenge, awaited) = (self.challenge().clone(), Awaited::Commitment);
         out.push(Action::Read(Box::new(Reading { line, challenge, awaited })));
         self.state = State::Reading { sent, arrived: now };
@@ -205,8 +205,7 @@ impl ValidatorSession {
                 self.accept(part, sent, arrived, out)
             }
             (State::Completing(complete), Content::Result(result)) => {
-                self.judge(*complete, result, out);
-                Ok(())
+                self.judge(*complete, result, out)
             }
             (state, _) => {
                 // Read for another state than this one.
@@ -260,27 +259,13 @@ impl ValidatorSession {
     fn on_openings(&mut self, now: Now, line: Vec<u8>, out: &mut Vec<Action>) -> Result<(), Cause> {
         let State::Openings { held, coin, sent, .. } = self.take_state() else { return Ok(()) };
         let since = now.since_start;
-        self.legs.openings = Some(since.saturating_sub(sent));
+        self.round.legs.openings = Some(since.saturating_sub(sent));
         let Held { part, arrived, history } = *held;
         let session = SessionRecord { commitment: part.commitment(), coin };
         let (challenge, awaited) = (self.challenge().clone(), Awaited::Openings(Box::new(part)));
         out.push(Action::Read(Box::new(Reading { line, challenge, awaited })));
         self.state = State::Completing(Box::new(Complete { session, arrived, history, since }));
         Ok(())
-    }
-
-    fn judge(&mut self, complete: Complete, result: ResultDoc, out: &mut Vec<Action>) {
-        let Complete { session, arrived, history, since } = complete;
-        out.push(Action::Judge(Box::new(Case {
-            challenge: self.challenge().clone(),
-            result,
-            session,
-            elapsed: self.legs.commitment.unwrap_or_default(),
-            arrived_unix_ms: arrived.unix_ms,
-            round_trip: self.legs.round_trip.unwrap_or_default(),
-            history,
-        })));
-        self.state = State::Judging { since };
     }
 }
 

@@ -1,0 +1,386 @@
+//! From one round to the next, and to the session's end.
+//!
+//! Guarantees: a round whose challenge is on record is settled before the session ends;
+//! after a round that was not verified no challenge is sent, and one that is out is given
+//! up; a round that is judged is judged to its end, unless this side gives it up.
+//! Deliberately lacks: judgement. What rounds come to is told.
+
+use super::io::{self, Summary};
+use super::{
+    Action, Case, Cause, Complete, Ended, Judged, Judging, Round, RoundEnded, Settle, State,
+    ValidatorSession, Wanted, could_not_run, verdict_of,
+};
+use crate::judging::Scope;
+use crate::policy::{Judgement, RoundFacts, RoundOn};
+use crate::protocol::bound::OmittedShare;
+use crate::protocol::receipt::Receipt;
+use crate::protocol::result::ResultDoc;
+use crate::protocol::verdict::{
+    HOST, Outcome, RoundNotReached, RoundVerdict, SessionVerdict, Verdict,
+};
+use crate::protocol::verify::Failure;
+use crate::session::clock::Now;
+use crate::session::fault::{Fault, FaultCode, OwnFault};
+use crate::session::message::{
+    FromValidator, ROUNDS_VERSION, RoundMessage, VerdictMessage, line_of, text_for_message,
+};
+use std::time::Duration;
+
+impl ValidatorSession {
+    /// How many rounds there may be with this miner.
+    fn rounds_held(&self) -> usize {
+        let planned = self.plan.as_ref().map_or(1, |plan| plan.len());
+        if self.version >= ROUNDS_VERSION { planned } else { 1 }
+    }
+
+    /// Who answers the round of this number.
+    pub(super) fn on(&self, round: usize) -> RoundOn {
+        let plan = self.plan.as_ref().and_then(|plan| plan.get(round));
+        plan.map_or(RoundOn::Devices, |plan| plan.on)
+    }
+
+    /// The challenge that is wanted for the round that comes.
+    pub(super) fn wanted(&self) -> Box<Wanted> {
+        let hello = self.hello.clone().expect("no challenge is wanted before a hello");
+        let claimed = hello.miner_id.and_then(|key| key.decode());
+        Box::new(Wanted {
+            round: self.round.number,
+            session: self.first,
+            plan: self.plan.clone(),
+            hello,
+            miner_id: self.miner_id.or(claimed),
+            round_trip: self.round.legs.round_trip.unwrap_or_default(),
+        })
+    }
+
+    /// The result of the round under way is complete.
+    pub(super) fn judge(
+        &mut self,
+        complete: Complete,
+        result: ResultDoc,
+        out: &mut Vec<Action>,
+    ) -> Result<(), Cause> {
+        let Complete { session, arrived, history, since } = complete;
+        let is_alone = self.plan.as_ref().is_none_or(|plan| plan.len() < 2);
+        let case = Box::new(Case {
+            round: self.round.number,
+            scope: if is_alone { Scope::Alone } else { Scope::OfSeveral },
+            on: self.on(self.round.number),
+            challenge: self.challenge().clone(),
+            result,
+            session,
+            elapsed: self.round.legs.commitment.unwrap_or_default(),
+            arrived_unix_ms: arrived.unix_ms,
+            round_trip: self.round.legs.round_trip.unwrap_or_default(),
+            history,
+        });
+        if self.judging.is_some() {
+            self.state = State::Waiting(case, since);
+            return Ok(());
+        }
+        self.begin_judging(case, since, out)
+    }
+
+    /// Has the round under way judged, and begins the next one.
+    fn begin_judging(
+        &mut self,
+        case: Box<Case>,
+        since: Duration,
+        out: &mut Vec<Action>,
+    ) -> Result<(), Cause> {
+        out.push(Action::Judge(case));
+        let Round { number, legs, .. } = self.round;
+        let next =
+            Round { number: number + 1, legs: legs.before_a_challenge(), ..Round::default() };
+        let round = std::mem::replace(&mut self.round, next);
+        self.judging = Some(Judging { round, since });
+        if number + 1 >= self.rounds_held() {
+            self.state = State::Closing;
+            return Ok(());
+        }
+        self.state = State::Issuing;
+        if self.is_closed {
+            let detail = format!("the miner closed before the challenge of round {}", number + 1);
+            return Err(Fault::new(FaultCode::ClosedEarly, detail).into());
+        }
+        out.push(Action::Issue(self.wanted()));
+        Ok(())
+    }
+
+    pub(super) fn on_judged(
+        &mut self,
+        now: Now,
+        judged: Judged,
+        out: &mut Vec<Action>,
+    ) -> Result<(), Cause> {
+        let Judged { round: number, facts, verdict, receipt, result } = judged;
+        let Some(Judging { mut round, since }) = self.take_judging(number) else { return Ok(()) };
+        round.legs.judging = Some(now.since_start.saturating_sub(since));
+        let outcome = verdict.outcome;
+        let end = Findings { verdict, receipt, result: Some(Box::new(result)), facts };
+        self.conclude(round, end, out);
+        if outcome != Outcome::Verified {
+            return self.give_up(number);
+        }
+        match std::mem::replace(&mut self.state, State::Over) {
+            State::Waiting(case, since) => self.begin_judging(case, since, out)?,
+            state => self.state = state,
+        }
+        self.finish(out);
+        Ok(())
+    }
+
+    /// The round could not be judged.
+    pub(super) fn not_judged(
+        &mut self,
+        number: usize,
+        own: OwnFault,
+        out: &mut Vec<Action>,
+    ) -> Result<(), Cause> {
+        let Some(Judging { round, .. }) = self.take_judging(number) else { return Ok(()) };
+        self.conclude(round, could_not_run(own).into(), out);
+        self.give_up(number)
+    }
+
+    fn take_judging(&mut self, number: usize) -> Option<Judging> {
+        self.judging.take_if(|judging| judging.round.number == number)
+    }
+
+    /// A round was not verified: the one that is under way is given up.
+    fn give_up(&mut self, number: usize) -> Result<(), Cause> {
+        if matches!(self.state, State::Closing | State::Concluding | State::Over) {
+            return Ok(());
+        }
+        let detail = format!("round {number} of this session was not verified");
+        self.raise(Fault::new(FaultCode::Abandoned, detail).into())
+    }
+
+    pub(super) fn on_settled(
+        &mut self,
+        number: usize,
+        settled: Result<(), OwnFault>,
+        out: &mut Vec<Action>,
+    ) -> Result<(), Cause> {
+        let Some(at) = self.settling.iter().position(|ended| ended.round == number) else {
+            return Ok(());
+        };
+        let mut ended = self.settling.swap_remove(at);
+        let mut is_recorded = true;
+        if let Err(own) = settled
+            && ended.verdict.outcome != Outcome::CouldNotRun
+        {
+            // What is not on record was not decided.
+            ended.verdict = could_not_run(own);
+            ended.receipt = None;
+            is_recorded = false;
+        }
+        self.over.push(ended);
+        if !is_recorded {
+            self.give_up(number)?;
+        }
+        self.finish(out);
+        Ok(())
+    }
+
+    /// This side gives the session up, and with it what is judged.
+    pub(super) fn interrupt(&mut self, own: OwnFault, out: &mut Vec<Action>) -> Result<(), Cause> {
+        if let Some(Judging { round, .. }) = self.judging.take() {
+            self.conclude(round, could_not_run(own.clone()).into(), out);
+        }
+        match self.state {
+            State::Closing | State::Concluding | State::Over => {
+                self.finish(out);
+                Ok(())
+            }
+            _ => self.raise(own.into()),
+        }
+    }
+
+    /// Whether nothing that the miner says changes anything any more.
+    pub(super) fn has_failed(&self) -> bool {
+        let is_bad = |ended: &RoundEnded| ended.verdict.outcome != Outcome::Verified;
+        self.failure.is_some() || self.over.iter().chain(&self.settling).any(is_bad)
+    }
+
+    /// Ends the round under way, or, if there is none, the last one while it is judged.
+    pub(super) fn fail(&mut self, cause: Cause, out: &mut Vec<Action>) {
+        // What was to be done for a round that has failed is not done.
+        let is_of_talk = |action: &Action| {
+            matches!(action, Action::Issue(_) | Action::Read(_) | Action::Accept(_))
+        };
+        out.retain(|action| !is_of_talk(action));
+        let verdict = match cause {
+            Cause::Fault(fault) => verdict_of(&fault),
+            Cause::Rejection(rejection) => {
+                Verdict::of(&Err(Failure::Rejected(rejection)), OmittedShare::default())
+            }
+            Cause::Own(own) => could_not_run(own),
+        };
+        match self.state {
+            State::Concluding | State::Over => return,
+            State::Closing => {
+                let Some(Judging { round, .. }) = self.judging.take() else { return };
+                self.conclude(round, verdict.into(), out);
+            }
+            _ => {
+                self.state = State::Closing;
+                self.input.clear();
+                self.held_back = None;
+                let next =
+                    Round { number: self.round.number, legs: self.round.legs, ..Round::default() };
+                let round = std::mem::replace(&mut self.round, next);
+                self.conclude(round, verdict.into(), out);
+            }
+        }
+        self.finish(out);
+    }
+
+    /// Settles a round whose challenge is on record.
+    fn conclude(&mut self, round: Round, end: Findings, out: &mut Vec<Action>) {
+        let Findings { mut verdict, receipt, result, facts } = end;
+        let Round { number, legs, challenge, is_on_record, accepted } = round;
+        let Some(challenge) = challenge else {
+            self.failure.get_or_insert_with(|| Box::new(verdict));
+            return;
+        };
+        verdict.challenge_digest = Some(challenge.digest());
+        verdict.commitment = accepted.or(verdict.commitment);
+        let settle = is_on_record.then(|| Settle {
+            round: number,
+            challenge: challenge.digest(),
+            miner_id: challenge.spec().miner_id,
+            verdict: io::on_record(&verdict),
+        });
+        let ended = RoundEnded { round: number, verdict, legs, challenge, result, receipt, facts };
+        match settle {
+            Some(settle) => {
+                out.push(Action::Settle(Box::new(settle)));
+                self.settling.push(ended);
+            }
+            None => self.over.push(ended),
+        }
+    }
+
+    /// Ends the session if nothing of it is left to be done.
+    fn finish(&mut self, out: &mut Vec<Action>) {
+        let is_busy = self.judging.is_some() || !self.settling.is_empty();
+        if !matches!(self.state, State::Closing) || is_busy {
+            return;
+        }
+        self.over.sort_by_key(|ended| ended.round);
+        match self.plan.clone() {
+            Some(plan) if plan.len() > 1 && !self.has_failed() => {
+                let facts = self.over.iter_mut().filter_map(|ended| ended.facts.take()).collect();
+                self.state = State::Concluding;
+                out.push(Action::Conclude(Box::new(Summary { facts, plan })));
+            }
+            _ => self.end(None, out),
+        }
+    }
+
+    /// The verdict goes to the miner, then the session is over.
+    pub(super) fn end(&mut self, judgement: Option<Judgement>, out: &mut Vec<Action>) {
+        self.state = State::Over;
+        let session = self.session_verdict();
+        let session = match judgement {
+            Some(judgement) => session.judged(judgement),
+            None => session,
+        };
+        let mut rounds = std::mem::take(&mut self.over);
+        let told_version = self.version;
+        let ended = match self.failure.take() {
+            Some(verdict) => Ended {
+                session,
+                earlier: rounds,
+                verdict: *verdict,
+                legs: self.round.legs,
+                hello: self.hello.take(),
+                challenge: None,
+                result: None,
+                receipt: None,
+            },
+            None => {
+                let last = rounds.pop().expect("a session without a failure has a round");
+                let RoundEnded { verdict, legs, challenge, result, receipt, .. } = last;
+                Ended {
+                    session,
+                    earlier: rounds,
+                    verdict,
+                    legs,
+                    hello: self.hello.take(),
+                    challenge: Some(challenge),
+                    result,
+                    receipt,
+                }
+            }
+        };
+        out.push(Action::Send(line_of(&FromValidator::Verdict(told(&ended, told_version)))));
+        out.push(Action::End(Box::new(ended)));
+    }
+
+    fn session_verdict(&self) -> SessionVerdict {
+        let kind_of = |round: usize| {
+            let plan = self.plan.as_ref().and_then(|plan| plan.get(round));
+            plan.map_or("fp64", |plan| plan.kind.name())
+        };
+        let of = |ended: &RoundEnded| RoundVerdict {
+            round: ended.round,
+            kind: kind_of(ended.round),
+            on: match self.on(ended.round) {
+                RoundOn::Devices => None,
+                RoundOn::Host => Some(HOST),
+            },
+            verdict: ended.verdict.clone(),
+        };
+        let rounds: Vec<_> = self.over.iter().map(of).collect();
+        let planned = self.plan.as_ref().map_or(0, |plan| plan.len());
+        let not_reached = (rounds.len()..planned)
+            .map(|round| RoundNotReached { round, kind: kind_of(round) })
+            .collect();
+        match &self.failure {
+            // A round that failed is why the session ended.
+            Some(failure)
+                if rounds.iter().all(|round| round.verdict.outcome == Outcome::Verified) =>
+            {
+                SessionVerdict::ended_by(failure, rounds, not_reached)
+            }
+            _ => SessionVerdict::of_rounds(rounds, not_reached),
+        }
+    }
+}
+
+/// What a round comes to.
+struct Findings {
+    verdict: Verdict,
+    receipt: Option<Receipt>,
+    result: Option<Box<ResultDoc>>,
+    facts: Option<RoundFacts>,
+}
+
+impl From<Verdict> for Findings {
+    fn from(verdict: Verdict) -> Self {
+        Self { verdict, receipt: None, result: None, facts: None }
+    }
+}
+
+/// What the miner is told.
+fn told(ended: &Ended, version: u32) -> VerdictMessage {
+    let SessionVerdict { outcome, code, detail, .. } = &ended.session;
+    let own = *outcome == Outcome::CouldNotRun;
+    let earlier = ended.earlier.iter().filter(|_| version >= ROUNDS_VERSION);
+    VerdictMessage {
+        outcome: (*outcome).into(),
+        code: code.map(str::to_owned),
+        // What went wrong on this side is not the miner's to know.
+        detail: if own { None } else { detail.as_deref().map(text_for_message) },
+        receipt: ended.receipt.clone(),
+        earlier: earlier
+            .map(|round| RoundMessage {
+                challenge: round.challenge.digest(),
+                outcome: round.verdict.outcome.into(),
+                code: round.verdict.code.map(str::to_owned),
+                receipt: round.receipt.clone(),
+            })
+            .collect(),
+    }
+}
