@@ -13,7 +13,9 @@ use attest::session::clock::Now;
 use attest::session::fault::OwnFault;
 use attest::session::limits::Patience;
 use attest::session::message::{FromMiner, MinerHello, line_of};
-use attest::session::validator::{Accepted, Action, Event, Judged, NotIssued, ValidatorSession};
+use attest::session::validator::{
+    Accepted, Action, Event, Issued, Judged, NotIssued, ValidatorSession,
+};
 use attest_fuzz::{COIN, Fixture, Script};
 use libfuzzer_sys::fuzz_target;
 use std::sync::LazyLock;
@@ -58,7 +60,11 @@ impl Driven {
         let own = || OwnFault("made to fail".to_owned());
         let event = match self.under_way.take() {
             Some(Action::Issue(_)) if fails => Event::Issued(Err(NotIssued::Unfit("no".into()))),
-            Some(Action::Issue(_)) => Event::Issued(Ok(Box::new(FIXTURE.challenge.clone()))),
+            Some(Action::Issue(_)) => Event::Issued(Ok(Issued {
+                round: 0,
+                challenge: Box::new(FIXTURE.challenge.clone()),
+                plan: Vec::new().into(),
+            })),
             Some(Action::Read(reading)) => Event::Read(reading.read()),
             Some(Action::Accept(_)) if fails => Event::Accepted(Err(own())),
             Some(Action::Accept(commitment)) => {
@@ -79,11 +85,12 @@ impl Driven {
                 let end =
                     verify(&case.challenge, &case.result, &circumstances, &CpuVerifier::new());
                 let verdict = Verdict::of(&end, OmittedShare::default());
-                Event::Judged(Box::new(Judged { verdict, receipt: None, result: case.result }))
+                let (round, result) = (case.round, case.result);
+                Event::Judged(Box::new(Judged { round, facts: None, verdict, receipt: None, result }))
             }
-            Some(Action::Settle(_)) if fails => Event::Settled(Err(own())),
-            Some(Action::Settle(_)) => Event::Settled(Ok(())),
-            Some(Action::Send(_) | Action::End(_)) | None => return,
+            Some(Action::Settle(settle)) if fails => Event::Settled(settle.round, Err(own())),
+            Some(Action::Settle(settle)) => Event::Settled(settle.round, Ok(())),
+            Some(Action::Send(_) | Action::Conclude(_) | Action::End(_)) | None => return,
         };
         self.tell(event);
     }

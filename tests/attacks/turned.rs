@@ -5,7 +5,7 @@
 //! ones; only the loop between them has its place taken, as that one reads the
 //! system's clocks, and the coin, which is the challenge's own here.
 
-use crate::live::peer::hello;
+use crate::live::peer::{hello, issued};
 use attest::ledger::{self, Ledger, Location};
 use attest::mining::issue::Request;
 use attest::policy::Policy;
@@ -135,14 +135,17 @@ impl Turned {
                 None
             }
             // On record already: two sessions may meet at one challenge.
-            Action::Issue(_) => Some(Event::Issued(Ok(Box::new(self.challenge.clone())))),
+            Action::Issue(_) => Some(Event::Issued(Ok(issued(&self.challenge)))),
             Action::Read(reading) => Some(Event::Read(reading.read())),
             Action::Accept(commitment) => {
                 let coin = super::drawn(&[b"a coin", &commitment.challenge.0]);
                 Some(Event::Accepted(self.validator.accept_with(&commitment, coin)))
             }
             Action::Judge(case) => Some(Event::Judged(Box::new(self.validator.judge(*case)))),
-            Action::Settle(settle) => Some(Event::Settled(self.validator.settle(&settle))),
+            Action::Settle(settle) => {
+                Some(Event::Settled(settle.round, self.validator.settle(&settle)))
+            }
+            Action::Conclude(_) => unreachable!("one round"),
             Action::End(ended) => {
                 self.ended = Some(ended);
                 None

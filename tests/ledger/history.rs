@@ -2,8 +2,8 @@
 
 use crate::places::{self, Place, on_both};
 use crate::{
-    EXPIRES_MS, ISSUED_MS, accepting, challenge, commitment_of, device, digest, issued, key_of,
-    rejected, verified,
+    EXPIRES_MS, ISSUED_MS, accepting, challenge, commitment_of, device, digest, issued,
+    issued_round, key_of, rejected, verified,
 };
 use attest::ledger::HistoryCode::{
     UuidChangedHost, UuidChangedSerial, UuidInTwoSessions, UuidUnderTwoIdentities,
@@ -26,6 +26,7 @@ on_both![
     findings_have_a_window,
     who_held_the_name_before_the_window_does_not_hinder,
     two_live_sessions_with_one_device_are_a_finding,
+    rounds_of_one_session_do_not_stand_in_each_others_way,
     sessions_that_were_open_at_once_are_a_finding,
     of_sessions_that_claim_at_the_same_moment_one_has_no_finding,
     what_a_miner_says_is_bounded,
@@ -290,6 +291,28 @@ fn two_live_sessions_with_one_device_are_a_finding(place: &Place) {
     let too_many = vec![device(1); 65];
     let answer = ledger.history(&a, &too_many, ISSUED_MS, HISTORY_WINDOW);
     assert!(matches!(answer, Err(LedgerError::Invalid { .. })));
+}
+
+/// The last round may be judged while the next one is under way.
+fn rounds_of_one_session_do_not_stand_in_each_others_way(place: &Place) {
+    let ledger = place.open();
+    let (first, other) = (issued(&*ledger), issued(&*ledger));
+    let rounds = [1, 2].map(|number| issued_round(&*ledger, first, number));
+    let devices = [device(1)];
+    let claim = |c, now_ms| codes(&claim(&*ledger, c, &devices, (now_ms, now_ms + 1000)));
+    assert_eq!(claim(&first, ISSUED_MS + 5), []);
+    for (round, at_ms) in rounds.iter().zip(ISSUED_MS + 6..) {
+        assert_eq!(claim(round, at_ms), [], "a later round");
+    }
+    // Another session's rounds do, whichever it is.
+    assert_eq!(claim(&other, ISSUED_MS + 9), [UuidInTwoSessions]);
+    for round in [&first, &rounds[0]] {
+        ledger.settle(round, &verified()).unwrap();
+    }
+    let look = |c| codes(&ledger.history(c, &devices, ISSUED_MS + 10, HISTORY_WINDOW).unwrap());
+    assert_eq!(look(&other), [UuidInTwoSessions], "the last round still claims it");
+    let of_other = issued_round(&*ledger, other, 1);
+    assert_eq!(claim(&of_other, ISSUED_MS + 11), [UuidInTwoSessions]);
 }
 
 /// A live session of device 1, from its issue to its commitment, ms after [`ISSUED_MS`].

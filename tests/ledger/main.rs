@@ -16,7 +16,7 @@ mod server;
 mod steps;
 
 use attest::ledger::{
-    Acceptance, Accepting, Filter, HISTORY_WINDOW, Ledger, SettledAs, Settlement, Sighting,
+    Acceptance, Accepting, Filter, HISTORY_WINDOW, Ledger, RoundOf, SettledAs, Settlement, Sighting,
 };
 use attest::mining::issue::{Request, issue};
 use attest::protocol::challenge::Challenge;
@@ -38,6 +38,14 @@ fn challenge() -> Challenge {
         ..Request::default()
     })
     .expect("a valid challenge")
+}
+
+/// A later round of the session with first challenge `session`, on record.
+fn issued_round(ledger: &dyn Ledger, session: Digest, number: u32) -> Digest {
+    let (challenge, round) = (challenge(), Some(RoundOf { session, number }));
+    let at_ms = ISSUED_MS + u64::from(number);
+    ledger.issue_round(&challenge, challenge.token(), at_ms, round).expect("issued");
+    challenge.digest()
 }
 
 /// A challenge on record, and its digest.

@@ -1,7 +1,7 @@
 //! Opening what is there, what is something else, and what is damaged.
 
 use crate::places::{self, Place};
-use crate::{ISSUED_MS, accept, commitment_of, everything, issued};
+use crate::{ISSUED_MS, accept, commitment_of, everything, issued, issued_round};
 use attest::ledger::{LedgerError, Location, Peer, open};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
@@ -38,7 +38,7 @@ fn the_file_is_durable_and_has_its_version() {
     drop(place.open());
     let file = rusqlite::Connection::open(&place.address).unwrap();
     let pragma = |name: &str| file.query_row(&format!("PRAGMA {name}"), [], |row| row.get(0));
-    assert_eq!(pragma("user_version"), Ok(2_i64));
+    assert_eq!(pragma("user_version"), Ok(3_i64));
     let journal: String = file.query_row("PRAGMA journal_mode", [], |row| row.get(0)).unwrap();
     assert_eq!(journal, "wal");
 }
@@ -125,8 +125,8 @@ fn with_version(place: &Place, set: impl Fn(i64)) {
     drop(ledger);
     set(99);
     let Err(error) = open(&place.location()) else { panic!("it opened") };
-    assert!(matches!(error, LedgerError::Schema { found: 99, known: 2, .. }), "{error:?}");
-    set(2);
+    assert!(matches!(error, LedgerError::Schema { found: 99, known: 3, .. }), "{error:?}");
+    set(3);
     assert_eq!(everything(&*place.open()), before);
 }
 
@@ -170,9 +170,9 @@ fn an_older_ledger_is_migrated() {
     issued(&*place.open());
 }
 
-/// Version 1 has no meetings. What it has on record stays.
+/// Version 1 has no meetings, version 2 no rounds. What they have on record stays.
 #[test]
-fn a_ledger_without_meetings_gets_them() {
+fn a_ledger_without_meetings_and_rounds_gets_them() {
     let old = |place: &Place, to_version_1: &dyn Fn()| {
         let ledger = place.open();
         let c = issued(&*ledger);
@@ -183,6 +183,7 @@ fn a_ledger_without_meetings_gets_them() {
         let ledger = place.open();
         assert_eq!(everything(&*ledger), before);
         assert_eq!(ledger.meetings(&Default::default()).unwrap(), []);
+        issued_round(&*ledger, c, 1);
         let meeting = crate::meetings::dodged(Peer::Unknown, "busy");
         ledger.meet(&meeting).unwrap();
         assert_eq!(ledger.meetings(&Default::default()).unwrap()[0].meeting, meeting);
@@ -190,14 +191,21 @@ fn a_ledger_without_meetings_gets_them() {
     let place = places::sqlite().unwrap();
     old(&place, &|| {
         let file = rusqlite::Connection::open(&place.address).unwrap();
-        file.execute_batch("DROP TABLE meetings; PRAGMA user_version = 1").unwrap();
+        file.execute_batch(
+            "DROP TABLE meetings; DROP INDEX challenges_by_session; \
+             ALTER TABLE challenges DROP COLUMN round; \
+             ALTER TABLE challenges DROP COLUMN session; PRAGMA user_version = 1",
+        )
+        .unwrap();
     });
     let Some(place) = places::on_server() else { return };
     old(&place, &|| {
         place
             .client()
             .batch_execute(
-                "DROP TABLE attest.meetings; UPDATE attest.ledger_version SET version = 1",
+                "DROP TABLE attest.meetings; ALTER TABLE attest.challenges \
+                 DROP COLUMN round, DROP COLUMN session; \
+                 UPDATE attest.ledger_version SET version = 1",
             )
             .unwrap();
     });

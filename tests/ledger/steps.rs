@@ -3,11 +3,11 @@
 use crate::places::{Place, on_both};
 use crate::{
     EXPIRES_MS, ISSUED_MS, accept, accepting, challenge, coin_of, commitment_of, device, digest,
-    everything, issued, key_of, rejected, verified,
+    everything, issued, issued_round, key_of, rejected, verified,
 };
 use attest::ledger::{
     Acceptance, Accepting, Filter, HISTORY_WINDOW, HistoryCode, LedgerError, NO_COMMITMENT, Order,
-    Settlement, Standing,
+    RoundOf, Settlement, Standing,
 };
 use attest::protocol::challenge::Challenge;
 use attest::protocol::circumstances::{IssuerRecord, SessionRecord};
@@ -25,6 +25,7 @@ on_both![
     a_rejection_without_a_commitment_ends_the_challenge,
     a_rejected_session_is_over,
     lists_are_filtered_ordered_and_paged,
+    rounds_are_found_by_their_session,
 ];
 
 fn a_live_session_is_recorded_step_by_step(place: &Place) {
@@ -293,5 +294,33 @@ fn lists_are_filtered_ordered_and_paged(place: &Place) {
             after = Some((page[0].issued_unix_ms, page[0].challenge));
         }
         assert_eq!(wanted(Filter { order, after, ..all.clone() }), []);
+    }
+}
+
+fn rounds_are_found_by_their_session(place: &Place) {
+    let ledger = place.open();
+    let (first, other) = (issued(&*ledger), issued(&*ledger));
+    let [second, third] = [1, 2].map(|number| issued_round(&*ledger, first, number));
+    let in_session = |session| Filter { session: Some(session), ..Filter::default() };
+    let listed = |session| {
+        let entries = ledger.list(&in_session(session)).unwrap().into_iter();
+        entries.map(|entry| (entry.challenge, entry.round)).collect::<Vec<_>>()
+    };
+    let round = |number| Some(RoundOf { session: first, number });
+    assert_eq!(listed(first), [(third, round(2)), (second, round(1)), (first, None)]);
+    assert_eq!(listed(other), [(other, None)]);
+    assert_eq!(ledger.show(&second).unwrap().unwrap().0.round, round(1));
+    // Each has a nonce, a coin and a verdict of its own.
+    accept(&*ledger, &second, commitment_of(1));
+    ledger.settle(&second, &verified()).unwrap();
+    ledger.settle(&third, &rejected("late")).unwrap();
+    assert_eq!(ledger.record(&first).unwrap(), Some(IssuerRecord::default()));
+    assert_eq!(ledger.show(&first).unwrap().unwrap().0.outcome, None);
+    // The first round has no mark, and is no round of itself.
+    let challenge = challenge();
+    let own = challenge.digest();
+    for wrong in [RoundOf { session: first, number: 0 }, RoundOf { session: own, number: 1 }] {
+        let answer = ledger.issue_round(&challenge, challenge.token(), ISSUED_MS, Some(wrong));
+        assert!(matches!(answer, Err(LedgerError::Invalid { .. })), "{wrong:?}");
     }
 }

@@ -41,7 +41,7 @@ num_iterations = 20
 async fn the_hosts_round_is_answered_by_cpus_and_the_others_by_the_devices() {
     let ledger = Recording::new();
     let mut validator = Validator::new(ledger.clone(), Request::default());
-    validator.policy = Some(Policy::from_toml(POLICY).expect("a policy"));
+    validator.policy = Some(Policy::from_toml(POLICY, "test").expect("a policy"));
     let opened = Arc::new(AtomicU64::new(0));
     let count = Arc::clone(&opened);
     let miner = cpu_miner_with(None, move |_| {

@@ -21,6 +21,7 @@ fn lines() -> Vec<Vec<u8>> {
         code: None,
         detail: None,
         receipt: None,
+        earlier: Vec::new(),
     };
     vec![
         line_of(&FromValidator::Hello { versions: vec![1], software: "a test".into() }),
@@ -231,7 +232,8 @@ fn a_validator_that_misbehaves_is_named() {
 #[test]
 fn nothing_is_verified_before_it_is_open() {
     let verdict = |outcome| {
-        let verdict = VerdictMessage { outcome, code: None, detail: None, receipt: None };
+        let earlier = Vec::new();
+        let verdict = VerdictMessage { outcome, code: None, detail: None, receipt: None, earlier };
         line_of(&FromValidator::Verdict(verdict))
     };
     let (hello, ping) = (&lines()[0], &lines()[1]);

@@ -5,6 +5,7 @@ use super::recording::Recording;
 use crate::common::cpu_evidence;
 use attest::identity::SigningIdentity;
 use attest::mining::issue::Request;
+use attest::policy::{RoundKind, RoundOn, RoundPlan};
 use attest::protocol::challenge::Challenge;
 use attest::protocol::digest::Uuid;
 use attest::protocol::evidence::Evidence;
@@ -17,7 +18,7 @@ use attest::session::message::{
     FromMiner, FromValidator, MinerHello, PINGS_CAPABILITY, commitment_line_of, line_of,
     openings_line,
 };
-use attest::session::validator::Ended;
+use attest::session::validator::{Ended, Issued};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{
@@ -180,4 +181,16 @@ where
     let session = validator.session(reader, writer, None, &|_| ());
     let both = async { tokio::join!(session, play(peer)).0 };
     tokio::time::timeout(Duration::from_secs(60), both).await.expect("no session hangs")
+}
+
+/// `challenge` as the only round of a session.
+pub fn issued(challenge: &Challenge) -> Issued {
+    issued_as(challenge, 0, 1)
+}
+
+/// `challenge` as a round of a session with `planned` rounds of its work.
+pub fn issued_as(challenge: &Challenge, round: usize, planned: usize) -> Issued {
+    let plan =
+        RoundPlan { kind: RoundKind::Fp64, on: RoundOn::Devices, request: tiny(), required: true };
+    Issued { round, challenge: Box::new(challenge.clone()), plan: vec![plan; planned].into() }
 }

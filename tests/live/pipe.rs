@@ -56,7 +56,7 @@ pub(super) fn code_of(output: &Output, exit: i32) -> String {
     let (out, err) = (text(&output.stdout), text(&output.stderr));
     assert_eq!(output.status.code(), Some(exit), "--- stdout\n{out}\n--- stderr\n{err}");
     let verdict: Value = serde_json::from_slice(&output.stdout).expect("JSON");
-    verdict["verdict"]["code"].as_str().unwrap_or_default().to_owned()
+    verdict["code"].as_str().unwrap_or_default().to_owned()
 }
 
 pub(super) fn text(bytes: &[u8]) -> String {
@@ -87,7 +87,7 @@ fn a_session_over_a_pipe_is_verified_with_result_and_receipt() {
     );
     assert_eq!(code_of(&output, 0), "");
     let session: Value = serde_json::from_slice(&output.stdout).unwrap();
-    assert_eq!(session["verdict"]["outcome"], "verified");
+    assert_eq!(session["outcome"], "verified");
     assert_eq!(session["miner"]["miner_id"], Value::from(miner));
     assert!(session["times"]["round_trip_us"].is_u64());
     // What `attest run` says of its choice of devices a live miner says, too.
@@ -291,7 +291,7 @@ fn the_bound_is_for_the_share_that_the_policy_names() {
         let output = place.validate(options, "$ATTEST respond --executor cpu");
         assert_eq!(code_of(&output, 0), "");
         let session: Value = serde_json::from_slice(&output.stdout).unwrap();
-        assert_eq!(session["verdict"]["bound"]["omitted_share"], share, "{options:?}");
+        assert_eq!(session["rounds"][0]["verdict"]["bound"]["omitted_share"], share, "{options:?}");
     }
 }
 
@@ -357,7 +357,7 @@ fn an_output_that_fails_takes_neither_verdict_nor_receipt_along() {
     let output = place.validate(&options, "$ATTEST respond --executor cpu");
     assert_eq!(code_of(&output, 2), "");
     let session: Value = serde_json::from_slice(&output.stdout).unwrap();
-    assert_eq!(session["verdict"]["outcome"], "verified");
+    assert_eq!(session["outcome"], "verified");
     let written: Value = serde_json::from_slice(&fs::read(receipt).unwrap()).unwrap();
     assert_eq!(written, session["receipt"]);
     assert!(text(&output.stderr).contains("cannot write /dev/full"));

@@ -2,7 +2,8 @@
 
 use attest::ledger::{
     self, Acceptance, Accepting, Dodges, Entry, Filter, HistoryFinding, Ledger, LedgerError,
-    Location, Meeting, MeetingFilter, Met, Peer, Pruned, Pruning, Seen, Settlement, Sighting,
+    Location, Meeting, MeetingFilter, Met, Peer, Pruned, Pruning, RoundOf, Seen, Settlement,
+    Sighting,
 };
 use attest::protocol::challenge::Challenge;
 use attest::protocol::circumstances::IssuerRecord;
@@ -78,9 +79,15 @@ impl Recording {
 }
 
 impl Ledger for Recording {
-    fn issue(&self, challenge: &Challenge, token: &str, at: u64) -> Result<(), LedgerError> {
+    fn issue_round(
+        &self,
+        challenge: &Challenge,
+        token: &str,
+        at: u64,
+        round: Option<RoundOf>,
+    ) -> Result<(), LedgerError> {
         self.step(&challenge.digest(), "issue")?;
-        self.inner.issue(challenge, token, at)
+        self.inner.issue_round(challenge, token, at, round)
     }
 
     fn record(&self, c: &Digest) -> Result<Option<IssuerRecord>, LedgerError> {

@@ -1,22 +1,23 @@
 //! The validator's machine under any sequence of events.
 
-use super::peer::{Answer, hello, tiny};
+use super::peer::{Answer, hello, issued_as, tiny};
 use attest::ledger::Acceptance;
 use attest::mining::issue::issue;
 use attest::protocol::challenge::Challenge;
 use attest::protocol::names::{Coin, Commitment};
 use attest::protocol::parts::CommitmentPart;
-use attest::protocol::verdict::{Outcome, Verdict};
+use attest::protocol::verdict::{Outcome, RoundVerdict, Verdict};
 use attest::session::clock::Now;
 use attest::session::fault::{Fault, FaultCode, OwnFault};
 use attest::session::limits::{Patience, UNAWAITED_BYTES_MAX};
-use attest::session::message::{FromMiner, FromValidator, MinerHello, line_of};
+use attest::session::message::{FromMiner, FromValidator, MinerHello, VerdictOutcome, line_of};
 use attest::session::validator::{
-    Accepted, Action, Event, Judged, NotIssued, NotRead, Reading, ValidatorSession,
+    Accepted, Action, Content, Event, Judged, NotIssued, NotRead, Part, Reading, ValidatorSession,
 };
 use proptest::prelude::*;
 use proptest::test_runner::Config;
 use proptest_state_machine::{ReferenceStateMachine, StateMachineTest, prop_state_machine};
+use std::collections::BTreeSet;
 use std::sync::LazyLock;
 use std::time::Duration;
 
@@ -54,6 +55,8 @@ enum Step {
     Interrupted,
     /// Somebody's work is done, asked for or not; `bool`: well.
     Done(Work, bool),
+    /// The judging of a round, or what else is under way, panics.
+    Panics(bool),
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -72,9 +75,21 @@ enum Work {
     Issue,
     Read,
     Accept,
-    Judge,
-    Settle,
+    /// Of the round of this number.
+    Judge(usize),
+    /// Of the round of this number.
+    Settle(usize),
+    Conclude,
 }
+
+impl Work {
+    fn is_of_talk(self) -> bool {
+        matches!(self, Self::Issue | Self::Read | Self::Accept)
+    }
+}
+
+/// Rounds of the sessions of these tests.
+const ROUNDS: usize = 3;
 
 struct Anything;
 
@@ -100,18 +115,20 @@ impl ReferenceStateMachine for Anything {
             Just(Work::Issue),
             Just(Work::Read),
             Just(Work::Accept),
-            Just(Work::Judge),
-            Just(Work::Settle),
+            (0..ROUNDS).prop_map(Work::Judge),
+            (0..ROUNDS).prop_map(Work::Settle),
+            Just(Work::Conclude),
         ];
         prop_oneof![
-            24 => Just(Step::Onward),
+            60 => Just(Step::Onward),
             2 => kind.prop_map(Step::Line),
             1 => proptest::collection::vec(any::<u8>(), 0..40).prop_map(Step::Bytes),
             1 => (0..3 * UNAWAITED_BYTES_MAX).prop_map(Step::Flood),
             2 => (0..70_000_u64).prop_map(Step::Wait),
             1 => Just(Step::Closed),
             1 => Just(Step::Interrupted),
-            3 => (work, any::<bool>()).prop_map(|(work, well)| Step::Done(work, well)),
+            4 => (work, any::<bool>()).prop_map(|(work, well)| Step::Done(work, well)),
+            1 => any::<bool>().prop_map(Step::Panics),
         ]
         .boxed()
     }
@@ -121,42 +138,56 @@ impl ReferenceStateMachine for Anything {
 
 /// The machine, and what it has asked for.
 struct Watched {
+    versions: Vec<u32>,
     session: ValidatorSession,
     now: Now,
     asked: Vec<Work>,
-    awaits: Option<Work>,
+    /// Asked for and not done, the oldest first.
+    awaits: Vec<Work>,
     /// The line that is to be read.
     reading: Option<Box<Reading>>,
     /// Of the miner, as the challenge is sized by it.
     round_trip: Option<Duration>,
-    /// A challenge was put on record.
-    issued: bool,
-    /// It was settled, or is somebody else's.
-    settled: bool,
+    /// The round of the challenge that is wanted, or out.
+    round: usize,
+    /// Rounds whose challenge was put on record.
+    issued: BTreeSet<usize>,
+    /// Those that are being settled, or are somebody else's.
+    settled: BTreeSet<usize>,
+    /// Rounds whose result came.
+    complete: BTreeSet<usize>,
     /// The last message that it sent.
     sent: Option<FromValidator>,
     coins_sent: usize,
-    accepted: bool,
+    accepted: usize,
     ended: Option<Outcome>,
 }
 
 impl Watched {
     fn new() -> Self {
+        Self::speaking(vec![1, 2])
+    }
+
+    /// With a miner that speaks these versions.
+    fn speaking(versions: Vec<u32>) -> Self {
         let mut watched = Self {
+            versions,
             session: ValidatorSession::new(Patience::default(), None),
             now: Now {
                 since_start: Duration::ZERO,
                 unix_ms: 1000 * FIXTURE.challenge.issued_at_unix_s() as u64,
             },
             asked: Vec::new(),
-            awaits: None,
+            awaits: Vec::new(),
             reading: None,
             round_trip: None,
-            issued: false,
-            settled: false,
+            round: 0,
+            issued: BTreeSet::new(),
+            settled: BTreeSet::new(),
+            complete: BTreeSet::new(),
             sent: None,
             coins_sent: 0,
-            accepted: false,
+            accepted: 0,
             ended: None,
         };
         watched.feed(Event::Start);
@@ -164,45 +195,74 @@ impl Watched {
     }
 
     fn feed(&mut self, event: Event<'_>) {
-        for action in self.session.handle(self.now, event) {
+        let actions = self.session.handle(self.now, event);
+        self.heed(actions);
+    }
+
+    fn heed(&mut self, actions: Vec<Action>) {
+        for action in actions {
             assert_eq!(self.ended, None, "nothing comes after the end");
             match action {
                 Action::Send(line) => {
                     let message = FromValidator::read(&line).expect("its own message");
                     if matches!(message, FromValidator::Coin { .. }) {
-                        assert!(self.accepted, "a coin before its record");
                         self.coins_sent += 1;
+                        assert!(self.accepted >= self.coins_sent, "a coin before its record");
+                    }
+                    if matches!(message, FromValidator::Challenge { .. }) {
+                        assert_eq!(self.complete.len(), self.round, "the round before is open");
+                        assert!(self.issued.contains(&self.round));
+                        assert!(self.rounds_judged() <= 1, "more than one is judged");
                     }
                     self.sent = Some(message);
                 }
                 Action::Issue(wanted) => {
                     self.round_trip = Some(wanted.round_trip);
+                    assert_eq!(wanted.plan.is_some(), wanted.round > 0);
+                    assert_eq!(wanted.session.is_some(), wanted.round > 0);
+                    assert!(wanted.round == 0 || wanted.round == self.round + 1, "in order");
+                    self.round = wanted.round;
                     self.ask(Work::Issue);
                 }
                 Action::Read(reading) => {
                     self.reading = Some(reading);
-                    // Of the commitment and of the openings.
-                    self.asked.retain(|work| *work != Work::Read || self.coins_sent == 0);
                     self.ask(Work::Read);
                 }
                 Action::Accept(_) => self.ask(Work::Accept),
-                Action::Judge(_) => {
-                    assert_eq!(self.coins_sent, 1);
-                    self.ask(Work::Judge);
+                Action::Judge(case) => {
+                    assert!(self.complete.contains(&case.round));
+                    self.ask(Work::Judge(case.round));
+                    assert_eq!(self.rounds_judged(), 1, "more than one is judged");
                 }
                 Action::Settle(settle) => {
                     assert_ne!(settle.verdict.outcome, Outcome::CouldNotRun);
-                    assert!(self.issued && !self.settled);
-                    // Reading and judging are called off where the miner answers twice.
-                    self.awaits = None;
-                    self.ask(Work::Settle);
-                    self.settled = true;
+                    let round = settle.round;
+                    assert!(self.issued.contains(&round));
+                    assert!(self.settled.insert(round), "round {round} is settled twice");
+                    // Reading and judging are called off if the miner answers twice.
+                    let off = |work: &Work| match work {
+                        Work::Judge(of) => *of == round,
+                        work => work.is_of_talk() && self.round == round,
+                    };
+                    self.awaits.retain(|work| !off(work));
+                    self.ask(Work::Settle(round));
+                }
+                Action::Conclude(summary) => {
+                    assert_eq!(summary.plan.len(), ROUNDS);
+                    self.ask(Work::Conclude);
                 }
                 Action::End(ended) => {
                     assert!(matches!(self.sent, Some(FromValidator::Verdict(_))));
                     assert_eq!(self.settled, self.issued, "what was issued is settled");
-                    self.ended = Some(ended.verdict.outcome);
-                    self.awaits = None;
+                    let session = &ended.session;
+                    let is_begun = session.rounds.len() + usize::from(ended.challenge.is_none());
+                    assert_eq!(ended.earlier.len() + 1, is_begun);
+                    if session.outcome == Outcome::Verified {
+                        let of = |round: &RoundVerdict| round.verdict.outcome;
+                        assert!(session.rounds.iter().all(|it| of(it) == Outcome::Verified));
+                    }
+                    self.ended = Some(session.outcome);
+                    self.awaits.clear();
                 }
             }
         }
@@ -211,16 +271,23 @@ impl Watched {
         assert!(self.session.buffered_bytes() <= limit + 3 * UNAWAITED_BYTES_MAX);
     }
 
+    fn rounds_judged(&self) -> usize {
+        self.awaits.iter().filter(|work| matches!(work, Work::Judge(_))).count()
+    }
+
     fn ask(&mut self, work: Work) {
-        assert_eq!(self.awaits, None, "one work at a time");
-        assert!(!self.asked.contains(&work), "{work:?} twice");
+        let is_talking = self.awaits.iter().any(|work| work.is_of_talk());
+        assert!(!work.is_of_talk() || !is_talking, "one work at a time");
         self.asked.push(work);
-        self.awaits = Some(work);
+        self.awaits.push(work);
     }
 
     fn line(&mut self, kind: Kind) {
         let line = match kind {
-            Kind::Hello => line_of(&FromMiner::Hello(hello(None))),
+            Kind::Hello => {
+                let versions = self.versions.clone();
+                line_of(&FromMiner::Hello(MinerHello { versions, ..hello(None) }))
+            }
             Kind::Pong => line_of(&FromMiner::Pong {}),
             Kind::Busy => line_of(&FromMiner::Busy { text: "busy".into() }),
             Kind::Failed => line_of(&FromMiner::Failed { text: "failed".into() }),
@@ -233,20 +300,24 @@ impl Watched {
 
     /// Work is done, though perhaps nobody asked.
     fn done(&mut self, work: Work, well: bool) {
-        let asked = self.awaits == Some(work);
+        let asked = self.awaits.contains(&work);
         if asked {
-            self.awaits = None;
-            self.issued |= work == Work::Issue && well;
-            self.accepted |= work == Work::Accept && well;
+            self.awaits.retain(|awaited| *awaited != work);
+            if work == Work::Issue && well {
+                self.issued.insert(self.round);
+            }
+            self.accepted += usize::from(work == Work::Accept && well);
             // It is somebody else's, who settles it.
-            self.settled |= work == Work::Accept && !well;
+            if work == Work::Accept && !well {
+                self.settled.insert(self.round);
+            }
         }
         let own = OwnFault("it failed\nTry again.".into());
         let fixture = &*FIXTURE;
         match work {
             Work::Issue => {
-                let challenge = Box::new(fixture.challenge.clone());
-                let issued = if well { Ok(challenge) } else { Err(NotIssued::Own(own)) };
+                let issued = issued_as(&fixture.challenge, self.round, ROUNDS);
+                let issued = if well { Ok(issued) } else { Err(NotIssued::Own(own)) };
                 self.feed(Event::Issued(issued));
             }
             Work::Accept => {
@@ -259,13 +330,19 @@ impl Watched {
                 self.feed(Event::Accepted(Ok(accepted)));
             }
             Work::Read => match self.reading.take() {
-                Some(reading) if asked => self.feed(Event::Read(reading.read())),
+                Some(reading) if asked => {
+                    let read = reading.read();
+                    if matches!(read.as_deref(), Ok(Content::Result(_))) {
+                        self.complete.insert(self.round);
+                    }
+                    self.feed(Event::Read(read));
+                }
                 _ => {
                     let fault = Fault::new(FaultCode::NotJson, "nobody asked");
                     self.feed(Event::Read(Err(NotRead::Fault(fault))));
                 }
             },
-            Work::Judge => {
+            Work::Judge(round) => {
                 let answer =
                     CommitmentPart::read(fixture.commitment.trim_ascii(), &fixture.challenge);
                 let result = answer
@@ -273,21 +350,51 @@ impl Watched {
                         part.complete(fixture.openings.trim_ascii(), &fixture.challenge)
                     })
                     .expect("an honest result");
-                let verdict = Verdict::rejected_session("leaf-mismatch", "no".into());
-                self.feed(Event::Judged(Box::new(Judged { verdict, receipt: None, result })));
+                let rejected = Verdict::rejected_session("leaf-mismatch", "no".into());
+                let verdict = match well {
+                    true => Verdict { outcome: Outcome::Verified, code: None, ..rejected },
+                    false => rejected,
+                };
+                let judged = Judged { round, facts: None, verdict, receipt: None, result };
+                self.feed(Event::Judged(Box::new(judged)));
             }
-            Work::Settle => self.feed(Event::Settled(if well { Ok(()) } else { Err(own) })),
+            Work::Settle(round) => {
+                self.feed(Event::Settled(round, if well { Ok(()) } else { Err(own) }));
+            }
+            Work::Conclude => self.feed(Event::Concluded(None)),
         }
     }
 
+    /// Work under way ends without an event.
+    fn panics(&mut self, of_judging: bool) {
+        let is_meant = |work: &&Work| matches!(work, Work::Judge(_)) == of_judging;
+        let Some(&work) = self.awaits.iter().find(is_meant) else { return };
+        self.awaits.retain(|awaited| *awaited != work);
+        let part = match work {
+            Work::Judge(round) => Part::Judging(round),
+            Work::Settle(round) => Part::Settling(round),
+            _ => Part::Talk,
+        };
+        let own = OwnFault("it panicked\nReport it.".into());
+        let actions = self.session.abandon(part, own);
+        self.heed(actions);
+    }
+
     fn onward(&mut self) {
-        if let Some(work) = self.awaits {
+        if let Some(&work) = self.awaits.first() {
             return self.done(work, true);
         }
+        self.answer();
+    }
+
+    /// The miner answers what was sent last, if it was not answered yet.
+    fn answer(&mut self) {
         let kind = match self.sent {
             Some(FromValidator::Hello { .. }) => Kind::Hello,
             Some(FromValidator::Ping { .. }) => Kind::Pong,
-            Some(FromValidator::Challenge { .. }) => Kind::Commitment,
+            Some(FromValidator::Challenge { .. } | FromValidator::HostChallenge { .. }) => {
+                Kind::Commitment
+            }
             Some(FromValidator::Coin { .. }) => Kind::Openings,
             Some(FromValidator::Verdict(_)) | None => return,
         };
@@ -322,17 +429,18 @@ impl StateMachineTest for Machine {
                 watched.feed(Event::Interrupted(own));
             }
             Step::Done(work, well) => watched.done(work, well),
+            Step::Panics(of_judging) => watched.panics(of_judging),
         }
         watched
     }
 
     /// Wherever it stands: with nobody there any more it ends.
     fn teardown(mut watched: Watched, (): ()) {
-        for _ in 0..12 {
+        for _ in 0..12 * ROUNDS {
             if watched.ended.is_some() {
                 return;
             }
-            match (watched.awaits, watched.session.deadline()) {
+            match (watched.awaits.first().copied(), watched.session.deadline()) {
                 (Some(work), _) => watched.done(work, true),
                 (None, Some(deadline)) => {
                     watched.now.since_start = deadline;
@@ -349,17 +457,107 @@ prop_state_machine! {
     #![proptest_config(Config { cases: 600, failure_persistence: None, ..Config::default() })]
 
     #[test]
-    fn every_sequence_ends_and_keeps_the_order(sequential 1..40 => Machine);
+    fn every_sequence_ends_and_keeps_the_order(sequential 1..90 => Machine);
+}
+
+/// Of a round whose judging waits for nothing.
+fn works_of(round: usize) -> [Work; 4] {
+    [Work::Issue, Work::Read, Work::Accept, Work::Read].map(|work| {
+        assert!(round < ROUNDS);
+        work
+    })
 }
 
 #[test]
 fn the_sequences_reach_the_end() {
     let mut watched = Watched::new();
-    for _ in 0..10 {
+    for _ in 0..40 {
         watched.onward();
     }
-    assert_eq!(watched.asked, [Work::Issue, Work::Accept, Work::Read, Work::Judge, Work::Settle]);
-    assert_eq!(watched.ended, Some(Outcome::Rejected), "the judge of this test rejects");
+    let talk: Vec<Work> = watched.asked.iter().copied().filter(|work| work.is_of_talk()).collect();
+    assert_eq!(talk, (0..ROUNDS).flat_map(works_of).collect::<Vec<_>>());
+    assert_eq!(watched.asked.last(), Some(&Work::Conclude));
+    assert_eq!(watched.ended, Some(Outcome::Verified));
+    assert_eq!(watched.issued.len(), ROUNDS);
+    // Whoever speaks version 1 only has one round.
+    let mut watched = Watched::speaking(vec![1]);
+    for _ in 0..40 {
+        watched.onward();
+    }
+    assert!(watched.asked.starts_with(&works_of(0)));
+    assert_eq!((watched.ended, watched.issued.len()), (Some(Outcome::Verified), 1));
+}
+
+impl Watched {
+    /// Goes on with the talk alone, until it waits for this.
+    fn talk_until(&mut self, is_there: impl Fn(&Self) -> bool) {
+        for _ in 0..40 {
+            if is_there(self) {
+                return;
+            }
+            match self.awaits.iter().copied().find(|work| work.is_of_talk()) {
+                Some(work) => self.done(work, true),
+                None => self.answer(),
+            }
+        }
+        panic!("it does not come so far: {:?}", self.awaits);
+    }
+}
+
+#[test]
+fn a_round_is_judged_while_the_next_one_is_under_way_and_no_second_one() {
+    let mut watched = Watched::new();
+    // Nobody judges round 0: round 1 comes to its end, and waits.
+    watched.talk_until(|watched| watched.complete.contains(&1));
+    assert_eq!(watched.awaits, [Work::Judge(0)]);
+    assert_eq!(watched.session.deadline(), None);
+    assert_eq!(watched.coins_sent, 2);
+    watched.done(Work::Judge(0), true);
+    assert!(watched.awaits.contains(&Work::Judge(1)));
+    assert!(watched.awaits.contains(&Work::Issue), "round 2 begins");
+}
+
+#[test]
+fn after_a_rejected_round_the_one_under_way_is_given_up() {
+    for at in ["issuing", "commitment", "accepting", "openings", "waiting"] {
+        let mut watched = Watched::new();
+        watched.talk_until(|watched| match at {
+            "issuing" => watched.round == 1 && watched.awaits.contains(&Work::Issue),
+            "commitment" => watched.issued.contains(&1),
+            "accepting" => watched.round == 1 && watched.awaits.contains(&Work::Accept),
+            "openings" => watched.coins_sent == 2,
+            _ => watched.complete.contains(&1),
+        });
+        watched.done(Work::Judge(0), false);
+        let coins_sent = watched.coins_sent;
+        for _ in 0..10 {
+            if let Some(&work) = watched.awaits.first() {
+                watched.done(work, true);
+            }
+        }
+        assert_eq!(watched.ended, Some(Outcome::Rejected), "{at}");
+        assert_eq!(watched.settled, BTreeSet::from([0, 1]), "{at}");
+        assert_eq!(watched.coins_sent, coins_sent, "{at}: no coin for a round that is given up");
+        let Some(FromValidator::Verdict(told)) = &watched.sent else { panic!("{at}") };
+        assert_eq!(told.code.as_deref(), Some("leaf-mismatch"), "{at}: why the session ended");
+    }
+}
+
+#[test]
+fn a_miner_that_leaves_in_a_later_round_has_its_earlier_ones_judged() {
+    let mut watched = Watched::new();
+    watched.talk_until(|watched| watched.issued.contains(&1));
+    watched.feed(Event::Closed);
+    assert_eq!(watched.ended, None);
+    assert!(watched.awaits.contains(&Work::Judge(0)));
+    for _ in 0..4 {
+        watched.onward();
+    }
+    assert_eq!(watched.ended, Some(Outcome::Rejected));
+    let Some(FromValidator::Verdict(told)) = &watched.sent else { panic!("no verdict") };
+    assert_eq!(told.code.as_deref(), Some("closed-early"));
+    assert_eq!(told.earlier.len(), 1);
+    assert_eq!(told.earlier[0].outcome, VerdictOutcome::Verified);
 }
 
 /// The session on its way, with this capability in the miner's hello.
@@ -414,22 +612,22 @@ fn five_slow_pongs_have_no_more_time_than_one() {
 
 #[test]
 fn no_session_runs_out_of_time_while_its_own_work_is_under_way() {
-    let mut watched = Watched::new();
+    let mut watched = Watched::speaking(vec![1]);
     let mut seen = Vec::new();
     for _ in 0..10 {
-        if let Some(work) = watched.awaits {
+        if let Some(&work) = watched.awaits.first() {
             seen.push(work);
             assert_eq!(watched.session.deadline(), None, "{work:?}");
             // A queue before the ledger or the verifier, however long it is.
             watched.now.since_start += Duration::from_secs(86_400);
             watched.feed(Event::Tick);
-            assert_eq!(watched.awaits, Some(work));
+            assert_eq!(watched.awaits, [work]);
         }
         watched.onward();
     }
-    let all = [Work::Issue, Work::Read, Work::Accept, Work::Read, Work::Judge, Work::Settle];
-    assert_eq!(seen, all);
-    assert_eq!(watched.ended, Some(Outcome::Rejected), "the judge of this test rejects");
+    assert_eq!(seen[..4], works_of(0));
+    assert_eq!(seen[4..], [Work::Judge(0), Work::Settle(0), Work::Conclude]);
+    assert_eq!(watched.ended, Some(Outcome::Verified));
 }
 
 #[test]
@@ -446,7 +644,7 @@ fn what_was_read_before_the_challenge_was_sent_is_no_answer_to_it() {
     let late = std::mem::replace(&mut watched.now, early);
     watched.line(Kind::Commitment);
     watched.now = late;
-    assert_eq!(watched.awaits, Some(Work::Settle), "it is over");
+    assert_eq!(watched.awaits, [Work::Settle(0)], "it is over");
     assert!(!watched.asked.contains(&Work::Read));
 }
 
@@ -459,13 +657,13 @@ fn an_end_while_the_challenge_is_being_recorded_is_settled() {
         for _ in 0..2 {
             watched.onward();
         }
-        assert_eq!(watched.awaits, Some(Work::Issue));
+        assert_eq!(watched.awaits, [Work::Issue]);
         watched.feed(event);
         assert_eq!(watched.ended, None, "the ledger is waited for");
         watched.done(Work::Issue, true);
-        assert_eq!(watched.awaits, Some(Work::Settle));
+        assert_eq!(watched.awaits, [Work::Settle(0)]);
         assert!(matches!(watched.sent, Some(FromValidator::Ping { .. })), "it is not sent");
-        watched.done(Work::Settle, true);
+        watched.done(Work::Settle(0), true);
         assert!(watched.ended.is_some());
     }
 }

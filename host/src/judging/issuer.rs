@@ -13,7 +13,7 @@
 
 use super::{BeforeIssue, End, HandedIn, Known, Scope, Session, Terms, could_not_run, shown};
 use crate::ledger::{
-    Acceptance, Entry, HistoryFinding, Ledger, LedgerError, SettledAs, Settlement, Sighting,
+    Acceptance, Entry, Filter, HistoryFinding, Ledger, LedgerError, SettledAs, Settlement, Sighting,
 };
 use crate::protocol::circumstances::{
     CLOCK_SKEW_S, Circumstances, Issuer, IssuerRecord, SessionRecord,
@@ -84,6 +84,16 @@ impl AsIssuer<'_> {
             }
             // Somebody was faster since the record was read: it says so now.
         }
+    }
+
+    /// Whether the session of a challenge had other rounds.
+    fn scope(&self, entry: &Entry) -> Result<Scope, LedgerError> {
+        let first = entry.round.map_or(entry.challenge, |round| round.session);
+        let filter = Filter { session: Some(first), limit: 2, ..Filter::default() };
+        Ok(match entry.round.is_some() || self.ledger.list(&filter)?.len() > 1 {
+            true => Scope::OfSeveral,
+            false => Scope::Alone,
+        })
     }
 
     /// Reads the record.
@@ -175,7 +185,7 @@ impl Case<'_> {
     }
 
     /// The result of a session that was verified: its own times count.
-    fn settled<E: From<BeforeIssue>>(
+    fn settled<E: From<BeforeIssue> + From<LedgerError>>(
         &self,
         entry: &Entry,
         record: SessionRecord,
@@ -193,9 +203,8 @@ impl Case<'_> {
         BeforeIssue::check(seconds(arrived_unix_ms), seconds(entry.issued_unix_ms))?;
         // The challenge went out after its issue was recorded.
         let at_most = Duration::from_millis(arrived_unix_ms.saturating_sub(entry.issued_unix_ms));
-        let is_of_several = entry.session.is_some_and(|place| place.planned > 1);
         let session = Session {
-            scope: if is_of_several { Scope::OfSeveral } else { Scope::Alone },
+            scope: self.as_issuer.scope(entry)?,
             challenge,
             result,
             record,

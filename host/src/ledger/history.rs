@@ -136,18 +136,19 @@ const VERIFIED_MINERS: &str = "SELECT miner FROM sightings WHERE uuid = $1 AND c
      AND EXISTS (SELECT 1 FROM challenges \
      WHERE challenges.c = sightings.c AND challenges.outcome = 'verified')";
 
-/// What a column names is no challenge of the same live session as $2: rounds of one
-/// session name the same devices, also at the same time.
-fn of_others(column: &str) -> String {
-    format!(
-        "NOT EXISTS (SELECT 1 FROM challenges AS one JOIN challenges AS other \
-         ON one.session = other.session WHERE one.c = {column} AND other.c = $2)"
-    )
-}
-
 /// The claim was made by whoever meets what is asked of `named`.
 const CLAIMED_BY: &str = "EXISTS (SELECT 1 FROM sightings AS named \
      WHERE named.uuid = claims.uuid AND named.c = claims.c";
+
+/// The challenge `other` belongs to another session than $2: rounds of one session follow
+/// each other, and the last one may be judged while the next is under way.
+fn of_another_session(other: &str) -> String {
+    format!(
+        "NOT EXISTS (SELECT 1 FROM challenges AS own \
+         JOIN challenges AS theirs ON COALESCE(theirs.session, theirs.c) = \
+         COALESCE(own.session, own.c) WHERE own.c = $2 AND theirs.c = {other})"
+    )
+}
 
 /// The other challenges' sightings of one device.
 struct Earlier<'a> {
@@ -210,9 +211,9 @@ impl Earlier<'_> {
             String::new()
         };
         let query = format!(
-            "SELECT c FROM claims WHERE uuid = $1 AND c <> $2 AND until > $3 \
-             AND {} {by_whom} ORDER BY c LIMIT 1",
-            of_others("claims.c")
+            "SELECT c FROM claims WHERE uuid = $1 AND c <> $2 AND until > $3 AND {} {by_whom} \
+             ORDER BY c LIMIT 1",
+            of_another_session("claims.c")
         );
         if let Some(row) = self.sql.query(&query, &values)?.first() {
             let other = row.digest(0)?;
@@ -226,9 +227,8 @@ impl Earlier<'_> {
              JOIN challenges ON challenges.c = sightings.c \
              WHERE sightings.uuid = $1 AND sightings.c <> $2 AND sightings.seen > $3 \
              AND challenges.issued < $4 AND challenges.coin IS NOT NULL \
-             AND challenges.outcome = 'verified' AND {} AND {} \
-             ORDER BY sightings.seen LIMIT 1",
-            of_others("sightings.c"),
+             AND challenges.outcome = 'verified' AND {} AND {} ORDER BY sightings.seen LIMIT 1",
+            of_another_session("sightings.c"),
             self.with_key()
         );
         let [device, own] = [uuid.into(), (*self.c).into()];

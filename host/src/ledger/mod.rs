@@ -4,6 +4,7 @@
 //! ```text
 //! issue ─▶ accept_session ─▶ settle      a live session, in this order
 //! issue ─▶ settle_offline                a result without a session
+//! issue_round ─▶ accept_session ─▶ …     a later round of that session
 //! meet                                   once a connection, challenged or not
 //! ```
 //!
@@ -31,8 +32,8 @@ pub use error::LedgerError;
 pub use location::{Location, Server};
 pub use record::{
     Acceptance, Accepting, DODGES, Dodges, Ending, Entry, Filter, HISTORY_WINDOW, HistoryCode,
-    HistoryFinding, Meeting, MeetingFilter, Met, NO_COMMITMENT, Order, Peer, Pruned, Pruning, Seen,
-    SessionPlace, SettledAs, Settlement, Sighting, Standing,
+    HistoryFinding, Meeting, MeetingFilter, Met, NO_COMMITMENT, Order, Peer, Pruned, Pruning,
+    RoundOf, Seen, SettledAs, Settlement, Sighting, Standing,
 };
 
 use crate::protocol::challenge::Challenge;
@@ -48,30 +49,31 @@ use std::time::Duration;
 /// asynchronous code call it where blocking is allowed
 /// (`tokio::task::spawn_blocking`).
 pub trait Ledger: Send + Sync {
-    /// Records an issued challenge.
+    /// Records an issued challenge: of no session yet, or a session's first.
     ///
     /// # Errors
-    /// [`LedgerError`]; the same challenge twice is one, and so is a nonce that was
-    /// ever issued before.
+    /// As of [`Ledger::issue_round`].
     fn issue(
         &self,
         challenge: &Challenge,
         token: &str,
         issued_unix_ms: u64,
     ) -> Result<(), LedgerError> {
-        self.issue_in_session(challenge, token, issued_unix_ms, None)
+        self.issue_round(challenge, token, issued_unix_ms, None)
     }
 
-    /// As [`Ledger::issue`], as a round of a live session.
+    /// Records an issued challenge; `round` says of a session's later challenge which it
+    /// is. The session's first is found by its digest, and need not be on record any more.
     ///
     /// # Errors
-    /// As [`Ledger::issue`]; and a session whose first challenge is not on record.
-    fn issue_in_session(
+    /// [`LedgerError`]; the same challenge twice is one, and so are a nonce that was
+    /// ever issued before and a round 0.
+    fn issue_round(
         &self,
         challenge: &Challenge,
         token: &str,
         issued_unix_ms: u64,
-        place: Option<SessionPlace>,
+        round: Option<RoundOf>,
     ) -> Result<(), LedgerError>;
 
     /// What is on record of challenge `c`; `None` if it was not issued here, or

@@ -3,7 +3,7 @@
 //! Guarantees: an answer is bounded, whatever is in the ledger.
 //! Deliberately lacks: rendering.
 
-use super::record::{Entry, Filter, Order, Seen, SessionPlace, Sighting, Standing};
+use super::record::{Entry, Filter, Order, RoundOf, Seen, Sighting, Standing};
 use super::sql::{DbError, Row, Sql, Value, ms};
 use crate::protocol::digest::Digest;
 
@@ -19,20 +19,18 @@ pub(super) type Bounds = [Value; 2];
 
 const COLUMNS: &str = "challenges.c, validator_nonce, token, issued, expires, miner, spent_on, \
      arrived, coin, outcome, code, verdict_json, settled, \
-     (SELECT MAX(until) FROM claims WHERE claims.c = challenges.c), session, round, planned";
+     (SELECT MAX(until) FROM claims WHERE claims.c = challenges.c), session, round";
 
 fn entry(row: &Row) -> Result<Entry, DbError> {
-    let session = match row.digest_or_null(14)? {
-        Some(session) => {
-            Some(SessionPlace { session, round: row.count(15)?, planned: row.count(16)? })
-        }
+    let round = match row.digest_or_null(14)? {
+        Some(session) => Some(RoundOf { session, number: row.small(15)? }),
         None => None,
     };
     Ok(Entry {
+        round,
         challenge: row.digest(0)?,
         nonce: row.digest(1)?,
         token: row.text(2)?,
-        session,
         issued_unix_ms: row.count(3)?,
         expires_unix_ms: row.count(4)?,
         miner: row.key_or_null(5)?,
@@ -84,12 +82,12 @@ pub(super) fn list(sql: &mut dyn Sql, filter: &Filter) -> Result<Vec<Entry>, DbE
     if let Some(miner) = filter.miner {
         wanted.and("miner = ?", [miner.into()]);
     }
-    if let Some(session) = filter.session {
-        wanted.and("session = ?", [session.into()]);
-    }
     if let Some(device) = filter.device {
         let named = "challenges.c IN (SELECT c FROM sightings WHERE uuid = ?)";
         wanted.and(named, [device.into()]);
+    }
+    if let Some(session) = filter.session {
+        wanted.and("(challenges.c = ? OR session = ?)", [session.into(), session.into()]);
     }
     let (beyond, direction) = match filter.order {
         Order::NewestFirst => ("<", "DESC"),

@@ -15,6 +15,17 @@ use std::time::Duration;
 /// commitment came. No SHA-256 value that anyone can find.
 pub const NO_COMMITMENT: Commitment = Commitment([0; 32]);
 
+/// Which round of a session a later challenge is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct RoundOf {
+    /// Digest of the session's first challenge.
+    pub session: Digest,
+    /// Number of the round, from 1: the first challenge is round 0, of which this ledger
+    /// keeps no mark.
+    #[serde(rename = "round")]
+    pub number: u32,
+}
+
 /// The answer to a commitment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Acceptance {
@@ -156,17 +167,6 @@ pub struct Settlement {
     pub settled_unix_ms: u64,
 }
 
-/// Which round of which live session a challenge is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-pub struct SessionPlace {
-    /// Digest of the session's first challenge: it names the session.
-    pub session: Digest,
-    /// Number of the round, from 0.
-    pub round: u64,
-    /// How many rounds the session was planned with.
-    pub planned: u64,
-}
-
 /// All that is on record of one challenge. Absent is what has not happened.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Entry {
@@ -176,9 +176,6 @@ pub struct Entry {
     pub nonce: Digest,
     /// The token as it was issued.
     pub token: String,
-    /// Which round of which live session it is; absent outside one.
-    #[serde(flatten, skip_serializing_if = "Option::is_none")]
-    pub session: Option<SessionPlace>,
     /// When it was issued, ms since 1970.
     pub issued_unix_ms: u64,
     /// When it expires, ms since 1970.
@@ -211,6 +208,9 @@ pub struct Entry {
     /// When it was settled, ms since 1970.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub settled_unix_ms: Option<u64>,
+    /// Of a later round of a session: which.
+    #[serde(flatten, skip_serializing_if = "Option::is_none")]
+    pub round: Option<RoundOf>,
 }
 
 /// A device that was named for a challenge.
@@ -241,10 +241,10 @@ pub struct Filter {
     pub standing: Option<Standing>,
     /// Only those bound to this miner.
     pub miner: Option<EncodedKey>,
-    /// Only those of this live session.
-    pub session: Option<Digest>,
     /// Only those for which this device was named.
     pub device: Option<Uuid>,
+    /// Only those of the session with this first challenge.
+    pub session: Option<Digest>,
     /// Newest or oldest first, by time of issue.
     pub order: Order,
     /// Only those after this one in that order: the last of the page before, as
@@ -264,8 +264,8 @@ impl Default for Filter {
         Self {
             standing: None,
             miner: None,
-            session: None,
             device: None,
+            session: None,
             order: Order::NewestFirst,
             after: None,
             limit: 100,

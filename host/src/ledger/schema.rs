@@ -78,10 +78,11 @@ const MIGRATIONS: [&[&str]; 3] = [
         "CREATE INDEX meetings_by_time ON meetings (met)",
     ],
     &[
-        // The digest of a live session's first challenge groups its rounds.
+        // Of a later round of a session: the session's first challenge, which may have been
+        // pruned, and the number of the round.
         "ALTER TABLE challenges ADD COLUMN session BLOB CHECK (length(session) = 32)",
-        "ALTER TABLE challenges ADD COLUMN round INTEGER",
-        "ALTER TABLE challenges ADD COLUMN planned INTEGER",
+        "ALTER TABLE challenges ADD COLUMN round INTEGER \
+         CHECK ((round IS NULL) = (session IS NULL) AND (round IS NULL OR round > 0))",
         "CREATE INDEX challenges_by_session ON challenges (session, round)",
     ],
 ];

@@ -115,6 +115,10 @@ impl Row {
             _ => Err(self.wrong(column, "an integer")),
         }
     }
+    /// A number of 32 bits.
+    pub(super) fn small(&self, column: usize) -> Result<u32, DbError> {
+        self.required(column, u32::try_from(self.count(column)?).ok(), "a small number")
+    }
     pub(super) fn count(&self, column: usize) -> Result<u64, DbError> {
         self.required(column, self.count_or_null(column)?, "an integer")
     }

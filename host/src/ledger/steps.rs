@@ -9,9 +9,9 @@ use super::error::LedgerError;
 use super::history::{Named, Naming};
 use super::record::{
     Acceptance, Accepting, Dodges, Entry, Filter, HistoryFinding, Meeting, MeetingFilter, Met,
-    NO_COMMITMENT, Peer, Pruned, Pruning, Seen, SessionPlace, SettledAs, Settlement, Sighting,
+    NO_COMMITMENT, Peer, Pruned, Pruning, RoundOf, Seen, SettledAs, Settlement, Sighting,
 };
-use super::sql::{Access, Backend, DbError, Fault, Sql, Value, ms};
+use super::sql::{Access, Backend, DbError, Fault, Sql, ms};
 use super::{Ledger, Options, history, meeting, query};
 use crate::protocol::challenge::{Challenge, LANES_MAX};
 use crate::protocol::circumstances::{IssuerRecord, SessionRecord};
@@ -180,21 +180,6 @@ fn claim(
     Ok(found)
 }
 
-/// A further round belongs to a session that has begun here, and has its own number.
-fn check_session(sql: &mut dyn Sql, c: &Digest, place: &SessionPlace) -> Result<(), Fault> {
-    let rows =
-        sql.query("SELECT COUNT(*) FROM challenges WHERE session = $1", &[place.session.into()])?;
-    let held = rows.first().map_or(Ok(0), |row| row.count(0))?;
-    if held == 0 || held != place.round || held >= place.planned {
-        let SessionPlace { session, round, planned } = place;
-        let cause = format!(
-            "as round {round} of {planned} of the session of {session}: {held} are on record"
-        );
-        return Err(out_of_order(c, "be issued", cause));
-    }
-    Ok(())
-}
-
 fn check_devices(what: &'static str, devices: &[Sighting]) -> Result<(), LedgerError> {
     if devices.len() as u64 > u64::from(LANES_MAX) {
         let cause = format!("{} devices, and a result has {LANES_MAX} at most", devices.len());
@@ -204,19 +189,21 @@ fn check_devices(what: &'static str, devices: &[Sighting]) -> Result<(), LedgerE
 }
 
 impl<B: Backend> Ledger for Records<B> {
-    fn issue_in_session(
+    fn issue_round(
         &self,
         challenge: &Challenge,
         token: &str,
         issued_unix_ms: u64,
-        place: Option<SessionPlace>,
+        round: Option<RoundOf>,
     ) -> Result<(), LedgerError> {
+        const WHAT: &str = "record the issue of a challenge";
         let (c, spec) = (challenge.digest(), challenge.spec());
+        if round.is_some_and(|round| round.number == 0 || round.session == c) {
+            let cause = "a session's first round is the session's first challenge".to_owned();
+            return Err(LedgerError::Invalid { what: WHAT, cause });
+        }
         let expires_ms = challenge.expires_at_unix_s().saturating_mul(1000);
-        self.write("record the issue of a challenge", |sql| {
-            if let Some(place) = place.filter(|place| place.session != c) {
-                check_session(sql, &c, &place)?;
-            }
+        self.write(WHAT, |sql| {
             let fresh = sql.execute(
                 "INSERT INTO nonces (validator_nonce, c) VALUES ($1, $2) ON CONFLICT DO NOTHING",
                 &[spec.validator_nonce.into(), c.into()],
@@ -235,18 +222,16 @@ impl<B: Backend> Ledger for Records<B> {
                 return Err(out_of_order(&c, "be issued", cause));
             }
             sql.execute(
-                "INSERT INTO challenges \
-                 (c, token, issued, expires, miner, session, round, planned) \
-                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
+                "INSERT INTO challenges (c, token, issued, expires, miner, session, round) \
+                 VALUES ($1, $2, $3, $4, $5, $6, $7)",
                 &[
                     c.into(),
                     token.into(),
                     ms(issued_unix_ms),
                     expires_ms.max(0).into(),
                     spec.miner_id.into(),
-                    place.map(|place| place.session).into(),
-                    place.map(|place| ms(place.round)).unwrap_or(Value::Null),
-                    place.map(|place| ms(place.planned)).unwrap_or(Value::Null),
+                    round.map(|round| round.session).into(),
+                    round.map(|round| i64::from(round.number)).into(),
                 ],
             )?;
             Ok(())

@@ -23,7 +23,7 @@ use crate::error_text::what_happened;
 use crate::executor::cpu::CpuVerifier;
 use crate::identity::SigningIdentity;
 use crate::judging::{Known, Session, Terms};
-use crate::ledger::{Acceptance, Accepting, Ledger, SessionPlace, Sighting};
+use crate::ledger::{Acceptance, Accepting, Ledger, RoundOf, Sighting};
 use crate::mining::issue::{IssueError, Request, issue};
 use crate::policy::{Judgement, Policy, Rig, RoundKind, RoundOn, RoundPlan, SessionFacts};
 use crate::protocol::bound::OmittedShare;
@@ -309,13 +309,8 @@ impl Validator {
             }
             error => own(&error),
         })?;
-        let place = SessionPlace {
-            session: wanted.session.unwrap_or(challenge.digest()),
-            round: wanted.round as u64,
-            planned: plan.len() as u64,
-        };
-        let on_record =
-            self.ledger.issue_in_session(&challenge, challenge.token(), unix_ms(), Some(place));
+        let round = wanted.session.map(|session| RoundOf { session, number: wanted.round as u32 });
+        let on_record = self.ledger.issue_round(&challenge, challenge.token(), unix_ms(), round);
         on_record.map_err(|error| own(&error))?;
         Ok(Issued { round: wanted.round, challenge: Box::new(challenge), plan })
     }

@@ -133,6 +133,8 @@ enum State {
     Closing,
     /// The policy is asked about the rounds together.
     Concluding,
+    /// From one of these to another, within one event.
+    Turning,
     Over,
 }
 
@@ -405,7 +407,7 @@ impl ValidatorSession {
     }
 
     fn take_state(&mut self) -> State {
-        std::mem::replace(&mut self.state, State::Over)
+        std::mem::replace(&mut self.state, State::Turning)
     }
 
     fn take_held_back(&mut self) -> Result<(), Cause> {

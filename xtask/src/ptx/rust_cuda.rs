@@ -61,6 +61,8 @@ struct Found {
     codegen: Codegen,
     llvm_config: Option<PathBuf>,
     libclang: Option<PathBuf>,
+    /// clang's own `stddef.h`: without it bindgen reads no system header.
+    clang_headers: Option<PathBuf>,
 }
 
 /// What the recipe is, for the digest of the sources.
@@ -117,6 +119,13 @@ impl Found {
                 // The loader may know of places that are not looked at here.
                 State::Optional,
                 "apt-get install libclang-dev, or set LIBCLANG_PATH to its folder",
+            ),
+            Part::new(
+                "clang's headers",
+                self.clang_headers.as_deref().map(show),
+                State::Optional,
+                "apt-get install libclang-dev: bindgen finds no stddef.h without; or name a folder \
+                 that has one with -I in BINDGEN_EXTRA_CLANG_ARGS",
             ),
             Part::new(
                 "compiler backend",
@@ -211,13 +220,15 @@ fn look(root: &Path) -> Result<Found> {
     });
     let toolchain = toolchain.filter(|folder| folder.join("bin/cargo").is_file());
     let scratch = scratch(root, Backend::RustCuda);
+    let libclang = libclang();
     Ok(Found {
         channel,
         toolchain,
         cuda: cuda::find(),
         codegen: Codegen::find(&scratch, folders_in("LD_LIBRARY_PATH")),
         llvm_config: llvm_config(),
-        libclang: libclang(),
+        clang_headers: libclang.as_deref().and_then(clang_headers),
+        libclang,
     })
 }
 
@@ -236,6 +247,18 @@ fn libclang() -> Option<PathBuf> {
     folders.extend(usual.map(PathBuf::from));
     folders.extend((7..=22).rev().map(|version| format!("/usr/lib/llvm-{version}/lib").into()));
     ["libclang.so", "libclang.so.1"].iter().find_map(|name| find_in(folders.clone(), name))
+}
+
+/// `stddef.h` among the headers that a libclang takes for its own: in `clang/VERSION/include`
+/// beside it.
+fn clang_headers(libclang: &Path) -> Option<PathBuf> {
+    let beside = |library: &Path| {
+        let versions = fs::read_dir(library.parent()?.join("clang")).ok()?;
+        let headers = |entry: fs::DirEntry| entry.path().join("include/stddef.h");
+        versions.filter_map(|entry| Some(headers(entry.ok()?))).find(|path| path.is_file())
+    };
+    // The library is often a link out of its own folder.
+    beside(libclang).or_else(|| beside(&fs::canonicalize(libclang).ok()?))
 }
 
 /// The compiler's own libraries in a toolchain, if rustc-dev is installed.
@@ -375,6 +398,22 @@ mod tests {
             manifest.matches("rev = \"946c91f08").count(),
             manifest.matches("rev =").count()
         );
+    }
+
+    #[test]
+    fn clangs_headers_are_looked_for_beside_the_library_that_is_meant() {
+        let folder = tempfile::tempdir().unwrap();
+        let (lib, link) = (folder.path().join("llvm/lib"), folder.path().join("libclang.so"));
+        fs::create_dir_all(&lib).unwrap();
+        fs::write(lib.join("libclang.so.1"), "").unwrap();
+        std::os::unix::fs::symlink(lib.join("libclang.so.1"), &link).unwrap();
+        assert_eq!(clang_headers(&link), None);
+        let headers = lib.join("clang/14/include");
+        fs::create_dir_all(&headers).unwrap();
+        assert_eq!(clang_headers(&link), None, "a folder without them");
+        fs::write(headers.join("stddef.h"), "").unwrap();
+        let found = clang_headers(&link).unwrap();
+        assert_eq!(found, fs::canonicalize(headers).unwrap().join("stddef.h"));
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! The verdict on a whole session: one for all of its rounds.
 //!
-//! Guarantees: a session is verified only if every round that it planned was held and
-//! verified; a round's own verdict stands beside it, unchanged.
+//! Guarantees: a session is verified only if every round that was begun is; a round's own
+//! verdict stands beside it, unchanged; what was planned and not held is listed.
 //! Deliberately lacks: what a policy demands of a session, which comes as a
 //! [`Judgement`].
 
@@ -82,18 +82,14 @@ pub struct SessionVerdict {
 }
 
 impl SessionVerdict {
-    /// Of these rounds, before a policy has judged them together.
+    /// Of these rounds, before a policy has judged them together: what was planned and not
+    /// held is the policy's to judge.
     pub fn of_rounds(rounds: Vec<RoundVerdict>, not_reached: Vec<RoundNotReached>) -> Self {
         let failed = rounds.iter().find(|round| round.verdict.outcome != Outcome::Verified);
         let (outcome, code, detail) = match failed {
             Some(RoundVerdict { verdict, .. }) => {
                 (verdict.outcome, verdict.code, verdict.detail.clone())
             }
-            None if rounds.is_empty() || !not_reached.is_empty() => (
-                Outcome::CouldNotRun,
-                None,
-                Some("not all rounds were held\nHold another session.".to_owned()),
-            ),
             None => (Outcome::Verified, None, None),
         };
         let of_devices = rounds.iter().filter(|round| round.on.is_none());

@@ -232,7 +232,7 @@ pub struct Legs {
 
 impl Legs {
     /// What came before the first challenge.
-    pub(super) fn before_a_challenge(self) -> Self {
+    pub fn before_a_challenge(self) -> Self {
         Self { hello: self.hello, round_trip: self.round_trip, ..Self::default() }
     }
 }

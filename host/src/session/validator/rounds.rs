@@ -122,7 +122,7 @@ impl ValidatorSession {
         if outcome != Outcome::Verified {
             return self.give_up(number);
         }
-        match std::mem::replace(&mut self.state, State::Over) {
+        match self.take_state() {
             State::Waiting(case, since) => self.begin_judging(case, since, out)?,
             state => self.state = state,
         }

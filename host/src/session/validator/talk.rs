@@ -28,6 +28,7 @@ impl ValidatorSession {
             | State::Waiting(..)
             | State::Closing
             | State::Concluding
+            | State::Turning
             | State::Over => return Ok(()),
         };
         let fault = Fault::new(FaultCode::ClosedEarly, format!("the miner closed {detail}"));

@@ -56,7 +56,7 @@ pub enum Action {
     #[command(after_help = LIST_EXAMPLES)]
     List {
         /// List meetings with miners instead, also those that came to no challenge
-        #[arg(long, conflicts_with_all = ["state", "device"])]
+        #[arg(long, conflicts_with_all = ["state", "device", "session"])]
         meetings: bool,
         /// Only those of this state
         #[arg(long, value_enum, value_name = "STATE")]
@@ -67,6 +67,9 @@ pub enum Action {
         /// Only those for which this device was named (GPU-xxxxxxxx-… or 32 hex digits)
         #[arg(long, value_name = "UUID", value_parser = parse::parse_uuid)]
         device: Option<Uuid>,
+        /// Only the rounds of the session with this first challenge (64 hex digits)
+        #[arg(long, value_name = "C")]
+        session: Option<Digest>,
         /// At most COUNT of them, up to 1000
         #[arg(long, value_name = "COUNT", default_value = "20", value_parser = clap::value_parser!(u32).range(1..=1000))]
         limit: u32,

@@ -40,14 +40,15 @@ pub fn run(args: &Args, ledger: Option<&LedgerPlace>) -> Result {
         &Action::List { meetings: true, miner, limit, json, .. } => {
             list_meetings(&*ledger, miner, limit, json)?;
         }
-        &Action::List { state, miner, device, limit, json, meetings: false } => {
+        &Action::List { state, miner, device, session, limit, json, meetings: false } => {
             let standing = state.map(|state| match state {
                 State::Unsettled => Standing::Unsettled,
                 State::Verified => Standing::Verified,
                 State::Rejected => Standing::Rejected,
             });
             let most = (limit + 1).min(Filter::LIMIT_MAX);
-            let filter = Filter { standing, miner, device, limit: most, ..Filter::default() };
+            let limits = Filter { limit: most, ..Filter::default() };
+            let filter = Filter { standing, miner, device, session, ..limits };
             let mut entries = ledger.list(&filter)?;
             let is_cut = entries.len() >= (limit as usize + 1).min(Filter::LIMIT_MAX as usize);
             entries.truncate(limit as usize);
@@ -185,6 +186,7 @@ fn show(ledger: &dyn Ledger, c: &Digest, json: bool) -> Result<()> {
     line("challenge", Some(entry.challenge.to_string()));
     line("state", Some(state(&entry).to_owned()));
     line("reason", entry.code.clone());
+    line("session", entry.round.map(|of| format!("{}, round {}", of.session, of.number)));
     line("nonce", Some(entry.nonce.to_string()));
     line("issued", Some(time_text(entry.issued_unix_ms)));
     line("expires", Some(time_text(entry.expires_unix_ms)));

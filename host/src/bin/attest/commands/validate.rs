@@ -114,13 +114,14 @@ impl Report<'_> {
         if self.args.json {
             pen.print(show::json_line(over));
         } else {
-            if let Some(times) = show::times(&ended.legs) {
+            let legs = ended.earlier.iter().map(|round| &round.legs).chain([&ended.legs]);
+            for times in legs.filter_map(show::times) {
                 pen.note(sessions::named(name, &times));
             }
             let paint = Paint::of(self.color, &std::io::stdout());
             pen.print(show::text(over, name, paint));
         }
-        *match ended.verdict.outcome {
+        *match ended.session.outcome {
             Outcome::Verified => &mut self.tally.verified,
             Outcome::Rejected => &mut self.tally.rejected,
             Outcome::CouldNotRun => &mut self.tally.undecided,

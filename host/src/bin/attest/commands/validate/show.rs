@@ -3,7 +3,10 @@
 use super::sessions::Over;
 use crate::commands::verify::painted;
 use crate::outcome::shown_json;
-use crate::paint::{Paint, duration, grouped};
+use crate::paint::{Paint, duration, grouped, wrapped};
+use attest::protocol::challenge::Challenge;
+use attest::protocol::receipt::Receipt;
+use attest::protocol::verdict::{Outcome, RoundVerdict};
 use attest::session::drive::Stage;
 use attest::session::message::{Device, MinerHello};
 use attest::session::validator::Legs;
@@ -19,9 +22,10 @@ pub(super) fn line(stage: &Stage<'_>) -> String {
             devices(hello),
             duration(*round_trip)
         ),
-        Stage::Challenged(challenge) => {
+        Stage::Challenged(round, challenge) => {
             format!(
-                "challenge   {} iterations of {}, limit {}",
+                "challenge   {}{} iterations of {}, limit {}",
+                numbered(*round),
                 grouped(u64::from(challenge.iterations())),
                 challenge.work(),
                 duration(Duration::from_millis(challenge.limit_ms())),
@@ -30,7 +34,16 @@ pub(super) fn line(stage: &Stage<'_>) -> String {
         Stage::Committed(commitment) => format!("commitment  {commitment}"),
         Stage::CoinSent => "coin        drawn after the nonce was spent".to_owned(),
         Stage::Complete(openings) => format!("result      {} openings", grouped(*openings as u64)),
+        Stage::Judged(round, verdict) => {
+            let text = verdict.render_text();
+            format!("judged      {}{}", numbered(*round), text.lines().next().unwrap_or_default())
+        }
     }
+}
+
+/// Which round, if it is not the first.
+fn numbered(round: usize) -> String {
+    if round == 0 { String::new() } else { format!("round {round}: ") }
 }
 
 /// "2 x NVIDIA H200", as the miner says.
@@ -50,10 +63,27 @@ fn devices(hello: &MinerHello) -> String {
     }
 }
 
-/// The end of a session for people; `name` says which of several.
+/// The end of a session for people; `name` says which of several. Each round that has a
+/// verdict, then the session.
 pub(super) fn text(over: &Over, name: &str, paint: Paint) -> String {
+    let Over { ended, .. } = over;
     let name = if name.is_empty() { String::new() } else { paint.strong(name) + "  " };
-    format!("{name}{}", painted(&over.ended.verdict, paint))
+    let rounds = &ended.session.rounds;
+    if rounds.len() + ended.session.not_reached.len() < 2 {
+        return format!("{name}{}", painted(&ended.verdict, paint));
+    }
+    let mut text = String::new();
+    for round in rounds {
+        let RoundVerdict { round: number, verdict, .. } = round;
+        text += &format!("{name}round {number} ({})  {}", round.name(), painted(verdict, paint));
+    }
+    let session = ended.session.render_text();
+    let (headline, rest) = session.split_once('\n').unwrap_or((&session, ""));
+    let headline = match ended.session.outcome {
+        Outcome::Verified => paint.good(headline),
+        Outcome::Rejected | Outcome::CouldNotRun => paint.bad(headline),
+    };
+    text + &format!("{name}{headline}\n{}", wrapped(rest, 15))
 }
 
 /// How long its parts took; nothing if it had none.
@@ -80,24 +110,39 @@ fn legs_text(legs: &Legs) -> String {
     texts.join(", ")
 }
 
-/// The end of a session for machines: a JSON object in a line.
+/// The end of a session for machines: a JSON object in a line, the session's verdict with
+/// what each round was and took.
 pub(super) fn json_line(Over { address, ended, .. }: &Over) -> String {
-    let took = |(name, took): (&str, Option<Duration>)| {
-        Some((format!("{name}_us"), json!(took?.as_micros() as u64)))
+    let mut value = serde_json::to_value(&ended.session).expect("a verdict has string keys");
+    let mut add = |round: usize, challenge: &Challenge, legs, receipt: &Option<Receipt>| {
+        let listed = value["rounds"].as_array_mut().into_iter().flatten();
+        for of_round in listed.filter(|value| value["round"] == round) {
+            of_round["challenge"] = json!(challenge.token());
+            of_round["times"] = times_json(legs);
+            if let Some(receipt) = receipt {
+                of_round["receipt"] = json!(receipt);
+            }
+        }
     };
-    let times: serde_json::Map<_, _> = legs_of(&ended.legs).into_iter().filter_map(took).collect();
-    let mut value = json!({"schema": 1, "verdict": ended.verdict, "times": times});
+    for round in &ended.earlier {
+        add(round.round, &round.challenge, &round.legs, &round.receipt);
+    }
+    if let Some(challenge) = &ended.challenge {
+        add(ended.earlier.len(), challenge, &ended.legs, &ended.receipt);
+    }
+    value["times"] = times_json(&ended.legs.before_a_challenge());
     if let Some(address) = address {
         value["address"] = json!(address);
     }
     if let Some(hello) = &ended.hello {
         value["miner"] = json!(hello);
     }
-    if let Some(challenge) = &ended.challenge {
-        value["challenge"] = json!(challenge.token());
-    }
-    if let Some(receipt) = &ended.receipt {
-        value["receipt"] = json!(receipt);
-    }
     shown_json(&value.to_string())
+}
+
+fn times_json(legs: &Legs) -> serde_json::Value {
+    let took = |(name, took): (&str, Option<Duration>)| {
+        Some((format!("{name}_us"), json!(took?.as_micros() as u64)))
+    };
+    legs_of(legs).into_iter().filter_map(took).collect::<serde_json::Map<_, _>>().into()
 }
