@@ -2,7 +2,7 @@
 #![no_main]
 
 use attest::mining::issue::{Request, issue};
-use attest::policy::{Policy, Target};
+use attest::policy::{Fixed, Policy, Rig, Target};
 use libfuzzer_sys::fuzz_target;
 use std::time::Duration;
 
@@ -22,5 +22,14 @@ fuzz_target!(|data: &[u8]| {
     let target = Target { model, seconds: None, round_trip };
     if let Ok(request) = policy.request(&target, Request::default()) {
         issue(&request).expect("what a policy asks for is within the protocol's bounds");
+    }
+    let rig = Rig { gpu_model: Some(model), gpus: 2, devices: 2, round_trip };
+    let is_sized = policy.rounds.iter().all(|round| round.fixed == Fixed::default());
+    if let Ok(plans) = policy.rounds(&rig, Request::default())
+        && is_sized
+    {
+        for plan in plans {
+            issue(&plan.request).expect("so is what a round asks for");
+        }
     }
 });

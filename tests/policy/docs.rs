@@ -51,6 +51,9 @@ fn every_field_is_listed_with_its_default() {
         panic!("a policy is an object")
     };
     for (table, fields) in tables {
+        if table == "round" {
+            continue;
+        }
         let Value::Object(fields) = fields else {
             let row = format!("\n| `{table}` | {fields} | ");
             assert!(DOC.contains(&row), "docs/policy.md lacks:{row}");
@@ -62,6 +65,16 @@ fn every_field_is_listed_with_its_default() {
                 assert!(DOC.contains(&row), "docs/policy.md lacks:{row}");
             }
         }
+    }
+}
+
+#[test]
+fn the_default_rounds_are_listed() {
+    for (index, round) in Policy::default().rounds.iter().enumerate() {
+        let share = round.memory_share.map_or("".to_owned(), |share| share.to_string());
+        let (kind, seconds, required) = (round.kind.name(), round.seconds, round.required);
+        let row = format!("\n| {index} | `{kind}` | {seconds} | {share} | {required} | ");
+        assert!(DOC.contains(&row), "docs/policy.md lacks:{row}");
     }
 }
 

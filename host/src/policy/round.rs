@@ -8,6 +8,14 @@
 
 use crate::mining::issue::Request;
 use crate::mining::kind::{ArenaSize, KindError, WorkKind};
+use crate::policy::size::ITERATIONS_MAX;
+use crate::protocol::challenge::ChallengeError;
+use crate::protocol::work::WorkFields;
+use crate::protocol::work::fp64_product::Fp64Fields;
+use crate::protocol::work::integer_product::IntegerFields;
+use crate::protocol::work::memory_residency::{
+    ARENA_BLOCKS_MAX, HALF_PASSES_DEFAULT, MemoryFields,
+};
 use serde::{Deserialize, Serialize};
 
 /// Most rounds of a session.
@@ -242,35 +250,54 @@ impl Round {
             }
             _ => {}
         }
-        for (field, value, low, of_this) in [
-            ("matrix_dim", matrix_dim, 1, !of_arenas),
-            ("num_matrices", num_matrices, 1, !of_arenas),
-            ("arena_blocks", arena_blocks, 1, of_arenas),
-            ("half_passes", half_passes, 0, of_arenas),
-            ("peer_blocks", peer_blocks, 1, self.kind == RoundKind::Links),
-            ("num_iterations", num_iterations, 1, true),
+        for (field, value, of_this, kinds) in [
+            ("matrix_dim", matrix_dim, !of_arenas, "fp64 and integer"),
+            ("num_matrices", num_matrices, !of_arenas, "fp64 and integer"),
+            ("arena_blocks", arena_blocks, of_arenas, "memory and links"),
+            ("half_passes", half_passes, of_arenas, "memory and links"),
+            ("peer_blocks", peer_blocks, self.kind == RoundKind::Links, "links"),
         ] {
-            let Some(value) = value else { continue };
-            if !of_this {
-                let kinds = match field {
-                    "peer_blocks" => "links",
-                    "matrix_dim" | "num_matrices" => "fp64 and integer",
-                    _ => "memory and links",
-                };
+            if value.is_some() && !of_this {
                 return other_kind(field, kinds);
             }
-            if !(low..=FIXED_MAX).contains(&value) {
-                let allowed = format!("a whole number from {low} to {FIXED_MAX}");
-                return Some((field, value.to_string(), allowed));
-            }
         }
-        None
+        if let Some(got) = num_iterations.filter(|n| !(1..=ITERATIONS_MAX).contains(n)) {
+            let allowed = format!("a whole number from 1 to {ITERATIONS_MAX}");
+            return Some(("num_iterations", got.to_string(), allowed));
+        }
+        if self.kind == RoundKind::Links && peer_blocks == Some(0) {
+            let allowed = "a multiple of 256 from 256 on".to_owned();
+            return Some(("peer_blocks", "0".to_owned(), allowed));
+        }
+        match self.fields().check(Some(2)) {
+            Ok(_) => None,
+            Err(ChallengeError::OutOfBounds { field, expected, got }) => {
+                Some((field, got, expected))
+            }
+            Err(error) => Some(("kind", format!("of too much: {error}"), "less work".to_owned())),
+        }
+    }
+
+    /// What it fixes of its kind's fields, and values within their bounds for the rest.
+    fn fields(&self) -> WorkFields {
+        let Fixed { matrix_dim, num_matrices, arena_blocks, half_passes, peer_blocks, .. } =
+            self.fixed;
+        let (matrix_dim, num_matrices) = (matrix_dim.unwrap_or(1024), num_matrices.unwrap_or(1));
+        match self.kind.work() {
+            WorkKind::Fp64Product => {
+                WorkFields::Fp64Product(Fp64Fields { matrix_dim, num_matrices })
+            }
+            WorkKind::IntegerProduct => {
+                WorkFields::IntegerProduct(IntegerFields { matrix_dim, num_matrices })
+            }
+            WorkKind::MemoryResidency => WorkFields::MemoryResidency(MemoryFields {
+                arena_blocks: arena_blocks.unwrap_or(ARENA_BLOCKS_MAX),
+                half_passes: half_passes.unwrap_or(HALF_PASSES_DEFAULT.into()),
+                peer_blocks: peer_blocks.unwrap_or(0),
+            }),
+        }
     }
 }
-
-/// Most of any number that a round fixes; the protocol's own bounds are below it, and
-/// depend on each other.
-const FIXED_MAX: u64 = 1 << 28;
 
 #[cfg(test)]
 mod tests {
@@ -341,10 +368,26 @@ mod tests {
                 "p.toml:5:14: matrix_dim",
                 "fp64 and integer only.",
             ),
+            ("kind = \"fp64\"\nmatrix_dim = 100", "p.toml:5:14: matrix_dim of round 1 is 100", ""),
+            (
+                "kind = \"memory\"\narena_blocks = 513",
+                "p.toml:5:16: arena_blocks of round 1 is 513",
+                "\nAllowed is a multiple of 512 from 512 to 268435456.",
+            ),
+            (
+                "kind = \"links\"\narena_blocks = 512\npeer_blocks = 1024",
+                "p.toml:6:15: peer_blocks of round 1 is 1024",
+                "from 256 to 512.",
+            ),
+            (
+                "kind = \"links\"\npeer_blocks = 0",
+                "p.toml:5:15: peer_blocks of round 1 is 0",
+                "from 256 on.",
+            ),
             (
                 "kind = \"links\"\nnum_iterations = 0",
                 "p.toml:5:18: num_iterations",
-                "from 1 to 268435456.",
+                "from 1 to 1000000.",
             ),
         ] {
             let error = of(line).unwrap_err();

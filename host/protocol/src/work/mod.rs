@@ -310,7 +310,7 @@ impl WorkFields {
     ///
     /// # Errors
     /// The first field outside its bounds.
-    pub(crate) fn check(&self, gpu_count: Option<u64>) -> Result<Work, ChallengeError> {
+    pub fn check(&self, gpu_count: Option<u64>) -> Result<Work, ChallengeError> {
         match self {
             Self::Fp64Product(fields) => fields.check().map(Work::Fp64Product),
             Self::MemoryResidency(fields) => fields.check(gpu_count).map(Work::MemoryResidency),

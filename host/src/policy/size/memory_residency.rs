@@ -13,7 +13,7 @@ use crate::mining::kind::ArenaSize;
 use crate::protocol::challenge::ROOTS_MAX;
 use crate::protocol::work::Work;
 use crate::protocol::work::memory_residency::{
-    ARENA_BLOCKS_MAX, HALF_PASSES_DEFAULT, MemoryResidency,
+    ARENA_BLOCKS_MAX, BLOCK_BYTES, HALF_PASSES_DEFAULT, MemoryResidency,
 };
 
 /// The arena, unless one was typed: one process gets more of a card than that.
@@ -28,6 +28,12 @@ const START_SHARE: f64 = 0.90;
 /// What a sweep takes beside its bytes, s: lanes meet after each. Assumed, and of weight
 /// for small arenas only.
 const BETWEEN_SWEEPS_S: f64 = 1e-4;
+
+/// GB/s that reach a lane from others by way of the host's memory while all lanes read.
+const HOST_LINK_GB_S: f64 = 16.0;
+/// Of the time in which an arena could be filled anew, what an iteration of a round of links
+/// should take at that speed.
+const REFILL_SHARE: f64 = 0.75;
 
 /// What an honest run of one model is expected to do.
 #[derive(Clone, Copy)]
@@ -125,7 +131,30 @@ fn link_gb_s(model: &Model) -> f64 {
         (&["Tesla V100-SXM2-16GB", "Tesla V100-SXM2-32GB"], 150.0),
     ];
     let printed = NVLINK.iter().find(|(names, _)| names.contains(&model.name));
-    printed.map_or(16.0, |(_, gb_s)| 0.75 * gb_s)
+    printed.map_or(HOST_LINK_GB_S, |(_, gb_s)| 0.75 * gb_s)
+}
+
+impl Policy {
+    /// K for a run of about `seconds`: so few blocks that, if they come by way of the host's
+    /// memory, an iteration takes less in the mean than filling the arena anew would, and all
+    /// lanes are shown to hold theirs at once.
+    pub(super) fn peer_blocks(
+        &self,
+        model: &'static Model,
+        arena_blocks: u64,
+        base: &Request,
+        seconds: f64,
+    ) -> u64 {
+        let half_passes = base.half_passes.unwrap_or(HALF_PASSES_DEFAULT.into()) as u32;
+        let work = MemoryResidency { arena_blocks, half_passes, peer_blocks: 0 };
+        let refill_s =
+            f64::from(half_passes) * work.arena_bytes() as f64 / (1e9 * self.memory.refill_gb_s);
+        let elapsed_s = seconds + 1e-3 * self.time.startup_allowance_ms as f64;
+        let iterations = elapsed_s / (REFILL_SHARE * refill_s);
+        let fill_s = Speed { model, work }.fill_s();
+        let sweep_s = (seconds - fill_s) / iterations - BETWEEN_SWEEPS_S;
+        (1e9 * HOST_LINK_GB_S * sweep_s.max(0.0)) as u64 / BLOCK_BYTES
+    }
 }
 
 /// T for a run of about `seconds`.

@@ -42,7 +42,7 @@ pub struct Target<'a> {
 }
 
 /// Most iterations of a challenge.
-const ITERATIONS_MAX: u64 = 1_000_000;
+pub(super) const ITERATIONS_MAX: u64 = 1_000_000;
 
 /// How much longer than another a card of the same model may take: two H200s differ
 /// by up to 3 % (BENCHMARKS.md).

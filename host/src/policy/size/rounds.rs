@@ -9,12 +9,6 @@ use crate::policy::{Demand, Round, RoundKind, RoundOn};
 use crate::protocol::work::memory_residency::PEER_BLOCKS_STEP;
 use std::time::Duration;
 
-/// Of an arena, what a lane reads of others between two sync points in a round of links.
-/// Even by way of the host's memory (16 GB/s, BENCHMARKS.md) that takes less time than
-/// filling the arena anew at `memory.refill_gb_s`, so that all lanes are shown to hold
-/// theirs at once.
-const PEER_SHARE: u64 = 64;
-
 /// What a miner has, by its own word.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rig<'a> {
@@ -119,7 +113,7 @@ impl Policy {
         let fewest = if round.kind == RoundKind::Links { 2 } else { 1 };
         let lanes = self.devices.gpu_count_min.max(fewest);
         let base = Request { gpu_count: Some(lanes), ..round.request() };
-        let base = links_of(round, base, Some(model.memory_bytes()))?;
+        let base = self.links_of(round, base, Some(model), round.seconds)?;
         let sized = self.sized_work(model, &target, lanes, &base)?;
         let SizedWork { work, iterations, times, .. } = sized;
         let most = self.devices.gpu_count_max.max(lanes);
@@ -145,7 +139,7 @@ impl Policy {
             }
             let base = with_lanes(base, rig.devices);
             return self.with_samples(match round {
-                Some(round) => links_of(round, without_share(base), None)?,
+                Some(round) => self.links_of(round, without_share(base), None, 0.0)?,
                 None => base,
             });
         };
@@ -172,8 +166,9 @@ impl Policy {
         base: Request,
         part: Part,
     ) -> Result<Request, SizeError> {
-        let memory_bytes = self.target_model(target)?.memory_bytes();
-        self.sized(target, links_of(round, base, Some(memory_bytes))?, part)
+        let model = self.target_model(target)?;
+        let seconds = target.seconds.unwrap_or(round.seconds);
+        self.sized(target, self.links_of(round, base, Some(model), seconds)?, part)
     }
 }
 
@@ -211,20 +206,35 @@ fn without_share(request: Request) -> Request {
     Request { arena_size, ..request }
 }
 
-/// With the blocks that lanes read of each other, if the round is of links.
-fn links_of(round: &Round, base: Request, memory_bytes: Option<u64>) -> Result<Request, SizeError> {
-    if round.kind != RoundKind::Links {
-        return Ok(base);
+/// Of an arena, what lanes whose speed is not known read of each other at once.
+const PEER_SHARE: u64 = 64;
+
+impl Policy {
+    /// With the blocks that lanes read of each other, if the round is of links.
+    fn links_of(
+        &self,
+        round: &Round,
+        base: Request,
+        model: Option<&'static Model>,
+        seconds: f64,
+    ) -> Result<Request, SizeError> {
+        if round.kind != RoundKind::Links {
+            return Ok(base);
+        }
+        let lanes = base.gpu_count.unwrap_or(1);
+        if lanes < 2 {
+            return Err(SizeError::Peers { got: lanes });
+        }
+        let of_size = base.arena_size.zip(model).map(|(size, m)| size.blocks(m.memory_bytes()));
+        let arena_blocks = of_size.or(base.arena_blocks).unwrap_or(ARENA_BLOCKS_DEFAULT);
+        let blocks = match model {
+            Some(model) => self.peer_blocks(model, arena_blocks, &base, seconds),
+            None => arena_blocks / PEER_SHARE,
+        };
+        let steps = (blocks.min(arena_blocks) / PEER_BLOCKS_STEP).max(1);
+        let peer_blocks = base.peer_blocks.or(Some(steps * PEER_BLOCKS_STEP));
+        Ok(Request { peer_blocks, ..base })
     }
-    let lanes = base.gpu_count.unwrap_or(1);
-    if lanes < 2 {
-        return Err(SizeError::Peers { got: lanes });
-    }
-    let of_size = base.arena_size.zip(memory_bytes).map(|(size, bytes)| size.blocks(bytes));
-    let arena_blocks = of_size.or(base.arena_blocks).unwrap_or(ARENA_BLOCKS_DEFAULT);
-    let steps = arena_blocks / PEER_SHARE / PEER_BLOCKS_STEP;
-    let peer_blocks = base.peer_blocks.or(Some(steps.max(1) * PEER_BLOCKS_STEP));
-    Ok(Request { peer_blocks, ..base })
 }
 
 #[cfg(test)]
