@@ -10,6 +10,7 @@ mod devices;
 mod grinding;
 mod handed_in;
 mod integer_time;
+mod lies;
 mod memory;
 mod memory_rule;
 mod memory_time;

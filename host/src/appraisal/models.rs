@@ -40,11 +40,12 @@ pub const FP16_MARGIN: f64 = 1.25;
 const ISSUE_PER_SM_CLOCK: u32 = 128;
 
 /// Fewest instructions, besides FP64 ones, for one ordered multiply-add of
-/// binary64 values. Four 32-bit products, four additions to align and join
-/// them, and a shift, an addition and a rounding of two words each with the
-/// carry between them make 16; what is known takes several times as many. With
-/// tensor cores for the products, joining their digits takes as long.
-pub const EMULATION_INSTRUCTIONS: u32 = 16;
+/// binary64 values: what was found possible on paper, docs/policy.md, "Binary64 without
+/// FP64 units". Three 32-bit multiply-adds, a shift and an addition for what rounding takes
+/// off each term, beside tensor cores that sum the terms exactly; nothing for loads, for
+/// steps from one binade to another, and for multipliers that start but half of an SM's
+/// threads a clock.
+pub const EMULATION_INSTRUCTIONS: u32 = 5;
 
 /// A GPU model, as its vendor describes it.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -103,7 +104,7 @@ impl Model {
     pub fn floor_int8_ops(&self) -> f64 {
         let Self { sm_count, max_clock_mhz, .. } = *self;
         fastest_int8(self.int8_mac_per_sm_clock, self.fp16_fma_per_sm_clock)
-            * flops(sm_count, max_clock_mhz, 1)
+            * flops(sm_count, max_clock_mhz, 1.0)
     }
 
     /// int8 operations a second that an honest run is expected to do.
@@ -138,10 +139,13 @@ impl Model {
     /// bits at the highest clock, and 10 %. If FP64 units are few the
     /// fastest way may be to emulate them.
     pub fn floor_flops(&self) -> f64 {
-        let emulated = ISSUE_PER_SM_CLOCK / EMULATION_INSTRUCTIONS;
-        let fma_per_sm_clock = self.fp64_fma_per_sm_clock.max(emulated);
-        MARGIN * flops(self.sm_count, self.max_clock_mhz, fma_per_sm_clock)
+        MARGIN * flops(self.sm_count, self.max_clock_mhz, fastest_fp64(self.fp64_fma_per_sm_clock))
     }
+}
+
+/// Multiply-adds per SM and clock of the fastest way to ordered binary64 products.
+fn fastest_fp64(fp64_fma: u32) -> f64 {
+    f64::from(fp64_fma).max(f64::from(ISSUE_PER_SM_CLOCK) / f64::from(EMULATION_INSTRUCTIONS))
 }
 
 /// Multiply-adds per SM and clock of the fastest way to products of int8, with the
@@ -151,8 +155,8 @@ fn fastest_int8(int8_mac: u32, fp16_fma: u32) -> f64 {
 }
 
 /// A multiply-add counts as two operations.
-fn flops(sm_count: u32, clock_mhz: u32, fma_per_sm_clock: u32) -> f64 {
-    2e6 * f64::from(sm_count) * f64::from(clock_mhz) * f64::from(fma_per_sm_clock)
+fn flops(sm_count: u32, clock_mhz: u32, fma_per_sm_clock: impl Into<f64>) -> f64 {
+    2e6 * f64::from(sm_count) * f64::from(clock_mhz) * fma_per_sm_clock.into()
 }
 
 /// The model of this name; `None` if it is not in the table.
@@ -201,14 +205,13 @@ fn chip(capability: &str) -> Chip {
 /// reports: SMs, highest clock and compute capability, such as "9.0". It
 /// bounds a claim by other claims, and no more.
 pub(crate) fn computed_floor_flops(sm_count: u32, clock_mhz: u32, capability: &str) -> f64 {
-    let emulated = ISSUE_PER_SM_CLOCK / EMULATION_INSTRUCTIONS;
-    MARGIN * flops(sm_count, clock_mhz, chip(capability).fp64.max(emulated))
+    MARGIN * flops(sm_count, clock_mhz, fastest_fp64(chip(capability).fp64))
 }
 
 /// [`Model::floor_int8_ops`], likewise.
 pub(crate) fn computed_floor_int8_ops(sm_count: u32, clock_mhz: u32, capability: &str) -> f64 {
     let Chip { int8, fp16, .. } = chip(capability);
-    fastest_int8(int8, fp16) * flops(sm_count, clock_mhz, 1)
+    fastest_int8(int8, fp16) * flops(sm_count, clock_mhz, 1.0)
 }
 
 /// Multiply-adds that an SM of a chip does in a clock: of binary64, of int8 with int32
