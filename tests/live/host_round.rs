@@ -21,19 +21,19 @@ const POLICY: &str = r#"
 name = "with-a-host-round"
 devices.cpu_allowed = true
 [[round]]
+kind = "integer"
+matrix_dim = 128
+num_matrices = 1
+num_iterations = 20
+[[round]]
 kind = "fp64"
+on = "host"
 matrix_dim = 128
 num_matrices = 1
 num_iterations = 20
 [[round]]
 kind = "memory"
-on = "host"
 arena_blocks = 1024
-num_iterations = 20
-[[round]]
-kind = "integer"
-matrix_dim = 128
-num_matrices = 1
 num_iterations = 20
 "#;
 
@@ -51,16 +51,16 @@ async fn the_hosts_round_is_answered_by_cpus_and_the_others_by_the_devices() {
     let (ended, end) = session(&Arc::new(validator), &miner).await;
     let verdict = &ended.session;
     let rounds: Vec<_> = verdict.rounds.iter().map(|round| (round.kind, round.on)).collect();
-    assert_eq!(rounds, [("fp64", None), ("memory", Some(HOST)), ("integer", None)], "{end:?}");
+    assert_eq!(rounds, [("integer", None), ("fp64", Some(HOST)), ("memory", None)], "{end:?}");
     let outcomes: Vec<_> = verdict.rounds.iter().map(|round| round.verdict.outcome).collect();
     assert_eq!(outcomes, [Outcome::Verified; 3], "{verdict:?}");
     assert_eq!(opened.load(Ordering::Relaxed), 2, "the devices were not asked for the host's");
-    // What CPUs held is nothing that the devices showed.
+    // What CPUs did is nothing that the devices showed.
     let of_host = verdict.rounds[1].verdict.shown.expect("live and proven");
-    assert!(of_host.read_bytes_per_s.is_some(), "{of_host:?}");
+    assert!(of_host.fp64_flops.is_some(), "{of_host:?}");
     let shown = verdict.shown.expect("live and proven");
-    assert_eq!((shown.held_bytes, shown.read_bytes_per_s), (None, None), "{shown:?}");
-    assert!(verdict.render_text().contains("(memory, host)"), "{}", verdict.render_text());
+    assert!(shown.int8_ops_per_s.is_some() && shown.fp64_flops.is_none(), "{shown:?}");
+    assert!(verdict.render_text().contains("(fp64, host)"), "{}", verdict.render_text());
 }
 
 /// A challenge for CPUs is version 2's.
