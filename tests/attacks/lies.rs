@@ -6,9 +6,9 @@
 //! docs/threat-model.md has the matrix; [`the_matrix_of_lies`] compares and prints it.
 
 use attest::appraisal::floors;
-use attest::appraisal::models::{MODELS, Model};
+use attest::appraisal::models::{self, MODELS, Model};
 use attest::mining::issue::{Request, issue};
-use attest::policy::{Facts, Policy, Rig, RoundFacts, RoundOn, SessionFacts, Weight};
+use attest::policy::{Facts, Judgement, Policy, Rig, RoundFacts, RoundOn, SessionFacts};
 use attest::protocol::bound::{Bound, Grinding, OmittedShare, log10_escape};
 use attest::protocol::challenge::Challenge;
 use attest::protocol::digest::Uuid;
@@ -112,11 +112,11 @@ impl Claim {
         real.takes(challenge, self.lanes).max(1.001 * floor_s) + ROUND_TRIP.as_secs_f64()
     }
 
-    /// The rounds that the validator rejects and the codes, by its policy.
-    fn rejected(&self, policy: &Policy, real: Real) -> Vec<(char, Vec<&'static str>)> {
+    /// What the validator knows of each round.
+    fn facts(&self, real: Real) -> Vec<Facts<'_>> {
         let (share, draws, grinding) = (OmittedShare::default(), 2100, Grinding::ExcludedByCoin);
         let log10_escape = log10_escape(share, draws, grinding);
-        let facts = self.rounds.iter().map(|challenge| Facts {
+        let facts = |challenge| Facts {
             challenge,
             evidence: &self.evidence,
             bound: Bound::Sampled { omitted_share: share, draws, grinding, log10_escape },
@@ -125,20 +125,18 @@ impl Claim {
             round_trip: Some(ROUND_TRIP),
             history: &[],
             on: RoundOn::Devices,
-        });
-        let facts: Vec<Facts<'_>> = facts.collect();
-        let rounds: Vec<RoundFacts> = facts.iter().map(RoundFacts::of).collect();
-        let session = SessionFacts { rounds: &rounds, ..SessionFacts::default() };
-        let codes = |judgement: attest::policy::Judgement| -> Vec<&'static str> {
-            let rejecting =
-                judgement.reasons.iter().filter(|reason| reason.weight == Weight::Reject);
-            rejecting.map(|reason| reason.code).collect()
         };
-        let of_session = codes(policy.judge_session(&session));
+        self.rounds.iter().map(facts).collect()
+    }
+
+    /// The rounds that the validator rejects and the codes, by its policy.
+    fn rejected(&self, policy: &Policy, real: Real) -> Vec<(char, Vec<&'static str>)> {
+        let facts = self.facts(real);
+        let of_session = of_session(policy, &facts);
         assert!(of_session.is_empty(), "{} {of_session:?}", self.model.name);
         let judged = facts
             .iter()
-            .map(|facts| (letter(facts.challenge.work()), codes(policy.judge_round(facts))));
+            .map(|facts| (letter(facts.challenge.work()), rejecting(&policy.judge_round(facts))));
         judged.filter(|(_, codes)| !codes.is_empty()).collect()
     }
 
@@ -166,6 +164,16 @@ impl Claim {
         assert!(rejected.iter().all(|(_, codes)| *codes == ["too-slow"]), "{who} {rejected:?}");
         if rounds.is_empty() { Ok(()) } else { Err(rounds) }
     }
+}
+
+fn rejecting(judgement: &Judgement) -> Vec<&'static str> {
+    judgement.rejecting().map(|reason| reason.code).collect()
+}
+
+/// What holds against the rounds together.
+fn of_session(policy: &Policy, facts: &[Facts<'_>]) -> Vec<&'static str> {
+    let rounds: Vec<RoundFacts> = facts.iter().map(RoundFacts::of).collect();
+    rejecting(&policy.judge_session(&SessionFacts { rounds: &rounds, ..SessionFacts::default() }))
 }
 
 fn letter(work: Work) -> char {
@@ -248,4 +256,23 @@ fn honest_cards_of_all_models_are_believed() {
             assert_eq!(claim.believed(&policy, real), Ok(()), "{} {lanes}", model.name);
         }
     }
+}
+
+/// By the validator's own prices: four cheap cards that do what an H200 shows make its name
+/// worth no more than they are.
+#[test]
+fn a_claim_that_is_cheap_to_fake() {
+    let h200 = models::find("NVIDIA H200").unwrap();
+    let codes = |discount: f64, cheap: f64| {
+        let mut policy = Policy::default();
+        policy.prices.fake_discount_max = discount;
+        let prices =
+            [("NVIDIA H200", 4.0), ("NVIDIA RTX PRO 6000 Blackwell Workstation Edition", cheap)];
+        policy.prices.per_hour = prices.map(|(name, price)| (name.to_owned(), price)).into();
+        let claim = Claim::of(h200, 1, &policy);
+        of_session(&policy, &claim.facts(Real { model: h200, devices: 1 }))
+    };
+    assert_eq!(codes(0.0, 0.1), [""; 0]);
+    assert_eq!(codes(0.5, 0.4), ["fake-discount"]);
+    assert_eq!(codes(0.5, 1.2), [""; 0]);
 }

@@ -146,8 +146,10 @@ pub fn evidence_of_models(uuids: &[Uuid], models: &[&str]) -> Evidence {
 
 /// An honest miner on the CPU.
 pub fn cpu_miner(signs_with: Option<SigningIdentity>) -> Miner {
-    cpu_miner_with(signs_with, |_| {
-        let cpu: Box<dyn Executor> = Box::new(CpuExecutor::new(CpuOptions::default()));
+    // One device, whatever it is asked.
+    let uuid = Some(CpuExecutor::new(CpuOptions::default()).facts().uuid);
+    cpu_miner_with(signs_with, move |_| {
+        let cpu: Box<dyn Executor> = Box::new(CpuExecutor::new(CpuOptions { uuid }));
         vec![cpu]
     })
 }

@@ -320,7 +320,7 @@ async fn flooded() {
 async fn version_mismatch() {
     rejected("version-mismatch", async |mut peer| {
         let mut other = hello(None);
-        other.versions = vec![2, 3];
+        other.versions = vec![3, 4];
         peer.send(line_of(&FromMiner::Hello(other))).await;
         peer.linger().await;
     })

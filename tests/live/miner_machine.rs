@@ -29,7 +29,7 @@ fn lines() -> Vec<Vec<u8>> {
         line_of(&FromValidator::Challenge { token }),
         line_of(&FromValidator::Coin { coin: Coin::new([3; 32]).unwrap(), openings_within_ms: 1 }),
         line_of(&FromValidator::Verdict(verdict)),
-        line_of(&FromValidator::Ping { version: 2 }),
+        line_of(&FromValidator::Ping { version: 3 }),
         b"Last login".to_vec(),
         b"\n".to_vec(),
         vec![b' '; 200_000],

@@ -11,6 +11,7 @@ mod miner_machine;
 pub mod peer;
 mod pipe;
 pub mod recording;
+pub mod rounds;
 mod several;
 mod tls;
 mod unreached;

@@ -96,7 +96,7 @@ fn a_session_over_a_pipe_is_verified_with_result_and_receipt() {
     let err = text(&output.stderr);
     assert!(err.contains("coin") && err.contains("the validator says: verified"), "{err}");
     // Whoever has result and receipt can check both, without the ledger.
-    let token = session["challenge"].as_str().unwrap();
+    let token = session["rounds"][0]["challenge"].as_str().unwrap();
     let checked = place
         .attest()
         .args(["verify", "--challenge", token, "--json"])
@@ -359,7 +359,7 @@ fn an_output_that_fails_takes_neither_verdict_nor_receipt_along() {
     let session: Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!(session["outcome"], "verified");
     let written: Value = serde_json::from_slice(&fs::read(receipt).unwrap()).unwrap();
-    assert_eq!(written, session["receipt"]);
+    assert_eq!(written, session["rounds"][0]["receipt"]);
     assert!(text(&output.stderr).contains("cannot write /dev/full"));
 }
 

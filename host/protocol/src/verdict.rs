@@ -28,6 +28,7 @@ mod headline;
 mod integer;
 mod memory;
 mod models;
+mod not_checked;
 mod price;
 mod session;
 mod session_text;
@@ -275,7 +276,8 @@ impl Verdict {
         facts.extend(live_fact(verified));
         facts.push(miner_fact(verified));
         facts.extend(time_facts(verified, bound));
-        let (mut memory, mut integer, mut not_checked) = (None, None, not_checked(verified));
+        let (mut memory, mut integer, mut not_checked) =
+            (None, None, not_checked::not_checked(verified));
         if let Some(said) = memory::said(verified, bound, assumptions) {
             facts.extend(said.facts);
             not_checked.extend(said.not_shown);
@@ -306,25 +308,11 @@ impl Verdict {
             facts,
             memory,
             integer,
-            shown: live_shown(verified, bound, assumptions),
+            shown: shown::of_verified(verified, bound, assumptions),
             not_checked,
             ..Self::empty(Outcome::Verified)
         }
     }
-}
-
-/// Outside of a live session durations are claimed, and no rate is shown.
-fn live_shown(verified: &Verified, bound: Bound, assumptions: &Assumptions) -> Option<Shown> {
-    let run = LiveRun {
-        work: verified.challenge().work(),
-        iterations: verified.challenge().iterations(),
-        lanes: verified.lanes(),
-        elapsed: verified.elapsed().filter(|_| verified.coin().is_live())?,
-        bound,
-        memory: memory::run(verified, assumptions).map(|run| run.shown()),
-        outside_gb_s: assumptions.outside_gb_s,
-    };
-    run.shown()
 }
 
 fn fact(grade: Grade, subject: &'static str, text: impl Into<String>) -> Fact {
@@ -484,43 +472,4 @@ fn claims(verified: &Verified) -> Vec<Fact> {
         fact(Grade::Claimed, "lane", text)
     };
     verified.evidence().lanes().iter().enumerate().map(lane).collect()
-}
-
-fn not_checked(verified: &Verified) -> Vec<String> {
-    let mut absent = Vec::new();
-    if !verified.is_from_issuer() {
-        absent.push("whether this challenge was issued, and answered only once: the issuer's record is not at hand".to_owned());
-    }
-    if verified.arrival_unix_s().is_none() {
-        absent.push(
-            "arrival before the challenge expired: no time of arrival after its issue is known"
-                .to_owned(),
-        );
-    }
-    if let CoinStanding::Receipt { .. } = verified.coin() {
-        absent.push("whose key signed the receipt: its holder can choose coins, and so samples; trust it as you trust the validator".to_owned());
-    }
-    if verified.elapsed().is_none() {
-        absent.push("the time limit and the claimed model's time floor: no clock ran; all durations are claimed".to_owned());
-    } else {
-        absent.extend(without_floor(verified));
-    }
-    absent
-}
-
-/// The lanes whose claimed models have no time floor.
-fn without_floor(verified: &Verified) -> Option<String> {
-    let floors_s = verified.floors_s();
-    let lanes: Vec<usize> = (0..floors_s.len()).filter(|&g| floors_s[g].is_none()).collect();
-    match lanes.len() {
-        0 => None,
-        count if count == floors_s.len() => {
-            Some("a time floor: none is known for the claimed models".to_owned())
-        }
-        _ => {
-            let lanes: Vec<String> = lanes.iter().map(usize::to_string).collect();
-            let lanes = lanes.join(", ");
-            Some(format!("a time floor of lane {lanes}: none is known for the claimed model"))
-        }
-    }
 }

@@ -23,7 +23,9 @@ impl SessionVerdict {
             (Outcome::Verified, _) => "VERIFIED".to_owned(),
             (Outcome::Rejected, Some(REJECTED_BY_POLICY)) => "REJECTED BY POLICY".to_owned(),
             (Outcome::Rejected, code) => {
-                let failed = self.rounds.last().filter(|last| last.verdict.code == code);
+                let failed =
+                    self.rounds.iter().find(|round| round.verdict.outcome != Outcome::Verified);
+                let failed = failed.filter(|round| round.verdict.code == code);
                 let place = match failed {
                     Some(failed) => {
                         let place = format!("round {}, {}", failed.round, failed.name());
@@ -125,7 +127,7 @@ mod tests {
             not_checked: vec!["the weather".to_owned()],
             ..Verdict::empty(Outcome::Verified)
         };
-        let reasons = vec![Reason::new("not-bound-to-miner", Weight::Warn, "no key".to_owned())];
+        let reasons = vec![Reason::new("not-bound-to-miner", Weight::Warn, "no key")];
         let verdict = verdict.judged(Judgement::new("p", Digest([1; 32]), reasons));
         RoundVerdict { round, kind, on: None, verdict }
     }
@@ -169,7 +171,7 @@ mod tests {
         );
         let shown = "lane 0: 53.1 TFLOP/s FP64, at least 128 GiB\n";
         assert_eq!(judged(Vec::new()), format!("VERIFIED  {shown}{rest}"));
-        let cheap = Reason::new("fake-discount", Weight::Reject, "cheap".to_owned());
+        let cheap = Reason::new("fake-discount", Weight::Reject, "cheap");
         let text = judged(vec![cheap]);
         assert!(text.starts_with(&format!("REJECTED BY POLICY  {shown}  why ")), "{text}");
         assert!(text.contains("\n  rejects      fake-discount: cheap\n"), "{text}");

@@ -6,7 +6,9 @@
 //! only beyond the memory that the lanes' claimed models have.
 //! Deliberately lacks: which models that excludes. The table is the validator's.
 
+use super::{Assumptions, memory};
 use crate::bound::Bound;
+use crate::verified::Verified;
 use crate::work::Work;
 use crate::work::memory_residency::shown::Shown as Memory;
 use schemars::JsonSchema;
@@ -59,6 +61,24 @@ pub struct LiveRun {
     pub memory: Option<Memory>,
     /// B: what may have reached a lane from outside its memory, GB/s.
     pub outside_gb_s: f64,
+}
+
+/// Outside of a live session durations are claimed, and no rate is shown.
+pub(super) fn of_verified(
+    verified: &Verified,
+    bound: Bound,
+    assumptions: &Assumptions,
+) -> Option<Shown> {
+    let run = LiveRun {
+        work: verified.challenge().work(),
+        iterations: verified.challenge().iterations(),
+        lanes: verified.lanes(),
+        elapsed: verified.elapsed().filter(|_| verified.coin().is_live())?,
+        bound,
+        memory: memory::run(verified, assumptions).map(|run| run.shown()),
+        outside_gb_s: assumptions.outside_gb_s,
+    };
+    run.shown()
 }
 
 impl LiveRun {

@@ -4,7 +4,7 @@ use super::reading::{Content, NotRead, Reading};
 use crate::error_text::in_one_line;
 use crate::judging::Scope;
 use crate::ledger::{Acceptance, HistoryFinding};
-use crate::policy::{Judgement, RoundFacts, RoundOn, RoundPlan};
+use crate::policy::{RoundFacts, RoundOn, RoundPlan};
 use crate::protocol::bound::OmittedShare;
 use crate::protocol::challenge::Challenge;
 use crate::protocol::circumstances::SessionRecord;
@@ -45,8 +45,8 @@ pub enum Event<'a> {
     Judged(Box<Judged>),
     /// [`Action::Settle`] is done, for the round of this number.
     Settled(usize, Result<(), OwnFault>),
-    /// [`Action::Conclude`] is done: what the policy says of the rounds together.
-    Concluded(Option<Judgement>),
+    /// [`Action::Conclude`] is done.
+    Concluded(Box<SessionVerdict>),
 }
 
 /// A challenge that is on record.
@@ -125,15 +125,18 @@ pub enum Action {
     Judge(Box<Case>),
     /// Record the verdict, then [`Event::Settled`].
     Settle(Box<Settle>),
-    /// Ask the policy about the rounds together, then [`Event::Concluded`].
+    /// Appraise the rounds together, and ask the policy about them, then
+    /// [`Event::Concluded`].
     Conclude(Box<Summary>),
     /// Over: close the streams.
     End(Box<Ended>),
 }
 
-/// The verified rounds of a session.
+/// A session whose rounds are verified.
 #[derive(Debug)]
 pub struct Summary {
+    /// On its rounds, each by itself.
+    pub verdict: SessionVerdict,
     /// One a round, in order.
     pub facts: Vec<RoundFacts>,
     /// What was planned.

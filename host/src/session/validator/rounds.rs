@@ -11,7 +11,7 @@ use super::{
     ValidatorSession, Wanted, could_not_run, verdict_of,
 };
 use crate::judging::Scope;
-use crate::policy::{Judgement, RoundFacts, RoundOn};
+use crate::policy::{RoundFacts, RoundOn};
 use crate::protocol::bound::OmittedShare;
 use crate::protocol::receipt::Receipt;
 use crate::protocol::result::ResultDoc;
@@ -268,24 +268,20 @@ impl ValidatorSession {
             return;
         }
         self.over.sort_by_key(|ended| ended.round);
+        let verdict = self.session_verdict();
         match self.plan.clone() {
-            Some(plan) if plan.len() > 1 && !self.has_failed() => {
+            Some(plan) if !self.has_failed() => {
                 let facts = self.over.iter_mut().filter_map(|ended| ended.facts.take()).collect();
                 self.state = State::Concluding;
-                out.push(Action::Conclude(Box::new(Summary { facts, plan })));
+                out.push(Action::Conclude(Box::new(Summary { verdict, facts, plan })));
             }
-            _ => self.end(None, out),
+            _ => self.end(verdict, out),
         }
     }
 
     /// The verdict goes to the miner, then the session is over.
-    pub(super) fn end(&mut self, judgement: Option<Judgement>, out: &mut Vec<Action>) {
+    pub(super) fn end(&mut self, session: SessionVerdict, out: &mut Vec<Action>) {
         self.state = State::Over;
-        let session = self.session_verdict();
-        let session = match judgement {
-            Some(judgement) => session.judged(judgement),
-            None => session,
-        };
         let mut rounds = std::mem::take(&mut self.over);
         let told_version = self.version;
         let ended = match self.failure.take() {
@@ -318,7 +314,7 @@ impl ValidatorSession {
         out.push(Action::End(Box::new(ended)));
     }
 
-    fn session_verdict(&self) -> SessionVerdict {
+    pub(super) fn session_verdict(&self) -> SessionVerdict {
         let kind_of = |round: usize| {
             let plan = self.plan.as_ref().and_then(|plan| plan.get(round));
             plan.map_or("fp64", |plan| plan.kind.name())

@@ -6,7 +6,7 @@ use crate::outcome::shown_json;
 use crate::paint::{Paint, duration, grouped, wrapped};
 use attest::protocol::challenge::Challenge;
 use attest::protocol::receipt::Receipt;
-use attest::protocol::verdict::{Outcome, RoundVerdict};
+use attest::protocol::verdict::Outcome;
 use attest::session::drive::Stage;
 use attest::session::message::{Device, MinerHello};
 use attest::session::validator::Legs;
@@ -63,19 +63,12 @@ fn devices(hello: &MinerHello) -> String {
     }
 }
 
-/// The end of a session for people; `name` says which of several. Each round that has a
-/// verdict, then the session.
+/// The end of a session for people; `name` says which of several.
 pub(super) fn text(over: &Over, name: &str, paint: Paint) -> String {
     let Over { ended, .. } = over;
     let name = if name.is_empty() { String::new() } else { paint.strong(name) + "  " };
-    let rounds = &ended.session.rounds;
-    if rounds.len() + ended.session.not_reached.len() < 2 {
+    if ended.session.rounds.len() + ended.session.not_reached.len() < 2 {
         return format!("{name}{}", painted(&ended.verdict, paint));
-    }
-    let mut text = String::new();
-    for round in rounds {
-        let RoundVerdict { round: number, verdict, .. } = round;
-        text += &format!("{name}round {number} ({})  {}", round.name(), painted(verdict, paint));
     }
     let session = ended.session.render_text();
     let (headline, rest) = session.split_once('\n').unwrap_or((&session, ""));
@@ -83,7 +76,7 @@ pub(super) fn text(over: &Over, name: &str, paint: Paint) -> String {
         Outcome::Verified => paint.good(headline),
         Outcome::Rejected | Outcome::CouldNotRun => paint.bad(headline),
     };
-    text + &format!("{name}{headline}\n{}", wrapped(rest, 15))
+    format!("{name}{headline}\n{}", wrapped(rest, 15))
 }
 
 /// How long its parts took; nothing if it had none.
