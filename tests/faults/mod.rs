@@ -7,6 +7,7 @@ mod kill;
 mod lanes;
 mod pool;
 mod stress;
+mod stress_memory;
 mod wrapper;
 
 use attest::executor::Executor;

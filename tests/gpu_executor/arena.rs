@@ -13,6 +13,7 @@ use attest::protocol::work::IterationPlace;
 use attest::protocol::work::memory_residency::MemoryResidency;
 use attest::protocol::{chain, merkle};
 use attest::reference::MemoryOracle;
+use attest::work::memory_residency::cpu::MemoryCpu;
 use std::ops::ControlFlow;
 use std::sync::{Arc, Barrier};
 use std::time::{Duration, Instant};
@@ -70,6 +71,29 @@ fn leaves(
     let all = read.concat();
     assert_eq!(merkle::root(&all).unwrap(), root.node(), "iteration {iteration}");
     all
+}
+
+/// What a stress test compares when a sweep is wrong, of a small arena and of the largest.
+#[test]
+fn blocks_are_read_back_as_they_lie_and_the_largest_arena_fits() {
+    let _turn = turn();
+    let seed = State([9; 32]);
+    for device in gpus() {
+        let mut executor = GpuExecutor::open(device.index, GpuOptions::default()).unwrap();
+        let largest = executor.arena_blocks_max().unwrap_or_else(|error| panic!("{error}"));
+        for (arena_blocks, half_passes) in [(1024, 0), (512, 12), (largest, 0)] {
+            let work = MemoryResidency { arena_blocks, half_passes, peer_blocks: 0 };
+            let seeds = Arc::new([seed]);
+            let assignment = Assignment { work: work.into(), lane: 0, seeds };
+            executor.begin(&assignment).unwrap_or_else(|error| panic!("{error}"));
+            for first in [0, 255, arena_blocks / 2 - 1, arena_blocks - 2] {
+                let read = executor.read_blocks(first, 2).unwrap_or_else(|error| panic!("{error}"));
+                let expected = MemoryCpu::new().block_words(work, &seed, &[first, first + 1]);
+                assert_eq!(read, expected.unwrap().concat(), "{device:?}: blocks {first} on");
+            }
+        }
+        say(&format!("{}: the largest arena has {largest} blocks", device.label()));
+    }
 }
 
 #[test]

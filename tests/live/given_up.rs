@@ -32,7 +32,7 @@ async fn answer(mut peer: Peer) -> Option<VerdictOutcome> {
         match peer.next().await? {
             FromValidator::Hello { .. } => {}
             FromValidator::Ping { .. } => peer.line(r#"{"message":"pong"}"#).await,
-            FromValidator::Challenge { token } => {
+            FromValidator::Challenge { token } | FromValidator::HostChallenge { token } => {
                 let challenge = attest::protocol::challenge::Challenge::from_token(&token).unwrap();
                 let answer = Answer::of(&challenge, None);
                 peer.send(answer.commitment_line()).await;

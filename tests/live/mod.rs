@@ -3,6 +3,7 @@
 
 mod given_up;
 mod history;
+mod host_round;
 mod hostile;
 mod in_process;
 mod meetings;

@@ -403,7 +403,9 @@ impl Watched {
         let kind = match self.sent {
             Some(FromValidator::Hello { .. }) => Kind::Hello,
             Some(FromValidator::Ping { .. }) => Kind::Pong,
-            Some(FromValidator::Challenge { .. }) => Kind::Commitment,
+            Some(FromValidator::Challenge { .. } | FromValidator::HostChallenge { .. }) => {
+                Kind::Commitment
+            }
             Some(FromValidator::Coin { .. }) => Kind::Openings,
             // There is no network part here.
             _ => return,

@@ -43,7 +43,7 @@ pub use memory::MemoryShown;
 pub use models::{Equivalent, ExcludedBy, ExcludedModel, ModelsShown};
 pub use network::NetworkShown;
 pub use price::PriceShown;
-pub use session::{RoundNotReached, RoundVerdict, SESSION_SCHEMA, SessionVerdict};
+pub use session::{HOST, RoundNotReached, RoundVerdict, SESSION_SCHEMA, SessionVerdict};
 pub use shown::{LiveRun, Shown};
 
 /// Version of the JSON form of a [`Verdict`]. 2: a policy's part, rejections

@@ -313,6 +313,18 @@ pub enum ExecError {
     Stopped,
 }
 
+impl ExecError {
+    /// An arena was to be read, and `device` has none.
+    pub(crate) fn no_arena(device: &str) -> Self {
+        Self::Device {
+            what: "reading blocks of the arena".to_owned(),
+            device: device.to_owned(),
+            cause: "there is no arena".to_owned(),
+            advice: "begin memory residency first".to_owned(),
+        }
+    }
+}
+
 /// Receives each iteration's output in order; `Break` stops the run.
 pub type Sink<'a> = dyn FnMut(IterationOutput<'_>) -> ControlFlow<()> + 'a;
 
@@ -359,6 +371,18 @@ pub trait Executor: Send {
         assignment: &Assignment,
         tiles: &[TileRequest],
     ) -> Result<Vec<Vec<Digest>>, ExecError>;
+
+    /// The words of `count` blocks from block `first` on of the arena that the last
+    /// [`Executor::begin`] filled, as they lie there now.
+    ///
+    /// # Errors
+    /// Device faults; there is no arena.
+    ///
+    /// # Panics
+    /// If the arena has no such blocks.
+    fn read_blocks(&mut self, _first: u64, _count: u64) -> Result<Vec<[u32; 4]>, ExecError> {
+        Err(ExecError::no_arena(&self.facts().model))
+    }
 
     /// Tiles per SM of the iterations run since [`Executor::begin`].
     ///

@@ -210,7 +210,11 @@ impl Case<'_> {
             record,
             elapsed: measured("elapsed_ns").unwrap_or(at_most),
             arrived_unix_ms,
-            known: Known { round_trip: measured("round_trip_ns"), history: self.history },
+            known: Known {
+                round_trip: measured("round_trip_ns"),
+                history: self.history,
+                ..Known::default()
+            },
         };
         let verdict = self.as_issuer.terms.of_session(&session, verify)?;
         let note = |_| {

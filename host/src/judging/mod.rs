@@ -20,7 +20,7 @@ pub use issuer::{AsIssuer, Judged};
 
 use crate::appraisal::{exclusion, floors, models};
 use crate::ledger::{HISTORY_WINDOW, HistoryFinding};
-use crate::policy::{Facts, Policy, RoundFacts};
+use crate::policy::{Facts, Policy, RoundFacts, RoundOn};
 use crate::protocol::bound::OmittedShare;
 use crate::protocol::challenge::Challenge;
 use crate::protocol::circumstances::{
@@ -58,12 +58,14 @@ pub struct Known<'a> {
     pub round_trip: Option<Duration>,
     /// What does not fit the devices' history.
     pub history: &'a [HistoryFinding],
+    /// Whom the challenge was for.
+    pub on: RoundOn,
 }
 
 impl<'a> Known<'a> {
     fn facts(self, verified: &'a Verified) -> Facts<'a> {
-        let Self { round_trip, history } = self;
-        Facts { round_trip, history, ..Facts::of(verified) }
+        let Self { round_trip, history, on } = self;
+        Facts { round_trip, history, on, ..Facts::of(verified) }
     }
 }
 

@@ -125,6 +125,11 @@ impl<'a> SessionFacts<'a> {
         rounds.filter(|(_, round)| round.on == RoundOn::Devices)
     }
 
+    /// The rounds of the machine's CPUs.
+    pub(super) fn of_host(&self) -> impl Iterator<Item = &'a RoundFacts> {
+        self.rounds.iter().filter(|round| round.on == RoundOn::Host)
+    }
+
     /// What they show together.
     fn shown(&self, policy: &Policy) -> Option<Shown> {
         Shown::of_rounds(self.of_devices().filter_map(|(_, round)| round.shown(policy)))

@@ -181,6 +181,40 @@ pub(super) static FIGURES: [Figure; 10] = [
     },
 ];
 
+/// The same of the machine's CPUs: rounds of theirs show it, and nothing else does.
+pub(super) static HOST_FIGURES: [Figure; 3] = [
+    Figure {
+        field: "host.fp64_tflops_min",
+        code: "host-rate-low",
+        kind: RoundKind::Fp64,
+        unit: TERA,
+        what: "of FP64 products by the machine's CPUs",
+        how: "",
+        least: |policy| policy.host.fp64_tflops_min,
+        of: |run, policy| run.operations_per_s(policy),
+    },
+    Figure {
+        field: "host.int8_tops_min",
+        code: "host-rate-low",
+        kind: RoundKind::Integer,
+        unit: TOPS,
+        what: "of int8 products by the machine's CPUs",
+        how: "",
+        least: |policy| policy.host.int8_tops_min,
+        of: |run, policy| run.operations_per_s(policy),
+    },
+    Figure {
+        field: "host.resident_bytes_min",
+        code: "host-rate-low",
+        kind: RoundKind::Memory,
+        unit: BYTES,
+        what: "held by the machine's CPUs",
+        how: "",
+        least: |policy| policy.host.resident_bytes_min as f64,
+        of: |run, policy| run.shown(policy)?.held_bytes.map_err(Lack::of),
+    },
+];
+
 impl Lack {
     fn of(why: NotShown) -> Self {
         Self::Nothing(why.to_string())
@@ -303,7 +337,7 @@ fn shown_in((_, size): (&str, f64), got: u64) -> String {
 
 /// What of the demands of this rule these runs don't show.
 pub(super) fn lacking(code: &str, runs: &[&Run], policy: &Policy) -> Vec<String> {
-    let rows = FIGURES.iter().filter(|figure| figure.code == code);
+    let rows = FIGURES.iter().chain(&HOST_FIGURES).filter(|figure| figure.code == code);
     rows.filter_map(|figure| figure.lacking(runs, policy)).collect()
 }
 
@@ -323,7 +357,8 @@ pub(super) struct Beyond {
 impl Policy {
     /// What it demands to be shown, a line each.
     pub fn demanded_figures(&self) -> Vec<String> {
-        let demanded = FIGURES.iter().filter(|figure| (figure.least)(self) > 0.0);
+        let demanded =
+            FIGURES.iter().chain(&HOST_FIGURES).filter(|figure| (figure.least)(self) > 0.0);
         let mut lines: Vec<String> = demanded.map(|figure| figure.demand(self)).collect();
         if self.network.network_mbit_min > 0.0 {
             lines.push(format!(

@@ -56,11 +56,12 @@ const OTHERS: Cases = &[
 ];
 
 /// One change of the honest result each that must give this reason, alone.
-const CASES: [Cases; 13] = [
+const CASES: [Cases; 14] = [
     devices::cases::CASES,
     figures::cases::FP64,
     figures::cases::INTEGER,
     figures::cases::MEMORY,
+    figures::cases::HOST,
     figures::cases::NETWORK,
     models::cases::CASES,
     prices::cases::CASES,

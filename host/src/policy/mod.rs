@@ -40,8 +40,8 @@ pub use round::{Fixed, ROUNDS_MAX, Round, RoundKind, RoundOn};
 pub use rule::{Rule, Standing};
 pub use size::{Rig, RoundPlan, SizeError, Target};
 pub use table::{
-    Devices, Fp64, History, Integer, Memory, NETWORK_BYTES_MAX, Network, Policy, Prices, RULES,
-    Session, Soundness, Telemetry, Time,
+    Devices, Fp64, History, Host, Integer, Memory, NETWORK_BYTES_MAX, Network, Policy, Prices,
+    RULES, Session, Soundness, Telemetry, Time,
 };
 
 use crate::protocol::bound::OmittedShare;

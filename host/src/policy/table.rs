@@ -141,6 +141,18 @@ fields! {
         fp64_tflops_sum_min: f64 = 0.0, Number(0.0, 1e6);
     }
 
+    /// `[host]`: what the rounds with `on = "host"` must show of the machine's CPUs and their
+    /// memory; no other round shows any.
+    host: Host {
+        /// 10^12 binary64 operations a second of FP64 products. 0: no demand.
+        fp64_tflops_min: f64 = 0.0, Number(0.0, 1e6);
+        /// 10^12 int8 operations a second of integer products. 0: no demand.
+        int8_tops_min: f64 = 0.0, Number(0.0, 1e6);
+        /// Bytes held, beyond what `memory.outside_gb_s` may have brought: that has to be below
+        /// what the CPUs read a second. 0: no demand.
+        resident_bytes_min: u64 = 0, Whole(0, INTEGER_MAX);
+    }
+
     /// `[network]`: random bytes from the validator and as many back, beside the rounds.
     network: Network {
         /// Bytes each way. 0: none, unless network_mbit_min is a demand; then 64 MiB.
@@ -203,6 +215,8 @@ rules! {
         session figures::link_rate_low;
     "integer-rate-low" demand "it is not shown that the lanes did int8 products at `integer.int8_tops_min` each, in the mean, or all together at `integer.int8_tops_sum_min`",
         session figures::integer_rate_low;
+    "host-rate-low" demand "it is not shown that the machine's CPUs did what `host.fp64_tflops_min` and `host.int8_tops_min` ask for, or that they held `host.resident_bytes_min`",
+        session figures::host_rate_low;
     "network-rate-low" demand "it is not shown that `network.network_mbit_min` came in both directions",
         session figures::network_rate_low;
     "round-missing" demand "a round that is `required` was not asked for, or not answered",

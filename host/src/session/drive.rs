@@ -432,6 +432,7 @@ impl Validator {
             known: Known {
                 round_trip: Some(case.round_trip.min(ROUND_TRIP_CREDIT_MAX)),
                 history: &case.history,
+                on: case.on,
             },
         };
         let Ok((verdict, facts)) = self.terms().of_round(&to_judge, |circumstances| {

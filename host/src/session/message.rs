@@ -75,6 +75,11 @@ pub enum FromValidator {
         /// The challenge's token.
         token: String,
     },
+    /// The same for the machine's CPUs, as one lane; from version 2 on.
+    HostChallenge {
+        /// The challenge's token.
+        token: String,
+    },
     /// The commitment is accepted.
     Coin {
         /// To be put into the result.
@@ -392,8 +397,7 @@ fn malformed(what: &impl std::fmt::Display) -> Fault {
     Fault::new(FaultCode::MalformedMessage, format_args!("not a message of this session: {what}"))
 }
 
-/// Shows how the line begins: a login banner or an error of the transport is
-/// recognised by it.
+/// Shows how the line begins, by which a login banner or a transport's error is known.
 fn not_json(line: &[u8], error: &serde_json::Error) -> Fault {
     let start = String::from_utf8_lossy(&line[..line.len().min(60)]);
     Fault::new(FaultCode::NotJson, format_args!("a line that begins {start:?}: {error}"))
@@ -437,6 +441,7 @@ mod tests {
             FromValidator::SendBack { key: Digest([6; 32]) },
             FromValidator::Received { bytes: 45_000 },
             FromValidator::Challenge { token: "e30=".to_owned() },
+            FromValidator::HostChallenge { token: "e30=".to_owned() },
             FromValidator::Coin { coin: Coin::new([3; 32]).unwrap(), openings_within_ms: 30_000 },
             FromValidator::Verdict(VerdictMessage {
                 outcome: VerdictOutcome::Rejected,

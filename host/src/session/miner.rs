@@ -19,6 +19,7 @@ use super::network::{self, Broken, Incoming, NETWORK_BYTES_MAX, Outgoing};
 use super::refusal::{Refusal, RefusalCode, Unable};
 use super::wire::LineBuffer;
 use crate::error_text::in_one_line;
+use crate::policy::RoundOn;
 use crate::protocol::challenge::Challenge;
 use crate::protocol::names::Coin;
 use crate::protocol::signature::{EncodedKey, PublicKey};
@@ -71,6 +72,8 @@ pub enum Action {
     Commit {
         /// What to execute.
         challenge: Box<Challenge>,
+        /// On the devices of the hello, or on the machine's CPUs.
+        on: RoundOn,
         /// How long it may take: by the challenge, and by what is left of the session.
         limit: Duration,
     },
@@ -381,12 +384,12 @@ impl MinerSession {
             (State::Challenge | State::Verdict, FromValidator::Challenge { token })
                 if self.state == State::Challenge || self.version >= ROUNDS_VERSION =>
             {
-                let challenge = self.accepted(&token)?;
-                self.allowed = allowed_by(&challenge);
-                let left = self.terms.session_max.saturating_sub(now.since_start);
-                let limit = self.allowed.min(left);
-                out.push(Action::Commit { challenge: Box::new(challenge), limit });
-                self.work(State::Working, now);
+                self.on_challenge(now, &token, RoundOn::Devices, out)?;
+            }
+            (State::Challenge | State::Verdict, FromValidator::HostChallenge { token })
+                if self.version >= ROUNDS_VERSION =>
+            {
+                self.on_challenge(now, &token, RoundOn::Host, out)?;
             }
             (State::Coin, FromValidator::Coin { coin, openings_within_ms }) => {
                 self.allowed = Duration::from_millis(openings_within_ms);
@@ -462,6 +465,22 @@ impl MinerSession {
                 return Err(self.fault(FaultCode::UnexpectedMessage, detail));
             }
         }
+        Ok(())
+    }
+
+    fn on_challenge(
+        &mut self,
+        now: Now,
+        token: &str,
+        on: RoundOn,
+        out: &mut Vec<Action>,
+    ) -> Result<(), End> {
+        let challenge = self.accepted(token)?;
+        self.allowed = allowed_by(&challenge);
+        let left = self.terms.session_max.saturating_sub(now.since_start);
+        let limit = self.allowed.min(left);
+        out.push(Action::Commit { challenge: Box::new(challenge), on, limit });
+        self.work(State::Working, now);
         Ok(())
     }
 

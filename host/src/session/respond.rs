@@ -2,7 +2,7 @@
 //! [`super::miner`], over any pair of streams.
 //!
 //! Guarantees: if the session ends the run ends, too, within an iteration; no
-//! work begins that the miner's measured speed cannot do in time; [`Miner::respond`]
+//! work begins that the measured speed of the miner's devices cannot do in time; [`Miner::respond`]
 //! returns at most [`WORK_FAREWELL`] after the session's end, and says `busy` as long
 //! as the devices are still at work for one that is over.
 //! Deliberately lacks: making connections, and choosing devices.
@@ -17,13 +17,15 @@ use super::message::{
 use super::miner::{Action, End, Event, MinerSession, SESSION_DEFAULT, Terms, allowed_by};
 use super::refusal::{Refusal, RefusalCode, Unable};
 use crate::error_text::what_happened;
+use crate::executor::cpu::{CpuExecutor, CpuOptions};
 use crate::executor::lanes::{RunError, RunOptions};
-use crate::executor::{ExecError, Kind, LaneFacts, abandoned};
+use crate::executor::{ExecError, Executor, Kind, LaneFacts, abandoned};
 use crate::identity::SigningIdentity;
 use crate::mining::committed::Committed;
 use crate::mining::executors::Chosen;
 use crate::mining::mine::{Expiry, MineError, MineOptions, commit};
 use crate::mining::pool::{LendError, Lending, Loan, Pool};
+use crate::policy::RoundOn;
 use crate::protocol::challenge::Challenge;
 use crate::protocol::names::Coin;
 use crate::protocol::signature::PublicKey;
@@ -46,6 +48,25 @@ pub trait Equipment: Send + Sync {
     /// # Errors
     /// What the challenge asks for is not there, or cannot be done within `limit`.
     fn take(&self, challenge: &Challenge, limit: Duration) -> Result<Taken, Unable>;
+
+    /// The machine's CPUs, as one lane, for a round of theirs. What else it has is idle
+    /// meanwhile.
+    ///
+    /// # Errors
+    /// The challenge asks for more lanes.
+    fn host(&self, challenge: &Challenge) -> Result<Taken, Unable> {
+        match challenge.spec().gpu_count {
+            None | Some(1) => {
+                let cpu: Box<dyn Executor> = Box::new(CpuExecutor::new(CpuOptions::default()));
+                Ok(Taken { chosen: vec![cpu].into(), loan: None })
+            }
+            Some(count) => Err(OwnFault(format!(
+                "{count} lanes were asked for on the machine's CPUs, which are one\n\
+                 Ask for one."
+            ))
+            .into()),
+        }
+    }
 
     /// Between two sessions: makes ready what the last one used or broke.
     fn recover(&self) {}
@@ -215,8 +236,9 @@ impl Miner {
             for action in actions {
                 match action {
                     Action::Send(line) => link.send(&line),
-                    Action::Commit { challenge, limit } => {
-                        work.begin((), self.commit(*challenge, limit, Arc::clone(&stop)));
+                    Action::Commit { challenge, on, limit } => {
+                        let commit = self.commit(*challenge, on, limit, Arc::clone(&stop));
+                        work.begin((), commit);
                     }
                     Action::Open { coin } => {
                         let run = committed.take().expect("a coin is opened for a commitment");
@@ -262,13 +284,18 @@ impl Miner {
     fn commit(
         &self,
         challenge: Challenge,
+        on: RoundOn,
         limit: Duration,
         stop: Arc<AtomicBool>,
     ) -> JoinHandle<Done> {
         let (equipment, identity) = (Arc::clone(&self.equipment), self.identity.clone());
         let progress = Arc::clone(&self.progress);
         spawn_blocking(move || {
-            let done = equipment.take(&challenge, limit).and_then(|Taken { chosen, loan }| {
+            let taken = match on {
+                RoundOn::Devices => equipment.take(&challenge, limit),
+                RoundOn::Host => equipment.host(&challenge),
+            };
+            let done = taken.and_then(|Taken { chosen, loan }| {
                 let options = MineOptions {
                     run: RunOptions { stop, ..RunOptions::default() },
                     identity: identity.as_deref(),

@@ -29,10 +29,10 @@ pub use reading::{Content, NotRead, Reading};
 use super::clock::Now;
 use super::fault::{Fault, FaultCode, OwnFault};
 use super::limits::{Patience, UNAWAITED_BYTES_MAX, lateness_heard};
-use super::message::{FromValidator, MinerHello, VERSIONS, line_of, software};
+use super::message::{FromValidator, MinerHello, ROUNDS_VERSION, VERSIONS, line_of, software};
 use super::wire::LineBuffer;
 use crate::ledger::{Acceptance, HistoryFinding};
-use crate::policy::{Goodput, RoundPlan};
+use crate::policy::{Goodput, RoundOn, RoundPlan};
 use crate::protocol::bound::OmittedShare;
 use crate::protocol::challenge::Challenge;
 use crate::protocol::circumstances::SessionRecord;
@@ -374,7 +374,16 @@ impl ValidatorSession {
         if !self.input.is_empty() {
             return Err(Fault::new(FaultCode::Flooded, "bytes came before the challenge").into());
         }
-        out.push(Action::Send(line_of(&FromValidator::Challenge { token })));
+        out.push(Action::Send(line_of(&match self.on(self.round.number) {
+            RoundOn::Devices => FromValidator::Challenge { token },
+            RoundOn::Host if self.version >= ROUNDS_VERSION => {
+                FromValidator::HostChallenge { token }
+            }
+            RoundOn::Host => {
+                let detail = "the round is of the machine's CPUs, which version 1 cannot ask for";
+                return Err(Fault::new(FaultCode::VersionMismatch, detail).into());
+            }
+        })));
         let until = now.since_start.saturating_add(limit).saturating_add(lateness_heard(limit));
         self.state = State::Commitment { sent: now, until };
         Ok(())

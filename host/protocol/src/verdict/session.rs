@@ -16,6 +16,9 @@ use serde::Serialize;
 /// verdict, as `verdict`.
 pub const SESSION_SCHEMA: u32 = 2;
 
+/// What [`RoundVerdict::on`] calls the machine's CPUs and their memory.
+pub const HOST: &str = "host";
+
 /// The verdict on one round.
 #[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
 pub struct RoundVerdict {
@@ -23,8 +26,18 @@ pub struct RoundVerdict {
     pub round: usize,
     /// Which kind of round: `fp64`, `integer`, `memory` or `links`.
     pub kind: &'static str,
+    /// [`HOST`] if the machine's CPUs were asked; else the devices were.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub on: Option<&'static str>,
     /// On its result.
     pub verdict: Verdict,
+}
+
+impl RoundVerdict {
+    /// "fp64", "memory, host".
+    pub fn name(&self) -> String {
+        self.on.map_or(self.kind.to_owned(), |on| format!("{}, {on}", self.kind))
+    }
 }
 
 /// A round that was planned and has no verdict, as the session ended before.
@@ -84,7 +97,8 @@ impl SessionVerdict {
             }
             None => (Outcome::Verified, None, None),
         };
-        let shown = Shown::of_rounds(rounds.iter().filter_map(|round| round.verdict.shown));
+        let of_devices = rounds.iter().filter(|round| round.on.is_none());
+        let shown = Shown::of_rounds(of_devices.filter_map(|round| round.verdict.shown));
         Self {
             schema: SESSION_SCHEMA,
             outcome,

@@ -27,10 +27,13 @@ impl SessionVerdict {
                     self.rounds.iter().find(|round| round.verdict.outcome != Outcome::Verified);
                 let failed = failed.filter(|round| round.verdict.code == code);
                 let place = match failed {
-                    Some(RoundVerdict { round, kind, verdict }) => match verdict.step {
-                        Some(step) => format!("round {round}, {kind}, step {step}"),
-                        None => format!("round {round}, {kind}"),
-                    },
+                    Some(failed) => {
+                        let place = format!("round {}, {}", failed.round, failed.name());
+                        failed
+                            .verdict
+                            .step
+                            .map_or(place.clone(), |step| format!("{place}, step {step}"))
+                    }
                     None => "session".to_owned(),
                 };
                 format!("REJECTED: {} ({place})", code.unwrap_or_default())
@@ -99,8 +102,8 @@ impl SessionVerdict {
                     true if told.insert(text) => lines.line(name, text),
                     true => {}
                     false => {
-                        lines
-                            .line(name, &format!("round {} ({}): {text}", round.round, round.kind));
+                        let round = format!("round {} ({})", round.round, round.name());
+                        lines.line(name, &format!("{round}: {text}"));
                     }
                 }
             }
@@ -110,7 +113,7 @@ impl SessionVerdict {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Fact, Grade, RoundNotReached, Shown, Verdict};
+    use super::super::{Fact, Grade, HOST, RoundNotReached, Shown, Verdict};
     use super::*;
     use crate::digest::Digest;
     use crate::judgement::{Judgement, Reason, Weight};
@@ -129,7 +132,7 @@ mod tests {
         };
         let reasons = vec![Reason::new("not-bound-to-miner", Weight::Warn, "no key")];
         let verdict = verdict.judged(Judgement::new("p", Digest([1; 32]), reasons));
-        RoundVerdict { round, kind, verdict }
+        RoundVerdict { round, kind, on: None, verdict }
     }
 
     fn rounds() -> Vec<RoundVerdict> {
@@ -138,6 +141,18 @@ mod tests {
             round(0, "fp64", Shown { fp64_flops: Some(53_100_000_000_000), ..lane }, "products"),
             round(1, "memory", Shown { held_bytes: Some(1 << 37), ..lane }, "sweeps"),
         ]
+    }
+
+    /// A buyer is told of the GPUs what they showed, and of the CPUs what they did.
+    #[test]
+    fn what_the_host_shows_is_not_the_devices() {
+        let lane = Shown { lanes: 1, ..Shown::default() };
+        let host = Shown { fp64_flops: Some(900_000_000_000), ..lane };
+        let host = RoundVerdict { on: Some(HOST), ..round(2, "fp64", host, "on CPUs") };
+        let verdict = SessionVerdict::of_rounds([rounds(), vec![host]].concat(), Vec::new());
+        let alone = SessionVerdict::of_rounds(rounds(), Vec::new());
+        assert_eq!(verdict.shown, alone.shown);
+        assert!(verdict.render_text().contains("round 2 (fp64, host): on CPUs"));
     }
 
     #[test]

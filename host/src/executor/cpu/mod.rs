@@ -38,6 +38,11 @@ pub(crate) trait CpuWork: Send + Sync {
     /// [`ExecError::Memory`].
     fn leaf_hashes(&mut self, tiles: &[TileRequest]) -> Result<Vec<Vec<Digest>>, ExecError>;
 
+    /// As [`Executor::read_blocks`]; `None` if there is no arena.
+    fn read_blocks(&self, _first: u64, _count: u64) -> Option<Vec<[u32; 4]>> {
+        None
+    }
+
     /// As [`Executor::share`].
     fn share(&self) -> Option<SharedMemory> {
         None
@@ -167,6 +172,12 @@ impl Executor for CpuExecutor {
         tiles: &[TileRequest],
     ) -> Result<Vec<Vec<Digest>>, ExecError> {
         self.means(assignment)?.leaf_hashes(tiles)
+    }
+
+    fn read_blocks(&mut self, first: u64, count: u64) -> Result<Vec<[u32; 4]>, ExecError> {
+        let begun = self.begun.as_ref();
+        let words = begun.and_then(|(_, work)| work.read_blocks(first, count));
+        words.ok_or_else(|| ExecError::no_arena("the host"))
     }
 
     fn sm_tiles(&mut self) -> Result<SmTiles, ExecError> {

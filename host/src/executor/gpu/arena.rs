@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 impl GpuExecutor {
     /// The lane's arena, if its kind of work has one.
-    fn arena(&self) -> Option<&ArenaLane> {
+    pub(super) fn arena(&self) -> Option<&ArenaLane> {
         match &self.lane.as_ref()?.means {
             Means::Arena(arena) => Some(arena),
             Means::Products(_) => None,

@@ -8,7 +8,7 @@ use super::injected::{InjectedFailure, InjectedFailures};
 use super::kernels::Kernels;
 use super::lane::{Counting, Lane};
 use super::openings::Openings;
-use super::plan::{LaunchPlan, PlanInput};
+use super::plan::{LaunchPlan, PlanInput, largest_arena};
 use super::run::FirstIteration;
 use super::shape::ProductShape;
 use super::supervisor::{Doing, PATIENCE, Supervisor, supervised};
@@ -21,6 +21,7 @@ use crate::protocol::digest::Digest;
 use crate::protocol::evidence::document::{LaneDetails, MigInstanceOf, Stated};
 use crate::protocol::names::State;
 use crate::protocol::work::Work;
+use crate::protocol::work::memory_residency::{ARENA_BLOCKS_STEP, MemoryResidency};
 use crate::work::memory_residency::gpu::{ArenaOpenings, PeerAccess};
 
 /// How a device is used.
@@ -206,7 +207,18 @@ impl GpuExecutor {
     /// Plans for what is free and allocates. There is no lane and nothing for
     /// openings before: the new plan may use all.
     pub(super) fn make_lane(&mut self, work: Work) -> Result<(), ExecError> {
-        let input = PlanInput {
+        let input = self.plan_input(work)?;
+        if work.integer_product().is_some() {
+            self.kernels.integer(&self.gpu)?;
+        }
+        self.lane = Some(Lane::new(&self.gpu, input, self.options.counting)?);
+        self.facts.details.kernel_variant = Some(self.kernels.name_for(work));
+        Ok(())
+    }
+
+    /// What a plan for `work` is made from now.
+    fn plan_input(&self, work: Work) -> Result<PlanInput, ExecError> {
+        Ok(PlanInput {
             work,
             free_bytes: self.free_bytes()?,
             sm_count: self.device.sm_count,
@@ -214,13 +226,18 @@ impl GpuExecutor {
             integer: self.kernels.integer_product(),
             chunk_products_max: self.options.chunk_products_max,
             ring_slots_max: self.options.ring_slots_max,
-        };
-        if work.integer_product().is_some() {
-            self.kernels.integer(&self.gpu)?;
-        }
-        self.lane = Some(Lane::new(&self.gpu, input, self.options.counting)?);
-        self.facts.details.kernel_variant = Some(self.kernels.name_for(work));
-        Ok(())
+        })
+    }
+
+    /// N of the largest arena that fits now, beside what an executor has taken already;
+    /// 0: none does.
+    ///
+    /// # Errors
+    /// Device faults.
+    pub fn arena_blocks_max(&self) -> Result<u64, ExecError> {
+        let arena_blocks = ARENA_BLOCKS_STEP;
+        let smallest = MemoryResidency { arena_blocks, half_passes: 0, peer_blocks: 0 };
+        Ok(largest_arena(&self.plan_input(smallest.into())?))
     }
 
     /// Bytes free on the device now.
@@ -409,6 +426,13 @@ impl Executor for GpuExecutor {
         }
         let openings = self.openings.as_mut().expect("made above");
         openings.leaf_hashes(gpu, kernels, sm_count, lent, work, tiles)
+    }
+
+    fn read_blocks(&mut self, first: u64, count: u64) -> Result<Vec<[u32; 4]>, ExecError> {
+        let _doing = self.supervisor().begin("reading blocks of the arena");
+        self.gpu.enter()?;
+        let arena = self.arena().ok_or_else(|| ExecError::no_arena(self.gpu.label()))?;
+        arena.read(&self.gpu, first, count)
     }
 
     fn sm_tiles(&mut self) -> Result<SmTiles, ExecError> {

@@ -10,6 +10,9 @@
 
 use super::shape::ProductShape;
 use crate::protocol::work::Work;
+use crate::protocol::work::memory_residency::{
+    ARENA_BLOCKS_MAX, ARENA_BLOCKS_STEP, BLOCK_BYTES, MemoryResidency,
+};
 use crate::work::integer_product::gpu as integer;
 
 use gpu_kernels::abi::{
@@ -276,6 +279,24 @@ impl LaunchPlan {
     pub fn host_bytes(&self) -> u64 {
         u64::from(self.readbacks) * (self.bytes.tile_roots + self.bytes.roots)
     }
+}
+
+/// N of the largest arena for which there is a plan with what `input` has, whatever its
+/// work is; 0: there is none.
+pub fn largest_arena(input: &PlanInput) -> u64 {
+    let fits = |arena_blocks: u64| {
+        let work = MemoryResidency { arena_blocks, half_passes: 0, peer_blocks: 0 };
+        LaunchPlan::new(&PlanInput { work: work.into(), ..*input })
+    };
+    let steps = |blocks: u64| blocks / ARENA_BLOCKS_STEP * ARENA_BLOCKS_STEP;
+    let mut blocks = steps(input.free_bytes / BLOCK_BYTES).min(ARENA_BLOCKS_MAX);
+    while blocks > 0
+        && let Err(DoesNotFit { needed_bytes, free_bytes }) = fits(blocks)
+    {
+        let over = (needed_bytes - free_bytes).div_ceil(BLOCK_BYTES);
+        blocks = steps(blocks.saturating_sub(over));
+    }
+    blocks
 }
 
 impl fmt::Display for LaunchPlan {

@@ -36,6 +36,12 @@ pub(in crate::policy) fn integer_rate_low(case: &SessionCase<'_>) -> Vec<String>
     of(case, "integer-rate-low")
 }
 
+/// `host-rate-low`: of the rounds that the machine's CPUs answered.
+pub(in crate::policy) fn host_rate_low(case: &SessionCase<'_>) -> Vec<String> {
+    let runs: Vec<&Run> = case.session.of_host().map(|round| &round.run).collect();
+    lacking("host-rate-low", &runs, case.policy)
+}
+
 /// `network-rate-low`: the slower direction decides.
 pub(in crate::policy) fn network_rate_low(case: &SessionCase<'_>) -> Option<String> {
     let least = case.policy.network.network_mbit_min;

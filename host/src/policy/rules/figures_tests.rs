@@ -1,7 +1,7 @@
 //! What rounds show meets a demand, and what they don't is told with the reason.
 
 use super::super::example::{Cases, Example, lane};
-use crate::policy::{Goodput, SessionFacts, Weight};
+use crate::policy::{Goodput, Host, RoundOn, SessionFacts, Weight};
 use crate::protocol::work::Work;
 use crate::protocol::work::integer_product::IntegerProduct;
 use crate::protocol::work::memory_residency::MemoryResidency;
@@ -86,6 +86,16 @@ pub(in crate::policy) const FP64: Cases = &[
     ("fp64-rate-low", |case| {
         products(case);
         case.policy.fp64.fp64_tflops_min = 0.1;
+    }),
+];
+
+/// What the devices do says nothing of the machine's CPUs.
+pub(in crate::policy) const HOST: Cases = &[
+    ("host-rate-low", |case| case.policy.host.fp64_tflops_min = 0.1),
+    ("host-rate-low", |case| case.policy.host.int8_tops_min = 0.1),
+    ("host-rate-low", |case| {
+        sweeps(case);
+        case.policy.host.resident_bytes_min = 1;
     }),
 ];
 
@@ -293,6 +303,26 @@ fn a_session_meets_a_demand_by_whichever_round_shows_it() {
     fast.policy = memory.policy.clone();
     assert_eq!(session_codes(&[&fp64, &integer, &memory, &fast]), [""; 0]);
     assert_eq!(session_codes(&[&fp64, &integer, &fast, &memory]), [""; 0]);
+}
+
+#[test]
+fn a_hosts_round_meets_the_demands_on_the_host_and_no_others() {
+    let host = |with: fn(&mut Example)| {
+        let mut case = Example::honest();
+        with(&mut case);
+        case.on = RoundOn::Host;
+        case
+    };
+    let [fp64, integer, mut memory] = [host(|_| ()), host(products), host(sweeps)];
+    memory.policy.host.fp64_tflops_min = 51.8;
+    memory.policy.host.int8_tops_min = 1244.0;
+    memory.policy.host.resident_bytes_min = 65_344_281_968;
+    assert_eq!(session_codes(&[&fp64, &integer, &memory]), [""; 0]);
+    memory.policy.host.resident_bytes_min += 1;
+    assert_eq!(session_codes(&[&fp64, &integer, &memory]), ["host-rate-low"]);
+    memory.policy.host = Host::default();
+    memory.policy.fp64.fp64_tflops_min = 0.1;
+    assert_eq!(session_codes(&[&fp64, &integer, &memory]), ["fp64-rate-low"]);
 }
 
 #[test]

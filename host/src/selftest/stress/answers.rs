@@ -1,48 +1,18 @@
 //! What the chain's iterations are, as the lanes find them, and who was wrong
 //! where two finds differ.
 
-use crate::executor::{ExecError, Executor, Segment, TileRequest};
-use crate::protocol::digest::{Digest, Uuid};
+use super::fault::{FaultLog, FaultPlace};
+use crate::executor::{Assignment, ExecError, Executor, Segment, TileRequest};
+use crate::protocol::digest::Digest;
 use crate::protocol::names::{Root, State};
-use crate::protocol::work::IterationPlace;
-use crate::protocol::work::fp64_product::Fp64Product;
+use crate::protocol::work::{IterationPlace, Work};
 use crate::protocol::{chain, merkle};
-use std::fmt;
 use std::ops::ControlFlow;
+use std::sync::Arc;
 
-/// Faults that are kept. Differences after the last of them are counted, not judged:
-/// a device that is always wrong would keep the CPU busy and the others waiting.
-pub const FAULTS_MAX: usize = 16;
-
-/// A lane's wrong bits in one iteration.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Fault {
-    /// The device that was wrong.
-    pub device: String,
-    /// Its UUID.
-    pub uuid: Uuid,
-    /// The round it was wrong in, from 1.
-    pub round: u64,
-    /// The iteration.
-    pub iteration: u32,
-    /// The first tile that is wrong, over all products; `None`: the tree above
-    /// the tiles.
-    pub tile: Option<u64>,
-    /// The root of the tile or tree as the CPU computes it.
-    pub expected: Digest,
-    /// As the device had it.
-    pub got: Digest,
-}
-
-impl fmt::Display for Fault {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { device, round, iteration, expected, got, .. } = self;
-        match self.tile {
-            Some(tile) => write!(f, "{device}: tile {tile} of iteration {iteration}")?,
-            None => write!(f, "{device}: the tree of iteration {iteration}")?,
-        }
-        write!(f, " was wrong in round {round}: got {got}, expected {expected}")
-    }
+/// Products need nothing but the states of their iterations.
+pub(super) fn assignment(work: Work) -> Assignment {
+    Assignment { work, lane: 0, seeds: Arc::new([]) }
 }
 
 /// What a lane found first of an iteration.
@@ -61,7 +31,7 @@ impl Found {
     /// Root and tile roots of the same iteration by another executor.
     pub(super) fn again(
         &self,
-        shape: Fp64Product,
+        work: Work,
         executor: &mut dyn Executor,
     ) -> Result<(Root, Vec<Digest>), ExecError> {
         let segment = Segment {
@@ -71,7 +41,7 @@ impl Found {
             solo_sync: None,
         };
         let mut got = (Root::default(), Vec::new());
-        executor.begin(&shape.into())?;
+        executor.begin(&assignment(work))?;
         executor.run(&segment, &mut |output| {
             got = (output.root, output.tile_roots.to_vec());
             ControlFlow::Continue(())
@@ -92,36 +62,22 @@ pub(super) struct Output<'a> {
 
 /// The chain so far.
 pub(super) struct Answers {
-    shape: Fp64Product,
+    work: Work,
     seed: State,
-    names: Vec<(String, Uuid)>,
+    log: FaultLog,
     judge: Box<dyn Executor>,
     found: Vec<Found>,
-    faults: Vec<Fault>,
-    unjudged: u64,
     known: u32,
     compared: u64,
 }
 
 impl Answers {
-    pub(super) fn new(
-        shape: Fp64Product,
-        seed: State,
-        names: Vec<(String, Uuid)>,
-        judge: Box<dyn Executor>,
-    ) -> Self {
-        let (found, faults) = (Vec::new(), Vec::new());
-        let (unjudged, known, compared) = (0, 0, 0);
-        Self { shape, seed, names, judge, found, faults, unjudged, known, compared }
+    pub(super) fn new(work: Work, seed: State, log: FaultLog, judge: Box<dyn Executor>) -> Self {
+        Self { work, seed, log, judge, found: Vec::new(), known: 0, compared: 0 }
     }
 
-    pub(super) fn faults(&self) -> &[Fault] {
-        &self.faults
-    }
-
-    /// Differences after the last fault that was kept.
-    pub(super) fn unjudged(&self) -> u64 {
-        self.unjudged
+    pub(super) fn log(&self) -> &FaultLog {
+        &self.log
     }
 
     /// Iterations from the first on that were checked whole.
@@ -161,8 +117,7 @@ impl Answers {
         if found.root == root && found.tile_roots == tile_roots {
             return true;
         }
-        if self.faults.len() >= FAULTS_MAX {
-            self.unjudged += 1;
+        if self.log.is_full() {
             return false;
         }
         let first = (found.lane, found.round);
@@ -220,18 +175,14 @@ impl Answers {
         expected: Digest,
         got: Digest,
     ) {
-        if self.faults.len() < FAULTS_MAX {
-            let (device, uuid) = self.names[lane].clone();
-            let fault = Fault { device, uuid, round, iteration, tile, expected, got };
-            tracing::warn!("{fault}");
-            self.faults.push(fault);
-        }
+        let iteration = u64::from(iteration);
+        self.log.keep(FaultPlace { lane, round, iteration, tile }, expected, got);
     }
 
     /// The root of a tile by the CPU; `None` if that fails.
     fn tile_root(&mut self, state: &State, tile: u64) -> Option<Digest> {
         let request = TileRequest { at: IterationPlace::of_state(*state), tile };
-        let leaves = self.judge.leaf_hashes(&self.shape.into(), &[request]).ok()?;
+        let leaves = self.judge.leaf_hashes(&assignment(self.work), &[request]).ok()?;
         merkle::root(leaves.first()?)
     }
 }
@@ -239,11 +190,14 @@ impl Answers {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::protocol::digest::Uuid;
+    use crate::protocol::work::fp64_product::Fp64Product;
     use crate::reference::OracleExecutor;
+    use crate::selftest::stress::fault::FAULTS_MAX;
 
     #[test]
     fn differences_beyond_the_faults_that_are_kept_are_counted_and_not_judged() {
-        let shape = Fp64Product { dim: 128, products: 1 };
+        let work = Work::from(Fp64Product { dim: 128, products: 1 });
         let (seed, uuid) = (State([3; 32]), Uuid([1; 16]));
         let names = ["right", "wrong"].map(|name| (name.to_owned(), uuid)).to_vec();
         let oracle = || Box::new(OracleExecutor::new(uuid)) as Box<dyn Executor>;
@@ -256,16 +210,16 @@ mod tests {
             root: Root::default(),
             tile_roots: vec![],
         };
-        let (root, tile_roots) = lost.again(shape, oracle().as_mut()).unwrap();
-        let mut answers = Answers::new(shape, seed, names, oracle());
+        let (root, tile_roots) = lost.again(work, oracle().as_mut()).unwrap();
+        let mut answers = Answers::new(work, seed, FaultLog::new("fp64", names), oracle());
         let right = Output { lane: 0, round: 1, iteration: 1, root, tile_roots: &tile_roots };
         let wrong = Output { lane: 1, root: Root::default(), tile_roots: &[none], ..right };
         assert!(answers.compare(right));
         for _ in 0..FAULTS_MAX + 3 {
             assert!(!answers.compare(wrong));
         }
-        assert_eq!((answers.faults().len(), answers.unjudged()), (FAULTS_MAX, 3));
-        assert!(answers.faults().iter().all(|fault| fault.device == "wrong"));
+        assert_eq!((answers.log().faults().len(), answers.log().unjudged()), (FAULTS_MAX, 3));
+        assert!(answers.log().faults().iter().all(|fault| fault.device == "wrong"));
         assert!(answers.compare(right), "what is right stays so");
     }
 }

@@ -4,7 +4,7 @@ use super::reading::{Content, NotRead, Reading};
 use crate::error_text::in_one_line;
 use crate::judging::Scope;
 use crate::ledger::{Acceptance, HistoryFinding};
-use crate::policy::{Goodput, RoundFacts, RoundPlan};
+use crate::policy::{Goodput, RoundFacts, RoundOn, RoundPlan};
 use crate::protocol::bound::OmittedShare;
 use crate::protocol::challenge::Challenge;
 use crate::protocol::circumstances::SessionRecord;
@@ -186,6 +186,8 @@ pub struct Case {
     pub round: usize,
     /// Whether it is the only round that was planned.
     pub scope: Scope,
+    /// Whom the challenge was for.
+    pub on: RoundOn,
     /// The challenge.
     pub challenge: Challenge,
     /// The miner's answer.

@@ -11,12 +11,12 @@ use super::{
     ValidatorSession, Wanted, could_not_run, verdict_of,
 };
 use crate::judging::Scope;
-use crate::policy::RoundFacts;
+use crate::policy::{RoundFacts, RoundOn};
 use crate::protocol::bound::OmittedShare;
 use crate::protocol::receipt::Receipt;
 use crate::protocol::result::ResultDoc;
 use crate::protocol::verdict::{
-    NetworkShown, Outcome, RoundNotReached, RoundVerdict, SessionVerdict, Verdict,
+    HOST, NetworkShown, Outcome, RoundNotReached, RoundVerdict, SessionVerdict, Verdict,
 };
 use crate::protocol::verify::Failure;
 use crate::session::clock::Now;
@@ -36,6 +36,12 @@ impl ValidatorSession {
     /// Whether more than one round's own verdict says how the session ends.
     fn is_concluded(&self) -> bool {
         self.goodput.is_some() || self.plan.as_ref().is_some_and(|plan| plan.len() > 1)
+    }
+
+    /// Who answers the round of this number.
+    pub(super) fn on(&self, round: usize) -> RoundOn {
+        let plan = self.plan.as_ref().and_then(|plan| plan.get(round));
+        plan.map_or(RoundOn::Devices, |plan| plan.on)
     }
 
     /// The challenge that is wanted for the round that comes.
@@ -64,6 +70,7 @@ impl ValidatorSession {
         let case = Box::new(Case {
             round: self.round.number,
             scope: if is_alone { Scope::Alone } else { Scope::OfSeveral },
+            on: self.on(self.round.number),
             challenge: self.challenge().clone(),
             result,
             session,
@@ -325,6 +332,10 @@ impl ValidatorSession {
         let of = |ended: &RoundEnded| RoundVerdict {
             round: ended.round,
             kind: kind_of(ended.round),
+            on: match self.on(ended.round) {
+                RoundOn::Devices => None,
+                RoundOn::Host => Some(HOST),
+            },
             verdict: ended.verdict.clone(),
         };
         let rounds: Vec<_> = self.over.iter().map(of).collect();

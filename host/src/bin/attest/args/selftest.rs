@@ -1,7 +1,9 @@
 //! Arguments of `attest selftest`.
 
+use super::ask::Kind;
 use super::{Executor, Gpus, parse, place};
 use attest::mining::devices::GpuDemand;
+use attest::mining::kind::ArenaSize;
 use clap::{Args, ValueHint};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -17,6 +19,7 @@ Examples:
   attest selftest --only int8
   attest selftest --ptx gpu-kernels/ptx-rust-cuda --only gemm_m16n8k16
   attest selftest --stress 60 --json
+  attest selftest --stress 60 --kinds fp64,integer,memory
   attest selftest --gpu-count 8
 
 Rows whose names end with \"memory\" are of memory residency, those with \"integer\" or \"int8\"
@@ -33,6 +36,9 @@ rows are not run.
 With --stress every GPU (the CPU if there is none) computes the same chain again
 and again for that many minutes instead. Each iteration's root and tiles are compared
 across the GPUs, with earlier rounds, and from the first iteration on with the CPU.
+With --kinds other work takes turns with it: integer products, and sweeps over all memory
+that is free on each GPU (256 MiB on a CPU), filled anew at each turn. A word that is wrong
+is named by its block, with what it had and what it must have.
 
 A GPU that is there and cannot be used, or is missing, is not healthy: what CUDA lists
 is compared with NVML, the kernel driver and the PCI bus. In a container without GPUs
@@ -66,7 +72,23 @@ pub struct Selftest {
     #[arg(long, value_name = "MINUTES", value_parser = minutes,
           conflicts_with_all = ["vectors", "ptx", "only"])]
     pub stress: Option<Duration>,
-    /// With --stress: rows and columns [default: 4096, on a CPU 512]
+    /// With --stress: what to compute in turns: fp64, integer, memory
+    #[arg(
+        long,
+        value_name = "KIND,…",
+        requires = "stress",
+        value_delimiter = ',',
+        value_enum,
+        default_value = "fp64",
+        hide_possible_values = true
+    )]
+    pub kinds: Vec<Kind>,
+    /// With --kinds memory: how much of a GPU's memory, or of the host's, is swept
+    /// [default: all that is free, on a CPU 256 MiB]
+    #[arg(long, value_name = "BYTES|SHARE%", requires = "stress",
+          value_parser = parse::parse_arena_size)]
+    pub arena_bytes: Option<ArenaSize>,
+    /// With --stress: rows and columns [default: 4096, integers 8192; on a CPU 512]
     #[arg(long, value_name = "N", requires = "stress", value_parser = dim)]
     pub dim: Option<u32>,
     /// With --stress: products in one iteration [default: 8, on a CPU 1]

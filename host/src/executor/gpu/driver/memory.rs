@@ -133,8 +133,22 @@ impl Readback {
         from: &DeviceMemory,
         count: u64,
     ) -> Result<(), Failure> {
+        self.copy_part(gpu, at, (from, 0), count)
+    }
+
+    /// The same, from word `first` of `from` on.
+    ///
+    /// # Panics
+    /// If either side is too short: a bug of the caller.
+    pub(crate) fn copy_part(
+        &mut self,
+        gpu: &Gpu,
+        at: u64,
+        (from, first): (&DeviceMemory, u64),
+        count: u64,
+    ) -> Result<(), Failure> {
         assert!(at + count <= self.words.len() as u64, "copy past the end of host memory");
-        assert!(4 * count <= from.bytes(), "copy past the end of device memory");
+        assert!(4 * (first + count) <= from.bytes(), "copy past the end of device memory");
         self.fence.state = Pending::Copies;
         // SAFETY: both ranges lie in live allocations (asserted above). The
         // host does not read or free its side before `wait` has returned.
@@ -142,7 +156,7 @@ impl Readback {
             let to = self.words.as_mut_ptr().add(at as usize);
             calls::cuMemcpyDtoHAsync_v2(
                 to.cast(),
-                from.address(),
+                from.address() + 4 * first,
                 4 * count as usize,
                 gpu.stream_handle(),
             )

@@ -149,6 +149,18 @@ fn arena(arena_blocks: u64, free_bytes: u64) -> PlanInput {
 }
 
 #[test]
+fn the_largest_arena_fits_and_one_of_four_more_pages_does_not() {
+    for free_bytes in [0, 64 << 20, 66 << 20, 100 << 20, 23 * GIB + 77, 139 * GIB + 12_345] {
+        let blocks = largest_arena(&arena(512, free_bytes));
+        let fits = |blocks| LaunchPlan::new(&arena(blocks, free_bytes)).is_ok();
+        assert!(blocks == 0 || fits(blocks), "{free_bytes}: {blocks}");
+        assert!(blocks.is_multiple_of(512) && !fits(blocks + 4 * 512), "{free_bytes}: {blocks}");
+    }
+    assert!(largest_arena(&arena(512, 139 * GIB)) * 4096 > 138 * GIB);
+    assert_eq!(largest_arena(&arena(512, u64::MAX)), 1 << 28, "the protocol's bound");
+}
+
+#[test]
 fn an_arena_is_as_large_as_was_asked_or_there_is_no_plan() {
     // 135 GB of 150.1: one slot of 64420 tiles, as a sweep takes longer than a batch.
     let plan = LaunchPlan::new(&arena(32_983_040, 139 * GIB)).unwrap();

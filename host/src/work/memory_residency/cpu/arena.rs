@@ -97,6 +97,23 @@ impl Arena {
         self.block(b).digest()
     }
 
+    /// The words of `count` blocks from block `first` on, as they lie there.
+    ///
+    /// # Panics
+    /// If there are no such blocks.
+    pub fn words(&self, first: u64, count: u64) -> Vec<[u32; 4]> {
+        (first..first + count).flat_map(|b| self.block(b).words()).collect()
+    }
+
+    /// Flips bit `bit` (0 to 127, the first u32's lowest first) of word `word` of block
+    /// `b`, as a fault of the memory would.
+    ///
+    /// # Panics
+    /// If there is no such bit.
+    pub fn flip(&mut self, b: u64, word: u32, bit: u32) {
+        self.blocks[b as usize].0[bit as usize / 32][word as usize] ^= 1 << (bit % 32);
+    }
+
     /// The memory, for another fill.
     pub fn into_empty(self) -> EmptyArena {
         EmptyArena { work: self.work, blocks: self.blocks }

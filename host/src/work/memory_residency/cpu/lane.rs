@@ -77,6 +77,11 @@ impl CpuWork for MemoryOnCpu {
         Ok(hashes)
     }
 
+    fn read_blocks(&self, first: u64, count: u64) -> Option<Vec<[u32; 4]>> {
+        let own = self.arenas[self.lane as usize].as_ref()?;
+        Some(own.words(first, count))
+    }
+
     fn share(&self) -> Option<SharedMemory> {
         let own = self.arenas[self.lane as usize].clone().filter(|_| self.work.reads_peers());
         own.map(|arena| arena as SharedMemory)

@@ -13,7 +13,7 @@
 //! block ─ kernel                 first words, mixing, folding of whole blocks
 //! philox                         drawn words, rounds that blocks share
 //! arena, sweep ─ lane            what a miner does
-//! recompute                      what a validator does
+//! recompute ─ known              what a validator does; what memory must hold
 //! ```
 
 mod arena;
@@ -24,6 +24,7 @@ mod avx512;
 mod block;
 mod isa;
 mod kernel;
+mod known;
 mod lane;
 mod philox;
 mod portable;
@@ -31,6 +32,7 @@ mod recompute;
 mod sweep;
 
 pub use arena::{Arena, ArenaError, EmptyArena};
+pub use known::BlockWords;
 pub(crate) use lane::MemoryOnCpu;
 pub use sweep::LaneSweep;
 
@@ -41,6 +43,12 @@ use kernel::Engine;
 #[derive(Clone, Copy)]
 pub struct MemoryCpu {
     engine: Engine,
+}
+
+impl std::fmt::Debug for MemoryCpu {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("MemoryCpu").finish_non_exhaustive()
+    }
 }
 
 impl Default for MemoryCpu {

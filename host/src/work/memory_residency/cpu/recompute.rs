@@ -73,9 +73,22 @@ impl MemoryCpu {
         seed: &State,
         b: u64,
     ) -> Result<Digest, RecomputeError> {
-        let mut block = vec![Block::ZERO];
-        self.lane_blocks(work, seed, &[Place { lane: 0, block: b }], &mut block)?;
-        Ok(block[0].digest())
+        Ok(self.blocks_of(work, seed, &[b])?[0].digest())
+    }
+
+    /// These blocks after the fill.
+    pub(super) fn blocks_of(
+        self,
+        work: MemoryResidency,
+        seed: &State,
+        blocks: &[u64],
+    ) -> Result<Vec<Block>, RecomputeError> {
+        let places: Vec<Place> = blocks.iter().map(|&block| Place { lane: 0, block }).collect();
+        let mut computed = Vec::new();
+        computed.try_reserve_exact(blocks.len()).map_err(|_| no_memory(blocks.len()))?;
+        computed.resize(blocks.len(), Block::ZERO);
+        self.lane_blocks(work, seed, &places, &mut computed)?;
+        Ok(computed)
     }
 
     fn batch(

@@ -4,12 +4,12 @@ use super::arena::SharedArena;
 use super::launch::{self, ArenaKernels, PeakMemory, Second, Sweep, Tiles};
 use super::peers::{Peers, Way, copy_second_blocks};
 use crate::executor::ExecError;
-use crate::executor::gpu::driver::{DeviceMemory, Gpu, Kernel, Timing};
+use crate::executor::gpu::driver::{DeviceMemory, Gpu, Kernel, Readback, Timing};
 use crate::executor::gpu::error::from_cust;
 use crate::executor::gpu::words;
 use crate::protocol::evidence::document::PeerBlocks;
 use crate::protocol::names::State;
-use crate::protocol::work::memory_residency::{DRAW_SWEEP, MemoryResidency};
+use crate::protocol::work::memory_residency::{BLOCK_BYTES, DRAW_SWEEP, MemoryResidency};
 use cuda_driver::Failure;
 use gpu_kernels::philox;
 use std::sync::Arc;
@@ -221,6 +221,28 @@ impl ArenaLane {
         let (work, arena) = (self.work, &*self.arena);
         let sweep = Sweep { work, lane, lanes, arena, second, chain, tiles, count };
         launch::sweep(gpu, kernels, sm_count, &sweep)
+    }
+
+    /// The words of `count` blocks from block `first` on, as they lie there.
+    ///
+    /// # Errors
+    /// Device faults.
+    ///
+    /// # Panics
+    /// If the arena has no such blocks.
+    pub(crate) fn read(
+        &self,
+        gpu: &Gpu,
+        first: u64,
+        count: u64,
+    ) -> Result<Vec<[u32; 4]>, ExecError> {
+        let of_blocks = |blocks: u64| blocks * BLOCK_BYTES / 4;
+        let failed = |failure| gpu.error("reading blocks of the arena", failure);
+        let mut readback = Readback::new(gpu, of_blocks(count)).map_err(failed)?;
+        let from = (self.arena.memory(), of_blocks(first));
+        readback.copy_part(gpu, 0, from, of_blocks(count)).map_err(failed)?;
+        readback.mark(gpu).map_err(failed)?;
+        Ok(readback.wait().map_err(failed)?.as_chunks::<4>().0.to_vec())
     }
 
     /// Which lane has the second blocks of an iteration that starts from a state, and
