@@ -26,6 +26,7 @@ pub use crate::policy::NETWORK_BYTES_MAX;
 use crate::protocol::digest::Digest;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use rand_philox::philox4x32_10;
 use sha2::{Digest as _, Sha256};
 use std::time::Duration;
 
@@ -50,31 +51,48 @@ pub fn limit(bytes: u64) -> Duration {
 /// The key of a stream of random bytes.
 pub type Key = [u8; 32];
 
-/// SHA-256 of a key and a counter, 32 bytes at a time: who does not know the key cannot
-/// tell the next byte, and a path cannot make less of it.
+/// Bytes that one SHA-256 of a stream's key stands for.
+const BLOCK_BYTES: usize = 4096;
+
+/// Blocks of Philox4x32-10, each under a key and a counter of its own from SHA-256 of the
+/// stream's key and the block's number: who does not know the stream's key cannot tell the
+/// next block, and a path cannot make less of it. Philox is what makes it fast enough for
+/// networks of several Gbit/s.
 struct RandomBytes {
     key: Key,
-    counter: u64,
+    number: u64,
     /// What is left of the block under way, at its end.
     left: usize,
-    block: [u8; 32],
+    block: Box<[u8; BLOCK_BYTES]>,
 }
 
 impl RandomBytes {
     fn new(key: Key) -> Self {
-        Self { key, counter: 0, left: 0, block: [0; 32] }
+        Self { key, number: 0, left: 0, block: Box::new([0; BLOCK_BYTES]) }
+    }
+
+    fn next_block(&mut self) {
+        let hash = Sha256::new().chain_update(self.key);
+        let hash = hash.chain_update(self.number.to_be_bytes()).finalize();
+        let word = |at: usize| u32::from_be_bytes([0, 1, 2, 3].map(|byte| hash[4 * at + byte]));
+        for (chunk, index) in self.block.chunks_exact_mut(16).zip(0..) {
+            let counter = [index, word(2), word(3), word(4)];
+            let words = philox4x32_10(counter, [word(0), word(1)]);
+            for (bytes, word) in chunk.chunks_exact_mut(4).zip(words) {
+                bytes.copy_from_slice(&word.to_be_bytes());
+            }
+        }
+        (self.number, self.left) = (self.number + 1, BLOCK_BYTES);
     }
 
     fn fill(&mut self, bytes: &mut [u8]) {
         let mut rest = bytes;
         while !rest.is_empty() {
             if self.left == 0 {
-                let hash = Sha256::new().chain_update(self.key);
-                self.block = hash.chain_update(self.counter.to_be_bytes()).finalize().into();
-                (self.counter, self.left) = (self.counter + 1, self.block.len());
+                self.next_block();
             }
             let length = rest.len().min(self.left);
-            let from = self.block.len() - self.left;
+            let from = BLOCK_BYTES - self.left;
             let (now, later) = rest.split_at_mut(length);
             now.copy_from_slice(&self.block[from..from + length]);
             self.left -= length;
@@ -85,7 +103,7 @@ impl RandomBytes {
 
 impl std::fmt::Debug for RandomBytes {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("RandomBytes").field("counter", &self.counter).finish_non_exhaustive()
+        f.debug_struct("RandomBytes").field("number", &self.number).finish_non_exhaustive()
     }
 }
 
@@ -250,22 +268,29 @@ mod tests {
     }
 
     #[test]
-    fn the_stream_is_the_hash_of_key_and_counter() {
-        let mut bytes = [0; 70];
+    fn the_stream_is_philox_under_the_hash_of_key_and_number() {
+        let mut bytes = [0; 2 * BLOCK_BYTES + 70];
         RandomBytes::new(KEY).fill(&mut bytes);
-        for (counter, block) in bytes.chunks(32).enumerate() {
+        for (number, block) in bytes.chunks(BLOCK_BYTES).enumerate() {
             let mut message = KEY.to_vec();
-            message.extend((counter as u64).to_be_bytes());
-            assert_eq!(block, &Sha256::digest(message)[..block.len()]);
+            message.extend((number as u64).to_be_bytes());
+            let hash = Sha256::digest(message);
+            let words: Vec<u32> =
+                hash.chunks(4).map(|word| u32::from_be_bytes(word.try_into().unwrap())).collect();
+            for (index, got) in block.chunks_exact(16).enumerate() {
+                let counter = [index as u32, words[2], words[3], words[4]];
+                let expected = philox4x32_10(counter, [words[0], words[1]]);
+                assert_eq!(got, expected.map(u32::to_be_bytes).concat(), "{number}, {index}");
+            }
         }
         // However it is cut.
         let (mut stream, mut cut) = (RandomBytes::new(KEY), Vec::new());
-        for length in [1, 2, 29, 31, 7] {
+        for length in [1, 2, 4090, 31, 7, 4131] {
             let mut piece = vec![0; length];
             stream.fill(&mut piece);
             cut.extend(piece);
         }
-        assert_eq!(cut, bytes);
+        assert_eq!(cut, bytes[..cut.len()]);
     }
 
     #[test]
