@@ -469,5 +469,4 @@ prop_state_machine! {
     fn every_sequence_ends_and_keeps_the_order(sequential 1..90 => Machine);
 }
 
-#[path = "validator_steps.rs"]
 mod steps;
