@@ -10,11 +10,11 @@ mod meetings;
 mod miner_machine;
 mod network;
 pub mod peer;
-mod pipe;
+pub mod pipe;
 pub mod recording;
 pub mod rounds;
 mod several;
-mod tls;
+pub mod tls;
 mod unreached;
 mod unready;
 mod validator_machine;
@@ -25,7 +25,7 @@ use attest::mining::issue::Request;
 use ed25519_dalek::SigningKey;
 
 /// A key of its own for each `seed`.
-fn identity(seed: u8) -> SigningIdentity {
+pub fn identity(seed: u8) -> SigningIdentity {
     SigningKey::from_bytes(&[seed; 32]).into()
 }
 
