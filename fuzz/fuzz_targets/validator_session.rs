@@ -90,7 +90,8 @@ impl Driven {
             }
             Some(Action::Settle(settle)) if fails => Event::Settled(settle.round, Err(own())),
             Some(Action::Settle(settle)) => Event::Settled(settle.round, Ok(())),
-            Some(Action::Send(_) | Action::Conclude(_) | Action::End(_)) | None => return,
+            Some(Action::Conclude(summary)) => Event::Concluded(Box::new(summary.verdict)),
+            Some(Action::Send(_) | Action::End(_)) | None => return,
         };
         self.tell(event);
     }

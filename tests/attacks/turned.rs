@@ -145,7 +145,9 @@ impl Turned {
             Action::Settle(settle) => {
                 Some(Event::Settled(settle.round, self.validator.settle(&settle)))
             }
-            Action::Conclude(_) => unreachable!("one round"),
+            Action::Conclude(summary) => {
+                Some(Event::Concluded(Box::new(self.validator.conclude(*summary))))
+            }
             Action::End(ended) => {
                 self.ended = Some(ended);
                 None

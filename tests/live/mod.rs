@@ -8,11 +8,11 @@ mod in_process;
 mod meetings;
 mod miner_machine;
 pub mod peer;
-mod pipe;
+pub mod pipe;
 pub mod recording;
 pub mod rounds;
 mod several;
-mod tls;
+pub mod tls;
 mod unreached;
 mod unready;
 mod validator_machine;
@@ -23,7 +23,7 @@ use attest::mining::issue::Request;
 use ed25519_dalek::SigningKey;
 
 /// A key of its own for each `seed`.
-fn identity(seed: u8) -> SigningIdentity {
+pub fn identity(seed: u8) -> SigningIdentity {
     SigningKey::from_bytes(&[seed; 32]).into()
 }
 

@@ -9,19 +9,19 @@ use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
 /// A folder with a ledger, and commands in it.
-pub(super) struct Place(TempDir);
+pub struct Place(TempDir);
 
 impl Place {
-    pub(super) fn new() -> Self {
+    pub fn new() -> Self {
         Self(tempfile::tempdir().expect("a folder"))
     }
 
-    pub(super) fn path(&self, name: &str) -> PathBuf {
+    pub fn path(&self, name: &str) -> PathBuf {
         self.0.path().join(name)
     }
 
     /// `attest` with this place's ledger as the default one.
-    pub(super) fn attest(&self) -> Command {
+    pub fn attest(&self) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_attest"));
         command.env_remove("RUST_LOG").env_remove("GPU_ATTESTOR_PATH");
         command.env("XDG_STATE_HOME", self.0.path()).stdin(Stdio::null());
@@ -42,7 +42,7 @@ impl Place {
         command.output().expect("attest starts")
     }
 
-    pub(super) fn key(&self, name: &str) -> String {
+    pub fn key(&self, name: &str) -> String {
         let path = self.path(name);
         let made = self.attest().args(["key", "new", "--out"]).arg(&path).output().unwrap();
         assert!(made.status.success());
@@ -96,7 +96,7 @@ fn a_session_over_a_pipe_is_verified_with_result_and_receipt() {
     let err = text(&output.stderr);
     assert!(err.contains("coin") && err.contains("the validator says: verified"), "{err}");
     // Whoever has result and receipt can check both, without the ledger.
-    let token = session["challenge"].as_str().unwrap();
+    let token = session["rounds"][0]["challenge"].as_str().unwrap();
     let checked = place
         .attest()
         .args(["verify", "--challenge", token, "--json"])
@@ -359,7 +359,7 @@ fn an_output_that_fails_takes_neither_verdict_nor_receipt_along() {
     let session: Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!(session["outcome"], "verified");
     let written: Value = serde_json::from_slice(&fs::read(receipt).unwrap()).unwrap();
-    assert_eq!(written, session["receipt"]);
+    assert_eq!(written, session["rounds"][0]["receipt"]);
     assert!(text(&output.stderr).contains("cannot write /dev/full"));
 }
 

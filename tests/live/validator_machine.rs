@@ -6,13 +6,14 @@ use attest::mining::issue::issue;
 use attest::protocol::challenge::Challenge;
 use attest::protocol::names::{Coin, Commitment};
 use attest::protocol::parts::CommitmentPart;
-use attest::protocol::verdict::{Outcome, RoundVerdict, Verdict};
+use attest::protocol::verdict::{Outcome, RoundVerdict, SessionVerdict, Verdict};
 use attest::session::clock::Now;
 use attest::session::fault::{Fault, FaultCode, OwnFault};
 use attest::session::limits::{Patience, UNAWAITED_BYTES_MAX};
 use attest::session::message::{FromMiner, FromValidator, MinerHello, VerdictOutcome, line_of};
 use attest::session::validator::{
-    Accepted, Action, Content, Event, Judged, NotIssued, NotRead, Part, Reading, ValidatorSession,
+    Accepted, Action, Content, Event, Judged, NotIssued, NotRead, Part, Reading, Summary,
+    ValidatorSession,
 };
 use proptest::prelude::*;
 use proptest::test_runner::Config;
@@ -146,6 +147,8 @@ struct Watched {
     awaits: Vec<Work>,
     /// The line that is to be read.
     reading: Option<Box<Reading>>,
+    /// What is to be appraised.
+    summary: Option<Box<Summary>>,
     /// Of the miner, as the challenge is sized by it.
     round_trip: Option<Duration>,
     /// The round of the challenge that is wanted, or out.
@@ -180,6 +183,7 @@ impl Watched {
             asked: Vec::new(),
             awaits: Vec::new(),
             reading: None,
+            summary: None,
             round_trip: None,
             round: 0,
             issued: BTreeSet::new(),
@@ -249,6 +253,7 @@ impl Watched {
                 }
                 Action::Conclude(summary) => {
                     assert_eq!(summary.plan.len(), ROUNDS);
+                    self.summary = Some(summary);
                     self.ask(Work::Conclude);
                 }
                 Action::End(ended) => {
@@ -361,7 +366,13 @@ impl Watched {
             Work::Settle(round) => {
                 self.feed(Event::Settled(round, if well { Ok(()) } else { Err(own) }));
             }
-            Work::Conclude => self.feed(Event::Concluded(None)),
+            Work::Conclude => {
+                let verdict = self.summary.take().map_or_else(
+                    || SessionVerdict::of_rounds(Vec::new(), Vec::new()),
+                    |summary| summary.verdict,
+                );
+                self.feed(Event::Concluded(Box::new(verdict)));
+            }
         }
     }
 

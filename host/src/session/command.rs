@@ -15,7 +15,7 @@ use super::stderr_relay;
 use super::validator::Ended;
 use crate::protocol::bound::OmittedShare;
 use crate::protocol::digest::Digest;
-use crate::protocol::verdict::Verdict;
+use crate::protocol::verdict::{SessionVerdict, Verdict};
 use crate::protocol::verify::{Failure, RecomputeError};
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process_group, waitid};
 use sha2::{Digest as _, Sha256};
@@ -106,6 +106,7 @@ pub async fn validate(
     let closed_early = ended.verdict.code == Some(FaultCode::ClosedEarly.code());
     if let Some(exit) = exit.filter(|_| closed_early && ended.hello.is_none()) {
         explain(&mut ended.verdict, exit, command.answers);
+        ended.session = SessionVerdict::ended_by(&ended.verdict, Vec::new(), Vec::new());
     }
     // Only now is it known whether a miner was met.
     validator.meet(&peer, met_unix_ms, &ended).await;

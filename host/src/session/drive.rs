@@ -16,9 +16,10 @@ use super::message::{DeviceKind, MinerHello};
 use super::open::{OpenChallenge, OpenChallenges, settlement_of};
 use super::room::Room;
 use super::validator::{
-    Accept, Accepted, Action, Case, Conclusion, Content, Ended, Event, Issued, Judged, NotIssued,
-    NotRead, Part, Settle, Summary, ValidatorSession, Wanted,
+    Accept, Accepted, Action, Case, Content, Ended, Event, Issued, Judged, NotIssued, NotRead,
+    Part, Settle, Summary, ValidatorSession, Wanted,
 };
+use crate::appraisal::exclusion;
 use crate::error_text::what_happened;
 use crate::executor::cpu::CpuVerifier;
 use crate::identity::SigningIdentity;
@@ -30,7 +31,7 @@ use crate::protocol::bound::OmittedShare;
 use crate::protocol::challenge::{Challenge, ChallengeError};
 use crate::protocol::names::{Coin, Commitment};
 use crate::protocol::signature::PublicKey;
-use crate::protocol::verdict::{Outcome, Verdict};
+use crate::protocol::verdict::{Outcome, SessionVerdict, Verdict};
 use crate::protocol::verify::verify;
 use std::collections::BTreeMap;
 use std::convert::Infallible;
@@ -93,7 +94,7 @@ enum Done {
     Accepted(Result<Accepted, OwnFault>),
     Judged(Box<Judged>),
     Settled(usize, Result<(), OwnFault>),
-    Concluded(Option<Box<Conclusion>>),
+    Concluded(Box<SessionVerdict>),
 }
 
 impl Validator {
@@ -285,7 +286,7 @@ impl Validator {
                 })
             }
             Action::Conclude(summary) => {
-                spawn_blocking(move || Done::Concluded(own.conclude(&summary)))
+                spawn_blocking(move || Done::Concluded(Box::new(own.conclude(*summary))))
             }
             Action::Send(_) | Action::End(_) => unreachable!("done by the caller"),
         };
@@ -347,13 +348,18 @@ impl Validator {
         })
     }
 
-    /// Does [`Action::Conclude`]: asks the policy about the rounds together.
-    pub fn conclude(&self, summary: &Summary) -> Option<Box<Conclusion>> {
-        let Summary { facts, plan } = summary;
-        let session = SessionFacts { rounds: facts, planned: plan, ..SessionFacts::default() };
-        let policy = self.policy.as_ref()?;
-        let (judgement, price) = (policy.judge_session(&session), policy.price(&session));
-        Some(Box::new(Conclusion { judgement, price }))
+    /// Does [`Action::Conclude`]: appraises the rounds together, and asks the policy about
+    /// them if they are several.
+    pub fn conclude(&self, summary: Summary) -> SessionVerdict {
+        let Summary { verdict, facts, plan } = summary;
+        let models = verdict.shown.as_ref().and_then(exclusion::models);
+        let session = SessionFacts { rounds: &facts, planned: &plan, ..SessionFacts::default() };
+        let policy = self.policy.as_ref();
+        let verdict = verdict.appraised(models, policy.and_then(|policy| policy.price(&session)));
+        match policy.filter(|_| plan.len() > 1) {
+            Some(policy) => verdict.judged(policy.judge_session(&session)),
+            None => verdict,
+        }
     }
 
     /// Does [`Action::Accept`], with a coin from the operating system.
@@ -471,7 +477,7 @@ fn event_of<'a>(
             Event::Judged(judged)
         }
         Done::Settled(round, settled) => Event::Settled(round, settled),
-        Done::Concluded(conclusion) => Event::Concluded(conclusion),
+        Done::Concluded(verdict) => Event::Concluded(verdict),
     }
 }
 

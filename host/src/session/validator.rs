@@ -19,8 +19,8 @@ mod talk;
 
 pub(in crate::session) use io::verdict_of;
 pub use io::{
-    Accept, Accepted, Action, Case, Conclusion, Ended, Event, Issued, Judged, Legs, NotIssued,
-    Part, RoundEnded, Settle, Summary, Wanted,
+    Accept, Accepted, Action, Case, Ended, Event, Issued, Judged, Legs, NotIssued, Part,
+    RoundEnded, Settle, Summary, Wanted,
 };
 pub use reading::{Content, NotRead, Reading};
 
@@ -131,7 +131,7 @@ enum State {
     Waiting(Box<Case>, Duration),
     /// Nothing more of the miner is awaited; rounds are judged or settled.
     Closing,
-    /// The policy is asked about the rounds together.
+    /// The rounds are appraised together.
     Concluding,
     /// From one of these to another, within one event.
     Turning,
@@ -253,7 +253,8 @@ impl ValidatorSession {
         let ended = match part {
             Part::Talk if matches!(self.state, State::Concluding) => {
                 self.failure = Some(Box::new(could_not_run(own)));
-                self.end(None, &mut actions);
+                let verdict = self.session_verdict();
+                self.end(verdict, &mut actions);
                 Ok(())
             }
             // It was begun for a round that is over.
@@ -290,9 +291,9 @@ impl ValidatorSession {
             Event::Accepted(accepted) => self.on_accepted(now, accepted, out),
             Event::Judged(judged) => self.on_judged(now, *judged, out),
             Event::Settled(round, settled) => self.on_settled(round, settled, out),
-            Event::Concluded(conclusion) => {
+            Event::Concluded(verdict) => {
                 if matches!(self.state, State::Concluding) {
-                    self.end(conclusion, out);
+                    self.end(*verdict, out);
                 }
                 Ok(())
             }

@@ -23,7 +23,9 @@ impl SessionVerdict {
             (Outcome::Verified, _) => "VERIFIED".to_owned(),
             (Outcome::Rejected, Some(REJECTED_BY_POLICY)) => "REJECTED BY POLICY".to_owned(),
             (Outcome::Rejected, code) => {
-                let failed = self.rounds.last().filter(|last| last.verdict.code == code);
+                let failed =
+                    self.rounds.iter().find(|round| round.verdict.outcome != Outcome::Verified);
+                let failed = failed.filter(|round| round.verdict.code == code);
                 let place = match failed {
                     Some(RoundVerdict { round, kind, verdict }) => match verdict.step {
                         Some(step) => format!("round {round}, {kind}, step {step}"),

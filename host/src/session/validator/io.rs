@@ -4,7 +4,7 @@ use super::reading::{Content, NotRead, Reading};
 use crate::error_text::in_one_line;
 use crate::judging::Scope;
 use crate::ledger::{Acceptance, HistoryFinding};
-use crate::policy::{Judgement, RoundFacts, RoundPlan};
+use crate::policy::{RoundFacts, RoundPlan};
 use crate::protocol::bound::OmittedShare;
 use crate::protocol::challenge::Challenge;
 use crate::protocol::circumstances::SessionRecord;
@@ -14,7 +14,7 @@ use crate::protocol::names::{Coin, Commitment};
 use crate::protocol::receipt::Receipt;
 use crate::protocol::result::ResultDoc;
 use crate::protocol::signature::{EncodedKey, PublicKey};
-use crate::protocol::verdict::{Outcome, PriceShown, SessionVerdict, Verdict};
+use crate::protocol::verdict::{Outcome, SessionVerdict, Verdict};
 use crate::protocol::verify::{Failure, RecomputeError};
 use crate::session::fault::{Fault, FaultCode, OwnFault};
 use crate::session::message::MinerHello;
@@ -45,17 +45,8 @@ pub enum Event<'a> {
     Judged(Box<Judged>),
     /// [`Action::Settle`] is done, for the round of this number.
     Settled(usize, Result<(), OwnFault>),
-    /// [`Action::Conclude`] is done: what the policy says of the rounds together.
-    Concluded(Option<Box<Conclusion>>),
-}
-
-/// What a policy says of rounds together.
-#[derive(Clone, Debug)]
-pub struct Conclusion {
-    /// What it holds against them.
-    pub judgement: Judgement,
-    /// What faking them would have cost, by its prices.
-    pub price: Option<PriceShown>,
+    /// [`Action::Conclude`] is done.
+    Concluded(Box<SessionVerdict>),
 }
 
 /// A challenge that is on record.
@@ -134,15 +125,18 @@ pub enum Action {
     Judge(Box<Case>),
     /// Record the verdict, then [`Event::Settled`].
     Settle(Box<Settle>),
-    /// Ask the policy about the rounds together, then [`Event::Concluded`].
+    /// Appraise the rounds together, and ask the policy about them, then
+    /// [`Event::Concluded`].
     Conclude(Box<Summary>),
     /// Over: close the streams.
     End(Box<Ended>),
 }
 
-/// The verified rounds of a session.
+/// A session whose rounds are verified.
 #[derive(Debug)]
 pub struct Summary {
+    /// On its rounds, each by itself.
+    pub verdict: SessionVerdict,
     /// One a round, in order.
     pub facts: Vec<RoundFacts>,
     /// What was planned.

@@ -5,12 +5,11 @@
 //! up; a round that is judged is judged to its end, unless this side gives it up.
 //! Deliberately lacks: judgement. What rounds come to is told.
 
-use super::io::{self, Conclusion, Summary};
+use super::io::{self, Summary};
 use super::{
     Action, Case, Cause, Complete, Ended, Judged, Judging, Round, RoundEnded, Settle, State,
     ValidatorSession, Wanted, could_not_run, verdict_of,
 };
-use crate::appraisal::exclusion;
 use crate::judging::Scope;
 use crate::policy::RoundFacts;
 use crate::protocol::bound::OmittedShare;
@@ -260,27 +259,20 @@ impl ValidatorSession {
             return;
         }
         self.over.sort_by_key(|ended| ended.round);
+        let verdict = self.session_verdict();
         match self.plan.clone() {
-            Some(plan) if plan.len() > 1 && !self.has_failed() => {
+            Some(plan) if !self.has_failed() => {
                 let facts = self.over.iter_mut().filter_map(|ended| ended.facts.take()).collect();
                 self.state = State::Concluding;
-                out.push(Action::Conclude(Box::new(Summary { facts, plan })));
+                out.push(Action::Conclude(Box::new(Summary { verdict, facts, plan })));
             }
-            _ => self.end(None, out),
+            _ => self.end(verdict, out),
         }
     }
 
     /// The verdict goes to the miner, then the session is over.
-    pub(super) fn end(&mut self, conclusion: Option<Box<Conclusion>>, out: &mut Vec<Action>) {
+    pub(super) fn end(&mut self, session: SessionVerdict, out: &mut Vec<Action>) {
         self.state = State::Over;
-        let session = self.session_verdict();
-        let models = session.shown.as_ref().and_then(exclusion::models);
-        let session = match conclusion.map(|conclusion| *conclusion) {
-            Some(Conclusion { judgement, price }) => {
-                session.appraised(models, price).judged(judgement)
-            }
-            None => session.appraised(models, None),
-        };
         let mut rounds = std::mem::take(&mut self.over);
         let told_version = self.version;
         let ended = match self.failure.take() {
@@ -313,7 +305,7 @@ impl ValidatorSession {
         out.push(Action::End(Box::new(ended)));
     }
 
-    fn session_verdict(&self) -> SessionVerdict {
+    pub(super) fn session_verdict(&self) -> SessionVerdict {
         let kind_of = |round: usize| {
             let plan = self.plan.as_ref().and_then(|plan| plan.get(round));
             plan.map_or("fp64", |plan| plan.kind.name())

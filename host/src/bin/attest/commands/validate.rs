@@ -126,16 +126,34 @@ impl Report<'_> {
             Outcome::Rejected => &mut self.tally.rejected,
             Outcome::CouldNotRun => &mut self.tally.undecided,
         } += 1;
-        let mut write = |path: &Option<PathBuf>, text: Option<String>| {
+        let mut write = |path: &Option<PathBuf>, round: usize, text: Option<String>| {
             if let (Some(path), Some(text)) = (path, text)
-                && let Err(error) = files::write_atomically(path, &text)
+                && let Err(error) = files::write_atomically(&of_round(path, round), &text)
             {
                 self.failure.get_or_insert(error.into());
             }
         };
-        write(&self.args.receipt_out, ended.receipt.as_ref().map(Receipt::to_json));
-        write(&self.args.result_out, ended.result.as_ref().map(|result| result.to_json()));
+        let earlier = ended.earlier.iter().map(|round| (&round.receipt, &round.result));
+        for (round, (receipt, result)) in
+            earlier.chain([(&ended.receipt, &ended.result)]).enumerate()
+        {
+            write(&self.args.receipt_out, round, receipt.as_ref().map(Receipt::to_json));
+            write(&self.args.result_out, round, result.as_ref().map(|result| result.to_json()));
+        }
     }
+}
+
+/// The file for what a round brings: of the first one that which was named, of later ones
+/// with their number behind the name.
+fn of_round(path: &Path, round: usize) -> PathBuf {
+    let Some(stem) = path.file_stem().filter(|_| round > 0) else { return path.to_owned() };
+    let mut name = stem.to_owned();
+    name.push(format!("-{round}"));
+    if let Some(extension) = path.extension() {
+        name.push(".");
+        name.push(extension);
+    }
+    path.with_file_name(name)
 }
 
 /// A session is never without a ledger: that of the user, if none is named.
