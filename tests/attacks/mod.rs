@@ -18,6 +18,7 @@ mod omissions;
 mod outsiders;
 mod paths;
 mod replays;
+mod rounds;
 mod sessions;
 mod signatures;
 mod table;

@@ -400,3 +400,29 @@ fn what_went_wrong_says_what_to_try() {
         assert_eq!(text(lines).lines().count(), 2);
     }
 }
+
+/// From version 2 on another challenge may follow the openings, and only then.
+#[test]
+fn another_challenge_is_taken_from_version_2_on() {
+    for version in [1, 2] {
+        let now = Now { since_start: Duration::ZERO, unix_ms: 0 };
+        let mut session = MinerSession::new(Terms::default(), hello(None));
+        session.handle(now, Event::Start);
+        let lines = lines();
+        session.handle(now, Event::Bytes(&lines[0]));
+        session.handle(now, Event::Bytes(&line_of(&FromValidator::Ping { version })));
+        for round in 0..3 {
+            let actions = session.handle(now, Event::Bytes(&lines[2]));
+            let [action] = &actions[..] else { panic!("{actions:?}") };
+            if version == 1 && round > 0 {
+                let Action::End(End::Fault(fault)) = action else { panic!("{action:?}") };
+                assert_eq!(fault.code, FaultCode::UnexpectedMessage);
+                break;
+            }
+            assert!(matches!(action, Action::Commit { .. }), "{action:?}");
+            session.handle(now, Event::Committed(Ok(b"a commitment\n".to_vec())));
+            session.handle(now, Event::Bytes(&lines[3]));
+            session.handle(now, Event::Opened(Ok(b"openings\n".to_vec())));
+        }
+    }
+}

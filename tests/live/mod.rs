@@ -9,11 +9,11 @@ mod in_process;
 mod meetings;
 mod miner_machine;
 pub mod peer;
-mod pipe;
+pub mod pipe;
 pub mod recording;
 pub mod rounds;
 mod several;
-mod tls;
+pub mod tls;
 mod unreached;
 mod unready;
 mod validator_machine;
@@ -24,7 +24,7 @@ use attest::mining::issue::Request;
 use ed25519_dalek::SigningKey;
 
 /// A key of its own for each `seed`.
-fn identity(seed: u8) -> SigningIdentity {
+pub fn identity(seed: u8) -> SigningIdentity {
     SigningKey::from_bytes(&[seed; 32]).into()
 }
 

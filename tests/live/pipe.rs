@@ -9,19 +9,19 @@ use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
 /// A folder with a ledger, and commands in it.
-pub(super) struct Place(TempDir);
+pub struct Place(TempDir);
 
 impl Place {
-    pub(super) fn new() -> Self {
+    pub fn new() -> Self {
         Self(tempfile::tempdir().expect("a folder"))
     }
 
-    pub(super) fn path(&self, name: &str) -> PathBuf {
+    pub fn path(&self, name: &str) -> PathBuf {
         self.0.path().join(name)
     }
 
     /// `attest` with this place's ledger as the default one.
-    pub(super) fn attest(&self) -> Command {
+    pub fn attest(&self) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_attest"));
         command.env_remove("RUST_LOG").env_remove("GPU_ATTESTOR_PATH");
         command.env("XDG_STATE_HOME", self.0.path()).stdin(Stdio::null());
@@ -42,7 +42,7 @@ impl Place {
         command.output().expect("attest starts")
     }
 
-    pub(super) fn key(&self, name: &str) -> String {
+    pub fn key(&self, name: &str) -> String {
         let path = self.path(name);
         let made = self.attest().args(["key", "new", "--out"]).arg(&path).output().unwrap();
         assert!(made.status.success());

@@ -2,15 +2,20 @@
 
 use super::identity;
 use super::in_process::session;
+use super::pipe::Place;
 use super::recording::Recording;
 use crate::common::cpu_miner;
-use attest::ledger::{Filter, Ledger as _, Order};
+use attest::ledger::{
+    self, Entry, Filter, Ledger as _, Location, NO_COMMITMENT, Order, SettledAs, Settlement,
+};
 use attest::mining::issue::Request;
 use attest::policy::Policy;
 use attest::protocol::verdict::Outcome;
 use attest::session::drive::Validator;
 use attest::session::message::VerdictOutcome;
 use attest::session::miner::End;
+use std::io::{BufRead as _, BufReader};
+use std::process::Stdio;
 use std::sync::Arc;
 
 /// One small round of each kind that a CPU answers alone, and what a CPU does not show
@@ -63,8 +68,7 @@ async fn all_rounds_of_an_honest_miner_are_verified() {
     // Each has its own challenge, nonce, coin, receipt and row; the session groups them.
     let filter = Filter { order: Order::OldestFirst, ..Filter::default() };
     let rows = ledger.list(&filter).expect("a list");
-    let session_of =
-        |row: &attest::ledger::Entry| row.round.map(|round| (round.session, round.number));
+    let session_of = |row: &Entry| row.round.map(|round| (round.session, round.number));
     let first = ended.earlier[0].challenge.digest();
     let mut places: Vec<_> = rows.iter().map(session_of).collect();
     places.sort_by_key(|place| place.map(|(_, number)| number));
@@ -84,4 +88,67 @@ async fn all_rounds_of_an_honest_miner_are_verified() {
             .expect("it holds");
     }
     assert_eq!(told.receipt, ended.receipt);
+}
+
+/// The ledger of `attest validate` that was killed after it had said this many lines.
+fn killed_after(lines: usize) -> Vec<Entry> {
+    let place = Place::new();
+    std::fs::write(place.path("policy.toml"), SMALL).expect("written");
+    let mut command = place.attest();
+    command.arg("validate").arg("--policy").arg(place.path("policy.toml"));
+    command.args(["--", env!("CARGO_BIN_EXE_attest"), "respond", "--executor", "cpu"]);
+    let mut child =
+        command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("it starts");
+    let said = BufReader::new(child.stderr.take().expect("piped")).lines().map_while(Result::ok);
+    // What the miner says beside its messages depends on the machine.
+    let mut own = said.filter(|line| !line.starts_with("stderr"));
+    let seen: Vec<String> = own.by_ref().take(lines).collect();
+    assert_eq!(seen.len(), lines, "{seen:?}");
+    child.kill().expect("killed");
+    child.wait().expect("it is gone");
+    let file = place.path("attest/ledger.sqlite");
+    let ledger = ledger::open(&Location::File(file)).expect("a ledger that was left behind");
+    let filter = Filter { order: Order::OldestFirst, ..Filter::default() };
+    let mut rows = ledger.list(&filter).expect("a list");
+    rows.sort_by_key(|row| row.round.map_or(0, |round| round.number));
+    for row in &rows {
+        // What was open can still be settled, and only once; what is spent stays so.
+        let rejected = Settlement {
+            outcome: SettledAs::Rejected,
+            code: Some("abandoned".to_owned()),
+            verdict_json: "{}".to_owned(),
+            miner: None,
+            settled_unix_ms: row.issued_unix_ms,
+        };
+        let settled = ledger.settle(&row.challenge, &rejected);
+        assert_eq!(settled.is_ok(), row.outcome.is_none(), "{row:?}");
+        let record = ledger.record(&row.challenge).expect("a record").expect("it was issued");
+        let spent_on = row.commitment.unwrap_or(NO_COMMITMENT);
+        assert_eq!(record.nonce_spent_on, Some(spent_on));
+    }
+    rows
+}
+
+/// kill -9 between any two steps of any round: rounds that were settled stay so, at most the
+/// one under way and the one before it have no verdict, and nothing is accepted twice.
+#[test]
+fn a_validator_that_is_killed_loses_nothing() {
+    let mut most_settled = 0;
+    // The miner, then challenge, commitment, coin, result and judgement of three rounds.
+    for lines in 1..=16 {
+        let rows = killed_after(lines);
+        let settled = rows.iter().take_while(|row| row.outcome.is_some()).count();
+        assert!(rows[settled..].iter().all(|row| row.outcome.is_none()), "after {lines} lines");
+        assert!(rows.len() - settled <= 2, "after {lines} lines: {rows:?}");
+        for (number, row) in rows.iter().enumerate() {
+            assert_eq!(row.round.map_or(0, |round| round.number as usize), number);
+            assert!(row.outcome.as_deref().is_none_or(|outcome| outcome == "verified"));
+            // A nonce is spent and its coin on record in one step.
+            assert_eq!(row.commitment.is_some(), row.coin.is_some(), "after {lines} lines");
+            // A round begins when the one before it is complete.
+            assert!(number + 1 == rows.len() || row.coin.is_some(), "after {lines} lines");
+        }
+        most_settled = settled.max(most_settled);
+    }
+    assert!(most_settled >= 2, "{most_settled}");
 }

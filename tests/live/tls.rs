@@ -21,8 +21,8 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
 /// A miner that listens: its address, what it met, and the task to stop.
-pub(super) struct Listening {
-    pub(super) address: String,
+pub struct Listening {
+    pub address: String,
     met: mpsc::UnboundedReceiver<Met>,
     task: JoinHandle<()>,
 }
@@ -33,7 +33,7 @@ async fn listen(miner: Miner) -> Listening {
 }
 
 /// Key 2 listens for these validators.
-pub(super) async fn listen_for(miner: Miner, validators: &[PublicKey]) -> Listening {
+pub async fn listen_for(miner: Miner, validators: &[PublicKey]) -> Listening {
     let config = tls::server(&Arc::new(identity(2)), validators).unwrap();
     let listener = Listener::bind(Arc::new(miner), "127.0.0.1:0", config).await.unwrap();
     let address = listener.local_addr().unwrap().to_string();

@@ -4,6 +4,7 @@
 //! ATTEST_SOAK_SESSIONS says how many; 200 without it.
 
 mod peers;
+mod rounds;
 mod slow_disk;
 
 use attest::ledger::{self, Entry, Filter, Ledger, Location, Order};
