@@ -9,11 +9,11 @@ use attest::protocol::circumstances::{Circumstances, Issuer, IssuerRecord, Sessi
 use attest::protocol::digest::Uuid;
 use attest::protocol::names::Coin;
 use attest::protocol::rejection;
-use attest::protocol::verdict::Verdict;
+use attest::protocol::verdict::{RoundNotReached, RoundVerdict, SessionVerdict, Verdict};
 use attest::protocol::verified::Extent;
 use attest::protocol::verify::{Failure, RecomputeError, verify};
 use attest::reference::{Oracle, Run};
-use attest::schema::{verdict_codes, verdict_schema};
+use attest::schema::{session_schema, verdict_codes, verdict_schema};
 use attest::session::fault::{Fault, FaultCode};
 use attest::session::validator::Ended;
 use serde_json::{Value, json};
@@ -24,6 +24,9 @@ fn the_committed_schema_is_the_programs() {
     let committed = include_str!("../../docs/verdict.schema.json");
     let printed = format!("{}\n", serde_json::to_string_pretty(&verdict_schema()).unwrap());
     assert!(committed == printed, "run: attest schema verdict > docs/verdict.schema.json");
+    let committed = include_str!("../../docs/session.schema.json");
+    let printed = format!("{}\n", serde_json::to_string_pretty(&session_schema()).unwrap());
+    assert!(committed == printed, "run: attest schema session > docs/session.schema.json");
 }
 
 #[test]
@@ -108,6 +111,12 @@ fn misfit(root: &Value, schema: &Value, value: &Value, at: &str) -> Option<Strin
 fn assert_fits(verdict: &Verdict) {
     let (schema, value) = (verdict_schema(), serde_json::to_value(verdict).unwrap());
     assert_eq!(misfit(&schema, &schema, &value, "verdict"), None);
+    // As a round of a session, before one that was not reached.
+    let round = RoundVerdict { round: 0, kind: "fp64", verdict: verdict.clone() };
+    let not_reached = vec![RoundNotReached { round: 1, kind: "memory" }];
+    let session = SessionVerdict::of_rounds(vec![round], not_reached);
+    let (schema, value) = (session_schema(), serde_json::to_value(session).unwrap());
+    assert_eq!(misfit(&schema, &schema, &value, "session"), None);
 }
 
 #[test]

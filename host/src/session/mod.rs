@@ -12,7 +12,8 @@
 //!   spends the nonce, draws and records the coin
 //!   coin  ───────────────────────────────────▶
 //!         ◀─────────────────────────────────── openings
-//!   verifies, settles
+//!   verifies, settles, and meanwhile, from version 2 on, perhaps the next challenge:
+//!   challenge ───────────────────────────────▶   … as before
 //!   verdict ─────────────────────────────────▶
 //! ```
 //!
@@ -24,9 +25,9 @@
 //! Guarantees: every session ends, with a verdict, within the limits of
 //! [`limits`], whatever the other side does; what is read is bounded before it
 //! is parsed, and parsed where it holds up nobody; a coin is sent only after the nonce
-//! is spent and the coin recorded, durably; a challenge that was issued is settled.
-//! Deliberately lacks: more than one challenge a connection, and any way to go on
-//! with a session whose connection is gone.
+//! is spent and the coin recorded, durably; each challenge that was issued is settled.
+//! Deliberately lacks: more than one round under way at a time, and any way to go on with
+//! a session whose connection is gone.
 
 pub mod clock;
 pub mod command;

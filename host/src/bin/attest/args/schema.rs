@@ -16,4 +16,6 @@ pub struct Schema {
 pub enum SchemaDocument {
     /// What `attest verify --json` prints
     Verdict,
+    /// What `attest validate --json` prints of a session
+    Session,
 }

@@ -2,7 +2,7 @@
 
 use crate::args::{self, SchemaDocument};
 use crate::outcome::{Done, Result, print_json};
-use attest::schema::verdict_schema;
+use attest::schema::{session_schema, verdict_schema};
 
 /// Prints the schema.
 ///
@@ -11,6 +11,7 @@ use attest::schema::verdict_schema;
 pub fn run(args: &args::Schema) -> Result {
     match args.document {
         SchemaDocument::Verdict => print_json(&verdict_schema())?,
+        SchemaDocument::Session => print_json(&session_schema())?,
     }
     Ok(Done::Ok)
 }
