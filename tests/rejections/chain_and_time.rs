@@ -128,18 +128,18 @@ fn too_fast_by_the_table_of_models() {
         floors: Some(floors::seconds),
         ..Default::default()
     };
-    // 2·128³·2 operations, 1.1 · 2·10⁶ · 40 · 1590 · 8 a second: 7494.4 ns.
+    // 2·128³·2 operations, 1.1 · 2·10⁶ · 40 · 1590 · 25.6 a second: 2341.9 ns.
     let of = |names: &[&str]| {
         let uuids = &UUIDS[..names.len()];
         Run::of(&challenge, uuids).result(evidence_of_models(uuids, names), None, None)
     };
     let t4 = of(&["Tesla T4"]);
-    accept(&challenge, &t4, &within(7495));
-    rejected(Reason::TooFast, &challenge, &t4, &within(7494));
+    accept(&challenge, &t4, &within(2342));
+    rejected(Reason::TooFast, &challenge, &t4, &within(2341));
     // The slowest lane decides, wherever it is; unknown models decide nothing.
     let mixed = of(&["NVIDIA H200", "NVIDIA H300", "Tesla T4"]);
-    accept(&challenge, &mixed, &within(7495));
-    rejected(Reason::TooFast, &challenge, &mixed, &within(7494));
+    accept(&challenge, &mixed, &within(2342));
+    rejected(Reason::TooFast, &challenge, &mixed, &within(2341));
     accept(&challenge, &of(&["NVIDIA H300"]), &within(0));
 }
 

@@ -316,7 +316,9 @@ pub const MODELS: &[Model] = &[
     row("NVIDIA GB200", GB100, 152, same(2062), 40.0, (5000.0, 0.175), (186, 8000)),
     // HGX B300 datasheet: FP64 10 TFLOP/s, to one digit, FP16 36 P (sparse) of eight, 288 GB,
     // 8 TB/s; SMs and clock: driver; 1.20 TFLOP/s: measured at that clock, and printed by
-    // dealers as 1.2.
+    // dealers as 1.2. A cloud's own table of the four Blackwells (secondary) has the same FP16
+    // and int8 of each, dense, and 7.7 TB/s for all but the GB300: the rows have what the vendor
+    // prints, so that no card is refuted.
     row("NVIDIA B300 SXM6 AC", ULTRA, 148, same(2032), 1.2, (2250.0, 0.60), (288, 8000)),
     // GB300 NVL72 page: FP16 360 P (sparse) of 72, 288 GB, 8 TB/s; FP64 of one GPU is printed
     // as 1.2 to 1.3 (secondary); SMs and clock: driver.
