@@ -47,12 +47,13 @@ fn quoted(cell: &str) -> impl Iterator<Item = &str> {
     cell.split('`').skip(1).step_by(2)
 }
 
-/// Whether a test of this name, as `suite::module::test` or `suite::test`, exists.
+/// Whether a test of this name, as `suite::test` or with up to two modules between, exists.
 fn exists(name: &str) -> bool {
     let parts: Vec<&str> = name.split("::").collect();
     let file = match parts[..] {
         [suite, _] => format!("{suite}.rs"),
         [suite, module, _] => format!("{suite}/{module}.rs"),
+        [suite, module, part, _] => format!("{suite}/{module}/{part}.rs"),
         _ => return false,
     };
     let tests = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests");
