@@ -26,7 +26,7 @@ pub struct RoundVerdict {
     pub round: usize,
     /// Which kind of round: `fp64`, `integer`, `memory` or `links`.
     pub kind: &'static str,
-    /// [`HOST`] if the machine's CPUs were asked; else the devices were.
+    /// `host` if the machine's CPUs were asked; absent: the devices were.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub on: Option<&'static str>,
     /// On its result.
