@@ -8,6 +8,7 @@
 //! Deliberately lacks: making connections; [`super::command`] and [`super::tcp`]
 //! do.
 
+use super::chance;
 use super::clock::unix_ms;
 use super::fault::OwnFault;
 use super::limits::{Patience, ROUND_TRIP_CREDIT_MAX};
@@ -16,8 +17,8 @@ use super::message::{DeviceKind, MinerHello};
 use super::open::{OpenChallenge, OpenChallenges, settlement_of};
 use super::room::Room;
 use super::validator::{
-    Accept, Accepted, Action, Case, Content, Ended, Event, Issued, Judged, NetworkAsk, NotIssued,
-    NotRead, Part, Settle, Summary, ValidatorSession, Wanted,
+    Accept, Accepted, Action, Case, Content, Ended, Event, Issued, Judged, NotIssued, NotRead,
+    Part, Settle, Summary, ValidatorSession, Wanted,
 };
 use crate::appraisal::exclusion;
 use crate::error_text::what_happened;
@@ -235,17 +236,6 @@ impl Validator {
         }
     }
 
-    /// The network part, if there is to be one, with keys that nobody knows.
-    fn network_ask(&self) -> Result<Option<NetworkAsk>, OwnFault> {
-        let bytes = match &self.policy {
-            Some(policy) => policy.network_bytes(self.network_bytes),
-            None => self.network_bytes.filter(|&bytes| bytes > 0),
-        };
-        let Some(bytes) = bytes else { return Ok(None) };
-        let keys = [random("a stream's key")?, random("a stream's key")?];
-        Ok(Some(NetworkAsk { bytes, keys }))
-    }
-
     fn begin(
         self: &Arc<Self>,
         action: Action,
@@ -390,7 +380,7 @@ impl Validator {
     /// The ledger fails, or there are no random bytes.
     pub fn accept(&self, accept: &Accept) -> Result<Accepted, OwnFault> {
         let coin = loop {
-            if let Some(coin) = Coin::new(random("a coin")?) {
+            if let Some(coin) = Coin::new(chance::random("a coin")?) {
                 break coin;
             }
         };
@@ -457,16 +447,6 @@ impl Validator {
         let settlement = settlement_of(verdict, *miner_id);
         self.ledger.settle(challenge, &settlement).map_err(|error| OwnFault::of(&error))
     }
-}
-
-/// From the operating system, for what `what` says.
-fn random(what: &str) -> Result<[u8; 32], OwnFault> {
-    let mut bytes = [0; 32];
-    getrandom::fill(&mut bytes).map(|()| bytes).map_err(|error| {
-        OwnFault(format!(
-            "no random bytes for {what}: {error}\nCheck the system's random generator."
-        ))
-    })
 }
 
 /// Waits until there is a reason to end the session.

@@ -8,6 +8,8 @@
 //! says is the validator's word. The calendar: whether a challenge has expired is
 //! the validator's to say.
 
+mod exchange;
+
 use super::clock::Now;
 use super::fault::{Fault, FaultCode, OwnFault};
 use super::limits::{PINGS_ANSWERED_MAX, Patience, TOKEN_MESSAGE_BYTES_MAX, lateness_heard};
@@ -15,7 +17,6 @@ use super::message::{
     FromMiner, FromValidator, MinerHello, ROUNDS_VERSION, VERSIONS, VerdictMessage, VerdictOutcome,
     kind_of, line_of, text_for_message,
 };
-use super::network::{self, Broken, Incoming, NETWORK_BYTES_MAX, Outgoing};
 use super::refusal::{Refusal, RefusalCode, Unable};
 use super::wire::LineBuffer;
 use crate::error_text::in_one_line;
@@ -115,23 +116,7 @@ pub struct MinerSession {
     /// Of the session's messages, as the last ping says.
     version: u32,
     /// The network part, once there is one.
-    exchange: Option<Exchange>,
-}
-
-/// The network part: so many bytes each way, one way at a time.
-#[derive(Debug)]
-enum Exchange {
-    In(Incoming, u64),
-    /// They have come, and are to go back when the validator says so.
-    Between(u64),
-    Out(Outgoing),
-    Over,
-}
-
-impl From<Broken> for End {
-    fn from(broken: Broken) -> Self {
-        Self::Fault(Fault::new(FaultCode::NetworkMismatch, broken))
-    }
+    exchange: Option<exchange::Exchange>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -399,69 +384,11 @@ impl MinerSession {
             (State::Challenge, FromValidator::Network { bytes })
                 if self.version >= ROUNDS_VERSION && self.exchange.is_none() =>
             {
-                if bytes == 0 || bytes > NETWORK_BYTES_MAX {
-                    let detail = format!(
-                        "{bytes} bytes are to come and go, from 1 to {NETWORK_BYTES_MAX} may"
-                    );
-                    return Err(End::Refused(Refusal::new(RefusalCode::TooLarge, detail)));
-                }
-                self.exchange = Some(Exchange::In(Incoming::hashed(bytes), bytes));
-                self.network_until(now, bytes);
+                self.begin_exchange(now, bytes)?;
             }
             (State::Network, message) => self.on_exchange(now, message, kind, out)?,
             (state, _) => {
                 let detail = format!("expected {}, got {kind}", state.awaited());
-                return Err(self.fault(FaultCode::UnexpectedMessage, detail));
-            }
-        }
-        Ok(())
-    }
-
-    fn network_until(&mut self, now: Now, bytes: u64) {
-        let limit = network::limit(bytes).saturating_add(self.terms.patience.next);
-        self.go(State::Network, Some(now.since_start.saturating_add(limit)));
-    }
-
-    /// A message of the validator's in the network part.
-    fn on_exchange(
-        &mut self,
-        now: Now,
-        message: FromValidator,
-        kind: &str,
-        out: &mut Vec<Action>,
-    ) -> Result<(), End> {
-        let mut send = |message: FromMiner| out.push(Action::Send(line_of(&message)));
-        match (self.exchange.as_mut(), message) {
-            (Some(Exchange::In(stream, total)), FromValidator::Piece { data }) => {
-                let total = *total;
-                send(FromMiner::Received { bytes: stream.take(&data)? });
-                if stream.is_complete() {
-                    let digest = stream.digest().expect("it is hashed");
-                    send(FromMiner::Digest { digest });
-                    self.exchange = Some(Exchange::Between(total));
-                }
-            }
-            (Some(&mut Exchange::Between(total)), FromValidator::SendBack { key }) => {
-                let mut stream = Outgoing::new(key.0, total);
-                while let Some(data) = stream.piece() {
-                    send(FromMiner::Piece { data });
-                }
-                self.exchange = Some(Exchange::Out(stream));
-                self.network_until(now, total);
-            }
-            (Some(Exchange::Out(stream)), FromValidator::Received { bytes }) => {
-                stream.received(bytes)?;
-                while let Some(data) = stream.piece() {
-                    send(FromMiner::Piece { data });
-                }
-                if stream.is_received() {
-                    self.exchange = Some(Exchange::Over);
-                    let next = now.since_start.saturating_add(self.terms.patience.next);
-                    self.go(State::Challenge, Some(next));
-                }
-            }
-            _ => {
-                let detail = format!("{kind} does not come next in the network part");
                 return Err(self.fault(FaultCode::UnexpectedMessage, detail));
             }
         }

@@ -29,6 +29,7 @@
 //! Deliberately lacks: more than one round under way at a time, and any way to go on with
 //! a session whose connection is gone.
 
+mod chance;
 pub mod clock;
 pub mod command;
 pub mod drive;
