@@ -5,8 +5,8 @@ use attest::executor::Executor;
 use attest::executor::cpu::{CpuExecutor, CpuOptions};
 use attest::identity::SigningIdentity;
 use attest::ledger::{
-    self, Accepting, Ending, HISTORY_WINDOW, Location, Meeting, Peer, SettledAs, Settlement,
-    Sighting,
+    self, Accepting, Ending, HISTORY_WINDOW, Location, Meeting, Peer, SessionEnd, SettledAs,
+    Settlement, Sighting,
 };
 use attest::mining::mine::{MineOptions, commit, mine};
 use attest::protocol::challenge::Challenge;
@@ -224,10 +224,12 @@ fn meetings_are_listed_and_forgotten() {
         address: Some("192.0.2.1".to_owned()),
         ending: Ending::Before("busy".to_owned()),
         round_trip: Some(std::time::Duration::from_micros(1500)),
+        session: None,
     };
     let challenged = Meeting {
         peer: Peer::Claimed(EncodedKey([8; 32])),
         ending: Ending::Challenged(Digest([9; 32])),
+        session: Some(SessionEnd { outcome: SettledAs::Rejected, code: Some("late".into()) }),
         round_trip: None,
         ..dodged.clone()
     };
@@ -241,6 +243,7 @@ fn meetings_are_listed_and_forgotten() {
         {
             "met_unix_ms": 1_800_000_000_000_u64, "miner": "08".repeat(32), "key": "claimed",
             "address": "192.0.2.1", "challenge": "09".repeat(32),
+            "outcome": "rejected", "reason": "late",
         },
         {
             "met_unix_ms": 1_800_000_000_000_u64, "miner": "07".repeat(32), "key": "proven",

@@ -3,7 +3,8 @@
 use crate::places::{Place, on_both};
 use crate::{ISSUED_MS, digest, key_of};
 use attest::ledger::{
-    DODGES, Dodges, Ending, Ledger, Meeting, MeetingFilter, Peer, Pruned, Pruning,
+    DODGES, Dodges, Ending, Ledger, Meeting, MeetingFilter, Peer, Pruned, Pruning, SessionEnd,
+    SettledAs,
 };
 use std::time::Duration;
 
@@ -23,6 +24,7 @@ pub fn dodged(peer: Peer, code: &str) -> Meeting {
         address: Some("192.0.2.1".to_owned()),
         ending: Ending::Before(code.to_owned()),
         round_trip: None,
+        session: None,
     }
 }
 
@@ -34,6 +36,7 @@ fn a_meeting_is_on_record_as_it_was(place: &Place) {
     let ledger = place.open();
     let challenged = Meeting {
         ending: Ending::Challenged(digest(9)),
+        session: Some(SessionEnd { outcome: SettledAs::Rejected, code: Some("late".to_owned()) }),
         round_trip: Some(Duration::from_micros(1234)),
         ..dodged(Peer::Proven(key_of(1)), "")
     };

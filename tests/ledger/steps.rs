@@ -6,8 +6,8 @@ use crate::{
     everything, issued, issued_round, key_of, rejected, verified,
 };
 use attest::ledger::{
-    Acceptance, Accepting, Filter, HISTORY_WINDOW, HistoryCode, LedgerError, NO_COMMITMENT, Order,
-    RoundOf, Settlement, Standing,
+    Acceptance, Accepting, Ending, Filter, HISTORY_WINDOW, HistoryCode, LedgerError, Meeting,
+    NO_COMMITMENT, Order, Peer, RoundOf, SessionEnd, SettledAs, Settlement, Standing,
 };
 use attest::protocol::challenge::Challenge;
 use attest::protocol::circumstances::{IssuerRecord, SessionRecord};
@@ -26,6 +26,7 @@ on_both![
     a_rejected_session_is_over,
     lists_are_filtered_ordered_and_paged,
     rounds_are_found_by_their_session,
+    a_verified_round_of_a_rejected_session_is_not_listed_as_verified,
 ];
 
 fn a_live_session_is_recorded_step_by_step(place: &Place) {
@@ -323,4 +324,39 @@ fn rounds_are_found_by_their_session(place: &Place) {
         let answer = ledger.issue_round(&challenge, challenge.token(), ISSUED_MS, Some(wrong));
         assert!(matches!(answer, Err(LedgerError::Invalid { .. })), "{wrong:?}");
     }
+}
+
+fn a_verified_round_of_a_rejected_session_is_not_listed_as_verified(place: &Place) {
+    let ledger = place.open();
+    let first = issued(&*ledger);
+    let second = issued_round(&*ledger, first, 1);
+    let alone = issued(&*ledger);
+    for c in [&first, &second, &alone] {
+        accept(&*ledger, c, commitment_of(1));
+        ledger.settle(c, &verified()).unwrap();
+    }
+    let listed = |standing| {
+        let filter = Filter { standing: Some(standing), ..Filter::default() };
+        let entries = ledger.list(&filter).unwrap().into_iter();
+        let mut listed: Vec<_> = entries.map(|entry| entry.challenge).collect();
+        listed.sort();
+        listed
+    };
+    let sorted = |mut all: Vec<_>| {
+        all.sort();
+        all
+    };
+    assert_eq!(listed(Standing::Verified), sorted(vec![first, second, alone]));
+    let code = Some("rejected-by-policy".to_owned());
+    let session = Some(SessionEnd { outcome: SettledAs::Rejected, code });
+    let ending = Ending::Challenged(first);
+    let met = crate::meetings::dodged(Peer::Unknown, "");
+    ledger.meet(&Meeting { ending, session: session.clone(), ..met }).unwrap();
+    assert_eq!(listed(Standing::Verified), [alone]);
+    assert_eq!(listed(Standing::Rejected), sorted(vec![first, second]));
+    for c in [&first, &second] {
+        let (entry, _) = ledger.show(c).unwrap().unwrap();
+        assert_eq!((entry.outcome.as_deref(), entry.session), (Some("verified"), session.clone()));
+    }
+    assert_eq!(ledger.show(&alone).unwrap().unwrap().0.session, None);
 }

@@ -4,7 +4,7 @@
 use super::identity;
 use super::peer::{Answer, Peer, hello, patient, pipe};
 use super::recording::Recording;
-use attest::ledger::{DODGES, Ending, Peer as Known};
+use attest::ledger::{DODGES, Ending, Peer as Known, SessionEnd, SettledAs};
 use attest::policy::Policy;
 use attest::protocol::verdict::Outcome;
 use attest::session::drive::{Peering, Validator};
@@ -73,6 +73,9 @@ async fn every_meeting_is_on_record() {
     );
     assert_eq!(met[3].address.as_deref(), Some("192.0.2.1"));
     assert_eq!(met[3].round_trip, ended.legs.round_trip);
+    let verified = SessionEnd { outcome: SettledAs::Verified, code: None };
+    assert_eq!(met[3].session, Some(verified));
+    assert!(met[..3].iter().all(|meeting| meeting.session.is_none()));
 }
 
 #[tokio::test]

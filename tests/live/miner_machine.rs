@@ -221,7 +221,7 @@ fn a_validator_that_misbehaves_is_named() {
     assert_eq!(code(&[&lines[1]]), FaultCode::UnexpectedMessage);
     assert_eq!(code(&[&lines[0], &lines[5]]), FaultCode::VersionMismatch);
     assert_eq!(code(&[b"Last login\n"]), FaultCode::NotJson);
-    assert_eq!(code(&[&lines[8]]), FaultCode::MessageTooLong);
+    assert_eq!(code(&[lines.last().unwrap()]), FaultCode::MessageTooLong);
     // Two hellos, two challenges, and a coin before the commitment.
     assert_eq!(code(&[&lines[0], &lines[0]]), FaultCode::UnexpectedMessage);
     assert_eq!(code(&[&lines[0], &lines[1], &lines[2], &lines[2]]), FaultCode::UnexpectedMessage);

@@ -18,7 +18,11 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
+use tokio::sync::Mutex;
 use tokio::task::JoinSet;
+
+/// One at a time: what this process has in memory is measured.
+static TURN: Mutex<()> = Mutex::const_new(());
 
 /// Sessions under way at any time.
 const AT_ONCE: usize = 64;
@@ -83,6 +87,7 @@ fn entries(ledger: &dyn Ledger, mut take: impl FnMut(Entry)) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_is_lost_and_memory_is_bounded() {
+    let _turn = TURN.lock().await;
     let sessions = std::env::var("ATTEST_SOAK_SESSIONS")
         .map_or(200, |text| text.parse().expect("ATTEST_SOAK_SESSIONS is a number"));
     let folder = tempfile::tempdir().expect("a folder");

@@ -42,6 +42,7 @@ num_iterations = 2
 
 #[tokio::test(flavor = "multi_thread")]
 async fn sixty_four_miners_have_four_rounds_each_judged() {
+    let _turn = super::TURN.lock().await;
     let place = Place::new();
     let validator = [place.key("validator.pem").parse().expect("a key")];
     std::fs::write(place.path("policy.toml"), POLICY).expect("written");

@@ -30,10 +30,14 @@ pub(super) fn record(sql: &mut dyn Sql, meeting: &Meeting) -> Result<(), DbError
     let address: Value = meeting.address.as_deref().map(bounded).as_deref().into();
     let micros = |time: Duration| i64::try_from(time.as_micros()).unwrap_or(i64::MAX);
     let round_trip: Value = meeting.round_trip.map(micros).into();
+    let session = meeting.session.as_ref();
+    let outcome: Value = session.map(|session| session.outcome.name()).into();
+    let reason = session.and_then(|session| session.code.as_deref());
+    let reason: Value = reason.map(bounded).as_deref().into();
     sql.execute(
-        "INSERT INTO meetings (met, miner, proven, address, c, code, round_trip_us) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7)",
-        &[ms(meeting.met_unix_ms), key, proven, address, c, code, round_trip],
+        "INSERT INTO meetings (met, miner, proven, address, c, code, round_trip_us, outcome, \
+         reason) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
+        &[ms(meeting.met_unix_ms), key, proven, address, c, code, round_trip, outcome, reason],
     )?;
     sql.execute(
         "DELETE FROM meetings WHERE number <= (SELECT MAX(number) FROM meetings) - $1",
@@ -89,8 +93,8 @@ pub(super) fn list(sql: &mut dyn Sql, filter: &MeetingFilter) -> Result<Vec<Met>
         and("number <", before.into());
     }
     let statement = format!(
-        "SELECT number, met, miner, proven, address, c, code, round_trip_us FROM meetings \
-         {conditions} ORDER BY number DESC LIMIT {limit}"
+        "SELECT number, met, miner, proven, address, c, code, round_trip_us, outcome, reason \
+         FROM meetings {conditions} ORDER BY number DESC LIMIT {limit}"
     );
     sql.query(&statement, &values)?.iter().map(met).collect()
 }
@@ -111,6 +115,7 @@ fn met(row: &Row) -> Result<Met, DbError> {
         address: row.text_or_null(4)?,
         ending,
         round_trip: row.count_or_null(7)?.map(Duration::from_micros),
+        session: row.session_end(8)?,
     };
     Ok(Met { number: row.count(0)? as i64, meeting })
 }

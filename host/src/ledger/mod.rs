@@ -33,7 +33,7 @@ pub use location::{Location, Server};
 pub use record::{
     Acceptance, Accepting, DODGES, Dodges, Ending, Entry, Filter, HISTORY_WINDOW, HistoryCode,
     HistoryFinding, Meeting, MeetingFilter, Met, NO_COMMITMENT, Order, Peer, Pruned, Pruning,
-    RoundOf, Seen, SettledAs, Settlement, Sighting, Standing,
+    RoundOf, Seen, SessionEnd, SettledAs, Settlement, Sighting, Standing,
 };
 
 use crate::protocol::challenge::Challenge;

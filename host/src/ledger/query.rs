@@ -17,9 +17,17 @@ const OLD: &str = "((settled IS NOT NULL AND settled < $1) OR (settled IS NULL A
 /// The two times of [`OLD`], ms since 1970.
 pub(super) type Bounds = [Value; 2];
 
-const COLUMNS: &str = "challenges.c, validator_nonce, token, issued, expires, miner, spent_on, \
-     arrived, coin, outcome, code, verdict_json, settled, \
-     (SELECT MAX(until) FROM claims WHERE claims.c = challenges.c), session, round";
+const COLUMNS: &str = "challenges.c, validator_nonce, token, issued, expires, challenges.miner, spent_on, \
+     arrived, coin, challenges.outcome, challenges.code, verdict_json, settled, \
+     (SELECT MAX(until) FROM claims WHERE claims.c = challenges.c), session, round, \
+     (SELECT outcome FROM meetings WHERE meetings.c = COALESCE(session, challenges.c) \
+     ORDER BY number DESC LIMIT 1), \
+     (SELECT reason FROM meetings WHERE meetings.c = COALESCE(session, challenges.c) \
+     ORDER BY number DESC LIMIT 1)";
+
+/// The challenge's session was rejected.
+const OF_REJECTED: &str = "EXISTS (SELECT 1 FROM meetings \
+     WHERE meetings.c = COALESCE(session, challenges.c) AND meetings.outcome = 'rejected')";
 
 fn entry(row: &Row) -> Result<Entry, DbError> {
     let round = match row.digest_or_null(14)? {
@@ -27,6 +35,7 @@ fn entry(row: &Row) -> Result<Entry, DbError> {
         None => None,
     };
     Ok(Entry {
+        session: row.session_end(16)?,
         round,
         challenge: row.digest(0)?,
         nonce: row.digest(1)?,
@@ -76,8 +85,16 @@ pub(super) fn list(sql: &mut dyn Sql, filter: &Filter) -> Result<Vec<Entry>, DbE
     match filter.standing {
         None => {}
         Some(Standing::Unsettled) => wanted.and("settled IS NULL", []),
-        Some(Standing::Verified) => wanted.and("outcome = ?", ["verified".into()]),
-        Some(Standing::Rejected) => wanted.and("outcome = ?", ["rejected".into()]),
+        Some(Standing::Verified) => {
+            let condition = format!("challenges.outcome = ? AND NOT {OF_REJECTED}");
+            wanted.and(&condition, ["verified".into()]);
+        }
+        Some(Standing::Rejected) => {
+            let condition = format!(
+                "(challenges.outcome = ? OR (challenges.outcome IS NOT NULL AND {OF_REJECTED}))"
+            );
+            wanted.and(&condition, ["rejected".into()]);
+        }
     }
     if let Some(miner) = filter.miner {
         wanted.and("miner = ?", [miner.into()]);

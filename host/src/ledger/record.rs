@@ -134,7 +134,8 @@ pub struct HistoryFinding {
 
 /// What a challenge can be settled as: could-not-run is the validator's own fault
 /// and settles nothing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum SettledAs {
     /// Its work is proven.
     Verified,
@@ -143,6 +144,11 @@ pub enum SettledAs {
 }
 
 impl SettledAs {
+    /// The one that is recorded so.
+    pub(super) fn of(name: &str) -> Option<Self> {
+        [Self::Verified, Self::Rejected].into_iter().find(|settled| settled.name() == name)
+    }
+
     /// As it is recorded: "verified", "rejected".
     pub fn name(self) -> &'static str {
         match self {
@@ -211,6 +217,9 @@ pub struct Entry {
     /// Of a later round of a session: which.
     #[serde(flatten, skip_serializing_if = "Option::is_none")]
     pub round: Option<RoundOf>,
+    /// What its session came to, once that is over.
+    #[serde(flatten, skip_serializing_if = "Option::is_none")]
+    pub session: Option<SessionEnd>,
 }
 
 /// A device that was named for a challenge.
@@ -228,9 +237,9 @@ pub struct Seen {
 pub enum Standing {
     /// Without a verdict, answered or not, expired or not.
     Unsettled,
-    /// Settled as verified.
+    /// Settled as verified, and not of a session that was rejected.
     Verified,
-    /// Settled as rejected.
+    /// Settled as rejected, or of a session that was.
     Rejected,
 }
 
@@ -297,6 +306,19 @@ pub struct Meeting {
     pub ending: Ending,
     /// The measured round trip, if it came that far; kept in µs.
     pub round_trip: Option<Duration>,
+    /// What the session came to, if a challenge was sent and there is a verdict.
+    pub session: Option<SessionEnd>,
+}
+
+/// What a session came to, of all its rounds together.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct SessionEnd {
+    /// Rejected, too, if all rounds were verified and the policy rejects the session.
+    #[serde(rename = "session_outcome")]
+    pub outcome: SettledAs,
+    /// Stable reason of a rejection. At most 256 characters are kept.
+    #[serde(rename = "session_code", skip_serializing_if = "Option::is_none")]
+    pub code: Option<String>,
 }
 
 /// Whom a validator has met.

@@ -84,6 +84,10 @@ const MIGRATIONS: [&[&str]; 3] = [
         "ALTER TABLE challenges ADD COLUMN round INTEGER \
          CHECK ((round IS NULL) = (session IS NULL) AND (round IS NULL OR round > 0))",
         "CREATE INDEX challenges_by_session ON challenges (session, round)",
+        // What the session came to, of all its rounds together.
+        "ALTER TABLE meetings ADD COLUMN outcome TEXT CHECK (outcome IN ('verified', 'rejected'))",
+        "ALTER TABLE meetings ADD COLUMN reason TEXT",
+        "CREATE INDEX meetings_by_challenge ON meetings (c)",
     ],
 ];
 

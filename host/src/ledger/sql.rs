@@ -7,6 +7,7 @@
 //! written $1, $2, …
 
 use super::error::LedgerError;
+use super::record::{SessionEnd, SettledAs};
 use crate::protocol::digest::{Digest, Uuid};
 use crate::protocol::json::{is_shown, shown};
 use crate::protocol::names::{Coin, Commitment};
@@ -100,6 +101,12 @@ impl Row {
     }
     pub(super) fn key_or_null(&self, column: usize) -> Result<Option<EncodedKey>, DbError> {
         Ok(self.bytes(column)?.map(EncodedKey))
+    }
+    /// What a session came to, in two columns, if that is known.
+    pub(super) fn session_end(&self, column: usize) -> Result<Option<SessionEnd>, DbError> {
+        let Some(outcome) = self.text_or_null(column)? else { return Ok(None) };
+        let outcome = self.required(column, SettledAs::of(&outcome), "an outcome")?;
+        Ok(Some(SessionEnd { outcome, code: self.text_or_null(column + 1)? }))
     }
     pub(super) fn uuid(&self, column: usize) -> Result<Uuid, DbError> {
         self.required(column, self.bytes(column)?.map(Uuid), "a UUID")

@@ -8,7 +8,7 @@ use super::clock::unix_ms;
 use super::drive::{Peering, Validator};
 use super::fault::OwnFault;
 use super::validator::{Ended, NotIssued, Wanted};
-use crate::ledger::{Dodges, Ending, Meeting, Peer};
+use crate::ledger::{Dodges, Ending, Meeting, Peer, SessionEnd, SettledAs};
 use crate::protocol::signature::EncodedKey;
 use crate::protocol::verdict::Outcome;
 use std::sync::Arc;
@@ -34,6 +34,7 @@ impl Validator {
             address: peering.address.clone(),
             ending,
             round_trip: ended.legs.round_trip,
+            session: session_end(ended),
         };
         let own = Arc::clone(self);
         // One that does not run (the runtime stops) is not on record.
@@ -75,6 +76,18 @@ impl Validator {
              doing; at most {most} may"
         )))
     }
+}
+
+/// What the session came to, if a challenge was sent.
+fn session_end(ended: &Ended) -> Option<SessionEnd> {
+    let outcome = match ended.session.outcome {
+        Outcome::Verified => SettledAs::Verified,
+        Outcome::Rejected => SettledAs::Rejected,
+        Outcome::CouldNotRun => return None,
+    };
+    let was_challenged = ended.challenge.is_some() || !ended.earlier.is_empty();
+    let code = ended.session.code.map(str::to_owned);
+    was_challenged.then_some(SessionEnd { outcome, code })
 }
 
 fn peer(peering: &Peering, claimed: Option<EncodedKey>) -> Peer {

@@ -35,6 +35,6 @@ mod tests {
             to_miner_bytes_per_s: 117_499_999,
             to_validator_bytes_per_s: 12_500_000,
         };
-        assert_eq!(shown.in_words(), "939.9 Mbit/s to the miner and 100 Mbit/s back");
+        assert_eq!(shown.in_words(), "939.9 Mbit/s to the miner and 100.0 Mbit/s back");
     }
 }

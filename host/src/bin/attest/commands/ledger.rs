@@ -9,7 +9,7 @@ use anyhow::{Context as _, bail};
 use attest::files;
 use attest::ledger::{
     Ending, Entry, Filter, Ledger, Meeting, MeetingFilter, NO_COMMITMENT, Order, Peer, Pruning,
-    Seen, Standing,
+    Seen, SessionEnd, SettledAs, Standing,
 };
 use attest::protocol::digest::Digest;
 use attest::protocol::signature::EncodedKey;
@@ -90,7 +90,7 @@ fn list(entries: &[Entry], json: bool) -> Result<()> {
             entry.challenge.to_string(),
             time_text(entry.issued_unix_ms),
             state(entry).to_owned(),
-            entry.code.clone().unwrap_or_default(),
+            entry.code.clone().unwrap_or_else(|| of_session(entry)),
         ]
     };
     let rows: Vec<Vec<String>> = entries.iter().map(row).collect();
@@ -129,7 +129,10 @@ fn meeting_row(meeting: &Meeting) -> Vec<String> {
     };
     let round_trip = meeting.round_trip.map(|time| format!("{:.1} ms", time.as_secs_f64() * 1e3));
     let ending = match &meeting.ending {
-        Ending::Challenged(c) => format!("challenged {c}"),
+        Ending::Challenged(c) => match &meeting.session {
+            Some(session) => format!("challenged {c}, {}", session_text(session)),
+            None => format!("challenged {c}"),
+        },
         Ending::Before(code) => code.clone(),
     };
     vec![
@@ -164,7 +167,15 @@ fn meeting_json(meeting: &Meeting) -> Value {
         add("round_trip_us", json!(time.as_micros() as u64));
     }
     match &meeting.ending {
-        Ending::Challenged(c) => add("challenge", json!(c)),
+        Ending::Challenged(c) => {
+            add("challenge", json!(c));
+            if let Some(SessionEnd { outcome, code }) = &meeting.session {
+                add("outcome", json!(outcome));
+                if let Some(code) = code {
+                    add("reason", json!(code));
+                }
+            }
+        }
         Ending::Before(code) => add("code", json!(code)),
     }
     value
@@ -186,7 +197,8 @@ fn show(ledger: &dyn Ledger, c: &Digest, json: bool) -> Result<()> {
     line("challenge", Some(entry.challenge.to_string()));
     line("state", Some(state(&entry).to_owned()));
     line("reason", entry.code.clone());
-    line("session", entry.round.map(|of| format!("{}, round {}", of.session, of.number)));
+    line("of session", entry.round.map(|of| format!("{}, round {}", of.session, of.number)));
+    line("session", entry.session.as_ref().map(session_text));
     line("nonce", Some(entry.nonce.to_string()));
     line("issued", Some(time_text(entry.issued_unix_ms)));
     line("expires", Some(time_text(entry.expires_unix_ms)));
@@ -260,6 +272,19 @@ fn prune(ledger: &dyn Ledger, older_than: Duration, dry_run: bool) -> Result<()>
         grouped(pruned.challenges),
         grouped(pruned.meetings)
     ))
+}
+
+/// Why a verified challenge counts for nothing: its session was rejected.
+fn of_session(entry: &Entry) -> String {
+    let rejected = |session: &&SessionEnd| session.outcome == SettledAs::Rejected;
+    let session = entry.session.as_ref().filter(rejected);
+    session.map_or_else(String::new, |session| format!("session {}", session_text(session)))
+}
+
+/// What a session came to, in a few words.
+fn session_text(session: &SessionEnd) -> String {
+    let outcome = session.outcome.name();
+    session.code.as_ref().map_or(outcome.to_owned(), |code| format!("{outcome} ({code})"))
 }
 
 /// One word for how far a challenge has come.
