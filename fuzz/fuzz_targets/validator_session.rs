@@ -86,7 +86,13 @@ impl Driven {
                     verify(&case.challenge, &case.result, &circumstances, &CpuVerifier::new());
                 let verdict = Verdict::of(&end, OmittedShare::default());
                 let (round, result) = (case.round, case.result);
-                Event::Judged(Box::new(Judged { round, facts: None, verdict, receipt: None, result }))
+                Event::Judged(Box::new(Judged {
+                    round,
+                    facts: None,
+                    verdict,
+                    receipt: None,
+                    result,
+                }))
             }
             Some(Action::Settle(settle)) if fails => Event::Settled(settle.round, Err(own())),
             Some(Action::Settle(settle)) => Event::Settled(settle.round, Ok(())),

@@ -116,7 +116,7 @@ enum State {
         until: Duration,
     },
     /// Bytes go to the miner, and then back.
-    Network(Exchange),
+    Network(Box<Exchange>),
     Issuing,
     Commitment {
         sent: Now,
@@ -236,9 +236,9 @@ impl ValidatorSession {
         match &self.state {
             State::Hello { until }
             | State::Pong { until, .. }
-            | State::Network(Exchange { until, .. })
             | State::Commitment { until, .. }
             | State::Openings { until, .. } => Some(*until),
+            State::Network(exchange) => Some(exchange.until),
             _ => None,
         }
     }

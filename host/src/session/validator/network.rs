@@ -61,7 +61,8 @@ impl ValidatorSession {
         let mut stream = Outgoing::new(ask.keys[0], ask.bytes);
         send_pieces(&mut stream, out);
         let until = since.saturating_add(limit(ask.bytes));
-        self.state = State::Network(Exchange { until, since, ask, way: Way::ToMiner(stream) });
+        let exchange = Exchange { until, since, ask, way: Way::ToMiner(stream) };
+        self.state = State::Network(Box::new(exchange));
     }
 
     fn ask_for_first(&mut self, out: &mut Vec<Action>) {
