@@ -69,8 +69,8 @@ pub struct Validate {
     /// The validator's key file: challenges name it, and receipts are signed
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, value_parser = place::file())]
     pub key: Option<PathBuf>,
-    /// How long a miner may take to say hello: it may have to log in somewhere first
-    /// [default: 60s; with --tcp 5s]
+    /// How long a miner may take to say hello: it may have to log in somewhere first. Its
+    /// pongs have 5s, or as long as this if it is more [default: 60s; with --tcp 5s]
     #[arg(long, value_name = "DURATION", value_parser = parse::parse_wait)]
     pub hello_within: Option<Duration>,
     /// Also send so many random bytes to the miner and have as many sent back, before the

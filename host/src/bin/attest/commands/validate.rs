@@ -193,6 +193,8 @@ fn validator(args: &args::Validate, ledger: Option<&LedgerPlace>) -> Result<Vali
     }
     if let Some(hello) = args.hello_within {
         validator.patience.hello = hello;
+        // Who gives a slow miner so long for one answer gives it as long for the next.
+        validator.patience.pong = validator.patience.pong.max(hello);
     }
     validator.network_bytes = args.network;
     validator.omitted_share = args.omitted_share;
