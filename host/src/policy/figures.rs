@@ -6,7 +6,7 @@
 //! say, before it, what an honest one is expected to show.
 //! Deliberately lacks: whether a run verified, and how likely omitted work escaped.
 
-use super::{Facts, Policy, RoundKind};
+use super::{Facts, Policy, RoundKind, RoundOn};
 use crate::appraisal::models;
 use crate::protocol::work::Work;
 use crate::protocol::work::memory_residency::shown::{NotShown, Run as Sweeps, Shown};
@@ -369,11 +369,6 @@ impl Policy {
         lines
     }
 
-    /// Whether anything is demanded that rounds of this kind show.
-    pub(super) fn demands_of(&self, kind: RoundKind) -> Option<&'static Figure> {
-        FIGURES.iter().find(|figure| figure.kind == kind && (figure.least)(self) > 0.0)
-    }
-
     /// The first demand that an honest run like this one is not expected to meet. How fast
     /// links are, the run will show.
     pub(super) fn beyond(&self, honest: &Run) -> Option<Beyond> {
@@ -392,10 +387,16 @@ impl Policy {
         )
     }
 
-    /// The first demand that only rounds of other kinds than these could meet.
-    pub(super) fn beyond_kinds(&self, kinds: &[RoundKind]) -> Option<Beyond> {
-        let kind = RoundKind::ALL.into_iter().filter(|kind| !kinds.contains(kind));
-        let figure = kind.filter_map(|kind| self.demands_of(kind)).next()?;
+    /// The first demand that only rounds of other kinds than these could meet, `on` saying
+    /// who answers them.
+    pub(super) fn beyond_kinds(&self, on: RoundOn, kinds: &[RoundKind]) -> Option<Beyond> {
+        let figures: &'static [Figure] = match on {
+            RoundOn::Devices => &FIGURES,
+            RoundOn::Host => &HOST_FIGURES,
+        };
+        let is_beyond =
+            |figure: &&Figure| !kinds.contains(&figure.kind) && (figure.least)(self) > 0.0;
+        let figure = figures.iter().find(is_beyond)?;
         Some(
             figure
                 .beyond(self, format!("nothing: it has no work of kind {:?}", figure.kind.name())),

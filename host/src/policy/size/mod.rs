@@ -15,7 +15,7 @@ mod rounds;
 
 use super::figures::{Beyond, Run};
 use super::rules::rounds::is_fp64_poor;
-use super::{Policy, RoundKind};
+use super::{Policy, RoundKind, RoundOn};
 use crate::appraisal::models::{self, Model};
 use crate::mining::issue::{ITERATIONS_DEFAULT, Request};
 use crate::protocol::bound::{Grinding, draws_needed};
@@ -182,7 +182,7 @@ impl Policy {
     /// Refuses a challenge that can't show all that the policy demands, as its kind of work
     /// doesn't, and nothing else is asked for.
     fn check_alone(&self, kind: RoundKind, model: &Model) -> Result<(), SizeError> {
-        let Some(beyond) = self.beyond_kinds(&[kind]) else {
+        let Some(beyond) = self.beyond_kinds(RoundOn::Devices, &[kind]) else {
             return self.check_not_fp64_alone(&[kind], model);
         };
         let advice = match beyond.kind {

@@ -48,6 +48,7 @@ impl Policy {
         if typed.names_work() {
             let request = self.for_rig(rig, typed, None, Part::Alone)?;
             let kind = RoundKind::of(&request)?;
+            self.check_host_shows(&[])?;
             return Ok(vec![RoundPlan { kind, on: RoundOn::Devices, request, required: true }]);
         }
         let mut plans = Vec::with_capacity(self.rounds.len());
@@ -176,9 +177,10 @@ impl Policy {
     /// Refuses a session of which no round shows what the policy demands, or all show the
     /// same and too little.
     fn check_rounds_show(&self, rig: &Rig<'_>, plans: &[RoundPlan]) -> Result<(), SizeError> {
-        let of_devices = plans.iter().filter(|plan| plan.on == RoundOn::Devices);
-        let kinds: Vec<RoundKind> = of_devices.map(|plan| plan.kind).collect();
-        if let Some(beyond) = self.beyond_kinds(&kinds) {
+        let kinds = |on| -> Vec<RoundKind> {
+            plans.iter().filter(|plan| plan.on == on).map(|plan| plan.kind).collect()
+        };
+        if let Some(beyond) = self.beyond_kinds(RoundOn::Devices, &kinds(RoundOn::Devices)) {
             // A round that was left out does not fit these devices.
             let of_model = self
                 .rounds
@@ -186,10 +188,19 @@ impl Policy {
                 .any(|round| round.kind == beyond.kind && round.on == RoundOn::Devices);
             return Err(beyond.error("Add a [[round]] of that kind, or demand less", of_model));
         }
+        self.check_host_shows(&kinds(RoundOn::Host))?;
+        let kinds = kinds(RoundOn::Devices);
         match rig.gpu_model.and_then(models::find) {
             Some(model) => self.check_not_fp64_alone(&kinds, model),
             None => Ok(()),
         }
+    }
+
+    /// Whether rounds of these kinds, answered by the machine's CPUs, can show what is
+    /// demanded of them.
+    fn check_host_shows(&self, kinds: &[RoundKind]) -> Result<(), SizeError> {
+        let advice = "Add a [[round]] of that kind with on = \"host\", or demand less";
+        self.beyond_kinds(RoundOn::Host, kinds).map_or(Ok(()), |it| Err(it.error(advice, false)))
     }
 }
 

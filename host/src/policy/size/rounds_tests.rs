@@ -214,6 +214,25 @@ fn a_hosts_round_is_one_lane_of_what_is_fixed() {
 }
 
 #[test]
+fn demands_on_the_host_need_a_round_of_its_own() {
+    let devices = "[[round]]\nkind = \"fp64\"\n";
+    let host = "[[round]]\nkind = \"integer\"\non = \"host\"\n";
+    let ask = |text: &str, typed| policy(text).rounds(&rig(H200, 1), typed);
+    let demand = "host.int8_tops_min = 0.1\n";
+    assert_eq!(ask(&format!("{demand}{devices}{host}"), Request::default()).unwrap().len(), 2);
+    let typed = Request { matrix_dim: Some(8192), ..Request::default() };
+    for (text, typed) in [
+        (format!("{demand}{devices}"), Request::default()),
+        (format!("host.fp64_tflops_min = 0.1\n{devices}{host}"), Request::default()),
+        (format!("{demand}{devices}{host}"), typed),
+    ] {
+        let refused = ask(&text, typed).unwrap_err();
+        assert!(matches!(refused, SizeError::NotShown { of_model: false, .. }), "{refused}");
+        assert!(refused.to_string().contains("on = \"host\""), "{refused}");
+    }
+}
+
+#[test]
 fn rounds_that_do_not_fit_are_refused_or_left_out() {
     let ask = |text: &str| policy(text).rounds(&rig(H200, 1), Request::default());
     let short = "[[round]]\nkind = \"memory\"\nseconds = 0.5\n";
