@@ -36,7 +36,7 @@ fn run(shape: IntegerProduct) -> RunInputs<'static> {
     RunInputs { work: shape.into(), seeds: &[] }
 }
 
-/// A pool of so many threads.
+/// A pool with this number of threads.
 fn pool(threads: usize) -> rayon::ThreadPool {
     rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap()
 }

@@ -422,7 +422,7 @@ fn time_facts(verified: &Verified, bound: Bound) -> Vec<Fact> {
         ),
         fact(grade, "elapsed", format!("{elapsed_s:.3} s from challenge to {until}")),
     ];
-    // What a run says of memory or of int8 products has conditions of its own.
+    // Figures of memory and of int8 products have conditions of their own.
     let has_rate = verified.challenge().work().fp64_product().is_some();
     if has_rate && bound.is_below_one() && elapsed_s > 0.0 {
         let shown = match bound {

@@ -97,6 +97,13 @@ impl Request {
             miner_id, validator_id, valid_for_s, arena_size)
     }
 
+    /// Asks for as many lanes as there are devices, if no number was asked for: that bounds the
+    /// answer's size.
+    pub fn with_lanes(self, devices: u64) -> Self {
+        let gpu_count = self.gpu_count.or(Some(devices.max(1)));
+        Self { gpu_count, ..self }
+    }
+
     /// Whether it says what work it wants, or is for one challenge only: its kind, a size,
     /// a seed or a nonce.
     pub fn names_work(&self) -> bool {

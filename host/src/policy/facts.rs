@@ -11,7 +11,7 @@ use crate::protocol::bound::{Bound, OmittedShare};
 use crate::protocol::challenge::Challenge;
 use crate::protocol::digest::Uuid;
 use crate::protocol::evidence::Evidence;
-use crate::protocol::verdict::{LiveRun, PriceShown, Shown};
+use crate::protocol::verdict::{LiveRun, NetworkShown, PriceShown, Shown};
 use crate::protocol::verified::Verified;
 use std::time::Duration;
 
@@ -107,17 +107,6 @@ impl RoundFacts {
     }
 }
 
-/// How fast bytes came in the network part of a session, by the validator's clock.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Goodput {
-    /// Bytes each way.
-    pub bytes_each_way: u64,
-    /// Random bytes of the validator, whose hash the miner returned, a second.
-    pub to_miner_bytes_per_s: u64,
-    /// Bytes of the miner, a second.
-    pub to_validator_bytes_per_s: u64,
-}
-
 impl<'a> SessionFacts<'a> {
     /// The rounds of the devices, with their numbers; a host's round says nothing of them.
     pub(super) fn of_devices(&self) -> impl Iterator<Item = (usize, &'a RoundFacts)> {
@@ -166,5 +155,5 @@ pub struct SessionFacts<'a> {
     /// plans beyond the rounds were not answered.
     pub planned: &'a [RoundPlan],
     /// What the network part showed; `None` if there was none.
-    pub network: Option<Goodput>,
+    pub network: Option<NetworkShown>,
 }

@@ -273,12 +273,9 @@ impl Run {
 
     /// Operations a second of each lane, in the mean: all of f may be missing in one lane.
     fn operations_per_s(&self, policy: &Policy) -> Result<u64, Lack> {
-        let elapsed_s = self.live_elapsed.map_or(0.0, |elapsed| elapsed.as_secs_f64());
-        if elapsed_s <= 0.0 {
-            return Err(Lack::of(NotShown::NotLive));
-        }
-        let operations = self.work.cost().amount as f64 * f64::from(self.iterations);
-        Ok((operations * (1.0 - policy.omitted_share().get()) / elapsed_s) as u64)
+        let left_out = policy.omitted_share().get();
+        let done = |elapsed| self.work.done_per_s(self.iterations, elapsed, left_out);
+        self.live_elapsed.and_then(done).ok_or_else(|| Lack::of(NotShown::NotLive))
     }
 
     /// Over all lanes.

@@ -33,7 +33,7 @@ mod template;
 
 pub use crate::protocol::judgement::{Judgement, Reason, Weight};
 pub use demand::Demand;
-pub use facts::{Facts, Goodput, RoundFacts, SessionFacts};
+pub use facts::{Facts, RoundFacts, SessionFacts};
 pub use findings::Findings;
 pub use read::{POLICY_BYTES_MAX, PolicyError};
 pub use round::{Fixed, ROUNDS_MAX, Round, RoundKind, RoundOn};

@@ -343,7 +343,7 @@ impl Validator {
         let devices = &wanted.hello.devices;
         let own = |error: &dyn std::fmt::Display| NotIssued::Own(OwnFault(error.to_string()));
         let Some(policy) = &self.policy else {
-            let request = with_lanes(typed, devices.len());
+            let request = typed.with_lanes(devices.len() as u64);
             let kind = RoundKind::of(&request).map_err(|error| own(&error))?;
             return Ok(vec![RoundPlan { kind, on: RoundOn::Devices, request, required: true }]);
         };
@@ -486,11 +486,4 @@ fn event_of<'a>(
         Done::Settled(round, settled) => Event::Settled(round, settled),
         Done::Concluded(verdict) => Event::Concluded(verdict),
     }
-}
-
-/// Asks for as many lanes as the miner has devices, if no number was typed: that
-/// bounds the answer's size.
-fn with_lanes(request: Request, devices: usize) -> Request {
-    let gpu_count = request.gpu_count.or(Some(devices.max(1) as u64));
-    Request { gpu_count, ..request }
 }

@@ -145,6 +145,11 @@ impl Outgoing {
         Some(STANDARD.encode(piece))
     }
 
+    /// The pieces that the window takes.
+    pub fn pieces(&mut self) -> impl Iterator<Item = String> {
+        std::iter::from_fn(|| self.piece())
+    }
+
     /// The other side says that it has `bytes` in all.
     ///
     /// # Errors
@@ -196,6 +201,11 @@ impl Incoming {
     /// `total` bytes of the stream of `key`.
     pub fn known(key: Key, total: u64) -> Self {
         Self { check: Check::Known(RandomBytes::new(key)), total, received: 0 }
+    }
+
+    /// Bytes that are to come in all.
+    pub fn total(&self) -> u64 {
+        self.total
     }
 
     /// Takes a piece; says how many bytes have come in all.

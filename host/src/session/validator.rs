@@ -32,7 +32,7 @@ use super::limits::{Patience, UNAWAITED_BYTES_MAX, lateness_heard};
 use super::message::{FromValidator, MinerHello, ROUNDS_VERSION, VERSIONS, line_of, software};
 use super::wire::LineBuffer;
 use crate::ledger::{Acceptance, HistoryFinding};
-use crate::policy::{Goodput, RoundOn, RoundPlan};
+use crate::policy::{RoundOn, RoundPlan};
 use crate::protocol::bound::OmittedShare;
 use crate::protocol::challenge::Challenge;
 use crate::protocol::circumstances::SessionRecord;
@@ -41,7 +41,7 @@ use crate::protocol::names::{Coin, Commitment};
 use crate::protocol::parts::CommitmentPart;
 use crate::protocol::rejection::{Reason, Rejection};
 use crate::protocol::signature::PublicKey;
-use crate::protocol::verdict::Verdict;
+use crate::protocol::verdict::{NetworkShown, Verdict};
 use crate::protocol::verify::{Failure, RecomputeError};
 use network::Exchange;
 use std::sync::Arc;
@@ -79,7 +79,7 @@ pub struct ValidatorSession {
     /// The network part, until it begins.
     network_ask: Option<NetworkAsk>,
     /// What it showed.
-    goodput: Option<Goodput>,
+    network: Option<NetworkShown>,
 }
 
 /// A round that is under way.
@@ -221,7 +221,7 @@ impl ValidatorSession {
             over: Vec::new(),
             failure: None,
             network_ask: None,
-            goodput: None,
+            network: None,
         }
     }
 

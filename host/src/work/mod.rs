@@ -13,4 +13,5 @@ mod hash;
 pub mod integer_product;
 mod lines;
 pub mod memory_residency;
+mod shared_out;
 mod stream;

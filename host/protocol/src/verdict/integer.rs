@@ -1,4 +1,4 @@
-//! What a verdict says of the rate of integer products.
+//! The rate of integer products, in a verdict.
 //!
 //! Deliberately lacks: the arithmetic. [`crate::work::integer_product::shown`] has it.
 

@@ -1,4 +1,4 @@
-//! What a verdict says of device models: which of a validator's table can't have done a
+//! Device models, in a verdict: which of a validator's table can't have done a
 //! lane's work, and how many of each would have been needed for all of it.
 //!
 //! Deliberately lacks: the table, and the arithmetic. They are the validator's own.

@@ -1,4 +1,4 @@
-//! What a verdict says of a session's network part.
+//! A session's network part, in a verdict.
 
 use crate::quantity::at_least;
 use schemars::JsonSchema;

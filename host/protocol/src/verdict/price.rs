@@ -1,4 +1,4 @@
-//! What a verdict says of prices: what the claimed devices cost, and the cheapest others that
+//! Prices, in a verdict: what the claimed devices cost, and the cheapest others that
 //! could have done as much, by the validator's own list.
 //!
 //! Deliberately lacks: the list, and the search. They are the validator's own.

@@ -80,8 +80,8 @@ pub struct SessionVerdict {
     /// What the network part showed, if there was one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub network: Option<NetworkShown>,
-    /// What the policy says of the rounds together. For a session of one round that is
-    /// in the round's verdict.
+    /// The policy's judgement on the rounds together. For a session of one round it is in
+    /// the round's verdict.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub policy: Option<Judgement>,
 }

@@ -93,13 +93,11 @@ impl LiveRun {
             Bound::Everything => 0.0,
             Bound::Sampled { omitted_share, .. } => omitted_share.get(),
         };
-        let iterations = f64::from(self.iterations);
-        let rate = |amount: f64| Some((amount * (1.0 - left_out) / elapsed_s) as u64);
-        let amount = self.work.cost().amount as f64 * iterations;
+        let rate = self.work.done_per_s(self.iterations, self.elapsed, left_out);
         let mut shown = Shown { lanes: self.lanes, ..Shown::default() };
         match self.work {
-            Work::Fp64Product(_) => shown.fp64_flops = rate(amount),
-            Work::IntegerProduct(_) => shown.int8_ops_per_s = rate(amount),
+            Work::Fp64Product(_) => shown.fp64_flops = rate,
+            Work::IntegerProduct(_) => shown.int8_ops_per_s = rate,
             Work::MemoryResidency(work) => {
                 // Of the first sweep the fill may be a part. Too few half-passes show no bytes
                 // held, and what may be recomputed need not be read either.
@@ -108,10 +106,10 @@ impl LiveRun {
                 shown.held_at_once = memory.is_some_and(|memory| memory.at_once.is_ok());
                 shown.read_bytes_per_s = memory.and_then(|memory| memory.read_bytes_per_s.ok());
                 shown.link_bytes_per_s = memory.and_then(|memory| memory.link_bytes_per_s.ok());
-                let swept = work.uncached_bytes() as f64 * (iterations - 1.0);
+                let swept = work.uncached_bytes() as f64 * (f64::from(self.iterations) - 1.0);
                 let outside = 1e9 * self.outside_gb_s * elapsed_s / (1.0 - left_out);
-                shown.memory_bytes_per_s =
-                    shown.read_bytes_per_s.and_then(|_| rate(swept - outside));
+                let own = ((swept - outside) * (1.0 - left_out) / elapsed_s) as u64;
+                shown.memory_bytes_per_s = shown.read_bytes_per_s.map(|_| own);
             }
         }
         Some(shown)

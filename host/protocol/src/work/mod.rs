@@ -23,6 +23,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::{Map, Value};
 use std::fmt;
+use std::time::Duration;
 
 /// The work of one iteration on one lane, of any kind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -167,6 +168,14 @@ impl Work {
                 Cost { amount: 2 * work.multiply_adds(), unit: Unit::Operations }
             }
         }
+    }
+
+    /// What was done a second at least, rounded down, if `iterations` of it took `elapsed` and
+    /// the share `left_out` may be missing; `None` if no time passed.
+    pub fn done_per_s(self, iterations: u32, elapsed: Duration, left_out: f64) -> Option<u64> {
+        let elapsed_s = elapsed.as_secs_f64();
+        let amount = self.cost().amount as f64 * f64::from(iterations);
+        (elapsed_s > 0.0).then_some((amount * (1.0 - left_out) / elapsed_s) as u64)
     }
 
     /// What it costs a miner to open a leaf: the work of its tile.

@@ -1,14 +1,13 @@
 //! An honest result for the tests of rules, to be changed in one thing each.
 
-use super::super::{
-    Facts, Goodput, Judgement, Policy, RoundFacts, RoundOn, RoundPlan, SessionFacts,
-};
+use super::super::{Facts, Judgement, Policy, RoundFacts, RoundOn, RoundPlan, SessionFacts};
 use crate::ledger::HistoryFinding;
 use crate::mining::issue::{Request, issue};
 use crate::protocol::bound::{Bound, Grinding, OmittedShare, log10_escape};
 use crate::protocol::challenge::Challenge;
 use crate::protocol::evidence::Evidence;
 use crate::protocol::signature::PublicKey;
+use crate::protocol::verdict::NetworkShown;
 use crate::protocol::work::Work;
 use crate::protocol::work::fp64_product::Fp64Product;
 use serde_json::{Value, json};
@@ -84,7 +83,7 @@ pub(in crate::policy) struct Example {
     /// Rounds before it, of which only the session is judged.
     pub(in crate::policy) before: Vec<Self>,
     pub(in crate::policy) planned: Vec<RoundPlan>,
-    pub(in crate::policy) network: Option<Goodput>,
+    pub(in crate::policy) network: Option<NetworkShown>,
     pub(in crate::policy) on: RoundOn,
 }
 

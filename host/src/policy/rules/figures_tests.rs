@@ -1,7 +1,8 @@
 //! What rounds show meets a demand, and what they don't is told with the reason.
 
 use super::super::example::{Cases, Example, lane};
-use crate::policy::{Goodput, Host, RoundOn, SessionFacts, Weight};
+use crate::policy::{Host, RoundOn, SessionFacts, Weight};
+use crate::protocol::verdict::NetworkShown;
 use crate::protocol::work::Work;
 use crate::protocol::work::integer_product::IntegerProduct;
 use crate::protocol::work::memory_residency::MemoryResidency;
@@ -111,8 +112,8 @@ pub(in crate::policy) const NETWORK: Cases = &[
     }),
 ];
 
-fn goodput(to_miner_bytes_per_s: u64, to_validator_bytes_per_s: u64) -> Goodput {
-    Goodput { bytes_each_way: 1 << 26, to_miner_bytes_per_s, to_validator_bytes_per_s }
+fn goodput(to_miner_bytes_per_s: u64, to_validator_bytes_per_s: u64) -> NetworkShown {
+    NetworkShown { bytes_each_way: 1 << 26, to_miner_bytes_per_s, to_validator_bytes_per_s }
 }
 
 fn reasons(case: &Example) -> Vec<(&'static str, String)> {

@@ -138,13 +138,13 @@ impl Policy {
             if !self.devices.cpu_allowed {
                 return Err(SizeError::NoGpu);
             }
-            let base = with_lanes(base, rig.devices);
+            let base = base.with_lanes(rig.devices);
             return self.with_samples(match round {
                 Some(round) => self.links_of(round, without_share(base), None, 0.0)?,
                 None => base,
             });
         };
-        let base = with_lanes(base, rig.gpus.min(self.devices.gpu_count_max));
+        let base = base.with_lanes(rig.gpus.min(self.devices.gpu_count_max));
         let model = base.gpu_model.clone().unwrap_or_else(|| gpu_model.to_owned());
         let seconds = round.map(|round| round.seconds);
         let target = Target { model: &model, seconds, round_trip: rig.round_trip };
@@ -202,13 +202,6 @@ impl Policy {
         let advice = "Add a [[round]] of that kind with on = \"host\", or demand less";
         self.beyond_kinds(RoundOn::Host, kinds).map_or(Ok(()), |it| Err(it.error(advice, false)))
     }
-}
-
-/// Asks for as many lanes as there are devices, if no number was typed: that bounds the
-/// answer's size.
-fn with_lanes(request: Request, devices: u64) -> Request {
-    let gpu_count = request.gpu_count.or(Some(devices.max(1)));
-    Request { gpu_count, ..request }
 }
 
 /// Without a share of nobody knows what.

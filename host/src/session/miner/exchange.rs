@@ -13,7 +13,7 @@ use crate::session::refusal::{Refusal, RefusalCode};
 /// The network part: so many bytes each way, one way at a time.
 #[derive(Debug)]
 pub(super) enum Exchange {
-    In(Incoming, u64),
+    In(Incoming),
     /// They have come, and are to go back when the validator says so.
     Between(u64),
     Out(Outgoing),
@@ -34,7 +34,7 @@ impl MinerSession {
                 format!("{bytes} bytes are to come and go, from 1 to {NETWORK_BYTES_MAX} may");
             return Err(End::Refused(Refusal::new(RefusalCode::TooLarge, detail)));
         }
-        self.exchange = Some(Exchange::In(Incoming::hashed(bytes), bytes));
+        self.exchange = Some(Exchange::In(Incoming::hashed(bytes)));
         self.network_until(now, bytes);
         Ok(())
     }
@@ -54,28 +54,23 @@ impl MinerSession {
     ) -> Result<(), End> {
         let mut send = |message: FromMiner| out.push(Action::Send(line_of(&message)));
         match (self.exchange.as_mut(), message) {
-            (Some(Exchange::In(stream, total)), FromValidator::Piece { data }) => {
-                let total = *total;
+            (Some(Exchange::In(stream)), FromValidator::Piece { data }) => {
                 send(FromMiner::Received { bytes: stream.take(&data)? });
                 if stream.is_complete() {
                     let digest = stream.digest().expect("it is hashed");
                     send(FromMiner::Digest { digest });
-                    self.exchange = Some(Exchange::Between(total));
+                    self.exchange = Some(Exchange::Between(stream.total()));
                 }
             }
             (Some(&mut Exchange::Between(total)), FromValidator::SendBack { key }) => {
                 let mut stream = Outgoing::new(key.0, total);
-                while let Some(data) = stream.piece() {
-                    send(FromMiner::Piece { data });
-                }
+                stream.pieces().for_each(|data| send(FromMiner::Piece { data }));
                 self.exchange = Some(Exchange::Out(stream));
                 self.network_until(now, total);
             }
             (Some(Exchange::Out(stream)), FromValidator::Received { bytes }) => {
                 stream.received(bytes)?;
-                while let Some(data) = stream.piece() {
-                    send(FromMiner::Piece { data });
-                }
+                stream.pieces().for_each(|data| send(FromMiner::Piece { data }));
                 if stream.is_received() {
                     self.exchange = Some(Exchange::Over);
                     let next = now.since_start.saturating_add(self.terms.patience.next);

@@ -4,7 +4,7 @@ use super::reading::{Content, NotRead, Reading};
 use crate::error_text::in_one_line;
 use crate::judging::Scope;
 use crate::ledger::{Acceptance, HistoryFinding};
-use crate::policy::{Goodput, RoundFacts, RoundOn, RoundPlan};
+use crate::policy::{RoundFacts, RoundOn, RoundPlan};
 use crate::protocol::bound::OmittedShare;
 use crate::protocol::challenge::Challenge;
 use crate::protocol::circumstances::SessionRecord;
@@ -14,7 +14,7 @@ use crate::protocol::names::{Coin, Commitment};
 use crate::protocol::receipt::Receipt;
 use crate::protocol::result::ResultDoc;
 use crate::protocol::signature::{EncodedKey, PublicKey};
-use crate::protocol::verdict::{Outcome, SessionVerdict, Verdict};
+use crate::protocol::verdict::{NetworkShown, Outcome, SessionVerdict, Verdict};
 use crate::protocol::verify::{Failure, RecomputeError};
 use crate::session::fault::{Fault, FaultCode, OwnFault};
 use crate::session::message::MinerHello;
@@ -142,7 +142,7 @@ pub struct Summary {
     /// What was planned.
     pub plan: Arc<[RoundPlan]>,
     /// What the network part showed.
-    pub network: Option<Goodput>,
+    pub network: Option<NetworkShown>,
 }
 
 /// For which miner and round a challenge is wanted.

@@ -5,8 +5,8 @@
 //! before it was asked for.
 
 use super::{Action, Cause, State, ValidatorSession};
-use crate::policy::Goodput;
 use crate::protocol::digest::Digest;
+use crate::protocol::verdict::NetworkShown;
 use crate::session::clock::Now;
 use crate::session::fault::{Fault, FaultCode};
 use crate::session::message::{FromMiner, FromValidator, ROUNDS_VERSION, line_of};
@@ -109,17 +109,13 @@ impl ValidatorSession {
                 if stream.is_complete() {
                     let to_miner_bytes_per_s = *to_miner_bytes_per_s;
                     let bytes_each_way = exchange.ask.bytes;
-                    self.goodput = Some(Goodput {
+                    self.network = Some(NetworkShown {
                         bytes_each_way,
                         to_miner_bytes_per_s,
                         to_validator_bytes_per_s: rate,
                     });
                     self.ask_for_first(out);
                 }
-            }
-            (_, FromMiner::Failed { text }) => {
-                let detail = format!("the miner says: {text}");
-                return Err(Fault::new(FaultCode::MinerFailed, detail).into());
             }
             _ => return Err(unexpected.into()),
         }
@@ -129,9 +125,8 @@ impl ValidatorSession {
 
 /// As many as the window takes.
 fn send_pieces(stream: &mut Outgoing, out: &mut Vec<Action>) {
-    while let Some(data) = stream.piece() {
-        out.push(Action::Send(line_of(&FromValidator::Piece { data })));
-    }
+    let line = |data| Action::Send(line_of(&FromValidator::Piece { data }));
+    out.extend(stream.pieces().map(line));
 }
 
 /// Rounded down; a clock that has not moved shows nothing.

@@ -16,7 +16,7 @@ use crate::protocol::bound::OmittedShare;
 use crate::protocol::receipt::Receipt;
 use crate::protocol::result::ResultDoc;
 use crate::protocol::verdict::{
-    HOST, NetworkShown, Outcome, RoundNotReached, RoundVerdict, SessionVerdict, Verdict,
+    HOST, Outcome, RoundNotReached, RoundVerdict, SessionVerdict, Verdict,
 };
 use crate::protocol::verify::Failure;
 use crate::session::clock::Now;
@@ -35,7 +35,7 @@ impl ValidatorSession {
 
     /// Whether more than one round's own verdict says how the session ends.
     fn is_concluded(&self) -> bool {
-        self.goodput.is_some() || self.plan.as_ref().is_some_and(|plan| plan.len() > 1)
+        self.network.is_some() || self.plan.as_ref().is_some_and(|plan| plan.len() > 1)
     }
 
     /// Who answers the round of this number.
@@ -282,7 +282,7 @@ impl ValidatorSession {
                     verdict,
                     facts,
                     plan,
-                    network: self.goodput,
+                    network: self.network,
                 })));
             }
             _ => self.end(verdict, out),
@@ -352,12 +352,7 @@ impl ValidatorSession {
             }
             _ => SessionVerdict::of_rounds(rounds, not_reached),
         };
-        let network = self.goodput.map(|goodput| NetworkShown {
-            bytes_each_way: goodput.bytes_each_way,
-            to_miner_bytes_per_s: goodput.to_miner_bytes_per_s,
-            to_validator_bytes_per_s: goodput.to_validator_bytes_per_s,
-        });
-        SessionVerdict { network, ..verdict }
+        SessionVerdict { network: self.network, ..verdict }
     }
 }
 

@@ -137,10 +137,10 @@ impl ValidatorSession {
                 self.after_pongs(now, out);
                 Ok(())
             }
-            (State::Network(_), message) => self.on_exchange(now, message, kind, out),
             (_, FromMiner::Failed { text }) => {
                 Err(Fault::new(FaultCode::MinerFailed, format!("the miner says: {text}")).into())
             }
+            (State::Network(_), message) => self.on_exchange(now, message, kind, out),
             _ => Err(self.unexpected(kind).into()),
         }
     }

@@ -8,6 +8,7 @@
 
 use super::IntegerProduct;
 use crate::bound::OmittedShare;
+use crate::work::Work;
 use std::time::Duration;
 
 /// What the rate follows from.
@@ -39,14 +40,9 @@ impl Run {
     /// # Errors
     /// [`NotShown`].
     pub fn ops_per_s(&self) -> Result<u64, NotShown> {
-        match self.live_elapsed.map(|elapsed| elapsed.as_secs_f64()) {
-            Some(elapsed_s) if elapsed_s > 0.0 => {
-                let operations =
-                    2.0 * self.work.multiply_adds() as f64 * f64::from(self.iterations);
-                Ok((operations * (1.0 - self.omitted_share) / elapsed_s) as u64)
-            }
-            _ => Err(NotShown::NotLive),
-        }
+        let work = Work::from(self.work);
+        let done = |elapsed| work.done_per_s(self.iterations, elapsed, self.omitted_share);
+        self.live_elapsed.and_then(done).ok_or(NotShown::NotLive)
     }
 }
 

@@ -114,20 +114,13 @@ pub fn run(args: &args::Demo, color: args::Color) -> Result {
 fn request(kind: args::Kind, choice: &Choice) -> Request {
     let gpus = (*choice != Choice::Cpu).then(|| present_gpus().ok()).flatten();
     let of_kind = match kind {
-        args::Kind::Fp64 => {
-            let (dim, products, iterations) =
-                if gpus.is_some() { (4096, 8, 32) } else { (1024, 2, 16) };
-            Request {
-                matrix_dim: Some(dim),
-                num_matrices: Some(products),
-                num_iterations: Some(iterations),
-                sync_interval: Some(8),
-                ..Request::default()
-            }
-        }
-        args::Kind::Integer => {
-            let (dim, products, iterations) =
-                if gpus.is_some() { (16_384, 1, 64) } else { (2048, 2, 16) };
+        args::Kind::Fp64 | args::Kind::Integer => {
+            let (dim, products, iterations) = match (kind, gpus.is_some()) {
+                (args::Kind::Integer, true) => (16_384, 1, 64),
+                (args::Kind::Integer, false) => (2048, 2, 16),
+                (_, true) => (4096, 8, 32),
+                (_, false) => (1024, 2, 16),
+            };
             Request {
                 matrix_dim: Some(dim),
                 num_matrices: Some(products),

@@ -16,8 +16,8 @@ use crate::protocol::names::State;
 use crate::protocol::verify::LeafRequest;
 use crate::protocol::work::fp64_product::{Fp64Product, LeafPlace};
 use crate::work::lines::Lines;
+use crate::work::shared_out;
 use crate::work::stream::{Operand, Steps, Stream};
-use rayon::prelude::*;
 
 /// Doubles of columns that a core keeps at a time: about a common second cache.
 const COLUMN_DOUBLES: usize = 1024 * 1024 / size_of::<f64>();
@@ -25,48 +25,18 @@ const COLUMN_DOUBLES: usize = 1024 * 1024 / size_of::<f64>();
 /// Least inner indices of a chunk: below it the cost of starting a chunk shows.
 const DEPTH_MIN: usize = 16;
 
-/// Fewest leaves for which a product's leaves are shared out to another core,
-/// which then generates some columns a second time.
-const LEAVES_PER_CORE_MIN: usize = 16;
-
 /// The hashes of single leaves, in request order.
 pub(super) fn leaf_hashes(
     engine: Engine,
     shape: Fp64Product,
     requests: &[LeafRequest],
 ) -> Vec<Digest> {
-    let mut order: Vec<usize> = (0..requests.len()).collect();
     let places: Vec<LeafPlace> =
         requests.iter().map(|request| LeafPlace::of(shape, request.leaf)).collect();
-    let product = |at: usize| (&requests[at].at.state, places[at].product);
-    order.sort_unstable_by_key(|&at| (product(at), corner(places[at]), at));
-    let products: Vec<&[usize]> = order.chunk_by(|&a, &b| product(a) == product(b)).collect();
-    // Few products: the leaves of each are shared out over several cores.
-    let cores_each = rayon::current_num_threads().div_ceil(products.len().max(1));
-    let jobs: Vec<&[usize]> = products
-        .iter()
-        .flat_map(|leaves| {
-            let parts = cores_each.min(leaves.len() / LEAVES_PER_CORE_MIN).max(1);
-            leaves.chunks(leaves.len().div_ceil(parts))
-        })
-        .collect();
-    let hashes: Vec<Vec<Digest>> = jobs
-        .par_iter()
-        .map_init(Scratch::default, |scratch, job| {
-            let places: Vec<LeafPlace> = job.iter().map(|&at| places[at]).collect();
-            let state = &requests[job[0]].at.state;
-            with_kernel!(engine, kernel => {
-                product_leaves(kernel, shape.dim, state, &places, scratch)
-            })
-        })
-        .collect();
-    let mut ordered = vec![Digest::default(); requests.len()];
-    for (job, hashes) in jobs.iter().zip(hashes) {
-        for (&at, hash) in job.iter().zip(hashes) {
-            ordered[at] = hash;
-        }
-    }
-    ordered
+    let compute = |state: &State, places: &[LeafPlace], scratch: &mut Scratch| with_kernel!(engine, kernel => product_leaves(kernel, shape.dim, state, places, scratch));
+    let product = |place: &LeafPlace| place.product;
+    let within = |&place: &LeafPlace| corner(place);
+    shared_out::leaf_hashes(requests, &places, product, within, usize::MAX, compute)
 }
 
 /// First row and first column: they name the leaf's eight rows and columns.

@@ -15,12 +15,8 @@ use crate::protocol::names::State;
 use crate::protocol::verify::LeafRequest;
 use crate::protocol::work::integer_product::{IntegerProduct, LeafPlace};
 use crate::work::lines::Lines;
+use crate::work::shared_out;
 use crate::work::stream::{Operand, Steps, Stream};
-use rayon::prelude::*;
-
-/// Fewest leaves for which a product's leaves are shared out to another core, which then
-/// generates some rows and columns a second time.
-const LEAVES_PER_CORE_MIN: usize = 16;
 
 /// Most leaves of one product that a core takes at a time: their rows and outputs fit a
 /// second cache.
@@ -37,37 +33,10 @@ pub(super) fn leaf_hashes(
 ) -> Vec<Digest> {
     let places: Vec<LeafPlace> =
         requests.iter().map(|request| LeafPlace::of(shape, request.leaf)).collect();
-    let product = |at: usize| (&requests[at].at.state, places[at].product);
-    let in_product = |at: usize| (places[at].tile_column, places[at].rows());
-    let mut order: Vec<usize> = (0..requests.len()).collect();
-    order.sort_unstable_by_key(|&at| (product(at), in_product(at)));
-    let products: Vec<&[usize]> = order.chunk_by(|&a, &b| product(a) == product(b)).collect();
-    // Few products: the leaves of each are shared out over several cores.
-    let cores_each = rayon::current_num_threads().div_ceil(products.len().max(1));
-    let jobs: Vec<&[usize]> = products
-        .iter()
-        .flat_map(|leaves| {
-            let parts = cores_each.min(leaves.len() / LEAVES_PER_CORE_MIN).max(1);
-            leaves.chunks(leaves.len().div_ceil(parts).min(LEAVES_MAX))
-        })
-        .collect();
-    let hashes: Vec<Vec<Digest>> = jobs
-        .par_iter()
-        .map_init(Scratch::default, |scratch, job| {
-            let places: Vec<LeafPlace> = job.iter().map(|&at| places[at]).collect();
-            let state = &requests[job[0]].at.state;
-            with_kernel!(engine, kernel => {
-                product_leaves(kernel, shape, state, &places, scratch)
-            })
-        })
-        .collect();
-    let mut ordered = vec![Digest::default(); requests.len()];
-    for (job, hashes) in jobs.iter().zip(hashes) {
-        for (&at, hash) in job.iter().zip(hashes) {
-            ordered[at] = hash;
-        }
-    }
-    ordered
+    let compute = |state: &State, places: &[LeafPlace], scratch: &mut Scratch| with_kernel!(engine, kernel => product_leaves(kernel, shape, state, places, scratch));
+    let product = |place: &LeafPlace| place.product;
+    let within = |place: &LeafPlace| (place.tile_column, place.rows());
+    shared_out::leaf_hashes(requests, &places, product, within, LEAVES_MAX, compute)
 }
 
 /// Memory of one core at work.
