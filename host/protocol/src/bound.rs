@@ -124,6 +124,14 @@ impl Bound {
         }
     }
 
+    /// f: the share of the work that may be missing; 0 if all of it was recomputed.
+    pub fn left_out(self) -> f64 {
+        match self {
+            Self::Everything => 0.0,
+            Self::Sampled { omitted_share, .. } => omitted_share.get(),
+        }
+    }
+
     /// Whether the probability is below 1, so that something is shown.
     pub fn is_below_one(self) -> bool {
         match self {

@@ -425,11 +425,7 @@ fn time_facts(verified: &Verified, bound: Bound) -> Vec<Fact> {
     // Figures of memory and of int8 products have conditions of their own.
     let has_rate = verified.challenge().work().fp64_product().is_some();
     if has_rate && bound.is_below_one() && elapsed_s > 0.0 {
-        let shown = match bound {
-            Bound::Everything => 1.0,
-            Bound::Sampled { omitted_share, .. } => 1.0 - omitted_share.get(),
-        };
-        let rate = shown * verified.amount() as f64 / elapsed_s;
+        let rate = (1.0 - bound.left_out()) * verified.amount() as f64 / elapsed_s;
         let rate = at_least(rate, verified.challenge().work().cost().unit.per_second());
         let text = format!("at least {rate} of this work, all lanes together");
         facts.push(fact(grade, "rate", text));

@@ -30,11 +30,8 @@ pub(super) struct Said {
 pub(super) fn said(verified: &Verified, bound: Bound) -> Option<Said> {
     let work = verified.challenge().work().integer_product()?;
     let (iterations, is_live) = (verified.challenge().iterations(), verified.coin().is_live());
-    let run = Run { work, iterations, live_elapsed: verified.elapsed(), omitted_share: 0.0 };
-    let run = match bound {
-        Bound::Everything => run,
-        Bound::Sampled { omitted_share, .. } => run.sampled(omitted_share),
-    };
+    let (live_elapsed, omitted_share) = (verified.elapsed(), bound.left_out());
+    let run = Run { work, iterations, live_elapsed, omitted_share };
     let mut said = Said { shown: IntegerShown::default(), facts: Vec::new(), not_shown: None };
     let why = match run.ops_per_s() {
         _ if !bound.is_below_one() => {

@@ -89,10 +89,7 @@ impl LiveRun {
         if !self.bound.is_below_one() || elapsed_s <= 0.0 {
             return None;
         }
-        let left_out = match self.bound {
-            Bound::Everything => 0.0,
-            Bound::Sampled { omitted_share, .. } => omitted_share.get(),
-        };
+        let left_out = self.bound.left_out();
         let rate = self.work.done_per_s(self.iterations, self.elapsed, left_out);
         let mut shown = Shown { lanes: self.lanes, ..Shown::default() };
         match self.work {

@@ -7,7 +7,6 @@
 //! lane did which part: leaving all of f out in one lane is no worse for a miner.
 
 use super::IntegerProduct;
-use crate::bound::OmittedShare;
 use crate::work::Work;
 use std::time::Duration;
 
@@ -46,13 +45,6 @@ impl Run {
     }
 }
 
-impl Run {
-    /// [`Self::omitted_share`] of a run that was sampled.
-    pub fn sampled(self, share: OmittedShare) -> Self {
-        Self { omitted_share: share.get(), ..self }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -67,7 +59,7 @@ mod tests {
             omitted_share: 0.0,
         };
         assert_eq!(run.ops_per_s(), Ok(879_609_302_220_800));
-        let sampled = run.sampled(OmittedShare::new(0.5).unwrap());
+        let sampled = Run { omitted_share: 0.5, ..run };
         assert_eq!(sampled.ops_per_s(), Ok(439_804_651_110_400));
         for live_elapsed in [None, Some(Duration::ZERO)] {
             assert_eq!(Run { live_elapsed, ..run }.ops_per_s(), Err(NotShown::NotLive));
