@@ -64,6 +64,7 @@ pub mod schema;
 pub mod selftest;
 pub mod session;
 pub mod streams;
+pub mod toml_place;
 pub mod work;
 
 pub use attest_protocol as protocol;

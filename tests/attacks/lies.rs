@@ -6,7 +6,7 @@
 //! docs/threat-model.md has the matrix; [`the_matrix_of_lies`] compares and prints it.
 
 use attest::appraisal::floors;
-use attest::appraisal::models::{self, MODELS, Model};
+use attest::appraisal::models::{self, Model};
 use attest::mining::issue::{Request, issue};
 use attest::policy::{Facts, Judgement, Policy, Rig, RoundFacts, RoundOn, SessionFacts};
 use attest::protocol::bound::{Bound, Grinding, OmittedShare, log10_escape};
@@ -218,12 +218,12 @@ fn cell(claims: &[Claim], policy: &Policy, real: &'static Model) -> String {
 /// The matrix as docs/threat-model.md has it, a line a device.
 fn matrix() -> Vec<String> {
     let policy = Policy::default();
-    let claims: Vec<Vec<Claim>> = MODELS
+    let claims: Vec<Vec<Claim>> = models::all()
         .iter()
         .map(|model| (1..=LANES_MOST).map(|lanes| Claim::of(model, lanes, &policy)).collect())
         .collect();
     let mut header = format!("{:<33}", "");
-    for number in 1..=MODELS.len() {
+    for number in 1..=models::all().len() {
         let _ = write!(header, "{number:>5}");
     }
     let row = |(number, real): (usize, &'static Model)| {
@@ -233,7 +233,7 @@ fn matrix() -> Vec<String> {
         }
         line
     };
-    std::iter::once(header).chain(MODELS.iter().enumerate().map(row)).collect()
+    std::iter::once(header).chain(models::all().iter().enumerate().map(row)).collect()
 }
 
 #[test]
@@ -249,7 +249,7 @@ fn the_matrix_of_lies() {
 #[test]
 fn honest_cards_of_all_models_are_believed() {
     let policy = Policy::default();
-    for model in MODELS {
+    for model in models::all() {
         for lanes in [1, LANES_MOST] {
             let claim = Claim::of(model, lanes, &policy);
             let real = Real { model, devices: lanes };

@@ -13,6 +13,7 @@ mod integer;
 mod ledger;
 mod limits;
 mod memory;
+mod models;
 mod outputs;
 mod policy;
 mod round_trip;

@@ -175,6 +175,9 @@ pub struct Verdict {
     /// What a live session shows of device models, by the validator's table.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub models: Option<ModelsShown>,
+    /// The digest of the validator's table of models, if it is not the program's own.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub model_table: Option<Digest>,
     /// Distinct leaves recomputed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub openings: Option<u64>,
@@ -233,6 +236,7 @@ impl Verdict {
             integer: None,
             shown: None,
             models: None,
+            model_table: None,
             openings: None,
             elapsed_ns: None,
             round_trip_ns: None,

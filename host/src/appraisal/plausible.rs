@@ -23,7 +23,7 @@ const ROUNDING: f64 = 0.01;
 /// What a lane's figures were compared with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Basis {
-    /// The row of its model in [`models::MODELS`].
+    /// The row of its model in [`models::all()`].
     Table,
     /// Its model is unknown: limits are computed from the SMs, the highest clock
     /// and the compute capability that it reports itself.

@@ -32,7 +32,7 @@ pub use inspect::Inspect;
 pub use key::{Key, KeyAction};
 pub use ledger::{Action as LedgerAction, Ledger, State as LedgerState};
 pub use place::{LedgerPlace, check as check_place};
-pub use policy::{Policy, PolicyAction, PolicyCheck, PolicyInit, Sizing};
+pub use policy::{Policy, PolicyAction, PolicyCheck, PolicyInit, PolicyModels, Sizing};
 pub use respond::Respond;
 pub use run::{Executor, Run};
 pub use schema::{Schema, SchemaDocument};
@@ -41,6 +41,7 @@ pub use validate::Validate;
 pub use verify::{Arrival, Recomputer, Verify};
 
 use clap::{Parser, Subcommand, ValueEnum, ValueHint};
+use std::path::PathBuf;
 
 const EXIT_CODES: &str = "\
 Exit codes:
@@ -82,6 +83,15 @@ pub struct Cli {
         value_parser = place::LedgerParser
     )]
     pub ledger: Option<LedgerPlace>,
+    /// The table of GPU models (TOML) to use instead of the built-in one
+    #[arg(
+        long,
+        global = true,
+        value_name = "FILE",
+        value_hint = ValueHint::FilePath,
+        value_parser = place::file()
+    )]
+    pub models: Option<PathBuf>,
     /// What to do
     #[command(subcommand)]
     pub command: Command,

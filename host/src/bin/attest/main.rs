@@ -28,6 +28,11 @@ fn main() -> ExitCode {
     if let Err(error) = limits::check(&cli.command) {
         return outcome::end(outcome::exit_code(Err(error), color));
     }
+    if let Some(path) = &cli.models
+        && let Err(error) = input::models(path)
+    {
+        return outcome::end(outcome::exit_code(Err(error), color));
+    }
     let ledger = cli.ledger.as_ref();
     let result = match cli.command {
         Command::Detect(args) => commands::detect::run(&args),

@@ -210,7 +210,7 @@ impl Policy {
         let fitting: Vec<Speed> = speeds.iter().copied().filter(|s| needed(s) <= slack).collect();
         let Some(&smallest) = fitting.last() else {
             let needed = hundredth_up(speeds.iter().map(needed).fold(f64::INFINITY, f64::min));
-            return Err(SizeError::Slack { slack, model: model.name, needed });
+            return Err(SizeError::Slack { slack, model: &model.name, needed });
         };
         let wanted = |speed: &&Speed| seconds / speed.iteration_s() >= ITERATIONS_WANTED;
         let mut speed = *fitting.iter().find(wanted).unwrap_or(&smallest);
@@ -233,7 +233,7 @@ impl Policy {
         }
         if iterations == 0 {
             let (run_s, smaller) = (speed.iteration_s(), "a smaller --dim");
-            return Err(SizeError::TooShort { seconds, model: model.name, run_s, smaller });
+            return Err(SizeError::TooShort { seconds, model: &model.name, run_s, smaller });
         }
         Ok((speed, iterations))
     }
