@@ -113,7 +113,7 @@ impl Claim {
             gpu_count: Some(self.lanes.into()),
             ..Request::default()
         };
-        let target = Target { model: self.model.name, seconds: Some(seconds), round_trip: None };
+        let target = Target { model: &self.model.name, seconds: Some(seconds), round_trip: None };
         issue(&policy.request(&target, base).unwrap()).unwrap()
     }
 
@@ -168,7 +168,7 @@ fn strict() -> Policy {
 fn refuted(claims: Vec<Claim>) {
     let started = Duration::from_millis(300 + 30);
     for claim in claims {
-        let name = claim.model.name;
+        let name = claim.model.name.as_str();
         let large = claim.full_size(&strict(), 10.0);
         let (demanding, honest) = (claim.demanding(strict()), claim.honestly_takes(&large));
         assert_eq!(against(&claim, &demanding, &large, started + honest), [""; 0], "{name}");
@@ -215,7 +215,7 @@ fn the_default_slack_alone_refutes_in_ten_seconds_and_not_in_two() {
                     false
                 }
             });
-            liars.map(|&liar| (claim.model.name, liar)).collect::<Vec<_>>()
+            liars.map(|&liar| (claim.model.name.as_str(), liar)).collect::<Vec<_>>()
         };
         claims.flat_map(pass).collect::<Vec<_>>()
     };

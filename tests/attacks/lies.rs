@@ -83,7 +83,7 @@ struct Claim {
 
 impl Claim {
     fn of(model: &'static Model, lanes: u64, policy: &Policy) -> Self {
-        let gpu_model = Some(model.name);
+        let gpu_model = Some(model.name.as_str());
         let rig = Rig { gpu_model, gpus: lanes, devices: lanes, round_trip: Some(ROUND_TRIP) };
         let plans = policy.rounds(&rig, Request::default()).unwrap();
         // Links have no floor: nobody is too slow for that round.
@@ -108,7 +108,7 @@ impl Claim {
     /// is claimed.
     fn answered(&self, challenge: &Challenge, real: Real) -> f64 {
         let (work, iterations) = (challenge.work(), challenge.iterations());
-        let floor_s = floors::seconds(work, iterations, self.model.name).unwrap();
+        let floor_s = floors::seconds(work, iterations, &self.model.name).unwrap();
         real.takes(challenge, self.lanes).max(1.001 * floor_s) + ROUND_TRIP.as_secs_f64()
     }
 
@@ -227,7 +227,7 @@ fn matrix() -> Vec<String> {
         let _ = write!(header, "{number:>5}");
     }
     let row = |(number, real): (usize, &'static Model)| {
-        let mut line = format!("{:>2} {:<30}", number + 1, short_name(real.name));
+        let mut line = format!("{:>2} {:<30}", number + 1, short_name(&real.name));
         for claims in &claims {
             let _ = write!(line, "{:>5}", cell(claims, &policy, real));
         }

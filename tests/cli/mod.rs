@@ -12,6 +12,7 @@ mod floods;
 mod integer;
 mod ledger;
 mod limits;
+mod logs;
 mod memory;
 mod models;
 mod outputs;

@@ -13,6 +13,7 @@ use crate::executor::host_memory::{BoundBy, HostMemory};
 use crate::executor::lanes::{self, Progress, Resumed, RunError, RunOptions};
 use crate::executor::{Executor, Kind, LaneFacts};
 use crate::identity::SigningIdentity;
+use crate::log;
 use crate::protocol::challenge::Challenge;
 use crate::protocol::digest::Uuid;
 use crate::protocol::evidence::EvidenceError;
@@ -178,7 +179,8 @@ pub fn commit(
     // one if a lane keeps the last sync point's apart.
     let sets = (u64::from(challenge.iterations()) + 2) * facts.len() as u64;
     check_memory(challenge.work(), sets)?;
-    tracing::debug!(lanes = facts.len(), "executing");
+    let _span = log::challenge_span(challenge).entered();
+    log::taken(challenge, &facts);
     let uuids: Vec<Uuid> = facts.iter().map(|lane| lane.uuid).collect();
     let mut run = options.run.clone();
     let before = match &options.checkpoint {
@@ -194,7 +196,7 @@ pub fn commit(
     let mut execution = lanes::resume(challenge, executors, before, &run, progress)?;
     execution.notes = options.notes.clone();
     let observed = observing.finish();
-    tracing::debug!(elapsed = ?execution.elapsed, "executed");
+    log::ran(&execution, &observed.inventory);
     for finding in &observed.inventory.findings {
         tracing::warn!("finding: {finding}");
     }

@@ -6,6 +6,7 @@ mod bench;
 mod challenge;
 mod demo;
 mod detect;
+mod doctor;
 mod export;
 mod gpus;
 mod inspect;
@@ -26,6 +27,7 @@ pub use bench::Bench;
 pub use challenge::Challenge;
 pub use demo::Demo;
 pub use detect::Detect;
+pub use doctor::Doctor;
 pub use export::Export;
 pub use gpus::Gpus;
 pub use inspect::Inspect;
@@ -46,14 +48,16 @@ use std::path::PathBuf;
 const EXIT_CODES: &str = "\
 Exit codes:
   0  verified, healthy or done
-  1  rejected (verify, validate, respond, export --check) or not healthy (selftest)
+  1  rejected (verify, validate, respond, export --check), not healthy (selftest) or
+     something to mend (doctor)
   2  could not run: bad usage, unreadable input, standard output closed or full, an
      invalid token, no device, a kernel that failed (bench), nothing that could be
      checked (selftest), too few threads or descriptors, no verdict (verify, validate,
      respond), a challenge that expired before it was executed
   130, 143  stopped by SIGINT, SIGTERM
 
-Logging: RUST_LOG=attest=debug shows on standard error what is done.";
+Logging: RUST_LOG=info says on standard error what matters to an operator, a line each;
+RUST_LOG=attest=debug what else is done; --log-format json writes it for programs.";
 
 /// Proves by computation which GPUs did how much work: a validator issues a
 /// challenge, a miner executes it, the validator verifies the result by
@@ -92,6 +96,16 @@ pub struct Cli {
         value_parser = place::file()
     )]
     pub models: Option<PathBuf>,
+    /// How log lines are written to standard error: text, or json (an object a line)
+    #[arg(
+        long,
+        global = true,
+        value_enum,
+        value_name = "FORMAT",
+        default_value_t,
+        hide_possible_values = true
+    )]
+    pub log_format: LogFormat,
     /// What to do
     #[command(subcommand)]
     pub command: Command,
@@ -109,11 +123,23 @@ pub enum Color {
     Never,
 }
 
+/// How log lines are written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// For people
+    #[default]
+    Text,
+    /// For programs: an object a line
+    Json,
+}
+
 /// The commands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Describe this machine's GPUs, how they are joined, and what does not fit
     Detect(Detect),
+    /// Look for what of this machine attest can use, what is wrong, and how to mend it
+    Doctor(Doctor),
     /// Issue a challenge and print its token
     Challenge(Box<Challenge>),
     /// Execute a challenge and print the result

@@ -34,7 +34,9 @@ pub fn check(command: &Command) -> Result<()> {
         | Command::Bench(_)
         | Command::Demo(_) => (true, true),
         Command::Detect(_) => (false, true),
-        Command::Challenge(_)
+        // It says by itself what is missing.
+        Command::Doctor(_)
+        | Command::Challenge(_)
         | Command::Ledger(_)
         | Command::Inspect(_)
         | Command::Key(_)

@@ -13,7 +13,7 @@ mod printer;
 mod progress;
 mod signals;
 
-use args::{Cli, Command};
+use args::{Cli, Command, LogFormat};
 use clap::Parser as _;
 use std::process::ExitCode;
 
@@ -22,7 +22,7 @@ fn main() -> ExitCode {
         Ok(cli) => cli,
         Err(told) => return outcome::told(&told),
     };
-    init_log();
+    init_log(cli.log_format);
     signals::survive_file_size_limit();
     let color = cli.color;
     if let Err(error) = limits::check(&cli.command) {
@@ -36,6 +36,7 @@ fn main() -> ExitCode {
     let ledger = cli.ledger.as_ref();
     let result = match cli.command {
         Command::Detect(args) => commands::detect::run(&args),
+        Command::Doctor(args) => commands::doctor::run(&args, ledger, color),
         Command::Challenge(args) => commands::challenge::run(&args, ledger),
         Command::Run(args) => commands::run::run(&args),
         Command::Verify(args) => commands::verify::run(&args, ledger, color),
@@ -56,15 +57,18 @@ fn main() -> ExitCode {
 }
 
 /// Logs go to standard error, warnings and worse unless RUST_LOG says otherwise.
-fn init_log() {
+fn init_log(format: LogFormat) {
     use tracing_subscriber::filter::{EnvFilter, LevelFilter};
     let filter = EnvFilter::builder().with_default_directive(LevelFilter::WARN.into());
-    tracing_subscriber::fmt()
+    let lines = tracing_subscriber::fmt()
         .with_env_filter(filter.from_env_lossy())
         .with_writer(attest::streams::stderr)
         .with_ansi(false)
         .with_target(false)
         // It would report a closed standard error on standard error, and panic.
-        .log_internal_errors(false)
-        .init();
+        .log_internal_errors(false);
+    match format {
+        LogFormat::Text => lines.init(),
+        LogFormat::Json => lines.json().flatten_event(true).init(),
+    }
 }
