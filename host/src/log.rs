@@ -10,7 +10,7 @@ use crate::executor::lanes::{Execution, LaneExecution, lane_span};
 use crate::executor::{LaneFacts, SmTiles};
 use crate::protocol::challenge::Challenge;
 use crate::protocol::evidence::machine::Figure;
-use crate::protocol::quantity::about;
+use crate::protocol::quantity::{about, counted};
 use crate::protocol::verified::{Extent, Verified};
 use crate::protocol::verify::Failure;
 use crate::protocol::work::Cost;
@@ -37,7 +37,7 @@ pub(crate) fn taken(challenge: &Challenge, lanes: &[LaneFacts]) {
         "challenge taken: {iterations} iterations of {}, {} a lane, on {}",
         challenge.work(),
         about(amount, &unit.to_string()),
-        counted(lanes.len(), "lane"),
+        counted(lanes.len() as u64, "lane"),
     );
 }
 
@@ -57,7 +57,7 @@ pub(crate) fn ran(execution: &Execution, machine: &Inventory) {
             sync_percent = rounded(sync),
             skew_percent = rounded(skew),
             "sync overhead: {sync:.2} % of the time for {}, {skew:.2} % waiting for the last lane",
-            counted(timing.sync_points, "sync point"),
+            counted(timing.sync_points as u64, "sync point"),
         );
     }
 }
@@ -143,10 +143,6 @@ pub fn verified(
         ),
         Err(Failure::CouldNotRun(_)) => info!(elapsed_ms, "the verification could not run"),
     });
-}
-
-fn counted(count: usize, thing: &str) -> String {
-    format!("{count} {thing}{}", if count == 1 { "" } else { "s" })
 }
 
 /// Two decimals.

@@ -62,7 +62,10 @@ fn a_run_says_what_was_taken_and_what_came_of_it() {
     assert_eq!((&taken["level"], &taken["lanes"]), (&"INFO".into(), &1.into()));
     assert_eq!(taken["iterations"], 3);
     let span = &taken["span"];
-    assert_eq!((&span["name"], &span["kind"]), (&"challenge".into(), &"fp64_gemm".into()));
+    assert_eq!(
+        (&span["name"], &span["kind"]),
+        (&"challenge".into(), &"matrix_multiplication_pow".into())
+    );
     assert_eq!(span["id"].as_str().unwrap().len(), 16);
     let lane = line(&lines, "throughput");
     assert_eq!((&lane["span"]["name"], &lane["span"]["lane"]), (&"lane".into(), &0.into()));

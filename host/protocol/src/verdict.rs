@@ -14,7 +14,7 @@ use super::evidence::EvidenceExecutor;
 use super::json::printable;
 use super::judgement::{Judgement, Weight};
 use super::names::Commitment;
-use super::quantity::at_least;
+use super::quantity::{at_least, duration};
 use super::reported;
 use super::time;
 use super::verified::{CoinStanding, Verified};
@@ -22,6 +22,7 @@ use super::verify::Failure;
 use super::work::Unit;
 use schemars::JsonSchema;
 use serde::Serialize;
+use std::time::Duration;
 
 mod assumptions;
 mod headline;
@@ -417,13 +418,9 @@ fn time_facts(verified: &Verified, bound: Bound) -> Vec<Fact> {
         true => (Grade::Measured, "commitment"),
         false => (Grade::Claimed, "result"),
     };
-    let limit_ms = verified.challenge().limit_ms();
+    let limit = duration(Duration::from_millis(verified.challenge().limit_ms()));
     let mut facts = vec![
-        fact(
-            Grade::Measured,
-            "limit",
-            format!("the {until} came within the limit of {limit_ms} ms"),
-        ),
+        fact(Grade::Measured, "limit", format!("the {until} came within the limit of {limit}")),
         fact(grade, "elapsed", format!("{elapsed_s:.3} s from challenge to {until}")),
     ];
     // Figures of memory and of int8 products have conditions of their own.

@@ -2,6 +2,7 @@
 
 use crate::mining::kind::KindError;
 use crate::protocol::challenge::{ChallengeError, OPENINGS_MAX};
+use crate::protocol::quantity::counted;
 
 /// Why no challenge can be sized. Text in two lines: what cannot be, what to try.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
@@ -155,7 +156,8 @@ pub enum SizeError {
     },
     /// More iterations than a challenge can have.
     #[error(
-        "{seconds} s on {lanes} lane(s) take {iterations} iterations; at most {limit} are possible\nAsk for a shorter run, fewer lanes or {larger}."
+        "{seconds} s on {} take {iterations} iterations; at most {limit} are possible\nAsk for a shorter run, fewer lanes or {larger}.",
+        counted(*lanes, "lane")
     )]
     TooLong {
         /// Asked for.
