@@ -45,25 +45,37 @@ pub use verify::{Arrival, Recomputer, Verify};
 use clap::{Parser, Subcommand, ValueEnum, ValueHint};
 use std::path::PathBuf;
 
-const EXIT_CODES: &str = "\
-Exit codes:
-  0  verified, healthy or done
-  1  rejected (verify, validate, respond, export --check), not healthy (selftest) or
-     something to mend (doctor)
-  2  could not run: bad usage, unreadable input, standard output closed or full, an
-     invalid token, no device, a kernel that failed (bench), nothing that could be
-     checked (selftest), too few threads or descriptors, no verdict (verify, validate,
-     respond), a challenge that expired before it was executed
-  130, 143  stopped by SIGINT, SIGTERM
+/// Exit codes, and what each means; docs/guide.md has the same table.
+const EXIT_CODES: [(&str, &str); 4] = [
+    ("0", "verified, healthy or done"),
+    (
+        "1",
+        "rejected (verify, validate, respond, export --check), not healthy (selftest) or something to mend (doctor)",
+    ),
+    (
+        "2",
+        "could not run: bad usage, unreadable input, standard output closed or full, an invalid token, no device, a kernel that failed (bench), nothing that could be checked (selftest), too few threads or descriptors, no verdict (verify, validate, respond), a challenge that expired before it was executed",
+    ),
+    ("130, 143", "stopped by SIGINT, SIGTERM"),
+];
 
+const LOGGING: &str = "\
 Logging: RUST_LOG=info says on standard error what matters to an operator, a line each;
 RUST_LOG=attest=debug what else is done; --log-format json writes it for programs.";
+
+/// What stands below the options in `attest --help`.
+fn after_help() -> String {
+    let codes = EXIT_CODES.map(|(code, meaning)| {
+        crate::paint::wrapped(&format!("  {code:<10}{meaning}\n"), 12)
+    });
+    format!("Exit codes:\n{}\n{LOGGING}", codes.concat())
+}
 
 /// Proves by computation which GPUs did how much work: a validator issues a
 /// challenge, a miner executes it, the validator verifies the result by
 /// recomputing a random sample of it, exactly, to the last bit.
 #[derive(Debug, Parser)]
-#[command(name = "attest", version, after_help = EXIT_CODES)]
+#[command(name = "attest", version, after_help = after_help())]
 pub struct Cli {
     /// When to colour: auto (on a terminal, unless NO_COLOR is set), always, never
     #[arg(
@@ -175,6 +187,9 @@ pub enum Command {
         shell: clap_complete::Shell,
     },
 }
+
+#[cfg(test)]
+mod docs;
 
 #[cfg(test)]
 mod tests {
