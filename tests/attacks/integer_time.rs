@@ -66,7 +66,7 @@ impl Claim {
         (1..=self.lanes).map(|lane| Uuid([lane; 16])).collect()
     }
 
-    /// What such cards say of themselves.
+    /// What such cards say about themselves.
     fn evidence(&self) -> Evidence {
         let lane = |uuid: &Uuid| {
             json!({
@@ -106,7 +106,7 @@ impl Claim {
         demanding
     }
 
-    /// The challenge of a policy for so many seconds, too large to answer here.
+    /// The challenge of a policy for this many seconds, too large to answer here.
     fn full_size(&self, policy: &Policy, seconds: f64) -> Challenge {
         let base = Request {
             challenge_type: Some("integer_multiplication_pow".to_owned()),

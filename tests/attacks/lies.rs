@@ -36,7 +36,7 @@ const ROUND_TRIP: Duration = Duration::from_millis(30);
 const LANES_MOST: u64 = 8;
 const DEVICES_MOST: u64 = 4096;
 
-/// What one miner has: so many devices of a model, as fast together as each times their
+/// What one miner has: this many devices of a model, as fast together as each times their
 /// number.
 #[derive(Clone, Copy)]
 struct Real {
@@ -73,7 +73,7 @@ impl Real {
     }
 }
 
-/// The rounds that a policy asks a claim of so many lanes for, and what such cards say.
+/// The rounds that a policy asks a claim of this many lanes for, and what such cards say.
 struct Claim {
     model: &'static Model,
     lanes: u64,

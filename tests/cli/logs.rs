@@ -50,7 +50,7 @@ fn a_run_says_what_was_taken_and_what_came_of_it() {
         let line = text.stderr.lines().find(|line| line.contains(what));
         line.unwrap_or_else(|| panic!("{what:?} is missing in {}", text.stderr)).to_owned()
     };
-    let taken = line_of("challenge taken: 3 iterations of 1 products of 128 x 128 matrices, ");
+    let taken = line_of("challenge taken: 3 iterations of 1 product of 128 x 128 matrices, ");
     assert!(taken.contains(" INFO challenge{id=\"") && taken.contains("on 1 lane"), "{taken}");
     let lane = line_of("throughput ");
     assert!(lane.contains(":lane{lane=0 device=") && lane.contains("FLOP/s for 0."), "{lane}");

@@ -24,7 +24,7 @@ use std::ops::ControlFlow;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-/// A device that says what it was told to say of itself, and works as it is.
+/// A device that says what it was told to say about itself, and works as it is.
 struct Claiming {
     device: GpuExecutor,
     facts: LaneFacts,

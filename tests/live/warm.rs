@@ -126,7 +126,7 @@ async fn what_does_not_fit_is_refused_in_bytes() {
     let (_, end) = session(&validator, &full).await;
     let End::Refused(refusal) = end else { panic!("{end:?}") };
     assert_eq!(refusal.code, RefusalCode::TooLarge);
-    assert!(refusal.detail.contains("1024 bytes free and 268435456 are needed"), "{refusal}");
+    assert!(refusal.detail.contains("1.024 kB free and 268.4 MB are needed"), "{refusal}");
 }
 
 /// Key 2 listens for keys 1 and 3; key 1 dials, and its challenges name key `named`.

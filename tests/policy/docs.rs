@@ -3,6 +3,7 @@
 use attest::appraisal::models;
 use attest::policy::codes::{self, Action, Configurable};
 use attest::policy::{Policy, RULES, Standing};
+use attest::protocol::rejection::Reason;
 use serde_json::Value;
 
 const DOC: &str = include_str!("../../docs/policy.md");
@@ -30,6 +31,18 @@ fn every_code_is_listed_with_what_it_does() {
         let row = format!("\n| `{name}` | {} | ", shown(*default));
         assert!(DOC.contains(&row), "docs/policy.md lacks:{row}");
     }
+}
+
+#[test]
+fn rejection_codes_are_listed_by_step() {
+    const PROTOCOL: &str = include_str!("../../docs/protocol.md");
+    for step in 1..=7 {
+        let of = Reason::ALL.iter().filter(|reason| reason.step() == step);
+        let codes: Vec<_> = of.map(|reason| format!("`{}`", reason.code())).collect();
+        let row = format!("\n| {step} | {} |\n", codes.join(", "));
+        assert!(PROTOCOL.contains(&row), "docs/protocol.md lacks:{row}");
+    }
+    assert!(Reason::ALL.iter().all(|reason| (1..=7).contains(&reason.step())));
 }
 
 #[test]

@@ -69,8 +69,8 @@ fn offers(shown: &Shown, list: &PriceList<'_>) -> Vec<Offer> {
     offers
 }
 
-/// For the least price so many devices of each offer that of every kind all is done: depth
-/// first, a branch being left when what is missing, bought where that kind is cheapest, would
+/// Looks for the devices that together do all of the work of every kind for the least price:
+/// depth first, a branch being left when what is missing, bought where that kind is cheapest, would
 /// make it no cheaper than what is known.
 struct Search {
     offers: Vec<Offer>,

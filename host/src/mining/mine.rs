@@ -18,6 +18,7 @@ use crate::protocol::challenge::Challenge;
 use crate::protocol::digest::Uuid;
 use crate::protocol::evidence::EvidenceError;
 use crate::protocol::evidence::document::RunNotes;
+use crate::protocol::quantity::about;
 use crate::protocol::result::{self, LaneRoots, ResultDoc};
 use crate::protocol::signature::{PublicKey, miner_message};
 use crate::protocol::work::Work;
@@ -114,10 +115,12 @@ pub enum MineError {
     },
     /// What must be kept during the run doesn't fit in the host's memory.
     #[error(
-        "the digests of this run take {needed_bytes} bytes, and {available_bytes} are available \
+        "the digests of this run take {}, and {} are available \
          {bound_by}\n\
          Free memory or raise the limit, or ask for fewer iterations, fewer products or a \
-         smaller dimension."
+         smaller dimension.",
+        about(*needed_bytes as f64, "B"),
+        about(*available_bytes as f64, "B")
     )]
     Memory {
         /// For tiles, roots and states of all iterations that are kept at once.

@@ -135,7 +135,7 @@ impl SessionVerdict {
         Self { outcome, code, detail, ..Self::of_rounds(rounds, not_reached) }
     }
 
-    /// With what a policy says of the rounds together: a verified session that it
+    /// With what a policy says about the rounds together: a verified session that it
     /// rejects is rejected, with the code [`REJECTED_BY_POLICY`].
     pub fn judged(self, judgement: Judgement) -> Self {
         if self.outcome == Outcome::Verified && judgement.rejects() {

@@ -63,11 +63,13 @@ const LOGGING: &str = "\
 Logging: RUST_LOG=info says on standard error what matters to an operator, a line each;
 RUST_LOG=attest=debug what else is done; --log-format json writes it for programs.";
 
+/// Above the options that every command has.
+const GLOBAL: &str = "Global options";
+
 /// What stands below the options in `attest --help`.
 fn after_help() -> String {
-    let codes = EXIT_CODES.map(|(code, meaning)| {
-        crate::paint::wrapped(&format!("  {code:<10}{meaning}\n"), 12)
-    });
+    let codes = EXIT_CODES
+        .map(|(code, meaning)| crate::paint::wrapped(&format!("  {code:<10}{meaning}\n"), 12));
     format!("Exit codes:\n{}\n{LOGGING}", codes.concat())
 }
 
@@ -81,6 +83,7 @@ pub struct Cli {
     #[arg(
         long,
         global = true,
+        help_heading = GLOBAL,
         value_enum,
         value_name = "WHEN",
         default_value_t,
@@ -92,6 +95,7 @@ pub struct Cli {
     #[arg(
         long,
         global = true,
+        help_heading = GLOBAL,
         value_name = "LOCATION",
         env = "ATTEST_LEDGER",
         hide_env_values = true,
@@ -103,6 +107,7 @@ pub struct Cli {
     #[arg(
         long,
         global = true,
+        help_heading = GLOBAL,
         value_name = "FILE",
         value_hint = ValueHint::FilePath,
         value_parser = place::file()
@@ -112,6 +117,7 @@ pub struct Cli {
     #[arg(
         long,
         global = true,
+        help_heading = GLOBAL,
         value_enum,
         value_name = "FORMAT",
         default_value_t,

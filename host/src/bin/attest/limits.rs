@@ -119,6 +119,6 @@ mod tests {
             descriptors(100).unwrap();
             threads(20).unwrap();
         }
-        assert!(descriptors(1 << 24).is_err(), "no process has so many");
+        assert!(descriptors(1 << 24).is_err(), "no process has that many");
     }
 }

@@ -65,7 +65,7 @@ impl Products {
         }
     }
 
-    /// Bytes of the operands of so many products.
+    /// Bytes of the operands of this many products.
     fn operand_bytes(self, (dim, products): (u32, u32)) -> u64 {
         let element_bytes = match self {
             Self::Fp64 => 8,
@@ -153,7 +153,7 @@ impl Speed {
         let one = floors::native_seconds(self.work(), 1, self.model);
         one.expect("products have a floor") * iterations as f64
     }
-    /// What so many iterations are expected to take, and may take.
+    /// What this many iterations are expected to take, and may take.
     pub(super) fn times(self, iterations: u64) -> Times {
         let honest_s = self.iteration_s() * iterations as f64;
         Times { honest_s, floor_s: self.floor_s(iterations) }

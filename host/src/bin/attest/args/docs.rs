@@ -91,9 +91,10 @@ fn commands(line: &str) -> Vec<Vec<String>> {
 
 /// What is given to `attest`, if that is what a command starts.
 fn of_attest(words: &[String]) -> Option<&[String]> {
-    let is_variable = |word: &&String| word.split_once('=').is_some_and(|(name, _)| {
-        name.chars().all(|c| c.is_ascii_uppercase() || c == '_')
-    });
+    let is_variable = |word: &&String| {
+        word.split_once('=')
+            .is_some_and(|(name, _)| name.chars().all(|c| c.is_ascii_uppercase() || c == '_'))
+    };
     let start = words.iter().take_while(is_variable).count();
     match words[start..].split_first()? {
         (program, arguments) if program == "attest" => Some(arguments),
@@ -114,8 +115,10 @@ fn every_command_line_of_the_documents_is_one_that_the_program_takes() {
                 let Some(arguments) = of_attest(&words) else { continue };
                 // What a shell would put there.
                 let expanded = |word: &String| word.replace("$KEY", KEY);
-                let words: Vec<String> =
-                    ["attest".to_owned()].into_iter().chain(arguments.iter().map(expanded)).collect();
+                let words: Vec<String> = ["attest".to_owned()]
+                    .into_iter()
+                    .chain(arguments.iter().map(expanded))
+                    .collect();
                 if let Err(error) = Cli::try_parse_from(&words)
                     && error.use_stderr()
                 {
@@ -134,8 +137,14 @@ fn every_command_line_of_the_documents_is_one_that_the_program_takes() {
 #[test]
 fn lines_are_taken_apart_as_a_shell_does() {
     let apart = |line| commands(line).concat().join("|");
-    assert_eq!(apart("A=1 attest run --challenge @t > r 2> l # x"), "A=1|attest|run|--challenge|@t");
-    assert_eq!(apart("attest a 'b c' -- sh -c 'd | e' | head -1"), "attest|a|b c|--|sh|-c|d | e|head|-1");
+    assert_eq!(
+        apart("A=1 attest run --challenge @t > r 2> l # x"),
+        "A=1|attest|run|--challenge|@t"
+    );
+    assert_eq!(
+        apart("attest a 'b c' -- sh -c 'd | e' | head -1"),
+        "attest|a|b c|--|sh|-c|d | e|head|-1"
+    );
     let lines = typed("```console\n$ attest a \\\n    b\nc\n$ attest d\n```\n$ attest e\n");
     assert_eq!(lines, ["attest a b", "attest d"]);
 }
