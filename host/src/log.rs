@@ -17,6 +17,25 @@ use crate::protocol::work::Cost;
 use std::time::Duration;
 use tracing::{Span, info, info_span};
 
+/// Fields that repeat what the text of their line has: programs want them, people don't.
+pub const IN_THE_TEXT: [&str; 15] = [
+    "kind",
+    "lanes",
+    "iterations",
+    "sms",
+    "sms_active",
+    "rate",
+    "unit",
+    "elapsed_ms",
+    "bandwidth_bytes_per_s",
+    "sync_points",
+    "sync_percent",
+    "skew_percent",
+    "leaves",
+    "code",
+    "step",
+];
+
 /// Digits of a challenge's digest that name it in lines.
 const DIGITS: usize = 16;
 

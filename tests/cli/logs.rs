@@ -55,6 +55,8 @@ fn a_run_says_what_was_taken_and_what_came_of_it() {
     let lane = line_of("throughput ");
     assert!(lane.contains(":lane{lane=0 device=") && lane.contains("FLOP/s for 0."), "{lane}");
     line_of("3 iterations without SM monitoring: not a GPU");
+    // Fields are for programs.
+    assert!(!text.stderr.contains("iterations=") && !text.stderr.contains("rate="));
 
     let json = logged(&[&run[..], &["--log-format", "json"]].concat(), "").expect(OK);
     let lines = objects(&json);

@@ -111,8 +111,10 @@ fn processes(root: &Path, cores: u64, own_limit: Option<u64>) -> Check {
             Some(limit.saturating_sub(number(&folder, "pids.current").unwrap_or(0)))
         })
         .min();
-    let shown = |count: Option<u64>| count.map_or("no limit".to_owned(), |count| count.to_string());
-    let found = format!("cgroup leaves {}, ulimit -u {}", shown(left), shown(own_limit));
+    let of_cgroup =
+        left.map_or("no cgroup limit".to_owned(), |left| format!("{left} left in the cgroup"));
+    let own = own_limit.map_or("unlimited".to_owned(), |limit| limit.to_string());
+    let found = format!("{of_cgroup}, ulimit -u {own}");
     if left.is_some_and(|left| left < needed) || own_limit.is_some_and(|limit| limit < needed) {
         let advice = format!(
             "Raise the limit (docker run --pids-limit, TasksMax=, ulimit -u): {needed} are needed."
@@ -125,7 +127,7 @@ fn processes(root: &Path, cores: u64, own_limit: Option<u64>) -> Check {
 fn descriptor_check(limit: Option<u64>) -> Check {
     const NAME: &str = "descriptors";
     match limit {
-        None => Check::ok(NAME, "no limit"),
+        None => Check::ok(NAME, "ulimit -n unlimited"),
         Some(limit) if limit < DESCRIPTORS => Check::wrong(
             NAME,
             format!("ulimit -n {limit}"),
@@ -244,7 +246,7 @@ mod tests {
         assert_eq!(cores.state, State::Note);
         assert!(cores.found.contains("allows 1.5 at a time"), "{cores:?}");
         let threads = processes(tight.path(), 8, None);
-        assert_eq!(threads.found, "cgroup leaves 18, ulimit -u no limit");
+        assert_eq!(threads.found, "18 left in the cgroup, ulimit -u unlimited");
         assert_eq!(threads.state, State::Wrong);
         assert!(threads.advice.unwrap().contains("24 are needed"));
         assert_eq!(processes(tight.path(), 2, None).state, State::Ok);

@@ -59,6 +59,7 @@ fn main() -> ExitCode {
 /// Logs go to standard error, warnings and worse unless RUST_LOG says otherwise.
 fn init_log(format: LogFormat) {
     use tracing_subscriber::filter::{EnvFilter, LevelFilter};
+    use tracing_subscriber::fmt::format::debug_fn;
     let filter = EnvFilter::builder().with_default_directive(LevelFilter::WARN.into());
     let lines = tracing_subscriber::fmt()
         .with_env_filter(filter.from_env_lossy())
@@ -67,8 +68,15 @@ fn init_log(format: LogFormat) {
         .with_target(false)
         // It would report a closed standard error on standard error, and panic.
         .log_internal_errors(false);
+    // Spans begin with `id` or `lane`; what stands in the text anyway is left out.
+    let text = debug_fn(|writer, field, value| match field.name() {
+        "message" => write!(writer, "{value:?}"),
+        name @ ("id" | "lane") => write!(writer, "{name}={value:?}"),
+        name if attest::log::IN_THE_TEXT.contains(&name) => Ok(()),
+        name => write!(writer, " {name}={value:?}"),
+    });
     match format {
-        LogFormat::Text => lines.init(),
+        LogFormat::Text => lines.fmt_fields(text).init(),
         LogFormat::Json => lines.json().flatten_event(true).init(),
     }
 }

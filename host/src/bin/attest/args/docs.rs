@@ -57,9 +57,8 @@ fn typed(page: &str) -> Vec<String> {
 /// redirections end one, expansions stay as they are.
 fn commands(line: &str) -> Vec<Vec<String>> {
     let (mut all, mut words, mut word) = (Vec::new(), Vec::new(), None::<String>);
-    let (mut quote, mut letters) = (None, line.chars().peekable());
-    let mut is_cut = false;
-    while let Some(letter) = letters.next() {
+    let (mut quote, mut is_cut) = (None, false);
+    for letter in line.chars() {
         match (quote, letter) {
             (Some(open), _) if letter == open => quote = None,
             (Some(_), _) => word.get_or_insert_default().push(letter),
