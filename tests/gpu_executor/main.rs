@@ -3,6 +3,7 @@
 //! that they are skipped; under ATTEST_REQUIRE_GPU=1 they fail instead.
 
 mod arena;
+mod claims;
 #[path = "../common/mod.rs"]
 mod common;
 mod hung;
