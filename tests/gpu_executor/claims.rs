@@ -35,7 +35,10 @@ fn told(what: &str, ended: &Ended) {
     let rounds: Vec<_> = rounds.collect();
     let detail = &session.detail;
     let took = ended.legs.commitment;
-    say(&format!("{what}: {:?} {:?} {detail:?}, {rounds:?}, {took:?}", session.outcome, session.code));
+    say(&format!(
+        "{what}: {:?} {:?} {detail:?}, {rounds:?}, {took:?}",
+        session.outcome, session.code
+    ));
 }
 
 #[test]
@@ -59,10 +62,12 @@ fn two_lanes_on_one_card_are_late() {
     }
 }
 
-/// The table's model with the least memory of those that have a tenth more than `own`.
+/// The table's model with the least memory of those that have more than `own`, and 1.4
+/// times its bandwidth.
 fn roomier(own: &Model) -> Option<&'static Model> {
     let larger = models::MODELS.iter().filter(|it| 10 * it.memory_gb > 11 * own.memory_gb);
-    larger.filter(|it| it.bandwidth_gb_s > own.bandwidth_gb_s).min_by_key(|it| it.memory_gb)
+    let faster = larger.filter(|it| 10 * it.bandwidth_gb_s > 14 * own.bandwidth_gb_s);
+    faster.min_by_key(|it| it.memory_gb)
 }
 
 #[test]
@@ -86,7 +91,8 @@ fn a_card_has_neither_the_memory_nor_the_bandwidth_of_a_larger_model() {
         // As much as it has, and the rate that the other's memory is read at.
         let share = 0.85 * f64::from(own.memory_gb) / f64::from(larger.memory_gb);
         let mut policy = rounds(&format!("memory_share = {share:.3}\n"));
-        policy.memory.memory_gb_s_min = 0.8 * f64::from(larger.bandwidth_gb_s);
+        // Less than what a session calls a demand that an honest card would not meet.
+        policy.memory.memory_gb_s_min = 0.77 * f64::from(larger.bandwidth_gb_s);
         let slow = hold(policy, Request::default(), vec![card]);
         told(&format!("{} as {}, its bandwidth", own.name, larger.name), &slow);
         assert_eq!(slow.session.outcome, Outcome::Rejected, "{:?}", slow.session);

@@ -1,12 +1,12 @@
 //! One card in live sessions of int8 products: under its own name it passes, and as two of a
 //! larger model it is refuted by the time that the work takes.
 
-use super::{gpus, say, turn};
+use super::{each_device, say, turn};
 use attest::appraisal::models::{self, Model};
 use attest::executor::gpu::{GpuDevice, GpuExecutor, GpuOptions};
 use attest::executor::{
-    Assignment, DeviceTiming, ExecError, Executor, LaneFacts, Segment, SharedMemory, Sink, SmTiles,
-    TileRequest,
+    Assignment, Collect, DeviceTiming, ExecError, Executor, LaneFacts, Segment, SharedMemory, Sink,
+    SmTiles, TileRequest,
 };
 use attest::ledger::{self, Location};
 use attest::mining::issue::Request;
@@ -71,6 +71,12 @@ impl Executor for Claiming {
     }
     fn connect(&mut self, lanes: &[Option<SharedMemory>]) -> Result<(), ExecError> {
         self.device().connect(lanes)
+    }
+    fn defer_tile_roots(&mut self, collect: Collect) {
+        self.device().defer_tile_roots(collect);
+    }
+    fn settle(&mut self) {
+        self.device().settle();
     }
     fn run(&mut self, segment: &Segment, sink: &mut Sink<'_>) -> Result<(), ExecError> {
         self.device().run(segment, sink)
@@ -173,22 +179,22 @@ fn rejecting(ended: &Ended) -> Vec<&str> {
 fn a_card_passes_as_itself_and_not_as_two_of_a_larger_model() {
     let _turn = turn();
     let larger = models::find("NVIDIA GB200").expect("in the table");
-    for device in gpus() {
-        let executor = open(&device);
+    each_device(|device| {
+        let executor = open(device);
         let Some(own) = models::find(&executor.facts().model) else {
             say(&format!("SKIPPED, {} is not in the table of models", device.label()));
-            continue;
+            return;
         };
         if own.sustained_int8_ops() > 1.6 * larger.sustained_int8_ops() {
             say(&format!("SKIPPED, {} is nearly as fast as two of them", device.label()));
-            continue;
+            return;
         }
         let honest = session(own, vec![Claiming::itself(executor)]);
         let shown = |ended: &Ended| ended.verdict.integer.as_ref().and_then(|int8| int8.ops_per_s);
         let code = honest.verdict.outcome;
         assert_eq!(code, Outcome::Verified, "{} as itself: {:?}", own.name, honest.verdict);
 
-        let lies = (0..2).map(|lane| Claiming::another(open(&device), larger, lane)).collect();
+        let lies = (0..2).map(|lane| Claiming::another(open(device), larger, lane)).collect();
         let lied = session(larger, lies);
         let reasons = rejecting(&lied);
         say(&format!(
@@ -204,5 +210,5 @@ fn a_card_passes_as_itself_and_not_as_two_of_a_larger_model() {
         for code in ["too-slow", "integer-rate-low"] {
             assert!(reasons.contains(&code), "{code} is missing: {reasons:?}");
         }
-    }
+    });
 }
