@@ -1,10 +1,12 @@
 //! Memory residency on GPUs, every kernel variant: the vector files against the oracle's
 //! numbers, lanes on as many devices as there are, or all on one.
 
-use super::{each_device, every_variant, gpus, options, say, turn};
+use super::{gpus, options, say, turn, variants_of};
 use crate::common::memory::{MemoryRun, RUNS};
 use attest::executor::gpu::bench::{Subject, Turns};
-use attest::executor::gpu::{GpuExecutor, GpuOptions, PeerAccess, Supervisor, peer_access};
+use attest::executor::gpu::{
+    GpuDevice, GpuExecutor, GpuOptions, PeerAccess, Supervisor, Variant, peer_access,
+};
 use attest::executor::{Assignment, ExecError, Executor, Segment, SmTiles, SoloSync, TileRequest};
 use attest::protocol::digest::Digest;
 use attest::protocol::evidence::document::PeerBlocks;
@@ -78,7 +80,7 @@ fn leaves(
 fn blocks_are_read_back_as_they_lie_and_the_largest_arena_fits() {
     let _turn = turn();
     let seed = State([9; 32]);
-    each_device(|device| {
+    for device in gpus() {
         let mut executor = GpuExecutor::open(device.index, GpuOptions::default()).unwrap();
         let largest = executor.arena_blocks_max().unwrap_or_else(|error| panic!("{error}"));
         for (arena_blocks, half_passes) in [(1024, 0), (512, 12), (largest, 0)] {
@@ -93,7 +95,7 @@ fn blocks_are_read_back_as_they_lie_and_the_largest_arena_fits() {
             }
         }
         say(&format!("{}: the largest arena has {largest} blocks", device.label()));
-    });
+    }
 }
 
 #[test]
@@ -101,7 +103,7 @@ fn the_vectors_of_memory_reproduce_on_every_variant() {
     let _turn = turn();
     let runs = RUNS.map(MemoryRun::read);
     let able = peer_access(&gpus()).iter().all(|row| !row.contains('0'));
-    every_variant(|device, variant| {
+    let reproduce = |device: &GpuDevice, variant: Variant| {
         for (run, peer_access) in runs
             .iter()
             .flat_map(|run| [PeerAccess::IfPossible, PeerAccess::Never].map(|way| (run, way)))
@@ -130,7 +132,11 @@ fn the_vectors_of_memory_reproduce_on_every_variant() {
                 assert_eq!(reads, expected, "{}", run.name);
             }
         }
-    });
+    };
+    // In turn: lanes of one run take and give back peer access that another's would use.
+    for device in &gpus() {
+        variants_of(device, &reproduce);
+    }
 }
 
 /// The smallest arena that reads itself.
@@ -153,7 +159,7 @@ fn roots_by_the_oracle(seed: State, solo: SoloSync, count: u32) -> Vec<Root> {
 #[test]
 fn graphs_of_sweeps_and_a_second_challenge_on_the_same_arena() {
     let _turn = turn();
-    each_device(|device| {
+    for device in gpus() {
         let mut executor = GpuExecutor::open(device.index, GpuOptions::default()).unwrap();
         // The second finds an arena filled from the first one's seed.
         for name in ["first", "second"] {
@@ -175,13 +181,13 @@ fn graphs_of_sweeps_and_a_second_challenge_on_the_same_arena() {
                 .unwrap();
             assert_eq!(roots, roots_by_the_oracle(seed, solo, iterations), "{name}");
         }
-    });
+    }
 }
 
 #[test]
 fn an_arena_that_does_not_fit_is_refused_with_numbers() {
     let _turn = turn();
-    each_device(|device| {
+    for device in gpus() {
         let mut executor = GpuExecutor::open(device.index, GpuOptions::default()).unwrap();
         let work = MemoryResidency { arena_blocks: 1 << 28, ..SMALLEST };
         let assignment =
@@ -192,13 +198,13 @@ fn an_arena_that_does_not_fit_is_refused_with_numbers() {
             }
             other => panic!("{other:?}"),
         }
-    });
+    }
 }
 
 #[test]
 fn an_arena_that_another_lane_gave_up_is_not_read() {
     let _turn = turn();
-    each_device(|device| {
+    for device in gpus() {
         let work = MemoryResidency { peer_blocks: 512, ..SMALLEST };
         let seeds = [State([1; 32]), State([2; 32])];
         let mut lanes = lanes(device.index, &GpuOptions::default(), work, &seeds);
@@ -208,13 +214,13 @@ fn an_arena_that_another_lane_gave_up_is_not_read() {
         let ran = lanes[0].0.run(&segment, &mut |_| ControlFlow::Continue(()));
         let text = ran.unwrap_err().to_string();
         assert!(text.starts_with("reading the arena of lane 1 failed"), "{text}");
-    });
+    }
 }
 
 #[test]
 fn a_bench_of_memory_measures_every_side() {
     let _turn = turn();
-    each_device(|device| {
+    for device in gpus() {
         let length = Duration::from_millis(40);
         let mut subject = Subject::open(device.index, None, Supervisor::default()).unwrap();
         for share in [0.01, 0.9] {
@@ -225,7 +231,7 @@ fn a_bench_of_memory_measures_every_side() {
             assert!(sides.iter().all(|side| side.median_tb_s > 0.0 && side.turns_tb_s.len() == 3));
             assert!(report.fill_ms > 0.0 && report.arena_bytes > 0);
         }
-    });
+    }
 }
 
 /// 10⁹ bytes a second of each of the first `running` lanes, which sweep at once.

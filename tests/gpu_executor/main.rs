@@ -85,12 +85,15 @@ fn each_device(test: impl Fn(&GpuDevice) + Sync) {
 
 /// Every device with every variant that it runs.
 fn every_variant(test: impl Fn(&GpuDevice, Variant) + Sync) {
-    each_device(|device| {
-        for variant in Variant::all_for(device.capability) {
-            say(&format!("{} {variant}", device.label()));
-            test(device, variant);
-        }
-    });
+    each_device(|device| variants_of(device, &test));
+}
+
+/// A device with every variant that it runs.
+fn variants_of(device: &GpuDevice, test: &impl Fn(&GpuDevice, Variant)) {
+    for variant in Variant::all_for(device.capability) {
+        say(&format!("{} {variant}", device.label()));
+        test(device, variant);
+    }
 }
 
 #[derive(Debug, PartialEq, Eq)]

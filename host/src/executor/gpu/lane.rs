@@ -367,7 +367,10 @@ impl Lane {
                     self.stopwatch.end_segment(gpu).map_err(timing)?;
                 }
             }
-            if let Some(readback) = self.settle() {
+            // While the device is busy; what the last batch left late stays so.
+            if !flying.is_empty()
+                && let Some(readback) = self.settle()
+            {
                 free.push(readback);
                 continue;
             }
