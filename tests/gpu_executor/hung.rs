@@ -3,7 +3,7 @@
 //! once it has ended.
 
 use crate::recovery::changed;
-use crate::{gpus, options, say, turn};
+use crate::{each_device, options, say, turn};
 use attest::executor::abandoned;
 use attest::executor::gpu::{GpuExecutor, GpuVerifier, PtxFile, PtxSource, Target, Variant};
 use attest::executor::lanes::{Patience, RunError, RunOptions, execute};
@@ -61,7 +61,7 @@ fn spinning(source: impl Into<PtxSource>, entry: &str) -> (tempfile::TempDir, St
 #[test]
 fn selftest_names_a_kernel_that_never_ends_and_prints_its_table() {
     let _turn = turn();
-    for device in gpus() {
+    each_device(|device| {
         let first = Variant::all_for(device.capability)[0];
         let source = first.source;
         for entry in [first.gemm.name, "fill", "chain_step"] {
@@ -80,13 +80,13 @@ fn selftest_names_a_kernel_that_never_ends_and_prints_its_table() {
             assert!(rows[1..].iter().all(|row| row.contains(&why)), "{text}");
             assert!(text.ends_with("\nnot healthy\n"), "{text}");
         }
-    }
+    });
 }
 
 #[test]
 fn bench_names_a_kernel_that_never_ends_and_keeps_what_it_measured() {
     let _turn = turn();
-    for device in gpus() {
+    each_device(|device| {
         // gemm_fma of a portable file is not compared with itself: it hangs in the work.
         let (_folder, path) = spinning(Target::Portable, "chain_step");
         let device = device.index.to_string();
@@ -111,7 +111,7 @@ fn bench_names_a_kernel_that_never_ends_and_keeps_what_it_measured() {
         assert!(text.contains("not measured: loop/gemm_fma: 256x2"), "{text}");
         assert!(text.contains("chain_step of loop/gemm_fma (launch "), "{text}");
         assert!(text.contains("Verification on the CPU"), "{text}");
-    }
+    });
 }
 
 /// How the child of the next test ends.
@@ -122,7 +122,7 @@ const DEVICE: &str = "ATTEST_TEST_HANGS_ON";
 #[test]
 fn a_kernel_that_never_ends_keeps_neither_the_run_nor_the_process() {
     let _turn = turn();
-    for device in gpus() {
+    each_device(|device| {
         for test in ["hung::a_process_with_a_hung_lane", "hung::a_process_with_a_hung_verifier"] {
             let child = Command::new(std::env::current_exe().expect("this program"))
                 .args(["--exact", test, "--nocapture"])
@@ -132,7 +132,7 @@ fn a_kernel_that_never_ends_keeps_neither_the_run_nor_the_process() {
             let (code, _) = ended(child, test);
             assert_eq!(code, Some(ENDED.into()), "{test} on {}", device.label());
         }
-    }
+    });
 }
 
 /// Nothing, unless the test above starts it in a process of its own.
