@@ -8,7 +8,7 @@ use crate::outcome::{Done, Result, print};
 use crate::paint::{Paint, duration, grouped, rate};
 use crate::progress;
 use anyhow::bail;
-use attest::appraisal::floors;
+use attest::appraisal::{floors, models};
 use attest::error_text::what_happened;
 use attest::evidence::present_gpus;
 use attest::executor::Kind;
@@ -87,7 +87,8 @@ pub fn run(args: &args::Demo, color: args::Color) -> Result {
 
     let share = OmittedShare::default();
     let (outcome, verified_in) = judge(&challenge, &result, elapsed);
-    let verdict = Verdict::of(&outcome, share);
+    let mut verdict = Verdict::of(&outcome, share);
+    verdict.model_table = models::in_force().foreign_digest();
     print(&format!(
         "{}\n  {} leaves recomputed on the CPU in {}\n\n{}\n",
         paint.strong("3. The validator verifies the result"),
