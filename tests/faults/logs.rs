@@ -52,10 +52,11 @@ fn monitored_lanes_and_their_sync_points_have_lines() {
     let lines = logged(&[Counts::Right, Counts::Right]);
     let taken = with(&lines, "challenge taken: 7 iterations of ");
     assert!(taken.len() == 1 && taken[0]["message"].as_str().unwrap().ends_with("on 2 lanes"));
-    let monitored = with(&lines, &format!("7 iterations with SM monitoring: {SMS} of {SMS} SMs"));
+    // An iteration has two tiles.
+    let monitored = with(&lines, "7 iterations with SM monitoring: 2 of 3 SMs at work");
     let lanes: Vec<&Value> = monitored.iter().map(|line| &line["span"]["lane"]).collect();
     assert_eq!(lanes, [0, 1], "{lines:#?}");
-    assert_eq!((&monitored[0]["sms"], &monitored[1]["sms_active"]), (&SMS.into(), &SMS.into()));
+    assert_eq!((&monitored[0]["sms"], &monitored[1]["sms_active"]), (&SMS.into(), &2.into()));
     assert_eq!(monitored[1]["span"]["device"], "device 2");
     assert_eq!(with(&lines, "throughput ").len(), 2);
     let sync = with(&lines, "sync overhead: ");
