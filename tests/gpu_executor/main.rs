@@ -32,7 +32,8 @@ use std::fmt::Debug;
 use std::io::Write;
 use std::ops::ControlFlow;
 use std::str::FromStr;
-use std::sync::{Mutex, MutexGuard, Once, PoisonError};
+use std::sync::{LazyLock, Mutex, MutexGuard, Once, PoisonError};
+use std::time::Instant;
 
 /// One test at a time: they measure memory and fill rings of one device.
 static TURN: Mutex<()> = Mutex::new(());
@@ -40,7 +41,9 @@ static SKIPPED: Once = Once::new();
 
 fn turn() -> MutexGuard<'static, ()> {
     // A test that failed left nothing behind that matters here.
-    TURN.lock().unwrap_or_else(PoisonError::into_inner)
+    let guard = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+    say(std::thread::current().name().unwrap_or_default());
+    guard
 }
 
 /// The devices to test, or none with a line on the terminal that says why.
@@ -59,7 +62,9 @@ fn gpus() -> Vec<GpuDevice> {
 /// Past the harness, which hides what passing tests print: which test runs
 /// where makes a hang or a fault easy to place.
 fn say(text: &str) {
-    let _ = std::io::stderr().write_all(format!("  {text}\n").as_bytes());
+    static START: LazyLock<Instant> = LazyLock::new(Instant::now);
+    let line = format!("  {:6.1} s  {text}\n", START.elapsed().as_secs_f64());
+    let _ = std::io::stderr().write_all(line.as_bytes());
 }
 
 fn options(variant: Variant) -> GpuOptions {
