@@ -169,7 +169,7 @@ pub fn open(device: &GpuDevice) -> GpuExecutor {
     GpuExecutor::open(device.index, GpuOptions::default()).unwrap()
 }
 
-fn rejecting(ended: &Ended) -> Vec<&str> {
+pub fn rejecting(ended: &Ended) -> Vec<&str> {
     let judgement = ended.verdict.policy.as_ref();
     let judgement = judgement.unwrap_or_else(|| panic!("its work is right: {:?}", ended.verdict));
     judgement.rejecting().map(|reason| reason.code).collect()
