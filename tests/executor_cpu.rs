@@ -247,7 +247,7 @@ fn a_break_stops_the_run() {
 #[test]
 fn uuids_are_the_given_one_or_differ() {
     let given = Uuid([9; 16]);
-    let uuid = |uuid| CpuExecutor::new(CpuOptions { uuid }).facts().uuid;
+    let uuid = |uuid| CpuExecutor::new(CpuOptions { uuid, ..CpuOptions::default() }).facts().uuid;
     assert_eq!(uuid(Some(given)), given);
     assert_ne!(uuid(None), uuid(None));
 }

@@ -50,9 +50,9 @@ fuzz_target!(|data: &[u8]| {
         let own = || OwnFault("\u{e4}".repeat(usize::from(step) * 8));
         let event = match step % 12 {
             0..=7 => Event::Bytes(&line),
-            8 => Event::Committed(Ok(FIXTURE.commitment_line.clone())),
-            9 => Event::Opened(if step == 9 { Err(own()) } else { Ok(b"{}\n".to_vec()) }),
-            10 if step == 10 => Event::Committed(Err(own().into())),
+            8 => Event::Committed(0, Ok(FIXTURE.commitment_line.clone())),
+            9 => Event::Opened(0, if step == 9 { Err(own()) } else { Ok(b"{}\n".to_vec()) }),
+            10 if step == 10 => Event::Committed(0, Err(own().into())),
             10 => Event::Closed,
             _ => {
                 now.since_start += Duration::from_millis(script.short().into());

@@ -65,16 +65,17 @@ impl Driven {
                 challenge: Box::new(FIXTURE.challenge.clone()),
                 plan: Vec::new().into(),
             })),
-            Some(Action::Read(reading)) => Event::Read(reading.read()),
-            Some(Action::Accept(_)) if fails => Event::Accepted(Err(own())),
-            Some(Action::Accept(commitment)) => {
+            Some(Action::Read(reading)) => Event::Read(reading.round, reading.read()),
+            Some(Action::Accept(accept)) if fails => Event::Accepted(accept.round, Err(own())),
+            Some(Action::Accept(accept)) => {
                 let acceptance = match script.byte() {
-                    1 => Acceptance::Spent(commitment.commitment),
+                    1 => Acceptance::Spent(accept.commitment),
                     2 => Acceptance::NotIssued,
                     _ => Acceptance::Accepted,
                 };
                 self.is_coin_recorded = acceptance == Acceptance::Accepted;
-                Event::Accepted(Ok(Accepted { acceptance, history: Vec::new(), coin: COIN }))
+                let accepted = Accepted { acceptance, history: Vec::new(), coin: COIN };
+                Event::Accepted(accept.round, Ok(accepted))
             }
             Some(Action::Judge(case)) => {
                 let session = case.session.clone();

@@ -6,13 +6,14 @@ use crate::common::cpu_miner_with;
 use attest::executor::Executor;
 use attest::executor::cpu::{CpuExecutor, CpuOptions};
 use attest::mining::issue::{Request, issue};
-use attest::policy::{Policy, RoundOn};
+use attest::policy::Policy;
 use attest::protocol::verdict::{HOST, Outcome};
 use attest::session::clock::Now;
 use attest::session::drive::Validator;
 use attest::session::fault::FaultCode;
 use attest::session::message::{FromValidator, MinerHello, VERSIONS, line_of};
-use attest::session::miner::{Action, End, Event, MinerSession, Terms};
+use attest::session::miner::{Action, End, Event, MinerSession, Terms, Who};
+use attest::session::numbered::numbered;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -73,21 +74,24 @@ fn a_miner_heeds_whom_a_challenge_is_for() {
         let mut session = MinerSession::new(Terms::default(), hello);
         session.handle(Now::default(), Event::Start);
         let said = [
-            FromValidator::Hello { versions: vec![version], software: "a test".to_owned() },
-            FromValidator::Ping { version },
-            challenge,
+            line_of(&FromValidator::Hello {
+                versions: vec![version],
+                software: "a test".to_owned(),
+            }),
+            line_of(&FromValidator::Ping { version }),
+            numbered(line_of(&challenge), (version > 1).then_some(0)),
         ];
-        let lines = said
-            .iter()
-            .map(line_of)
-            .flat_map(|line| session.handle(Now::default(), Event::Bytes(&line)));
+        let lines = said.iter().flat_map(|line| session.handle(Now::default(), Event::Bytes(line)));
         lines.last().expect("something is to be done")
     };
-    let host = |version| asked(version, FromValidator::HostChallenge { token: token() });
+    let host =
+        |version| asked(version, FromValidator::HostChallenge { beside: false, token: token() });
     let devices = |version| asked(version, FromValidator::Challenge { token: token() });
-    for (action, expected) in
-        [(devices(1), RoundOn::Devices), (devices(2), RoundOn::Devices), (host(2), RoundOn::Host)]
-    {
+    for (action, expected) in [
+        (devices(1), Who::Devices),
+        (devices(2), Who::Devices),
+        (host(2), Who::Host { beside: false }),
+    ] {
         assert!(matches!(&action, Action::Commit { on, .. } if *on == expected), "{action:?}");
     }
     match host(1) {

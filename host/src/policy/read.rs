@@ -80,7 +80,7 @@ impl Policy {
             ));
         }
         for (index, round) in policy.rounds.iter().enumerate() {
-            if let Some((field, got, expected)) = round.breach() {
+            if let Some((field, got, expected)) = round.breach(policy.rounds.get(index + 1)) {
                 let what = format!("{field} of round {index} is {got}");
                 let allowed = format!("Allowed is {expected}.");
                 return Err(at(name, text, place_in_round(text, index, field), what, allowed));

@@ -23,9 +23,9 @@ impl SessionVerdict {
             (Outcome::Verified, _) => "VERIFIED".to_owned(),
             (Outcome::Rejected, Some(REJECTED_BY_POLICY)) => "REJECTED BY POLICY".to_owned(),
             (Outcome::Rejected, code) => {
-                let failed =
-                    self.rounds.iter().find(|round| round.verdict.outcome != Outcome::Verified);
-                let failed = failed.filter(|round| round.verdict.code == code);
+                let failed = self.rounds.iter().find(|round| {
+                    round.verdict.outcome != Outcome::Verified && round.verdict.code == code
+                });
                 let place = match failed {
                     Some(failed) => {
                         let place = format!("round {}, {}", failed.round, failed.name());
@@ -132,7 +132,7 @@ mod tests {
         };
         let reasons = vec![Reason::new("not-bound-to-miner", Weight::Warn, "no key")];
         let verdict = verdict.judged(Judgement::new("p", Digest([1; 32]), reasons));
-        RoundVerdict { round, kind, on: None, verdict }
+        RoundVerdict { round, kind, on: None, beside: None, verdict }
     }
 
     fn rounds() -> Vec<RoundVerdict> {

@@ -31,9 +31,15 @@ pub(super) fn line(stage: &Stage<'_>) -> String {
                 duration(Duration::from_millis(challenge.limit_ms())),
             )
         }
-        Stage::Committed(commitment) => format!("commitment  {commitment}"),
-        Stage::CoinSent => "coin        drawn after the nonce was spent".to_owned(),
-        Stage::Complete(openings) => format!("result      {} openings", grouped(*openings as u64)),
+        Stage::Committed(round, commitment) => {
+            format!("commitment  {}{commitment}", numbered(*round))
+        }
+        Stage::CoinSent(round) => {
+            format!("coin        {}drawn after the nonce was spent", numbered(*round))
+        }
+        Stage::Complete(round, openings) => {
+            format!("result      {}{} openings", numbered(*round), grouped(*openings as u64))
+        }
         Stage::Judged(round, verdict) => {
             let text = verdict.render_text();
             format!("judged      {}{}", numbered(*round), text.lines().next().unwrap_or_default())
