@@ -344,6 +344,21 @@ mod tests {
     }
 
     #[test]
+    fn a_round_of_the_host_is_beside_the_next_one() {
+        let text = "[[round]]\nkind = \"memory\"\non = \"host\"\nbeside = true\n\
+                    [[round]]\nkind = \"memory\"\n";
+        let policy = read(text).unwrap();
+        let beside: Vec<bool> = policy.rounds.iter().map(|round| round.beside).collect();
+        assert_eq!(beside, [true, false]);
+        // It is a demand of its own, and one that is not made leaves the digest as it was.
+        let after = read(&text.replace("beside = true\n", "")).unwrap();
+        let said = read(&text.replace("beside = true", "beside = false")).unwrap();
+        assert_ne!(policy.digest(), after.digest());
+        assert_eq!(said.digest(), after.digest());
+        assert_eq!(read(&toml::to_string(&policy).unwrap()).unwrap(), policy);
+    }
+
+    #[test]
     fn errors_name_the_round_and_its_field() {
         let of = |line: &str| read(&format!("[[round]]\nkind = \"fp64\"\n[[round]]\n{line}\n"));
         for (line, starts, ends) in [
@@ -379,6 +394,28 @@ mod tests {
                 "kind = \"links\"\non = \"host\"",
                 "p.toml:5:6: on of round 1 is \"host\"",
                 "links are between lanes.",
+            ),
+            (
+                "kind = \"memory\"\nbeside = true",
+                "p.toml:5:10: beside of round 1 is true",
+                "\nAllowed is false: true is for rounds with on = \"host\".",
+            ),
+            (
+                "kind = \"memory\"\non = \"host\"\nbeside = true",
+                "p.toml:6:10: beside of round 1 is true",
+                "before a [[round]] of the devices that is required.",
+            ),
+            (
+                "kind = \"memory\"\non = \"host\"\nbeside = true\n[[round]]\nkind = \"fp64\"\n\
+                 required = false",
+                "p.toml:6:10: beside of round 1 is true",
+                "that is required.",
+            ),
+            (
+                "kind = \"memory\"\non = \"host\"\nbeside = true\n[[round]]\nkind = \"fp64\"\n\
+                 on = \"host\"",
+                "p.toml:6:10: beside of round 1 is true",
+                "that is required.",
             ),
             (
                 "kind = \"memory\"\npeer_blocks = 256",

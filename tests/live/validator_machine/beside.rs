@@ -2,18 +2,19 @@
 
 use super::*;
 
-/// Of whom the session is, and how far.
+/// Both challenges are out.
 fn begun() -> Watched {
     let mut watched = Watched::with(Plan::Beside, vec![1, 2]);
     watched.talk_until(|watched| watched.issued.len() == 2);
     watched
 }
 
-/// The codes of the rounds, once all that is left to do is done.
+/// The codes of the rounds, once all that is left to do and to say is.
 fn codes_of(watched: &mut Watched) -> Vec<Option<&'static str>> {
     for _ in 0..20 {
-        if let Some(&work) = watched.awaits.first() {
-            watched.done(work, true);
+        match watched.awaits.first() {
+            Some(&work) => watched.done(work, true),
+            None => watched.answer(),
         }
     }
     assert!(watched.ended.is_some(), "{:?}", watched.awaits);
@@ -168,7 +169,7 @@ fn lines_of_no_round_of_the_wrong_one_or_out_of_turn() {
         let mut watched = begun();
         watched.feed(Event::Bytes(&line));
         let codes = codes_of(&mut watched);
-        let shown = String::from_utf8_lossy(&line[..40]).into_owned();
+        let shown = String::from_utf8_lossy(&line[..line.len().min(40)]).into_owned();
         assert_eq!(end(&watched).session.code, Some(code), "{shown}");
         assert!(codes.iter().all(|of| [Some(code), Some("abandoned")].contains(of)), "{codes:?}");
         assert_eq!(watched.settled, BTreeSet::from([0, 1]), "{shown}");

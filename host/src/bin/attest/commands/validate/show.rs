@@ -1,7 +1,6 @@
 //! A session as people see it: each step in a line, its end as text or JSON.
 
 use super::sessions::Over;
-use crate::commands::verify::painted;
 use crate::outcome::shown_json;
 use crate::paint::{Paint, duration, grouped, wrapped};
 use attest::protocol::challenge::Challenge;
@@ -73,9 +72,6 @@ fn devices(hello: &MinerHello) -> String {
 pub(super) fn text(over: &Over, name: &str, paint: Paint) -> String {
     let Over { ended, .. } = over;
     let name = if name.is_empty() { String::new() } else { paint.strong(name) + "  " };
-    if ended.session.rounds.len() + ended.session.not_reached.len() < 2 {
-        return format!("{name}{}", painted(&ended.verdict, paint));
-    }
     let session = ended.session.render_text();
     let (headline, rest) = session.split_once('\n').unwrap_or((&session, ""));
     let headline = match ended.session.outcome {
