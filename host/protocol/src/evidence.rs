@@ -22,6 +22,7 @@ pub mod telemetry;
 use super::challenge::{Challenge, INTEGER_MAX};
 use super::digest::{Digest, Uuid};
 use super::json::NESTING_MAX;
+use super::quantity::about;
 use claims::Claims;
 use serde::Serialize;
 use serde_json::{Map, Number, Value};
@@ -335,7 +336,7 @@ impl EvidenceLane {
     pub fn memory_text(&self) -> String {
         match self.memory_bytes {
             0 => "memory not known".to_owned(),
-            bytes => format!("{bytes} bytes of memory"),
+            bytes => format!("{} of memory", about(bytes as f64, "B")),
         }
     }
 

@@ -19,6 +19,7 @@ use crate::protocol::chain;
 use crate::protocol::digest::{Digest, Uuid};
 use crate::protocol::evidence::document::LaneDetails;
 use crate::protocol::names::{Root, State};
+use crate::protocol::quantity::about;
 use crate::protocol::work::fp64_product::Fp64Product;
 use crate::protocol::work::{IterationPlace, RunInputs, Work};
 use std::any::Any;
@@ -277,7 +278,11 @@ pub enum ExecError {
         advice: String,
     },
     /// Not enough memory.
-    #[error("{device} has {free_bytes} bytes free and {needed_bytes} are needed\n{advice}")]
+    #[error(
+        "{device} has {} free and {} are needed\n{advice}",
+        about(*free_bytes as f64, "B"),
+        about(*needed_bytes as f64, "B")
+    )]
     Memory {
         /// Which device.
         device: String,

@@ -115,7 +115,7 @@ impl LiveRun {
 
 impl Shown {
     /// What the rounds of one session show together: of each figure the most. That all of it
-    /// was held at once is said of the largest arena.
+    /// was held at once is said about the largest arena.
     pub fn of_rounds(rounds: impl IntoIterator<Item = Self>) -> Option<Self> {
         rounds.into_iter().reduce(|a, b| {
             let held = [a, b].into_iter().max_by_key(|one| (one.held_bytes, one.held_at_once));

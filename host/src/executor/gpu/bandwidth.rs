@@ -12,6 +12,7 @@ use crate::error_text::what_happened;
 use crate::protocol::evidence::machine::{
     Bandwidth, DeviceBandwidth, Figure, PeerBandwidth, Rate, Way,
 };
+use crate::protocol::quantity::about;
 use cuda_driver::Failure;
 use std::time::Duration;
 
@@ -142,7 +143,7 @@ fn copy_bytes(gpu: &Gpu, most: u64) -> Result<u64, String> {
 fn bytes_for(free_bytes: u64, most: u64) -> Result<u64, String> {
     let bytes = (free_bytes / SHARE_OF_FREE).min(most);
     if bytes < COPY_BYTES_MIN {
-        return Err(format!("only {free_bytes} bytes of device memory are free"));
+        return Err(format!("only {} of device memory are free", about(free_bytes as f64, "B")));
     }
     Ok(bytes >> 20 << 20)
 }

@@ -9,6 +9,7 @@ use crate::outcome::Result;
 use crate::printer::Pen;
 use crate::signals::Stop;
 use anyhow::{Context as _, anyhow, bail};
+use attest::protocol::quantity::counted;
 use attest::session::command::{self, Answers, CommandLine};
 use attest::session::drive::{Stage, Validator};
 use attest::session::fault::FaultCode;
@@ -66,8 +67,9 @@ pub(super) async fn hold(
                     let left = held.len();
                     held.abort_all();
                     return Err(anyhow!(
-                        "{left} session(s) could not be settled in {SETTLING:?}\n\
-                         Check the ledger; what is not settled there stays open until it expires."
+                        "{} could not be settled in {SETTLING:?}\n\
+                         Check the ledger; what is not settled there stays open until it expires.",
+                        counted(left as u64, "session")
                     ));
                 }
             },
@@ -120,7 +122,8 @@ fn begin(
         let pen = pen.clone();
         held.spawn(async move {
             let name = if several { &*address } else { "" };
-            let watch = |stage: Stage<'_>| pen.note(named(name, &show::line(&stage)));
+            let steps = show::Steps::default();
+            let watch = |stage: Stage<'_>| pen.note(named(name, &steps.line(&stage)));
             let ended = tcp::validate(&validator, &address, &config, &watch).await;
             Ok(Over { address: Some(address), ended })
         });
@@ -132,7 +135,8 @@ fn begin(
 async fn over_command(validator: Arc<Validator>, command: CommandLine, pen: Pen) -> Result<Over> {
     let teller = pen.clone();
     let say = move |line: &str| teller.note(format!("stderr      {line}"));
-    let watch = |stage: Stage<'_>| pen.note(show::line(&stage));
+    let steps = show::Steps::default();
+    let watch = |stage: Stage<'_>| pen.note(steps.line(&stage));
     let (ended, exit) = command::validate(&validator, &command, say, &watch).await?;
     // Without a hello the verdict says so.
     let closed_early = ended.verdict.code == Some(FaultCode::ClosedEarly.code());
