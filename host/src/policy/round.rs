@@ -252,7 +252,7 @@ impl Round {
         }
         // One that may be left out would leave this one alone.
         if self.beside && !next.is_some_and(|next| next.on == RoundOn::Devices && next.required) {
-            let allowed = "true before a [[round]] of the devices that is required";
+            let allowed = "false, or a required [[round]] of the devices right after it";
             return Some(("beside", "true".to_owned(), allowed.to_owned()));
         }
         let of_arenas = self.kind.memory_share().is_some();
@@ -403,19 +403,19 @@ mod tests {
             (
                 "kind = \"memory\"\non = \"host\"\nbeside = true",
                 "p.toml:6:10: beside of round 1 is true",
-                "before a [[round]] of the devices that is required.",
+                "or a required [[round]] of the devices right after it.",
             ),
             (
                 "kind = \"memory\"\non = \"host\"\nbeside = true\n[[round]]\nkind = \"fp64\"\n\
                  required = false",
                 "p.toml:6:10: beside of round 1 is true",
-                "that is required.",
+                "of the devices right after it.",
             ),
             (
                 "kind = \"memory\"\non = \"host\"\nbeside = true\n[[round]]\nkind = \"fp64\"\n\
                  on = \"host\"",
                 "p.toml:6:10: beside of round 1 is true",
-                "that is required.",
+                "of the devices right after it.",
             ),
             (
                 "kind = \"memory\"\npeer_blocks = 256",
