@@ -92,7 +92,7 @@ fn monitored(lane: &LaneExecution, tiles_per_iteration: u64) {
                 iterations,
                 sms = count,
                 sms_active = active,
-                "{iterations} iterations with SM monitoring: {active} of {count} SMs did tiles"
+                "{iterations} iterations with SM monitoring: {active} of {count} SMs at work"
             );
         }
         SmTiles::NotApplicable => {

@@ -16,9 +16,9 @@ use attest::reference::memory::Arena;
 use attest::reference::{MemoryOracle, Run};
 use serde_json::{Value, json};
 
-/// N.
+/// Blocks of an arena (N).
 const BLOCKS: u64 = 512;
-/// T.
+/// Iterations (T).
 pub(super) const SWEEPS: u64 = 10;
 
 /// Memory residency for this many lanes, with as many draws a lane as the default policy

@@ -48,7 +48,7 @@ struct Case {
     what: &'static str,
     /// One leaf, or one iteration, of this many is left out.
     one_of: u64,
-    /// m.
+    /// Products of an iteration (m).
     products: u64,
     /// T, of which this many are sampled.
     iterations: (u64, u64),

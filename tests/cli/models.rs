@@ -83,3 +83,58 @@ fn a_bad_table_is_refused_before_anything_else() {
     run(args).expect(COULD_NOT_RUN).says("--models");
     assert_eq!(std::fs::read_to_string(&path).unwrap(), text);
 }
+
+/// Chips and models at the edges of what a table may have, with peaks that fit.
+fn edges() -> String {
+    let mut text = String::new();
+    let mut models = 0;
+    let pairs = |a: [u32; 2], b: [u32; 2]| a.into_iter().flat_map(move |a| b.map(|b| (a, b)));
+    for (at, ((fp64, int8), fp16)) in pairs([1, 1024], [8, 100_000])
+        .flat_map(|rates| [0, 65_536].map(|fp16| (rates, fp16)))
+        .enumerate()
+    {
+        text += &format!(
+            "[[chip]]\nname = \"chip {at}\"\ncompute_capabilities = [\"1.{at}\"]\n\
+             fp64_fma_per_sm_clock = {fp64}\nint8_mac_per_sm_clock = {int8}\n\
+             fp16_fma_per_sm_clock = {fp16}\nsource = \"made up\"\n"
+        );
+        let fastest = if 1.25 * f64::from(fp16) > 1.1 * f64::from(int8) { fp16 } else { int8 };
+        let sizes = pairs([1, 4096], [1000, 10_000])
+            .flat_map(|sm| pairs([1, 65_536], [1, 1_000_000]).map(move |memory| (sm, memory)));
+        for ((sms, clock), (memory, bandwidth)) in sizes {
+            let tera = |rate: u32| 2e-6 * f64::from(sms) * f64::from(clock) * f64::from(rate);
+            let (share, link) = if models % 2 == 0 { ("0.01", 1) } else { ("0.8", 100_000) };
+            text += &format!(
+                "[[model]]\nname = \"made up {models}\"\nchip = \"chip {at}\"\nsm_count = {sms}\n\
+                 boost_clock_mhz = {clock}\nmax_clock_mhz = {clock}\n\
+                 printed_fp64_tflops = {}\nprinted_int8_tops = {}\n\
+                 int8_sustained_share = {share}\nmemory_gb = {memory}\n\
+                 bandwidth_gb_s = {bandwidth}\nnvlink_gb_s = {link}\nsource = \"made up\"\n",
+                tera(fp64),
+                tera(fastest),
+            );
+            models += 1;
+        }
+    }
+    text
+}
+
+#[test]
+fn a_table_at_the_edges_of_its_bounds_is_sized_or_told_and_never_panics() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("edges.toml");
+    std::fs::write(&path, edges()).unwrap();
+    let path = path.to_str().unwrap();
+    let told = run(["policy", "models", "--models", path]).expect(OK).stdout;
+    assert!(told.starts_with("128 models of 8 chips\n"), "{told}");
+    let check = ["policy", "check", "-", "--json", "--models", path];
+    let json = run_with_input(check, b"").expect(OK).stdout;
+    let json: Value = serde_json::from_str(&json).unwrap();
+    assert_eq!(json["demands"].as_array().unwrap().len(), 128);
+    for at in [0, 31, 64, 127] {
+        let model = format!("made up {at}");
+        let args = ["challenge", "--policy", "-", "--model", &model, "--models", path];
+        let code = run_with_input(args, b"").code;
+        assert!(code == Some(OK) || code == Some(COULD_NOT_RUN), "{model}: {code:?}");
+    }
+}

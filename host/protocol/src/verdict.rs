@@ -151,7 +151,7 @@ pub struct Verdict {
     /// What was expected and found, or why it could not run.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub detail: Option<String>,
-    /// c.
+    /// Digest of the challenge (c).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub challenge_digest: Option<Digest>,
     /// What identifies the result.

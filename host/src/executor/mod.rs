@@ -153,7 +153,7 @@ fn spread(times: impl Iterator<Item = u64> + Clone) -> u64 {
 pub struct Assignment {
     /// Of each iteration.
     pub work: Work,
-    /// g.
+    /// Index of the lane, from 0 (g).
     pub lane: u32,
     /// s(g,0) of every lane of the run, in lane order.
     pub seeds: Arc<[State]>,
@@ -200,9 +200,9 @@ pub struct Segment {
 /// What a single lane needs to take sync steps by itself.
 #[derive(Clone, Copy, Debug)]
 pub struct SoloSync {
-    /// c.
+    /// Digest of the challenge (c).
     pub challenge: Digest,
-    /// S.
+    /// Iterations between sync points (S).
     pub interval: u32,
 }
 
@@ -217,7 +217,7 @@ impl SoloSync {
 /// What one iteration yields.
 #[derive(Clone, Copy, Debug)]
 pub struct IterationOutput<'a> {
-    /// i.
+    /// The iteration, from 1 (i).
     pub iteration: u32,
     /// D(g,i).
     pub root: Root,

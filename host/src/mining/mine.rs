@@ -365,7 +365,7 @@ mod tests {
         let needed = 2 * (32 + 192);
         assert!(fits(one_tile, 2, memory(needed)).is_ok());
         let text = fits(one_tile, 2, memory(needed - 1)).unwrap_err().to_string();
-        for part in ["448 bytes", "447 are available", "the cgroup /sys/fs/cgroup/box", "\n"] {
+        for part in ["448.0 B", "447.0 B are available", "the cgroup /sys/fs/cgroup/box", "\n"] {
             assert!(text.contains(part), "{part:?} is missing in {text:?}");
         }
     }

@@ -49,9 +49,9 @@ pub struct Shown {
 pub struct LiveRun {
     /// Of each iteration of each lane.
     pub work: Work,
-    /// T.
+    /// Iterations (T).
     pub iterations: u32,
-    /// G.
+    /// Lanes (G).
     pub lanes: u32,
     /// From sending the challenge to holding the commitment, by the validator's clock.
     pub elapsed: Duration,

@@ -198,7 +198,7 @@ mod tests {
     fn copies_are_long_enough_and_fit() {
         assert_eq!(bytes_for(140 << 30, COPY_BYTES_MAX), Ok(1 << 30));
         assert_eq!(bytes_for((2 << 30) + 5, COPY_BYTES_MAX), Ok(256 << 20));
-        assert!(bytes_for(1000 << 20, COPY_BYTES_MAX).unwrap_err().contains("1048576000 bytes"));
+        assert!(bytes_for(1000 << 20, COPY_BYTES_MAX).unwrap_err().contains("1.049 GB"));
         assert_eq!(copies(Duration::from_micros(500)), 10);
         assert_eq!(copies(Duration::from_secs(1)), 1);
         assert_eq!(copies(Duration::ZERO), COPIES_MAX as u32);

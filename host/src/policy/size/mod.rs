@@ -63,7 +63,7 @@ struct SizedWork {
     request: Request,
     /// Of each iteration.
     work: Work,
-    /// T.
+    /// Iterations (T).
     iterations: u64,
     /// How long it takes, if that can be said.
     times: Option<Times>,
