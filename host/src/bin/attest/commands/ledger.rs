@@ -91,11 +91,21 @@ fn list(entries: &[Entry], json: bool) -> Result<()> {
             entry.challenge.to_string(),
             time_text(entry.issued_unix_ms),
             state(entry).to_owned(),
+            round_text(entry),
             entry.code.clone().unwrap_or_else(|| of_session(entry)),
         ]
     };
     let rows: Vec<Vec<String>> = entries.iter().map(row).collect();
-    print(&table(&["challenge", "issued", "state", "reason"], &rows))
+    print(&table(&["challenge", "issued", "state", "round", "reason"], &rows))
+}
+
+/// Which round of which session it is, if it is a later one: "2 of 487554a96b64…", the start
+/// of the session's first challenge.
+fn round_text(entry: &Entry) -> String {
+    entry.round.map_or_else(String::new, |of| {
+        let session = of.session.to_string();
+        format!("{} of {}…", of.number, &session[..12])
+    })
 }
 
 fn list_meetings(
