@@ -50,6 +50,7 @@
 
 pub mod appraisal;
 pub mod bench;
+pub mod chart;
 pub mod evidence;
 pub mod executor;
 pub mod export;
@@ -60,6 +61,7 @@ pub mod ledger;
 pub mod mining;
 pub mod policy;
 pub mod reference;
+pub mod report;
 pub mod schema;
 pub mod selftest;
 pub mod session;
