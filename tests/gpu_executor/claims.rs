@@ -1,12 +1,13 @@
 //! False claims in live sessions: one card as two is late, and a card is no model that has
 //! more memory, or memory that is faster.
 
-use super::liars::{Claiming, hold, open};
+use super::liars::{Claiming, hold, open, rejecting};
 use super::{gpus, say, turn};
 use attest::appraisal::models::{self, Model};
 use attest::executor::Executor as _;
 use attest::executor::gpu::{GpuDevice, GpuExecutor};
 use attest::mining::issue::Request;
+use attest::mining::kind::ArenaSize;
 use attest::policy::Policy;
 use attest::protocol::verdict::Outcome;
 use attest::session::validator::Ended;
@@ -56,8 +57,7 @@ fn two_lanes_on_one_card_are_late() {
         let ended = hold(Policy::default(), request, lanes);
         told(&format!("one {} as two", model.name), &ended);
         assert_eq!(ended.session.outcome, Outcome::Rejected, "{:?}", ended.session);
-        let judgement = ended.verdict.policy.as_ref().expect("its work is right");
-        let codes: Vec<_> = judgement.rejecting().map(|reason| reason.code).collect();
+        let codes = rejecting(&ended);
         assert!(codes.contains(&"too-slow"), "{codes:?}");
     }
 }
@@ -65,7 +65,7 @@ fn two_lanes_on_one_card_are_late() {
 /// The table's model with the least memory of those that have more than `own`, and 1.4
 /// times its bandwidth.
 fn roomier(own: &Model) -> Option<&'static Model> {
-    let larger = models::MODELS.iter().filter(|it| 10 * it.memory_gb > 11 * own.memory_gb);
+    let larger = models::all().iter().filter(|it| 10 * it.memory_gb > 11 * own.memory_gb);
     let faster = larger.filter(|it| 10 * it.bandwidth_gb_s > 14 * own.bandwidth_gb_s);
     faster.min_by_key(|it| it.memory_gb)
 }
@@ -79,25 +79,26 @@ fn a_card_has_neither_the_memory_nor_the_bandwidth_of_a_larger_model() {
             continue;
         };
         let card = Claiming::another(executor, larger, 0);
-        let rounds = |extra: &str| {
-            let text = format!("[[round]]\nkind = \"memory\"\n{extra}");
-            Policy::from_toml(&text, "memory.toml").expect("a policy")
-        };
         // 90 % of the memory that it says it has.
-        let whole = hold(rounds(""), Request::default(), vec![card.clone()]);
+        let round = Policy::from_toml("[[round]]\nkind = \"memory\"\n", "memory.toml");
+        let whole = hold(round.expect("a policy"), Request::default(), vec![card.clone()]);
         told(&format!("{} as {}, its memory", own.name, larger.name), &whole);
         assert_ne!(whole.session.outcome, Outcome::Verified, "{:?}", whole.session);
 
-        // As much as it has, and the rate that the other's memory is read at.
-        let share = 0.85 * f64::from(own.memory_gb) / f64::from(larger.memory_gb);
-        let mut policy = rounds(&format!("memory_share = {share:.3}\n"));
-        // Less than what a session calls a demand that an honest card would not meet.
+        // As much as it has, and the rate that the other's memory is read at: less than
+        // what would be called a demand that an honest card does not meet.
+        let mut policy = Policy::default();
         policy.memory.memory_gb_s_min = 0.77 * f64::from(larger.bandwidth_gb_s);
-        let slow = hold(policy, Request::default(), vec![card]);
+        let request = Request {
+            challenge_type: Some("memory_residency_pow".to_owned()),
+            arena_size: Some(ArenaSize::Bytes(850_000_000 * u64::from(own.memory_gb))),
+            max_duration_ms: Some(60_000),
+            ..Request::default()
+        };
+        let slow = hold(policy, request, vec![card]);
         told(&format!("{} as {}, its bandwidth", own.name, larger.name), &slow);
         assert_eq!(slow.session.outcome, Outcome::Rejected, "{:?}", slow.session);
-        let codes = slow.session.policy.iter().flat_map(|judgement| judgement.rejecting());
-        let codes: Vec<_> = codes.map(|reason| reason.code).collect();
+        let codes = rejecting(&slow);
         assert!(codes.contains(&"memory-rate-low"), "{codes:?}");
     }
 }

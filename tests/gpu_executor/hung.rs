@@ -5,7 +5,9 @@
 use crate::recovery::changed;
 use crate::{each_device, options, say, turn};
 use attest::executor::abandoned;
-use attest::executor::gpu::{GpuExecutor, GpuVerifier, PtxFile, PtxSource, Target, Variant};
+use attest::executor::gpu::{
+    GpuDevice, GpuExecutor, GpuVerifier, PtxFile, PtxSource, Target, Variant,
+};
 use attest::executor::lanes::{Patience, RunError, RunOptions, execute};
 use attest::mining::issue::{Request, issue};
 use attest::protocol::verify::{LeafRequest, Recompute};
@@ -43,9 +45,12 @@ fn ended(mut child: Child, what: &str) -> (Option<i32>, String) {
     (status.code(), text)
 }
 
-/// `attest` with these arguments.
-fn attest(args: &[&str]) -> (Option<i32>, String) {
+/// `attest` with these arguments, to which this device is GPU 0 and the only one: another
+/// may hang meanwhile.
+fn attest(device: &GpuDevice, args: &[&str]) -> (Option<i32>, String) {
+    let kind = if device.parent_uuid.is_some() { "MIG" } else { "GPU" };
     let mut command = Command::new(env!("CARGO_BIN_EXE_attest"));
+    command.env("CUDA_VISIBLE_DEVICES", format!("{kind}-{}", device.uuid.hyphenated()));
     let child = command.args(args).stdout(Stdio::piped()).spawn().expect("attest starts");
     let (code, text) = ended(child, args[0]);
     say(text.trim());
@@ -66,9 +71,9 @@ fn selftest_names_a_kernel_that_never_ends_and_prints_its_table() {
         let source = first.source;
         for entry in [first.gemm.name, "fill", "chain_step"] {
             let (_folder, path) = spinning(source, entry);
-            let only = format!("{} loop/", device.label());
+            let only = format!("GPU 0 ({}) loop/", device.name);
             let args = ["selftest", "--patience", "5s", "--only", &only, "--ptx", &path];
-            let (code, text) = attest(&args);
+            let (code, text) = attest(device, &args);
             assert_eq!(code, Some(1), "{text}");
             let rows: Vec<&str> = text.lines().filter(|line| line.contains(&only)).collect();
             // A row for each product, and one for memory.
@@ -89,7 +94,6 @@ fn bench_names_a_kernel_that_never_ends_and_keeps_what_it_measured() {
     each_device(|device| {
         // gemm_fma of a portable file is not compared with itself: it hangs in the work.
         let (_folder, path) = spinning(Target::Portable, "chain_step");
-        let device = device.index.to_string();
         let args = [
             "bench",
             "--quick",
@@ -97,14 +101,12 @@ fn bench_names_a_kernel_that_never_ends_and_keeps_what_it_measured() {
             "256x2",
             "--variant",
             "portable/gemm_fma",
-            "--device",
-            &device,
             "--patience",
             "5s",
             "--ptx",
             &path,
         ];
-        let (code, text) = attest(&args);
+        let (code, text) = attest(device, &args);
         assert_eq!(code, Some(2), "{text}");
         let row = text.lines().find(|line| line.starts_with("256x2") && line.contains("portable"));
         assert!(row.is_some(), "what was measured before:\n{text}");

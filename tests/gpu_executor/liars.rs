@@ -25,7 +25,7 @@ use std::ops::ControlFlow;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
-/// A device that says what it was told to say of itself, and works as it is, in one run
+/// A device that says what it was told to say about itself, and works as it is, in one run
 /// after another.
 #[derive(Clone)]
 pub struct Claiming {
@@ -169,7 +169,7 @@ pub fn open(device: &GpuDevice) -> GpuExecutor {
     GpuExecutor::open(device.index, GpuOptions::default()).unwrap()
 }
 
-fn rejecting(ended: &Ended) -> Vec<&str> {
+pub fn rejecting(ended: &Ended) -> Vec<&str> {
     let judgement = ended.verdict.policy.as_ref();
     let judgement = judgement.unwrap_or_else(|| panic!("its work is right: {:?}", ended.verdict));
     judgement.rejecting().map(|reason| reason.code).collect()
