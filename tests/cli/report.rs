@@ -21,7 +21,7 @@ fn a_report_verifies_and_a_given_verdict_must_be_of_its_results() {
     let read = || std::fs::read_to_string(&page).unwrap();
 
     run(["report", &result, "--challenge", &token, "--out", &page]).expect(OK);
-    assert!(read().contains("<h1>Verified</h1>") && read().contains("This program recomputed"));
+    assert!(read().contains("<h1>Verified") && read().contains("This program recomputed"));
 
     // Results find their challenges, whatever their order is.
     let two = ["report", &other, &result, "--challenge", &token, "--challenge", &other_token];
@@ -44,8 +44,10 @@ fn a_report_verifies_and_a_given_verdict_must_be_of_its_results() {
     );
     // The verdict alone has no lanes to show, and is a page all the same.
     run(["report", "--verdict", &verdict, "--out", &page]).expect(OK);
-    let swapped = run(["report", &other, &result, "--challenge", &token, "--out", &page]);
-    swapped.expect(REJECTED);
+    run(["report", &other, "--challenge", &token, "--out", &page]).expect(REJECTED);
+    assert!(read().contains("<h1>Rejected"));
+    let twice = ["report", &result, &result, "--challenge", &token, "--out", &page];
+    run(twice).expect(COULD_NOT_RUN);
     assert_eq!(names_in(folder.path()), ["a.json", "b.json", "page.html", "verdict.json"]);
 }
 
