@@ -27,11 +27,14 @@ use std::time::Duration;
 /// # Errors
 /// No such ledger, or it fails.
 pub fn run(args: &Args, ledger: Option<&LedgerPlace>) -> Result {
-    if let Action::Export { out } = &args.action {
+    let out = match &args.action {
+        Action::Export { out } => out.as_ref(),
+        Action::Report { out, .. } => Some(out),
+        _ => None,
+    };
+    if out.is_some() {
         let file = crate::ledger::file(Some(ledger.unwrap_or(&LedgerPlace::Default)));
-        Inputs::default()
-            .and_file("--ledger", file.as_deref())
-            .check(&[("--out", out.as_ref())])?;
+        Inputs::default().and_file("--ledger", file.as_deref()).check(&[("--out", out)])?;
     }
     let ledger = match &args.action {
         Action::Prune { .. } => crate::ledger::existing(ledger)?,
@@ -75,6 +78,9 @@ pub fn run(args: &Args, ledger: Option<&LedgerPlace>) -> Result {
                 return Err(error);
             }
             written?;
+        }
+        Action::Report { miner, device, out } => {
+            super::report::history(&*ledger, *miner, *device, out)?
         }
         Action::Prune { older_than, dry_run } => prune(&*ledger, *older_than, *dry_run)?,
     }
