@@ -6,6 +6,7 @@
 
 mod arithmetic;
 mod demands;
+mod device_reports;
 mod devices;
 mod grinding;
 mod handed_in;

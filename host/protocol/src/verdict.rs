@@ -24,6 +24,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 mod assumptions;
+mod devices;
 mod headline;
 mod integer;
 mod memory;
@@ -37,6 +38,7 @@ mod shown;
 mod text;
 
 pub use assumptions::Assumptions;
+pub use devices::{LaneDevice, Measurements, SignedDevice};
 pub use headline::{headline, short_name};
 pub use integer::IntegerShown;
 pub use memory::MemoryShown;
@@ -60,7 +62,7 @@ pub const REJECTED_BY_POLICY: &str = "rejected-by-policy";
 pub const SESSION_UNSETTLED: &str = "session-unsettled";
 
 /// What facts are about: every `subject`.
-pub const SUBJECTS: [&str; 14] = [
+pub const SUBJECTS: [&str; 15] = [
     "work",
     "session",
     "signature",
@@ -72,6 +74,7 @@ pub const SUBJECTS: [&str; 14] = [
     "memory",
     "links",
     "models",
+    "device",
     "lane",
     "finding",
     "history",
@@ -107,6 +110,8 @@ pub enum Grade {
     Proven,
     /// By the validator's own clock or record.
     Measured,
+    /// A device signed it, with a key that its maker certified for its die.
+    SignedByDevice,
     /// The miner says so.
     Claimed,
 }
@@ -175,6 +180,9 @@ pub struct Verdict {
     /// What a live session shows of device models, by the validator's table.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub models: Option<ModelsShown>,
+    /// What the devices signed, of each lane that handed in a report.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub devices: Vec<LaneDevice>,
     /// Distinct leaves recomputed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub openings: Option<u64>,
@@ -233,6 +241,7 @@ impl Verdict {
             integer: None,
             shown: None,
             models: None,
+            devices: Vec::new(),
             openings: None,
             elapsed_ns: None,
             round_trip_ns: None,
@@ -267,6 +276,16 @@ impl Verdict {
             let told = |text| fact(Grade::Measured, "history", format!("WARNING: {text}"));
             self.facts.extend(warnings.into_iter().map(told));
             self.facts.sort_by_key(|fact| fact.grade);
+        }
+        self
+    }
+
+    /// The verdict on a verified result with what its devices signed.
+    pub fn with_devices(mut self, devices: Vec<LaneDevice>) -> Self {
+        if self.outcome == Outcome::Verified {
+            self.facts.extend(devices.iter().map(devices::told));
+            self.facts.sort_by_key(|fact| fact.grade);
+            self.devices = devices;
         }
         self
     }

@@ -6,6 +6,7 @@ mod bench;
 mod challenge;
 mod demo;
 mod detect;
+mod device_report;
 mod export;
 mod gpus;
 mod inspect;
@@ -26,6 +27,7 @@ pub use bench::Bench;
 pub use challenge::Challenge;
 pub use demo::Demo;
 pub use detect::Detect;
+pub use device_report::{DeviceReport, DeviceReportAction, VerifyReport};
 pub use export::Export;
 pub use gpus::Gpus;
 pub use inspect::Inspect;
@@ -45,7 +47,8 @@ use clap::{Parser, Subcommand, ValueEnum, ValueHint};
 const EXIT_CODES: &str = "\
 Exit codes:
   0  verified, healthy or done
-  1  rejected (verify, validate, respond, export --check) or not healthy (selftest)
+  1  rejected (verify, validate, respond, export --check,
+     device-report) or not healthy (selftest)
   2  could not run: bad usage, unreadable input, standard output closed or full, an
      invalid token, no device, a kernel that failed (bench), nothing that could be
      checked (selftest), too few threads or descriptors, no verdict (verify, validate,
@@ -122,6 +125,8 @@ pub enum Command {
     Key(Key),
     /// Wrap a result as a signed in-toto attestation, or check one
     Export(Box<Export>),
+    /// Check a report that a device signed, with its certificates
+    DeviceReport(DeviceReport),
     /// Print or check a validator's policy
     Policy(Policy),
     /// Print the JSON Schema of a verdict

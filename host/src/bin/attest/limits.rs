@@ -35,6 +35,7 @@ pub fn check(command: &Command) -> Result<()> {
         | Command::Demo(_) => (true, true),
         Command::Detect(_) => (false, true),
         Command::Challenge(_)
+        | Command::DeviceReport(_)
         | Command::Ledger(_)
         | Command::Inspect(_)
         | Command::Key(_)

@@ -4,6 +4,7 @@ use super::{parse, place};
 use attest::protocol::bound::OmittedShare;
 use clap::{Args, ValueEnum, ValueHint};
 use std::ffi::OsString;
+use std::path::PathBuf;
 
 const VERIFY_EXAMPLES: &str = "\
 Examples:
@@ -65,6 +66,9 @@ pub struct Verify {
     /// init` prints one); a result that it rejects ends with exit code 1
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, value_parser = place::source())]
     pub policy: Option<OsString>,
+    /// Reference integrity manifests (*.swidtag) that devices' reports are compared with, a folder
+    #[arg(long, value_name = "FOLDER", value_hint = ValueHint::DirPath)]
+    pub rim: Option<PathBuf>,
     /// Print JSON
     #[arg(long)]
     pub json: bool,
