@@ -44,7 +44,6 @@ const SHA384: Oid = Oid::new_unwrap("2.16.840.1.101.3.4.2.2");
 /// DMTF's device information: "maker:product:serial".
 const DMTF_DEVICE_INFO: Oid = Oid::new_unwrap("1.3.6.1.4.1.412.274.1");
 const COMMON_NAME: Oid = Oid::new_unwrap("2.5.4.3");
-const OCSP_SIGNING: Oid = Oid::new_unwrap("1.3.6.1.5.5.7.3.9");
 
 /// What a chain's first key is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,7 +67,6 @@ pub struct Certificate {
     issuer_key_id: Option<Vec<u8>>,
     fwid: Option<Vec<u8>>,
     device_info: Option<String>,
-    signs_ocsp: bool,
 }
 
 impl Certificate {
@@ -107,7 +105,6 @@ impl Certificate {
             issuer_key_id: None,
             fwid: None,
             device_info: None,
-            signs_ocsp: false,
             parsed,
         };
         certificate.read_extensions()?;
@@ -149,9 +146,6 @@ impl Certificate {
                     self.fwid = Some(fwid);
                 }
                 _ => {
-                    let purposes = x509_cert::ext::pkix::ExtendedKeyUsage::from_der(value);
-                    self.signs_ocsp |= id == Oid::new_unwrap("2.5.29.37")
-                        && purposes.is_ok_and(|purposes| purposes.0.contains(&OCSP_SIGNING));
                     if extension.critical {
                         let detail = format!("critical and unknown: {id}");
                         return Err(Fault::new(Code::ChainExtension, detail));

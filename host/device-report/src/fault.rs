@@ -50,11 +50,6 @@ codes! {
     RimSignatureForm "rim-signature-form" "Only one enveloped signature of the whole document counts.";
     RimDigest "rim-digest" "The manifest was changed after it was signed.";
     RimSignature "rim-signature" "The manifest's signature is not its signer's.";
-    OcspTooLarge "ocsp-too-large" "Hand in one DER response a file.";
-    OcspMalformed "ocsp-malformed" "Hand in DER responses as the OCSP server gave them.";
-    OcspSignature "ocsp-signature" "The response is not signed by the issuer or its delegate.";
-    OcspStale "ocsp-stale" "Fetch the response again: it is not valid at this time.";
-    OcspRevoked "ocsp-revoked" "A certificate of the chain was revoked.";
 }
 
 /// A failure: the first check that failed, and how.
