@@ -6,9 +6,11 @@ use super::{Run, Say, UUIDS, alone, challenge, ended_with, live, request};
 use crate::common::device::{
     Certificate, FWID, Manifest, certificates, chain, key, pem, report, report_by, root,
 };
+use crate::common::evidence_of_models;
 use attest::judging::{BeforeIssue, DeviceTrust, HandedIn, Terms};
 use attest::policy::Policy;
 use attest::protocol::challenge::Challenge;
+use attest::protocol::circumstances::Circumstances;
 use attest::protocol::device_report::{Bytes, DeviceReport};
 use attest::protocol::result::{ResultDoc, chain_states};
 use attest::protocol::verdict::{Grade, Outcome, Verdict};
@@ -118,7 +120,8 @@ fn with_reports(
     challenge: &Challenge,
     edit: impl FnOnce(&mut Vec<DeviceReport>, &[[u8; 32]]),
 ) -> ResultDoc {
-    let mut result = Say::of(Run::of(challenge, &UUIDS)).result(None);
+    let evidence = evidence_of_models(&UUIDS, &["NVIDIA H200"; 2]);
+    let mut result = Say { evidence, ..Say::of(Run::of(challenge, &UUIDS)) }.result(None);
     let states = chain_states(challenge, &result.lanes);
     let nonce = |g: usize| {
         // To the letter of docs/protocol.md.
@@ -170,7 +173,7 @@ fn verdict(challenge: &Challenge, result: &ResultDoc, policy: &Policy) -> Verdic
         elapsed: None,
         receipt: None,
     };
-    let verified = |with: &_| {
+    let verified = |with: &Circumstances<'_>| {
         let recompute = attest::executor::cpu::CpuVerifier::new();
         Ok(attest::protocol::verify::verify(challenge, result, with, &recompute))
     };
