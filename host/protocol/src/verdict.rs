@@ -14,7 +14,7 @@ use super::evidence::EvidenceExecutor;
 use super::json::printable;
 use super::judgement::{Judgement, Weight};
 use super::names::Commitment;
-use super::quantity::at_least;
+use super::quantity::{at_least, duration};
 use super::reported;
 use super::time;
 use super::verified::{CoinStanding, Verified};
@@ -22,6 +22,7 @@ use super::verify::Failure;
 use super::work::Unit;
 use schemars::JsonSchema;
 use serde::Serialize;
+use std::time::Duration;
 
 mod assumptions;
 mod devices;
@@ -155,7 +156,7 @@ pub struct Verdict {
     /// What was expected and found, or why it could not run.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub detail: Option<String>,
-    /// c.
+    /// Digest of the challenge (c).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub challenge_digest: Option<Digest>,
     /// What identifies the result.
@@ -183,6 +184,9 @@ pub struct Verdict {
     /// What the devices signed, of each lane that handed in a report.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub devices: Vec<LaneDevice>,
+    /// The digest of the validator's table of models, if it is not the program's own.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub model_table: Option<Digest>,
     /// Distinct leaves recomputed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub openings: Option<u64>,
@@ -242,6 +246,7 @@ impl Verdict {
             shown: None,
             models: None,
             devices: Vec::new(),
+            model_table: None,
             openings: None,
             elapsed_ns: None,
             round_trip_ns: None,
@@ -432,13 +437,9 @@ fn time_facts(verified: &Verified, bound: Bound) -> Vec<Fact> {
         true => (Grade::Measured, "commitment"),
         false => (Grade::Claimed, "result"),
     };
-    let limit_ms = verified.challenge().limit_ms();
+    let limit = duration(Duration::from_millis(verified.challenge().limit_ms()));
     let mut facts = vec![
-        fact(
-            Grade::Measured,
-            "limit",
-            format!("the {until} came within the limit of {limit_ms} ms"),
-        ),
+        fact(Grade::Measured, "limit", format!("the {until} came within the limit of {limit}")),
         fact(grade, "elapsed", format!("{elapsed_s:.3} s from challenge to {until}")),
     ];
     // Figures of memory and of int8 products have conditions of their own.

@@ -26,6 +26,7 @@ use crate::executor::cpu::CpuVerifier;
 use crate::identity::SigningIdentity;
 use crate::judging::{DeviceTrust, Known, Session, Terms};
 use crate::ledger::{Acceptance, Accepting, Ledger, RoundOf, Sighting};
+use crate::log;
 use crate::mining::issue::{IssueError, Request, issue};
 use crate::policy::{Policy, Rig, RoundKind, RoundOn, RoundPlan, SessionFacts};
 use crate::protocol::bound::OmittedShare;
@@ -38,7 +39,7 @@ use attest_device_report::Rims;
 use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::watch;
 use tokio::task::{JoinHandle, spawn_blocking};
@@ -410,11 +411,8 @@ impl Validator {
     }
 
     fn terms(&self) -> Terms<'_> {
-        Terms {
-            policy: self.policy.as_ref(),
-            omitted_share: self.omitted_share,
-            devices: DeviceTrust { rims: self.rims.as_ref(), ..DeviceTrust::default() },
-        }
+        let devices = DeviceTrust { rims: self.rims.as_ref(), ..DeviceTrust::default() };
+        Terms { policy: self.policy.as_ref(), omitted_share: self.omitted_share, devices }
     }
 
     /// Does [`Action::Judge`]: verifies, asks the policy, signs the receipt.
@@ -434,7 +432,10 @@ impl Validator {
             },
         };
         let Ok((verdict, facts)) = self.terms().of_round(&to_judge, |circumstances| {
-            Ok::<_, Infallible>(verify(challenge, result, circumstances, &CpuVerifier::new()))
+            let began = Instant::now();
+            let end = verify(challenge, result, circumstances, &CpuVerifier::new());
+            log::verified(challenge, &end, None, began.elapsed());
+            Ok::<_, Infallible>(end)
         });
         let signer = self.identity.as_ref().filter(|_| verdict.outcome == Outcome::Verified);
         let receipt = signer.and_then(|identity| {

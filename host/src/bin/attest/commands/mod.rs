@@ -9,6 +9,7 @@ pub mod completions;
 pub mod demo;
 pub mod detect;
 pub mod device_report;
+pub mod doctor;
 pub mod export;
 pub mod inspect;
 pub mod key;
