@@ -7,6 +7,7 @@ mod challenge;
 mod checks;
 mod demo;
 mod detect;
+mod device_report;
 mod doctor;
 mod export;
 mod gpus;
@@ -30,6 +31,7 @@ pub use challenge::Challenge;
 pub use checks::{Arrival, Checks, Recomputer};
 pub use demo::Demo;
 pub use detect::Detect;
+pub use device_report::{DeviceReport, DeviceReportAction, VerifyReport};
 pub use doctor::Doctor;
 pub use export::Export;
 pub use gpus::Gpus;
@@ -54,7 +56,7 @@ const EXIT_CODES: [(&str, &str); 4] = [
     ("0", "verified, healthy or done"),
     (
         "1",
-        "rejected (verify, report, validate, respond, export --check), not healthy (selftest) or something to mend (doctor)",
+        "rejected (verify, report, validate, respond, export --check, device-report), not healthy (selftest) or something to mend (doctor)",
     ),
     (
         "2",
@@ -182,6 +184,8 @@ pub enum Command {
     Key(Key),
     /// Wrap a result as a signed in-toto attestation, or check one
     Export(Box<Export>),
+    /// Check a report that a device signed, with its certificates
+    DeviceReport(DeviceReport),
     /// Print or check a validator's policy
     Policy(Policy),
     /// Print the JSON Schema of a verdict

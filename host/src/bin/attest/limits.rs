@@ -38,6 +38,7 @@ pub fn check(command: &Command) -> Result<()> {
         // It says by itself what is missing.
         Command::Doctor(_)
         | Command::Challenge(_)
+        | Command::DeviceReport(_)
         | Command::Ledger(_)
         | Command::Inspect(_)
         | Command::Key(_)

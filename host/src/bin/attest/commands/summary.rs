@@ -24,6 +24,8 @@ pub struct Summary {
     lanes: Vec<Lane>,
     evidence: Claims,
     openings: Count,
+    #[serde(default)]
+    device_reports: Count,
     miner_signature: Option<IgnoredAny>,
 }
 
@@ -56,6 +58,7 @@ fn lanes<'de, D: Deserializer<'de>, T: Deserialize<'de>>(d: D) -> Result<Vec<T>,
 }
 
 /// The length of a list whose entries are thrown away.
+#[derive(Default)]
 struct Count(u64);
 
 impl<'de> Deserialize<'de> for Count {
@@ -114,6 +117,7 @@ impl Summary {
             "claimed_executor": self.executor(),
             "lanes": self.lanes.iter().enumerate().map(lane).collect::<Vec<Value>>(),
             "openings": self.openings.0,
+            "device_reports": self.device_reports.0,
             "signed": self.miner_signature.is_some(),
         })
     }
