@@ -134,7 +134,7 @@ pub(in crate::policy) mod cases {
         let signed = SignedDevice {
             die: "11".repeat(32),
             family: Some("GH100".to_owned()),
-            driver_version: Some("580.95.05".to_owned()),
+            driver_version: Some("580.82.07".to_owned()),
             vbios_version: Some("96.00.9F.00.01".to_owned()),
             measurements: Measurements::Match,
             measurements_text: None,
