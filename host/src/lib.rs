@@ -55,6 +55,7 @@ pub mod executor;
 pub mod export;
 pub mod files;
 pub mod identity;
+pub mod inspect;
 pub mod judging;
 pub mod ledger;
 pub mod mining;
