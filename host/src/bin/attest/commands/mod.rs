@@ -12,6 +12,7 @@ pub mod export;
 pub mod inspect;
 pub mod key;
 pub mod ledger;
+pub mod man;
 pub mod policy;
 pub mod respond;
 pub mod run;
