@@ -42,6 +42,8 @@ def test_every_code_and_every_name_is_on_the_page() -> None:
     sources = (ROOT / "host" / "python" / "src").glob("*.rs")
     text = "".join(source.read_text() for source in sources)
     codes = set(re.findall(r'(?:input|challenge)\(\s*"([a-z-]+)"', text))
+    text = (ROOT / "host" / "python" / "attest" / "__init__.py").read_text()
+    codes |= set(re.findall(r'InputError\(\s*"([a-z-]+)"', text))
     text = (ROOT / "host" / "src" / "ledger" / "error.rs").read_text()
     text += (ROOT / "host" / "protocol" / "src" / "challenge.rs").read_text()
     codes |= set(re.findall(r'Self::\w+ \{ \.\. \} => "([a-z-]+)"', text))

@@ -31,6 +31,13 @@ impl Arch {
         }
     }
 
+    /// Zig's name of it.
+    fn zig(self) -> &'static str {
+        match self {
+            Self::X86_64 => "x86_64-linux-gnu",
+        }
+    }
+
     /// The kernel's name of it.
     pub fn name(self) -> &'static str {
         match self {
@@ -48,15 +55,19 @@ pub struct Build<'a> {
     /// Seconds since 1970: every time in what is packed.
     pub epoch: String,
     cargo_home: PathBuf,
+    /// Of C, and the linker.
+    compilers: PathBuf,
 }
 
 impl<'a> Build<'a> {
     /// Prepares one; nothing is built yet.
     ///
     /// # Errors
-    /// No commit to take the time from, no home.
-    pub fn new(root: &'a Path, tools: &'a Tools, arch: Arch) -> Result<Self> {
-        Ok(Self { arch, tools, root, epoch: epoch(root)?, cargo_home: cargo_home()? })
+    /// No home; no room for a few scripts.
+    pub fn new(root: &'a Path, tools: &'a Tools, arch: Arch, epoch: &str) -> Result<Self> {
+        let compilers = tools.compilers(arch.triple(), &format!("{}.{GLIBC}", arch.zig()))?;
+        let (epoch, cargo_home) = (epoch.to_owned(), cargo_home()?);
+        Ok(Self { arch, tools, root, epoch, cargo_home, compilers })
     }
 
     /// A tool, in an environment that leaves no trace in what it makes.
@@ -65,9 +76,17 @@ impl<'a> Build<'a> {
         let homes = [(self.root, "/attest"), (&self.cargo_home, "/cargo")];
         let remap =
             |option: &str| homes.map(|(path, name)| format!("{option}={}={name}", path.display()));
+        let triple = self.arch.triple().replace('-', "_");
+        for (variable, tool) in [("CC", "cc"), ("CXX", "c++"), ("AR", "ar"), ("RANLIB", "ranlib")] {
+            command.env(format!("{variable}_{triple}"), self.compilers.join(tool));
+        }
         command
             .current_dir(self.root)
             .env_remove("RUSTFLAGS")
+            .env(
+                format!("CARGO_TARGET_{}_LINKER", triple.to_uppercase()),
+                self.compilers.join("cc"),
+            )
             .env("CARGO_ENCODED_RUSTFLAGS", remap("--remap-path-prefix").join("\x1f"))
             .env("CFLAGS", remap("-ffile-prefix-map").join(" "))
             .env("CARGO_TARGET_DIR", self.root.join("target"))
@@ -84,9 +103,8 @@ impl<'a> Build<'a> {
     /// # Errors
     /// The build fails.
     pub fn programs(&self) -> Result<PathBuf> {
-        let target = format!("{}.{GLIBC}", self.arch.triple());
-        let mut cargo = self.command("cargo-zigbuild");
-        cargo.args(["zigbuild", "--locked", "--profile", PROFILE, "--target", &target]);
+        let mut cargo = self.command("cargo");
+        cargo.args(["build", "--locked", "--profile", PROFILE, "--target", self.arch.triple()]);
         run(cargo.args(["-p", "attest", "-p", "attest-python", "--bin", "attest"]), "building")?;
         Ok(self.root.join("target").join(self.arch.triple()).join(PROFILE).join("attest"))
     }
@@ -108,7 +126,7 @@ impl<'a> Build<'a> {
     pub fn wheel(&self, program: &Path, out: &Path) -> Result<()> {
         stage_script(self.root, program)?;
         let mut maturin = self.command("maturin");
-        maturin.args(["build", "--locked", "--zig", "--profile", PROFILE, "--strip"]);
+        maturin.args(["build", "--locked", "--profile", PROFILE, "--strip"]);
         maturin.args(["--target", self.arch.triple(), "--compatibility"]);
         maturin.arg(format!("manylinux_{}", GLIBC.replace('.', "_")));
         maturin.args(["-m", "host/python/Cargo.toml", "--out"]).arg(out);
@@ -148,8 +166,11 @@ fn stage_script(root: &Path, program: &Path) -> Result<()> {
     Ok(())
 }
 
-/// The time of the commit, or what the caller says.
-fn epoch(root: &Path) -> Result<String> {
+/// The time of the commit, or what the caller says, s since 1970.
+///
+/// # Errors
+/// No git, or no commit.
+pub fn epoch(root: &Path) -> Result<String> {
     if let Ok(epoch) = env::var("SOURCE_DATE_EPOCH") {
         return Ok(epoch);
     }

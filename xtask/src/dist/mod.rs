@@ -11,6 +11,7 @@ mod build;
 mod pack;
 mod sbom;
 mod tools;
+mod twin;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -28,6 +29,9 @@ pub struct DistArgs {
     /// For which processors; repeat for more
     #[arg(long, value_enum, default_value = "x86-64")]
     arch: Vec<Arch>,
+    /// Build all of it again in a copy of the checkout, and fail if a checksum differs
+    #[arg(long)]
+    twice: bool,
 }
 
 /// Options of `cargo xtask wheel`.
@@ -49,8 +53,7 @@ struct Places {
 }
 
 impl Places {
-    fn new() -> Self {
-        let root = workspace::root();
+    fn new(root: PathBuf) -> Self {
         let dist = root.join("target/dist");
         Self { root, out: dist.join("out"), share: dist.join("share") }
     }
@@ -59,28 +62,40 @@ impl Places {
 /// Runs `cargo xtask dist`.
 ///
 /// # Errors
-/// A tool that is missing and can't be installed, or that fails.
+/// A tool that is missing and can't be installed, or that fails; with `--twice`, files that
+/// differ.
 pub fn run(args: &DistArgs) -> Result<()> {
-    let places = Places::new();
-    let tools = Tools::install(&places.root)?;
-    anew(&places.out)?;
-    anew(&places.share)?;
-    for (index, arch) in args.arch.iter().enumerate() {
-        let build = Build::new(&places.root, &tools, *arch)?;
-        let program = build.programs()?;
-        if index == 0 {
-            // The pages are the same for all: they are made by the first that runs here.
-            pack::share(&program, *arch, &places)?;
-        }
-        pack::deb(&build, &places)?;
-        pack::tarball(&build, &program, &places)?;
-        pack::wheel(&build, &program, &places)?;
-    }
-    sbom::write(&tools, &places)?;
-    let sums = pack::sums(&places.out)?;
+    let root = workspace::root();
+    let tools = Tools::install(&root)?;
+    let epoch = build::epoch(&root)?;
+    let places = Places::new(root);
+    let sums = packed(&places, &tools, &args.arch, &epoch)?;
     print!("{sums}");
     println!("in {}", places.out.display());
+    if args.twice {
+        twin::check(&places, &sums, |copy| packed(copy, &tools, &args.arch, &epoch))?;
+        println!("built again in another folder: the same bytes");
+    }
     Ok(())
+}
+
+/// Builds and packs everything; gives the checksums.
+fn packed(places: &Places, tools: &Tools, arches: &[Arch], epoch: &str) -> Result<String> {
+    anew(&places.out)?;
+    anew(&places.share)?;
+    for (index, arch) in arches.iter().enumerate() {
+        let build = Build::new(&places.root, tools, *arch, epoch)?;
+        let program = build.programs()?;
+        if index == 0 {
+            // They are the same for all: made by the first, which runs here.
+            pack::share(&program, *arch, places)?;
+            sbom::write(&build, places)?;
+        }
+        build.deb(&places.out)?;
+        pack::tarball(&build, &program, places)?;
+        build.wheel(&program, &places.out)?;
+    }
+    pack::sums(&places.out)
 }
 
 /// Runs `cargo xtask wheel`.

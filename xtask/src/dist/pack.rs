@@ -44,22 +44,6 @@ pub fn share(program: &Path, arch: Arch, places: &Places) -> Result<()> {
     Ok(())
 }
 
-/// The Debian package.
-///
-/// # Errors
-/// A file of it is missing.
-pub fn deb(build: &Build<'_>, places: &Places) -> Result<()> {
-    build.deb(&places.out)
-}
-
-/// The wheel.
-///
-/// # Errors
-/// Its build fails.
-pub fn wheel(build: &Build<'_>, program: &Path, places: &Places) -> Result<()> {
-    build.wheel(program, &places.out)
-}
-
 /// The tarball: one folder, to be used where it is unpacked, or copied to /usr/local.
 ///
 /// # Errors

@@ -7,9 +7,9 @@ use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 
 use super::Places;
-use super::build::{Arch, Build};
+use super::build::Build;
 use super::pack;
-use super::tools::{Tools, run};
+use super::tools::run;
 
 /// How cargo-cyclonedx is told to name its files; it writes one beside every Cargo.toml.
 const NAME: &str = "attest-dist";
@@ -18,8 +18,7 @@ const NAME: &str = "attest-dist";
 ///
 /// # Errors
 /// cargo-cyclonedx fails.
-pub fn write(tools: &Tools, places: &Places) -> Result<()> {
-    let build = Build::new(&places.root, tools, Arch::X86_64)?;
+pub fn write(build: &Build<'_>, places: &Places) -> Result<()> {
     let mut command = build.command("cargo-cyclonedx");
     command.args(["cyclonedx", "--quiet", "--format", "json", "--spec-version", "1.5"]);
     command.args(["--manifest-path", "host/Cargo.toml", "--override-filename", NAME]);

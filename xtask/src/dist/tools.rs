@@ -2,6 +2,8 @@
 //! `target/tools`.
 
 use std::ffi::OsString;
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::{env, fs};
@@ -19,6 +21,8 @@ const OF_CRATES_IO: [(&str, &str); 2] = [("cargo-deb", "3.8.0"), ("cargo-cyclone
 pub struct Tools {
     /// `PATH` with all of them first.
     pub path: OsString,
+    /// Where they are.
+    folder: PathBuf,
 }
 
 impl Tools {
@@ -39,7 +43,7 @@ impl Tools {
             run(command.arg(folder.join("cargo")), "installing a tool")?;
             fs::write(&done, "").with_context(|| format!("writing {}", done.display()))?;
         }
-        Self::with(&[venv.join("bin"), folder.join("cargo/bin")])
+        Self::with(&[venv.join("bin"), folder.join("cargo/bin")], folder)
     }
 
     /// Installs maturin alone.
@@ -47,14 +51,49 @@ impl Tools {
     /// # Errors
     /// As of [`Tools::install`].
     pub fn install_maturin(root: &Path) -> Result<Self> {
-        let venv = venv(&root.join("target/tools"), "maturin", &[MATURIN])?;
-        Self::with(&[venv.join("bin")])
+        let folder = root.join("target/tools");
+        let venv = venv(&folder, "maturin", &[MATURIN])?;
+        Self::with(&[venv.join("bin")], folder)
     }
 
-    fn with(folders: &[PathBuf]) -> Result<Self> {
+    fn with(folders: &[PathBuf], folder: PathBuf) -> Result<Self> {
         let old = env::var_os("PATH").unwrap_or_default();
         let all = folders.iter().cloned().chain(env::split_paths(&old));
-        Ok(Self { path: env::join_paths(all).context("a folder's name has a colon")? })
+        let path = env::join_paths(all).context("a folder's name has a colon")?;
+        Ok(Self { path, folder })
+    }
+
+    /// A folder with `cc`, `c++`, `ar` and `ranlib` for a target, made of zig as
+    /// cargo-zigbuild calls it. Scripts of our own, because the folder of its own ones
+    /// differs from call to call, and cargo then compiles everything again.
+    ///
+    /// # Errors
+    /// They cannot be written.
+    pub fn compilers(&self, triple: &str, zig_target: &str) -> Result<PathBuf> {
+        let folder = self.folder.join("compilers").join(triple);
+        let said = || format!("writing into {}", folder.display());
+        fs::create_dir_all(&folder).with_context(said)?;
+        let of_target = format!("-fno-sanitize=all -target {zig_target}");
+        for (name, options) in
+            [("cc", &*of_target), ("c++", &of_target), ("ar", ""), ("ranlib", "")]
+        {
+            let venv = self.folder.join("dist/bin");
+            let script = format!(
+                "#!/bin/sh\nexport CARGO_ZIGBUILD_ZIG_COMMAND='{}'\n\
+                 export CARGO_ZIGBUILD_ZIG_COMMAND_ARGS='-m ziglang'\n\
+                 exec '{}' zig {name} -- {options} \"$@\"\n",
+                venv.join("python3").display(),
+                venv.join("cargo-zigbuild").display(),
+            );
+            let path = folder.join(name);
+            // A newer one would have everything compiled again.
+            if fs::read_to_string(&path).is_ok_and(|have| have == script) {
+                continue;
+            }
+            fs::write(&path, script).with_context(said)?;
+            fs::set_permissions(&path, Permissions::from_mode(0o755)).with_context(said)?;
+        }
+        Ok(folder)
     }
 
     /// A command that finds the tools first.
