@@ -9,6 +9,7 @@ use std::process::Command;
 use anyhow::{Context, Result};
 use clap::ValueEnum;
 
+use super::rust::{self, Rust};
 use super::tools::{Tools, output, run};
 
 /// The oldest glibc that has all that the programs use.
@@ -21,6 +22,9 @@ pub enum Arch {
     /// x86-64.
     #[value(name = "x86-64")]
     X86_64,
+    /// 64-bit ARM.
+    #[value(name = "aarch64")]
+    Aarch64,
 }
 
 impl Arch {
@@ -28,6 +32,7 @@ impl Arch {
     pub fn triple(self) -> &'static str {
         match self {
             Self::X86_64 => "x86_64-unknown-linux-gnu",
+            Self::Aarch64 => "aarch64-unknown-linux-gnu",
         }
     }
 
@@ -35,6 +40,15 @@ impl Arch {
     fn zig(self) -> &'static str {
         match self {
             Self::X86_64 => "x86_64-linux-gnu",
+            Self::Aarch64 => "aarch64-linux-gnu",
+        }
+    }
+
+    /// Debian's name of it.
+    fn debian(self) -> &'static str {
+        match self {
+            Self::X86_64 => "amd64",
+            Self::Aarch64 => "arm64",
         }
     }
 
@@ -42,6 +56,7 @@ impl Arch {
     pub fn name(self) -> &'static str {
         match self {
             Self::X86_64 => "x86_64",
+            Self::Aarch64 => "aarch64",
         }
     }
 }
@@ -57,17 +72,19 @@ pub struct Build<'a> {
     cargo_home: PathBuf,
     /// Of C, and the linker.
     compilers: PathBuf,
+    rust: Rust,
 }
 
 impl<'a> Build<'a> {
     /// Prepares one; nothing is built yet.
     ///
     /// # Errors
-    /// No home; no room for a few scripts.
+    /// No home; no room for a few scripts; no Rust library of the processor.
     pub fn new(root: &'a Path, tools: &'a Tools, arch: Arch, epoch: &str) -> Result<Self> {
         let compilers = tools.compilers(arch.triple(), &format!("{}.{GLIBC}", arch.zig()))?;
         let (epoch, cargo_home) = (epoch.to_owned(), cargo_home()?);
-        Ok(Self { arch, tools, root, epoch, cargo_home, compilers })
+        let rust = Rust::find(root, &tools.folder, arch.triple(), arch.debian())?;
+        Ok(Self { arch, tools, root, epoch, cargo_home, compilers, rust })
     }
 
     /// A tool, in an environment that leaves no trace in what it makes.
@@ -80,6 +97,11 @@ impl<'a> Build<'a> {
         for (variable, tool) in [("CC", "cc"), ("CXX", "c++"), ("AR", "ar"), ("RANLIB", "ranlib")] {
             command.env(format!("{variable}_{triple}"), self.compilers.join(tool));
         }
+        let mut flags = remap("--remap-path-prefix").to_vec();
+        if let Rust::Debian { sysroot } = &self.rust {
+            flags.push(format!("--sysroot={}", sysroot.display()));
+            command.env("RUSTC", rust::DEBIAN_RUSTC);
+        }
         command
             .current_dir(self.root)
             .env_remove("RUSTFLAGS")
@@ -87,14 +109,22 @@ impl<'a> Build<'a> {
                 format!("CARGO_TARGET_{}_LINKER", triple.to_uppercase()),
                 self.compilers.join("cc"),
             )
-            .env("CARGO_ENCODED_RUSTFLAGS", remap("--remap-path-prefix").join("\x1f"))
+            .env("CARGO_ENCODED_RUSTFLAGS", flags.join("\x1f"))
             .env("CFLAGS", remap("-ffile-prefix-map").join(" "))
-            .env("CARGO_TARGET_DIR", self.root.join("target"))
+            .env("CARGO_TARGET_DIR", self.target())
             .env("CARGO_INCREMENTAL", "0")
             .env("SOURCE_DATE_EPOCH", &self.epoch)
             .env("LC_ALL", "C")
             .env("TZ", "UTC");
         command
+    }
+
+    /// Cargo's folder for it: two compilers don't share one.
+    fn target(&self) -> PathBuf {
+        match self.rust {
+            Rust::Pinned => self.root.join("target"),
+            Rust::Debian { .. } => self.root.join("target/debian"),
+        }
     }
 
     /// Builds the program; gives its path. The Python module is named, too, so that both
@@ -106,7 +136,7 @@ impl<'a> Build<'a> {
         let mut cargo = self.command("cargo");
         cargo.args(["build", "--locked", "--profile", PROFILE, "--target", self.arch.triple()]);
         run(cargo.args(["-p", "attest", "-p", "attest-python", "--bin", "attest"]), "building")?;
-        Ok(self.root.join("target").join(self.arch.triple()).join(PROFILE).join("attest"))
+        Ok(self.target().join(self.arch.triple()).join(PROFILE).join("attest"))
     }
 
     /// Packs the program that was built, with cargo-deb.

@@ -9,6 +9,7 @@
 
 mod build;
 mod pack;
+mod rust;
 mod sbom;
 mod tools;
 mod twin;

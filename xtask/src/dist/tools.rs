@@ -22,7 +22,7 @@ pub struct Tools {
     /// `PATH` with all of them first.
     pub path: OsString,
     /// Where they are.
-    folder: PathBuf,
+    pub folder: PathBuf,
 }
 
 impl Tools {
