@@ -52,25 +52,29 @@ class Chroot:
         return to
 
 
-@pytest.fixture(scope="session")
-def base() -> Chroot:
-    """The oldest Debian that the mirror has. Tests take copies of it."""
+def bootstrapped(architecture: str, *options: str) -> tuple[Path, str]:
+    """The oldest Debian that the mirror has, in a folder that is kept, and its suite."""
     if os.geteuid() != 0 or not shutil.which("debootstrap"):
         why = "a chroot takes root and debootstrap"
         assert os.environ.get("ATTEST_REQUIRE_CHROOT") != "1", why
         pytest.skip(why)
     for suite in SUITES:
-        folder = ROOT / "target" / "dist-roots" / suite
+        folder = ROOT / "target" / "dist-roots" / f"{suite}-{architecture}"
         if (folder / "made").exists():
-            return Chroot(folder, suite)
+            return folder, suite
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
-        options = ["--variant=minbase", "--include=adduser,python3-minimal", suite]
-        command = ["debootstrap", *options, str(folder), MIRROR]
-        if subprocess.run(command, capture_output=True).returncode == 0:
+        command = ["debootstrap", "--variant=minbase", f"--arch={architecture}", *options, suite]
+        if subprocess.run([*command, str(folder), MIRROR], capture_output=True).returncode == 0:
             (folder / "made").touch()
-            return Chroot(folder, suite)
+            return folder, suite
     raise AssertionError(f"debootstrap made none of {SUITES} from {MIRROR}")
+
+
+@pytest.fixture(scope="session")
+def base() -> Chroot:
+    """A Debian. Tests take copies of it."""
+    return Chroot(*bootstrapped("amd64", "--include=adduser,python3-minimal"))
 
 
 @pytest.fixture()
