@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-OUT = ROOT / "target" / "dist" / "out"
+OUT = Path(os.environ.get("ATTEST_DIST_OUT") or ROOT / "target" / "dist" / "out")
 #: Debian's releases, the oldest first: whichever the mirror still has.
 SUITES = ("buster", "bullseye", "bookworm")
 MIRROR = "http://deb.debian.org/debian"

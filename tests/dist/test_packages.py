@@ -71,7 +71,9 @@ def test_the_tarball_has_the_program_and_nothing_of_this_machine(tree: Path) -> 
 
 
 def test_every_command_has_a_manual_page(tree: Path) -> None:
-    commands = re.findall(r"^  (\w+)  ", run(tree / "bin" / "attest", "--help"), re.MULTILINE)
+    usage = run(tree / "bin" / "attest", "--help")
+    listed = usage.split("\nCommands:\n")[1].split("\n\n")[0]
+    commands = [line.split()[0] for line in listed.splitlines() if re.match(r"  \w", line)]
     commands.remove("help")
     assert len(commands) > 12
     for command in commands:
@@ -144,9 +146,9 @@ def test_the_tarballs_program_runs_on_an_old_debian_and_loads_a_driver(
     run(*compile_, "-Wl,-soname,libnvidia-ml.so.1", "-DCLAIMED=8", fakes / "nvml.c", "-o",
         libraries / "libnvidia-ml.so.1")
     where = ["chroot", str(debian.folder), program, "detect", "--json"]
-    seen = json.loads(subprocess.run(where, capture_output=True, env={"PATH": "/bin"}).stdout)
+    seen = json.loads(subprocess.run(where, capture_output=True).stdout)
     assert len(seen["nvml"]["devices"]) == 8
-    assert seen["cuda"] != bare["cuda"] and "100" in json.dumps(seen["cuda"])
+    assert "dlopen" in bare["cuda"]["reason"] and "dlopen" not in seen["cuda"]["reason"]
 
 
 def test_the_wheel_runs_on_its_python(debian: Chroot) -> None:

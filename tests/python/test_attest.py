@@ -17,7 +17,16 @@ import pytest
 from conftest import Case, answered, program
 
 KEY = "d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a"
-TO_TRY = attest.Policy("[session]\nlive_required = false\n[devices]\ncpu_allowed = true\n")
+TO_TRY = attest.Policy(
+    """
+    [session]
+    live_required = false
+    [soundness]
+    omitted_share = 0.1
+    [devices]
+    cpu_allowed = true
+    """
+)
 
 
 def test_an_honest_result_is_verified_and_proven(case: Case) -> None:
@@ -50,7 +59,7 @@ def test_every_form_of_a_result_and_a_challenge_is_taken(case: Case) -> None:
 
 
 def test_a_rejected_result_is_a_verdict_and_require_raises_its_code(case: Case) -> None:
-    for result, code in ((case.tampered(), "commitment"), (b"{", "malformed")):
+    for result, code in ((case.tampered(), "commitment-mismatch"), (b"{", "malformed")):
         verdict = attest.verify(result, case.challenge)
         assert (verdict.outcome, verdict.proven, verdict.code) == ("rejected", False, code)
         assert verdict.detail
