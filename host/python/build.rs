@@ -1,8 +1,8 @@
-//! Keeps the module's symbols to itself.
+//! Has the module call its own functions, whatever the process has loaded.
 
 fn main() {
     println!("cargo:rerun-if-changed=build.rs");
-    // The `cu*` functions of host/cuda-driver are for the program: in a process that has the
-    // real driver loaded, the module's must not be taken for it.
-    println!("cargo:rustc-cdylib-link-arg=-Wl,--exclude-libs,ALL");
+    // host/cuda-driver defines the driver's `cu*` functions with checks of its own. In a
+    // process that has loaded the driver for all (as other packages do), calls would go there.
+    println!("cargo:rustc-cdylib-link-arg=-Wl,-Bsymbolic");
 }
