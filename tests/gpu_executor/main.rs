@@ -3,6 +3,7 @@
 //! that they are skipped; under ATTEST_REQUIRE_GPU=1 they fail instead.
 
 mod arena;
+mod claims;
 #[path = "../common/mod.rs"]
 mod common;
 mod hung;
@@ -31,7 +32,8 @@ use std::fmt::Debug;
 use std::io::Write;
 use std::ops::ControlFlow;
 use std::str::FromStr;
-use std::sync::{Mutex, MutexGuard, Once, PoisonError};
+use std::sync::{LazyLock, Mutex, MutexGuard, Once, PoisonError};
+use std::time::Instant;
 
 /// One test at a time: they measure memory and fill rings of one device.
 static TURN: Mutex<()> = Mutex::new(());
@@ -39,7 +41,9 @@ static SKIPPED: Once = Once::new();
 
 fn turn() -> MutexGuard<'static, ()> {
     // A test that failed left nothing behind that matters here.
-    TURN.lock().unwrap_or_else(PoisonError::into_inner)
+    let guard = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+    say(std::thread::current().name().unwrap_or_default());
+    guard
 }
 
 /// The devices to test, or none with a line on the terminal that says why.
@@ -58,7 +62,9 @@ fn gpus() -> Vec<GpuDevice> {
 /// Past the harness, which hides what passing tests print: which test runs
 /// where makes a hang or a fault easy to place.
 fn say(text: &str) {
-    let _ = std::io::stderr().write_all(format!("  {text}\n").as_bytes());
+    static START: LazyLock<Instant> = LazyLock::new(Instant::now);
+    let line = format!("  {:6.1} s  {text}\n", START.elapsed().as_secs_f64());
+    let _ = std::io::stderr().write_all(line.as_bytes());
 }
 
 fn options(variant: Variant) -> GpuOptions {
@@ -66,13 +72,32 @@ fn options(variant: Variant) -> GpuOptions {
     GpuOptions { variant: Some(variant), exactness, ..GpuOptions::default() }
 }
 
-/// Every device with every variant that it runs.
-fn every_variant(mut test: impl FnMut(&GpuDevice, Variant)) {
-    for device in gpus() {
-        for variant in Variant::all_for(device.capability) {
-            say(&format!("{} {variant}", device.label()));
-            test(&device, variant);
+/// Every device, all at once: a host of eight takes no longer than a host of one.
+fn each_device(test: impl Fn(&GpuDevice) + Sync) {
+    let devices = gpus();
+    std::thread::scope(|scope| {
+        let test = &test;
+        let running: Vec<_> =
+            devices.iter().map(|device| (device, scope.spawn(move || test(device)))).collect();
+        for (device, thread) in running {
+            if let Err(panicked) = thread.join() {
+                say(&format!("FAILED on {}", device.label()));
+                std::panic::resume_unwind(panicked);
+            }
         }
+    });
+}
+
+/// Every device with every variant that it runs.
+fn every_variant(test: impl Fn(&GpuDevice, Variant) + Sync) {
+    each_device(|device| variants_of(device, &test));
+}
+
+/// A device with every variant that it runs.
+fn variants_of(device: &GpuDevice, test: &impl Fn(&GpuDevice, Variant)) {
+    for variant in Variant::all_for(device.capability) {
+        say(&format!("{} {variant}", device.label()));
+        test(device, variant);
     }
 }
 
@@ -332,7 +357,7 @@ fn check_vector(gpu: &mut GpuExecutor, token: &str, vector: &Value, name: &str) 
 #[test]
 fn the_exactness_check_passes_and_is_reported() {
     let _turn = turn();
-    for device in gpus() {
+    each_device(|device| {
         let folder = tempfile::tempdir().unwrap();
         let memory = ExactnessCache::in_folder(folder.path());
         for expected in ["passed:", "passed before"] {
@@ -346,13 +371,13 @@ fn the_exactness_check_passes_and_is_reported() {
             let first = Variant::candidates(device.capability)[0];
             assert_eq!(gpu.variant(), first, "fell back: {:?}", details.kernel_notes);
         }
-    }
+    });
 }
 
 #[test]
 fn a_break_stops_the_run_and_the_executor_goes_on() {
     let _turn = turn();
-    for device in gpus() {
+    each_device(|device| {
         let mut gpu = GpuExecutor::open(device.index, GpuOptions::default()).unwrap();
         let long = segment(256, 1, 100_000, None);
         gpu.begin(&long.shape.into()).unwrap();
@@ -366,13 +391,13 @@ fn a_break_stops_the_run_and_the_executor_goes_on() {
         let short = segment(256, 1, 3, None);
         let expected = run(&mut CpuExecutor::new(CpuOptions::default()), &short);
         assert_same(&run(&mut gpu, &short), &expected, "after a stop");
-    }
+    });
 }
 
 #[test]
 fn an_executor_moves_between_threads() {
     let _turn = turn();
-    for device in gpus() {
+    each_device(|device| {
         let gpu = GpuExecutor::open(device.index, GpuOptions::default()).unwrap();
         let segment = segment(128, 1, 2, None);
         let expected = run(&mut CpuExecutor::new(CpuOptions::default()), &segment);
@@ -384,13 +409,13 @@ fn an_executor_moves_between_threads() {
         let (mut gpu, chain) = moved.join().unwrap();
         assert_same(&chain, &expected, "on another thread");
         assert_same(&run(&mut gpu, &segment), &expected, "back again");
-    }
+    });
 }
 
 #[test]
 fn device_memory_follows_the_plan() {
     let _turn = turn();
-    for device in gpus() {
+    each_device(|device| {
         let mut gpu = GpuExecutor::open(device.index, GpuOptions::default()).unwrap();
         let before = gpu.free_bytes().unwrap();
         gpu.begin(&Fp64Product { dim: 4096, products: 8 }.into()).unwrap();
@@ -399,13 +424,13 @@ fn device_memory_follows_the_plan() {
         let off = (taken as f64 - planned as f64).abs() / planned as f64;
         say(&format!("{}: planned {planned} bytes, taken {taken}", device.label()));
         assert!(off <= 0.02, "planned {planned} bytes, taken {taken}");
-    }
+    });
 }
 
 #[test]
 fn what_is_not_there_is_told_with_advice() {
     let _turn = turn();
-    for device in gpus() {
+    each_device(|device| {
         let open = |index, variant| {
             let options = GpuOptions { variant, ..GpuOptions::default() };
             GpuExecutor::open(index, options).map(|_| ()).unwrap_err().to_string()
@@ -425,7 +450,7 @@ fn what_is_not_there_is_told_with_advice() {
             });
         let begun = gpu.begin(&Fp64Product { dim: 32768, products: 1 }.into());
         assert_eq!(begun.is_ok(), plan.is_ok(), "the plan decides: {begun:?}, {plan:?}");
-    }
+    });
     if gpus().is_empty() {
         let text = GpuExecutor::open(0, GpuOptions::default()).map(|_| ()).unwrap_err().to_string();
         assert_eq!(text.lines().count(), 2, "{text}");
@@ -436,7 +461,7 @@ fn what_is_not_there_is_told_with_advice() {
 #[test]
 fn a_gpu_verifies_leaves_and_iterations_as_the_cpu_does() {
     let _turn = turn();
-    for device in gpus() {
+    each_device(|device| {
         let gpu = GpuExecutor::open(device.index, GpuOptions::default()).unwrap();
         let mut cpu = CpuExecutor::new(CpuOptions::default());
         let segment = segment(256, 2, 3, None);
@@ -458,14 +483,14 @@ fn a_gpu_verifies_leaves_and_iterations_as_the_cpu_does() {
             state = chain::step(&state, iteration, root, None);
         }
         assert_eq!(verifier.leaf_hashes(&inputs, &requests).unwrap(), hashes);
-    }
+    });
 }
 
 #[test]
 fn a_challenge_runs_alike_on_gpu_and_cpu_and_its_evidence_fits() {
     let _turn = turn();
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/vectors");
-    for device in gpus() {
+    each_device(|device| {
         for name in ["one-product", "odd-tree-384", "rate-0.250001"] {
             let text = std::fs::read_to_string(format!("{folder}/{name}.json")).unwrap();
             let vector: Value = serde_json::from_str(&text).unwrap();
@@ -484,5 +509,5 @@ fn a_challenge_runs_alike_on_gpu_and_cpu_and_its_evidence_fits() {
                 .unwrap_or_else(|e| panic!("{e}: {what}"));
             assert_eq!(evidence.lanes()[0].sm_tiles.len(), device.sm_count as usize, "{what}");
         }
-    }
+    });
 }

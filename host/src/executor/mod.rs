@@ -220,7 +220,8 @@ pub struct IterationOutput<'a> {
     pub iteration: u32,
     /// D(g,i).
     pub root: Root,
-    /// Roots of the tiles' subtrees, in tile order over all products.
+    /// Roots of the tiles' subtrees, in tile order over all products; none if they come
+    /// late ([`Executor::defer_tile_roots`]).
     pub tile_roots: &'a [Digest],
 }
 
@@ -328,6 +329,9 @@ impl ExecError {
 /// Receives each iteration's output in order; `Break` stops the run.
 pub type Sink<'a> = dyn FnMut(IterationOutput<'_>) -> ControlFlow<()> + 'a;
 
+/// Receives tile roots that are late, iteration after iteration.
+pub type Collect = Box<dyn FnMut(&[Digest]) + Send>;
+
 /// One lane's means of computing.
 pub trait Executor: Send {
     /// What it is.
@@ -360,6 +364,16 @@ pub trait Executor: Send {
     /// # Errors
     /// Device faults, and [`ExecError::Stopped`] if the sink breaks.
     fn run(&mut self, segment: &Segment, sink: &mut Sink<'_>) -> Result<(), ExecError>;
+
+    /// Until the next [`Executor::begin`], lets the tile roots of each segment's last
+    /// iteration come late: to `collect`, while the next segment is computed, before
+    /// anything of that is given to its sink. Lanes that wait for each other need roots
+    /// alone, and tile roots of a large arena take the host longer than the barrier does.
+    /// An executor that gives everything at once ignores it.
+    fn defer_tile_roots(&mut self, _collect: Collect) {}
+
+    /// Collects what is late, at the end of a run or before it is kept.
+    fn settle(&mut self) {}
 
     /// The leaf hashes of each requested tile, in request order. A kind of work that
     /// reads them back asks for the same assignment to have been begun.
