@@ -74,7 +74,7 @@ def bootstrapped(architecture: str, *options: str) -> tuple[Path, str]:
 @pytest.fixture(scope="session")
 def base() -> Chroot:
     """A Debian. Tests take copies of it."""
-    return Chroot(*bootstrapped("amd64", "--include=adduser,python3-minimal"))
+    return Chroot(*bootstrapped("amd64", "--include=adduser,python3"))
 
 
 @pytest.fixture()
