@@ -65,7 +65,7 @@ fn two_lanes_on_one_card_are_late() {
 /// The table's model with the least memory of those that have more than `own`, and 1.4
 /// times its bandwidth.
 fn roomier(own: &Model) -> Option<&'static Model> {
-    let larger = models::MODELS.iter().filter(|it| 10 * it.memory_gb > 11 * own.memory_gb);
+    let larger = models::all().iter().filter(|it| 10 * it.memory_gb > 11 * own.memory_gb);
     let faster = larger.filter(|it| 10 * it.bandwidth_gb_s > 14 * own.bandwidth_gb_s);
     faster.min_by_key(|it| it.memory_gb)
 }

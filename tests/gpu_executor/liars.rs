@@ -25,7 +25,7 @@ use std::ops::ControlFlow;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
-/// A device that says what it was told to say of itself, and works as it is, in one run
+/// A device that says what it was told to say about itself, and works as it is, in one run
 /// after another.
 #[derive(Clone)]
 pub struct Claiming {

@@ -1,4 +1,4 @@
-//! What is said of the machine and its speed: the inventory, bandwidths, what
+//! What is said about the machine and its speed: the inventory, bandwidths, what
 //! devices did during a run, and the bench.
 
 use super::{each_device, gpus, say, turn};

@@ -6,17 +6,16 @@ mod arena;
 mod claims;
 #[path = "../common/mod.rs"]
 mod common;
+mod devices;
 mod hung;
 mod integers;
 mod liars;
 mod machine;
 mod recovery;
 
-use attest::evidence::present_gpus;
 use attest::executor::cpu::{CpuExecutor, CpuOptions};
 use attest::executor::gpu::{
-    ExactnessCache, ExactnessCheck, GpuDevice, GpuExecutor, GpuOptions, GpuVerifier, PATIENCE,
-    Variant,
+    ExactnessCache, ExactnessCheck, GpuExecutor, GpuOptions, GpuVerifier, PATIENCE, Variant,
 };
 use attest::executor::lanes::{RunOptions, execute};
 use attest::executor::{ExecError, Executor, Segment, SmTiles, SoloSync, TileRequest};
@@ -27,78 +26,15 @@ use attest::protocol::verify::{LeafRequest, Recompute, RecomputeIteration};
 use attest::protocol::work::fp64_product::Fp64Product;
 use attest::protocol::work::{IterationPlace, RunInputs};
 use attest::protocol::{chain, merkle};
+use devices::{each_device, every_variant, gpus, say, turn, variants_of};
 use serde_json::Value;
 use std::fmt::Debug;
-use std::io::Write;
 use std::ops::ControlFlow;
 use std::str::FromStr;
-use std::sync::{LazyLock, Mutex, MutexGuard, Once, PoisonError};
-use std::time::Instant;
-
-/// One test at a time: they measure memory and fill rings of one device.
-static TURN: Mutex<()> = Mutex::new(());
-static SKIPPED: Once = Once::new();
-
-fn turn() -> MutexGuard<'static, ()> {
-    // A test that failed left nothing behind that matters here.
-    let guard = TURN.lock().unwrap_or_else(PoisonError::into_inner);
-    say(std::thread::current().name().unwrap_or_default());
-    guard
-}
-
-/// The devices to test, or none with a line on the terminal that says why.
-fn gpus() -> Vec<GpuDevice> {
-    match present_gpus().map(|list| list.devices) {
-        Ok(devices) => devices,
-        Err(reason) => {
-            let required = std::env::var("ATTEST_REQUIRE_GPU").is_ok_and(|value| value == "1");
-            assert!(!required, "ATTEST_REQUIRE_GPU=1, but {reason}");
-            SKIPPED.call_once(|| say(&format!("SKIPPED, every test here needs a GPU: {reason}")));
-            Vec::new()
-        }
-    }
-}
-
-/// Past the harness, which hides what passing tests print: which test runs
-/// where makes a hang or a fault easy to place.
-fn say(text: &str) {
-    static START: LazyLock<Instant> = LazyLock::new(Instant::now);
-    let line = format!("  {:6.1} s  {text}\n", START.elapsed().as_secs_f64());
-    let _ = std::io::stderr().write_all(line.as_bytes());
-}
 
 fn options(variant: Variant) -> GpuOptions {
     let exactness = ExactnessCheck::Never; // everything is compared here
     GpuOptions { variant: Some(variant), exactness, ..GpuOptions::default() }
-}
-
-/// Every device, all at once: a host of eight takes no longer than a host of one.
-fn each_device(test: impl Fn(&GpuDevice) + Sync) {
-    let devices = gpus();
-    std::thread::scope(|scope| {
-        let test = &test;
-        let running: Vec<_> =
-            devices.iter().map(|device| (device, scope.spawn(move || test(device)))).collect();
-        for (device, thread) in running {
-            if let Err(panicked) = thread.join() {
-                say(&format!("FAILED on {}", device.label()));
-                std::panic::resume_unwind(panicked);
-            }
-        }
-    });
-}
-
-/// Every device with every variant that it runs.
-fn every_variant(test: impl Fn(&GpuDevice, Variant) + Sync) {
-    each_device(|device| variants_of(device, &test));
-}
-
-/// A device with every variant that it runs.
-fn variants_of(device: &GpuDevice, test: &impl Fn(&GpuDevice, Variant)) {
-    for variant in Variant::all_for(device.capability) {
-        say(&format!("{} {variant}", device.label()));
-        test(device, variant);
-    }
 }
 
 #[derive(Debug, PartialEq, Eq)]

@@ -41,7 +41,7 @@ fn a_device_that_another_holds_almost_whole_computes_in_chunks() {
     each_device(|device| {
         let first = Variant::candidates(device.capability)[0];
         let mut executor = GpuExecutor::open(device.index, options(first)).unwrap();
-        // One chunk of so many products that some 420 MiB are left, less its rings.
+        // One chunk of this many products that some 420 MiB are left, less its rings.
         let mut hog = GpuExecutor::open(device.index, options(first)).unwrap();
         let left = 420 << 20;
         let free = executor.free_bytes().unwrap();

@@ -19,6 +19,7 @@ use crate::protocol::chain;
 use crate::protocol::digest::{Digest, Uuid};
 use crate::protocol::evidence::document::LaneDetails;
 use crate::protocol::names::{Root, State};
+use crate::protocol::quantity::about;
 use crate::protocol::work::fp64_product::Fp64Product;
 use crate::protocol::work::{IterationPlace, RunInputs, Work};
 use std::any::Any;
@@ -152,7 +153,7 @@ fn spread(times: impl Iterator<Item = u64> + Clone) -> u64 {
 pub struct Assignment {
     /// Of each iteration.
     pub work: Work,
-    /// g.
+    /// Index of the lane, from 0 (g).
     pub lane: u32,
     /// s(g,0) of every lane of the run, in lane order.
     pub seeds: Arc<[State]>,
@@ -199,9 +200,9 @@ pub struct Segment {
 /// What a single lane needs to take sync steps by itself.
 #[derive(Clone, Copy, Debug)]
 pub struct SoloSync {
-    /// c.
+    /// Digest of the challenge (c).
     pub challenge: Digest,
-    /// S.
+    /// Iterations between sync points (S).
     pub interval: u32,
 }
 
@@ -216,7 +217,7 @@ impl SoloSync {
 /// What one iteration yields.
 #[derive(Clone, Copy, Debug)]
 pub struct IterationOutput<'a> {
-    /// i.
+    /// The iteration, from 1 (i).
     pub iteration: u32,
     /// D(g,i).
     pub root: Root,
@@ -277,7 +278,11 @@ pub enum ExecError {
         advice: String,
     },
     /// Not enough memory.
-    #[error("{device} has {free_bytes} bytes free and {needed_bytes} are needed\n{advice}")]
+    #[error(
+        "{device} has {} free and {} are needed\n{advice}",
+        about(*free_bytes as f64, "B"),
+        about(*needed_bytes as f64, "B")
+    )]
     Memory {
         /// Which device.
         device: String,
