@@ -15,6 +15,7 @@ pub mod key;
 pub mod ledger;
 pub mod man;
 pub mod policy;
+pub mod report;
 pub mod respond;
 pub mod run;
 mod run_timing;
