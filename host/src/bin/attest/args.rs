@@ -14,6 +14,7 @@ mod gpus;
 mod inspect;
 mod key;
 mod ledger;
+mod man;
 mod parse;
 mod place;
 mod policy;
@@ -38,6 +39,7 @@ pub use gpus::Gpus;
 pub use inspect::Inspect;
 pub use key::{Key, KeyAction};
 pub use ledger::{Action as LedgerAction, Ledger, State as LedgerState};
+pub use man::Man;
 pub use place::{LedgerPlace, check as check_place};
 pub use policy::{Policy, PolicyAction, PolicyCheck, PolicyInit, PolicyModels, Sizing};
 pub use report::{ROUNDS_MAX, Report};
@@ -202,6 +204,9 @@ pub enum Command {
         /// Which shell
         shell: clap_complete::Shell,
     },
+    /// Write the manual pages into a folder
+    #[command(hide = true)]
+    Man(Man),
 }
 
 #[cfg(test)]

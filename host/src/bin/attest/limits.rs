@@ -45,7 +45,8 @@ pub fn check(command: &Command) -> Result<()> {
         | Command::Export(_)
         | Command::Policy(_)
         | Command::Schema(_)
-        | Command::Completions { .. } => (false, false),
+        | Command::Completions { .. }
+        | Command::Man(_) => (false, false),
     };
     let count = if works { DESCRIPTORS_OF_WORK } else { DESCRIPTORS };
     descriptors(count).map_err(|error| {

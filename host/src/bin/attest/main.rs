@@ -54,6 +54,7 @@ fn main() -> ExitCode {
         Command::Bench(args) => commands::bench::run(&args, color),
         Command::Demo(args) => commands::demo::run(&args, color),
         Command::Completions { shell } => commands::completions::run(shell),
+        Command::Man(args) => commands::man::run(&args),
     };
     outcome::end(outcome::exit_code(result, color))
 }

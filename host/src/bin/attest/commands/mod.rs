@@ -14,6 +14,7 @@ pub mod export;
 pub mod inspect;
 pub mod key;
 pub mod ledger;
+pub mod man;
 pub mod policy;
 pub mod report;
 pub mod respond;
