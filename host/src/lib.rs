@@ -54,6 +54,7 @@ pub mod evidence;
 pub mod executor;
 pub mod export;
 pub mod files;
+pub mod fleet;
 pub mod identity;
 pub mod judging;
 pub mod ledger;

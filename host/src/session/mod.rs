@@ -50,3 +50,5 @@ pub mod tcp;
 pub mod tls;
 pub mod validator;
 pub mod wire;
+
+pub use open::abandon;

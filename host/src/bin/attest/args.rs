@@ -7,6 +7,7 @@ mod challenge;
 mod demo;
 mod detect;
 mod export;
+mod fleet;
 mod gpus;
 mod inspect;
 mod key;
@@ -27,6 +28,9 @@ pub use challenge::Challenge;
 pub use demo::Demo;
 pub use detect::Detect;
 pub use export::Export;
+pub use fleet::{
+    Agent, Fleet, FleetAction, FleetChallenge, FleetLook, FleetRun, FleetShow, Nats,
+};
 pub use gpus::Gpus;
 pub use inspect::Inspect;
 pub use key::{Key, KeyAction};
@@ -114,6 +118,10 @@ pub enum Command {
     Validate(Box<Validate>),
     /// Answer live sessions of validators
     Respond(Respond),
+    /// Answer a fleet's validators, through NATS
+    Agent(Agent),
+    /// Validate a fleet of agents, through NATS
+    Fleet(Box<Fleet>),
     /// Show what a validator has on record, and forget what is old
     Ledger(Ledger),
     /// Show a token or a result in plain words
