@@ -3,11 +3,11 @@
 
 use super::server::Nats;
 use super::*;
-use attest::ledger::Filter;
-use attest::session::clock::unix_ms;
 use attest::fleet::suspects::left_behind;
+use attest::ledger::Filter;
 use attest::mining::issue::issue;
 use attest::protocol::verdict::Outcome;
+use attest::session::clock::unix_ms;
 use std::collections::HashSet;
 
 #[tokio::test(flavor = "multi_thread")]

@@ -73,7 +73,8 @@ async fn every_outcome_is_right_and_recorded_once() {
         peak_mib()
     );
     // The ledger has the same.
-    let filter = Filter { order: Order::OldestFirst, limit: Filter::LIMIT_MAX, ..Filter::default() };
+    let filter =
+        Filter { order: Order::OldestFirst, limit: Filter::LIMIT_MAX, ..Filter::default() };
     let mut verified = 0;
     let mut after = None;
     loop {

@@ -7,9 +7,7 @@ use std::fmt::Write as _;
 
 /// The `accounts` of a nats-server configuration for these keys, to be included in one.
 pub fn configuration(validators: &[PublicKey], miners: &[PublicKey]) -> String {
-    let mut text = String::from(
-        "accounts {\n  FLEET {\n    jetstream: enabled\n    users = [\n",
-    );
+    let mut text = String::from("accounts {\n  FLEET {\n    jetstream: enabled\n    users = [\n");
     for key in validators {
         let nkey = nkey_of(key);
         writeln!(text, "      # validator {key}\n      {{ nkey: {nkey} }}").expect("a string");

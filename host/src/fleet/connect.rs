@@ -43,7 +43,9 @@ pub struct Connection {
 #[derive(Debug, thiserror::Error)]
 pub enum ConnectError {
     /// The server cannot be reached, or refuses the key.
-    #[error("no connection to {url}: {cause}\nCheck the address, that the server runs, and that it knows the key (`attest fleet authorize`).")]
+    #[error(
+        "no connection to {url}: {cause}\nCheck the address, that the server runs, and that it knows the key (`attest fleet authorize`)."
+    )]
     Refused {
         /// The address.
         url: String,
@@ -51,7 +53,9 @@ pub enum ConnectError {
         cause: String,
     },
     /// The address is none.
-    #[error("{url:?} is no address of a NATS server: {cause}\nGive nats://HOST:PORT or tls://HOST:PORT.")]
+    #[error(
+        "{url:?} is no address of a NATS server: {cause}\nGive nats://HOST:PORT or tls://HOST:PORT."
+    )]
     Address {
         /// What was given.
         url: String,
@@ -91,15 +95,13 @@ pub async fn connect(
     name: &str,
     patiently: bool,
 ) -> Result<Connection, ConnectError> {
-    let urls: Vec<async_nats::ServerAddr> = server
-        .url
-        .split(',')
-        .map(|url| url.trim().parse())
-        .collect::<Result<_, _>>()
-        .map_err(|error: std::io::Error| ConnectError::Address {
-            url: server.url.clone(),
-            cause: error.to_string(),
-        })?;
+    let urls: Vec<async_nats::ServerAddr> =
+        server.url.split(',').map(|url| url.trim().parse()).collect::<Result<_, _>>().map_err(
+            |error: std::io::Error| ConnectError::Address {
+                url: server.url.clone(),
+                cause: error.to_string(),
+            },
+        )?;
     let (lost, losses) = watch::channel(0);
     let lost = Arc::new(lost);
     let options = match identity {

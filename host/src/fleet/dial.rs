@@ -99,11 +99,8 @@ impl Dialler {
             let sent = client.publish(names::ask(encoded), invitation.clone().into()).await;
             sent.map_err(|_| lost(()))?;
             if let Ok(Some(message)) = timeout(AGAIN, frames.next()).await {
-                let got = Incoming::<()>::default().take(
-                    &message.payload,
-                    (),
-                    &mut Outgoing::default(),
-                );
+                let got =
+                    Incoming::<()>::default().take(&message.payload, (), &mut Outgoing::default());
                 match got {
                     Ok(Got::Accept) => return Ok(Invited { key, instance, session, frames }),
                     Ok(Got::Busy) => return Err(Came::to_nothing("busy")),
@@ -129,8 +126,7 @@ impl Dialler {
             _ => {}
         };
         let peer = Peering { key: Some(key), address: None };
-        let holding =
-            self.validator.session_stamped(reader, Some(stamps), writer, &peer, &watch);
+        let holding = self.validator.session_stamped(reader, Some(stamps), writer, &peer, &watch);
         let mut losses = self.connection.losses.clone();
         losses.mark_unchanged();
         let (begun, mut missed, mut seen) = (Instant::now(), 0, Seen::default());

@@ -127,7 +127,9 @@ pub enum BadFrame {
     #[error("a frame of {0} bytes\nSend at most 64 KiB in one.")]
     TooLong(usize),
     /// A cut message is not what its first frame promised.
-    #[error("a message differs from what its first frame promised\nFinish a message before sending its first frame.")]
+    #[error(
+        "a message differs from what its first frame promised\nFinish a message before sending its first frame."
+    )]
     Promise,
 }
 

@@ -310,7 +310,9 @@ mod tests {
             let mut planner = Planner::new([1; 32], schedule.clone());
             let mut jobs: Vec<Job> =
                 (0..4000).step_by(step).flat_map(|now| planner.due(now, &groups, &seen)).collect();
-            jobs.sort_by(|a, b| (&a.campaign, &a.slot, &a.members).cmp(&(&b.campaign, &b.slot, &b.members)));
+            jobs.sort_by(|a, b| {
+                (&a.campaign, &a.slot, &a.members).cmp(&(&b.campaign, &b.slot, &b.members))
+            });
             jobs
         };
         let jobs = run(1);

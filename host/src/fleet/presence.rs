@@ -200,7 +200,8 @@ mod tests {
         let at = |s| start + Duration::from_secs(s);
         let mut presence = Presence::default();
         presence.heard(KEY, Some(announcement("a", None)), at(0));
-        let is_with = |presence: &Presence, s| presence.is_with(KEY, "a", "s", at(1), at(s), within);
+        let is_with =
+            |presence: &Presence, s| presence.is_with(KEY, "a", "s", at(1), at(s), within);
         assert!(is_with(&presence, 2), "what it said before the session says nothing of it");
         assert!(!is_with(&presence, 21));
         presence.heard(KEY, Some(announcement("a", Some("s"))), at(5));

@@ -114,7 +114,10 @@ impl Daemon {
 
     fn failed(&self, what: &str, error: &dyn std::fmt::Display) {
         let cause = error.to_string();
-        (self.watch)(Doing::Failed(format!("{what}: {}", cause.lines().next().unwrap_or_default())));
+        (self.watch)(Doing::Failed(format!(
+            "{what}: {}",
+            cause.lines().next().unwrap_or_default()
+        )));
     }
 
     fn presence(&self) -> std::sync::MutexGuard<'_, Presence> {
@@ -299,7 +302,12 @@ pub async fn queue(stores: &Stores, job: &Job) -> Result<(), async_nats::Error> 
 }
 
 /// The record that an attempt leaves.
-pub(super) fn record_of(running: &Record, came: &Came, retries: u32, spread: Option<Duration>) -> Record {
+pub(super) fn record_of(
+    running: &Record,
+    came: &Came,
+    retries: u32,
+    spread: Option<Duration>,
+) -> Record {
     let is_to_be_tried = came.outcome == Outcome::CouldNotRun && running.attempt <= retries;
     Record {
         state: if is_to_be_tried { TaskState::Waiting } else { TaskState::Done },

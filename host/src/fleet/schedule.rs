@@ -133,7 +133,8 @@ mod tests {
         assert_eq!((read.period_ms, read.sessions, read.retries), (600_000, 10.0, 5));
         assert_eq!(read.owners[0].miners, [EncodedKey([1; 32])]);
         assert_eq!(Schedule::from_toml("", "s").unwrap(), Schedule::default());
-        for bad in ["period_s = 0", "sessions = 0.5", "retries = 101", "when = 1", "sessions = nan"] {
+        for bad in ["period_s = 0", "sessions = 0.5", "retries = 101", "when = 1", "sessions = nan"]
+        {
             assert!(Schedule::from_toml(bad, "s").is_err(), "{bad}");
         }
     }

@@ -20,7 +20,9 @@ pub const JOB_WAIT: Duration = Duration::from_secs(30);
 
 /// No streams.
 #[derive(Debug, thiserror::Error)]
-#[error("no {what}: {cause}\nStart nats-server with JetStream (-js), and give this key the right to use it (`attest fleet authorize`).")]
+#[error(
+    "no {what}: {cause}\nStart nats-server with JetStream (-js), and give this key the right to use it (`attest fleet authorize`)."
+)]
 pub struct StoreError {
     what: &'static str,
     cause: String,
@@ -103,7 +105,8 @@ impl Stores {
     /// # Errors
     /// [`StoreError`].
     pub async fn jobs(&self) -> Result<Consumer<pull::Config>, StoreError> {
-        let stream = self.context.get_stream(names::JOBS).await.map_err(failed("stream of jobs"))?;
+        let stream =
+            self.context.get_stream(names::JOBS).await.map_err(failed("stream of jobs"))?;
         let config = pull::Config {
             durable_name: Some(names::VALIDATORS.to_owned()),
             ack_policy: AckPolicy::Explicit,
@@ -139,7 +142,8 @@ impl Stores {
     /// # Errors
     /// [`StoreError`].
     pub async fn waiting(&self) -> Result<u64, StoreError> {
-        let stream = self.context.get_stream(names::JOBS).await.map_err(failed("stream of jobs"))?;
+        let stream =
+            self.context.get_stream(names::JOBS).await.map_err(failed("stream of jobs"))?;
         Ok(stream.cached_info().state.messages)
     }
 }

@@ -54,7 +54,11 @@ fn gone_after() -> Duration {
     BEAT * BEATS_MISSED
 }
 
-async fn reach(nats: &args::Nats, key: Option<&Path>, patiently: bool) -> anyhow::Result<Connection> {
+async fn reach(
+    nats: &args::Nats,
+    key: Option<&Path>,
+    patiently: bool,
+) -> anyhow::Result<Connection> {
     let identity = key.map(SigningIdentity::read).transpose()?.map(Arc::new);
     Ok(connect(&server(nats), identity.as_ref(), "attest fleet", patiently).await?)
 }
@@ -115,14 +119,22 @@ fn daemon(args: &args::FleetRun, ledger: Option<&LedgerPlace>) -> Result {
 fn tell(doing: Doing) {
     match doing {
         Doing::Queued(job) => {
-            note(&format!("queued    {} slot {}: {} miners", job.campaign, job.slot, job.members.len()));
+            note(&format!(
+                "queued    {} slot {}: {} miners",
+                job.campaign,
+                job.slot,
+                job.members.len()
+            ));
         }
         Doing::Ended(name, came, is_done) => {
             let code = came.code.as_deref().unwrap_or_default();
             let again = if is_done { "" } else { ", to be tried again" };
             note(&format!(
                 "session   {} slot {}, miner {}: {} {code}{again}",
-                name.campaign, name.slot, name.miner, outcome_name(came.outcome)
+                name.campaign,
+                name.slot,
+                name.miner,
+                outcome_name(came.outcome)
             ));
         }
         Doing::Failed(why) => note(&format!("failed    {why}, to be tried again")),
@@ -148,9 +160,9 @@ fn challenge(args: &args::FleetChallenge) -> Result {
         let look = &args.look;
         let connection = reach(&look.nats, look.key.as_deref(), false).await?;
         let stores = Stores::open(&connection.client).await?;
-        queue(&stores, &job).await.map_err(|error| {
-            anyhow::anyhow!("the job is not in the queue: {error}\nTry again.")
-        })?;
+        queue(&stores, &job)
+            .await
+            .map_err(|error| anyhow::anyhow!("the job is not in the queue: {error}\nTry again."))?;
         note(&format!("queued    campaign {}", job.campaign));
         if !args.now {
             return Ok(Done::Ok);

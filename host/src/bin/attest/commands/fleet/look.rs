@@ -147,9 +147,7 @@ pub(super) fn campaigns(args: &FleetLook) -> Result {
         (name, Tally::of(records.into_iter()), spread)
     });
     print(&if args.json {
-        let of = |(name, tally, spread): (&str, Tally, Option<u64>)| {
-            json!({"campaign": name, "sessions": tally.json(), "spread_ms": spread})
-        };
+        let of = |(name, tally, spread): (&str, Tally, Option<u64>)| json!({"campaign": name, "sessions": tally.json(), "spread_ms": spread});
         format!("{}\n", json!(all.map(of).collect::<Vec<Value>>()))
     } else {
         let spread = |spread: Option<u64>| {
