@@ -9,6 +9,7 @@ pub mod challenge;
 pub mod completions;
 pub mod demo;
 pub mod detect;
+pub mod doctor;
 pub mod export;
 pub mod fleet;
 pub mod inspect;
