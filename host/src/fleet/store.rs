@@ -5,10 +5,13 @@ use super::presence::{ANNOUNCEMENT_BYTES_MAX, Announcement};
 use super::task::Tasks;
 use crate::protocol::signature::EncodedKey;
 use async_nats::Client;
-use async_nats::jetstream::consumer::{AckPolicy, Consumer, pull};
+use async_nats::jetstream::consumer::{
+    AckPolicy, Consumer, DeliverPolicy, ReplayPolicy, pull, push,
+};
 use async_nats::jetstream::kv::Store;
 use async_nats::jetstream::stream::{Config, DiscardPolicy, RetentionPolicy, StorageType};
 use async_nats::jetstream::{self, Context};
+use bytes::Bytes;
 use futures_util::StreamExt as _;
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -35,6 +38,7 @@ fn failed<E: std::fmt::Display>(what: &'static str) -> impl Fn(E) -> StoreError 
 /// What a validator uses of JetStream.
 #[derive(Clone)]
 pub struct Stores {
+    client: Client,
     /// To publish with.
     pub context: Context,
     /// Announcements.
@@ -96,8 +100,8 @@ impl Stores {
         let agents = context.get_key_value(names::AGENTS).await;
         let agents = agents.map_err(failed("bucket of announcements"))?;
         let tasks = context.get_key_value(names::TASKS).await;
-        let tasks = Tasks::new(tasks.map_err(failed("bucket of tasks"))?);
-        Ok(Self { context, agents, tasks })
+        let tasks = Tasks::new(client.clone(), tasks.map_err(failed("bucket of tasks"))?);
+        Ok(Self { client: client.clone(), context, agents, tasks })
     }
 
     /// The queue of jobs.
@@ -124,12 +128,11 @@ impl Stores {
     /// # Errors
     /// [`StoreError`].
     pub async fn announced(&self) -> Result<BTreeMap<EncodedKey, Announcement>, StoreError> {
-        let mut entries = self.agents.history("*").await.map_err(failed("announcements"))?;
         let mut all = BTreeMap::new();
-        while let Some(entry) = entries.next().await {
-            let entry = entry.map_err(failed("announcements"))?;
-            if let Ok(key) = serde_json::from_value(entry.key.into())
-                && let Some(said) = Announcement::read(&entry.value)
+        let found = last(&self.client, names::AGENTS, "*").await;
+        for (key, value) in found.map_err(failed("announcements"))? {
+            if let Ok(key) = serde_json::from_value(key.into())
+                && let Some(said) = Announcement::read(&value)
             {
                 all.insert(key, said);
             }
@@ -146,4 +149,40 @@ impl Stores {
             self.context.get_stream(names::JOBS).await.map_err(failed("stream of jobs"))?;
         Ok(stream.cached_info().state.messages)
     }
+}
+
+/// Keys and values of a bucket whose keys fit `filter`, in which `*` stands for a token.
+pub(super) async fn last(
+    client: &Client,
+    bucket: &str,
+    filter: &str,
+) -> Result<Vec<(String, Bytes)>, async_nats::Error> {
+    let context = jetstream::new(client.clone());
+    let stream = context.get_stream(format!("KV_{bucket}")).await?;
+    let prefix = format!("$KV.{bucket}.");
+    let config = push::OrderedConfig {
+        deliver_subject: client.new_inbox(),
+        filter_subject: format!("{prefix}{filter}"),
+        deliver_policy: DeliverPolicy::LastPerSubject,
+        replay_policy: ReplayPolicy::Instant,
+        ..push::OrderedConfig::default()
+    };
+    let consumer = stream.create_consumer(config).await?;
+    let mut all = Vec::new();
+    if consumer.cached_info().num_pending == 0 {
+        return Ok(all);
+    }
+    let mut messages = consumer.messages().await?;
+    while let Some(message) = messages.next().await {
+        let message = message?;
+        // What was removed has no value.
+        if !message.payload.is_empty() {
+            let key = message.subject.strip_prefix(&*prefix).unwrap_or_default();
+            all.push((key.to_owned(), message.payload.clone()));
+        }
+        if message.info()?.pending == 0 {
+            break;
+        }
+    }
+    Ok(all)
 }

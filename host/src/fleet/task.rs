@@ -5,10 +5,11 @@
 //! Deliberately lacks: the sessions themselves.
 
 use super::names;
+use super::store::last;
 use crate::protocol::digest::Digest;
 use crate::protocol::signature::EncodedKey;
+use async_nats::Client;
 use async_nats::jetstream::kv::{CreateErrorKind, Operation, Store, UpdateErrorKind};
-use futures_util::StreamExt as _;
 use serde::{Deserialize, Serialize};
 
 /// How far a task is.
@@ -68,12 +69,15 @@ fn failed(error: impl std::fmt::Display) -> TaskError {
 
 /// The records of all tasks.
 #[derive(Clone)]
-pub struct Tasks(Store);
+pub struct Tasks {
+    client: Client,
+    bucket: Store,
+}
 
 impl Tasks {
     /// In this bucket.
-    pub fn new(store: Store) -> Self {
-        Self(store)
+    pub fn new(client: Client, bucket: Store) -> Self {
+        Self { client, bucket }
     }
 
     /// The record of a task, if there is one.
@@ -81,7 +85,7 @@ impl Tasks {
     /// # Errors
     /// [`TaskError`].
     pub async fn read(&self, name: &str) -> Result<Option<Read>, TaskError> {
-        let entry = self.0.entry(name.to_owned()).await.map_err(failed)?;
+        let entry = self.bucket.entry(name.to_owned()).await.map_err(failed)?;
         let Some(entry) = entry.filter(|entry| entry.operation == Operation::Put) else {
             return Ok(None);
         };
@@ -102,12 +106,12 @@ impl Tasks {
     ) -> Result<Option<u64>, TaskError> {
         let bytes = serde_json::to_vec(record).map_err(failed)?.into();
         match before {
-            None => match self.0.create(name, bytes).await {
+            None => match self.bucket.create(name, bytes).await {
                 Ok(revision) => Ok(Some(revision)),
                 Err(error) if error.kind() == CreateErrorKind::AlreadyExists => Ok(None),
                 Err(error) => Err(failed(error)),
             },
-            Some(before) => match self.0.update(name, bytes, before).await {
+            Some(before) => match self.bucket.update(name, bytes, before).await {
                 Ok(revision) => Ok(Some(revision)),
                 Err(error) if error.kind() == UpdateErrorKind::WrongLastRevision => Ok(None),
                 Err(error) => Err(failed(error)),
@@ -123,12 +127,12 @@ impl Tasks {
         const SECRET: &str = "secret";
         let mut fresh = [0; 32];
         getrandom::fill(&mut fresh).map_err(failed)?;
-        match self.0.create(SECRET, fresh.to_vec().into()).await {
+        match self.bucket.create(SECRET, fresh.to_vec().into()).await {
             Ok(_) => return Ok(fresh),
             Err(error) if error.kind() == CreateErrorKind::AlreadyExists => {}
             Err(error) => return Err(failed(error)),
         }
-        let found = self.0.get(SECRET).await.map_err(failed)?;
+        let found = self.bucket.get(SECRET).await.map_err(failed)?;
         found.and_then(|bytes| bytes[..].try_into().ok()).ok_or_else(|| failed("no secret"))
     }
 
@@ -137,12 +141,11 @@ impl Tasks {
     /// # Errors
     /// [`TaskError`].
     pub async fn all(&self, filter: &str) -> Result<Vec<(TaskName, Record)>, TaskError> {
-        let mut history = self.0.history(filter).await.map_err(failed)?;
+        let found = last(&self.client, names::TASKS, filter).await.map_err(failed)?;
         let mut all = Vec::new();
-        while let Some(entry) = history.next().await {
-            let entry = entry.map_err(failed)?;
-            if let Some(name) = TaskName::read(&entry.key)
-                && let Ok(record) = serde_json::from_slice(&entry.value)
+        for (key, value) in found {
+            if let Some(name) = TaskName::read(&key)
+                && let Ok(record) = serde_json::from_slice(&value)
             {
                 all.push((name, record));
             }
