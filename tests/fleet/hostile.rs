@@ -73,7 +73,7 @@ pub async fn start(server: &Server, number: u16, trick: Trick) -> JoinHandle<()>
                     let to = names::from(key, &asked.session);
                     if held.as_ref() != Some(&asked.session) {
                         let frames = client.subscribe(names::to(key, &asked.session)).await.unwrap();
-                        let streams = link::open(client.clone(), to.clone(), frames);
+                        let streams = link::open(client.clone(), to.clone(), frames, PATIENCE);
                         tokio::spawn(play(streams, number, trick));
                         held = Some(asked.session);
                     }

@@ -24,6 +24,9 @@ use tokio::time::{MissedTickBehavior, interval};
 /// Longest invitation that is read, bytes.
 const INVITATION_BYTES_MAX: usize = 4096;
 
+/// How long a validator may give no sign of life: another one asks after 30 s.
+const SILENCE: Duration = Duration::from_secs(20);
+
 /// What a validator asks of an agent.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Invitation {
@@ -180,7 +183,7 @@ impl Agent {
         let (miner, over) = (Arc::clone(&self.miner), Over(over));
         let task = tokio::spawn(async move {
             let _over = over;
-            let Streams { reader, writer, .. } = link::open(client, to, frames);
+            let Streams { reader, writer, .. } = link::open(client, to, frames, SILENCE);
             let end = miner.respond(reader, writer).await;
             let equipment = Arc::clone(&miner.equipment);
             let _ = tokio::task::spawn_blocking(move || equipment.recover()).await;

@@ -116,7 +116,7 @@ impl Dialler {
         let Invited { key, instance, session, frames } = invited;
         let to = names::to(key.encoded(), &session);
         let client = self.connection.client.clone();
-        let Streams { reader, stamps, writer } = link::open(client, to, frames);
+        let Streams { reader, stamps, writer } = link::open(client, to, frames, Duration::MAX);
         let (is_committed, first) = (AtomicBool::new(false), OnceLock::new());
         let watch = |stage: Stage<'_>| match stage {
             Stage::Challenged(0, challenge) => {

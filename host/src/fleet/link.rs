@@ -25,6 +25,8 @@ const TICK: Duration = Duration::from_millis(200);
 const AGAIN: Duration = Duration::from_secs(1);
 /// What has come and is not acknowledged is acknowledged at once from so many bytes on.
 const ACKNOWLEDGE_BYTES: usize = WINDOW_BYTES / 4;
+/// How often a side that has nothing to say acknowledges again, as a sign of life.
+const SIGN: Duration = Duration::from_secs(4);
 /// How long the last frames are sent again after this side is done.
 const FAREWELL: Duration = Duration::from_secs(5);
 
@@ -72,8 +74,9 @@ impl AsyncRead for Reader {
 }
 
 /// Opens a link that sends to `to` and receives from `frames`, and runs it until both sides
-/// are done. Within a tokio runtime.
-pub fn open(client: Client, to: String, frames: Subscriber) -> Streams {
+/// are done. If nothing is heard for `silence` while this side is connected, nothing more
+/// comes. Within a tokio runtime.
+pub fn open(client: Client, to: String, frames: Subscriber, silence: Duration) -> Streams {
     let (ours, writer) = duplex(CHUNK_BYTES_MAX);
     let (put, pieces) = mpsc::unbounded_channel();
     let (waiting, stamps) = (Arc::new(AtomicUsize::new(0)), Stamps::default());
@@ -94,6 +97,9 @@ pub fn open(client: Client, to: String, frames: Subscriber) -> Streams {
         waiting,
         unacknowledged: None,
         moved: Instant::now(),
+        signed: Instant::now(),
+        heard: Instant::now(),
+        silence,
         chunk_bytes,
     };
     tokio::spawn(pump.run(ours, frames));
@@ -120,6 +126,11 @@ struct Pump {
     unacknowledged: Option<usize>,
     /// When something was sent last, again or not.
     moved: Instant,
+    /// When something was acknowledged last.
+    signed: Instant,
+    /// When something was heard last, or this side had no connection.
+    heard: Instant,
+    silence: Duration,
     chunk_bytes: usize,
 }
 
@@ -134,6 +145,7 @@ impl Pump {
             tokio::select! {
                 message = frames.next() => {
                     let Some(message) = message else { break };
+                    self.heard = Instant::now();
                     if !self.take(&message.payload).await {
                         self.put = None;
                     }
@@ -158,8 +170,19 @@ impl Pump {
                     if self.unacknowledged.is_some() {
                         self.acknowledge().await;
                     }
-                    let is_there = self.client.connection_state() == State::Connected;
-                    if is_there && self.moved.elapsed() >= AGAIN && !self.outgoing.is_empty() {
+                    if self.client.connection_state() != State::Connected {
+                        // No time passes for what cannot be said or heard.
+                        self.heard = Instant::now();
+                        done = done.map(|_| Instant::now());
+                        continue;
+                    }
+                    if self.signed.elapsed() >= SIGN {
+                        self.acknowledge().await;
+                    }
+                    if self.heard.elapsed() >= self.silence {
+                        self.put = None;
+                    }
+                    if self.moved.elapsed() >= AGAIN && !self.outgoing.is_empty() {
                         let again: Vec<Vec<u8>> = self.outgoing.again().cloned().collect();
                         for frame in again {
                             self.send(frame).await;
@@ -224,6 +247,7 @@ impl Pump {
             return;
         }
         self.unacknowledged = None;
+        self.signed = Instant::now();
         let frame = self.incoming.acknowledgement();
         let _ = self.client.publish(self.to.clone(), frame.into()).await;
     }

@@ -25,7 +25,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout};
 
 /// How often it is looked what is due.
 const LOOK: Duration = Duration::from_millis(50);
@@ -99,6 +99,11 @@ impl Daemon {
 
     /// Works until `stop` is true; then takes no more jobs, and waits for those that it has.
     pub async fn run(self: &Arc<Self>, mut stop: watch::Receiver<bool>) {
+        // Nobody is offline who only was not heard of yet.
+        tokio::select! {
+            () = self.look_around() => {}
+            _ = stop.wait_for(|stop| *stop) => return,
+        }
         let mut tasks = JoinSet::new();
         let own = Arc::clone(self);
         tasks.spawn(async move { own.follow().await });
@@ -124,12 +129,38 @@ impl Daemon {
         self.dialler.presence.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Reads the announcements that are there.
+    async fn look_around(&self) {
+        loop {
+            match self.stores.announced().await {
+                Ok(all) => {
+                    for (key, said) in all {
+                        self.heard(key, Some(said));
+                    }
+                    return;
+                }
+                Err(error) => self.failed("announcements", &error),
+            }
+            sleep(PAUSE).await;
+        }
+    }
+
+    fn heard(&self, key: EncodedKey, said: Option<Announcement>) {
+        if said.is_some() {
+            let mut first = self.first_unix_ms.lock().unwrap_or_else(PoisonError::into_inner);
+            first.entry(key).or_insert_with(unix_ms);
+        }
+        self.presence().heard(key, said, Instant::now());
+    }
+
     /// Follows the announcements.
     async fn follow(&self) {
         loop {
             match self.stores.agents.watch_with_history("*").await {
                 Ok(mut entries) => {
-                    while let Some(entry) = entries.next().await {
+                    // Agents say something all the time: silence is that of the server.
+                    let silence = self.dialler.gone_after / 2;
+                    while let Ok(Some(entry)) = timeout(silence, entries.next()).await {
                         let Ok(entry) = entry else { break };
                         let Ok(key) = serde_json::from_value::<EncodedKey>(entry.key.into()) else {
                             continue;
@@ -142,12 +173,7 @@ impl Daemon {
                             },
                             Operation::Delete | Operation::Purge => None,
                         };
-                        if said.is_some() {
-                            let mut first =
-                                self.first_unix_ms.lock().unwrap_or_else(PoisonError::into_inner);
-                            first.entry(key).or_insert_with(unix_ms);
-                        }
-                        self.presence().heard(key, said, Instant::now());
+                        self.heard(key, said);
                     }
                 }
                 Err(error) => self.failed("announcements", &error),
