@@ -116,7 +116,7 @@ impl Drop for Running {
 /// A validator's daemon in this process.
 struct Validating {
     stores: Stores,
-    stop: watch::Sender<bool>,
+    _stop: watch::Sender<bool>,
     task: JoinHandle<()>,
     ended: Arc<Mutex<Vec<(TaskName, String, bool)>>>,
     validator: Arc<Validator>,
@@ -147,7 +147,7 @@ impl Validating {
         let daemon = Arc::new(daemon.expect("random bytes"));
         let (stop, stopped) = watch::channel(false);
         let task = tokio::spawn(async move { daemon.run(stopped).await });
-        Self { stores, stop, task, ended, validator }
+        Self { stores, _stop: stop, task, ended, validator }
     }
 
     /// Puts a job into the queue.

@@ -26,6 +26,9 @@ impl Nats {
     pub fn start_with(configuration: &str, scheme: &'static str) -> Option<Self> {
         let program = program()?;
         let folder = tempfile::tempdir().expect("a folder");
+        if scheme == "tls" {
+            certify(folder.path());
+        }
         let port = {
             let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
             listener.local_addr().expect("an address").port()
@@ -40,6 +43,17 @@ impl Nats {
         let nats = Self { folder, port, child, scheme };
         nats.wait();
         Some(nats)
+    }
+
+    /// One that speaks TLS only.
+    pub fn start_tls() -> Option<Self> {
+        let tls = "tls { cert_file: \"FOLDER/cert.pem\", key_file: \"FOLDER/key.pem\" }";
+        Self::start_with(tls, "tls")
+    }
+
+    /// The certificate of its authority.
+    pub fn ca(&self) -> PathBuf {
+        self.folder.path().join("ca.pem")
     }
 
     /// Where it listens.
@@ -74,6 +88,33 @@ impl Drop for Nats {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// Makes an authority, and a certificate for 127.0.0.1.
+fn certify(folder: &Path) {
+    const SCRIPT: &str = r#"
+set -eu
+cat >c.cnf <<'END'
+[req]
+distinguished_name = dn
+prompt = no
+[dn]
+CN = attest test
+[ca]
+basicConstraints = critical, CA:TRUE
+[leaf]
+basicConstraints = critical, CA:FALSE
+subjectAltName = IP:127.0.0.1
+END
+new="-newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -config c.cnf"
+openssl req -x509 $new -keyout ca.key -out ca.pem -days 30 -extensions ca
+openssl req $new -keyout key.pem -out leaf.csr
+openssl x509 -req -in leaf.csr -CA ca.pem -CAkey ca.key -CAcreateserial -days 30 \
+    -extfile c.cnf -extensions leaf -out cert.pem
+"#;
+    let made = Command::new("sh").arg("-c").arg(SCRIPT).current_dir(folder).output();
+    let made = made.expect("a shell");
+    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
 }
 
 fn spawn(program: &Path, folder: &Path) -> Child {

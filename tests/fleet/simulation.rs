@@ -23,8 +23,9 @@ fn peak_mib() -> u64 {
 async fn every_outcome_is_right_and_recorded_once() {
     let agents = number("ATTEST_FLEET_AGENTS", 40);
     let sessions = number("ATTEST_FLEET_SESSIONS", 120);
-    let Some(nats) = Nats::start() else { return };
-    let (server, (_folder, ledger)) = (server_of(&nats.url(), None), ledger());
+    let Some(nats) = Nats::start_tls() else { return };
+    let ca = nats.ca();
+    let (server, (_folder, ledger)) = (server_of(&nats.url(), Some(&ca)), ledger());
     let fleets = [
         Validating::start(&server, &ledger, quiet()).await,
         Validating::start(&server, &ledger, quiet()).await,
