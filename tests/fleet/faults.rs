@@ -3,6 +3,8 @@
 
 use super::server::Nats;
 use super::*;
+use attest::executor::Executor;
+use attest::executor::cpu::{CpuExecutor, CpuOptions};
 use attest::fleet::suspects::left_behind;
 use attest::ledger::Filter;
 use attest::mining::issue::issue;
@@ -49,13 +51,20 @@ async fn an_agent_that_dies_before_its_commitment_is_tried_again() {
     let never = common::cpu_miner_with(Some(identity(1)), move |_| {
         let _ = begun.send(());
         std::thread::sleep(Duration::from_secs(3));
-        vec![Box::new(attest::executor::cpu::CpuExecutor::new(Default::default()))]
+        let cpu: Box<dyn Executor> = Box::new(CpuExecutor::new(CpuOptions::default()));
+        vec![cpu]
     });
-    let dying = Running::start_as(&server, 1, never).await;
+    // What it runs on stops, as in kill -9: nothing more is said.
+    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+    let of_dying = server.clone();
+    runtime.spawn(async move {
+        let _dying = Running::start_as(&of_dying, 1, never).await;
+        std::future::pending::<()>().await;
+    });
     fleet.meets(1).await;
     let tasks = fleet.challenge("c1", &[1]).await;
     timeout(PATIENCE, begins.recv()).await.expect("it is challenged");
-    dying.kill();
+    runtime.shutdown_background();
     // Another one with its key takes its place, later.
     let _again = Running::start(&server, 1).await;
     let record = fleet.done(&tasks[0]).await;
@@ -128,7 +137,8 @@ async fn a_job_of_a_validator_that_dies_goes_to_another() {
     let slow = common::cpu_miner_with(Some(identity(1)), move |_| {
         let _ = begun.send(());
         std::thread::sleep(Duration::from_secs(2));
-        vec![Box::new(attest::executor::cpu::CpuExecutor::new(Default::default()))]
+        let cpu: Box<dyn Executor> = Box::new(CpuExecutor::new(CpuOptions::default()));
+        vec![cpu]
     });
     let _agent = Running::start_as(&server, 1, slow).await;
     first.meets(1).await;

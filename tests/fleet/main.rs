@@ -100,11 +100,6 @@ impl Running {
         });
         Self { stop, task, ends }
     }
-
-    /// Ends it without a word.
-    fn kill(&self) {
-        self.task.abort();
-    }
 }
 
 impl Drop for Running {

@@ -80,7 +80,16 @@ pub enum Doing {
 /// A session under way.
 struct Held {
     session: String,
-    task: JoinHandle<End>,
+    task: Task,
+}
+
+/// A session's task; it ends with this.
+struct Task(JoinHandle<End>);
+
+impl Drop for Task {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
 }
 
 /// Says that a session is over when it is dropped, also by a panic.
@@ -136,8 +145,8 @@ impl Agent {
                     }
                 }
                 () = over.notified() => {
-                    if let Some(Held { session, task }) = held.take()
-                        && let Ok(end) = task.await
+                    if let Some(Held { session, mut task }) = held.take()
+                        && let Ok(end) = (&mut task.0).await
                     {
                         watch(Doing::Ended(session, end));
                     }
@@ -189,7 +198,7 @@ impl Agent {
             let _ = tokio::task::spawn_blocking(move || equipment.recover()).await;
             end
         });
-        Ok(Held { session, task })
+        Ok(Held { session, task: Task(task) })
     }
 
     async fn announce(&self, held: Option<&Held>, is_ending: bool) {
