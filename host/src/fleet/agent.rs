@@ -152,7 +152,7 @@ impl Agent {
                     }
                     self.announce(None, is_ending).await;
                 }
-                _ = stop.wait_for(|stop| *stop), if !is_ending => {
+                () = async { drop(stop.wait_for(|stop| *stop).await) }, if !is_ending => {
                     is_ending = true;
                     self.announce(held.as_ref(), is_ending).await;
                 }

@@ -102,7 +102,7 @@ impl Daemon {
         // Nobody is offline who only was not heard of yet.
         tokio::select! {
             () = self.look_around() => {}
-            _ = stop.wait_for(|stop| *stop) => return,
+            () = async { drop(stop.wait_for(|stop| *stop).await) } => return,
         }
         let mut tasks = JoinSet::new();
         let own = Arc::clone(self);
@@ -112,7 +112,7 @@ impl Daemon {
         let mut jobs = JoinSet::new();
         tokio::select! {
             () = self.work(&mut jobs) => {}
-            _ = stop.wait_for(|stop| *stop) => {}
+            () = async { drop(stop.wait_for(|stop| *stop).await) } => {}
         }
         while jobs.join_next().await.is_some() {}
     }
