@@ -30,9 +30,7 @@ pub use demo::Demo;
 pub use detect::Detect;
 pub use doctor::Doctor;
 pub use export::Export;
-pub use fleet::{
-    Agent, Fleet, FleetAction, FleetChallenge, FleetLook, FleetRun, FleetShow, Nats,
-};
+pub use fleet::{Agent, Fleet, FleetAction, FleetChallenge, FleetLook, FleetRun, FleetShow, Nats};
 pub use gpus::Gpus;
 pub use inspect::Inspect;
 pub use key::{Key, KeyAction};
