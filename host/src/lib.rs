@@ -56,6 +56,7 @@ pub mod evidence;
 pub mod executor;
 pub mod export;
 pub mod files;
+pub mod fleet;
 pub mod identity;
 pub mod inspect;
 pub mod judging;

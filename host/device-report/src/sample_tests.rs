@@ -88,13 +88,13 @@ fn no_bit_of_the_report_can_be_flipped() {
 
 #[test]
 fn no_bit_of_the_certificates_can_be_flipped() {
-    let chain = crate::Chain::parse(CHAIN).unwrap();
+    let chain = Chain::parse(CHAIN).unwrap();
     let ders: Vec<Vec<u8>> = chain.certificates().iter().map(|c| c.der().to_vec()).collect();
     for which in 0..ders.len() {
         for at in (0..ders[which].len()).step_by(3) {
             let mut changed = ders.clone();
             changed[which][at] ^= 1 << (at % 8);
-            let holds = crate::Chain::from_ders(&changed)
+            let holds = Chain::from_ders(&changed)
                 .is_ok_and(|chain| chain.verify(Use::Device, &DEVICES).is_ok());
             assert!(!holds, "certificate {which}, byte {at}");
         }

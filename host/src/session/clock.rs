@@ -1,6 +1,8 @@
 //! The two times of an event, read together; and the calendar alone.
 
 use rustix::time::{ClockId, clock_gettime};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 /// When something happened, as its session sees it.
@@ -27,9 +29,47 @@ impl Clock {
         Self { started: since_boot() }
     }
 
+    /// Both times of what came at `since_boot`, no later than now.
+    pub(super) fn at(&self, came: Duration) -> Now {
+        let now = since_boot();
+        let ago_ms = now.saturating_sub(came).as_millis() as u64;
+        Now {
+            since_start: came.min(now).saturating_sub(self.started),
+            unix_ms: unix_ms().saturating_sub(ago_ms),
+        }
+    }
+
     /// Both times, now.
     pub(super) fn now(&self) -> Now {
         Now { since_start: since_boot().saturating_sub(self.started), unix_ms: unix_ms() }
+    }
+}
+
+/// When bytes came that a stream brings later than that: set by the reader as it hands
+/// them out, of what its last read gave.
+#[derive(Clone, Debug, Default)]
+pub struct Stamps(Arc<AtomicU64>);
+
+/// A moment on the clock of all sessions.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Moment(u64);
+
+impl Moment {
+    /// Now.
+    pub fn now() -> Self {
+        Self(since_boot().as_nanos() as u64)
+    }
+}
+
+impl Stamps {
+    /// What is handed out next came then.
+    pub fn set(&self, moment: Moment) {
+        self.0.store(moment.0, Ordering::SeqCst);
+    }
+
+    /// When what was handed out last came.
+    pub(super) fn get(&self) -> Duration {
+        Duration::from_nanos(self.0.load(Ordering::SeqCst))
     }
 }
 

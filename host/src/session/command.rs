@@ -97,7 +97,7 @@ pub async fn validate(
     let mut reached = Reached::start(&command.program, &command.arguments)?;
     let (stdout, stdin) = reached.streams();
     let relay = tokio::spawn(stderr_relay::pass_on(reached.stderr(), say));
-    let (mut ended, link) = validator.talk(stdout, stdin, &peer, watch).await;
+    let (mut ended, link) = validator.talk(stdout, None, stdin, &peer, watch).await;
     link.finish().await;
     let exit = reached.finish().await;
     // The last of it is often what explains the end. What has left the group and

@@ -9,7 +9,7 @@
 //! do.
 
 use super::chance;
-use super::clock::unix_ms;
+use super::clock::{Stamps, unix_ms};
 use super::fault::OwnFault;
 use super::limits::{Patience, ROUND_TRIP_CREDIT_MAX};
 use super::link::{Heard, Link, Works};
@@ -169,8 +169,21 @@ impl Validator {
         peer: &Peering,
         watch: &(dyn Fn(Stage<'_>) + Send + Sync),
     ) -> Ended {
+        self.session_stamped(reader, None, writer, peer, watch).await
+    }
+
+    /// As [`Validator::session_with`], over a transport that says by `stamps` when what its
+    /// reader hands out came.
+    pub async fn session_stamped(
+        self: &Arc<Self>,
+        reader: impl AsyncRead + Unpin + Send + 'static,
+        stamps: Option<Stamps>,
+        writer: impl AsyncWrite + Unpin,
+        peer: &Peering,
+        watch: &(dyn Fn(Stage<'_>) + Send + Sync),
+    ) -> Ended {
         let met_unix_ms = unix_ms();
-        let (ended, link) = self.talk(reader, writer, peer, watch).await;
+        let (ended, link) = self.talk(reader, stamps, writer, peer, watch).await;
         tokio::join!(self.meet(peer, met_unix_ms, &ended), link.finish());
         ended
     }
@@ -180,6 +193,7 @@ impl Validator {
     pub(super) async fn talk<W: AsyncWrite + Unpin>(
         self: &Arc<Self>,
         reader: impl AsyncRead + Unpin + Send + 'static,
+        stamps: Option<Stamps>,
         writer: W,
         peer: &Peering,
         watch: &(dyn Fn(Stage<'_>) + Send + Sync),
@@ -191,7 +205,7 @@ impl Validator {
                 session.ask_network(ask);
             }
         });
-        let mut link = Link::new(reader, writer);
+        let mut link = Link::stamped(reader, stamps, writer);
         let mut interrupted = self.interrupted.subscribe();
         let mut is_interrupted = false;
         let mut works: Works<Done, Part> = Works::none();

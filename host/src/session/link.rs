@@ -7,7 +7,7 @@
 //! session wants, and one piece of [`PIECE_BYTES`].
 //! Deliberately lacks: any knowledge of messages.
 
-use super::clock::{Clock, Now};
+use super::clock::{Clock, Now, Stamps};
 use super::inbox::Inbox;
 use std::future::{Future as _, poll_fn};
 use std::pin::Pin;
@@ -58,13 +58,19 @@ impl Drop for Reading {
 }
 
 /// Reads and stamps, as long as no more waits than is wanted.
-async fn read_on(mut reader: impl AsyncRead + Unpin, inbox: Arc<Inbox>, clock: Clock) {
+async fn read_on(
+    mut reader: impl AsyncRead + Unpin,
+    stamps: Option<Stamps>,
+    inbox: Arc<Inbox>,
+    clock: Clock,
+) {
+    let now = || stamps.as_ref().map_or_else(|| clock.now(), |stamps| clock.at(stamps.get()));
     let mut piece = vec![0; PIECE_BYTES];
     loop {
         inbox.has_room().await;
         match reader.read(&mut piece).await {
             Ok(0) | Err(_) => return inbox.close(clock.now()),
-            Ok(length) => inbox.put(clock.now(), &piece[..length]),
+            Ok(length) => inbox.put(now(), &piece[..length]),
         }
     }
 }
@@ -72,8 +78,17 @@ async fn read_on(mut reader: impl AsyncRead + Unpin, inbox: Arc<Inbox>, clock: C
 impl<W: AsyncWrite + Unpin> Link<W> {
     /// Starts the session's clock, and reading. Within a tokio runtime.
     pub(super) fn new(reader: impl AsyncRead + Unpin + Send + 'static, writer: W) -> Self {
+        Self::stamped(reader, None, writer)
+    }
+
+    /// The same with a reader that says when what it hands out came.
+    pub(super) fn stamped(
+        reader: impl AsyncRead + Unpin + Send + 'static,
+        stamps: Option<Stamps>,
+        writer: W,
+    ) -> Self {
         let (clock, inbox) = (Clock::start(), Arc::new(Inbox::default()));
-        let reading = Reading(tokio::spawn(read_on(reader, Arc::clone(&inbox), clock)));
+        let reading = Reading(tokio::spawn(read_on(reader, stamps, Arc::clone(&inbox), clock)));
         Self { clock, inbox, reading, writer, out: Vec::new(), sent: 0, is_flushed: true }
     }
 

@@ -51,3 +51,5 @@ pub mod tcp;
 pub mod tls;
 pub mod validator;
 pub mod wire;
+
+pub use open::abandon;

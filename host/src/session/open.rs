@@ -7,7 +7,7 @@
 //! Deliberately lacks: a second try if the ledger fails.
 
 use super::fault::{Fault, FaultCode};
-use crate::ledger::{Ledger, SettledAs, Settlement};
+use crate::ledger::{Ledger, LedgerError, SettledAs, Settlement};
 use crate::protocol::challenge::Challenge;
 use crate::protocol::digest::Digest;
 use crate::protocol::signature::EncodedKey;
@@ -84,14 +84,26 @@ impl Drop for OpenChallenge {
 
 impl Left {
     fn settle(self) {
-        let detail = "the validator's session ended before its verdict";
-        let mut verdict = verdict_of(&Fault::new(FaultCode::Abandoned, detail));
-        verdict.challenge_digest = Some(self.challenge);
-        let settlement = settlement_of(&verdict, self.miner_id);
-        if let Err(error) = self.ledger.settle(&self.challenge, &settlement) {
+        if let Err(error) = abandon(&*self.ledger, &self.challenge, self.miner_id) {
             tracing::warn!("challenge {} is not settled: {error}", self.challenge);
         }
     }
+}
+
+/// Settles a challenge whose session nobody holds any more, as rejected (`abandoned`). It
+/// blocks.
+///
+/// # Errors
+/// [`LedgerError`]; that it is settled otherwise is one.
+pub fn abandon(
+    ledger: &dyn Ledger,
+    challenge: &Digest,
+    miner_id: Option<EncodedKey>,
+) -> Result<(), LedgerError> {
+    let detail = "the validator's session ended before its verdict";
+    let mut verdict = verdict_of(&Fault::new(FaultCode::Abandoned, detail));
+    verdict.challenge_digest = Some(*challenge);
+    ledger.settle(challenge, &settlement_of(&verdict, miner_id))
 }
 
 /// A verdict as the ledger keeps it.

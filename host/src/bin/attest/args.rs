@@ -10,6 +10,7 @@ mod detect;
 mod device_report;
 mod doctor;
 mod export;
+mod fleet;
 mod gpus;
 mod inspect;
 mod key;
@@ -35,6 +36,7 @@ pub use detect::Detect;
 pub use device_report::{DeviceReport, DeviceReportAction, VerifyReport};
 pub use doctor::Doctor;
 pub use export::Export;
+pub use fleet::{Agent, Fleet, FleetAction, FleetChallenge, FleetLook, FleetRun, FleetShow, Nats};
 pub use gpus::Gpus;
 pub use inspect::Inspect;
 pub use key::{Key, KeyAction};
@@ -176,6 +178,10 @@ pub enum Command {
     Validate(Box<Validate>),
     /// Answer live sessions of validators
     Respond(Respond),
+    /// Answer a fleet's validators, through NATS
+    Agent(Agent),
+    /// Validate a fleet of agents, through NATS
+    Fleet(Box<Fleet>),
     /// Show what a validator has on record, and forget what is old
     Ledger(Ledger),
     /// Make a page to look at of results and their verdict

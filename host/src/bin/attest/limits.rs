@@ -31,6 +31,8 @@ pub fn check(command: &Command) -> Result<()> {
         | Command::Report(_)
         | Command::Validate(_)
         | Command::Respond(_)
+        | Command::Agent(_)
+        | Command::Fleet(_)
         | Command::Selftest(_)
         | Command::Bench(_)
         | Command::Demo(_) => (true, true),

@@ -44,6 +44,8 @@ fn main() -> ExitCode {
         Command::Validate(args) => commands::validate::run(&args, ledger, color),
         Command::Respond(args) => commands::respond::run(&args),
         Command::Report(args) => commands::report::run(&args, ledger),
+        Command::Agent(args) => commands::agent::run(&args),
+        Command::Fleet(args) => commands::fleet::run(&args, ledger),
         Command::Inspect(args) => commands::inspect::run(&args),
         Command::Key(args) => commands::key::run(&args),
         Command::Export(args) => commands::export::run(&args, color),

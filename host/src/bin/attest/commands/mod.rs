@@ -1,6 +1,7 @@
 //! The commands, one file each: resolve what was typed, call the library,
 //! render what came back.
 
+pub mod agent;
 pub mod bench;
 mod bench_live;
 mod bench_tables;
@@ -11,6 +12,7 @@ pub mod detect;
 pub mod device_report;
 pub mod doctor;
 pub mod export;
+pub mod fleet;
 pub mod inspect;
 pub mod key;
 pub mod ledger;

@@ -230,7 +230,7 @@ fn least(typed: &Request, is_sized: bool) -> Result<Request> {
     })
 }
 
-fn read_policy(path: &Path) -> Result<Policy> {
+pub(super) fn read_policy(path: &Path) -> Result<Policy> {
     let source = Source::File(path.to_owned());
     let text = source.read_text(POLICY_BYTES_MAX as u64)?;
     Ok(Policy::from_toml(&text, &source.name())?)

@@ -1,0 +1,195 @@
+//! `attest fleet`: a validator's daemon, and looks at the fleet.
+
+mod look;
+
+use super::agent::server;
+use crate::args::{self, FleetAction, LedgerPlace};
+use crate::commands::validate::read_policy;
+use crate::outcome::{Done, Result, note};
+use crate::signals::Stop;
+use anyhow::Context as _;
+use attest::files::Source;
+use attest::fleet::authorize::configuration;
+use attest::fleet::connect::{Connection, connect};
+use attest::fleet::dial::Dialler;
+use attest::fleet::plan::Job;
+use attest::fleet::presence::{BEAT, BEATS_MISSED};
+use attest::fleet::run::{Daemon, Doing, outcome_name, queue};
+use attest::fleet::schedule::{SCHEDULE_BYTES_MAX, Schedule};
+use attest::fleet::store::Stores;
+use attest::fleet::task::{TaskName, TaskState};
+use attest::identity::SigningIdentity;
+use attest::policy::Policy;
+use attest::session::clock::unix_ms;
+use attest::session::drive::Validator;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::watch;
+
+/// How long sessions under way may take to end after a signal.
+const DRAINING: Duration = Duration::from_secs(600);
+
+/// Does what was asked.
+///
+/// # Errors
+/// No connection, no streams, no ledger.
+pub fn run(args: &args::Fleet, ledger: Option<&LedgerPlace>) -> Result {
+    match &args.action {
+        FleetAction::Run(args) => daemon(args, ledger),
+        FleetAction::Status(args) => look::status(args),
+        FleetAction::Miners(args) => look::miners(args),
+        FleetAction::Campaigns(args) => look::campaigns(args),
+        FleetAction::Show(args) => look::show(args),
+        FleetAction::Challenge(args) => challenge(args),
+        FleetAction::Authorize(args) => {
+            crate::outcome::print(&configuration(&args.validators, &args.miners))?;
+            Ok(Done::Ok)
+        }
+    }
+}
+
+/// How long an agent is there after its last announcement.
+fn gone_after() -> Duration {
+    BEAT * BEATS_MISSED
+}
+
+async fn reach(
+    nats: &args::Nats,
+    key: Option<&Path>,
+    patiently: bool,
+) -> anyhow::Result<Connection> {
+    let identity = key.map(SigningIdentity::read).transpose()?.map(Arc::new);
+    Ok(connect(&server(nats), identity.as_ref(), "attest fleet", patiently).await?)
+}
+
+fn daemon(args: &args::FleetRun, ledger: Option<&LedgerPlace>) -> Result {
+    let stop = Stop::listen()?;
+    let schedule = match &args.schedule {
+        Some(path) => {
+            let source = Source::File(path.clone());
+            Schedule::from_toml(&source.read_text(SCHEDULE_BYTES_MAX as u64)?, &source.name())?
+        }
+        None => Schedule::default(),
+    };
+    let ledger = crate::ledger::chosen(Some(ledger.unwrap_or(&LedgerPlace::Default)))?
+        .context("a fleet needs a ledger\nLeave --ledger none out.")?;
+    let identity = args.key.as_deref().map(SigningIdentity::read).transpose()?.map(Arc::new);
+    let mut validator = Validator::new(ledger, args.ask.request());
+    validator.identity = identity;
+    validator.policy = match &args.policy {
+        Some(path) => Some(read_policy(path)?),
+        None if args.no_policy => None,
+        None => Some(Policy::default()),
+    };
+    // A miner that has accepted the invitation is there.
+    validator.patience.pong = Duration::from_secs(10);
+    stop.settle_within(DRAINING);
+    let runtime = super::runtime()?;
+    let ended = runtime.block_on(async {
+        let connection = reach(&args.nats, args.key.as_deref(), false).await?;
+        let stores = Stores::open_or_make(&connection.client, gone_after()).await?;
+        let dialler = Dialler {
+            connection,
+            validator: Arc::new(validator),
+            presence: Arc::default(),
+            gone_after: gone_after(),
+        };
+        let watch = Arc::new(tell);
+        let daemon = Daemon::new(stores, dialler, Some(schedule), args.sessions, watch)
+            .map_err(|error| anyhow::anyhow!("no random bytes: {error}\nCheck the system."))?;
+        let (told, ending) = watch::channel(false);
+        let signal = async {
+            super::stopped(&stop).await;
+            note("ending: no more jobs are taken");
+            told.send_replace(true);
+            std::future::pending::<()>().await;
+        };
+        note(&format!("validating, up to {} sessions at once", args.sessions));
+        let daemon = Arc::new(daemon);
+        tokio::select! {
+            () = daemon.run(ending) => anyhow::Ok(()),
+            () = signal => unreachable!("it has no end"),
+        }
+    });
+    runtime.shutdown_background();
+    ended.map(|()| Done::Ok)
+}
+
+fn tell(doing: Doing) {
+    match doing {
+        Doing::Queued(job) => {
+            note(&format!(
+                "queued    {} slot {}: {} miners",
+                job.campaign,
+                job.slot,
+                job.members.len()
+            ));
+        }
+        Doing::Ended(name, came, is_done) => {
+            let code = came.code.as_deref().unwrap_or_default();
+            let again = if is_done { "" } else { ", to be tried again" };
+            note(&format!(
+                "session   {} slot {}, miner {}: {} {code}{again}",
+                name.campaign,
+                name.slot,
+                name.miner,
+                outcome_name(came.outcome)
+            ));
+        }
+        Doing::Failed(why) => note(&format!("failed    {why}, to be tried again")),
+    }
+}
+
+/// Queues sessions with miners outside of the schedule.
+fn challenge(args: &args::FleetChallenge) -> Result {
+    let mut random = [0; 12];
+    getrandom::fill(&mut random).map_err(|error| anyhow::anyhow!("no random bytes: {error}"))?;
+    let within_ms = args.within.as_millis() as u64;
+    let [a, b, c, d, rest @ ..] = random;
+    let delay_ms = u64::from_be_bytes(rest) % within_ms.max(1);
+    let job = Job {
+        campaign: format!("c{}", hex::encode([a, b, c, d])),
+        slot: "0".to_owned(),
+        members: args.miners.iter().map(|key| key.encoded()).collect(),
+        not_before_unix_ms: (!args.now).then(|| unix_ms() + delay_ms),
+    };
+    let stop = Stop::listen()?;
+    let runtime = super::runtime()?;
+    runtime.block_on(async {
+        let look = &args.look;
+        let connection = reach(&look.nats, look.key.as_deref(), false).await?;
+        let stores = Stores::open(&connection.client).await?;
+        queue(&stores, &job)
+            .await
+            .map_err(|error| anyhow::anyhow!("the job is not in the queue: {error}\nTry again."))?;
+        note(&format!("queued    campaign {}", job.campaign));
+        if !args.now {
+            return Ok(Done::Ok);
+        }
+        let mut worst = Done::Ok;
+        for miner in &job.members {
+            let (campaign, slot) = (job.campaign.clone(), job.slot.clone());
+            let name = TaskName { campaign, slot, miner: *miner };
+            let record = loop {
+                if let Some(code) = stop.exit_code() {
+                    return Ok(Done::Stopped(code));
+                }
+                if let Some(read) = stores.tasks.read(&name.text()).await?
+                    && read.record.state == TaskState::Done
+                {
+                    break read.record;
+                }
+                tokio::time::sleep(Duration::from_millis(200)).await;
+            };
+            crate::outcome::print(&look::task_line(&name, &record, look.json))?;
+            worst = match (record.outcome.as_deref(), worst) {
+                (Some("verified"), worst) => worst,
+                (Some("rejected"), Done::Ok) => Done::Rejected,
+                (Some("rejected"), worst) => worst,
+                _ => Done::CouldNotRun,
+            };
+        }
+        Ok(worst)
+    })
+}

@@ -1,0 +1,338 @@
+//! Who is challenged when: groups, and times that nobody can foretell.
+//!
+//! Guarantees: the same secret, campaign and group give the same times, whichever validator
+//! asks; every group has one time or more in each period.
+//! Deliberately lacks: clocks, randomness and connections: all of them come in.
+
+use super::schedule::{Schedule, Together};
+use crate::protocol::signature::EncodedKey;
+use sha2::{Digest as _, Sha256};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::net::IpAddr;
+
+/// Most slots of a group in a period.
+const SLOTS_MAX: u32 = 1000;
+
+/// What is known of a miner that is there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Known {
+    /// Its key.
+    pub key: EncodedKey,
+    /// Its host, as it says.
+    pub host: Option<String>,
+    /// Its address, as it says.
+    pub address: Option<String>,
+    /// Devices that it names, as text.
+    pub devices: Vec<String>,
+    /// When this validator first heard of it, ms since 1970.
+    pub first_unix_ms: u64,
+}
+
+/// Miners that are challenged at the same moment, in the order of their keys.
+pub type Group = Vec<EncodedKey>;
+
+/// What is to be done together.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Job {
+    /// The campaign.
+    pub campaign: String,
+    /// Which of a miner's times in it.
+    pub slot: String,
+    /// Whom to challenge.
+    pub members: Vec<EncodedKey>,
+    /// Not before this time, ms since 1970.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub not_before_unix_ms: Option<u64>,
+}
+
+/// The groups of `known` by the schedule's rules; `suspects` are keys with a history together.
+pub fn groups(
+    known: &[Known],
+    schedule: &Schedule,
+    suspects: &[BTreeSet<EncodedKey>],
+) -> Vec<Group> {
+    let mut sets = Sets::of(known.len());
+    let mut seen: HashMap<(Together, String), usize> = HashMap::new();
+    let mut join = |sets: &mut Sets, at: usize, by: Together, mark: String| {
+        if schedule.together.contains(&by) {
+            let first = *seen.entry((by, mark)).or_insert(at);
+            sets.join(first, at);
+        }
+    };
+    for (at, miner) in known.iter().enumerate() {
+        for owner in schedule.owners.iter().filter(|owner| owner.miners.contains(&miner.key)) {
+            join(&mut sets, at, Together::Owner, owner.name.clone());
+        }
+        if let Some(host) = &miner.host {
+            join(&mut sets, at, Together::Host, host.clone());
+        }
+        if let Some(subnet) = miner.address.as_deref().and_then(subnet) {
+            join(&mut sets, at, Together::Subnet, subnet);
+        }
+        for device in &miner.devices {
+            join(&mut sets, at, Together::History, device.clone());
+        }
+        for (number, _) in suspects.iter().enumerate().filter(|(_, keys)| keys.contains(&miner.key))
+        {
+            join(&mut sets, at, Together::History, format!("suspects {number}"));
+        }
+    }
+    let mut groups: BTreeMap<usize, Group> = BTreeMap::new();
+    for (at, miner) in known.iter().enumerate() {
+        groups.entry(sets.root(at)).or_default().push(miner.key);
+    }
+    let mut groups: Vec<Group> = groups.into_values().collect();
+    groups.iter_mut().for_each(|group| group.sort());
+    groups.sort();
+    groups
+}
+
+/// /24 of an IPv4 address, /48 of an IPv6 address; none of a machine's own.
+fn subnet(address: &str) -> Option<String> {
+    match address.parse().ok()? {
+        IpAddr::V4(v4) if !v4.is_loopback() => {
+            let [a, b, c, _] = v4.octets();
+            Some(format!("{a}.{b}.{c}.0/24"))
+        }
+        IpAddr::V6(v6) if !v6.is_loopback() => {
+            let [a, b, c, ..] = v6.segments();
+            Some(format!("{a:x}:{b:x}:{c:x}::/48"))
+        }
+        _ => None,
+    }
+}
+
+/// Disjoint sets of indices.
+struct Sets(Vec<usize>);
+
+impl Sets {
+    fn of(count: usize) -> Self {
+        Self((0..count).collect())
+    }
+
+    fn root(&mut self, mut at: usize) -> usize {
+        while self.0[at] != at {
+            self.0[at] = self.0[self.0[at]];
+            at = self.0[at];
+        }
+        at
+    }
+
+    fn join(&mut self, a: usize, b: usize) {
+        let (a, b) = (self.root(a), self.root(b));
+        self.0[a.max(b)] = a.min(b);
+    }
+}
+
+/// A stream of numbers that follow from a secret.
+struct Draws {
+    seed: [u8; 32],
+    count: u64,
+}
+
+impl Draws {
+    fn new(secret: &[u8; 32], campaign: u64, group: EncodedKey) -> Self {
+        let mut hasher = Sha256::new();
+        hasher.update(b"attest fleet times\0");
+        hasher.update(secret);
+        hasher.update(campaign.to_be_bytes());
+        hasher.update(group.0);
+        Self { seed: hasher.finalize().into(), count: 0 }
+    }
+
+    /// Uniform in [0, 1).
+    fn next(&mut self) -> f64 {
+        let mut hasher = Sha256::new();
+        hasher.update(self.seed);
+        hasher.update(self.count.to_be_bytes());
+        self.count += 1;
+        let digest: [u8; 32] = hasher.finalize().into();
+        let bits = u64::from_be_bytes(digest[..8].try_into().expect("8 bytes"));
+        (bits >> 11) as f64 / (1u64 << 53) as f64
+    }
+
+    /// Poisson with this mean.
+    fn poisson(&mut self, mean: f64) -> u32 {
+        // In parts, as e^-mean must not vanish.
+        let mut left = mean;
+        let mut count = 0;
+        while left > 0.0 {
+            let part = left.min(16.0);
+            let floor = (-part).exp();
+            let mut product = self.next();
+            while product > floor && count < SLOTS_MAX {
+                count += 1;
+                product *= self.next();
+            }
+            left -= part;
+        }
+        count
+    }
+}
+
+/// When a group is challenged in a campaign, ms after its start: one time, and a Poisson
+/// number of others, so that `mean` is the mean of all.
+pub fn times(
+    secret: &[u8; 32],
+    campaign: u64,
+    group: EncodedKey,
+    period_ms: u64,
+    mean: f64,
+) -> Vec<u64> {
+    let mut draws = Draws::new(secret, campaign, group);
+    let count = 1 + draws.poisson(mean - 1.0).min(SLOTS_MAX - 1);
+    (0..count).map(|_| (draws.next() * period_ms as f64) as u64).collect()
+}
+
+/// Says which jobs are due, each once.
+pub struct Planner {
+    secret: [u8; 32],
+    schedule: Schedule,
+    campaign: u64,
+    /// Slots of this campaign that were told, by the first key of their group.
+    told: BTreeSet<(EncodedKey, usize)>,
+    planned: HashMap<EncodedKey, Vec<u64>>,
+}
+
+impl Planner {
+    /// A planner that has told of nothing.
+    pub fn new(secret: [u8; 32], schedule: Schedule) -> Self {
+        let (told, planned) = (BTreeSet::new(), HashMap::new());
+        Self { secret, schedule, campaign: u64::MAX, told, planned }
+    }
+
+    /// The name of the campaign at this time, and when it began, ms since 1970.
+    pub fn campaign(schedule: &Schedule, now_unix_ms: u64) -> (u64, String, u64) {
+        let number = now_unix_ms / schedule.period_ms;
+        (number, format!("p{number}"), number * schedule.period_ms)
+    }
+
+    /// What has become due by `now_unix_ms` among `groups`. `first_unix_ms` is when a miner was
+    /// first heard of: times before that are passed over, but for each group's first one.
+    pub fn due(
+        &mut self,
+        now_unix_ms: u64,
+        groups: &[Group],
+        first_unix_ms: &HashMap<EncodedKey, u64>,
+    ) -> Vec<Job> {
+        let (number, name, begins) = Self::campaign(&self.schedule, now_unix_ms);
+        if number != self.campaign {
+            self.campaign = number;
+            self.told.clear();
+            self.planned.clear();
+        }
+        let mut jobs = Vec::new();
+        for group in groups {
+            let Some(&id) = group.first() else { continue };
+            let (secret, schedule) = (&self.secret, &self.schedule);
+            let times = self.planned.entry(id).or_insert_with(|| {
+                times(secret, number, id, schedule.period_ms, schedule.sessions)
+            });
+            let first = group.iter().filter_map(|key| first_unix_ms.get(key)).min();
+            for (slot, time) in times.iter().enumerate() {
+                let at = begins + time;
+                if at > now_unix_ms || !self.told.insert((id, slot)) {
+                    continue;
+                }
+                if slot == 0 || first.is_none_or(|first| at >= *first) {
+                    let (campaign, slot) = (name.clone(), slot.to_string());
+                    let members = group.clone();
+                    jobs.push(Job { campaign, slot, members, not_before_unix_ms: None });
+                }
+            }
+        }
+        jobs
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fleet::schedule::Owner;
+
+    fn key(byte: u8) -> EncodedKey {
+        EncodedKey([byte; 32])
+    }
+
+    fn known(byte: u8) -> Known {
+        Known { key: key(byte), host: None, address: None, devices: Vec::new(), first_unix_ms: 0 }
+    }
+
+    #[test]
+    fn what_belongs_together_is_one_group() {
+        let mut miners: Vec<Known> = (1..=8).map(known).collect();
+        let mut schedule = Schedule::default();
+        schedule.owners = vec![Owner { name: "a".into(), miners: vec![key(1), key(2), key(9)] }];
+        (miners[1].host, miners[2].host) = (Some("h".into()), Some("h".into()));
+        miners[3].address = Some("10.1.2.3".into());
+        miners[4].address = Some("10.1.2.200".into());
+        miners[5].address = Some("127.0.0.1".into());
+        miners[6].address = Some("127.0.0.1".into());
+        let suspects = [BTreeSet::from([key(6), key(8)])];
+        let expected = [vec![1, 2, 3], vec![4, 5], vec![6, 8], vec![7]];
+        let expected = expected.map(|group| group.into_iter().map(key).collect::<Vec<_>>());
+        assert_eq!(groups(&miners, &schedule, &suspects), expected);
+        schedule.together = vec![Together::Subnet];
+        assert_eq!(groups(&miners, &schedule, &suspects).len(), 7);
+    }
+
+    #[test]
+    fn times_are_spread_over_the_period_and_follow_from_the_secret() {
+        let period_ms = 1_000_000;
+        let all: Vec<Vec<u64>> =
+            (0..2000).map(|c| times(&[7; 32], c, key(1), period_ms, 3.0)).collect();
+        assert_eq!(all[5], times(&[7; 32], 5, key(1), period_ms, 3.0));
+        assert_ne!(all[5], times(&[8; 32], 5, key(1), period_ms, 3.0));
+        assert_ne!(all[5], times(&[7; 32], 5, key(2), period_ms, 3.0));
+        assert!(all.iter().all(|times| !times.is_empty()));
+        let flat: Vec<u64> = all.iter().flatten().copied().collect();
+        let mean = flat.len() as f64 / all.len() as f64;
+        assert!((2.9..3.1).contains(&mean), "{mean}");
+        // Of a Poisson number of more ones the variance is its mean, 2.
+        let spread = |count: usize| (count as f64 - mean).powi(2);
+        let variance = all.iter().map(|times| spread(times.len())).sum::<f64>() / 2000.0;
+        assert!((1.7..2.3).contains(&variance), "{variance}");
+        for tenth in 0..10 {
+            let range = tenth * period_ms / 10..(tenth + 1) * period_ms / 10;
+            let share = flat.iter().filter(|time| range.contains(time)).count() as f64;
+            let share = share / flat.len() as f64;
+            assert!((0.08..0.12).contains(&share), "{share}");
+        }
+        assert!(times(&[7; 32], 0, key(1), period_ms, 1e6).len() <= SLOTS_MAX as usize);
+    }
+
+    #[test]
+    fn each_slot_is_told_once_and_two_planners_tell_the_same() {
+        let schedule = Schedule { period_ms: 1000, sessions: 4.0, ..Schedule::default() };
+        let groups = [vec![key(1), key(2)], vec![key(3)]];
+        let seen = HashMap::from([(key(1), 0), (key(2), 0), (key(3), 0)]);
+        let run = |step: usize| {
+            let mut planner = Planner::new([1; 32], schedule.clone());
+            let mut jobs: Vec<Job> =
+                (0..4000).step_by(step).flat_map(|now| planner.due(now, &groups, &seen)).collect();
+            jobs.sort_by(|a, b| {
+                (&a.campaign, &a.slot, &a.members).cmp(&(&b.campaign, &b.slot, &b.members))
+            });
+            jobs
+        };
+        let jobs = run(1);
+        assert!(jobs.windows(2).all(|two| two[0] != two[1]));
+        assert_eq!(jobs, run(1));
+        for campaign in ["p0", "p1", "p2", "p3"] {
+            for members in &groups {
+                let is = |job: &&Job| job.campaign == campaign && &job.members == members;
+                assert!(jobs.iter().any(|job| is(&job)), "{campaign} {members:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn who_comes_late_is_challenged_once_for_what_has_passed() {
+        let schedule = Schedule { period_ms: 1000, sessions: 50.0, ..Schedule::default() };
+        let mut planner = Planner::new([1; 32], schedule);
+        let groups = [vec![key(1)]];
+        let jobs = planner.due(999, &groups, &HashMap::from([(key(1), 999)]));
+        assert_eq!(jobs.len(), 1, "{jobs:?}");
+        assert_eq!(jobs[0].slot, "0");
+    }
+}

@@ -1,0 +1,77 @@
+//! What the ledger has of a fleet's miners: suspicious histories, and sessions that a
+//! validator left behind.
+
+use crate::ledger::{Filter, HistoryCode, Ledger, LedgerError, SettledAs, Standing};
+use crate::protocol::digest::Digest;
+use crate::protocol::signature::EncodedKey;
+use crate::protocol::verdict::Outcome;
+use crate::session::abandon;
+use std::collections::{BTreeSet, HashSet};
+
+use super::dial::Came;
+
+/// Miners that were rejected with a finding of history, as one set: whose devices are whose
+/// is what the findings doubt. It blocks.
+///
+/// # Errors
+/// [`LedgerError`].
+pub fn of(ledger: &dyn Ledger) -> Result<Vec<BTreeSet<EncodedKey>>, LedgerError> {
+    let filter = Filter {
+        standing: Some(Standing::Rejected),
+        limit: Filter::LIMIT_MAX,
+        ..Filter::default()
+    };
+    let is_suspicious = |verdict: &str| {
+        HistoryCode::ALL.iter().any(|code| verdict.contains(&format!("\"{}\"", code.name())))
+    };
+    let suspects: BTreeSet<EncodedKey> = ledger
+        .list(&filter)?
+        .into_iter()
+        .filter(|entry| entry.verdict_json.as_deref().is_some_and(is_suspicious))
+        .filter_map(|entry| entry.miner)
+        .collect();
+    Ok(if suspects.len() > 1 { vec![suspects] } else { Vec::new() })
+}
+
+/// What became of the session that a validator began with `miner` at `since_unix_ms` by its
+/// own clock, and left behind: its end, if it was concluded; if not, what is open is settled
+/// as abandoned. Challenges in `others` belong to other tasks. It blocks.
+///
+/// # Errors
+/// [`LedgerError`].
+pub fn left_behind(
+    ledger: &dyn Ledger,
+    miner: EncodedKey,
+    since_unix_ms: u64,
+    others: &HashSet<Digest>,
+) -> Result<Option<Came>, LedgerError> {
+    let filter = Filter { miner: Some(miner), ..Filter::default() };
+    let mut entries = ledger.list(&filter)?;
+    entries.retain(|entry| {
+        let first = entry.round.map_or(entry.challenge, |round| round.session);
+        entry.issued_unix_ms >= since_unix_ms && !others.contains(&first)
+    });
+    let mut came = None;
+    for entry in &entries {
+        let first = entry.round.map_or(entry.challenge, |round| round.session);
+        let ended = |outcome, code: Option<String>| {
+            Some(Came { outcome, code, challenge: Some(first), challenged: None })
+        };
+        let abandoned = entry.code.as_deref() == Some("abandoned");
+        match (&entry.session, entry.outcome.as_deref()) {
+            (Some(end), _) => {
+                let outcome = match end.outcome {
+                    SettledAs::Verified => Outcome::Verified,
+                    SettledAs::Rejected => Outcome::Rejected,
+                };
+                came = came.or(ended(outcome, end.code.clone()));
+            }
+            (None, Some("rejected")) if !abandoned => {
+                came = came.or(ended(Outcome::Rejected, entry.code.clone()));
+            }
+            (None, None) => abandon(ledger, &entry.challenge, Some(miner))?,
+            _ => {}
+        }
+    }
+    Ok(came)
+}

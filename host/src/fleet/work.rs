@@ -1,0 +1,207 @@
+//! One job: its tasks claimed, its miners invited, their sessions begun together.
+//!
+//! Guarantees: a task is claimed by one validator; what another left behind is looked for in
+//! the ledger first; an outcome is recorded once, or not at all if another has taken over.
+//! Deliberately lacks: the queue.
+
+use super::dial::{Came, Dialler};
+use super::plan::Job;
+use super::run::{Doing, Watch, record_of};
+use super::suspects;
+use super::task::{Read, Record, TaskError, TaskName, TaskState, Tasks};
+use crate::session::clock::unix_ms;
+use futures_util::future::join_all;
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+use tokio::time::{Instant, sleep};
+
+/// How long the server may be away before an outcome is left to the ledger.
+const RECORDING: Duration = Duration::from_secs(20);
+/// Pause before it is asked again.
+const PAUSE: Duration = Duration::from_millis(300);
+
+/// Does jobs.
+pub(super) struct Worker {
+    pub(super) tasks: Tasks,
+    pub(super) dialler: Dialler,
+    pub(super) instance: String,
+    pub(super) retries: u32,
+    /// Names of the tasks that are under way here.
+    pub(super) held: Mutex<HashSet<String>>,
+    pub(super) watch: Arc<Watch>,
+}
+
+/// A task of a job.
+enum Claim {
+    /// It is done.
+    Done,
+    /// It is this validator's.
+    Mine(Mine),
+    /// It cannot be claimed now.
+    NotNow,
+}
+
+/// A claimed task.
+struct Mine {
+    name: TaskName,
+    record: Record,
+    revision: u64,
+    _held: Held,
+}
+
+/// A task's name among those under way, until it is dropped.
+struct Held(Arc<Worker>, String);
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.0.held.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.1);
+    }
+}
+
+impl Worker {
+    /// Holds the sessions of a job that are still to be held; whether all are done now.
+    pub(super) async fn hold(self: &Arc<Self>, job: &Job) -> bool {
+        let claims = job.members.iter().map(|miner| async {
+            let (campaign, slot) = (job.campaign.clone(), job.slot.clone());
+            let name = TaskName { campaign, slot, miner: *miner };
+            self.claim(name).await.unwrap_or_else(|error| {
+                (self.watch)(Doing::Failed(error.to_string()));
+                Claim::NotNow
+            })
+        });
+        let mut are_done = true;
+        let mut mine = Vec::new();
+        for claim in join_all(claims).await {
+            match claim {
+                Claim::Done => {}
+                Claim::Mine(task) => mine.push(task),
+                Claim::NotNow => are_done = false,
+            }
+        }
+        let invited = join_all(mine.iter().map(|task| async {
+            match task.name.miner.decode() {
+                Some(key) => self.dialler.invite(key).await,
+                None => Err(Came::to_nothing("no-key")),
+            }
+        }))
+        .await;
+        // All have answered, or were given up: from here on they run together.
+        let came = join_all(invited.into_iter().map(|invited| async {
+            match invited {
+                Ok(invited) => self.dialler.hold(invited).await,
+                Err(came) => came,
+            }
+        }))
+        .await;
+        let first: Option<Instant> = came.iter().filter_map(|came| came.challenged).min();
+        let finished = join_all(mine.into_iter().zip(came).map(|(task, came)| async move {
+            let spread = came.challenged.zip(first).map(|(at, first)| at - first);
+            self.finish(task, came, spread).await
+        }))
+        .await;
+        are_done && finished.into_iter().all(|is_done| is_done)
+    }
+
+    /// Makes a task this validator's.
+    async fn claim(self: &Arc<Self>, name: TaskName) -> Result<Claim, TaskError> {
+        let text = name.text();
+        {
+            let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+            if !held.insert(text.clone()) {
+                // The job came again while it is under way.
+                return Ok(Claim::NotNow);
+            }
+        }
+        let held = Held(Arc::clone(self), text.clone());
+        let found = self.tasks.read(&text).await?;
+        let mut attempt = 1;
+        if let Some(Read { record, revision }) = &found {
+            match record.state {
+                TaskState::Done => return Ok(Claim::Done),
+                TaskState::Waiting => attempt = record.attempt + 1,
+                TaskState::Running => {
+                    // Whoever had it has let its job go.
+                    attempt = record.attempt;
+                    let Ok(came) = self.left_behind(&name, record.since_unix_ms).await else {
+                        return Ok(Claim::NotNow);
+                    };
+                    if let Some(came) = came {
+                        let record = Record { validator: self.instance.clone(), ..record.clone() };
+                        let record = record_of(&record, &came, 0, None);
+                        let written = self.tasks.write(&text, &record, Some(*revision)).await?;
+                        if written.is_some() {
+                            (self.watch)(Doing::Ended(name, came, true));
+                        }
+                        return Ok(if written.is_some() { Claim::Done } else { Claim::NotNow });
+                    }
+                }
+            }
+        }
+        let record = Record {
+            state: TaskState::Running,
+            validator: self.instance.clone(),
+            attempt,
+            since_unix_ms: unix_ms(),
+            outcome: None,
+            code: None,
+            challenge: None,
+            spread_ms: None,
+        };
+        let before = found.map(|found| found.revision);
+        Ok(match self.tasks.write(&text, &record, before).await? {
+            Some(revision) => Claim::Mine(Mine { name, record, revision, _held: held }),
+            None => Claim::NotNow,
+        })
+    }
+
+    /// What the ledger has of an attempt that another validator began.
+    async fn left_behind(&self, name: &TaskName, since_unix_ms: u64) -> Result<Option<Came>, ()> {
+        let filter = format!("*.*.{}", name.miner);
+        let others = self.tasks.all(&filter).await.map_err(|_| ())?;
+        let others: HashSet<_> = others
+            .into_iter()
+            .filter(|(other, _)| other != name)
+            .filter_map(|(_, record)| record.challenge)
+            .collect();
+        let (ledger, miner) = (Arc::clone(&self.dialler.validator.ledger), name.miner);
+        let found = tokio::task::spawn_blocking(move || {
+            suspects::left_behind(&*ledger, miner, since_unix_ms, &others)
+        });
+        match found.await {
+            Ok(Ok(came)) => Ok(came),
+            Ok(Err(error)) => {
+                (self.watch)(Doing::Failed(error.to_string()));
+                Err(())
+            }
+            Err(_) => Err(()),
+        }
+    }
+
+    /// Records what came of a task; whether it is done.
+    async fn finish(&self, task: Mine, came: Came, spread: Option<Duration>) -> bool {
+        let record = record_of(&task.record, &came, self.retries, spread);
+        let is_done = record.state == TaskState::Done;
+        let (text, begun) = (task.name.text(), Instant::now());
+        loop {
+            match self.tasks.write(&text, &record, Some(task.revision)).await {
+                Ok(Some(_)) => break,
+                Ok(None) => {
+                    // Written by an attempt of which the answer was lost, or taken over.
+                    let found = self.tasks.read(&text).await;
+                    if matches!(&found, Ok(Some(found)) if found.record == record) {
+                        break;
+                    }
+                    return false;
+                }
+                Err(error) if begun.elapsed() > RECORDING => {
+                    (self.watch)(Doing::Failed(error.to_string()));
+                    return false;
+                }
+                Err(_) => sleep(PAUSE).await,
+            }
+        }
+        (self.watch)(Doing::Ended(task.name, came, is_done));
+        is_done
+    }
+}
