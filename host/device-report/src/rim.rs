@@ -125,8 +125,11 @@ fn malformed(detail: impl AsRef<str>) -> Fault {
     Fault::new(Code::RimMalformed, detail)
 }
 
+/// A measurement's index, from 0, and its golden values.
+type Golden = (u8, Vec<Vec<u8>>);
+
 /// Index and golden values of a resource; `None` if it is not in use.
-fn measurement(resource: roxmltree::Node<'_, '_>) -> Result<Option<(u8, Vec<Vec<u8>>)>, Fault> {
+fn measurement(resource: roxmltree::Node<'_, '_>) -> Result<Option<Golden>, Fault> {
     let said = |name: &str| resource.attribute(name).unwrap_or_default();
     match said("active") {
         "False" => return Ok(None),

@@ -261,8 +261,8 @@ mod tests {
     #[test]
     fn what_belongs_together_is_one_group() {
         let mut miners: Vec<Known> = (1..=8).map(known).collect();
-        let mut schedule = Schedule::default();
-        schedule.owners = vec![Owner { name: "a".into(), miners: vec![key(1), key(2), key(9)] }];
+        let owner = Owner { name: "a".into(), miners: vec![key(1), key(2), key(9)] };
+        let mut schedule = Schedule { owners: vec![owner], ..Schedule::default() };
         (miners[1].host, miners[2].host) = (Some("h".into()), Some("h".into()));
         miners[3].address = Some("10.1.2.3".into());
         miners[4].address = Some("10.1.2.200".into());

@@ -37,7 +37,7 @@ enum Claim {
     /// It is done.
     Done,
     /// It is this validator's.
-    Mine(Mine),
+    Mine(Box<Mine>),
     /// It cannot be claimed now.
     NotNow,
 }
@@ -75,7 +75,7 @@ impl Worker {
         for claim in join_all(claims).await {
             match claim {
                 Claim::Done => {}
-                Claim::Mine(task) => mine.push(task),
+                Claim::Mine(task) => mine.push(*task),
                 Claim::NotNow => are_done = false,
             }
         }
@@ -150,7 +150,7 @@ impl Worker {
         };
         let before = found.map(|found| found.revision);
         Ok(match self.tasks.write(&text, &record, before).await? {
-            Some(revision) => Claim::Mine(Mine { name, record, revision, _held: held }),
+            Some(revision) => Claim::Mine(Box::new(Mine { name, record, revision, _held: held })),
             None => Claim::NotNow,
         })
     }

@@ -101,8 +101,7 @@ fn phases(result: &ResultDoc) -> Markup {
         label: "Share of the time that each lane was at work, and at barriers".to_owned(),
         rows: whole.collect(),
     };
-    let sampled: u64 =
-        devices().filter_map(|(_, device)| device.sampled_iterations).map(u64::from).sum();
+    let sampled: u64 = devices().filter_map(|(_, device)| device.sampled_iterations).sum();
     html! {
         @if !whole.rows.is_empty() {
             h3 { "Where the time went" }

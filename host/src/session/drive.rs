@@ -8,29 +8,30 @@
 //! Deliberately lacks: making connections; [`super::command`] and [`super::tcp`]
 //! do.
 
+mod issuing;
+
 use super::chance;
 use super::clock::{Stamps, unix_ms};
 use super::fault::OwnFault;
 use super::limits::{Patience, ROUND_TRIP_CREDIT_MAX};
 use super::link::{Heard, Link, Works};
-use super::message::{DeviceKind, MinerHello};
+use super::message::MinerHello;
 use super::open::{OpenChallenge, OpenChallenges, settlement_of};
 use super::room::Room;
 use super::validator::{
     Accept, Accepted, Action, Case, Content, Ended, Event, Issued, Judged, NotIssued, NotRead,
-    Part, Settle, Summary, ValidatorSession, Wanted,
+    Part, Settle, Summary, ValidatorSession,
 };
 use crate::appraisal::exclusion;
-use crate::error_text::what_happened;
 use crate::executor::cpu::CpuVerifier;
 use crate::identity::SigningIdentity;
 use crate::judging::{DeviceTrust, Known, Session, Terms};
-use crate::ledger::{Acceptance, Accepting, Ledger, RoundOf, Sighting};
+use crate::ledger::{Acceptance, Accepting, Ledger, Sighting};
 use crate::log;
-use crate::mining::issue::{IssueError, Request, issue};
-use crate::policy::{Policy, Rig, RoundKind, RoundPlan, SessionFacts};
+use crate::mining::issue::Request;
+use crate::policy::{Policy, SessionFacts};
 use crate::protocol::bound::OmittedShare;
-use crate::protocol::challenge::{Challenge, ChallengeError};
+use crate::protocol::challenge::Challenge;
 use crate::protocol::names::{Coin, Commitment};
 use crate::protocol::signature::PublicKey;
 use crate::protocol::verdict::{Outcome, SessionVerdict, Verdict};
@@ -326,61 +327,6 @@ impl Validator {
             Action::Send(_) | Action::End(_) => unreachable!("done by the caller"),
         };
         (part, work)
-    }
-
-    /// Does [`Action::Issue`].
-    fn issue(&self, wanted: &Wanted) -> Result<Issued, NotIssued> {
-        let plan = match &wanted.plan {
-            Some(plan) => Arc::clone(plan),
-            None => self.plan(wanted)?.into(),
-        };
-        let own = |error: &dyn std::fmt::Display| NotIssued::Own(OwnFault(error.to_string()));
-        let request = &plan[wanted.round].request;
-        let challenge = issue(request).map_err(|error| match error {
-            IssueError::Invalid(ChallengeError::TooMuch { .. })
-                if self.request.gpu_count.is_none() =>
-            {
-                let what = what_happened(error);
-                NotIssued::Unfit(format!("for the devices that the miner names, {what}"))
-            }
-            error => own(&error),
-        })?;
-        let round = wanted.session.map(|session| RoundOf { session, number: wanted.round as u32 });
-        let on_record = self.ledger.issue_round(&challenge, challenge.token(), unix_ms(), round);
-        on_record.map_err(|error| own(&error))?;
-        Ok(Issued { round: wanted.round, challenge: Box::new(challenge), plan })
-    }
-
-    /// The rounds for this miner, sized.
-    fn plan(&self, wanted: &Wanted) -> Result<Vec<RoundPlan>, NotIssued> {
-        let round_trip = wanted.round_trip.min(ROUND_TRIP_CREDIT_MAX);
-        let typed = Request {
-            miner_id: wanted.miner_id,
-            validator_id: self.identity.as_ref().map(|identity| identity.public()),
-            max_duration_ms: self
-                .request
-                .max_duration_ms
-                .map(|ms| ms.saturating_add(round_trip.as_millis() as u64)),
-            ..self.request.clone()
-        };
-        let devices = &wanted.hello.devices;
-        let own = |error: &dyn std::fmt::Display| NotIssued::Own(OwnFault(error.to_string()));
-        let Some(policy) = &self.policy else {
-            let request = typed.with_lanes(devices.len() as u64);
-            let kind = RoundKind::of(&request).map_err(|error| own(&error))?;
-            return Ok(vec![RoundPlan::alone(kind, request)]);
-        };
-        let mut gpus = devices.iter().filter(|device| device.kind == DeviceKind::Gpu);
-        let rig = Rig {
-            gpu_model: gpus.clone().next().map(|gpu| gpu.model.as_str()),
-            gpus: gpus.by_ref().count() as u64,
-            devices: devices.len() as u64,
-            round_trip: Some(round_trip),
-        };
-        policy.rounds(&rig, typed).map_err(|error| match error.is_of_devices() {
-            true => NotIssued::Unfit(what_happened(error)),
-            false => own(&error),
-        })
     }
 
     /// Does [`Action::Conclude`]: appraises the rounds together, and asks the policy about
