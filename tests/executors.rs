@@ -7,4 +7,5 @@ mod faults;
 mod gpu_shim;
 mod integer_cpu;
 mod lanes;
+mod late_tile_roots;
 mod memory_cpu;

@@ -214,8 +214,7 @@ fn an_arena_that_does_not_fit_names_what_it_needs_and_what_is_free() {
             assert_eq!(needed_bytes, 1 << 40);
             assert!(free_bytes < needed_bytes);
             let text = error.to_string();
-            assert!(text.contains(&needed_bytes.to_string()), "{text}");
-            assert!(text.contains(&free_bytes.to_string()), "{text}");
+            assert!(text.contains("1.100 TB") && text.contains("are free"), "{text}");
         }
         Err(other) => panic!("{other}"),
         Ok(_) => println!("this host has more than 1.1 TB free"),

@@ -261,7 +261,7 @@ fn what_the_validators_records_hold_against_a_device_is_told() {
     assert_eq!(graded(&verified, "history"), Some(Grade::Measured));
     assert!(verified.render_text().contains("WARNING: uuid-changed-host: moved"));
     assert!(verified.facts.is_sorted_by_key(|fact| fact.grade));
-    // Nothing is said of a result that did not verify.
+    // Nothing is said about a result that did not verify.
     let (_, other) = run(|spec| spec.work = crate::common::products(128, 2), None);
     let rejected = told(verdict(&(challenge, other), &Circumstances::default()));
     assert_eq!((rejected.outcome, graded(&rejected, "history")), (Outcome::Rejected, None));

@@ -127,7 +127,7 @@ fuzz_target!(|data: &[u8]| {
             _ => own.finish(&mut script),
         }
     }
-    // Whatever has happened: work ends, and where there is none a deadline comes.
+    // Whatever has happened: work ends, and if there is none a deadline comes.
     for _ in 0..16 {
         own.finish(&mut script);
         own.now.since_start = own.session.deadline().unwrap_or(own.now.since_start);

@@ -1,4 +1,4 @@
-//! What the fuzz targets share: one small run with everything that is said of it,
+//! What the fuzz targets share: one small run with everything that is said about it,
 //! and how a target takes numbers out of arbitrary bytes.
 //!
 //! Guarantees: the same run every time, so that an input means the same later.
@@ -26,7 +26,7 @@ pub const UUIDS: [Uuid; 2] = [Uuid([7; 16]), Uuid([8; 16])];
 /// The coin of its session.
 pub const COIN: Coin = Coin::new([5; 32]).unwrap();
 
-/// A run of two lanes and everything that is said of it.
+/// A run of two lanes and everything that is said about it.
 pub struct Fixture {
     /// Names miner and validator.
     pub challenge: Challenge,

@@ -33,7 +33,7 @@ fn run(shape: Fp64Product) -> RunInputs<'static> {
     RunInputs { work: shape.into(), seeds: &[] }
 }
 
-/// A pool of so many threads; 0 for one a core.
+/// A pool of this many threads; 0 for one a core.
 fn pool(threads: usize) -> rayon::ThreadPool {
     rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap()
 }

@@ -26,7 +26,7 @@ fn digest(i: u64) -> State {
     State(Digest::of(&[b"bench", &i.to_be_bytes()]).0)
 }
 
-/// A pool of so many threads; 0 for one a core.
+/// A pool of this many threads; 0 for one a core.
 fn pool(threads: usize) -> rayon::ThreadPool {
     rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap()
 }

@@ -50,6 +50,7 @@
 
 pub mod appraisal;
 pub mod bench;
+pub mod doctor;
 pub mod evidence;
 pub mod executor;
 pub mod export;
@@ -57,6 +58,7 @@ pub mod files;
 pub mod identity;
 pub mod judging;
 pub mod ledger;
+pub mod log;
 pub mod mining;
 pub mod policy;
 pub mod reference;
@@ -64,6 +66,7 @@ pub mod schema;
 pub mod selftest;
 pub mod session;
 pub mod streams;
+pub mod toml_place;
 pub mod work;
 
 pub use attest_protocol as protocol;

@@ -25,7 +25,7 @@ fn planned(policy: &Policy, model: &str) -> Vec<RoundPlan> {
     policy.rounds(&rig, Request::default()).unwrap()
 }
 
-/// What such a card says of itself.
+/// What such a card says about itself.
 fn evidence(model: &str, uuid: u8) -> Evidence {
     let of_table = models::find(model).unwrap();
     let lane = json!({
@@ -39,7 +39,7 @@ fn evidence(model: &str, uuid: u8) -> Evidence {
     Evidence::from_value(json!({"schema": 1, "executor": "gpu", "lanes": [lane]})).unwrap()
 }
 
-/// What is kept of a round that was answered in so many seconds.
+/// What is kept of a round that was answered in this many seconds.
 fn answered(plan: &RoundPlan, evidence: &Evidence, seconds: f64) -> RoundFacts {
     let challenge = issue(&plan.request).unwrap();
     let (share, draws, grinding) = (OmittedShare::default(), 2100, Grinding::ExcludedByCoin);

@@ -18,7 +18,7 @@ use std::time::Duration;
 
 const MODEL: &str = "NVIDIA A30";
 
-/// What GPUs without counters say of themselves; each has its serial number.
+/// What GPUs without counters say about themselves; each has its serial number.
 pub(super) fn gpus(uuids: &[Uuid], serials: &[&str]) -> Evidence {
     let lane = |(uuid, serial): (&Uuid, &&str)| {
         json!({

@@ -77,7 +77,7 @@ impl Case {
         assert_eq!(answer.unwrap().0, Acceptance::Accepted);
     }
 
-    /// The record of a session as it would be without what its verdict says of time.
+    /// The record of a session as it would be without what its verdict says about time.
     fn settled(&self, arrived_unix_ms: u64) -> ResultDoc {
         let (c, result) = (self.challenge.digest(), self.say.result(Some(COIN)));
         let ledger = &self.records.ledger;

@@ -66,7 +66,7 @@ impl Claim {
         (1..=self.lanes).map(|lane| Uuid([lane; 16])).collect()
     }
 
-    /// What such cards say of themselves.
+    /// What such cards say about themselves.
     fn evidence(&self) -> Evidence {
         let lane = |uuid: &Uuid| {
             json!({
@@ -106,14 +106,14 @@ impl Claim {
         demanding
     }
 
-    /// The challenge of a policy for so many seconds, too large to answer here.
+    /// The challenge of a policy for this many seconds, too large to answer here.
     fn full_size(&self, policy: &Policy, seconds: f64) -> Challenge {
         let base = Request {
             challenge_type: Some("integer_multiplication_pow".to_owned()),
             gpu_count: Some(self.lanes.into()),
             ..Request::default()
         };
-        let target = Target { model: self.model.name, seconds: Some(seconds), round_trip: None };
+        let target = Target { model: &self.model.name, seconds: Some(seconds), round_trip: None };
         issue(&policy.request(&target, base).unwrap()).unwrap()
     }
 
@@ -168,7 +168,7 @@ fn strict() -> Policy {
 fn refuted(claims: Vec<Claim>) {
     let started = Duration::from_millis(300 + 30);
     for claim in claims {
-        let name = claim.model.name;
+        let name = claim.model.name.as_str();
         let large = claim.full_size(&strict(), 10.0);
         let (demanding, honest) = (claim.demanding(strict()), claim.honestly_takes(&large));
         assert_eq!(against(&claim, &demanding, &large, started + honest), [""; 0], "{name}");
@@ -215,7 +215,7 @@ fn the_default_slack_alone_refutes_in_ten_seconds_and_not_in_two() {
                     false
                 }
             });
-            liars.map(|&liar| (claim.model.name, liar)).collect::<Vec<_>>()
+            liars.map(|&liar| (claim.model.name.as_str(), liar)).collect::<Vec<_>>()
         };
         claims.flat_map(pass).collect::<Vec<_>>()
     };

@@ -6,7 +6,7 @@
 //! docs/threat-model.md has the matrix; [`the_matrix_of_lies`] compares and prints it.
 
 use attest::appraisal::floors;
-use attest::appraisal::models::{self, MODELS, Model};
+use attest::appraisal::models::{self, Model};
 use attest::mining::issue::{Request, issue};
 use attest::policy::{Facts, Judgement, Policy, Rig, RoundFacts, RoundOn, SessionFacts};
 use attest::protocol::bound::{Bound, Grinding, OmittedShare, log10_escape};
@@ -36,7 +36,7 @@ const ROUND_TRIP: Duration = Duration::from_millis(30);
 const LANES_MOST: u64 = 8;
 const DEVICES_MOST: u64 = 4096;
 
-/// What one miner has: so many devices of a model, as fast together as each times their
+/// What one miner has: this many devices of a model, as fast together as each times their
 /// number.
 #[derive(Clone, Copy)]
 struct Real {
@@ -73,7 +73,7 @@ impl Real {
     }
 }
 
-/// The rounds that a policy asks a claim of so many lanes for, and what such cards say.
+/// The rounds that a policy asks a claim of this many lanes for, and what such cards say.
 struct Claim {
     model: &'static Model,
     lanes: u64,
@@ -83,7 +83,7 @@ struct Claim {
 
 impl Claim {
     fn of(model: &'static Model, lanes: u64, policy: &Policy) -> Self {
-        let gpu_model = Some(model.name);
+        let gpu_model = Some(model.name.as_str());
         let rig = Rig { gpu_model, gpus: lanes, devices: lanes, round_trip: Some(ROUND_TRIP) };
         let plans = policy.rounds(&rig, Request::default()).unwrap();
         // Links have no floor: nobody is too slow for that round.
@@ -108,7 +108,7 @@ impl Claim {
     /// is claimed.
     fn answered(&self, challenge: &Challenge, real: Real) -> f64 {
         let (work, iterations) = (challenge.work(), challenge.iterations());
-        let floor_s = floors::seconds(work, iterations, self.model.name).unwrap();
+        let floor_s = floors::seconds(work, iterations, &self.model.name).unwrap();
         real.takes(challenge, self.lanes).max(1.001 * floor_s) + ROUND_TRIP.as_secs_f64()
     }
 
@@ -218,22 +218,22 @@ fn cell(claims: &[Claim], policy: &Policy, real: &'static Model) -> String {
 /// The matrix as docs/threat-model.md has it, a line a device.
 fn matrix() -> Vec<String> {
     let policy = Policy::default();
-    let claims: Vec<Vec<Claim>> = MODELS
+    let claims: Vec<Vec<Claim>> = models::all()
         .iter()
         .map(|model| (1..=LANES_MOST).map(|lanes| Claim::of(model, lanes, &policy)).collect())
         .collect();
     let mut header = format!("{:<33}", "");
-    for number in 1..=MODELS.len() {
+    for number in 1..=models::all().len() {
         let _ = write!(header, "{number:>5}");
     }
     let row = |(number, real): (usize, &'static Model)| {
-        let mut line = format!("{:>2} {:<30}", number + 1, short_name(real.name));
+        let mut line = format!("{:>2} {:<30}", number + 1, short_name(&real.name));
         for claims in &claims {
             let _ = write!(line, "{:>5}", cell(claims, &policy, real));
         }
         line
     };
-    std::iter::once(header).chain(MODELS.iter().enumerate().map(row)).collect()
+    std::iter::once(header).chain(models::all().iter().enumerate().map(row)).collect()
 }
 
 #[test]
@@ -249,7 +249,7 @@ fn the_matrix_of_lies() {
 #[test]
 fn honest_cards_of_all_models_are_believed() {
     let policy = Policy::default();
-    for model in MODELS {
+    for model in models::all() {
         for lanes in [1, LANES_MOST] {
             let claim = Claim::of(model, lanes, &policy);
             let real = Real { model, devices: lanes };

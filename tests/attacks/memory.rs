@@ -16,12 +16,12 @@ use attest::reference::memory::Arena;
 use attest::reference::{MemoryOracle, Run};
 use serde_json::{Value, json};
 
-/// N.
+/// Blocks of an arena (N).
 const BLOCKS: u64 = 512;
-/// T.
+/// Iterations (T).
 pub(super) const SWEEPS: u64 = 10;
 
-/// Memory residency for so many lanes, with as many draws a lane as the default policy
+/// Memory residency for this many lanes, with as many draws a lane as the default policy
 /// asks for in all.
 pub(super) fn sweeps(
     [half_passes, peer_blocks]: [u64; 2],
@@ -36,7 +36,7 @@ pub(super) fn sweeps(
     })
 }
 
-/// What cards of this model say of themselves.
+/// What cards of this model say about themselves.
 pub(super) fn cards(uuids: &[Uuid], model: &str, memory_bytes: u64) -> Evidence {
     let lane = |uuid: &Uuid| {
         json!({

@@ -184,7 +184,7 @@ fn merged(key: [u32; 2], mut columns: Vec<Word>) -> [u8; 16] {
     columns[0].map(u32::to_be_bytes).concat().try_into().unwrap()
 }
 
-/// So many columns of a block's words, one after the other.
+/// This many columns of a block's words, one after the other.
 fn columns(count: usize) -> Vec<Vec<Word>> {
     let word = |t: usize, q: usize| philox4x32_10([t as u32, q as u32, 0, 0], [7, 8]);
     (0..count).map(|t| (0..8).map(|q| word(t, q)).collect()).collect()

@@ -44,7 +44,7 @@ struct Card {
 const HONEST: Card = Card { held: 1.0, memory_gb_s: 4320.0, elsewhere_gb_s: 55.0 };
 
 impl Card {
-    /// For so many sweeps of one lane's arena.
+    /// For this many sweeps of one lane's arena.
     fn takes(self, work: MemoryResidency, iterations: u64) -> Duration {
         let bytes = work.sweep_bytes() as f64;
         let [held, others] = [self.held, 1.0 - self.held];

@@ -2,8 +2,8 @@
 //! of docs/protocol.md. docs/threat-model.md quotes these numbers.
 //!
 //! Leaves are stand-ins, hashes of their places, as in tests/omissions.rs: chain,
-//! commitment, sampling, paths and verification are the real ones, and so many
-//! trees take real arithmetic too long. Seeds are fixed, so that each number is
+//! commitment, sampling, paths and verification are the real ones. Real arithmetic would
+//! take too long for this many trees. Seeds are fixed, so that each number is
 //! the same in every run.
 
 use super::{UUIDS, code_of};
@@ -46,11 +46,11 @@ impl Recompute for StandIn {
 /// A way to leave out work.
 struct Case {
     what: &'static str,
-    /// One leaf, or one iteration, of so many is left out.
+    /// One leaf, or one iteration, of this many is left out.
     one_of: u64,
-    /// m.
+    /// Products of an iteration (m).
     products: u64,
-    /// T, of which so many are sampled.
+    /// T, of which this many are sampled.
     iterations: (u64, u64),
     samples: u64,
 }

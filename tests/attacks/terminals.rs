@@ -67,7 +67,7 @@ fn evidence() -> Evidence {
     .unwrap()
 }
 
-/// A policy with something to say of all of it.
+/// A policy with something to say about all of it.
 fn policy() -> Policy {
     let mut policy = Policy::default();
     policy.devices.driver_version_min = "535".to_owned();

@@ -201,10 +201,10 @@ fn what_is_on_record_is_shown_exported_and_forgotten() {
     assert_eq!(mode & 0o777, 0o600);
 
     let prune = |args: &[&str]| recorded.show(&[&["prune", "--older-than"], args].concat());
-    assert!(prune(&["90d"]).expect(OK).stdout.starts_with("0 challenge(s) forgotten"));
+    assert!(prune(&["90d"]).expect(OK).stdout.starts_with("0 challenges forgotten"));
     std::thread::sleep(std::time::Duration::from_millis(20));
-    assert!(prune(&["1ms", "--dry-run"]).expect(OK).stdout.starts_with("1 challenge(s) would"));
-    assert!(prune(&["1ms"]).expect(OK).stdout.starts_with("1 challenge(s) forgotten"));
+    assert!(prune(&["1ms", "--dry-run"]).expect(OK).stdout.starts_with("1 challenge would"));
+    assert!(prune(&["1ms"]).expect(OK).stdout.starts_with("1 challenge forgotten"));
     assert_eq!(recorded.show(&["list", "--json"]).expect(OK).stdout, "[]\n");
     let verdict = run(recorded.verify_args()).expect(REJECTED).stdout;
     assert!(verdict.starts_with("REJECTED: nonce-spent"), "{verdict}");

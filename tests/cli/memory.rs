@@ -122,8 +122,8 @@ fn inspect_shows_the_arena() {
     let token = asked(&options).expect(OK).stdout;
     let shown = run(["inspect", token.trim_end()]).expect(OK).stdout;
     for text in [
-        "3 iterations of a sweep of an arena of 0.004 GB",
-        "4 194 304 bytes on every lane: 1 024 blocks of 4096 bytes, mixed in 9 half-passes",
+        "3 iterations of a sweep of an arena of 4.194 MB",
+        "4.194 MB on every lane: 1 024 blocks of 4096 bytes, mixed in 9 half-passes",
         "nothing, with fewer than 10 half-passes",
         "exchanging digests after every iteration",
     ] {
@@ -139,7 +139,7 @@ fn inspect_shows_the_arena() {
     let options = ["--arena-blocks", "512", "--peer-blocks", "256", "--gpu-count", "2"];
     let token = asked(&options).expect(OK).stdout;
     let shown = run(["inspect", token.trim_end()]).expect(OK).stdout;
-    assert!(shown.contains("104 857 600 bytes reach every lane"), "{shown}");
+    assert!(shown.contains("104.9 MB reach every lane"), "{shown}");
 }
 
 #[test]
@@ -172,7 +172,7 @@ fn arenas_are_run_and_verified_offline_and_in_sessions() {
     let miner = ["--", attest, "respond", "--executor", "cpu"];
     let ended = run(args.iter().chain(&options).chain(&miner)).expect(OK);
     assert!(ended.stdout.starts_with("VERIFIED: "), "{}", ended.stdout);
-    ended.says("3 iterations of a sweep of an arena of 0.002 GB, filled in 12 half-passes");
+    ended.says("3 iterations of a sweep of an arena of 2.097 MB, filled in 12 half-passes");
 }
 
 /// A session under this policy with a miner that names one device and leaves after its
@@ -197,9 +197,9 @@ fn session(policy: &str, options: &[&str], miner: &str) -> Finished {
 fn a_session_asks_for_most_of_what_the_miners_model_has() {
     let demanding = "[memory]\nresident_bytes_min = 120000000000\nmemory_gb_s_min = 3900.0\n";
     let h200 = session(demanding, &[], "NVIDIA H200").expect(REJECTED);
-    h200.says("312 iterations of a sweep of an arena of 126.899 GB, filled in 12 half-passes");
+    h200.says("312 iterations of a sweep of an arena of 126.9 GB, filled in 12 half-passes");
     let half = session("", &["--arena-bytes", "50%"], "NVIDIA L4").expect(REJECTED);
-    half.says("of a sweep of an arena of 12.000 GB");
+    half.says("of a sweep of an arena of 12.00 GB");
     // What no card of the model can show, or one lane alone.
     let h100 = session(demanding, &[], "NVIDIA H100 80GB HBM3").expect(REJECTED).stdout;
     assert!(h100.starts_with("REJECTED: unfit-devices"), "{h100}");
@@ -221,7 +221,7 @@ fn a_cpu_is_asked_for_what_was_typed() {
 fn the_demo_proves_and_then_catches_a_flipped_bit() {
     let shown = run(["demo", "--kind", "memory", "--executor", "cpu"]).expect(OK).stdout;
     for text in [
-        "16 iterations, each a sweep of an arena of 0.067 GB",
+        "16 iterations, each a sweep of an arena of 67.11 MB",
         "every byte folded and hashed",
         "VERIFIED: the work is proven",
         "REJECTED: leaf-mismatch (step 7)",

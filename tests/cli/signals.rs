@@ -13,7 +13,7 @@ fn a_stopped_run_says_so_and_leaves_nothing() {
     let out = folder.path().join("result.json");
     for (signal, code) in [("-INT", 130), ("-TERM", 143)] {
         let mut child = attest()
-            .env("RUST_LOG", "attest=debug")
+            .env("RUST_LOG", "info")
             .args(["run", "--executor", "cpu", "--challenge", token.trim_end()])
             .args(["--out", out.to_str().unwrap()])
             .stderr(Stdio::piped())
@@ -21,7 +21,8 @@ fn a_stopped_run_says_so_and_leaves_nothing() {
             .spawn()
             .expect("attest starts");
         let mut lines = BufReader::new(child.stderr.take().expect("piped")).lines();
-        let started = lines.by_ref().map_while(Result::ok).any(|line| line.contains("executing"));
+        let started =
+            lines.by_ref().map_while(Result::ok).any(|line| line.contains("challenge taken"));
         assert!(started, "no line says that the execution started");
         let id = child.id().to_string();
         assert!(Command::new("kill").args([signal, &id]).status().expect("kill runs").success());

@@ -6,6 +6,8 @@
 //! Needs cc, as building the program does, and no GPU. Where there are GPUs,
 //! the library claims eight more.
 
+mod doctor;
+
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 use std::path::{Path, PathBuf};

@@ -5,6 +5,7 @@ mod checkpoint;
 mod initialise;
 mod kill;
 mod lanes;
+mod logs;
 mod pool;
 mod stress;
 mod stress_memory;

@@ -154,7 +154,7 @@ fn a_device_that_hangs_is_given_up_and_the_others_serve() {
 fn a_device_without_the_memory_for_one_challenge_serves_the_next() {
     let machine = ready(&[Fault::NoMemory]);
     let error = machine.run(None).map(|_| ()).expect_err("it does not fit").to_string();
-    assert!(error.contains("268435456 are needed"), "{error}");
+    assert!(error.contains("268.4 MB are needed"), "{error}");
     assert_eq!(machine.models(), ["device 1"]);
     assert_eq!(machine.opened.lock().unwrap().len(), 1);
 }

@@ -33,7 +33,7 @@ pub enum Fault {
     BitFlip(u32, usize),
     /// Every iteration takes this much longer.
     Slow(Duration),
-    /// Counters of so many SMs, made from the right ones by `Counts`.
+    /// Counters of this many SMs, made from the right ones by `Counts`.
     Counters(Counts),
     /// `leaf_hashes` never returns.
     HangsAtOpening,

@@ -3,9 +3,11 @@
 //! once it has ended.
 
 use crate::recovery::changed;
-use crate::{gpus, options, say, turn};
+use crate::{each_device, options, say, turn};
 use attest::executor::abandoned;
-use attest::executor::gpu::{GpuExecutor, GpuVerifier, PtxFile, PtxSource, Target, Variant};
+use attest::executor::gpu::{
+    GpuDevice, GpuExecutor, GpuVerifier, PtxFile, PtxSource, Target, Variant,
+};
 use attest::executor::lanes::{Patience, RunError, RunOptions, execute};
 use attest::mining::issue::{Request, issue};
 use attest::protocol::verify::{LeafRequest, Recompute};
@@ -43,9 +45,12 @@ fn ended(mut child: Child, what: &str) -> (Option<i32>, String) {
     (status.code(), text)
 }
 
-/// `attest` with these arguments.
-fn attest(args: &[&str]) -> (Option<i32>, String) {
+/// `attest` with these arguments, to which this device is GPU 0 and the only one: another
+/// may hang meanwhile.
+fn attest(device: &GpuDevice, args: &[&str]) -> (Option<i32>, String) {
+    let kind = if device.parent_uuid.is_some() { "MIG" } else { "GPU" };
     let mut command = Command::new(env!("CARGO_BIN_EXE_attest"));
+    command.env("CUDA_VISIBLE_DEVICES", format!("{kind}-{}", device.uuid.hyphenated()));
     let child = command.args(args).stdout(Stdio::piped()).spawn().expect("attest starts");
     let (code, text) = ended(child, args[0]);
     say(text.trim());
@@ -61,14 +66,14 @@ fn spinning(source: impl Into<PtxSource>, entry: &str) -> (tempfile::TempDir, St
 #[test]
 fn selftest_names_a_kernel_that_never_ends_and_prints_its_table() {
     let _turn = turn();
-    for device in gpus() {
+    each_device(|device| {
         let first = Variant::all_for(device.capability)[0];
         let source = first.source;
         for entry in [first.gemm.name, "fill", "chain_step"] {
             let (_folder, path) = spinning(source, entry);
-            let only = format!("{} loop/", device.label());
+            let only = format!("GPU 0 ({}) loop/", device.name);
             let args = ["selftest", "--patience", "5s", "--only", &only, "--ptx", &path];
-            let (code, text) = attest(&args);
+            let (code, text) = attest(device, &args);
             assert_eq!(code, Some(1), "{text}");
             let rows: Vec<&str> = text.lines().filter(|line| line.contains(&only)).collect();
             // A row for each product, and one for memory.
@@ -80,16 +85,15 @@ fn selftest_names_a_kernel_that_never_ends_and_prints_its_table() {
             assert!(rows[1..].iter().all(|row| row.contains(&why)), "{text}");
             assert!(text.ends_with("\nnot healthy\n"), "{text}");
         }
-    }
+    });
 }
 
 #[test]
 fn bench_names_a_kernel_that_never_ends_and_keeps_what_it_measured() {
     let _turn = turn();
-    for device in gpus() {
+    each_device(|device| {
         // gemm_fma of a portable file is not compared with itself: it hangs in the work.
         let (_folder, path) = spinning(Target::Portable, "chain_step");
-        let device = device.index.to_string();
         let args = [
             "bench",
             "--quick",
@@ -97,21 +101,19 @@ fn bench_names_a_kernel_that_never_ends_and_keeps_what_it_measured() {
             "256x2",
             "--variant",
             "portable/gemm_fma",
-            "--device",
-            &device,
             "--patience",
             "5s",
             "--ptx",
             &path,
         ];
-        let (code, text) = attest(&args);
+        let (code, text) = attest(device, &args);
         assert_eq!(code, Some(2), "{text}");
         let row = text.lines().find(|line| line.starts_with("256x2") && line.contains("portable"));
         assert!(row.is_some(), "what was measured before:\n{text}");
         assert!(text.contains("not measured: loop/gemm_fma: 256x2"), "{text}");
         assert!(text.contains("chain_step of loop/gemm_fma (launch "), "{text}");
         assert!(text.contains("Verification on the CPU"), "{text}");
-    }
+    });
 }
 
 /// How the child of the next test ends.
@@ -122,7 +124,7 @@ const DEVICE: &str = "ATTEST_TEST_HANGS_ON";
 #[test]
 fn a_kernel_that_never_ends_keeps_neither_the_run_nor_the_process() {
     let _turn = turn();
-    for device in gpus() {
+    each_device(|device| {
         for test in ["hung::a_process_with_a_hung_lane", "hung::a_process_with_a_hung_verifier"] {
             let child = Command::new(std::env::current_exe().expect("this program"))
                 .args(["--exact", test, "--nocapture"])
@@ -132,7 +134,7 @@ fn a_kernel_that_never_ends_keeps_neither_the_run_nor_the_process() {
             let (code, _) = ended(child, test);
             assert_eq!(code, Some(ENDED.into()), "{test} on {}", device.label());
         }
-    }
+    });
 }
 
 /// Nothing, unless the test above starts it in a process of its own.

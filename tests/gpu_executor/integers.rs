@@ -1,7 +1,7 @@
 //! Integer products on GPUs, every kernel that multiplies integers, against the CPU
 //! executor.
 
-use super::{gpus, options, say, turn};
+use super::{each_device, gpus, options, say, turn};
 use attest::executor::cpu::{CpuExecutor, CpuOptions};
 use attest::executor::gpu::bench::{Subject, Turns};
 use attest::executor::gpu::{
@@ -14,17 +14,17 @@ use attest::protocol::names::{Root, State};
 use attest::protocol::work::IterationPlace;
 use attest::protocol::work::integer_product::IntegerProduct;
 use std::ops::ControlFlow;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 /// Every device with every kernel of integer products that it runs.
-fn every_variant(mut test: impl FnMut(&GpuDevice, Variant)) {
-    for device in gpus() {
+fn every_variant(test: impl Fn(&GpuDevice, Variant) + Sync) {
+    each_device(|device| {
         for variant in Variant::integers_for(device.capability) {
             say(&format!("{} {variant}", device.label()));
-            test(&device, variant);
+            test(device, variant);
         }
-    }
+    });
 }
 
 fn assignment(dim: u32, products: u32) -> Assignment {
@@ -108,9 +108,9 @@ fn every_kernel_agrees_with_the_cpu() {
 fn chunks_of_integers_and_rings_do_not_change_results() {
     let _turn = turn();
     let (of, start) = (assignment(384, 5), start(384, 5));
-    let mut expected = None;
+    let expected = OnceLock::new();
     every_variant(|device, variant| {
-        let expected = expected.get_or_insert_with(|| run(&mut cpu(), &of, start, 7, 4));
+        let expected = expected.get_or_init(|| run(&mut cpu(), &of, start, 7, 4));
         for (chunk, slots) in [(Some(1), Some(1)), (Some(2), Some(3)), (Some(4), Some(2))] {
             let options =
                 GpuOptions { chunk_products_max: chunk, ring_slots_max: slots, ..options(variant) };
@@ -152,9 +152,9 @@ fn tiles_whose_leaves_are_beyond_four_billion_open_as_the_cpu_has_them() {
     let (at, last) = (IterationPlace::of_state(start(32768, 4096)), of.work.tiles() - 1);
     assert!(last * 64 > 1 << 33);
     let tiles = [1 << 26, last, (1 << 26) - 1].map(|tile| TileRequest { at, tile });
-    let mut expected = None;
+    let expected = OnceLock::new();
     every_variant(|device, variant| {
-        let expected = expected.get_or_insert_with(|| cpu().leaf_hashes(&of, &tiles).unwrap());
+        let expected = expected.get_or_init(|| cpu().leaf_hashes(&of, &tiles).unwrap());
         let mut gpu = GpuExecutor::open(device.index, options(variant)).unwrap();
         assert_eq!(gpu.leaf_hashes(&of, &tiles).unwrap(), *expected, "{variant}");
     });
@@ -164,7 +164,7 @@ fn tiles_whose_leaves_are_beyond_four_billion_open_as_the_cpu_has_them() {
 fn openings_of_one_kind_of_product_serve_no_other() {
     use attest::protocol::work::fp64_product::Fp64Product;
     let _turn = turn();
-    for device in gpus() {
+    each_device(|device| {
         let mut gpu = GpuExecutor::open(device.index, GpuOptions::default()).unwrap();
         let at = IterationPlace::of_state(start(256, 1));
         let tiles = [3, 0].map(|tile| TileRequest { at, tile });
@@ -173,13 +173,13 @@ fn openings_of_one_kind_of_product_serve_no_other() {
             let hashes = gpu.leaf_hashes(&of, &tiles).unwrap();
             assert_eq!(hashes, cpu().leaf_hashes(&of, &tiles).unwrap(), "{}", of.work);
         }
-    }
+    });
 }
 
 #[test]
 fn integers_are_measured_beside_cublaslt_or_alone() {
     let _turn = turn();
-    for device in gpus() {
+    each_device(|device| {
         let turns = Turns { count: 1, length: Duration::from_millis(5) };
         let mut subject = Subject::open(device.index, None, Supervisor::default()).unwrap();
         let shape = IntegerProduct { dim: 1024, products: 2 };
@@ -189,17 +189,17 @@ fn integers_are_measured_beside_cublaslt_or_alone() {
         assert_eq!(report.variant, fastest.to_string());
         assert!(report.attested.median_tops > 0.0 && report.bare.median_tops > 0.0);
         assert_eq!(report.cublas_lt.is_ok(), report.attested_to_cublas_lt.is_some());
-    }
+    });
 }
 
 #[test]
 fn the_next_kernel_of_integers_takes_over_and_has_the_same_roots() {
     let _turn = turn();
-    for device in gpus() {
+    each_device(|device| {
         let all = Variant::candidates(device.capability);
         let [before, after, ..] = all[..] else {
             say("one variant only: nothing takes over");
-            continue;
+            return;
         };
         let (of, start) = (assignment(256, 2), start(256, 2));
         let expected = run(&mut cpu(), &of, start, 20, 3);
@@ -215,5 +215,5 @@ fn the_next_kernel_of_integers_takes_over_and_has_the_same_roots() {
             let named = Variant { integer: kernel, ..after }.to_string();
             assert_eq!(gpu.facts().details.kernel_variant, Some(named));
         }
-    }
+    });
 }

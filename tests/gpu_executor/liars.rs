@@ -1,11 +1,12 @@
 //! One card in live sessions of int8 products: under its own name it passes, and as two of a
 //! larger model it is refuted by the time that the work takes.
 
-use super::{gpus, say, turn};
+use super::{each_device, say, turn};
 use attest::appraisal::models::{self, Model};
 use attest::executor::gpu::{GpuDevice, GpuExecutor, GpuOptions};
 use attest::executor::{
-    Assignment, DeviceTiming, ExecError, Executor, LaneFacts, Segment, Sink, SmTiles, TileRequest,
+    Assignment, Collect, DeviceTiming, ExecError, Executor, LaneFacts, Segment, SharedMemory, Sink,
+    SmTiles, TileRequest,
 };
 use attest::ledger::{self, Location};
 use attest::mining::issue::Request;
@@ -21,24 +22,27 @@ use attest::session::refusal::Unable;
 use attest::session::respond::{Equipment, Miner, Taken, device_of};
 use attest::session::validator::Ended;
 use std::ops::ControlFlow;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
-/// A device that says what it was told to say of itself, and works as it is.
-struct Claiming {
-    device: GpuExecutor,
+/// A device that says what it was told to say about itself, and works as it is, in one run
+/// after another.
+#[derive(Clone)]
+pub struct Claiming {
+    device: Arc<Mutex<GpuExecutor>>,
     facts: LaneFacts,
     counts: bool,
 }
 
 impl Claiming {
     /// As it is.
-    fn itself(device: GpuExecutor) -> Self {
-        Self { facts: device.facts().clone(), device, counts: true }
+    pub fn itself(device: GpuExecutor) -> Self {
+        let facts = device.facts().clone();
+        Self { facts, device: Arc::new(Mutex::new(device)), counts: true }
     }
 
     /// As the `lane`-th card of `model`.
-    fn another(device: GpuExecutor, model: &Model, lane: u8) -> Self {
+    pub fn another(device: GpuExecutor, model: &Model, lane: u8) -> Self {
         let facts = LaneFacts {
             kind: device.facts().kind,
             uuid: Uuid([lane + 1; 16]),
@@ -47,7 +51,11 @@ impl Claiming {
             sm_count: model.sm_count,
             details: LaneDetails::default(),
         };
-        Self { facts, device, counts: false }
+        Self { facts, device: Arc::new(Mutex::new(device)), counts: false }
+    }
+
+    fn device(&self) -> MutexGuard<'_, GpuExecutor> {
+        self.device.lock().expect("no test goes on after a panic")
     }
 }
 
@@ -56,39 +64,47 @@ impl Executor for Claiming {
         &self.facts
     }
     fn begin(&mut self, assignment: &Assignment) -> Result<(), ExecError> {
-        self.device.begin(assignment)
+        self.device().begin(assignment)
+    }
+    fn share(&mut self) -> Option<SharedMemory> {
+        self.device().share()
+    }
+    fn connect(&mut self, lanes: &[Option<SharedMemory>]) -> Result<(), ExecError> {
+        self.device().connect(lanes)
+    }
+    fn defer_tile_roots(&mut self, collect: Collect) {
+        self.device().defer_tile_roots(collect);
+    }
+    fn settle(&mut self) {
+        self.device().settle();
     }
     fn run(&mut self, segment: &Segment, sink: &mut Sink<'_>) -> Result<(), ExecError> {
-        self.device.run(segment, sink)
+        self.device().run(segment, sink)
     }
     fn leaf_hashes(
         &mut self,
         assignment: &Assignment,
         tiles: &[TileRequest],
     ) -> Result<Vec<Vec<Digest>>, ExecError> {
-        self.device.leaf_hashes(assignment, tiles)
+        self.device().leaf_hashes(assignment, tiles)
     }
     fn sm_tiles(&mut self) -> Result<SmTiles, ExecError> {
         match self.counts {
-            true => self.device.sm_tiles(),
+            true => self.device().sm_tiles(),
             false => Ok(SmTiles::Unavailable("these cards keep their counts".to_owned())),
         }
     }
     fn timing(&self) -> Option<DeviceTiming> {
-        self.device.timing()
+        self.device().timing()
     }
 }
 
-/// Cards that wait, warm, for one challenge.
-struct Cards {
-    facts: Vec<LaneFacts>,
-    waiting: Mutex<Vec<Box<dyn Executor>>>,
-}
+/// Cards that wait, warm, for one challenge after another.
+pub struct Cards(Vec<Claiming>);
 
 impl Cards {
-    fn warm(cards: Vec<Claiming>) -> Self {
-        let facts = cards.iter().map(|card| card.facts.clone()).collect();
-        let warmed = |mut card: Claiming| {
+    pub fn warm(mut cards: Vec<Claiming>) -> Self {
+        for card in &mut cards {
             let work = IntegerProduct { dim: 1024, products: 1 }.into();
             let assignment = Assignment { work, lane: 0, seeds: Arc::new([]) };
             card.begin(&assignment).unwrap_or_else(|error| panic!("begin: {error}"));
@@ -96,19 +112,19 @@ impl Cards {
             let segment = Segment { first_iteration: 1, iterations: 1, start, solo_sync: None };
             let ran = card.run(&segment, &mut |_| ControlFlow::Continue(()));
             ran.unwrap_or_else(|error| panic!("run: {error}"));
-            Box::new(card) as Box<dyn Executor>
-        };
-        Self { facts, waiting: Mutex::new(cards.into_iter().map(warmed).collect()) }
+        }
+        Self(cards)
     }
 }
 
 impl Equipment for Cards {
     fn devices(&self) -> Result<Vec<attest::session::message::Device>, String> {
-        Ok(self.facts.iter().map(device_of).collect())
+        Ok(self.0.iter().map(|card| device_of(&card.facts)).collect())
     }
     fn take(&self, _: &Challenge, _: Duration) -> Result<Taken, Unable> {
-        let executors = std::mem::take(&mut *self.waiting.lock().expect("nobody panicked"));
-        Ok(Taken { chosen: executors.into(), loan: None })
+        let boxed = |card: &Claiming| Box::new(card.clone()) as Box<dyn Executor>;
+        let chosen: Vec<_> = self.0.iter().map(boxed).collect();
+        Ok(Taken { chosen: chosen.into(), loan: None })
     }
 }
 
@@ -126,6 +142,11 @@ fn session(model: &Model, cards: Vec<Claiming>) -> Ended {
         max_duration_ms: Some(60_000),
         ..Request::default()
     };
+    hold(policy, request, cards)
+}
+
+/// A session under this policy with these cards, in one process.
+pub fn hold(policy: Policy, request: Request, cards: Vec<Claiming>) -> Ended {
     let folder = tempfile::tempdir().unwrap();
     let ledger = ledger::open(&Location::File(folder.path().join("ledger.db"))).unwrap();
     let mut validator = Validator::new(ledger, request);
@@ -144,11 +165,11 @@ fn session(model: &Model, cards: Vec<Claiming>) -> Ended {
     ended
 }
 
-fn open(device: &GpuDevice) -> GpuExecutor {
+pub fn open(device: &GpuDevice) -> GpuExecutor {
     GpuExecutor::open(device.index, GpuOptions::default()).unwrap()
 }
 
-fn rejecting(ended: &Ended) -> Vec<&str> {
+pub fn rejecting(ended: &Ended) -> Vec<&str> {
     let judgement = ended.verdict.policy.as_ref();
     let judgement = judgement.unwrap_or_else(|| panic!("its work is right: {:?}", ended.verdict));
     judgement.rejecting().map(|reason| reason.code).collect()
@@ -158,22 +179,22 @@ fn rejecting(ended: &Ended) -> Vec<&str> {
 fn a_card_passes_as_itself_and_not_as_two_of_a_larger_model() {
     let _turn = turn();
     let larger = models::find("NVIDIA GB200").expect("in the table");
-    for device in gpus() {
-        let executor = open(&device);
+    each_device(|device| {
+        let executor = open(device);
         let Some(own) = models::find(&executor.facts().model) else {
             say(&format!("SKIPPED, {} is not in the table of models", device.label()));
-            continue;
+            return;
         };
         if own.sustained_int8_ops() > 1.6 * larger.sustained_int8_ops() {
             say(&format!("SKIPPED, {} is nearly as fast as two of them", device.label()));
-            continue;
+            return;
         }
         let honest = session(own, vec![Claiming::itself(executor)]);
         let shown = |ended: &Ended| ended.verdict.integer.as_ref().and_then(|int8| int8.ops_per_s);
         let code = honest.verdict.outcome;
         assert_eq!(code, Outcome::Verified, "{} as itself: {:?}", own.name, honest.verdict);
 
-        let lies = (0..2).map(|lane| Claiming::another(open(&device), larger, lane)).collect();
+        let lies = (0..2).map(|lane| Claiming::another(open(device), larger, lane)).collect();
         let lied = session(larger, lies);
         let reasons = rejecting(&lied);
         say(&format!(
@@ -189,5 +210,5 @@ fn a_card_passes_as_itself_and_not_as_two_of_a_larger_model() {
         for code in ["too-slow", "integer-rate-low"] {
             assert!(reasons.contains(&code), "{code} is missing: {reasons:?}");
         }
-    }
+    });
 }

@@ -1,7 +1,7 @@
-//! What is said of the machine and its speed: the inventory, bandwidths, what
+//! What is said about the machine and its speed: the inventory, bandwidths, what
 //! devices did during a run, and the bench.
 
-use super::{gpus, say, turn};
+use super::{each_device, gpus, say, turn};
 use attest::appraisal::models;
 use attest::appraisal::plausible::{Basis, judge};
 use attest::evidence::{Code, MachineOptions, MeasureBandwidth, Observed, Observing};
@@ -145,7 +145,7 @@ fn a_run_says_what_its_devices_did() {
 #[test]
 fn sampling_takes_a_hundredth_of_a_core_at_most() {
     let _turn = turn();
-    for device in gpus() {
+    each_device(|device| {
         let options = GpuOptions { exactness: ExactnessCheck::Never, ..GpuOptions::default() };
         let executor = GpuExecutor::open(device.index, options).unwrap();
         let lanes: [LaneFacts; 1] = [executor.facts().clone()];
@@ -159,13 +159,13 @@ fn sampling_takes_a_hundredth_of_a_core_at_most() {
         };
         say(&format!("{} samples took {:?} ms of CPU time", seen.samples, seen.cpu_ms));
         assert!(seen.samples > 1);
-    }
+    });
 }
 
 #[test]
 fn a_bench_measures_every_side() {
     let _turn = turn();
-    for device in gpus() {
+    each_device(|device| {
         let turns = Turns { count: 3, length: Duration::from_millis(40) };
         for products in [1, 6] {
             let report = Subject::open(device.index, None, Supervisor::default())
@@ -185,5 +185,5 @@ fn a_bench_measures_every_side() {
             }
             serde_json::to_string(&report).unwrap();
         }
-    }
+    });
 }

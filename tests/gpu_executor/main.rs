@@ -3,19 +3,19 @@
 //! that they are skipped; under ATTEST_REQUIRE_GPU=1 they fail instead.
 
 mod arena;
+mod claims;
 #[path = "../common/mod.rs"]
 mod common;
+mod devices;
 mod hung;
 mod integers;
 mod liars;
 mod machine;
 mod recovery;
 
-use attest::evidence::present_gpus;
 use attest::executor::cpu::{CpuExecutor, CpuOptions};
 use attest::executor::gpu::{
-    ExactnessCache, ExactnessCheck, GpuDevice, GpuExecutor, GpuOptions, GpuVerifier, PATIENCE,
-    Variant,
+    ExactnessCache, ExactnessCheck, GpuExecutor, GpuOptions, GpuVerifier, PATIENCE, Variant,
 };
 use attest::executor::lanes::{RunOptions, execute};
 use attest::executor::{ExecError, Executor, Segment, SmTiles, SoloSync, TileRequest};
@@ -26,54 +26,15 @@ use attest::protocol::verify::{LeafRequest, Recompute, RecomputeIteration};
 use attest::protocol::work::fp64_product::Fp64Product;
 use attest::protocol::work::{IterationPlace, RunInputs};
 use attest::protocol::{chain, merkle};
+use devices::{each_device, every_variant, gpus, say, turn, variants_of};
 use serde_json::Value;
 use std::fmt::Debug;
-use std::io::Write;
 use std::ops::ControlFlow;
 use std::str::FromStr;
-use std::sync::{Mutex, MutexGuard, Once, PoisonError};
-
-/// One test at a time: they measure memory and fill rings of one device.
-static TURN: Mutex<()> = Mutex::new(());
-static SKIPPED: Once = Once::new();
-
-fn turn() -> MutexGuard<'static, ()> {
-    // A test that failed left nothing behind that matters here.
-    TURN.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// The devices to test, or none with a line on the terminal that says why.
-fn gpus() -> Vec<GpuDevice> {
-    match present_gpus().map(|list| list.devices) {
-        Ok(devices) => devices,
-        Err(reason) => {
-            let required = std::env::var("ATTEST_REQUIRE_GPU").is_ok_and(|value| value == "1");
-            assert!(!required, "ATTEST_REQUIRE_GPU=1, but {reason}");
-            SKIPPED.call_once(|| say(&format!("SKIPPED, every test here needs a GPU: {reason}")));
-            Vec::new()
-        }
-    }
-}
-
-/// Past the harness, which hides what passing tests print: which test runs
-/// where makes a hang or a fault easy to place.
-fn say(text: &str) {
-    let _ = std::io::stderr().write_all(format!("  {text}\n").as_bytes());
-}
 
 fn options(variant: Variant) -> GpuOptions {
     let exactness = ExactnessCheck::Never; // everything is compared here
     GpuOptions { variant: Some(variant), exactness, ..GpuOptions::default() }
-}
-
-/// Every device with every variant that it runs.
-fn every_variant(mut test: impl FnMut(&GpuDevice, Variant)) {
-    for device in gpus() {
-        for variant in Variant::all_for(device.capability) {
-            say(&format!("{} {variant}", device.label()));
-            test(&device, variant);
-        }
-    }
 }
 
 #[derive(Debug, PartialEq, Eq)]
@@ -332,7 +293,7 @@ fn check_vector(gpu: &mut GpuExecutor, token: &str, vector: &Value, name: &str) 
 #[test]
 fn the_exactness_check_passes_and_is_reported() {
     let _turn = turn();
-    for device in gpus() {
+    each_device(|device| {
         let folder = tempfile::tempdir().unwrap();
         let memory = ExactnessCache::in_folder(folder.path());
         for expected in ["passed:", "passed before"] {
@@ -346,13 +307,13 @@ fn the_exactness_check_passes_and_is_reported() {
             let first = Variant::candidates(device.capability)[0];
             assert_eq!(gpu.variant(), first, "fell back: {:?}", details.kernel_notes);
         }
-    }
+    });
 }
 
 #[test]
 fn a_break_stops_the_run_and_the_executor_goes_on() {
     let _turn = turn();
-    for device in gpus() {
+    each_device(|device| {
         let mut gpu = GpuExecutor::open(device.index, GpuOptions::default()).unwrap();
         let long = segment(256, 1, 100_000, None);
         gpu.begin(&long.shape.into()).unwrap();
@@ -366,13 +327,13 @@ fn a_break_stops_the_run_and_the_executor_goes_on() {
         let short = segment(256, 1, 3, None);
         let expected = run(&mut CpuExecutor::new(CpuOptions::default()), &short);
         assert_same(&run(&mut gpu, &short), &expected, "after a stop");
-    }
+    });
 }
 
 #[test]
 fn an_executor_moves_between_threads() {
     let _turn = turn();
-    for device in gpus() {
+    each_device(|device| {
         let gpu = GpuExecutor::open(device.index, GpuOptions::default()).unwrap();
         let segment = segment(128, 1, 2, None);
         let expected = run(&mut CpuExecutor::new(CpuOptions::default()), &segment);
@@ -384,13 +345,13 @@ fn an_executor_moves_between_threads() {
         let (mut gpu, chain) = moved.join().unwrap();
         assert_same(&chain, &expected, "on another thread");
         assert_same(&run(&mut gpu, &segment), &expected, "back again");
-    }
+    });
 }
 
 #[test]
 fn device_memory_follows_the_plan() {
     let _turn = turn();
-    for device in gpus() {
+    each_device(|device| {
         let mut gpu = GpuExecutor::open(device.index, GpuOptions::default()).unwrap();
         let before = gpu.free_bytes().unwrap();
         gpu.begin(&Fp64Product { dim: 4096, products: 8 }.into()).unwrap();
@@ -399,13 +360,13 @@ fn device_memory_follows_the_plan() {
         let off = (taken as f64 - planned as f64).abs() / planned as f64;
         say(&format!("{}: planned {planned} bytes, taken {taken}", device.label()));
         assert!(off <= 0.02, "planned {planned} bytes, taken {taken}");
-    }
+    });
 }
 
 #[test]
 fn what_is_not_there_is_told_with_advice() {
     let _turn = turn();
-    for device in gpus() {
+    each_device(|device| {
         let open = |index, variant| {
             let options = GpuOptions { variant, ..GpuOptions::default() };
             GpuExecutor::open(index, options).map(|_| ()).unwrap_err().to_string()
@@ -425,7 +386,7 @@ fn what_is_not_there_is_told_with_advice() {
             });
         let begun = gpu.begin(&Fp64Product { dim: 32768, products: 1 }.into());
         assert_eq!(begun.is_ok(), plan.is_ok(), "the plan decides: {begun:?}, {plan:?}");
-    }
+    });
     if gpus().is_empty() {
         let text = GpuExecutor::open(0, GpuOptions::default()).map(|_| ()).unwrap_err().to_string();
         assert_eq!(text.lines().count(), 2, "{text}");
@@ -436,7 +397,7 @@ fn what_is_not_there_is_told_with_advice() {
 #[test]
 fn a_gpu_verifies_leaves_and_iterations_as_the_cpu_does() {
     let _turn = turn();
-    for device in gpus() {
+    each_device(|device| {
         let gpu = GpuExecutor::open(device.index, GpuOptions::default()).unwrap();
         let mut cpu = CpuExecutor::new(CpuOptions::default());
         let segment = segment(256, 2, 3, None);
@@ -458,14 +419,14 @@ fn a_gpu_verifies_leaves_and_iterations_as_the_cpu_does() {
             state = chain::step(&state, iteration, root, None);
         }
         assert_eq!(verifier.leaf_hashes(&inputs, &requests).unwrap(), hashes);
-    }
+    });
 }
 
 #[test]
 fn a_challenge_runs_alike_on_gpu_and_cpu_and_its_evidence_fits() {
     let _turn = turn();
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/vectors");
-    for device in gpus() {
+    each_device(|device| {
         for name in ["one-product", "odd-tree-384", "rate-0.250001"] {
             let text = std::fs::read_to_string(format!("{folder}/{name}.json")).unwrap();
             let vector: Value = serde_json::from_str(&text).unwrap();
@@ -484,5 +445,5 @@ fn a_challenge_runs_alike_on_gpu_and_cpu_and_its_evidence_fits() {
                 .unwrap_or_else(|e| panic!("{e}: {what}"));
             assert_eq!(evidence.lanes()[0].sm_tiles.len(), device.sm_count as usize, "{what}");
         }
-    }
+    });
 }

@@ -2,7 +2,7 @@
 //! context that is lost. docs/recovery.md says what should happen.
 
 use crate::Products;
-use crate::{Chain, assert_same, gpus, options, run, say, segment, turn};
+use crate::{Chain, assert_same, each_device, options, run, say, segment, turn};
 use attest::executor::cpu::{CpuExecutor, CpuOptions};
 use attest::executor::gpu::{
     ExactnessCheck, GpuDevice, GpuExecutor, GpuOptions, InjectedFailure, PtxFile, PtxSource,
@@ -38,10 +38,10 @@ fn run_until_it_ends(executor: &mut GpuExecutor, segment: &Products) -> (Chain, 
 #[test]
 fn a_device_that_another_holds_almost_whole_computes_in_chunks() {
     let _turn = turn();
-    for device in gpus() {
+    each_device(|device| {
         let first = Variant::candidates(device.capability)[0];
         let mut executor = GpuExecutor::open(device.index, options(first)).unwrap();
-        // One chunk of so many products that some 420 MiB are left, less its rings.
+        // One chunk of this many products that some 420 MiB are left, less its rings.
         let mut hog = GpuExecutor::open(device.index, options(first)).unwrap();
         let left = 420 << 20;
         let free = executor.free_bytes().unwrap();
@@ -68,17 +68,17 @@ fn a_device_that_another_holds_almost_whole_computes_in_chunks() {
         say(&none.to_string());
         drop(hog);
         executor.begin(&Fp64Product { dim: 8192, products: 1 }.into()).unwrap();
-    }
+    });
 }
 
 #[test]
 fn the_next_variant_takes_over_and_has_the_same_roots() {
     let _turn = turn();
-    for device in gpus() {
+    each_device(|device| {
         let all = Variant::candidates(device.capability);
         let [before, after, ..] = all[..] else {
             say("one variant only: nothing takes over");
-            continue;
+            return;
         };
         let long = segment(256, 2, 40, Some(3));
         let expected = cpu(&long);
@@ -112,20 +112,20 @@ fn the_next_variant_takes_over_and_has_the_same_roots() {
         assert_eq!(chain.roots, expected.roots[..8]);
         let error = error.expect("it ends").to_string();
         assert!(error.contains("CUDA_ERROR_ILLEGAL_ADDRESS"), "{error}");
-    }
+    });
 }
 
 #[test]
 fn a_kernel_that_the_driver_does_not_launch_gives_way() {
     let _turn = turn();
-    for device in gpus() {
+    each_device(|device| {
         // Compiled for blocks of 32 threads, launched with 256: no launch, and
         // the context stays whole.
         let text = Target::Portable.ptx();
         let narrow = text.replace(".maxntid 256", ".reqntid 32").replace(".minnctapersm", "//");
         if narrow == text {
             say("the PTX says nothing of its blocks: nothing to change");
-            continue;
+            return;
         }
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("narrow.ptx");
@@ -144,7 +144,7 @@ fn a_kernel_that_the_driver_does_not_launch_gives_way() {
         assert_same(&run(&mut gpu, &short), &cpu(&short), "after a launch that failed");
         assert_ne!(gpu.variant(), broken);
         say(&format!("{}: {:?}", device.label(), gpu.facts().details.kernel_notes));
-    }
+    });
 }
 
 /// An executor whose tensor cores are checked now, with these failures to come.
@@ -174,16 +174,16 @@ const NO_RESOURCES: &str = "CUDA_ERROR_LAUNCH_OUT_OF_RESOURCES";
 #[test]
 fn a_variant_that_does_not_launch_in_the_check_at_opening_gives_way() {
     let _turn = turn();
-    for device in gpus() {
+    each_device(|device| {
         let all = Variant::candidates(device.capability);
         let short = segment(256, 2, 5, Some(3));
         let expected = cpu(&short);
         // The portable kernel is not checked: it is the FMA pipe's.
         for checked in 1..all.len().min(3) {
             let mut gpu = match checked {
-                1 => with_injected(&device, [InjectedFailure::Check { code: 209 }]),
+                1 => with_injected(device, [InjectedFailure::Check { code: 209 }]),
                 _ => with_injected(
-                    &device,
+                    device,
                     [InjectedFailure::Check { code: 209 }, InjectedFailure::Check { code: 701 }],
                 ),
             }
@@ -193,21 +193,21 @@ fn a_variant_that_does_not_launch_in_the_check_at_opening_gives_way() {
             assert_same(&run(&mut gpu, &short), &expected, &format!("without the first {checked}"));
         }
         if all.len() > 1 {
-            let lost = with_injected(&device, [InjectedFailure::Check { code: 700 }]);
+            let lost = with_injected(device, [InjectedFailure::Check { code: 700 }]);
             let error = lost.map(|_| ()).expect_err("the context is lost").to_string();
             assert!(error.contains("CUDA_ERROR_ILLEGAL_ADDRESS"), "{error}");
         }
-    }
+    });
 }
 
 #[test]
 fn where_the_second_variant_fails_too_the_third_takes_over() {
     let _turn = turn();
-    for device in gpus() {
+    each_device(|device| {
         let all = Variant::candidates(device.capability);
         let [first, second, third, ..] = all[..] else {
             say("fewer than three variants: there is no third");
-            continue;
+            return;
         };
         let long = segment(256, 2, 20, Some(3));
         let expected = cpu(&long);
@@ -215,7 +215,7 @@ fn where_the_second_variant_fails_too_the_third_takes_over() {
         for then in
             [InjectedFailure::Check { code: 209 }, InjectedFailure::Comparison { code: 209 }]
         {
-            let mut gpu = with_injected(&device, [launch, then]).unwrap();
+            let mut gpu = with_injected(device, [launch, then]).unwrap();
             assert_same(&run(&mut gpu, &long), &expected, &format!("after {then:?}"));
             assert_eq!(gpu.variant(), third, "{then:?}");
             assert_noted(&gpu, &[(first, NO_RESOURCES), (second, NO_BINARY)]);
@@ -223,32 +223,32 @@ fn where_the_second_variant_fails_too_the_third_takes_over() {
         // A lost context ends the lane, whatever is left.
         let lost = InjectedFailure::Comparison { code: 719 };
         let (chain, error) =
-            run_until_it_ends(&mut with_injected(&device, [launch, lost]).unwrap(), &long);
+            run_until_it_ends(&mut with_injected(device, [launch, lost]).unwrap(), &long);
         assert_eq!(chain.roots, expected.roots[..8]);
         let error = error.expect("it ends").to_string();
         assert!(error.contains("CUDA_ERROR_LAUNCH_FAILED"), "{error}");
-    }
+    });
 }
 
 #[test]
 fn a_variant_with_another_root_does_not_take_over() {
     let _turn = turn();
-    for device in gpus() {
+    each_device(|device| {
         let all = Variant::candidates(device.capability);
         let [before, after, ..] = all[..] else {
             say("one variant only: nothing takes over");
-            continue;
+            return;
         };
         let long = segment(256, 2, 20, Some(3));
         let launch = InjectedFailure::Launch { iteration: 9, code: 701 };
-        let mut gpu = with_injected(&device, [launch, InjectedFailure::OtherRoot]).unwrap();
+        let mut gpu = with_injected(device, [launch, InjectedFailure::OtherRoot]).unwrap();
         let (chain, error) = run_until_it_ends(&mut gpu, &long);
         assert_eq!(chain.roots, cpu(&long).roots[..8], "nothing after the failure");
         let error = error.expect("it ends").to_string();
         let expected = format!("comparing {after} with {before}");
         assert!(error.contains(&expected) && error.contains("iteration 1: root"), "{error}");
         say(&error);
-    }
+    });
 }
 
 /// What is logged on this thread meanwhile.
@@ -278,10 +278,10 @@ impl Write for LogWriter {
 #[test]
 fn counters_that_do_not_add_up_are_given_up_and_the_run_goes_on() {
     let _turn = turn();
-    for device in gpus() {
+    each_device(|device| {
         let long = segment(256, 2, 20, Some(3));
         let expected = cpu(&long);
-        let mut gpu = with_injected(&device, [InjectedFailure::Miscount]).unwrap();
+        let mut gpu = with_injected(device, [InjectedFailure::Miscount]).unwrap();
         let log = logged(|| assert_same(&run(&mut gpu, &long), &expected, "without counters"));
         assert!(log.contains("SM monitoring unavailable: "), "{log}");
         let SmTiles::Unavailable(why) = gpu.sm_tiles().unwrap() else { panic!("counted") };
@@ -299,13 +299,13 @@ fn counters_that_do_not_add_up_are_given_up_and_the_run_goes_on() {
             ..Request::default()
         };
         let challenge = issue(&request).unwrap();
-        let gpu = with_injected(&device, [InjectedFailure::Miscount]).unwrap();
+        let gpu = with_injected(device, [InjectedFailure::Miscount]).unwrap();
         let mined = mine(&challenge, vec![Box::new(gpu)], &MineOptions::default(), &|_| ());
         let mined = mined.unwrap_or_else(|error| panic!("it goes on: {error}"));
         let lane = &mined.result.evidence.lanes()[0];
         let why = lane.sm_monitoring.as_deref().expect("a reason");
         assert!(why.starts_with("unavailable: ") && lane.sm_tiles.is_empty(), "{why}");
-    }
+    });
 }
 
 /// The kernels of `source`, with `first` before what `entry` does, in a file.
@@ -338,7 +338,7 @@ pub fn changed(
 #[test]
 fn a_trap_on_the_device_is_reported_and_ends_the_process_cleanly() {
     let _turn = turn();
-    for device in gpus() {
+    each_device(|device| {
         let (_folder, path) = changed(Target::Portable, "chain_step", "\ttrap;", "trap.ptx");
         let output = Command::new(env!("CARGO_BIN_EXE_attest"))
             .args(["selftest", "--only", "trap/", "--ptx"])
@@ -349,13 +349,13 @@ fn a_trap_on_the_device_is_reported_and_ends_the_process_cleanly() {
         say(&format!("{}: {}", device.label(), text.trim()));
         assert_eq!(output.status.code(), Some(1), "{text}");
         assert!(text.contains("FAILED") && text.contains("CUDA_ERROR_"), "{text}");
-    }
+    });
 }
 
 #[test]
 fn phases_are_timed_by_the_device() {
     let _turn = turn();
-    for device in gpus() {
+    each_device(|device| {
         let mut gpu = GpuExecutor::open(device.index, GpuOptions::default()).unwrap();
         run(&mut gpu, &segment(1024, 4, 60, None));
         let timing = gpu.timing().expect("a GPU has a clock");
@@ -364,5 +364,5 @@ fn phases_are_timed_by_the_device() {
         let iteration = timing.fill_ns + timing.product_ns + timing.tree_and_step_ns;
         assert!(timing.fill_ns > 0 && timing.product_ns > timing.fill_ns);
         assert!(timing.tree_and_step_ns > 0 && timing.in_segments_ns > iteration);
-    }
+    });
 }

@@ -39,7 +39,7 @@ impl Signed {
         Self { validator, statement }
     }
 
-    /// What a check says of `statement`, honestly signed.
+    /// What a check says about `statement`, honestly signed.
     fn checked(&self, statement: &str) -> Result<Attested, Refusal> {
         let envelope = dsse::sign(&self.validator, PAYLOAD_TYPE, statement.as_bytes());
         check(envelope.as_bytes(), &self.validator.public())

@@ -1,11 +1,13 @@
-//! docs/policy.md lists every field, every code and every model.
+//! docs/policy.md lists every field and every code, docs/models.md every model.
 
-use attest::appraisal::models::MODELS;
+use attest::appraisal::models;
 use attest::policy::codes::{self, Action, Configurable};
 use attest::policy::{Policy, RULES, Standing};
+use attest::protocol::rejection::Reason;
 use serde_json::Value;
 
 const DOC: &str = include_str!("../../docs/policy.md");
+const MODELS: &str = include_str!("../../docs/models.md");
 
 fn shown(action: Action) -> &'static str {
     match action {
@@ -29,6 +31,18 @@ fn every_code_is_listed_with_what_it_does() {
         let row = format!("\n| `{name}` | {} | ", shown(*default));
         assert!(DOC.contains(&row), "docs/policy.md lacks:{row}");
     }
+}
+
+#[test]
+fn rejection_codes_are_listed_by_step() {
+    const PROTOCOL: &str = include_str!("../../docs/protocol.md");
+    for step in 1..=7 {
+        let of = Reason::ALL.iter().filter(|reason| reason.step() == step);
+        let codes: Vec<_> = of.map(|reason| format!("`{}`", reason.code())).collect();
+        let row = format!("\n| {step} | {} |\n", codes.join(", "));
+        assert!(PROTOCOL.contains(&row), "docs/protocol.md lacks:{row}");
+    }
+    assert!(Reason::ALL.iter().all(|reason| (1..=7).contains(&reason.step())));
 }
 
 #[test]
@@ -80,7 +94,7 @@ fn the_default_rounds_are_listed() {
 
 #[test]
 fn every_model_is_listed_as_the_table_has_it() {
-    for model in MODELS {
+    for model in models::all() {
         let row = format!(
             "\n| {} | {} | {} | {} | {} | {:.1} | {:.0} | {:.0} | {} | {} |\n",
             model.name,
@@ -94,6 +108,6 @@ fn every_model_is_listed_as_the_table_has_it() {
             model.memory_gb,
             model.bandwidth_gb_s
         );
-        assert!(DOC.contains(&row), "docs/policy.md lacks:{row}");
+        assert!(MODELS.contains(&row), "docs/models.md lacks:{row}");
     }
 }

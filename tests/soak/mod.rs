@@ -26,7 +26,7 @@ static TURN: Mutex<()> = Mutex::const_new(());
 
 /// Sessions under way at any time.
 const AT_ONCE: usize = 64;
-/// One in so many sessions is hostile: 5 %.
+/// One session in this many is hostile: 5 %.
 const HOSTILE_EVERY: usize = 20;
 /// By how much resident memory may grow after the first fifth, KiB.
 const GROWTH_MAX_KIB: u64 = 64 * 1024;

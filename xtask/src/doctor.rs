@@ -1,6 +1,7 @@
 //! `cargo xtask doctor`: what this machine has of what kernel authors need,
 //! what is missing, and how to get it. Looks only; installs nothing. (What an
-//! ordinary build needs is rustup and a C linker, and is not listed.)
+//! ordinary build needs is rustup and a C linker, and is not listed; what running
+//! attest needs is looked for by `attest doctor`.)
 
 use std::fs;
 use std::path::PathBuf;
@@ -60,6 +61,7 @@ pub fn run(args: &DoctorArgs) -> Result<()> {
     } else {
         print!("{}", render(&sections));
         println!("{}", taken(&compilers));
+        println!("what running attest needs of a machine is looked for by: attest doctor");
     }
     Ok(())
 }

@@ -13,7 +13,7 @@ pub struct Part {
     pub name: String,
     /// Whether it is there.
     pub state: State,
-    /// Where it was found or what it says of itself; or else what to do.
+    /// Where it was found or what it says about itself; or else what to do.
     pub detail: String,
 }
 

@@ -35,6 +35,16 @@ const ELSEWHERE: &str = concat!("../", "shared");
 const UNSAFE: &str = concat!("un", "safe");
 const ASM: [&str; 2] = [concat!("as", "m!("), concat!("as", "m! {")];
 
+/// Phrases that a reader of the documents stumbles on, and what says the same.
+const STUMBLES: [(&str, &str); 6] = [
+    ("so many ", "this many, that many"),
+    (" says of ", "says about"),
+    (" say of ", "say about"),
+    ("that is none", "that is invalid, that is not one"),
+    ("where there is none", "if there is none"),
+    ("(s) ", "a plural"),
+];
+
 /// Runs the command.
 ///
 /// # Errors
@@ -72,8 +82,30 @@ fn check_file(name: &str, text: &str) -> Vec<String> {
             faults.push(format!("{name}:{}: a merge left its marks", index + 1));
         }
     }
+    if name.ends_with(".md") {
+        faults.extend(check_prose(name, text));
+    }
     if name.ends_with(".rs") {
         faults.extend(check_source(name, text));
+    }
+    faults
+}
+
+/// The stumbles of a document, outside of blocks of code.
+fn check_prose(name: &str, text: &str) -> Vec<String> {
+    let (mut faults, mut in_code) = (Vec::new(), false);
+    for (index, line) in text.lines().enumerate() {
+        if line.starts_with("```") {
+            in_code = !in_code;
+        }
+        let found = STUMBLES.iter().filter(|(phrase, _)| !in_code && line.contains(phrase));
+        faults.extend(found.map(|(phrase, better)| {
+            format!(
+                "{name}:{}: {:?} makes readers stumble; say: {better}",
+                index + 1,
+                phrase.trim()
+            )
+        }));
     }
     faults
 }
@@ -184,6 +216,8 @@ mod tests {
     fn other_files_are_looked_through_for_other_folders_and_marks_of_merges() {
         assert_eq!(check_file("README.md", &format!("see {ELSEWHERE}/X.md")).len(), 1);
         assert_eq!(check_file("README.md", "pub use x::*;").len(), 0);
+        assert_eq!(check_file("README.md", "on 2 lane(s) it takes so many bytes\n").len(), 2);
+        assert_eq!(check_file("README.md", "```\non 2 lane(s) \n```\nit has 3 lanes\n").len(), 0);
         assert_eq!(check_file("README.md", "<<<<<<< HEAD\nx\n=======\n>>>>>>> y\n").len(), 2);
     }
 }

@@ -26,10 +26,10 @@ impl std::error::Error for NoDriver {}
 /// Never dropped: the driver has threads of its own and must stay mapped.
 static DRIVER: OnceLock<Result<Library, NoDriver>> = OnceLock::new();
 
-/// An error and what caused it: the loader's words are in the cause.
+/// What the loader says, which is the cause of an error; it mostly begins with the library.
 fn words(error: &dyn std::error::Error) -> String {
-    let cause = error.source().map_or_else(String::new, |cause| format!(" ({cause})"));
-    format!("{LIBRARY}: {error}{cause}")
+    let said = error.source().map_or_else(|| error.to_string(), ToString::to_string);
+    if said.starts_with(LIBRARY) { said } else { format!("{LIBRARY}: {said}") }
 }
 
 fn library() -> &'static Result<Library, NoDriver> {

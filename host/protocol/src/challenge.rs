@@ -252,11 +252,11 @@ impl Challenge {
     pub fn work(&self) -> Work {
         self.work
     }
-    /// T.
+    /// Iterations (T).
     pub fn iterations(&self) -> u32 {
         self.spec.num_iterations as u32
     }
-    /// S.
+    /// Iterations between sync points (S).
     pub fn sync_interval(&self) -> u32 {
         self.spec.sync_interval as u32
     }

@@ -13,7 +13,7 @@ use super::work::Work;
 use std::time::Duration;
 
 /// The validator's own table: the shortest time, s, in which a lane of the model of this
-/// name can have done so many iterations of the work, its fastest way at its highest
+/// name can have done this many iterations of the work, its fastest way at its highest
 /// clock and 10 % taken. `None` if that is not known. The program takes
 /// `attest::appraisal::floors::seconds`.
 pub type FloorTable = fn(work: Work, iterations: u32, model: &str) -> Option<f64>;

@@ -22,6 +22,7 @@ pub mod telemetry;
 use super::challenge::{Challenge, INTEGER_MAX};
 use super::digest::{Digest, Uuid};
 use super::json::NESTING_MAX;
+use super::quantity::about;
 use claims::Claims;
 use serde::Serialize;
 use serde_json::{Map, Number, Value};
@@ -140,7 +141,7 @@ pub enum Disagreement {
     /// Its own fields contradict each other.
     #[error("lane {lane}: {what}")]
     Itself {
-        /// g.
+        /// Index of the lane, from 0 (g).
         lane: usize,
         /// The contradiction.
         what: String,
@@ -156,7 +157,7 @@ pub enum Disagreement {
     /// A lane's UUID differs from the result's.
     #[error("lane {lane}: uuid is {got} in the evidence and {expected} in the result")]
     LaneUuid {
-        /// g.
+        /// Index of the lane, from 0 (g).
         lane: usize,
         /// In the result.
         expected: Uuid,
@@ -166,7 +167,7 @@ pub enum Disagreement {
     /// The SM counters don't add up to the run's tiles.
     #[error("lane {lane}: sm_tiles sum to {got}, the run has {expected} tiles")]
     TileSum {
-        /// g.
+        /// Index of the lane, from 0 (g).
         lane: usize,
         /// Tiles of an iteration times T.
         expected: u64,
@@ -176,7 +177,7 @@ pub enum Disagreement {
     /// Another model than the challenge asks for.
     #[error("lane {lane}: model is {got:?}, the challenge asks for {expected:?}")]
     Model {
-        /// g.
+        /// Index of the lane, from 0 (g).
         lane: usize,
         /// gpu_model.
         expected: String,
@@ -189,7 +190,7 @@ pub enum Disagreement {
         unknown = if *got_bytes == 0 { " (not known)" } else { "" }
     )]
     Memory {
-        /// g.
+        /// Index of the lane, from 0 (g).
         lane: usize,
         /// min_memory_bytes, or what the work keeps in memory if that is more.
         expected_bytes: u64,
@@ -199,7 +200,7 @@ pub enum Disagreement {
     /// Fewer SMs took part than the challenge asks for.
     #[error("lane {lane}: {got} of its SMs worked, the challenge asks for {expected}")]
     SmUtilization {
-        /// g.
+        /// Index of the lane, from 0 (g).
         lane: usize,
         /// min_sm_utilization.
         expected: f64,
@@ -335,7 +336,7 @@ impl EvidenceLane {
     pub fn memory_text(&self) -> String {
         match self.memory_bytes {
             0 => "memory not known".to_owned(),
-            bytes => format!("{bytes} bytes of memory"),
+            bytes => format!("{} of memory", about(bytes as f64, "B")),
         }
     }
 

@@ -14,7 +14,7 @@ use super::evidence::EvidenceExecutor;
 use super::json::printable;
 use super::judgement::{Judgement, Weight};
 use super::names::Commitment;
-use super::quantity::at_least;
+use super::quantity::{at_least, duration};
 use super::reported;
 use super::time;
 use super::verified::{CoinStanding, Verified};
@@ -22,6 +22,7 @@ use super::verify::Failure;
 use super::work::Unit;
 use schemars::JsonSchema;
 use serde::Serialize;
+use std::time::Duration;
 
 mod assumptions;
 mod headline;
@@ -150,7 +151,7 @@ pub struct Verdict {
     /// What was expected and found, or why it could not run.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub detail: Option<String>,
-    /// c.
+    /// Digest of the challenge (c).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub challenge_digest: Option<Digest>,
     /// What identifies the result.
@@ -175,6 +176,9 @@ pub struct Verdict {
     /// What a live session shows of device models, by the validator's table.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub models: Option<ModelsShown>,
+    /// The digest of the validator's table of models, if it is not the program's own.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub model_table: Option<Digest>,
     /// Distinct leaves recomputed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub openings: Option<u64>,
@@ -233,6 +237,7 @@ impl Verdict {
             integer: None,
             shown: None,
             models: None,
+            model_table: None,
             openings: None,
             elapsed_ns: None,
             round_trip_ns: None,
@@ -413,13 +418,9 @@ fn time_facts(verified: &Verified, bound: Bound) -> Vec<Fact> {
         true => (Grade::Measured, "commitment"),
         false => (Grade::Claimed, "result"),
     };
-    let limit_ms = verified.challenge().limit_ms();
+    let limit = duration(Duration::from_millis(verified.challenge().limit_ms()));
     let mut facts = vec![
-        fact(
-            Grade::Measured,
-            "limit",
-            format!("the {until} came within the limit of {limit_ms} ms"),
-        ),
+        fact(Grade::Measured, "limit", format!("the {until} came within the limit of {limit}")),
         fact(grade, "elapsed", format!("{elapsed_s:.3} s from challenge to {until}")),
     ];
     // Figures of memory and of int8 products have conditions of their own.

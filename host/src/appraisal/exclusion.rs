@@ -7,7 +7,7 @@
 //! Deliberately lacks: judgement. A claimed model that is excluded is the policy's to
 //! reject.
 
-use super::models::{MODELS, Model};
+use super::models::{self as table, Model};
 use crate::protocol::verdict::{Equivalent, ExcludedBy, ExcludedModel, ModelsShown, Shown};
 
 /// How many devices of a model do as much of one kind, at least.
@@ -48,7 +48,7 @@ pub fn excludes(shown: &Shown, model: &Model) -> Vec<ExcludedBy> {
 /// or a size to hold against.
 pub fn models(shown: &Shown) -> Option<ModelsShown> {
     let mut rows: Vec<(&Model, Vec<Need>)> =
-        MODELS.iter().map(|model| (model, needs(shown, model))).collect();
+        table::all().iter().map(|model| (model, needs(shown, model))).collect();
     rows.retain(|(_, needs)| !needs.is_empty());
     // The nearest to 1 first on both sides.
     rows.sort_by(|(_, a), (_, b)| {
@@ -131,7 +131,7 @@ mod tests {
         // 121.7 GB over 24 · 2^30 is 4.7, 3950 GB/s over 1008 and 10 % is 3.6.
         assert_eq!(count(&found, RTX_4090), 5);
         assert_eq!(found.equivalents.len(), found.possible.len() + found.excluded.len());
-        assert_eq!(found.equivalents.len(), MODELS.len());
+        assert_eq!(found.equivalents.len(), table::all().len());
     }
 
     #[test]

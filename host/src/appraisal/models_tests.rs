@@ -1,25 +1,23 @@
-//! The table against what its rows were written from.
+//! The built-in table against what its rows were written from.
 
 use super::*;
 
 #[test]
 fn peaks_reproduce_what_the_vendor_prints() {
     // A wrong SM count, clock or rate of a chip is far more than 3 % off.
-    for model in MODELS {
+    for model in all() {
         let ratio = model.peak_flops() / (1e12 * model.printed_tflops);
         assert!((ratio - 1.0).abs() < 0.03, "{}: {ratio}", model.name);
     }
 }
 
-/// Whether FP16 tensor cores are the faster way to int8 products.
 fn is_fp16(model: &Model) -> bool {
-    FP16_MARGIN * f64::from(model.fp16_fma_per_sm_clock)
-        > MARGIN * f64::from(model.int8_mac_per_sm_clock)
+    is_fp16_faster(model.int8_mac_per_sm_clock, model.fp16_fma_per_sm_clock)
 }
 
 #[test]
 fn int8_peaks_reproduce_what_the_vendor_prints() {
-    for model in MODELS {
+    for model in all() {
         let units = match is_fp16(model) {
             true => model.fp16_fma_per_sm_clock,
             false => model.int8_mac_per_sm_clock,
@@ -52,17 +50,17 @@ fn integer_floors_are_the_printed_rates_at_the_highest_clock_and_a_tenth() {
     ] {
         assert!(close(tera(name), expected), "{name}: {} {expected}", tera(name));
     }
-    let fp16: Vec<&str> = MODELS.iter().filter(|m| is_fp16(m)).map(|m| m.name).collect();
+    let fp16: Vec<&str> = all().iter().filter(|m| is_fp16(m)).map(|m| m.name.as_str()).collect();
     assert_eq!(fp16.len(), 7, "{fp16:?}");
     assert!(fp16.iter().all(|name| name.contains("V100") || name.contains("B300")));
 }
 
 #[test]
 fn names_are_distinct_and_older_drivers_names_are_known() {
-    for (at, model) in MODELS.iter().enumerate() {
+    for (at, model) in all().iter().enumerate() {
         // The first of two rows with one name would hide the second.
-        assert_eq!(find(model.name).map(|found| found.name), Some(model.name));
-        assert!(!MODELS[..at].iter().any(|other| other.name == model.name));
+        assert_eq!(find(&model.name), Some(model));
+        assert!(!all()[..at].iter().any(|other| other.name == model.name));
     }
     assert_eq!(find("A100-SXM4-40GB").map(|model| model.sm_count), Some(108));
     assert_eq!(find("NVIDIA Tesla T4").map(|model| model.sm_count), Some(40));
@@ -75,7 +73,7 @@ fn names_are_distinct_and_older_drivers_names_are_known() {
 fn the_floor_is_the_peak_at_the_highest_clock_and_a_tenth() {
     let floor = floor_flops("NVIDIA H200").unwrap();
     assert!((floor / (1.1 * 2.0 * 132.0 * 1980e6 * 128.0) - 1.0).abs() < 1e-12);
-    for model in MODELS {
+    for model in all() {
         let scale = f64::from(model.max_clock_mhz) / f64::from(model.boost_clock_mhz);
         assert!(scale >= 1.0, "{}", model.name);
         assert!(model.floor_flops() >= 1.0999 * scale * model.peak_flops(), "{}", model.name);

@@ -10,7 +10,7 @@ use super::models::{self, MARGIN, Model};
 use crate::protocol::challenge::Challenge;
 use crate::protocol::evidence::document::ClaimedLane;
 use crate::protocol::evidence::{Evidence, EvidenceExecutor, EvidenceLane};
-use crate::protocol::quantity::about;
+use crate::protocol::quantity::{about, bytes_exactly};
 use crate::protocol::work::{Cost, Unit};
 
 /// Power is held to its limit on average; a reading may lie above it.
@@ -23,7 +23,7 @@ const ROUNDING: f64 = 0.01;
 /// What a lane's figures were compared with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Basis {
-    /// The row of its model in [`models::MODELS`].
+    /// The row of its model in [`models::all()`].
     Table,
     /// Its model is unknown: limits are computed from the SMs, the highest clock
     /// and the compute capability that it reports itself.
@@ -156,7 +156,11 @@ impl Lane<'_> {
         if let Some(most) = limits.memory_bytes.filter(|&most| memory_bytes as f64 > most) {
             add(
                 "memory-above-model",
-                format!("{memory_bytes} bytes of memory are claimed, the model has {most:.0}"),
+                format!(
+                    "{} of memory are claimed, the model has at most {}",
+                    bytes_exactly(memory_bytes),
+                    bytes_exactly(most as u64)
+                ),
             );
         }
         let claims = self.claims();

@@ -58,19 +58,19 @@ struct Offer {
 /// Of each model with a price, the cheapest alone first.
 fn offers(shown: &Shown, list: &PriceList<'_>) -> Vec<Offer> {
     let offer = |model: &'static Model| {
-        let (price, needs) = (list.of(model.name)?, needs(shown, model));
+        let (price, needs) = (list.of(&model.name)?, needs(shown, model));
         let alone = whole(largest(&needs, |need| need.all_lanes));
         let share = |need: &Need| if need.all_lanes > 0.0 { 1.0 / need.all_lanes } else { 1.0 };
         let shares = needs.iter().map(share).collect();
         (!needs.is_empty()).then_some(Offer { model, price, shares, alone })
     };
-    let mut offers: Vec<Offer> = models::MODELS.iter().filter_map(offer).collect();
+    let mut offers: Vec<Offer> = models::all().iter().filter_map(offer).collect();
     offers.sort_by(|a, b| (a.price * a.alone as f64).total_cmp(&(b.price * b.alone as f64)));
     offers
 }
 
-/// For the least price so many devices of each offer that of every kind all is done: depth
-/// first, a branch being left when what is missing, bought where that kind is cheapest, would
+/// Looks for the devices that together do all of the work of every kind for the least price:
+/// depth first, a branch being left when what is missing, bought where that kind is cheapest, would
 /// make it no cheaper than what is known.
 struct Search {
     offers: Vec<Offer>,
@@ -103,7 +103,7 @@ impl Search {
         let (price, counts) = self.best?;
         let devices = self.offers.iter().zip(counts).filter(|(_, count)| *count > 0);
         let named =
-            |(offer, count): (&Offer, u64)| Equivalent { model: offer.model.name.into(), count };
+            |(offer, count): (&Offer, u64)| Equivalent { model: offer.model.name.clone(), count };
         Some((price, devices.map(named).collect()))
     }
 
@@ -248,10 +248,10 @@ mod tests {
 
     #[test]
     fn a_search_among_all_models_and_for_many_lanes_ends() {
-        let all: Vec<(&str, f64)> = models::MODELS
+        let all: Vec<(&str, f64)> = models::all()
             .iter()
             .zip(1..)
-            .map(|(model, n)| (model.name, 0.1 + 0.07 * f64::from(n)))
+            .map(|(model, n)| (model.name.as_str(), 0.1 + 0.07 * f64::from(n)))
             .collect();
         for lanes in [1, 64] {
             let found = price(&session(lanes), &vec![H200; lanes as usize], &all).unwrap();

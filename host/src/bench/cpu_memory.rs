@@ -22,7 +22,7 @@ const CLAIMED_BLOCKS: u64 = 1 << 25;
 /// Memory residency on the CPU.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct MemoryOnHost {
-    /// p.
+    /// Half-passes of the fill (p).
     pub half_passes: u32,
     /// Number of leaves computed from nothing, each of an iteration of its own.
     pub leaves: u32,

@@ -23,7 +23,7 @@ pub enum Work {
     Sustained(Fp64Product),
     /// n x m x T: the seconds that T iterations take.
     Total(Fp64Product, u32),
-    /// P%: memory residency with an arena of so many percent of the device's memory.
+    /// P%: memory residency with an arena of this many percent of the device's memory.
     Arena(u32),
     /// int8:n x m: integer products, for as long as a turn lasts.
     Integers(IntegerProduct),

@@ -145,7 +145,7 @@ impl Run<'_> {
             SmTiles::NotApplicable => (&[][..], None),
         };
         let spans = if detail == Detail::Full { sm::Spans::Told } else { sm::Spans::LeftOut };
-        // What NVML says of the device that its readings are compared with.
+        // What NVML says about the device that its readings are compared with.
         let pci_id = facts.details.pci_id.as_deref();
         let device = pci_id.and_then(|pci_id| machine.nvml.device_at(pci_id));
         let rates = self.rates(lane);

@@ -1,7 +1,7 @@
 //! Where the time of a run went: sync points, skew, and each device's phases.
 //!
 //! Guarantees: bounded in size whatever the run was: up to 256 sync points are
-//! listed one by one, of more an even choice and the one with the most skew.
+//! listed one by one; if there are more, an evenly spaced subset and the one with the most skew.
 //! Deliberately lacks: the openings' time. They follow the commitment, and this
 //! is part of it.
 

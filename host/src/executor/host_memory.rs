@@ -48,7 +48,7 @@ impl HostMemory {
     }
 
     /// With `root` in the place of `/`.
-    fn read_under(root: &Path) -> Option<Self> {
+    pub(crate) fn read_under(root: &Path) -> Option<Self> {
         let host = of_meminfo(&fs::read_to_string(root.join("proc/meminfo")).unwrap_or_default());
         let own = fs::read_to_string(root.join("proc/self/cgroup")).unwrap_or_default();
         let limits = own.lines().flat_map(|line| of_cgroups(root, line));

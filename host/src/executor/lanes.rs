@@ -218,7 +218,9 @@ pub fn resume(
     for (lane, (executor, done)) in executors.into_iter().zip(before.lanes).enumerate() {
         let (lane_shared, sender) = (shared.clone(), sender.clone());
         // Not scoped: nothing may wait for a thread that hangs in a driver.
+        let span = lane_span(lane, &facts[lane]);
         let thread = std::thread::Builder::new().name(format!("lane {lane}")).spawn(move || {
+            let _span = span.entered();
             let report = lane::run(lane, executor, done, &lane_shared);
             // Whoever has the report may count on the checkpointer's being free.
             drop(lane_shared);
@@ -250,6 +252,11 @@ pub fn resume(
         patience: options.patience,
         executors,
     })
+}
+
+/// Everything that this lane does, in log lines.
+pub(crate) fn lane_span(lane: usize, facts: &LaneFacts) -> tracing::Span {
+    tracing::info_span!("lane", lane, device = facts.model)
 }
 
 fn check_lanes(challenge: &Challenge, executors: &[Box<dyn Executor>]) -> Result<(), RunError> {

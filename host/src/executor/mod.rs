@@ -19,6 +19,7 @@ use crate::protocol::chain;
 use crate::protocol::digest::{Digest, Uuid};
 use crate::protocol::evidence::document::LaneDetails;
 use crate::protocol::names::{Root, State};
+use crate::protocol::quantity::about;
 use crate::protocol::work::fp64_product::Fp64Product;
 use crate::protocol::work::{IterationPlace, RunInputs, Work};
 use std::any::Any;
@@ -152,7 +153,7 @@ fn spread(times: impl Iterator<Item = u64> + Clone) -> u64 {
 pub struct Assignment {
     /// Of each iteration.
     pub work: Work,
-    /// g.
+    /// Index of the lane, from 0 (g).
     pub lane: u32,
     /// s(g,0) of every lane of the run, in lane order.
     pub seeds: Arc<[State]>,
@@ -199,9 +200,9 @@ pub struct Segment {
 /// What a single lane needs to take sync steps by itself.
 #[derive(Clone, Copy, Debug)]
 pub struct SoloSync {
-    /// c.
+    /// Digest of the challenge (c).
     pub challenge: Digest,
-    /// S.
+    /// Iterations between sync points (S).
     pub interval: u32,
 }
 
@@ -216,11 +217,12 @@ impl SoloSync {
 /// What one iteration yields.
 #[derive(Clone, Copy, Debug)]
 pub struct IterationOutput<'a> {
-    /// i.
+    /// The iteration, from 1 (i).
     pub iteration: u32,
     /// D(g,i).
     pub root: Root,
-    /// Roots of the tiles' subtrees, in tile order over all products.
+    /// Roots of the tiles' subtrees, in tile order over all products; none if they come
+    /// late ([`Executor::defer_tile_roots`]).
     pub tile_roots: &'a [Digest],
 }
 
@@ -276,7 +278,11 @@ pub enum ExecError {
         advice: String,
     },
     /// Not enough memory.
-    #[error("{device} has {free_bytes} bytes free and {needed_bytes} are needed\n{advice}")]
+    #[error(
+        "{device} has {} free and {} are needed\n{advice}",
+        about(*free_bytes as f64, "B"),
+        about(*needed_bytes as f64, "B")
+    )]
     Memory {
         /// Which device.
         device: String,
@@ -328,6 +334,9 @@ impl ExecError {
 /// Receives each iteration's output in order; `Break` stops the run.
 pub type Sink<'a> = dyn FnMut(IterationOutput<'_>) -> ControlFlow<()> + 'a;
 
+/// Receives tile roots that are late, iteration after iteration.
+pub type Collect = Box<dyn FnMut(&[Digest]) + Send>;
+
 /// One lane's means of computing.
 pub trait Executor: Send {
     /// What it is.
@@ -360,6 +369,16 @@ pub trait Executor: Send {
     /// # Errors
     /// Device faults, and [`ExecError::Stopped`] if the sink breaks.
     fn run(&mut self, segment: &Segment, sink: &mut Sink<'_>) -> Result<(), ExecError>;
+
+    /// Until the next [`Executor::begin`], lets the tile roots of each segment's last
+    /// iteration come late: to `collect`, while the next segment is computed, before
+    /// anything of that is given to its sink. Lanes that wait for each other need roots
+    /// alone, and tile roots of a large arena take the host longer than the barrier does.
+    /// An executor that gives everything at once ignores it.
+    fn defer_tile_roots(&mut self, _collect: Collect) {}
+
+    /// Collects what is late, at the end of a run or before it is kept.
+    fn settle(&mut self) {}
 
     /// The leaf hashes of each requested tile, in request order. A kind of work that
     /// reads them back asks for the same assignment to have been begun.

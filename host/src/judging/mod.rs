@@ -147,10 +147,11 @@ impl Terms<'_> {
 
     fn verdict_in(&self, scope: Scope, end: &End, known: Known<'_>) -> Verdict {
         let history = known.history.iter().map(|f| format!("{}: {}", f.code.name(), f.text));
-        let verdict = Verdict::of(end, self.assumptions()).with_history(history);
+        let mut verdict = Verdict::of(end, self.assumptions()).with_history(history);
+        verdict.model_table = models::in_force().foreign_digest();
         let Ok(verified) = end else { return verdict };
         let models = verdict.shown.as_ref().and_then(exclusion::models);
-        let mut verdict = verdict.with_models(models);
+        verdict = verdict.with_models(models);
         verdict.round_trip_ns =
             known.round_trip.and_then(|trip| u64::try_from(trip.as_nanos()).ok());
         match self.policy {

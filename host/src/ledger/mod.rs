@@ -62,7 +62,7 @@ pub trait Ledger: Send + Sync {
         self.issue_round(challenge, token, issued_unix_ms, None)
     }
 
-    /// Records an issued challenge; `round` says of a session's later challenge which it
+    /// Records an issued challenge; `round` says which round of its session a later challenge
     /// is. The session's first is found by its digest, and need not be on record any more.
     ///
     /// # Errors

@@ -13,10 +13,12 @@ use crate::executor::host_memory::{BoundBy, HostMemory};
 use crate::executor::lanes::{self, Progress, Resumed, RunError, RunOptions};
 use crate::executor::{Executor, Kind, LaneFacts};
 use crate::identity::SigningIdentity;
+use crate::log;
 use crate::protocol::challenge::Challenge;
 use crate::protocol::digest::Uuid;
 use crate::protocol::evidence::EvidenceError;
 use crate::protocol::evidence::document::RunNotes;
+use crate::protocol::quantity::about;
 use crate::protocol::result::{self, LaneRoots, ResultDoc};
 use crate::protocol::signature::{PublicKey, miner_message};
 use crate::protocol::work::Work;
@@ -113,10 +115,12 @@ pub enum MineError {
     },
     /// What must be kept during the run doesn't fit in the host's memory.
     #[error(
-        "the digests of this run take {needed_bytes} bytes, and {available_bytes} are available \
+        "the digests of this run take {}, and {} are available \
          {bound_by}\n\
          Free memory or raise the limit, or ask for fewer iterations, fewer products or a \
-         smaller dimension."
+         smaller dimension.",
+        about(*needed_bytes as f64, "B"),
+        about(*available_bytes as f64, "B")
     )]
     Memory {
         /// For tiles, roots and states of all iterations that are kept at once.
@@ -178,7 +182,8 @@ pub fn commit(
     // one if a lane keeps the last sync point's apart.
     let sets = (u64::from(challenge.iterations()) + 2) * facts.len() as u64;
     check_memory(challenge.work(), sets)?;
-    tracing::debug!(lanes = facts.len(), "executing");
+    let _span = log::challenge_span(challenge).entered();
+    log::taken(challenge, &facts);
     let uuids: Vec<Uuid> = facts.iter().map(|lane| lane.uuid).collect();
     let mut run = options.run.clone();
     let before = match &options.checkpoint {
@@ -194,7 +199,7 @@ pub fn commit(
     let mut execution = lanes::resume(challenge, executors, before, &run, progress)?;
     execution.notes = options.notes.clone();
     let observed = observing.finish();
-    tracing::debug!(elapsed = ?execution.elapsed, "executed");
+    log::ran(&execution, &observed.inventory);
     for finding in &observed.inventory.findings {
         tracing::warn!("finding: {finding}");
     }
@@ -360,7 +365,7 @@ mod tests {
         let needed = 2 * (32 + 192);
         assert!(fits(one_tile, 2, memory(needed)).is_ok());
         let text = fits(one_tile, 2, memory(needed - 1)).unwrap_err().to_string();
-        for part in ["448 bytes", "447 are available", "the cgroup /sys/fs/cgroup/box", "\n"] {
+        for part in ["448.0 B", "447.0 B are available", "the cgroup /sys/fs/cgroup/box", "\n"] {
             assert!(text.contains(part), "{part:?} is missing in {text:?}");
         }
     }

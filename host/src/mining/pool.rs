@@ -24,6 +24,7 @@ use crate::executor::gpu::{DeviceList, GpuExecutor, GpuOptions, NoGpu};
 use crate::executor::{ExecError, Executor, LaneFacts};
 use crate::protocol::challenge::{Challenge, LANES_MAX};
 use crate::protocol::evidence::document::RunNotes;
+use crate::protocol::quantity::about;
 use lent::Lent;
 use speed::warmed;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -111,9 +112,10 @@ pub enum LendError {
     NoneWorks,
     /// The work cannot be done in time.
     #[error(
-        "the work takes about {needed} at the {tflops:.3} TFLOP/s measured on the slowest device, \
+        "the work takes about {needed} at the {} measured on the slowest device, \
          and {allowed} are allowed\n\
-         Ask for less work, or allow more time."
+         Ask for less work, or allow more time.",
+        about(1e12 * tflops, "FLOP/s")
     )]
     TooSlow {
         /// At the measured speed, with its unit.

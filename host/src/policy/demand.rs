@@ -52,7 +52,7 @@ impl Policy {
             Err(SizeError::ModelNotAllowed { .. }) => None,
             demand => Some((model, demand)),
         };
-        models::MODELS.iter().filter_map(of).collect()
+        models::all().iter().filter_map(of).collect()
     }
 }
 
@@ -67,10 +67,10 @@ mod tests {
         let policy = Policy::default();
         for (index, round) in policy.rounds.iter().enumerate() {
             let demands = policy.demands(round);
-            assert_eq!(demands.len(), models::MODELS.len());
+            assert_eq!(demands.len(), models::all().len());
             for (model, demand) in demands {
                 let demand = demand.unwrap_or_else(|error| panic!("{}: {error}", model.name));
-                let target = Target { model: model.name, seconds: None, round_trip: None };
+                let target = Target { model: &model.name, seconds: None, round_trip: None };
                 let lanes = if round.kind == RoundKind::Links { 2 } else { 1 };
                 let base = Request { gpu_count: Some(lanes), ..Request::default() };
                 let plan = policy.round(index, &target, base).unwrap();

@@ -178,16 +178,16 @@ fn odd_name_bytes(names: &[String], bounds: Bounds) -> Option<usize> {
 
 /// What is wrong with the first price that is out of bounds, of no model or of one twice.
 fn odd_price(prices: &BTreeMap<String, f64>, high: f64) -> Option<String> {
-    let mut seen = Vec::new();
+    let mut seen: Vec<&str> = Vec::new();
     prices.iter().find_map(|(name, &price)| {
         let shown = || printable(name);
         let Some(model) = models::find(name) else {
             return Some(format!("of {:?}, which is no model that is known", shown()));
         };
-        if seen.contains(&model.name) {
+        if seen.contains(&model.name.as_str()) {
             return Some(format!("of {:?} twice", model.name));
         }
-        seen.push(model.name);
+        seen.push(&model.name);
         let fits = price > 0.0 && price <= high;
         (!fits).then(|| format!("{price} for {:?}", shown()))
     })

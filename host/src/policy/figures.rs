@@ -17,11 +17,11 @@ use std::time::Duration;
 pub(super) struct Run {
     /// Of each iteration of each lane.
     pub(super) work: Work,
-    /// T.
+    /// Iterations (T).
     pub(super) iterations: u32,
-    /// S.
+    /// Iterations between sync points (S).
     pub(super) sync_interval: u32,
-    /// G.
+    /// Lanes (G).
     pub(super) lanes: u32,
     /// From challenge to commitment by the validator's clock; `None` outside of a live
     /// session.

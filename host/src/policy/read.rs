@@ -8,12 +8,12 @@
 use super::field::Breach;
 use super::table::FIELDS;
 use super::{Policy, ROUNDS_MAX};
-use crate::protocol::json::printable;
-use std::ops::Range;
-use toml::de::{DeTable, DeValue};
+use crate::toml_place::{Misplaced, at, in_two, place, place_in_entry};
 
 /// Longest policy, bytes; one with every field and comment has a fraction of it.
 pub const POLICY_BYTES_MAX: usize = 64 * 1024;
+
+const SEE_TEMPLATE: &str = "See `attest policy init` for a policy with every field.";
 
 /// Why a text is no policy. Two lines: what is wrong where, what is allowed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -29,21 +29,8 @@ pub enum PolicyError {
         got_bytes: usize,
     },
     /// Something is wrong at one place of it.
-    #[error("{name}:{line}:{column}: {what}, in `{text}`\n{allowed}")]
-    At {
-        /// The file.
-        name: String,
-        /// From 1.
-        line: usize,
-        /// In characters, from 1.
-        column: usize,
-        /// What is wrong.
-        what: String,
-        /// The line as it stands in the file.
-        text: String,
-        /// What is allowed.
-        allowed: String,
-    },
+    #[error(transparent)]
+    At(#[from] Misplaced),
 }
 
 impl Policy {
@@ -58,95 +45,31 @@ impl Policy {
             return Err(PolicyError::TooLong { name: name.to_owned(), got_bytes: text.len() });
         }
         let policy: Self = toml::from_str(text).map_err(|error| {
-            let (what, allowed) = in_two(error.message());
-            at(name, text, error.span(), what, allowed)
+            let (what, allowed) = in_two(error.message(), SEE_TEMPLATE);
+            at(name, text, error.span(), &what, allowed)
         })?;
         if let Some(Breach { field, got, expected }) =
             FIELDS.iter().find_map(|field| field.breach(&policy))
         {
             let what = format!("{} is {got}", field.path());
             let allowed = format!("Allowed is {expected}.");
-            return Err(at(name, text, place(text, field.table, field.name), what, allowed));
+            return Err(at(name, text, place(text, field.table, field.name), &what, allowed).into());
         }
         let count = policy.rounds.len();
         if !(1..=ROUNDS_MAX).contains(&count) {
             let allowed = format!("Allowed are 1 to {ROUNDS_MAX}.");
-            return Err(at(
-                name,
-                text,
-                place(text, "", "round"),
-                format!("{count} rounds"),
-                allowed,
-            ));
+            let what = format!("{count} rounds");
+            return Err(at(name, text, place(text, "", "round"), &what, allowed).into());
         }
         for (index, round) in policy.rounds.iter().enumerate() {
             if let Some((field, got, expected)) = round.breach() {
                 let what = format!("{field} of round {index} is {got}");
                 let allowed = format!("Allowed is {expected}.");
-                return Err(at(name, text, place_in_round(text, index, field), what, allowed));
+                let place = place_in_entry(text, "round", index, field);
+                return Err(at(name, text, place, &what, allowed).into());
             }
         }
         Ok(policy)
-    }
-}
-
-/// The parser's words in two: what is wrong, and what it expected instead.
-fn in_two(message: &str) -> (String, String) {
-    let message = message.trim_end();
-    let (what, expected) = match message.split_once(", expected ") {
-        Some((what, expected)) => (what, format!("Allowed is {}.", expected.trim_end())),
-        None => (message, "See `attest policy init` for a policy with every field.".to_owned()),
-    };
-    let one_line = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
-    (one_line(what), one_line(&expected))
-}
-
-/// The error at a place of the text; without one, at its start.
-fn at(
-    name: &str,
-    text: &str,
-    span: Option<Range<usize>>,
-    what: String,
-    allowed: String,
-) -> PolicyError {
-    let mut start = span.map_or(0, |span| span.start).min(text.len());
-    while !text.is_char_boundary(start) {
-        start -= 1;
-    }
-    let before = &text[..start];
-    let line_start = before.rfind('\n').map_or(0, |at| at + 1);
-    let line_text = text[line_start..].lines().next().unwrap_or("").trim();
-    PolicyError::At {
-        name: name.to_owned(),
-        line: before.matches('\n').count() + 1,
-        column: before[line_start..].chars().count() + 1,
-        what: printable(&what),
-        text: printable(&line_text),
-        allowed,
-    }
-}
-
-/// Where the value of a field stands in a text that is TOML.
-fn place(text: &str, table: &str, field: &str) -> Option<Range<usize>> {
-    let document = DeTable::parse(text).ok()?;
-    let inner = match table {
-        "" => document.get_ref(),
-        _ => match document.get_ref().get(table)?.get_ref() {
-            DeValue::Table(inner) => inner,
-            _ => return None,
-        },
-    };
-    Some(inner.get(field)?.span())
-}
-
-/// Likewise of a field of the round of this number, or of the round.
-fn place_in_round(text: &str, index: usize, field: &str) -> Option<Range<usize>> {
-    let document = DeTable::parse(text).ok()?;
-    let DeValue::Array(rounds) = document.get_ref().get("round")?.get_ref() else { return None };
-    let round = rounds.get(index)?;
-    match round.get_ref() {
-        DeValue::Table(inner) => Some(inner.get(field).map_or(round.span(), |value| value.span())),
-        _ => None,
     }
 }
 

@@ -63,7 +63,7 @@ fields! {
         cpu_allowed: bool = false, Any;
         /// Whether MIG instances may answer.
         mig_allowed: bool = false, Any;
-        /// Fewest and most lanes (GPUs); exactly so many where they are equal.
+        /// Fewest and most lanes (GPUs); exactly that many if they are equal.
         gpu_count_min: u64 = 1, Whole(1, LANES_MAX as u64);
         gpu_count_max: u64 = 64, WholeFrom(|policy| policy.devices.gpu_count_min, LANES_MAX as u64);
         /// Bytes of memory that every lane must report. 0: no demand.

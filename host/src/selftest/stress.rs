@@ -77,7 +77,7 @@ pub struct ProductLoad {
     pub work: Work,
     /// N: iterations of a round. Their tile roots are kept.
     pub round_iterations: u32,
-    /// So many of them are recomputed on the CPU, whole, beside the lanes.
+    /// This many of them are recomputed on the CPU, whole, beside the lanes.
     pub known_iterations: u32,
 }
 

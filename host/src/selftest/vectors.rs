@@ -287,7 +287,7 @@ const ORACLE_FOLDS_MAX: u64 = 1 << 20;
 /// Arenas that it keeps at a time: 64 MiB.
 const ORACLE_BYTES_MAX: u64 = 64 << 20;
 
-/// Whether arenas of so many lanes are small enough for the oracle: each of its executors
+/// Whether arenas of this many lanes are small enough for the oracle: each of its executors
 /// has all of them.
 fn oracle_holds(work: MemoryResidency, lanes: u64) -> bool {
     work.arena_bytes().saturating_mul(lanes).saturating_mul(lanes) <= ORACLE_BYTES_MAX

@@ -26,6 +26,7 @@ use crate::executor::cpu::CpuVerifier;
 use crate::identity::SigningIdentity;
 use crate::judging::{Known, Session, Terms};
 use crate::ledger::{Acceptance, Accepting, Ledger, RoundOf, Sighting};
+use crate::log;
 use crate::mining::issue::{IssueError, Request, issue};
 use crate::policy::{Policy, Rig, RoundKind, RoundOn, RoundPlan, SessionFacts};
 use crate::protocol::bound::OmittedShare;
@@ -37,7 +38,7 @@ use crate::protocol::verify::verify;
 use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::watch;
 use tokio::task::{JoinHandle, spawn_blocking};
@@ -426,7 +427,10 @@ impl Validator {
             },
         };
         let Ok((verdict, facts)) = self.terms().of_round(&to_judge, |circumstances| {
-            Ok::<_, Infallible>(verify(challenge, result, circumstances, &CpuVerifier::new()))
+            let began = Instant::now();
+            let end = verify(challenge, result, circumstances, &CpuVerifier::new());
+            log::verified(challenge, &end, None, began.elapsed());
+            Ok::<_, Infallible>(end)
         });
         let signer = self.identity.as_ref().filter(|_| verdict.outcome == Outcome::Verified);
         let receipt = signer.and_then(|identity| {

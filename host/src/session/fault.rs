@@ -46,7 +46,7 @@ faults! {
     MinerFailed "miner-failed" "Read what the miner says, and its log.";
     NetworkMismatch "network-mismatch" "Send back what was asked for, byte by byte: nothing on the way may change it.";
     WrongPeer "wrong-peer" "Name the key that the miner has, or reach the right miner.";
-    UnfitDevices "unfit-devices" "Ask for what the miner has, or take another miner.";
+    UnfitDevices "unfit-devices" "Ask for what the miner has, or take another miner. A CPU needs --no-policy, or a policy with devices.cpu_allowed.";
     TooManyDodges "too-many-dodges" "Wait until fewer of its sessions ended before a challenge, or change the policy.";
     Abandoned "abandoned" "Hold another session: the validator gave this one up.";
     Unreachable "unreachable" "Check address, port and firewall, and that the miner listens.";

@@ -1,4 +1,4 @@
-//! Small PTX files that break one rule each, and what is said of them.
+//! Small PTX files that break one rule each, and what is said about them.
 
 use super::super::text::parse;
 use super::*;

@@ -280,7 +280,7 @@ fn pinned_revision(manifest: &str) -> Option<String> {
 }
 
 impl RustCuda {
-    /// Builds Rust-CUDA's driver, and the backend where there is none.
+    /// Builds Rust-CUDA's driver, and the backend if there is none.
     ///
     /// # Errors
     /// If they don't build; their messages are on stderr by then.

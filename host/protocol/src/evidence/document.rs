@@ -16,7 +16,7 @@ described! {
     /// An evidence document.
     #[derive(Clone, Debug, PartialEq, Serialize)]
     pub struct Document => ClaimedDocument {
-        flat "What else there is to say of the run as a whole." notes: RunNotes => ClaimedRunNotes,
+        flat "What else there is to say about the run as a whole." notes: RunNotes => ClaimedRunNotes,
         /// The document's form: [`super::SCHEMA`].
         pub schema: u64,
         /// What computed.
@@ -28,7 +28,7 @@ described! {
         pub elapsed_ns: Digits,
         /// In lane order.
         pub lanes: Vec<Lane>,
-        /// What each source says of the machine.
+        /// What each source says about the machine.
         pub machine: Machine,
         /// What does not fit.
         pub findings: Findings,
@@ -40,7 +40,7 @@ described! {
 }
 
 described! {
-    /// What there is to say of a run as a whole, beside its lanes and its machine.
+    /// What there is to say about a run as a whole, beside its lanes and its machine.
     #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
     pub struct RunNotes => ClaimedRunNotes {
         /// Why a CPU executed.
@@ -153,7 +153,7 @@ described! {
 }
 
 described! {
-    /// What an executor adds to what every lane says of itself.
+    /// What an executor adds to what every lane says about itself.
     #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
     pub struct LaneDetails => ClaimedLaneDetails {
         /// Which kernels run.

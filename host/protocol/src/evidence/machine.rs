@@ -1,4 +1,4 @@
-//! What each source says of the machine that a run was on, as the evidence and
+//! What each source says about the machine that a run was on, as the evidence and
 //! `attest detect --json` have it.
 //!
 //! Guarantees: plain data; a source that says nothing is a value with a reason.
@@ -33,7 +33,7 @@ use serde::Serialize;
 use std::collections::BTreeMap;
 
 described! {
-    /// What the sources say of the machine. A source that says nothing is absent, and
+    /// What the sources say about the machine. A source that says nothing is absent, and
     /// why stands in `unknown`.
     #[derive(Clone, Debug, Default, PartialEq, Serialize)]
     pub struct Machine => ClaimedMachine {

@@ -1,4 +1,4 @@
-//! What a verdict says of memory and links: docs/protocol.md, "What a verdict may say" of
+//! What a verdict says about memory and links: docs/protocol.md, "What a verdict may say" of
 //! memory residency, and no more.
 //!
 //! Deliberately lacks: the arithmetic. [`crate::work::memory_residency::shown`] has it.

@@ -56,7 +56,7 @@ pub struct ExcludedModel {
 pub struct Equivalent {
     /// Its name in the table.
     pub model: String,
-    /// At least so many.
+    /// At least this many.
     pub count: u64,
 }
 

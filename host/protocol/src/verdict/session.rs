@@ -8,6 +8,7 @@
 use super::{
     ModelsShown, NetworkShown, Outcome, PriceShown, REJECTED_BY_POLICY, Shown, Verdict, listed,
 };
+use crate::digest::Digest;
 use crate::judgement::Judgement;
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -73,6 +74,9 @@ pub struct SessionVerdict {
     /// What they show of device models, by the validator's table.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub models: Option<ModelsShown>,
+    /// The digest of the validator's table of models, if it is not the program's own.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub model_table: Option<Digest>,
     /// What the claimed devices cost, and the cheapest that could have done what was shown,
     /// by the policy's prices.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -99,6 +103,7 @@ impl SessionVerdict {
         };
         let of_devices = rounds.iter().filter(|round| round.on.is_none());
         let shown = Shown::of_rounds(of_devices.filter_map(|round| round.verdict.shown));
+        let model_table = rounds.iter().find_map(|round| round.verdict.model_table);
         Self {
             schema: SESSION_SCHEMA,
             outcome,
@@ -108,6 +113,7 @@ impl SessionVerdict {
             not_reached,
             shown,
             models: None,
+            model_table,
             price: None,
             network: None,
             policy: None,
@@ -129,7 +135,7 @@ impl SessionVerdict {
         Self { outcome, code, detail, ..Self::of_rounds(rounds, not_reached) }
     }
 
-    /// With what a policy says of the rounds together: a verified session that it
+    /// With what a policy says about the rounds together: a verified session that it
     /// rejects is rejected, with the code [`REJECTED_BY_POLICY`].
     pub fn judged(self, judgement: Judgement) -> Self {
         if self.outcome == Outcome::Verified && judgement.rejects() {

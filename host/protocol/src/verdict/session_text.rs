@@ -4,7 +4,7 @@
 //! rounds have in common is said once, anything else with its round.
 //! Deliberately lacks: what single rounds show of models, which the first lines have of all.
 
-use super::text::{Lines, grade, weight};
+use super::text::{Lines, grade, other_table, weight};
 use super::{Outcome, REJECTED_BY_POLICY, RoundVerdict, SessionVerdict, headline};
 use std::collections::BTreeSet;
 
@@ -51,6 +51,9 @@ impl SessionVerdict {
             let absent = verdict.verdict.not_checked.iter();
             facts.chain(absent.map(|text| ("not checked", text.clone()))).collect()
         };
+        if let Some(table) = &self.model_table {
+            lines.line("models", &other_table(table));
+        }
         if let Some(network) = &self.network {
             lines.line("measured", &format!("{}, beside the rounds", network.in_words()));
         }

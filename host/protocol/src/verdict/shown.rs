@@ -49,9 +49,9 @@ pub struct Shown {
 pub struct LiveRun {
     /// Of each iteration of each lane.
     pub work: Work,
-    /// T.
+    /// Iterations (T).
     pub iterations: u32,
-    /// G.
+    /// Lanes (G).
     pub lanes: u32,
     /// From sending the challenge to holding the commitment, by the validator's clock.
     pub elapsed: Duration,
@@ -115,7 +115,7 @@ impl LiveRun {
 
 impl Shown {
     /// What the rounds of one session show together: of each figure the most. That all of it
-    /// was held at once is said of the largest arena.
+    /// was held at once is said about the largest arena.
     pub fn of_rounds(rounds: impl IntoIterator<Item = Self>) -> Option<Self> {
         rounds.into_iter().reduce(|a, b| {
             let held = [a, b].into_iter().max_by_key(|one| (one.held_bytes, one.held_at_once));

@@ -5,6 +5,7 @@
 //! Deliberately lacks: colours and wrapping.
 
 use super::{Grade, Outcome, REJECTED_BY_POLICY, Verdict, Weight, Work};
+use crate::digest::Digest;
 use std::fmt::Write;
 
 /// What the first line of a verified result says if no policy was applied.
@@ -58,6 +59,9 @@ impl Verdict {
                 line(weight(reason.weight), &format!("{}: {}", reason.code, reason.text));
             }
         }
+        if let Some(table) = &self.model_table {
+            line("models", &other_table(table));
+        }
         for fact in &self.facts {
             line(grade(fact.grade), &fact.text);
         }
@@ -66,6 +70,11 @@ impl Verdict {
         }
         lines.text
     }
+}
+
+/// That a verdict is by another table of models than the program's own.
+pub(super) fn other_table(digest: &Digest) -> String {
+    format!("judged by another table than attest's own: {digest}")
 }
 
 /// Text in the making.

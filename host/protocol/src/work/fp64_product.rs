@@ -5,6 +5,7 @@ pub use super::square_tiles::TILE;
 
 use super::square_tiles::square_tiles;
 use crate::challenge::{ChallengeError, multiple, within};
+use crate::quantity::{count, counted};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
@@ -56,9 +57,12 @@ impl Fp64Product {
     pub(super) fn run_in_words(self, lanes: u32, iterations: u32) -> String {
         let total = u128::from(self.multiply_adds()) * u128::from(iterations) * u128::from(lanes);
         format!(
-            "{total} ordered multiply-adds ({lanes} lane(s) x {iterations} iterations x {} products \
-             of {}^3)",
-            self.products, self.dim
+            "{} ordered multiply-adds ({} x {} x {} of {}^3)",
+            count(total),
+            counted(lanes.into(), "lane"),
+            counted(iterations.into(), "iteration"),
+            counted(self.products.into(), "product"),
+            self.dim
         )
     }
 
@@ -70,7 +74,12 @@ impl Fp64Product {
 
 impl fmt::Display for Fp64Product {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} products of {n} x {n} matrices", self.products, n = self.dim)
+        write!(
+            f,
+            "{} of {n} x {n} matrices",
+            counted(self.products.into(), "product"),
+            n = self.dim
+        )
     }
 }
 

@@ -12,6 +12,7 @@ pub use super::square_tiles::TILE;
 
 use super::square_tiles::square_tiles;
 use crate::challenge::{ChallengeError, multiple, within};
+use crate::quantity::{count, counted};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
@@ -85,16 +86,24 @@ impl IntegerProduct {
     pub(super) fn run_in_words(self, lanes: u32, iterations: u32) -> String {
         let total = u128::from(self.multiply_adds()) * u128::from(iterations) * u128::from(lanes);
         format!(
-            "{total} int8 multiply-adds ({lanes} lane(s) x {iterations} iterations x {} products \
-             of {}^3)",
-            self.products, self.dim
+            "{} int8 multiply-adds ({} x {} x {} of {}^3)",
+            count(total),
+            counted(lanes.into(), "lane"),
+            counted(iterations.into(), "iteration"),
+            counted(self.products.into(), "product"),
+            self.dim
         )
     }
 }
 
 impl fmt::Display for IntegerProduct {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} products of {n} x {n} int8 matrices", self.products, n = self.dim)
+        write!(
+            f,
+            "{} of {n} x {n} int8 matrices",
+            counted(self.products.into(), "product"),
+            n = self.dim
+        )
     }
 }
 
@@ -170,7 +179,7 @@ mod tests {
         assert_eq!(largest.multiply_adds(), 1 << 60);
         assert_eq!(largest.operand_bytes_per_product(), 1 << 33);
         let words = largest.run_in_words(64, 1_000_000);
-        assert!(words.starts_with("73786976294838206464000000 int8 multiply-adds"), "{words}");
+        assert!(words.starts_with("7.378e25 int8 multiply-adds"), "{words}");
     }
 
     #[test]

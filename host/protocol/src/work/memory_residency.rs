@@ -9,6 +9,7 @@
 pub mod shown;
 
 use crate::challenge::{ChallengeError, LANES_MAX};
+use crate::quantity::{about, at_least, counted};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
@@ -123,18 +124,18 @@ pub struct Sweep {
 /// As in a table: what one iteration is.
 impl fmt::Display for MemoryResidency {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let gb = self.arena_bytes() as f64 / 1e9;
+        let arena = about(self.arena_bytes() as f64, "B");
         match self.peer_blocks {
             0 => write!(
                 f,
-                "a sweep of an arena of {gb:.3} GB, filled in {} half-passes",
+                "a sweep of an arena of {arena}, filled in {} half-passes",
                 self.half_passes
             ),
             _ => write!(
                 f,
-                "a sweep of {:.3} GB, half of it another lane's, of arenas of {gb:.3} GB, filled in \
+                "a sweep of {}, half of it another lane's, of arenas of {arena}, filled in \
                  {} half-passes",
-                self.sweep_bytes() as f64 / 1e9,
+                about(self.sweep_bytes() as f64, "B"),
                 self.half_passes
             ),
         }
@@ -145,8 +146,11 @@ impl MemoryResidency {
     pub(super) fn run_in_words(self, lanes: u32, iterations: u32) -> String {
         let total = u128::from(self.sweep_bytes()) * u128::from(iterations) * u128::from(lanes);
         format!(
-            "{iterations} sweeps of {lanes} arena(s) of {} blocks of 4096 bytes, {total} bytes",
-            self.arena_blocks
+            "{} of {} of {}, {} in all",
+            counted(iterations.into(), "sweep"),
+            counted(lanes.into(), "arena"),
+            about(self.arena_bytes() as f64, "B"),
+            at_least(total as f64, "B")
         )
     }
 

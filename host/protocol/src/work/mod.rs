@@ -102,7 +102,7 @@ pub struct RunInputs<'a> {
 /// An iteration of a lane.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct IterationPlace {
-    /// g.
+    /// Index of the lane, from 0 (g).
     pub lane: u32,
     /// i, from 1.
     pub iteration: u32,

@@ -6,6 +6,7 @@ mod bench;
 mod challenge;
 mod demo;
 mod detect;
+mod doctor;
 mod export;
 mod gpus;
 mod inspect;
@@ -26,13 +27,14 @@ pub use bench::Bench;
 pub use challenge::Challenge;
 pub use demo::Demo;
 pub use detect::Detect;
+pub use doctor::Doctor;
 pub use export::Export;
 pub use gpus::Gpus;
 pub use inspect::Inspect;
 pub use key::{Key, KeyAction};
 pub use ledger::{Action as LedgerAction, Ledger, State as LedgerState};
 pub use place::{LedgerPlace, check as check_place};
-pub use policy::{Policy, PolicyAction, PolicyCheck, PolicyInit, Sizing};
+pub use policy::{Policy, PolicyAction, PolicyCheck, PolicyInit, PolicyModels, Sizing};
 pub use respond::Respond;
 pub use run::{Executor, Run};
 pub use schema::{Schema, SchemaDocument};
@@ -41,29 +43,47 @@ pub use validate::Validate;
 pub use verify::{Arrival, Recomputer, Verify};
 
 use clap::{Parser, Subcommand, ValueEnum, ValueHint};
+use std::path::PathBuf;
 
-const EXIT_CODES: &str = "\
-Exit codes:
-  0  verified, healthy or done
-  1  rejected (verify, validate, respond, export --check) or not healthy (selftest)
-  2  could not run: bad usage, unreadable input, standard output closed or full, an
-     invalid token, no device, a kernel that failed (bench), nothing that could be
-     checked (selftest), too few threads or descriptors, no verdict (verify, validate,
-     respond), a challenge that expired before it was executed
-  130, 143  stopped by SIGINT, SIGTERM
+/// Exit codes, and what each means; docs/guide.md has the same table.
+const EXIT_CODES: [(&str, &str); 4] = [
+    ("0", "verified, healthy or done"),
+    (
+        "1",
+        "rejected (verify, validate, respond, export --check), not healthy (selftest) or something to mend (doctor)",
+    ),
+    (
+        "2",
+        "could not run: bad usage, unreadable input, standard output closed or full, an invalid token, no device, a kernel that failed (bench), nothing that could be checked (selftest), too few threads or descriptors, no verdict (verify, validate, respond), a challenge that expired before it was executed",
+    ),
+    ("130, 143", "stopped by SIGINT, SIGTERM"),
+];
 
-Logging: RUST_LOG=attest=debug shows on standard error what is done.";
+const LOGGING: &str = "\
+Logging: RUST_LOG=info says on standard error what matters to an operator, a line each;
+RUST_LOG=attest=debug what else is done; --log-format json writes it for programs.";
+
+/// Above the options that every command has.
+const GLOBAL: &str = "Global options";
+
+/// What stands below the options in `attest --help`.
+fn after_help() -> String {
+    let codes = EXIT_CODES
+        .map(|(code, meaning)| crate::paint::wrapped(&format!("  {code:<10}{meaning}\n"), 12));
+    format!("Exit codes:\n{}\n{LOGGING}", codes.concat())
+}
 
 /// Proves by computation which GPUs did how much work: a validator issues a
 /// challenge, a miner executes it, the validator verifies the result by
 /// recomputing a random sample of it, exactly, to the last bit.
 #[derive(Debug, Parser)]
-#[command(name = "attest", version, after_help = EXIT_CODES)]
+#[command(name = "attest", version, after_help = after_help())]
 pub struct Cli {
     /// When to colour: auto (on a terminal, unless NO_COLOR is set), always, never
     #[arg(
         long,
         global = true,
+        help_heading = GLOBAL,
         value_enum,
         value_name = "WHEN",
         default_value_t,
@@ -75,6 +95,7 @@ pub struct Cli {
     #[arg(
         long,
         global = true,
+        help_heading = GLOBAL,
         value_name = "LOCATION",
         env = "ATTEST_LEDGER",
         hide_env_values = true,
@@ -82,6 +103,27 @@ pub struct Cli {
         value_parser = place::LedgerParser
     )]
     pub ledger: Option<LedgerPlace>,
+    /// The table of GPU models (TOML) to use instead of the built-in one
+    #[arg(
+        long,
+        global = true,
+        help_heading = GLOBAL,
+        value_name = "FILE",
+        value_hint = ValueHint::FilePath,
+        value_parser = place::file()
+    )]
+    pub models: Option<PathBuf>,
+    /// How log lines are written to standard error: text, or json (an object a line)
+    #[arg(
+        long,
+        global = true,
+        help_heading = GLOBAL,
+        value_enum,
+        value_name = "FORMAT",
+        default_value_t,
+        hide_possible_values = true
+    )]
+    pub log_format: LogFormat,
     /// What to do
     #[command(subcommand)]
     pub command: Command,
@@ -99,11 +141,23 @@ pub enum Color {
     Never,
 }
 
+/// How log lines are written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// For people
+    #[default]
+    Text,
+    /// For programs: an object a line
+    Json,
+}
+
 /// The commands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Describe this machine's GPUs, how they are joined, and what does not fit
     Detect(Detect),
+    /// Look for what of this machine attest can use, what is wrong, and how to mend it
+    Doctor(Doctor),
     /// Issue a challenge and print its token
     Challenge(Box<Challenge>),
     /// Execute a challenge and print the result
@@ -139,6 +193,9 @@ pub enum Command {
         shell: clap_complete::Shell,
     },
 }
+
+#[cfg(test)]
+mod docs;
 
 #[cfg(test)]
 mod tests {

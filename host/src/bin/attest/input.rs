@@ -2,11 +2,28 @@
 
 use crate::outcome::Result;
 use anyhow::bail;
+use attest::appraisal::models::{self, MODELS_BYTES_MAX, ModelTable};
 use attest::files::{self, Source};
 use attest::protocol::challenge::{Challenge, TOKEN_BYTES_MAX};
 use attest::protocol::receipt::Receipt;
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
+
+/// The file of `--models`: no output may be written over it.
+static MODELS: OnceLock<PathBuf> = OnceLock::new();
+
+/// Has this run judge by the table of models in this file.
+///
+/// # Errors
+/// An unreadable file, or no table.
+pub fn models(path: &Path) -> Result<()> {
+    let source = Source::File(path.to_owned());
+    let text = source.read_text(MODELS_BYTES_MAX as u64)?;
+    models::put_in_force(ModelTable::from_toml(&text, &source.name())?)?;
+    let _ = MODELS.set(path.to_owned());
+    Ok(())
+}
 
 /// What a command reads, by the options that name it.
 #[derive(Default)]
@@ -46,6 +63,7 @@ impl Inputs {
             .filter_map(|(name, path)| Some((*name, path.as_ref()?.as_path())))
             .collect();
         let inputs = self.0.iter().filter_map(|(name, source)| Some((*name, source.path()?)));
+        let inputs = inputs.chain(MODELS.get().map(|path| ("--models", path.as_path())));
         Ok(files::check_apart(&outputs, &inputs.collect::<Vec<_>>())?)
     }
 }

@@ -19,6 +19,18 @@ pub fn chosen(typed: Option<&LedgerPlace>) -> Result<Option<Arc<dyn Ledger>>> {
     })
 }
 
+/// The place of the ledger that `typed` names, or of the user's own; `None` if there is to be
+/// none.
+///
+/// # Errors
+/// No place of a ledger.
+pub fn place(typed: Option<&LedgerPlace>) -> Result<Option<Location>> {
+    match typed.unwrap_or(&LedgerPlace::Default) {
+        LedgerPlace::None => Ok(None),
+        typed => location(typed).map(Some),
+    }
+}
+
 /// Opens the ledger that `typed` names, for whoever settles what was issued before:
 /// none is made, as nothing is on record in a new one; `none` and an absent option
 /// mean no ledger.

@@ -34,7 +34,9 @@ pub fn check(command: &Command) -> Result<()> {
         | Command::Bench(_)
         | Command::Demo(_) => (true, true),
         Command::Detect(_) => (false, true),
-        Command::Challenge(_)
+        // It says by itself what is missing.
+        Command::Doctor(_)
+        | Command::Challenge(_)
         | Command::Ledger(_)
         | Command::Inspect(_)
         | Command::Key(_)
@@ -117,6 +119,6 @@ mod tests {
             descriptors(100).unwrap();
             threads(20).unwrap();
         }
-        assert!(descriptors(1 << 24).is_err(), "no process has so many");
+        assert!(descriptors(1 << 24).is_err(), "no process has that many");
     }
 }

@@ -13,7 +13,7 @@ mod printer;
 mod progress;
 mod signals;
 
-use args::{Cli, Command};
+use args::{Cli, Command, LogFormat};
 use clap::Parser as _;
 use std::process::ExitCode;
 
@@ -22,15 +22,21 @@ fn main() -> ExitCode {
         Ok(cli) => cli,
         Err(told) => return outcome::told(&told),
     };
-    init_log();
+    init_log(cli.log_format);
     signals::survive_file_size_limit();
     let color = cli.color;
     if let Err(error) = limits::check(&cli.command) {
         return outcome::end(outcome::exit_code(Err(error), color));
     }
+    if let Some(path) = &cli.models
+        && let Err(error) = input::models(path)
+    {
+        return outcome::end(outcome::exit_code(Err(error), color));
+    }
     let ledger = cli.ledger.as_ref();
     let result = match cli.command {
         Command::Detect(args) => commands::detect::run(&args),
+        Command::Doctor(args) => commands::doctor::run(&args, ledger, color),
         Command::Challenge(args) => commands::challenge::run(&args, ledger),
         Command::Run(args) => commands::run::run(&args),
         Command::Verify(args) => commands::verify::run(&args, ledger, color),
@@ -51,15 +57,26 @@ fn main() -> ExitCode {
 }
 
 /// Logs go to standard error, warnings and worse unless RUST_LOG says otherwise.
-fn init_log() {
+fn init_log(format: LogFormat) {
     use tracing_subscriber::filter::{EnvFilter, LevelFilter};
+    use tracing_subscriber::fmt::format::debug_fn;
     let filter = EnvFilter::builder().with_default_directive(LevelFilter::WARN.into());
-    tracing_subscriber::fmt()
+    let lines = tracing_subscriber::fmt()
         .with_env_filter(filter.from_env_lossy())
         .with_writer(attest::streams::stderr)
         .with_ansi(false)
         .with_target(false)
         // It would report a closed standard error on standard error, and panic.
-        .log_internal_errors(false)
-        .init();
+        .log_internal_errors(false);
+    // Spans begin with `id` or `lane`; what stands in the text anyway is left out.
+    let text = debug_fn(|writer, field, value| match field.name() {
+        "message" => write!(writer, "{value:?}"),
+        name @ ("id" | "lane") => write!(writer, "{name}={value:?}"),
+        name if attest::log::IN_THE_TEXT.contains(&name) => Ok(()),
+        name => write!(writer, " {name}={value:?}"),
+    });
+    match format {
+        LogFormat::Text => lines.fmt_fields(text).init(),
+        LogFormat::Json => lines.json().flatten_event(true).init(),
+    }
 }

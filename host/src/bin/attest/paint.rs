@@ -2,6 +2,9 @@
 //! said by colour alone.
 
 use crate::args::Color;
+pub use attest::protocol::quantity::{duration, grouped};
+
+use attest::protocol::quantity::about;
 use attest::protocol::work::Unit;
 use std::fmt::Write as _;
 
@@ -117,39 +120,9 @@ pub fn wrapped(text: &str, indent: usize) -> String {
     out
 }
 
-/// A count with thin groups of three digits: 1 234 567.
-pub fn grouped(count: u64) -> String {
-    let digits = count.to_string();
-    let mut out = String::new();
-    for (index, digit) in digits.chars().enumerate() {
-        if index > 0 && (digits.len() - index).is_multiple_of(3) {
-            out.push(' ');
-        }
-        out.push(digit);
-    }
-    out
-}
-
-/// A duration with three digits or so: 41.2 ms, 3.05 s, 2 min 10 s.
-pub fn duration(elapsed: std::time::Duration) -> String {
-    let s = elapsed.as_secs_f64();
-    match s {
-        _ if s < 0.1 => format!("{:.1} ms", s * 1e3),
-        _ if s < 10.0 => format!("{s:.2} s"),
-        _ if s < 100.0 => format!("{s:.1} s"),
-        _ if s < 3600.0 => format!("{} min {} s", s as u64 / 60, s as u64 % 60),
-        _ => format!("{} h {} min", s as u64 / 3600, s as u64 / 60 % 60),
-    }
-}
-
 /// A rate of work.
 pub fn rate(amount: f64, unit: Unit, elapsed: std::time::Duration) -> String {
-    let rate = amount / elapsed.as_secs_f64().max(1e-9);
-    if rate >= 1e12 {
-        format!("{:.1} T{unit}/s", rate / 1e12)
-    } else {
-        format!("{:.1} G{unit}/s", rate / 1e9)
-    }
+    about(amount / elapsed.as_secs_f64().max(1e-9), unit.per_second())
 }
 
 #[cfg(test)]
@@ -184,11 +157,7 @@ mod tests {
 
     #[test]
     fn numbers_read_well() {
-        assert_eq!(grouped(7), "7");
-        assert_eq!(grouped(1_234_567), "1 234 567");
-        assert_eq!(duration(Duration::from_millis(41)), "41.0 ms");
-        assert_eq!(duration(Duration::from_secs(130)), "2 min 10 s");
-        assert_eq!(duration(Duration::from_secs(3600)), "1 h 0 min");
-        assert_eq!(rate(2e9, Unit::Flop, Duration::from_secs(1)), "2.0 GFLOP/s");
+        assert_eq!(rate(2e9, Unit::Flop, Duration::from_secs(1)), "2.000 GFLOP/s");
+        assert_eq!(rate(3e15, Unit::Operations, Duration::from_secs(2)), "1.500 POPS");
     }
 }

@@ -12,6 +12,7 @@ use crate::error_text::what_happened;
 use crate::protocol::evidence::machine::{
     Bandwidth, DeviceBandwidth, Figure, PeerBandwidth, Rate, Way,
 };
+use crate::protocol::quantity::about;
 use cuda_driver::Failure;
 use std::time::Duration;
 
@@ -142,7 +143,7 @@ fn copy_bytes(gpu: &Gpu, most: u64) -> Result<u64, String> {
 fn bytes_for(free_bytes: u64, most: u64) -> Result<u64, String> {
     let bytes = (free_bytes / SHARE_OF_FREE).min(most);
     if bytes < COPY_BYTES_MIN {
-        return Err(format!("only {free_bytes} bytes of device memory are free"));
+        return Err(format!("only {} of device memory are free", about(free_bytes as f64, "B")));
     }
     Ok(bytes >> 20 << 20)
 }
@@ -197,7 +198,7 @@ mod tests {
     fn copies_are_long_enough_and_fit() {
         assert_eq!(bytes_for(140 << 30, COPY_BYTES_MAX), Ok(1 << 30));
         assert_eq!(bytes_for((2 << 30) + 5, COPY_BYTES_MAX), Ok(256 << 20));
-        assert!(bytes_for(1000 << 20, COPY_BYTES_MAX).unwrap_err().contains("1048576000 bytes"));
+        assert!(bytes_for(1000 << 20, COPY_BYTES_MAX).unwrap_err().contains("1.049 GB"));
         assert_eq!(copies(Duration::from_micros(500)), 10);
         assert_eq!(copies(Duration::from_secs(1)), 1);
         assert_eq!(copies(Duration::ZERO), COPIES_MAX as u32);

@@ -62,7 +62,7 @@ pub(super) struct Products<'a> {
     pub operands: &'a DeviceMemory,
     /// Per product, n² doubles.
     pub outputs: &'a DeviceMemory,
-    /// n.
+    /// Rows and columns of a matrix (n).
     pub dim: u32,
     /// How many.
     pub products: u32,

@@ -14,8 +14,8 @@ use super::shape::ProductShape;
 use super::supervisor::{Doing, PATIENCE, Supervisor, supervised};
 use super::variant::Variant;
 use crate::executor::{
-    Assignment, DeviceTiming, ExecError, Executor, Kind, LaneFacts, Segment, SharedMemory, Sink,
-    SmActivity, SmTiles, TileRequest,
+    Assignment, Collect, DeviceTiming, ExecError, Executor, Kind, LaneFacts, Segment, SharedMemory,
+    Sink, SmActivity, SmTiles, TileRequest,
 };
 use crate::protocol::digest::Digest;
 use crate::protocol::evidence::document::{LaneDetails, MigInstanceOf, Stated};
@@ -376,6 +376,7 @@ impl Executor for GpuExecutor {
             })?;
         }
         let lane = self.lane.as_mut().expect("made above");
+        lane.give_at_once();
         lane.count(self.options.counting);
         lane.clear_counters(&self.gpu)?;
         if self.options.injected.is_due(InjectedFailure::Miscount) {
@@ -401,6 +402,18 @@ impl Executor for GpuExecutor {
         });
         self.gpu.enter()?;
         self.run_through(segment, sink)
+    }
+
+    fn defer_tile_roots(&mut self, collect: Collect) {
+        if let Some(lane) = &mut self.lane {
+            lane.defer_tile_roots(collect);
+        }
+    }
+
+    fn settle(&mut self) {
+        if let Some(lane) = &mut self.lane {
+            lane.settle();
+        }
     }
 
     fn leaf_hashes(

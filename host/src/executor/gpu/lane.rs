@@ -5,6 +5,7 @@
 //! and sleeps on the oldest one's event, but is awake when a segment ends that others wait
 //! for. The device never waits for the host: chain state and slot live in its memory.
 
+mod deliver;
 mod iteration;
 mod means;
 mod spin_wait;
@@ -21,16 +22,15 @@ use super::recovery::{Place, code_of};
 use super::words::{self, CHAIN_WORDS, DIGEST_WORDS};
 use crate::error_text::what_happened;
 use crate::executor::host_memory::HostMemory;
-use crate::executor::{
-    DeviceTiming, ExecError, IterationOutput, Segment, Sink, SmActivity, SmTiles,
-};
+use crate::executor::{DeviceTiming, ExecError, Segment, Sink, SmActivity, SmTiles};
 use crate::protocol::digest::Digest;
-use crate::protocol::names::{Root, State};
+use crate::protocol::names::State;
 use crate::protocol::work::Work;
 use crate::work::memory_residency::gpu::ArenaLane;
 use cuda_driver::Failure;
+use deliver::Late;
 pub(super) use means::{Means, Workspace};
-use spin_wait::{SpinWait, Watch};
+use spin_wait::SpinWait;
 use std::collections::VecDeque;
 use std::time::Instant;
 use stopwatch::Stopwatch;
@@ -55,6 +55,7 @@ pub(super) struct Lane {
     spin_wait: SpinWait,
     /// Tile roots of the iteration that is delivered.
     tile_digests: Vec<Digest>,
+    late: Late,
     /// Iterations enqueued since the counters were cleared.
     iterations: u64,
     /// The first iteration of the segment under way, and the state that it starts from.
@@ -204,6 +205,7 @@ impl Lane {
             stopwatch: Stopwatch::new(gpu, plan.chunk_count()).map_err(on_device)?,
             spin_wait: SpinWait::new(),
             tile_digests: Vec::new(),
+            late: Late::default(),
             iterations: 0,
             start: (1, State::default()),
             activity: None,
@@ -345,7 +347,9 @@ impl Lane {
         self.spin_wait.begin(Instant::now());
         let mut enqueued = 0;
         let mut flying: VecDeque<Batch> = VecDeque::new();
-        let mut free: Vec<usize> = (0..self.readbacks.len()).rev().collect();
+        let held = self.late.readback();
+        let mut free: Vec<usize> =
+            (0..self.readbacks.len()).rev().filter(|at| Some(*at) != held).collect();
         loop {
             while enqueued < segment.iterations
                 && let Some(readback) = free.pop()
@@ -363,11 +367,20 @@ impl Lane {
                     self.stopwatch.end_segment(gpu).map_err(timing)?;
                 }
             }
+            // While the device is busy; what the last batch left late stays so.
+            if !flying.is_empty()
+                && let Some(readback) = self.settle()
+            {
+                free.push(readback);
+                continue;
+            }
             let Some(batch) = flying.pop_front() else {
                 return self.stopwatch.close_segment(gpu).map_err(timing);
             };
             self.deliver(gpu, kernels, &batch, sink)?;
-            free.push(batch.readback);
+            if self.late.readback() != Some(batch.readback) {
+                free.push(batch.readback);
+            }
         }
     }
 
@@ -427,53 +440,6 @@ impl Lane {
             })
             .and_then(|()| readback.mark(gpu))
             .map_err(|failure| gpu.error("copying roots to the host", failure))
-    }
-
-    /// Waits for a batch and gives its iterations to the sink.
-    fn deliver(
-        &mut self,
-        gpu: &Gpu,
-        kernels: &Kernels,
-        batch: &Batch,
-        sink: &mut Sink<'_>,
-    ) -> Result<(), ExecError> {
-        let watch =
-            self.spin_wait.watch(batch.iterations).filter(|_| batch.after == After::SyncPoint);
-        let readback = &mut self.readbacks[batch.readback];
-        let seen = watch.map_or(Ok(true), |Watch { from, until }| readback.look(from, until));
-        let waited = seen.and_then(|seen| {
-            let words = readback.wait()?;
-            let now = Instant::now();
-            if seen {
-                self.spin_wait.ended(now, batch.iterations)
-            } else {
-                self.spin_wait.missed(now)
-            }
-            Ok(words)
-        });
-        let words = waited.map_err(|failure| {
-            let last = batch.first + batch.iterations - 1;
-            let which = kernels.of_leaves(self.plan.work);
-            let what = format!(
-                "running iterations {} to {last} ({which}, merkle, chain_step)",
-                batch.first
-            );
-            gpu.error(&what, failure)
-        })?;
-        let timed = self.stopwatch.collect(batch.first);
-        timed.map_err(|failure| gpu.error("timing an iteration", failure))?;
-        let (roots, tiles) = words.split_at(batch.iterations as usize * DIGEST_WORDS);
-        let slot_words = self.plan.work.tiles() as usize * DIGEST_WORDS;
-        let outputs = words::to_digests(roots).zip(tiles.chunks_exact(slot_words));
-        for (iteration, (root, slot)) in (batch.first..).zip(outputs) {
-            self.tile_digests.clear();
-            self.tile_digests.extend(words::to_digests(slot));
-            let tile_roots = &self.tile_digests;
-            if sink(IterationOutput { iteration, root: Root(root.0), tile_roots }).is_break() {
-                return Err(ExecError::Stopped);
-            }
-        }
-        Ok(())
     }
 
     /// Reads the SM counters; waits for the stream.

@@ -27,7 +27,7 @@ pub(super) struct Fill<'a> {
     pub chain: &'a DeviceMemory,
     /// One source per product, instead of the chain.
     pub sources: Option<&'a DeviceMemory>,
-    /// n.
+    /// Rows and columns of a matrix (n).
     pub dim: u32,
     /// Panels of A and of B per product.
     pub panels: [u32; 2],
@@ -99,7 +99,7 @@ pub(super) struct Gemm<'a> {
     pub counters: Option<&'a DeviceMemory>,
     /// Scratch of persistent kernels.
     pub scratch: &'a DeviceMemory,
-    /// n.
+    /// Rows and columns of a matrix (n).
     pub dim: u32,
     /// Tile rows and tile columns per product.
     pub tiles: [u32; 2],

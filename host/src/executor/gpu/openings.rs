@@ -31,7 +31,7 @@ pub(super) struct Openings {
     asked_tiles: u64,
     /// How many they take at a time.
     capacity_tiles: u64,
-    /// Of which so many leaves each.
+    /// Of which this many leaves each.
     leaves_per_tile: u32,
     chain: DeviceMemory,
     sources: DeviceMemory,

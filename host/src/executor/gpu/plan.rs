@@ -9,6 +9,7 @@
 //! page-locked host memory at a time.
 
 use super::shape::ProductShape;
+use crate::protocol::quantity::about;
 use crate::protocol::work::Work;
 use crate::protocol::work::memory_residency::{
     ARENA_BLOCKS_MAX, ARENA_BLOCKS_STEP, BLOCK_BYTES, MemoryResidency,
@@ -318,20 +319,20 @@ impl fmt::Display for LaunchPlan {
             writeln!(f, "merkle          {} nodes to {}", level.count, level.groups)?;
         }
         writeln!(f, "chain step      {} nodes to 1", self.step_nodes)?;
+        let size = |bytes| about(bytes as f64, "B");
         match work {
             Work::Fp64Product(_) | Work::IntegerProduct(_) => {
-                writeln!(f, "operands        {} bytes", bytes.operands)?;
+                writeln!(f, "operands        {}", size(bytes.operands))?;
             }
             Work::MemoryResidency(_) => {
-                writeln!(f, "arena           {} bytes", bytes.arena)?;
+                writeln!(f, "arena           {}", size(bytes.arena))?;
             }
         }
-        writeln!(f, "tile roots      {} bytes", bytes.tile_roots)?;
-        writeln!(f, "other buffers   {} bytes", {
-            bytes.roots + bytes.nodes_a + bytes.nodes_b + bytes.scratch + bytes.counters
-        })?;
-        writeln!(f, "on the device   {} bytes", bytes.on_device())?;
-        write!(f, "page-locked     {} bytes", self.host_bytes())
+        writeln!(f, "tile roots      {}", size(bytes.tile_roots))?;
+        let other = bytes.roots + bytes.nodes_a + bytes.nodes_b + bytes.scratch + bytes.counters;
+        writeln!(f, "other buffers   {}", size(other))?;
+        writeln!(f, "on the device   {}", size(bytes.on_device()))?;
+        write!(f, "page-locked     {}", size(self.host_bytes()))
     }
 }
 

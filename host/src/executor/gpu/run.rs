@@ -12,7 +12,7 @@ use super::lane::Counting;
 use super::recovery::{Place, until_one_serves};
 use super::variant::Variant;
 use crate::error_text::what_happened;
-use crate::executor::{ExecError, Segment, Sink, SmTiles};
+use crate::executor::{ExecError, Executor as _, Segment, Sink, SmTiles};
 use crate::protocol::names::{Root, State};
 use crate::protocol::work::Work;
 use cuda_driver::Failure;
@@ -48,7 +48,11 @@ impl GpuExecutor {
             match result {
                 Ok(()) if trial => self.check_counters()?,
                 Ok(()) => {}
-                Err(error) => self.replace_kernels(error, &place)?,
+                Err(error) => {
+                    // They are on the host, and go with the lane.
+                    self.settle();
+                    self.replace_kernels(error, &place)?;
+                }
             }
         }
         Ok(())

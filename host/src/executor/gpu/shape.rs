@@ -8,7 +8,7 @@ use gpu_kernels::tile::TILE;
 pub struct ProductShape {
     /// n: a multiple of 128.
     pub dim: u32,
-    /// m.
+    /// Products of an iteration (m).
     pub products: u32,
     /// Bytes of an element of an operand.
     pub element_bytes: u32,

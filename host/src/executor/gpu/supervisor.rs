@@ -85,7 +85,7 @@ impl Supervisor {
         Doing { supervisor: self.clone() }
     }
 
-    /// So many units of work are recorded as part of a graph.
+    /// This many units of work are recorded as part of a graph.
     pub(super) fn recorded(&self, work: u64) {
         self.with(|state, _| state.enqueued = state.enqueued.saturating_add(work));
     }

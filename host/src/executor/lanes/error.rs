@@ -95,7 +95,7 @@ pub enum RunError {
         lane: u32,
         /// Its device.
         device: String,
-        /// i.
+        /// The iteration, from 1 (i).
         iteration: u32,
         /// The tile's index in the iteration.
         tile: u64,

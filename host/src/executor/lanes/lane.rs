@@ -18,7 +18,7 @@ use std::any::Any;
 use std::ops::ControlFlow;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 /// What the challenge asks of each lane.
@@ -210,10 +210,10 @@ struct Lane<'a> {
     /// The last iteration that was kept.
     kept_through: u32,
     done: LaneExecution,
-    /// Tile roots that `done` lacks: those of the last sync point, while others
-    /// may wait for this lane. Growing a vector by them takes longer than the
-    /// barrier.
-    late: Vec<Digest>,
+    /// Tile roots of the iterations so far, but for those that the executor still owes:
+    /// at a sync point others may wait for this lane, and growing a vector by them takes
+    /// longer than the barrier.
+    tile_roots: Arc<Mutex<Vec<Digest>>>,
 }
 
 /// How many lanes the run has.
@@ -229,7 +229,7 @@ impl<'a> Lane<'a> {
         let done = LaneExecution {
             facts,
             roots: before.roots,
-            tile_roots: before.tile_roots,
+            tile_roots: Vec::new(),
             states: before.states,
             sm_tiles: SmTiles::NotApplicable,
             sm_activity: None,
@@ -249,7 +249,7 @@ impl<'a> Lane<'a> {
             counted_before: before.sm_tiles,
             kept_through,
             done,
-            late: Vec::new(),
+            tile_roots: Arc::new(Mutex::new(before.tile_roots)),
         }
     }
 
@@ -259,6 +259,10 @@ impl<'a> Lane<'a> {
         let seeds = Arc::clone(&self.shared.seeds);
         let assignment = Assignment { work, lane: self.lane as u32, seeds };
         executor.begin(&assignment).map_err(Failure::Executor)?;
+        if self.lanes == Lanes::Several {
+            let tile_roots = Arc::clone(&self.tile_roots);
+            executor.defer_tile_roots(Box::new(move |late| locked(&tile_roots).extend(late)));
+        }
         self.shared.lend(self.lane, executor.share());
         self.done.start = self.gather(through)?;
         executor.connect(&self.shared.lent()).map_err(Failure::Executor)?;
@@ -280,7 +284,8 @@ impl<'a> Lane<'a> {
         if !iterations.is_multiple_of(sync_interval) {
             self.done.end = self.gather(iterations)?;
         }
-        self.done.tile_roots.append(&mut self.late);
+        self.settle(executor, iterations)?;
+        self.done.tile_roots = std::mem::take(&mut *locked(&self.tile_roots));
         self.done.sm_tiles = self.counted(executor, iterations)?;
         match &self.done.sm_tiles {
             SmTiles::Unavailable(why) => {
@@ -346,7 +351,9 @@ impl<'a> Lane<'a> {
                 return ControlFlow::Break(());
             }
             let (got, expected) = (output.tile_roots.len() as u64, self.shared.orders.work.tiles());
-            if got != expected {
+            // What comes late is counted when it is settled.
+            let may_be_late = self.lanes == Lanes::Several;
+            if got != expected && !(got == 0 && may_be_late) {
                 broken = Some(format!("{got} tile roots came instead of {expected}"));
                 return ControlFlow::Break(());
             }
@@ -375,12 +382,9 @@ impl<'a> Lane<'a> {
         let now = self.shared.now();
         let i = output.iteration;
         self.done.roots.push(output.root);
-        self.done.tile_roots.append(&mut self.late);
+        locked(&self.tile_roots).extend_from_slice(output.tile_roots);
         let Orders { challenge, sync_interval, .. } = self.shared.orders;
         let sync = i.is_multiple_of(sync_interval);
-        let others_wait = sync && self.lanes == Lanes::Several;
-        let tile_roots = if others_wait { &mut self.late } else { &mut self.done.tile_roots };
-        tile_roots.extend_from_slice(output.tile_roots);
         match self.lanes {
             Lanes::Single => {
                 let digest = sync.then(|| chain::sync_digest(&challenge, i, &[output.root]));
@@ -440,13 +444,13 @@ impl<'a> Lane<'a> {
     /// Hands out everything since the last sync point that was kept.
     fn keep(&mut self, executor: &mut dyn Executor, last: u32) -> Result<(), Failure> {
         let Some(checkpointer) = &self.shared.checkpointer else { return Ok(()) };
-        self.done.tile_roots.append(&mut self.late);
+        self.settle(executor, last)?;
         let from = self.kept_through as usize;
         let tiles = self.shared.orders.work.tiles() as usize;
         let part = KeptLane {
             state: *self.done.states.last().expect("starts with the seed"),
             roots: self.done.roots[from..].to_vec(),
-            tile_roots: self.done.tile_roots[from * tiles..].to_vec(),
+            tile_roots: locked(&self.tile_roots)[from * tiles..].to_vec(),
             sm_tiles: self.counted(executor, last)?,
         };
         checkpointer.bring(self.lane, (self.kept_through + 1, last), self.elapsed(), part);
@@ -454,9 +458,24 @@ impl<'a> Lane<'a> {
         Ok(())
     }
 
+    /// Collects the tile roots that are late: after iteration `last` all are there.
+    fn settle(&self, executor: &mut dyn Executor, last: u32) -> Result<(), Failure> {
+        executor.settle();
+        let got = locked(&self.tile_roots).len() as u64;
+        let expected = u64::from(last) * self.shared.orders.work.tiles();
+        if got == expected {
+            return Ok(());
+        }
+        Err(Failure::Broken(format!("{got} tile roots came instead of {expected}")))
+    }
+
     fn step(&mut self, iteration: u32, sync: Option<&Digest>) {
         let (state, root) = (self.done.states.last(), self.done.roots.last());
         let (state, root) = (state.expect("starts with the seed"), root.expect("just pushed"));
         self.done.states.push(chain::step(state, iteration, root, sync));
     }
+}
+
+fn locked(tile_roots: &Mutex<Vec<Digest>>) -> MutexGuard<'_, Vec<Digest>> {
+    tile_roots.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -56,7 +56,7 @@ pub enum Unfit {
     /// The roots do not lead to the state.
     #[error("the roots of lane {lane} do not lead to its state after iteration {iteration}")]
     State {
-        /// g.
+        /// Index of the lane, from 0 (g).
         lane: usize,
         /// Its last iteration.
         iteration: u32,

@@ -2,7 +2,7 @@
 
 use super::{Place, Slots, lock, speed};
 use crate::executor::{
-    Assignment, DeviceTiming, ExecError, Executor, LaneFacts, Segment, SharedMemory, Sink,
+    Assignment, Collect, DeviceTiming, ExecError, Executor, LaneFacts, Segment, SharedMemory, Sink,
     SmActivity, SmTiles, TileRequest,
 };
 use crate::protocol::digest::Digest;
@@ -113,6 +113,18 @@ impl Executor for Lent {
             self.rate = self.rate.max(pace.rate().unwrap_or(0.0));
         }
         ended
+    }
+
+    fn defer_tile_roots(&mut self, collect: Collect) {
+        if let Some(executor) = &mut self.executor {
+            executor.defer_tile_roots(collect);
+        }
+    }
+
+    fn settle(&mut self) {
+        if let Some(executor) = &mut self.executor {
+            executor.settle();
+        }
     }
 
     fn leaf_hashes(

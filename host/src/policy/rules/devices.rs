@@ -5,6 +5,7 @@ use super::{Case, LaneCase};
 use crate::appraisal::{models, plausible};
 use crate::policy::RoundOn;
 use crate::protocol::json::printable;
+use crate::protocol::quantity::bytes_exactly;
 
 /// `gpu-count`.
 pub(in crate::policy) fn gpu_count(case: &Case<'_>) -> Option<String> {
@@ -95,8 +96,11 @@ pub(in crate::policy) fn serial_missing(lane: &LaneCase<'_>) -> Option<String> {
 pub(in crate::policy) fn memory_too_small(lane: &LaneCase<'_>) -> Option<String> {
     let expected = lane.case.policy.devices.memory_min_bytes;
     (lane.lane.memory_bytes < expected).then(|| {
-        let got = lane.lane.memory_text();
-        format!("expected at least {expected} bytes of memory, got {got}")
+        let got = match lane.lane.memory_bytes {
+            0 => lane.lane.memory_text(),
+            bytes => bytes_exactly(bytes),
+        };
+        format!("expected at least {} of memory, got {got}", bytes_exactly(expected))
     })
 }
 

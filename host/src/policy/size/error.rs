@@ -2,13 +2,14 @@
 
 use crate::mining::kind::KindError;
 use crate::protocol::challenge::{ChallengeError, OPENINGS_MAX};
+use crate::protocol::quantity::{about, counted};
 
 /// Why no challenge can be sized. Text in two lines: what cannot be, what to try.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum SizeError {
     /// Nothing is known of the model's speed.
     #[error(
-        "no speed is known of GPU model {got:?}\nName it as `attest detect` does; docs/policy.md lists the models that are known."
+        "no speed is known of GPU model {got:?}: it is not in the table of models\nName it as `attest detect` does (docs/models.md lists those that are known), or give a table with it (--models FILE)."
     )]
     UnknownModel {
         /// What was asked for.
@@ -36,7 +37,8 @@ pub enum SizeError {
     },
     /// The target cannot have the memory.
     #[error(
-        "a {model} has about {got_gb} GB of memory, devices.memory_min_bytes asks for {expected_bytes} bytes\nAsk for less memory, or another model."
+        "a {model} has about {got_gb} GB of memory, devices.memory_min_bytes asks for {}\nAsk for less memory, or another model.",
+        about(*expected_bytes as f64, "B")
     )]
     Memory {
         /// The target.
@@ -48,7 +50,8 @@ pub enum SizeError {
     },
     /// The arena does not fit in the target's memory.
     #[error(
-        "a {model} has about {got_gb} GB of memory, and the arena takes {expected_bytes} bytes\nAsk for a smaller arena (--arena-bytes 90%), or another model."
+        "a {model} has about {got_gb} GB of memory, and the arena takes {}\nAsk for a smaller arena (--arena-bytes 90%), or another model.",
+        about(*expected_bytes as f64, "B")
     )]
     Arena {
         /// The target.
@@ -155,7 +158,8 @@ pub enum SizeError {
     },
     /// More iterations than a challenge can have.
     #[error(
-        "{seconds} s on {lanes} lane(s) take {iterations} iterations; at most {limit} are possible\nAsk for a shorter run, fewer lanes or {larger}."
+        "{seconds} s on {} take {iterations} iterations; at most {limit} are possible\nAsk for a shorter run, fewer lanes or {larger}.",
+        counted(*lanes, "lane")
     )]
     TooLong {
         /// Asked for.

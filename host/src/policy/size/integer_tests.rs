@@ -1,7 +1,7 @@
 //! Sizes of integer products fit the model, the seconds and what the policy wants shown.
 
 use super::*;
-use crate::appraisal::models::MODELS;
+use crate::appraisal::models;
 use crate::mining::issue::issue;
 use crate::policy::Target;
 use crate::protocol::challenge::Challenge;
@@ -39,10 +39,10 @@ fn an_h200_gets_large_products_for_ten_seconds() {
 
 #[test]
 fn every_model_is_sized_close_to_the_seconds_and_holds_the_operands() {
-    for model in MODELS {
+    for model in models::all() {
         for seconds in [1.0, 10.0, 60.0, 3600.0] {
             let policy = Policy::default();
-            let challenge = sized(&policy, model.name, seconds, base());
+            let challenge = sized(&policy, &model.name, seconds, base());
             let work = challenge.work().integer_product().unwrap();
             let shape = (work.dim, work.products);
             let speed = Speed { model, kind: Products::Integer, shape };

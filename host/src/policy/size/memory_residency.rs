@@ -91,7 +91,7 @@ impl Policy {
         let work = MemoryResidency::new(arena_blocks, half_passes, peer_blocks, Some(lanes))?;
         if work.arena_bytes() > u64::from(model.memory_gb) << 30 {
             let (got_gb, expected_bytes) = (model.memory_gb, work.arena_bytes());
-            return Err(SizeError::Arena { model: model.name, got_gb, expected_bytes });
+            return Err(SizeError::Arena { model: &model.name, got_gb, expected_bytes });
         }
         let speed = Speed { model, work };
         let iterations = match base.num_iterations {
@@ -105,7 +105,7 @@ impl Policy {
             let needed = times.slack_needed(1.0, self.limit_s(0.0, target.round_trip));
             if needed > self.time.slack {
                 let (slack, needed) = (self.time.slack, hundredth_up(needed));
-                return Err(SizeError::Slack { slack, model: model.name, needed });
+                return Err(SizeError::Slack { slack, model: &model.name, needed });
             }
         }
         let request = Request {
@@ -119,19 +119,11 @@ impl Policy {
 }
 
 /// GB/s that are expected to reach a lane of a model from others while all lanes read: of
-/// H200s on NVLink three quarters of what is printed for one direction (BENCHMARKS.md). The
-/// vendor prints 150, 300, 450 and 900 for the SXM modules of Volta, Ampere, Hopper and
-/// Blackwell. All others are taken to read by way of the host's memory. A run gets its
-/// length by this, and no limit.
+/// H200s on NVLink three quarters of what is printed for one direction (BENCHMARKS.md). Models
+/// of which the table has no NVLink are taken to read by way of the host's memory. A run gets
+/// its length by this, and no limit.
 fn link_gb_s(model: &Model) -> f64 {
-    const NVLINK: [(&[&str], f64); 4] = [
-        (&["NVIDIA B200", "NVIDIA GB200", "NVIDIA B300 SXM6 AC", "NVIDIA GB300"], 900.0),
-        (&["NVIDIA H200", "NVIDIA H100 80GB HBM3"], 450.0),
-        (&["NVIDIA A100-SXM4-40GB", "NVIDIA A100-SXM4-80GB"], 300.0),
-        (&["Tesla V100-SXM2-16GB", "Tesla V100-SXM2-32GB"], 150.0),
-    ];
-    let printed = NVLINK.iter().find(|(names, _)| names.contains(&model.name));
-    printed.map_or(HOST_LINK_GB_S, |(_, gb_s)| 0.75 * gb_s)
+    model.nvlink_gb_s.map_or(HOST_LINK_GB_S, |gb_s| 0.75 * f64::from(gb_s))
 }
 
 impl Policy {
@@ -162,7 +154,7 @@ fn sweeps(speed: Speed, seconds: f64, lanes: u64) -> Result<u64, SizeError> {
     let limit = (ROOTS_MAX / lanes).min(ITERATIONS_MAX);
     let sweeps = ((seconds - speed.fill_s()) / speed.sweep_s()).round();
     if sweeps < 1.0 {
-        let (model, run_s) = (speed.model.name, speed.fill_s() + speed.sweep_s());
+        let (model, run_s) = (speed.model.name.as_str(), speed.fill_s() + speed.sweep_s());
         let smaller = "a smaller arena (--arena-bytes)";
         return Err(SizeError::TooShort { seconds, model, run_s, smaller });
     }
@@ -177,7 +169,7 @@ fn sweeps(speed: Speed, seconds: f64, lanes: u64) -> Result<u64, SizeError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::appraisal::models::MODELS;
+    use crate::appraisal::models;
     use crate::mining::issue::issue;
     use crate::mining::kind::WorkKind;
     use crate::protocol::challenge::Challenge;
@@ -197,7 +189,7 @@ mod tests {
 
     fn speed(challenge: &Challenge) -> Speed {
         let name = challenge.spec().gpu_model.clone().unwrap();
-        let model = MODELS.iter().find(|model| model.name == name).unwrap();
+        let model = models::all().iter().find(|model| model.name == name).unwrap();
         Speed { model, work: challenge.work().memory_residency().unwrap() }
     }
 
@@ -238,10 +230,10 @@ mod tests {
 
     #[test]
     fn every_model_is_sized_close_to_the_seconds() {
-        for model in MODELS {
+        for model in models::all() {
             for seconds in [10.0, 60.0, 3600.0] {
                 let policy = Policy::default();
-                let challenge = sized(&policy, model.name, seconds, base());
+                let challenge = sized(&policy, &model.name, seconds, base());
                 let speed = speed(&challenge);
                 let times = speed.times(challenge.iterations().into()).unwrap();
                 assert!((times.honest_s / seconds - 1.0).abs() < 0.01, "{}", model.name);

@@ -63,7 +63,7 @@ struct SizedWork {
     request: Request,
     /// Of each iteration.
     work: Work,
-    /// T.
+    /// Iterations (T).
     iterations: u64,
     /// How long it takes, if that can be said.
     times: Option<Times>,
@@ -181,7 +181,7 @@ impl Policy {
 
     /// Refuses a challenge that can't show all that the policy demands, as its kind of work
     /// doesn't, and nothing else is asked for.
-    fn check_alone(&self, kind: RoundKind, model: &Model) -> Result<(), SizeError> {
+    fn check_alone(&self, kind: RoundKind, model: &'static Model) -> Result<(), SizeError> {
         let Some(beyond) = self.beyond_kinds(RoundOn::Devices, &[kind]) else {
             return self.check_not_fp64_alone(&[kind], model);
         };
@@ -195,10 +195,14 @@ impl Policy {
     }
 
     /// Refuses a session whose rounds the policy would reject for showing FP64 products only.
-    fn check_not_fp64_alone(&self, kinds: &[RoundKind], model: &Model) -> Result<(), SizeError> {
+    fn check_not_fp64_alone(
+        &self,
+        kinds: &[RoundKind],
+        model: &'static Model,
+    ) -> Result<(), SizeError> {
         let is_alone = kinds.iter().all(|&kind| kind == RoundKind::Fp64);
         let refused = is_alone && is_fp64_poor(model) && self.findings.rejects("fp64-alone");
-        if refused { Err(SizeError::Fp64Alone { model: model.name }) } else { Ok(()) }
+        if refused { Err(SizeError::Fp64Alone { model: &model.name }) } else { Ok(()) }
     }
 
     /// Refuses a challenge whose honest result this policy would reject, as it shows too
@@ -272,14 +276,15 @@ impl Policy {
             return Err(SizeError::UnknownModel { got: got() });
         };
         let allowed = &self.devices.models;
-        if !allowed.is_empty() && !allowed.iter().any(|name| models::is_same_name(name, model.name))
+        if !allowed.is_empty()
+            && !allowed.iter().any(|name| models::is_same_name(name, &model.name))
         {
             return Err(SizeError::ModelNotAllowed { got: got(), allowed: allowed.join(", ") });
         }
         let expected_bytes = self.devices.memory_min_bytes;
         if expected_bytes > u64::from(model.memory_gb) << 30 {
             let got_gb = model.memory_gb;
-            return Err(SizeError::Memory { model: model.name, got_gb, expected_bytes });
+            return Err(SizeError::Memory { model: &model.name, got_gb, expected_bytes });
         }
         Ok(model)
     }

@@ -65,7 +65,7 @@ impl Products {
         }
     }
 
-    /// Bytes of the operands of so many products.
+    /// Bytes of the operands of this many products.
     fn operand_bytes(self, (dim, products): (u32, u32)) -> u64 {
         let element_bytes = match self {
             Self::Fp64 => 8,
@@ -153,7 +153,7 @@ impl Speed {
         let one = floors::native_seconds(self.work(), 1, self.model);
         one.expect("products have a floor") * iterations as f64
     }
-    /// What so many iterations are expected to take, and may take.
+    /// What this many iterations are expected to take, and may take.
     pub(super) fn times(self, iterations: u64) -> Times {
         let honest_s = self.iteration_s() * iterations as f64;
         Times { honest_s, floor_s: self.floor_s(iterations) }
@@ -210,7 +210,7 @@ impl Policy {
         let fitting: Vec<Speed> = speeds.iter().copied().filter(|s| needed(s) <= slack).collect();
         let Some(&smallest) = fitting.last() else {
             let needed = hundredth_up(speeds.iter().map(needed).fold(f64::INFINITY, f64::min));
-            return Err(SizeError::Slack { slack, model: model.name, needed });
+            return Err(SizeError::Slack { slack, model: &model.name, needed });
         };
         let wanted = |speed: &&Speed| seconds / speed.iteration_s() >= ITERATIONS_WANTED;
         let mut speed = *fitting.iter().find(wanted).unwrap_or(&smallest);
@@ -233,7 +233,7 @@ impl Policy {
         }
         if iterations == 0 {
             let (run_s, smaller) = (speed.iteration_s(), "a smaller --dim");
-            return Err(SizeError::TooShort { seconds, model: model.name, run_s, smaller });
+            return Err(SizeError::TooShort { seconds, model: &model.name, run_s, smaller });
         }
         Ok((speed, iterations))
     }

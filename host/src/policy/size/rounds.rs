@@ -109,7 +109,7 @@ impl Policy {
         round: &Round,
         model: &'static Model,
     ) -> Result<Demand, SizeError> {
-        let target = Target { model: model.name, seconds: Some(round.seconds), round_trip: None };
+        let target = Target { model: &model.name, seconds: Some(round.seconds), round_trip: None };
         self.target_model(&target)?;
         let fewest = if round.kind == RoundKind::Links { 2 } else { 1 };
         let lanes = self.devices.gpu_count_min.max(fewest);

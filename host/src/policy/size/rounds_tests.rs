@@ -1,7 +1,7 @@
 //! A session's rounds fit the devices, and what was typed is the one round.
 
 use super::*;
-use crate::appraisal::models::MODELS;
+use crate::appraisal::models;
 use crate::mining::issue::issue;
 use crate::protocol::bound::OmittedShare;
 use crate::protocol::challenge::Challenge;
@@ -55,9 +55,9 @@ fn an_h200_gets_three_rounds_and_two_of_them_a_fourth() {
 
 #[test]
 fn every_model_gets_its_default_rounds_in_time() {
-    for model in MODELS {
+    for model in models::all() {
         for devices in [1, 2, 8] {
-            let plans = plans(&Policy::default(), rig(Some(model.name), devices));
+            let plans = plans(&Policy::default(), rig(Some(&model.name), devices));
             assert_eq!(plans.len(), if devices > 1 { 4 } else { 3 }, "{}", model.name);
             for (plan, challenge) in plans {
                 // Whole sweeps through a host's memory may be few.
@@ -69,8 +69,8 @@ fn every_model_gets_its_default_rounds_in_time() {
 
 #[test]
 fn links_by_way_of_the_host_are_still_shown() {
-    for model in MODELS {
-        let (_, challenge) = plans(&Policy::default(), rig(Some(model.name), 2)).remove(3);
+    for model in models::all() {
+        let (_, challenge) = plans(&Policy::default(), rig(Some(&model.name), 2)).remove(3);
         let work = challenge.work().memory_residency().unwrap();
         let across_s = work.link_bytes() as f64 / 16e9 + 1e-4;
         let elapsed_s = 0.3 + (2.0_f64).max(across_s * f64::from(challenge.iterations()) + 0.6);

@@ -1,7 +1,7 @@
 //! Sizes fit the model, the seconds and the soundness; impossible asks are told.
 
 use super::*;
-use crate::appraisal::models::MODELS;
+use crate::appraisal::models;
 use crate::mining::issue::issue;
 use crate::protocol::challenge::Challenge;
 use crate::protocol::work::fp64_product::Fp64Product;
@@ -41,11 +41,11 @@ fn an_h200_gets_ten_seconds_and_two_thousand_openings() {
 
 #[test]
 fn every_model_is_sized_close_to_the_seconds_whatever_they_are() {
-    for model in MODELS {
+    for model in models::all() {
         for seconds in [1.0, 10.0, 60.0, 3600.0] {
             let mut policy = Policy::default();
             policy.findings.set("fp64-alone", crate::policy::codes::Action::Ignore);
-            let target = target(model.name, seconds);
+            let target = target(&model.name, seconds);
             let challenge = sized(&policy, &target, Request::default());
             let Fp64Product { dim, products } = challenge.work().fp64_product().unwrap();
             let speed = Speed { model, kind: Products::Fp64, shape: (dim, products) };

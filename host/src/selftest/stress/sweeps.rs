@@ -25,7 +25,7 @@ use std::sync::Arc;
 /// Tiles that the CPU recomputes at a time.
 const KNOWN_TILES: u64 = 32;
 
-/// The work of a sweep over an arena of so many blocks.
+/// The work of a sweep over an arena of this many blocks.
 pub(super) fn work_of(arena_blocks: u64) -> MemoryResidency {
     MemoryResidency { arena_blocks, half_passes: 0, peer_blocks: 0 }
 }

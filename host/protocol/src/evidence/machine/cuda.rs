@@ -1,4 +1,4 @@
-//! What the CUDA driver says of a machine.
+//! What the CUDA driver says about a machine.
 
 use super::super::described::{Described, described};
 use serde::Serialize;

@@ -1,4 +1,4 @@
-//! What NVML says of a machine.
+//! What NVML says about a machine.
 
 use super::super::described::{Described, described};
 use crate::evidence::telemetry::Health;
@@ -86,7 +86,7 @@ pub fn normal_pci_id(text: &str) -> Option<[u32; 4]> {
 }
 
 described! {
-    /// What NVML says of a device. A fact that it does not tell is absent, and
+    /// What NVML says about a device. A fact that it does not tell is absent, and
     /// `unknown` has the reason.
     #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
     pub struct NvmlDevice => ClaimedNvmlDevice {
@@ -186,7 +186,7 @@ described! {
         /// Why a fact is absent.
         #[serde(skip_serializing_if = "BTreeMap::is_empty")]
         pub unknown: BTreeMap<&'static str, String>,
-        aside "Why the device cannot be asked: NVML gives no access to it, or has said of some fact that it is lost." inaccessible: Option<String>,
+        aside "Why the device cannot be asked: NVML gives no access to it, or has said about some fact that it is lost." inaccessible: Option<String>,
     }
 }
 

@@ -52,7 +52,7 @@ impl KernelView {
 }
 
 described! {
-    /// What the kernel driver's files say of a device.
+    /// What the kernel driver's files say about a device.
     #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
     pub struct KernelDevice => ClaimedKernelDevice {
         /// "domain:bus:device.function": the name of its folder.

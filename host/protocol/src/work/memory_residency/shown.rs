@@ -27,9 +27,9 @@ pub struct Run {
     pub work: MemoryResidency,
     /// T, at least 1.
     pub iterations: u32,
-    /// S.
+    /// Iterations between sync points (S).
     pub sync_interval: u32,
-    /// G.
+    /// Lanes (G).
     pub lanes: u32,
     /// E: from the challenge to the commitment of a live session, by the validator's
     /// clock. None outside of one: nothing is shown then.

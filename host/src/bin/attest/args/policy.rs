@@ -9,6 +9,7 @@ const POLICY_EXAMPLES: &str = "\
 Examples:
   attest policy init --out policy.toml
   attest policy check policy.toml
+  attest policy models --out models.toml
   attest challenge --policy policy.toml --model 'NVIDIA H200' --seconds 10
   attest challenge --policy policy.toml --model 'NVIDIA H200' --round 2
   attest verify result.json --challenge @token.txt --policy policy.toml
@@ -33,6 +34,11 @@ pub enum PolicyAction {
     /// Check a policy and show what it demands
     #[command(after_help = "Example:\n  attest policy check policy.toml --json")]
     Check(PolicyCheck),
+    /// Print the built-in table of GPU models; with --models, check that one and describe it
+    #[command(
+        after_help = "Examples:\n  attest policy models --out models.toml\n  attest policy models --models models.toml"
+    )]
+    Models(PolicyModels),
 }
 
 /// `attest policy init`.
@@ -41,6 +47,17 @@ pub struct PolicyInit {
     /// Write to this file instead of standard output; it must not exist
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, value_parser = place::output())]
     pub out: Option<PathBuf>,
+}
+
+/// `attest policy models`.
+#[derive(Debug, Args)]
+pub struct PolicyModels {
+    /// Write to this file instead of standard output; it must not exist
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, value_parser = place::output())]
+    pub out: Option<PathBuf>,
+    /// Print nothing but the table's digest, by which verdicts name it
+    #[arg(long, conflicts_with = "out")]
+    pub digest: bool,
 }
 
 /// `attest policy check`.

@@ -73,7 +73,7 @@ pub struct Validate {
     /// pongs have 5s, or as long as this if it is more [default: 60s; with --tcp 5s]
     #[arg(long, value_name = "DURATION", value_parser = parse::parse_wait)]
     pub hello_within: Option<Duration>,
-    /// Also send so many random bytes to the miner and have as many sent back, before the
+    /// Also send this many random bytes to the miner and have as many sent back, before the
     /// rounds: 64MiB, or 0 for none [default: what the policy asks for]
     #[arg(long, value_name = "SIZE", value_parser = parse::parse_bytes)]
     pub network: Option<u64>,

@@ -8,7 +8,7 @@ use crate::outcome::{Done, Result, print};
 use crate::paint::{Paint, duration, grouped, rate};
 use crate::progress;
 use anyhow::bail;
-use attest::appraisal::floors;
+use attest::appraisal::{floors, models};
 use attest::error_text::what_happened;
 use attest::evidence::present_gpus;
 use attest::executor::Kind;
@@ -21,6 +21,7 @@ use attest::mining::mine::{MineOptions, Mined, mine};
 use attest::protocol::bound::OmittedShare;
 use attest::protocol::challenge::Challenge;
 use attest::protocol::circumstances::{Circumstances, Issuer, IssuerRecord};
+use attest::protocol::quantity::about;
 use attest::protocol::result::ResultDoc;
 use attest::protocol::verdict::Verdict;
 use attest::protocol::verified::Verified;
@@ -72,7 +73,7 @@ pub fn run(args: &args::Demo, color: args::Color) -> Result {
     let Cost { amount, unit } = challenge.work().cost();
     let amount = amount as f64 * f64::from(challenge.iterations()) * lanes.len() as f64;
     print(&format!(
-        "  executed in {}, {}, {}\n  commitment {}\n  result of {} bytes\n\n",
+        "  executed in {}, {}, {}\n  commitment {}\n  result of {}\n\n",
         duration(executed_in),
         rate(amount, unit, executed_in),
         match unit {
@@ -81,12 +82,13 @@ pub fn run(args: &args::Demo, color: args::Color) -> Result {
             Unit::Operations => "every output folded and hashed",
         },
         result.commitment,
-        grouped(result.to_json().len() as u64),
+        about(result.to_json().len() as f64, "B"),
     ))?;
 
     let share = OmittedShare::default();
     let (outcome, verified_in) = judge(&challenge, &result, elapsed);
-    let verdict = Verdict::of(&outcome, share);
+    let mut verdict = Verdict::of(&outcome, share);
+    verdict.model_table = models::in_force().foreign_digest();
     print(&format!(
         "{}\n  {} leaves recomputed on the CPU in {}\n\n{}\n",
         paint.strong("3. The validator verifies the result"),

@@ -11,7 +11,7 @@ use crate::paint::{duration, grouped};
 use anyhow::{Context as _, anyhow, bail};
 use attest::files::Source;
 use attest::protocol::challenge::{Challenge, OPENINGS_MAX, TOKEN_BYTES_MAX};
-use attest::protocol::quantity::about;
+use attest::protocol::quantity::{about, bytes_exactly};
 use attest::protocol::verdict::RunCost;
 use attest::protocol::work::memory_residency::HALF_PASSES_SHOWN_MIN;
 use attest::protocol::work::{Cost, Work};
@@ -99,8 +99,8 @@ fn work_lines(challenge: &Challenge) -> Vec<(&'static str, String)> {
     let mut lines = vec![(
         "arena",
         format!(
-            "{} bytes on every lane: {} blocks of 4096 bytes, mixed in {} half-passes",
-            grouped(work.arena_bytes()),
+            "{} on every lane: {} blocks of 4096 bytes, mixed in {} half-passes",
+            about(work.arena_bytes() as f64, "B"),
             grouped(work.arena_blocks),
             work.half_passes,
         ),
@@ -111,8 +111,8 @@ fn work_lines(challenge: &Challenge) -> Vec<(&'static str, String)> {
     }
     if work.reads_peers() {
         let bytes = u128::from(work.link_bytes()) * u128::from(challenge.iterations());
-        let bytes = u64::try_from(bytes).map_or_else(|_| bytes.to_string(), grouped);
-        lines.push(("links", format!("{bytes} bytes reach every lane from the others'")));
+        let bytes = about(bytes as f64, "B");
+        lines.push(("links", format!("{bytes} reach every lane from the others'")));
     }
     lines
 }
@@ -160,14 +160,14 @@ fn challenge_text(challenge: &Challenge) -> String {
         line("gpu model", format!("{model:?} on every lane"));
     }
     if let Some(bytes) = spec.min_memory_bytes {
-        line("memory", format!("at least {} bytes on every lane", grouped(bytes)));
+        line("memory", format!("at least {} on every lane", bytes_exactly(bytes)));
     }
     if let Some(share) = spec.min_sm_utilization {
         line("SMs", format!("at least {:.1} % of every lane's took part", 100.0 * share));
     }
     line("miner", key_text(spec.miner_id.as_ref(), "anyone"));
     line("validator", key_text(spec.validator_id.as_ref(), "not named"));
-    line("result", format!("at most {} bytes", grouped(challenge.result_bytes_max())));
+    line("result", format!("at most {}", about(challenge.result_bytes_max() as f64, "B")));
     out
 }
 

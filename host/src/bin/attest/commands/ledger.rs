@@ -4,7 +4,7 @@ use crate::args::LedgerPlace;
 use crate::args::{Ledger as Args, LedgerAction as Action, LedgerState as State};
 use crate::input::Inputs;
 use crate::outcome::{Done, Result, note, print, print_json, printed};
-use crate::paint::{grouped, table, wrapped};
+use crate::paint::{table, wrapped};
 use anyhow::{Context as _, bail};
 use attest::files;
 use attest::ledger::{
@@ -12,6 +12,7 @@ use attest::ledger::{
     Seen, SessionEnd, SettledAs, Standing,
 };
 use attest::protocol::digest::Digest;
+use attest::protocol::quantity::counted;
 use attest::protocol::signature::EncodedKey;
 use attest::protocol::time;
 use attest::session::clock::unix_ms;
@@ -268,9 +269,9 @@ fn prune(ledger: &dyn Ledger, older_than: Duration, dry_run: bool) -> Result<()>
     };
     let pruned = ledger.prune(now_unix_ms.saturating_sub(age_ms), now_unix_ms, pruning)?;
     print(&format!(
-        "{} challenge(s) {done}{kept}\n{} meeting(s) {done}\n",
-        grouped(pruned.challenges),
-        grouped(pruned.meetings)
+        "{} {done}{kept}\n{} {done}\n",
+        counted(pruned.challenges, "challenge"),
+        counted(pruned.meetings, "meeting")
     ))
 }
 

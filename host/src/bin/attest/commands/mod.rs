@@ -8,6 +8,7 @@ pub mod challenge;
 pub mod completions;
 pub mod demo;
 pub mod detect;
+pub mod doctor;
 pub mod export;
 pub mod inspect;
 pub mod key;

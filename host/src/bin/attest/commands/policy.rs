@@ -4,7 +4,7 @@
 use crate::args::{self, PolicyAction};
 use crate::outcome::{Done, Result, print, print_json};
 use anyhow::anyhow;
-use attest::appraisal::models;
+use attest::appraisal::models::{self, ModelTable};
 use attest::error_text::what_happened;
 use attest::files::{self, Source};
 use attest::mining::issue::Request;
@@ -17,6 +17,7 @@ use attest::protocol::work::Work;
 use serde_json::json;
 use std::ffi::OsStr;
 use std::fmt::Write as _;
+use std::path::Path;
 
 /// Prints or checks.
 ///
@@ -26,6 +27,7 @@ pub fn run(args: &args::Policy) -> Result {
     match &args.action {
         PolicyAction::Init(args) => init(args)?,
         PolicyAction::Check(args) => check(args)?,
+        PolicyAction::Models(args) => models(args)?,
     }
     Ok(Done::Ok)
 }
@@ -63,7 +65,29 @@ pub fn sized(sizing: &args::Sizing, typed: Request) -> Result<Request> {
 }
 
 fn init(args: &args::PolicyInit) -> Result<()> {
-    let Some(path) = &args.out else { return print(&Policy::template()) };
+    print_or_write(&Policy::template(), args.out.as_deref())
+}
+
+/// The table of models in force: the text of the built-in one, what is in another.
+fn models(args: &args::PolicyModels) -> Result<()> {
+    let table = models::in_force();
+    match table.foreign_digest() {
+        _ if args.digest => print(&format!("{}\n", table.digest())),
+        None => print_or_write(ModelTable::built_in_text(), args.out.as_deref()),
+        Some(digest) if args.out.is_none() => print(&format!(
+            "{} models of {} chips\ndigest {digest}\n",
+            table.models().len(),
+            table.chips().len()
+        )),
+        Some(_) => Err(anyhow!(
+            "--models names a table already, and --out writes the built-in one\n\
+             Leave out one of the two."
+        )),
+    }
+}
+
+fn print_or_write(text: &str, out: Option<&Path>) -> Result<()> {
+    let Some(path) = out else { return print(text) };
     if path.exists() {
         return Err(anyhow!(
             "{} is there already\nGive another name, or remove it first.",
@@ -71,7 +95,7 @@ fn init(args: &args::PolicyInit) -> Result<()> {
         ));
     }
     // Which ends the text with a line break of its own.
-    Ok(files::write_atomically(path, Policy::template().trim_end())?)
+    Ok(files::write_atomically(path, text.trim_end())?)
 }
 
 fn check(args: &args::PolicyCheck) -> Result<()> {

@@ -17,6 +17,7 @@ use attest::mining::checkpoint::{self, CheckpointOptions};
 use attest::mining::executors::{Choice, Chosen, choose_again};
 use attest::mining::mine::{Expiry, MineError, MineOptions, Mined, mine, signer};
 use attest::protocol::challenge::Challenge;
+use attest::protocol::quantity::counted;
 use attest::protocol::work::Cost;
 use std::io::IsTerminal as _;
 use std::path::PathBuf;
@@ -110,10 +111,10 @@ fn summarise(challenge: &Challenge, mined: &Mined, verbose: bool) {
         let iterations = total(challenge, mined.lanes.len());
         let Cost { amount, unit } = challenge.work().cost();
         let amount = amount as f64 * iterations as f64;
-        let (elapsed, lanes) = (mined.executed_in, mined.lanes.len());
+        let (elapsed, lanes) = (mined.executed_in, counted(mined.lanes.len() as u64, "lane"));
         let (speed, elapsed) = (rate(amount, unit, elapsed), duration(elapsed));
         let commitment = mined.result.commitment;
-        note(&format!("executed on {lanes} lane(s) in {elapsed} ({speed}): {commitment}"));
+        note(&format!("executed on {lanes} in {elapsed} ({speed}): {commitment}"));
         note(&run_timing::text(mined));
     }
 }

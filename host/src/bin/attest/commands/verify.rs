@@ -14,6 +14,7 @@ use attest::executor::cpu::CpuVerifier;
 use attest::executor::gpu::{GpuExecutor, GpuOptions, GpuVerifier, PATIENCE};
 use attest::files::Source;
 use attest::judging::{AsIssuer, End, HandedIn, Known, Terms};
+use attest::log;
 use attest::protocol::challenge::Challenge;
 use attest::protocol::circumstances::Circumstances;
 use attest::protocol::receipt::Receipt;
@@ -24,7 +25,7 @@ use attest::protocol::verify::{
     Failure, Means, Progress, Recompute, RecomputeIteration, verify_with,
 };
 use attest::session::clock::unix_ms;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Said about a receipt that can have no session.
 const NO_SESSION: &str =
@@ -138,7 +139,8 @@ fn recomputed(
         (false, Recomputer::Gpu) => Some(Extent::SampledIterations),
         (false, Recomputer::Cpu) => None,
     };
-    Ok(match args.executor {
+    let began = Instant::now();
+    let end = match args.executor {
         Recomputer::Cpu => {
             let (leaves, mut iterations) = (CpuVerifier::new(), CpuVerifier::new());
             with_means(challenge, result, circumstances, extent, (&leaves, &mut iterations))
@@ -149,7 +151,9 @@ fn recomputed(
                 GpuVerifier::new(GpuExecutor::open_in_time(0, GpuOptions::default())?, PATIENCE);
             with_means(challenge, result, circumstances, extent, (&gpu, &mut &gpu))
         }
-    })
+    };
+    log::verified(challenge, &end, extent, began.elapsed());
+    Ok(end)
 }
 
 fn with_means(

@@ -21,9 +21,9 @@ pub struct IntegerReport {
     pub device: String,
     /// The kernels, such as "sm_80/int8_m16n8k32".
     pub variant: String,
-    /// n.
+    /// Rows and columns of a matrix (n).
     pub dim: u32,
-    /// m.
+    /// Products of an iteration (m).
     pub products: u32,
     /// Device memory of the plan, bytes.
     pub device_bytes: u64,

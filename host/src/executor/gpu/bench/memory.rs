@@ -30,7 +30,7 @@ pub struct MemoryReport {
     pub arena_bytes: u64,
     /// How long the fill took, ms, and its half-passes.
     pub fill_ms: f64,
-    /// p.
+    /// Half-passes of the fill (p).
     pub half_passes: u32,
     /// `peak_read` over the arena.
     pub read: Rates,

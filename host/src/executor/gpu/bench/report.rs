@@ -22,9 +22,9 @@ pub struct BenchReport {
     pub device: String,
     /// The kernels, such as "sm_90a/gemm_m16n8k16".
     pub variant: String,
-    /// n.
+    /// Rows and columns of a matrix (n).
     pub dim: u32,
-    /// m.
+    /// Products of an iteration (m).
     pub products: u32,
     /// Device memory of the plan, bytes.
     pub device_bytes: u64,

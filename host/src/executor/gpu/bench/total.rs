@@ -20,11 +20,11 @@ const SYNC_INTERVAL: u32 = 10;
 pub struct Total {
     /// The kernels, such as "sm_90a/gemm_m16n8k16".
     pub variant: String,
-    /// n.
+    /// Rows and columns of a matrix (n).
     pub dim: u32,
-    /// m.
+    /// Products of an iteration (m).
     pub products: u32,
-    /// T.
+    /// Iterations (T).
     pub iterations: u32,
     /// The first run, with its buffers' allocation and its graph's recording.
     pub first_s: f64,

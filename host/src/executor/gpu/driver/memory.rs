@@ -187,6 +187,15 @@ impl Readback {
         self.fence.wait()?;
         Ok(&self.words)
     }
+
+    /// The words, once they were waited for.
+    ///
+    /// # Panics
+    /// If copies are under way: a bug of the caller.
+    pub(crate) fn words(&self) -> &[u32] {
+        assert!(matches!(self.fence.state, Pending::Nothing), "copies are under way");
+        &self.words
+    }
 }
 
 /// Page-locked host memory from which small things go to the device.

@@ -22,7 +22,7 @@ pub(super) const PANEL_MAX: usize = 64;
 /// Elements that one Philox block draws.
 pub(super) const STEP_ELEMENTS: usize = ELEMENTS_PER_BLOCK as usize;
 
-/// Philox blocks of a vector that are generated and multiplied in one go, if n has so many:
+/// Philox blocks of a vector that are generated and multiplied in one go, if n has that many:
 /// a panel of columns then takes half of a first cache.
 pub(super) const STEPS_PER_CHUNK: usize = 16;
 

@@ -1,6 +1,6 @@
 //! The kernels of integer products as functions over buffers: each checks that its
 //! buffers are as long as the launch needs, fills in the parameter struct, and launches.
-//! What stays trusted is that the kernels keep to what `gpu_kernels::abi` says of them.
+//! What stays trusted is that the kernels keep to what `gpu_kernels::abi` says about them.
 #![allow(unsafe_code)]
 
 use crate::executor::ExecError;
@@ -99,7 +99,7 @@ pub(crate) struct Chunk<'a> {
     pub chain: &'a DeviceMemory,
     /// One source a product, instead of the chain: then `tiles` are 1 and 1.
     pub sources: Option<&'a DeviceMemory>,
-    /// n.
+    /// Rows and columns of a matrix (n).
     pub dim: u32,
     /// Tile rows and tile columns per product: its panels of A and of B.
     pub tiles: [u32; 2],

@@ -7,6 +7,7 @@ use super::philox::{FirstWords, StateWords};
 use crate::executor::host_memory::{BoundBy, HostMemory};
 use crate::protocol::digest::Digest;
 use crate::protocol::names::State;
+use crate::protocol::quantity::about;
 use crate::protocol::work::memory_residency::{DRAW_PARTNER, MemoryResidency};
 use rayon::prelude::*;
 use std::ops::ControlFlow;
@@ -19,7 +20,9 @@ const BLOCKS_PER_JOB: usize = 64;
 pub enum ArenaError {
     /// The host's memory, or what the process may have of it, is too small.
     #[error(
-        "the arena needs {needed_bytes} bytes of host memory; {free_bytes} are free {bound_by}\nAsk for a smaller arena, or free memory."
+        "the arena needs {} of host memory; {} are free {bound_by}\nAsk for a smaller arena, or free memory.",
+        about(*needed_bytes as f64, "B"),
+        about(*free_bytes as f64, "B")
     )]
     TooLarge {
         /// Bytes of the arena.
@@ -31,7 +34,8 @@ pub enum ArenaError {
     },
     /// The system refused the address space.
     #[error(
-        "the arena needs {needed_bytes} bytes of host memory; the system refused them\nRaise the limit of address space (ulimit -v) or allow overcommitment (vm.overcommit_memory)."
+        "the arena needs {} of host memory; the system refused them\nRaise the limit of address space (ulimit -v) or allow overcommitment (vm.overcommit_memory).",
+        about(*needed_bytes as f64, "B")
     )]
     Refused {
         /// Bytes of the arena.

@@ -28,7 +28,7 @@ pub struct LaneSweep<'a> {
     pub second: &'a Arena,
 }
 
-/// What an iteration's state says of its leaves.
+/// What an iteration's state says about its leaves.
 #[derive(Clone, Copy)]
 pub(super) struct Way {
     pub(super) state: StateWords,

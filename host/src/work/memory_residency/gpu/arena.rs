@@ -26,7 +26,7 @@ impl SharedArena {
         Ok(Self { memory: Some(memory), context: gpu.context_handle(), blocks })
     }
 
-    /// N.
+    /// Blocks of an arena (N).
     pub(super) fn blocks(&self) -> u32 {
         self.blocks
     }

@@ -1,6 +1,6 @@
 //! The kernels of memory residency as functions over buffers: each checks that its
 //! buffers are as long as the launch needs, fills in the parameter struct, and launches.
-//! What stays trusted is that the kernels keep to what `gpu_kernels::abi` says of them.
+//! What stays trusted is that the kernels keep to what `gpu_kernels::abi` says about them.
 #![allow(unsafe_code)]
 
 use super::arena::SharedArena;

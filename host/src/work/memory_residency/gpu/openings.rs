@@ -23,7 +23,7 @@ const TILE_HASH_WORDS: usize = LEAVES_PER_TILE as usize * DIGEST_WORDS;
 /// A tile whose leaf hashes are wanted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct SampledTile {
-    /// i.
+    /// The iteration, from 1 (i).
     pub iteration: u32,
     /// s(g,i−1) of the lane that has the arena.
     pub state: State,

@@ -34,7 +34,7 @@ pub(super) enum Way {
     /// Kernels read them where they are: a table of all arenas' addresses.
     Direct(DeviceMemory),
     /// The driver copies them here first, through the host's memory: room for the
-    /// second blocks of so many tiles.
+    /// second blocks of this many tiles.
     Copied(DeviceMemory, u32),
 }
 

@@ -2,6 +2,7 @@
 
 use crate::paint::{duration, grouped, table};
 use attest::executor::gpu::bench::Conditions;
+use attest::protocol::quantity::about;
 use attest::protocol::work::{Unit, Work};
 use attest::selftest::stress::{
     Fault, LaneLoad, Load, StressLane, StressReport, WrongWord, word_in_hex,
@@ -38,9 +39,7 @@ pub(super) fn progress(
 
 /// "53.12 TFLOP/s".
 fn rate(load: &LaneLoad) -> String {
-    let unit = load.work.cost().unit;
-    let (divided, prefix) = if load.per_s >= 1e10 { (1e12, "T") } else { (1e9, "G") };
-    format!("{:.2} {prefix}{}", load.per_s / divided, unit.per_second())
+    about(load.per_s, load.work.cost().unit.per_second())
 }
 
 /// ", 64 °C, 690 W", as far as it is known.
@@ -50,10 +49,10 @@ fn warmth(now: Option<&Conditions>) -> String {
     temperature + &now.power_w.map(|w| format!(", {w:.0} W")).unwrap_or_default()
 }
 
-/// "n=4096 m=8", "137.44 GB".
+/// "n=4096 m=8", "137.4 GB".
 fn in_short(work: Work) -> String {
     match work {
-        Work::MemoryResidency(work) => format!("{:.2} GB", work.arena_bytes() as f64 / 1e9),
+        Work::MemoryResidency(work) => about(work.arena_bytes() as f64, "B"),
         _ => work.in_short(),
     }
 }

@@ -9,6 +9,7 @@ use crate::outcome::Result;
 use crate::printer::Pen;
 use crate::signals::Stop;
 use anyhow::{Context as _, anyhow, bail};
+use attest::protocol::quantity::counted;
 use attest::session::command::{self, Answers, CommandLine};
 use attest::session::drive::{Stage, Validator};
 use attest::session::fault::FaultCode;
@@ -66,8 +67,9 @@ pub(super) async fn hold(
                     let left = held.len();
                     held.abort_all();
                     return Err(anyhow!(
-                        "{left} session(s) could not be settled in {SETTLING:?}\n\
-                         Check the ledger; what is not settled there stays open until it expires."
+                        "{} could not be settled in {SETTLING:?}\n\
+                         Check the ledger; what is not settled there stays open until it expires.",
+                        counted(left as u64, "session")
                     ));
                 }
             },
