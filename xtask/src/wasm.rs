@@ -143,11 +143,12 @@ fn compile(root: &Path, rustc: &Path, cargo: &Path) -> Result<Vec<u8>> {
     let out = root.join("target/wasm");
     let sysroot = Command::new(rustc).args(["--print", "sysroot"]).output()?;
     let sysroot = PathBuf::from(String::from_utf8(sysroot.stdout)?.trim());
-    let home = std::env::var_os("CARGO_HOME").map(PathBuf::from).or_else(|| {
-        Some(PathBuf::from(std::env::var_os("HOME")?).join(".cargo"))
-    });
+    let home = std::env::var_os("CARGO_HOME")
+        .map(PathBuf::from)
+        .or_else(|| Some(PathBuf::from(std::env::var_os("HOME")?).join(".cargo")));
     let mut flags = vec!["-Clinker=wasm-ld".to_owned()];
-    let places = [(Some(root.to_path_buf()), "/attest"), (home, "/cargo"), (Some(sysroot), "/rust")];
+    let places =
+        [(Some(root.to_path_buf()), "/attest"), (home, "/cargo"), (Some(sysroot), "/rust")];
     for (from, to) in places.into_iter().filter_map(|(from, to)| Some((from?, to))) {
         flags.push(format!("--remap-path-prefix={}={to}", from.display()));
     }

@@ -103,8 +103,7 @@ pub fn read(json: &str) -> Result<Vec<Round>, Fault> {
     if block.rounds.len() > ROUNDS_MAX {
         return Err(Fault::of_page(format!("the page has {} rounds", block.rounds.len())));
     }
-    let with_result =
-        block.rounds.iter().filter_map(|round| Some((round, round.result?.get())));
+    let with_result = block.rounds.iter().filter_map(|round| Some((round, round.result?.get())));
     let rounds = with_result.map(|(round, result)| Round::read(round, result));
     let rounds = rounds.collect::<Result<Vec<_>, _>>()?;
     if rounds.is_empty() {
@@ -235,7 +234,10 @@ mod tests {
     fn pages_without_results_say_so() {
         for (block, text) in [
             (json!({"schema": 1, "rounds": []}), "no result"),
-            (json!({"schema": 1, "rounds": [{"round": 0, "challenge": "x", "result": null}]}), "no result"),
+            (
+                json!({"schema": 1, "rounds": [{"round": 0, "challenge": "x", "result": null}]}),
+                "no result",
+            ),
             (json!({"schema": 2, "rounds": []}), "schema 2"),
             (json!([]), "can't be read"),
         ] {
