@@ -221,10 +221,14 @@ mod tests {
                 ("commitment-mismatch", &|r| flip(&mut r["commitment"])),
                 ("challenge-mismatch", &|r| flip(&mut r["challenge_digest"])),
             ];
+            let whole = block["rounds"][0]["result"]["commitment"].clone();
             for (code, change) in changes {
                 let mut block = block.clone();
                 change(&mut block["rounds"][0]["result"]);
                 let fault = loaded(&block).err().unwrap();
+                let is_signed = block["rounds"][0]["result"]["miner_signature"].is_string();
+                let of_commitment = block["rounds"][0]["result"]["commitment"] != whole;
+                let code = if is_signed && of_commitment { "signature-invalid" } else { code };
                 assert_eq!(fault.code.as_deref(), Some(code), "{name}: {fault:?}");
             }
         }
