@@ -50,6 +50,7 @@
 
 pub mod appraisal;
 pub mod bench;
+pub mod chart;
 pub mod doctor;
 pub mod evidence;
 pub mod executor;
@@ -62,6 +63,7 @@ pub mod log;
 pub mod mining;
 pub mod policy;
 pub mod reference;
+pub mod report;
 pub mod schema;
 pub mod selftest;
 pub mod session;

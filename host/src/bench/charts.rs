@@ -2,8 +2,8 @@
 //! verification on the CPU.
 
 use super::report::{DeviceReport, IntegerRow, MemoryRow, Row};
-use super::svg::{Bar, Chart, Group, Ink, Limit, draw};
 use super::{CpuReport, GpuReport, Report};
+use crate::chart::{Bar, BarChart, Group, Ink, Limit, Svg, file};
 
 /// The report as one SVG file.
 pub fn plot(report: &Report) -> String {
@@ -20,11 +20,12 @@ pub fn plot(report: &Report) -> String {
         }
     };
     charts.push(leaves(&report.cpu));
-    draw(&heading, &charts)
+    let drawn: Vec<Svg> = charts.iter().map(BarChart::draw).collect();
+    file(&heading, &drawn)
 }
 
 /// A group per shape, in the order of the report.
-fn products(gpu: &DeviceReport) -> Option<Chart> {
+fn products(gpu: &DeviceReport) -> Option<BarChart> {
     let mut groups: Vec<Group> = Vec::new();
     for row in &gpu.rows {
         let label = format!("n = {}, m = {}", row.report.dim, row.report.products);
@@ -43,7 +44,7 @@ fn products(gpu: &DeviceReport) -> Option<Chart> {
             .map(|ceiling| Limit { label: ceiling.kernel.clone(), value: ceiling.median }),
     );
     let title = "products: attested, bare, cuBLAS".to_owned();
-    (!groups.is_empty()).then_some(Chart { title, unit: "TFLOP/s", groups, limits })
+    (!groups.is_empty()).then_some(BarChart { title, unit: "TFLOP/s", groups, limits })
 }
 
 fn bars(row: &Row) -> Vec<Bar> {
@@ -75,7 +76,7 @@ fn bars(row: &Row) -> Vec<Bar> {
     bars
 }
 
-fn totals(gpu: &DeviceReport) -> Option<Chart> {
+fn totals(gpu: &DeviceReport) -> Option<BarChart> {
     let group = |total: &crate::executor::gpu::bench::Total| Group {
         label: format!(
             "n = {}, m = {}, {} iterations",
@@ -90,10 +91,10 @@ fn totals(gpu: &DeviceReport) -> Option<Chart> {
     };
     let groups: Vec<Group> = gpu.totals.iter().map(group).collect();
     let title = "a challenge from first to last".to_owned();
-    (!groups.is_empty()).then_some(Chart { title, unit: "s", groups, limits: Vec::new() })
+    (!groups.is_empty()).then_some(BarChart { title, unit: "s", groups, limits: Vec::new() })
 }
 
-fn memory(gpu: &DeviceReport) -> Option<Chart> {
+fn memory(gpu: &DeviceReport) -> Option<BarChart> {
     let bar =
         |label: &str, value, note: String, ink| Bar { label: label.to_owned(), value, note, ink };
     let group = |row: &MemoryRow| {
@@ -112,10 +113,10 @@ fn memory(gpu: &DeviceReport) -> Option<Chart> {
     };
     let groups: Vec<Group> = gpu.memory.iter().map(group).collect();
     let title = "memory residency: attested sweeps, half-passes".to_owned();
-    (!groups.is_empty()).then_some(Chart { title, unit: "TB/s", groups, limits: Vec::new() })
+    (!groups.is_empty()).then_some(BarChart { title, unit: "TB/s", groups, limits: Vec::new() })
 }
 
-fn integers(gpu: &DeviceReport) -> Option<Chart> {
+fn integers(gpu: &DeviceReport) -> Option<BarChart> {
     let bar =
         |label: &str, value, note: String, ink| Bar { label: label.to_owned(), value, note, ink };
     let ratio = |ratio: Option<f64>| ratio.map_or(String::new(), |r| format!("{r:.3} x cuBLASLt"));
@@ -138,10 +139,10 @@ fn integers(gpu: &DeviceReport) -> Option<Chart> {
         .map(|ceiling| Limit { label: ceiling.kernel.clone(), value: ceiling.median })
         .collect();
     let title = "integer products: attested, bare, cuBLASLt".to_owned();
-    (!groups.is_empty()).then_some(Chart { title, unit: "TOPS", groups, limits })
+    (!groups.is_empty()).then_some(BarChart { title, unit: "TOPS", groups, limits })
 }
 
-fn leaves(cpu: &CpuReport) -> Chart {
+fn leaves(cpu: &CpuReport) -> BarChart {
     let bar =
         |label: &str, value, ink| Bar { label: label.to_owned(), value, note: String::new(), ink };
     let group = |times: &super::LeafTimes| Group {
@@ -151,7 +152,7 @@ fn leaves(cpu: &CpuReport) -> Chart {
             bar("of as many iterations", times.of_as_many_iterations_ms, Ink::Light),
         ],
     };
-    Chart {
+    BarChart {
         title: format!("verification on the CPU: {}, {} threads", cpu.simd, cpu.threads),
         unit: "ms",
         groups: cpu.leaves.iter().map(group).collect(),

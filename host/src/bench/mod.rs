@@ -5,7 +5,7 @@
 //! device   ceilings, attested and bare products, cuBLAS, totals, arenas, integers: a GPU
 //! report   its figures beside ceilings and floor
 //! cpu      what verification costs, and arenas in host memory
-//! charts   the report as bars          svg   bars as a file
+//! charts   the report as bars
 //! ```
 //!
 //! Guarantees: every figure of a report was measured in this process, or is
@@ -19,7 +19,6 @@ mod cpu_integer;
 mod cpu_memory;
 mod device;
 mod report;
-mod svg;
 mod work;
 
 pub use charts::plot;

@@ -28,6 +28,11 @@ macro_rules! codes {
             pub fn name(self) -> &'static str {
                 match self { $(Self::$variant => $code,)* }
             }
+
+            /// What was found, in a sentence without a capital.
+            pub fn meaning(self) -> &'static str {
+                match self { $(Self::$variant => $what,)* }
+            }
         }
     };
 }

@@ -4,6 +4,7 @@
 mod ask;
 mod bench;
 mod challenge;
+mod checks;
 mod demo;
 mod detect;
 mod doctor;
@@ -15,6 +16,7 @@ mod ledger;
 mod parse;
 mod place;
 mod policy;
+mod report;
 mod respond;
 mod run;
 mod schema;
@@ -25,6 +27,7 @@ mod verify;
 pub use ask::{Ask, Kind};
 pub use bench::Bench;
 pub use challenge::Challenge;
+pub use checks::{Arrival, Checks, Recomputer};
 pub use demo::Demo;
 pub use detect::Detect;
 pub use doctor::Doctor;
@@ -35,12 +38,13 @@ pub use key::{Key, KeyAction};
 pub use ledger::{Action as LedgerAction, Ledger, State as LedgerState};
 pub use place::{LedgerPlace, check as check_place};
 pub use policy::{Policy, PolicyAction, PolicyCheck, PolicyInit, PolicyModels, Sizing};
+pub use report::{ROUNDS_MAX, Report};
 pub use respond::Respond;
 pub use run::{Executor, Run};
 pub use schema::{Schema, SchemaDocument};
 pub use selftest::Selftest;
 pub use validate::Validate;
-pub use verify::{Arrival, Recomputer, Verify};
+pub use verify::Verify;
 
 use clap::{Parser, Subcommand, ValueEnum, ValueHint};
 use std::path::PathBuf;
@@ -50,11 +54,11 @@ const EXIT_CODES: [(&str, &str); 4] = [
     ("0", "verified, healthy or done"),
     (
         "1",
-        "rejected (verify, validate, respond, export --check), not healthy (selftest) or something to mend (doctor)",
+        "rejected (verify, report, validate, respond, export --check), not healthy (selftest) or something to mend (doctor)",
     ),
     (
         "2",
-        "could not run: bad usage, unreadable input, standard output closed or full, an invalid token, no device, a kernel that failed (bench), nothing that could be checked (selftest), too few threads or descriptors, no verdict (verify, validate, respond), a challenge that expired before it was executed",
+        "could not run: bad usage, unreadable input, standard output closed or full, an invalid token, no device, a kernel that failed (bench), nothing that could be checked (selftest), too few threads or descriptors, no verdict (verify, report, validate, respond), a challenge that expired before it was executed",
     ),
     ("130, 143", "stopped by SIGINT, SIGTERM"),
 ];
@@ -170,6 +174,8 @@ pub enum Command {
     Respond(Respond),
     /// Show what a validator has on record, and forget what is old
     Ledger(Ledger),
+    /// Make a page to look at of results and their verdict
+    Report(Box<Report>),
     /// Show a token or a result in plain words
     Inspect(Inspect),
     /// Make a signing key, or show its public half

@@ -28,6 +28,7 @@ pub fn check(command: &Command) -> Result<()> {
     let (computes, works) = match command {
         Command::Run(_)
         | Command::Verify(_)
+        | Command::Report(_)
         | Command::Validate(_)
         | Command::Respond(_)
         | Command::Selftest(_)

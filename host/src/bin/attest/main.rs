@@ -43,6 +43,7 @@ fn main() -> ExitCode {
         Command::Ledger(args) => commands::ledger::run(&args, ledger),
         Command::Validate(args) => commands::validate::run(&args, ledger, color),
         Command::Respond(args) => commands::respond::run(&args),
+        Command::Report(args) => commands::report::run(&args, ledger),
         Command::Inspect(args) => commands::inspect::run(&args),
         Command::Key(args) => commands::key::run(&args),
         Command::Export(args) => commands::export::run(&args, color),

@@ -14,6 +14,7 @@ pub mod inspect;
 pub mod key;
 pub mod ledger;
 pub mod policy;
+pub mod report;
 pub mod respond;
 pub mod run;
 mod run_timing;

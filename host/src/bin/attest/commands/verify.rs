@@ -14,11 +14,12 @@ use attest::executor::cpu::CpuVerifier;
 use attest::executor::gpu::{GpuExecutor, GpuOptions, GpuVerifier, PATIENCE};
 use attest::files::Source;
 use attest::judging::{AsIssuer, End, HandedIn, Known, Terms};
+use attest::ledger::Ledger;
 use attest::log;
 use attest::protocol::challenge::Challenge;
 use attest::protocol::circumstances::Circumstances;
 use attest::protocol::receipt::Receipt;
-use attest::protocol::result::{ReadError, ResultDoc};
+use attest::protocol::result::{FormError, ReadError, ResultDoc};
 use attest::protocol::verdict::{Outcome, Verdict};
 use attest::protocol::verified::Extent;
 use attest::protocol::verify::{
@@ -37,55 +38,82 @@ const NO_SESSION: &str =
 /// An unreadable source or no means to recompute: no verdict.
 pub fn run(args: &args::Verify, ledger: Option<&LedgerPlace>, color: Color) -> Result {
     let source = Source::of_path(&args.result);
-    input::Inputs::default()
+    let checks = &args.checks;
+    checks
+        .and_inputs(input::Inputs::default())
         .and_source("RESULT", Some(&args.result))
         .and_text("--challenge", Some(&args.challenge))
-        .and_source("--receipt", args.receipt.as_deref())
-        .and_source("--policy", args.policy.as_deref())
         .check(&[])?;
-    let policy = args.policy.as_deref().map(policy::read).transpose()?;
-    let terms = Terms { policy: policy.as_ref(), omitted_share: args.omitted_share };
+    let policy = checks.policy.as_deref().map(policy::read).transpose()?;
+    let terms = Terms { policy: policy.as_ref(), omitted_share: checks.omitted_share };
     let challenge = input::challenge(&args.challenge)?;
     let ledger = crate::ledger::of_issuer(ledger)?;
-    let receipt = args.receipt.as_deref().map(input::receipt).transpose()?;
-    let verdict = match ResultDoc::read(source.open()?, &challenge) {
+    let read = match ResultDoc::read(source.open()?, &challenge) {
         Err(ReadError::Io(error)) => {
             bail!("cannot read {}: {error}\nCheck the file or the connection.", source.name())
         }
-        Err(form) => terms.verdict(&Err(Failure::from(form)), Known::default()),
-        Ok(result) => {
-            let handed_in = HandedIn {
-                challenge: &challenge,
-                result: &result,
-                arrival_unix_s: arrival(args, &challenge, &result, receipt.as_ref()),
-                elapsed: args.elapsed.map(Duration::from_millis),
-                receipt: receipt.as_ref(),
-            };
-            let means = |circumstances: &Circumstances<'_>| {
-                recomputed(args, &challenge, &result, circumstances)
-            };
-            let mut verdict = match ledger {
-                None => terms.of_stranger(&handed_in, means)?,
-                Some(ledger) => {
-                    let now_unix_ms = unix_ms();
-                    let judged = AsIssuer { ledger: &*ledger, terms, now_unix_ms }
-                        .judge(&handed_in, means)?;
-                    judged.notes.iter().for_each(|text| note(&format!("note: {text}")));
-                    judged.verdict
-                }
-            };
-            if receipt.is_some() && result.coin.is_none() && verdict.commitment.is_some() {
-                verdict.not_checked.push(NO_SESSION.to_owned());
-            }
-            verdict
-        }
+        Err(ReadError::Form(form)) => Err(form),
+        Ok(result) => Ok(result),
     };
+    let verdict = verdict(checks, terms, ledger.as_deref(), &challenge, &read)?;
     if args.json {
         print_json(&verdict)?;
     } else {
         print(&painted(&verdict, Paint::of(color, &std::io::stdout())))?;
     }
     Ok(done(&verdict))
+}
+
+/// The verdict on a result that was read, or on a form that is wrong.
+///
+/// # Errors
+/// No means to recompute, or a ledger that fails: no verdict.
+pub fn verdict(
+    checks: &args::Checks,
+    terms: Terms<'_>,
+    ledger: Option<&dyn Ledger>,
+    challenge: &Challenge,
+    read: &Result<ResultDoc, FormError>,
+) -> Result<Verdict> {
+    let result = match read {
+        Err(form) => {
+            let form = Failure::from(ReadError::Form(form.clone()));
+            return Ok(terms.verdict(&Err(form), Known::default()));
+        }
+        Ok(result) => result,
+    };
+    let receipt = checks.receipt.as_deref().map(input::receipt).transpose()?;
+    let handed_in = HandedIn {
+        challenge,
+        result,
+        arrival_unix_s: arrival(checks, challenge, result, receipt.as_ref()),
+        elapsed: checks.elapsed.map(Duration::from_millis),
+        receipt: receipt.as_ref(),
+    };
+    let means =
+        |circumstances: &Circumstances<'_>| recomputed(checks, challenge, result, circumstances);
+    let mut verdict = match ledger {
+        None => terms.of_stranger(&handed_in, means)?,
+        Some(ledger) => {
+            let now_unix_ms = unix_ms();
+            let judged = AsIssuer { ledger, terms, now_unix_ms }.judge(&handed_in, means)?;
+            judged.notes.iter().for_each(|text| note(&format!("note: {text}")));
+            judged.verdict
+        }
+    };
+    if receipt.is_some() && result.coin.is_none() && verdict.commitment.is_some() {
+        verdict.not_checked.push(NO_SESSION.to_owned());
+    }
+    Ok(verdict)
+}
+
+impl args::Checks {
+    /// With what these name to be read.
+    pub fn and_inputs(&self, inputs: input::Inputs) -> input::Inputs {
+        inputs
+            .and_source("--receipt", self.receipt.as_deref())
+            .and_source("--policy", self.policy.as_deref())
+    }
 }
 
 /// The exit code of a verification.
@@ -110,7 +138,7 @@ pub fn painted(verdict: &Verdict, paint: Paint) -> String {
 
 /// When the result arrived, s since 1970.
 fn arrival(
-    args: &args::Verify,
+    args: &args::Checks,
     challenge: &Challenge,
     result: &ResultDoc,
     receipt: Option<&Receipt>,
@@ -128,7 +156,7 @@ fn arrival(
 }
 
 fn recomputed(
-    args: &args::Verify,
+    args: &args::Checks,
     challenge: &Challenge,
     result: &ResultDoc,
     circumstances: &Circumstances<'_>,
