@@ -1,7 +1,7 @@
 //! Leaf hashes by scalar code, each from its iteration's state and the seeds alone.
 //!
 //! Guarantee: memory stays below a few MB whatever is asked: a leaf of FP64 products keeps
-//! 16 vectors of at most 16384 elements, one of integers two rows and a column, one of
+//! 16 vectors of at most 32768 elements, one of integers two rows and a column, one of
 //! memory a block for each half-pass.
 
 use attest_protocol::digest::Digest;
@@ -45,9 +45,7 @@ fn hashed(message: &[u8]) -> Digest {
 
 /// k0, k1, w, κ: the first big-endian words of a state.
 fn key_words(state: &State) -> Word {
-    let word = |at: usize| {
-        u32::from_be_bytes(std::array::from_fn(|byte| state.0[4 * at + byte]))
-    };
+    let word = |at: usize| u32::from_be_bytes(std::array::from_fn(|byte| state.0[4 * at + byte]));
     std::array::from_fn(word)
 }
 

@@ -103,8 +103,7 @@ pub fn read(json: &str) -> Result<Vec<Round>, Fault> {
     if block.rounds.len() > ROUNDS_MAX {
         return Err(Fault::of_page(format!("the page has {} rounds", block.rounds.len())));
     }
-    let with_result =
-        block.rounds.iter().filter_map(|round| Some((round, round.result?.get())));
+    let with_result = block.rounds.iter().filter_map(|round| Some((round, round.result?.get())));
     let rounds = with_result.map(|(round, result)| Round::read(round, result));
     let rounds = rounds.collect::<Result<Vec<_>, _>>()?;
     if rounds.is_empty() {
@@ -154,5 +153,100 @@ impl Round {
         });
         let (lane, iteration, leaf) = (opening.lane, opening.iteration, opening.leaf);
         Some(Leaf { lane, iteration, leaf, fault })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Fault, Round, read};
+    use serde_json::{Value, json};
+
+    /// The complete runs of tests/vectors, made by independent programs: of every kind of
+    /// work, with one lane and with several.
+    fn runs() -> Vec<(String, Value)> {
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/vectors");
+        let files = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+        let json = files.filter(|path| path.extension().is_some_and(|end| end == "json"));
+        let run = json.filter_map(|path| {
+            let mut file: Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
+            let result = file.get_mut("result")?.take();
+            let round = json!({"round": 0, "challenge": file["challenge"], "result": result});
+            let block = json!({"schema": 1, "verdict": {}, "rounds": [round]});
+            Some((path.file_name()?.to_string_lossy().into_owned(), block))
+        });
+        run.collect()
+    }
+
+    fn loaded(block: &Value) -> Result<Vec<Round>, Fault> {
+        read(&block.to_string())
+    }
+
+    fn flip(hex: &mut Value) {
+        let text = hex.as_str().unwrap();
+        let first = u8::from_str_radix(&text[..1], 16).unwrap() ^ 1;
+        *hex = Value::from(format!("{first:x}{}", &text[1..]));
+    }
+
+    #[test]
+    fn every_opened_leaf_of_every_vector_is_right() {
+        let mut kinds = std::collections::BTreeSet::new();
+        for (name, block) in runs() {
+            let rounds = loaded(&block).unwrap_or_else(|fault| panic!("{name}: {fault:?}"));
+            kinds.insert(rounds[0].in_short().kind);
+            let openings = rounds[0].in_short().openings;
+            for index in 0..openings {
+                let leaf = rounds[0].leaf(index).unwrap();
+                assert_eq!(leaf.fault, None, "{name}, opening {index}");
+            }
+            assert!(rounds[0].leaf(openings).is_none());
+        }
+        assert_eq!(kinds.len(), 3, "{kinds:?}");
+    }
+
+    #[test]
+    fn a_flipped_bit_in_an_opening_is_one_wrong_leaf() {
+        for (name, mut block) in runs() {
+            flip(&mut block["rounds"][0]["result"]["openings"][0]["path"][0]);
+            let rounds = loaded(&block).unwrap_or_else(|fault| panic!("{name}: {fault:?}"));
+            assert!(rounds[0].leaf(0).unwrap().fault.is_some(), "{name}");
+            assert_eq!(rounds[0].leaf(1).unwrap().fault, None, "{name}");
+        }
+    }
+
+    #[test]
+    fn a_flipped_bit_before_the_leaves_is_a_fault_with_a_code() {
+        for (name, block) in runs() {
+            let changes: [(&str, &dyn Fn(&mut Value)); 3] = [
+                ("commitment-mismatch", &|r| flip(&mut r["lanes"][0]["iteration_roots"][0])),
+                ("commitment-mismatch", &|r| flip(&mut r["commitment"])),
+                ("challenge-mismatch", &|r| flip(&mut r["challenge_digest"])),
+            ];
+            let whole = block["rounds"][0]["result"]["commitment"].clone();
+            for (code, change) in changes {
+                let mut block = block.clone();
+                change(&mut block["rounds"][0]["result"]);
+                let fault = loaded(&block).err().unwrap();
+                let is_signed = block["rounds"][0]["result"]["miner_signature"].is_string();
+                let of_commitment = block["rounds"][0]["result"]["commitment"] != whole;
+                let code = if is_signed && of_commitment { "signature-invalid" } else { code };
+                assert_eq!(fault.code.as_deref(), Some(code), "{name}: {fault:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn pages_without_results_say_so() {
+        for (block, text) in [
+            (json!({"schema": 1, "rounds": []}), "no result"),
+            (
+                json!({"schema": 1, "rounds": [{"round": 0, "challenge": "x", "result": null}]}),
+                "no result",
+            ),
+            (json!({"schema": 2, "rounds": []}), "schema 2"),
+            (json!([]), "can't be read"),
+        ] {
+            let fault = loaded(&block).err().unwrap();
+            assert!(fault.text.contains(text), "{fault:?}");
+        }
     }
 }
