@@ -99,7 +99,8 @@ const DIM: u32 = 128;
 const SHAPE: Fp64Product = Fp64Product { dim: DIM, products: 4096 };
 
 fn miner(lane: u8, method: Method) -> Box<dyn Executor> {
-    let inner = CpuExecutor::new(CpuOptions { uuid: Some(Uuid([lane; 16])) });
+    let inner =
+        CpuExecutor::new(CpuOptions { uuid: Some(Uuid([lane; 16])), ..CpuOptions::default() });
     let shape = SHAPE;
     Box::new(Miner { inner, lane: 0, shape, method, kept: HashMap::new() })
 }

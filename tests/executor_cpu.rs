@@ -247,9 +247,36 @@ fn a_break_stops_the_run() {
 #[test]
 fn uuids_are_the_given_one_or_differ() {
     let given = Uuid([9; 16]);
-    let uuid = |uuid| CpuExecutor::new(CpuOptions { uuid }).facts().uuid;
+    let uuid = |uuid| CpuExecutor::new(CpuOptions { uuid, ..CpuOptions::default() }).facts().uuid;
     assert_eq!(uuid(Some(given)), given);
     assert_ne!(uuid(None), uuid(None));
+}
+
+#[test]
+fn cores_are_left_to_others_as_long_as_one_is_left() {
+    let shape = Fp64Product { dim: 640, products: 1 };
+    let roots = |cores_left: usize, pool: usize| {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(pool).build().unwrap();
+        pool.install(|| {
+            let mut executor = CpuExecutor::new(CpuOptions { cores_left, ..CpuOptions::default() });
+            let mut roots = Vec::new();
+            let mut keep = |output: attest::executor::IterationOutput<'_>| {
+                roots.push(output.root);
+                ControlFlow::Continue(())
+            };
+            executor.begin(&shape.into()).unwrap();
+            executor.run(&segment(2, State([5; 32])), &mut keep).unwrap();
+            let tile = TileRequest { at: IterationPlace::of_state(State([5; 32])), tile: 7 };
+            let hashes = executor.leaf_hashes(&shape.into(), &[tile]).unwrap();
+            (executor.facts().details.threads, roots, hashes)
+        })
+    };
+    let (all, expected, hashes) = roots(0, 4);
+    assert_eq!(all, Some(4));
+    for (cores_left, threads) in [(1, 3), (3, 1), (4, 1), (100, 1)] {
+        let of_fewer = (Some(threads), expected.clone(), hashes.clone());
+        assert_eq!(roots(cores_left, 4), of_fewer, "{cores_left}");
+    }
 }
 
 /// The parts of a vector file that an executor alone must reproduce.

@@ -120,7 +120,7 @@ impl Executor for Faulty {
 }
 
 fn cpu(uuid: u8) -> CpuExecutor {
-    CpuExecutor::new(CpuOptions { uuid: Some(Uuid([uuid; 16])) })
+    CpuExecutor::new(CpuOptions { uuid: Some(Uuid([uuid; 16])), ..CpuOptions::default() })
 }
 
 fn honest(lanes: u8) -> Vec<Box<dyn Executor>> {
@@ -177,7 +177,8 @@ fn vectors_reproduce_in_full() {
         let lanes = file["result"]["lanes"].as_array().unwrap();
         let executors = lanes.iter().map(|lane| {
             let uuid = Some(lane["uuid"].as_str().unwrap().parse().unwrap());
-            Box::new(CpuExecutor::new(CpuOptions { uuid })) as Box<dyn Executor>
+            Box::new(CpuExecutor::new(CpuOptions { uuid, ..CpuOptions::default() }))
+                as Box<dyn Executor>
         });
         let mut execution = run(&challenge, executors.collect()).unwrap();
         for (lane, got) in execution.lanes.iter().enumerate() {

@@ -69,7 +69,7 @@ impl Executor for Late {
 }
 
 fn cpu(lane: u8) -> CpuExecutor {
-    CpuExecutor::new(CpuOptions { uuid: Some(Uuid([lane + 1; 16])) })
+    CpuExecutor::new(CpuOptions { uuid: Some(Uuid([lane + 1; 16])), ..CpuOptions::default() })
 }
 
 fn late(lanes: u8, keeps: usize) -> Vec<Box<dyn Executor>> {

@@ -13,6 +13,7 @@ use attest::session::clock::Now;
 use attest::session::fault::OwnFault;
 use attest::session::limits::Patience;
 use attest::session::message::{FromMiner, MinerHello, line_of};
+use attest::session::numbered::numbered;
 use attest::session::validator::{
     Accepted, Action, Event, Issued, Judged, NotIssued, ValidatorSession,
 };
@@ -65,16 +66,17 @@ impl Driven {
                 challenge: Box::new(FIXTURE.challenge.clone()),
                 plan: Vec::new().into(),
             })),
-            Some(Action::Read(reading)) => Event::Read(reading.read()),
-            Some(Action::Accept(_)) if fails => Event::Accepted(Err(own())),
-            Some(Action::Accept(commitment)) => {
+            Some(Action::Read(reading)) => Event::Read(reading.round, reading.read()),
+            Some(Action::Accept(accept)) if fails => Event::Accepted(accept.round, Err(own())),
+            Some(Action::Accept(accept)) => {
                 let acceptance = match script.byte() {
-                    1 => Acceptance::Spent(commitment.commitment),
+                    1 => Acceptance::Spent(accept.commitment),
                     2 => Acceptance::NotIssued,
                     _ => Acceptance::Accepted,
                 };
                 self.is_coin_recorded = acceptance == Acceptance::Accepted;
-                Event::Accepted(Ok(Accepted { acceptance, history: Vec::new(), coin: COIN }))
+                let accepted = Accepted { acceptance, history: Vec::new(), coin: COIN };
+                Event::Accepted(accept.round, Ok(accepted))
             }
             Some(Action::Judge(case)) => {
                 let session = case.session.clone();
@@ -114,13 +116,16 @@ fuzz_target!(|data: &[u8]| {
     };
     own.tell(Event::Start);
     while let Some(step) = script.step() {
-        let hello = || MinerHello { versions: vec![1], ..MinerHello::default() };
+        // From 128 on a miner of version 2.
+        let versions = if step >= 128 { vec![1, 2] } else { vec![1] };
+        let hello = || MinerHello { versions: versions.clone(), ..MinerHello::default() };
+        let of_round = |line: &[u8]| numbered(line.to_vec(), (step >= 128).then_some(0));
         match step % 12 {
             0..=3 => own.tell(Event::Bytes(script.piece())),
             4 => own.tell(Event::Bytes(&line_of(&FromMiner::Hello(hello())))),
             5 => own.tell(Event::Bytes(&line_of(&FromMiner::Pong {}))),
-            6 => own.tell(Event::Bytes(&FIXTURE.commitment_line)),
-            7 => own.tell(Event::Bytes(&FIXTURE.openings_line)),
+            6 => own.tell(Event::Bytes(&of_round(&FIXTURE.commitment_line))),
+            7 => own.tell(Event::Bytes(&of_round(&FIXTURE.openings_line))),
             8 => own.now.since_start += Duration::from_millis(script.short().into()),
             9 => own.tell(Event::Tick),
             10 => own.tell(Event::Closed),

@@ -5,6 +5,7 @@
 //! test, also of those whose tests are elsewhere; [`table`] checks it.
 
 mod arithmetic;
+mod beside;
 mod demands;
 mod devices;
 mod grinding;

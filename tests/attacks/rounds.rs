@@ -12,6 +12,7 @@ use attest::protocol::names::Coin;
 use attest::protocol::verdict::Outcome;
 use attest::session::drive::Validator;
 use attest::session::message::{FromMiner, FromValidator, MinerHello, line_of};
+use attest::session::numbered::numbered;
 use attest::session::validator::Ended;
 use std::sync::Arc;
 
@@ -63,10 +64,12 @@ async fn greet(peer: &mut Peer) {
 /// Answers the next challenge honestly.
 async fn round(peer: &mut Peer) -> (Challenge, Say, Coin) {
     let challenge = peer.challenge().await;
+    let round = peer.round();
     let say = Say::honestly(&challenge);
-    peer.send(say.commitment_line()).await;
+    peer.send_of(round, say.commitment_line()).await;
     let coin = peer.coin().await;
-    peer.send(say.openings_line(coin)).await;
+    assert_eq!(peer.round(), round);
+    peer.send_of(round, say.openings_line(coin)).await;
     (challenge, say, coin)
 }
 
@@ -113,9 +116,9 @@ async fn the_coin_of_another_round() {
         greet(&mut peer).await;
         let (_, _, old) = round(&mut peer).await;
         let say = Say::honestly(&peer.challenge().await);
-        peer.send(say.commitment_line()).await;
+        peer.send_of(Some(1), say.commitment_line()).await;
         assert_ne!(peer.coin().await, old);
-        peer.send(say.openings_line(old)).await;
+        peer.send_of(Some(1), say.openings_line(old)).await;
         peer.linger().await;
     })
     .await;
@@ -132,9 +135,9 @@ async fn the_answer_to_another_round() {
             greet(&mut peer).await;
             let (_, say, old) = round(&mut peer).await;
             peer.challenge().await;
-            peer.send(say.commitment_line()).await;
+            peer.send_of(Some(1), say.commitment_line()).await;
             let new = peer.coin().await;
-            peer.send(say.openings_line(if with_new_coin { new } else { old })).await;
+            peer.send_of(Some(1), say.openings_line(if with_new_coin { new } else { old })).await;
             peer.linger().await;
         })
         .await;
@@ -158,9 +161,9 @@ async fn the_answer_of_another_session() {
         greet(&mut peer).await;
         round(&mut peer).await;
         peer.challenge().await;
-        peer.send(say.commitment_line()).await;
+        peer.send_of(Some(1), say.commitment_line()).await;
         let coin = peer.coin().await;
-        peer.send(say.openings_line(coin)).await;
+        peer.send_of(Some(1), say.openings_line(coin)).await;
         peer.linger().await;
     })
     .await;
@@ -175,7 +178,7 @@ async fn a_round_skipped_or_repeated() {
         greet(&mut peer).await;
         let (_, _, old) = round(&mut peer).await;
         let say = Say::honestly(&peer.challenge().await);
-        peer.send(say.openings_line(old)).await;
+        peer.send_of(Some(1), say.openings_line(old)).await;
         peer.linger().await;
     })
     .await;
@@ -186,9 +189,9 @@ async fn a_round_skipped_or_repeated() {
         greet(&mut peer).await;
         let challenge = peer.challenge().await;
         let say = Say::honestly(&challenge);
-        peer.send(say.commitment_line()).await;
+        peer.send_of(Some(0), say.commitment_line()).await;
         let coin = peer.coin().await;
-        let twice = [say.openings_line(coin), say.openings_line(coin)].concat();
+        let twice = numbered(say.openings_line(coin), Some(0)).repeat(2);
         peer.send(twice).await;
         peer.linger().await;
     })

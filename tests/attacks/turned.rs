@@ -136,10 +136,10 @@ impl Turned {
             }
             // On record already: two sessions may meet at one challenge.
             Action::Issue(_) => Some(Event::Issued(Ok(issued(&self.challenge)))),
-            Action::Read(reading) => Some(Event::Read(reading.read())),
+            Action::Read(reading) => Some(Event::Read(reading.round, reading.read())),
             Action::Accept(commitment) => {
                 let coin = super::drawn(&[b"a coin", &commitment.challenge.0]);
-                Some(Event::Accepted(self.validator.accept_with(&commitment, coin)))
+                Some(Event::Accepted(0, self.validator.accept_with(&commitment, coin)))
             }
             Action::Judge(case) => Some(Event::Judged(Box::new(self.validator.judge(*case)))),
             Action::Settle(settle) => {

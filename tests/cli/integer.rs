@@ -109,7 +109,7 @@ fn products_are_verified_in_sessions() {
         "cpu",
     ];
     let ended = run(args).expect(OK);
-    assert!(ended.stdout.starts_with("VERIFIED: "), "{}", ended.stdout);
+    assert!(ended.stdout.starts_with("VERIFIED  lane 0: "), "{}", ended.stdout);
     ended.says("3 iterations of 8 products of 128 x 128 int8 matrices");
 }
 

@@ -427,7 +427,7 @@ fn on_one_device(recorded: &Recorded, seed: u8) -> Vec<String> {
     let issue = "challenge --dim 128 --matrices 1 --iterations 2 --miner-id".split(' ');
     let token = run(issue.chain([&*key, "--ledger", &ledger])).expect(OK).stdout;
     let challenge = Challenge::from_token(token.trim_end()).expect("a token");
-    let cpu = CpuExecutor::new(CpuOptions { uuid: Some(Uuid([9; 16])) });
+    let cpu = CpuExecutor::new(CpuOptions { uuid: Some(Uuid([9; 16])), ..CpuOptions::default() });
     let options = MineOptions { identity: Some(&identity), ..MineOptions::default() };
     let mined = mine(&challenge, vec![Box::new(cpu)], &options, &|_| ()).expect("a result");
     let result = recorded.path(&format!("of-{seed}.json"));

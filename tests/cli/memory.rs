@@ -171,7 +171,7 @@ fn arenas_are_run_and_verified_offline_and_in_sessions() {
     let attest = env!("CARGO_BIN_EXE_attest");
     let miner = ["--", attest, "respond", "--executor", "cpu"];
     let ended = run(args.iter().chain(&options).chain(&miner)).expect(OK);
-    assert!(ended.stdout.starts_with("VERIFIED: "), "{}", ended.stdout);
+    assert!(ended.stdout.starts_with("VERIFIED  lane 0: "), "{}", ended.stdout);
     ended.says("3 iterations of a sweep of an arena of 2.097 MB, filled in 12 half-passes");
 }
 
@@ -214,7 +214,7 @@ fn a_cpu_is_asked_for_what_was_typed() {
     let policy = "[devices]\ncpu_allowed = true\n[soundness]\nomitted_share = 0.1\n";
     let options = ["--arena-blocks", "512", "--iterations", "2"];
     let shown = session(policy, &options, "--executor cpu").expect(OK).stdout;
-    assert!(shown.starts_with("VERIFIED: "), "{shown}");
+    assert!(shown.starts_with("VERIFIED  lane 0: "), "{shown}");
 }
 
 #[test]

@@ -149,7 +149,8 @@ pub fn cpu_miner(signs_with: Option<SigningIdentity>) -> Miner {
     // One device, whatever it is asked.
     let uuid = Some(CpuExecutor::new(CpuOptions::default()).facts().uuid);
     cpu_miner_with(signs_with, move |_| {
-        let cpu: Box<dyn Executor> = Box::new(CpuExecutor::new(CpuOptions { uuid }));
+        let cpu: Box<dyn Executor> =
+            Box::new(CpuExecutor::new(CpuOptions { uuid, ..CpuOptions::default() }));
         vec![cpu]
     })
 }

@@ -128,7 +128,8 @@ fn run(lanes: &[Wrong], loads: Vec<Load>, until: Until) -> StressReport {
     let Until { sweeps, reads, turn } = until;
     let read = Arc::new(AtomicU64::new(0));
     let subjects = (1..).zip(lanes).map(|(uuid, wrong)| {
-        let inner = CpuExecutor::new(CpuOptions { uuid: Some(Uuid([uuid; 16])) });
+        let inner =
+            CpuExecutor::new(CpuOptions { uuid: Some(Uuid([uuid; 16])), ..CpuOptions::default() });
         let (wrong, reads) = (wrong.clone(), Arc::clone(&read));
         let executor = Memory { inner, arena: None, wrong, sweeps: 0, reads };
         let (name, executor) = (format!("device {uuid}"), Box::new(executor));

@@ -83,7 +83,8 @@ pub const SMS: u32 = 3;
 
 impl Faulty {
     pub fn new(uuid: u8, fault: Fault, alive: &Alive) -> Self {
-        let inner = CpuExecutor::new(CpuOptions { uuid: Some(Uuid([uuid; 16])) });
+        let inner =
+            CpuExecutor::new(CpuOptions { uuid: Some(Uuid([uuid; 16])), ..CpuOptions::default() });
         let mut facts = inner.facts().clone();
         facts.model = format!("device {uuid}");
         if matches!(fault, Fault::Counters(_)) {

@@ -435,7 +435,10 @@ fn a_challenge_runs_alike_on_gpu_and_cpu_and_its_evidence_fits() {
                 execute(&challenge, vec![executor], &RunOptions::default(), &|_| {}).unwrap()
             };
             let gpu = on(Box::new(GpuExecutor::open(device.index, GpuOptions::default()).unwrap()));
-            let cpu = on(Box::new(CpuExecutor::new(CpuOptions { uuid: Some(device.uuid) })));
+            let cpu = on(Box::new(CpuExecutor::new(CpuOptions {
+                uuid: Some(device.uuid),
+                ..CpuOptions::default()
+            })));
             assert_eq!(gpu.lanes[0].roots, cpu.lanes[0].roots, "{name}");
             assert_eq!(gpu.lanes[0].states, cpu.lanes[0].states, "{name}");
             let evidence = attest::evidence::assemble(&gpu, &machine::observed()).unwrap();

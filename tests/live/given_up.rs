@@ -18,9 +18,9 @@ fn number_of(stage: &Stage<'_>) -> usize {
     match stage {
         Stage::Met(..) => 0,
         Stage::Challenged(..) => 1,
-        Stage::Committed(_) => 2,
-        Stage::CoinSent => 3,
-        Stage::Complete(_) | Stage::Judged(..) => 4,
+        Stage::Committed(..) => 2,
+        Stage::CoinSent(_) => 3,
+        Stage::Complete(..) | Stage::Judged(..) => 4,
     }
 }
 
@@ -32,7 +32,7 @@ async fn answer(mut peer: Peer) -> Option<VerdictOutcome> {
         match peer.next().await? {
             FromValidator::Hello { .. } => {}
             FromValidator::Ping { .. } => peer.line(r#"{"message":"pong"}"#).await,
-            FromValidator::Challenge { token } | FromValidator::HostChallenge { token } => {
+            FromValidator::Challenge { token } | FromValidator::HostChallenge { token, .. } => {
                 let challenge = attest::protocol::challenge::Challenge::from_token(&token).unwrap();
                 let answer = Answer::of(&challenge, None);
                 peer.send(answer.commitment_line()).await;

@@ -24,7 +24,7 @@ const UUID: Uuid = Uuid([0xdd; 16]);
 /// A session with the miner of key `seed`, under a policy with these `findings`.
 async fn judged(ledger: &Arc<Recording>, seed: u8, findings: &str) -> Ended {
     let miner = cpu_miner_with(Some(identity(seed)), |_| {
-        let cpu = CpuExecutor::new(CpuOptions { uuid: Some(UUID) });
+        let cpu = CpuExecutor::new(CpuOptions { uuid: Some(UUID), ..CpuOptions::default() });
         vec![Box::new(cpu) as Box<dyn Executor>]
     });
     let policy = format!(

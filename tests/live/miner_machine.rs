@@ -11,6 +11,7 @@ use attest::session::fault::{Fault, FaultCode, OwnFault};
 use attest::session::limits::{PINGS_ANSWERED_MAX, Patience, lateness_heard};
 use attest::session::message::{FromMiner, FromValidator, VerdictMessage, VerdictOutcome, line_of};
 use attest::session::miner::{Action, End, Event, MinerSession, Terms, margin};
+use attest::session::numbered::numbered;
 use attest::session::refusal::{Refusal, RefusalCode};
 use proptest::prelude::*;
 use std::time::Duration;
@@ -88,7 +89,7 @@ proptest! {
         // As far as wanted the right way, then anything.
         for (index, line) in lines.iter().take(right).enumerate() {
             if index == 3 {
-                look(session.handle(now, Event::Committed(Ok(b"{}\n".to_vec()))));
+                look(session.handle(now, Event::Committed(0, Ok(b"{}\n".to_vec()))));
             }
             look(session.handle(now, Event::Bytes(line)));
         }
@@ -97,10 +98,10 @@ proptest! {
             let event = match step {
                 Step::Line(index) => Event::Bytes(&lines[index]),
                 Step::Committed(well) => {
-                    Event::Committed(if well { Ok(b"{}\n".to_vec()) } else { Err(own().into()) })
+                    Event::Committed(0, if well { Ok(b"{}\n".to_vec()) } else { Err(own().into()) })
                 }
                 Step::Opened(well) => {
-                    Event::Opened(if well { Ok(b"{}\n".to_vec()) } else { Err(own()) })
+                    Event::Opened(0, if well { Ok(b"{}\n".to_vec()) } else { Err(own()) })
                 }
                 Step::Closed => Event::Closed,
                 Step::Wait(ms) => {
@@ -349,9 +350,9 @@ fn every_wait_has_an_end() {
         for step in 0..steps {
             match step {
                 0..=2 => told.event(Event::Bytes(&lines[step])),
-                3 => told.event(Event::Committed(Ok(b"{}\n".to_vec()))),
+                3 => told.event(Event::Committed(0, Ok(b"{}\n".to_vec()))),
                 4 => told.event(Event::Bytes(&lines[3])),
-                _ => told.event(Event::Opened(Ok(b"{}\n".to_vec()))),
+                _ => told.event(Event::Opened(0, Ok(b"{}\n".to_vec()))),
             }
         }
         told
@@ -417,7 +418,9 @@ fn another_challenge_is_taken_from_version_2_on() {
         session.handle(now, Event::Bytes(&lines[0]));
         session.handle(now, Event::Bytes(&line_of(&FromValidator::Ping { version })));
         for round in 0..3 {
-            let actions = session.handle(now, Event::Bytes(&lines[2]));
+            let said = (version > 1).then_some(round);
+            let challenge = numbered(lines[2].clone(), said);
+            let actions = session.handle(now, Event::Bytes(&challenge));
             let [action] = &actions[..] else { panic!("{actions:?}") };
             if version == 1 && round > 0 {
                 let Action::End(End::Fault(fault)) = action else { panic!("{action:?}") };
@@ -425,9 +428,12 @@ fn another_challenge_is_taken_from_version_2_on() {
                 break;
             }
             assert!(matches!(action, Action::Commit { .. }), "{action:?}");
-            session.handle(now, Event::Committed(Ok(b"a commitment\n".to_vec())));
-            session.handle(now, Event::Bytes(&lines[3]));
-            session.handle(now, Event::Opened(Ok(b"openings\n".to_vec())));
+            let line = b"{\"message\":\"commitment\",\"a\":1}\n".to_vec();
+            let actions = session.handle(now, Event::Committed(round, Ok(line.clone())));
+            let [Action::Send(sent)] = &actions[..] else { panic!("{actions:?}") };
+            assert_eq!(*sent, numbered(line, said), "it says which round it is of");
+            session.handle(now, Event::Bytes(&numbered(lines[3].clone(), said)));
+            session.handle(now, Event::Opened(round, Ok(b"openings\n".to_vec())));
         }
     }
 }

@@ -7,6 +7,7 @@ mod host_round;
 mod hostile;
 mod in_process;
 mod meetings;
+mod miner_beside;
 mod miner_machine;
 mod network;
 pub mod peer;

@@ -5,7 +5,7 @@ use super::recording::Recording;
 use crate::common::cpu_evidence;
 use attest::identity::SigningIdentity;
 use attest::mining::issue::Request;
-use attest::policy::{RoundKind, RoundOn, RoundPlan};
+use attest::policy::{RoundKind, RoundPlan};
 use attest::protocol::challenge::Challenge;
 use attest::protocol::digest::Uuid;
 use attest::protocol::evidence::Evidence;
@@ -18,6 +18,7 @@ use attest::session::message::{
     FromMiner, FromValidator, MinerHello, PINGS_CAPABILITY, commitment_line_of, line_of,
     openings_line,
 };
+use attest::session::numbered::{numbered, take_number};
 use attest::session::validator::{Ended, Issued};
 use std::sync::Arc;
 use std::time::Duration;
@@ -33,6 +34,7 @@ pub const UUIDS: [Uuid; 1] = [Uuid([7; 16])];
 pub struct Peer {
     reader: BufReader<ReadHalf<DuplexStream>>,
     writer: WriteHalf<DuplexStream>,
+    round: Option<usize>,
 }
 
 /// What there is to say of a challenge: honest work, or made of it.
@@ -93,7 +95,19 @@ impl Peer {
     pub async fn next(&mut self) -> Option<FromValidator> {
         let mut line = Vec::new();
         let length = self.reader.read_until(b'\n', &mut line).await.expect("readable");
+        // In version 2 it may name a round.
+        self.round = take_number(&mut line).ok();
         (length > 0).then(|| FromValidator::read(&line).expect("a validator's message"))
+    }
+
+    /// The number of the round that the last message had; version 1 has none.
+    pub fn round(&self) -> Option<usize> {
+        self.round
+    }
+
+    /// Sends a message as one of this round.
+    pub async fn send_of(&mut self, round: Option<usize>, line: Vec<u8>) {
+        self.send(numbered(line, round)).await;
     }
 
     /// Says hello and answers the ping.
@@ -168,7 +182,7 @@ pub fn pipe() -> (ReadHalf<DuplexStream>, WriteHalf<DuplexStream>, Peer) {
     let (ours, theirs) = duplex(16 * 1024);
     let (reader, writer) = split(ours);
     let (peer_reader, peer_writer) = split(theirs);
-    (reader, writer, Peer { reader: BufReader::new(peer_reader), writer: peer_writer })
+    (reader, writer, Peer { reader: BufReader::new(peer_reader), writer: peer_writer, round: None })
 }
 
 /// A session with the miner that `play` plays.
@@ -190,7 +204,6 @@ pub fn issued(challenge: &Challenge) -> Issued {
 
 /// `challenge` as a round of a session with `planned` rounds of its work.
 pub fn issued_as(challenge: &Challenge, round: usize, planned: usize) -> Issued {
-    let plan =
-        RoundPlan { kind: RoundKind::Fp64, on: RoundOn::Devices, request: tiny(), required: true };
+    let plan = RoundPlan::alone(RoundKind::Fp64, tiny());
     Issued { round, challenge: Box::new(challenge.clone()), plan: vec![plan; planned].into() }
 }

@@ -139,7 +139,9 @@ fn without_a_command_the_program_that_the_environment_names_answers() {
     let small = ["validate", "--no-policy", "--dim", "128", "--iterations", "1"];
     let own = place.attest().args(small).output().unwrap();
     assert_eq!(own.status.code(), Some(0), "{}", text(&own.stderr));
-    assert!(text(&own.stdout).starts_with("VERIFIED: the work is proven (no policy: "));
+    let said = text(&own.stdout);
+    assert!(said.starts_with("VERIFIED  lane 0: "), "{said}");
+    assert!(said.contains("  policy       none: time and devices were not judged\n"), "{said}");
     let named = place.attest().args(small).env("GPU_ATTESTOR_PATH", "/bin/true").output().unwrap();
     assert_eq!(named.status.code(), Some(1));
     assert!(text(&named.stdout).starts_with("REJECTED: closed-early (session)\n"));

@@ -90,10 +90,11 @@ async fn all_rounds_of_an_honest_miner_are_verified() {
     assert_eq!(told.receipt, ended.receipt);
 }
 
-/// The ledger of `attest validate` that was killed after it had said this many lines.
-fn killed_after(lines: usize) -> Vec<Entry> {
+/// The ledger of `attest validate` with this policy that was killed after it had said this
+/// many lines.
+fn killed_after(policy: &str, lines: usize) -> Vec<Entry> {
     let place = Place::new();
-    std::fs::write(place.path("policy.toml"), SMALL).expect("written");
+    std::fs::write(place.path("policy.toml"), policy).expect("written");
     let mut command = place.attest();
     command.arg("validate").arg("--policy").arg(place.path("policy.toml"));
     command.args(["--", env!("CARGO_BIN_EXE_attest"), "respond", "--executor", "cpu"]);
@@ -136,7 +137,7 @@ fn a_validator_that_is_killed_loses_nothing() {
     let mut most_settled = 0;
     // The miner, then challenge, commitment, coin, result and judgement of three rounds.
     for lines in 1..=16 {
-        let rows = killed_after(lines);
+        let rows = killed_after(SMALL, lines);
         let settled = rows.iter().take_while(|row| row.outcome.is_some()).count();
         assert!(rows[settled..].iter().all(|row| row.outcome.is_none()), "after {lines} lines");
         assert!(rows.len() - settled <= 2, "after {lines} lines: {rows:?}");
@@ -152,3 +153,36 @@ fn a_validator_that_is_killed_loses_nothing() {
     }
     assert!(most_settled >= 2, "{most_settled}");
 }
+
+/// The same with a host's round beside that of the devices, and another round after them.
+#[test]
+fn a_validator_that_is_killed_beside_loses_nothing() {
+    let host = "[[round]]\nkind = \"fp64\"\non = \"host\"\nbeside = true\n\
+                matrix_dim = 128\nnum_matrices = 1\nnum_iterations = 2\n[[round]]";
+    let policy = SMALL.replacen("[[round]]", host, 1).replace(LAST, "");
+    let mut settled_most = 0;
+    for lines in 1..=16 {
+        let rows = killed_after(&policy, lines);
+        let open: Vec<usize> = (0..rows.len()).filter(|&at| rows[at].outcome.is_none()).collect();
+        // Those of the last turn, and of the one before it.
+        assert!(rows.len() <= 3 && open.len() <= 3, "after {lines} lines: {rows:?}");
+        for (number, row) in rows.iter().enumerate() {
+            assert_eq!(row.round.map_or(0, |round| round.number as usize), number);
+            assert!(row.outcome.as_deref().is_none_or(|outcome| outcome == "verified"));
+            assert_eq!(row.commitment.is_some(), row.coin.is_some(), "after {lines} lines");
+        }
+        // The round after both begins when both are complete.
+        let is_begun = rows.len() == 3;
+        assert!(!is_begun || rows[..2].iter().all(|row| row.coin.is_some()), "{rows:?}");
+        settled_most = settled_most.max(rows.len() - open.len());
+    }
+    assert!(settled_most >= 2, "{settled_most}");
+}
+
+/// The last round of [`SMALL`].
+const LAST: &str = "[[round]]
+kind = \"memory\"
+arena_blocks = 512
+half_passes = 2
+num_iterations = 2
+";

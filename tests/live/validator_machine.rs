@@ -1,8 +1,14 @@
 //! The validator's machine under any sequence of events.
 
-use super::peer::{Answer, hello, issued_as, tiny};
+mod anything;
+mod beside;
+mod steps;
+
+use super::peer::{Answer, hello, tiny};
+use anything::{Anything, Kind, Plan, ROUNDS, Step, Work};
 use attest::ledger::Acceptance;
 use attest::mining::issue::issue;
+use attest::policy::{RoundKind, RoundOn, RoundPlan};
 use attest::protocol::challenge::Challenge;
 use attest::protocol::names::{Coin, Commitment};
 use attest::protocol::parts::CommitmentPart;
@@ -11,15 +17,15 @@ use attest::session::clock::Now;
 use attest::session::fault::{Fault, FaultCode, OwnFault};
 use attest::session::limits::{Patience, UNAWAITED_BYTES_MAX};
 use attest::session::message::{FromMiner, FromValidator, MinerHello, VerdictOutcome, line_of};
+use attest::session::numbered::{numbered, take_number};
 use attest::session::validator::{
-    Accepted, Action, Content, Event, Judged, NotIssued, NotRead, Part, Reading, Summary,
-    ValidatorSession,
+    Accepted, Action, Content, Ended, Event, Issued, Judged, NotIssued, NotRead, Part, Reading,
+    Summary, ValidatorSession,
 };
-use proptest::prelude::*;
 use proptest::test_runner::Config;
-use proptest_state_machine::{ReferenceStateMachine, StateMachineTest, prop_state_machine};
-use std::collections::BTreeSet;
-use std::sync::LazyLock;
+use proptest_state_machine::{StateMachineTest, prop_state_machine};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 const COIN: Coin = Coin::new([3; 32]).unwrap();
@@ -38,121 +44,23 @@ static FIXTURE: LazyLock<Fixture> = LazyLock::new(|| {
     Fixture { challenge, commitment, openings }
 });
 
-/// What may happen.
-#[derive(Clone, Debug)]
-enum Step {
-    /// Whatever brings the session on.
-    Onward,
-    /// A line out of turn.
-    Line(Kind),
-    /// Bytes of no sense.
-    Bytes(Vec<u8>),
-    /// As many bytes as this.
-    Flood(usize),
-    /// Time passes, ms.
-    Wait(u64),
-    Closed,
-    /// This side gives up.
-    Interrupted,
-    /// Somebody's work is done, asked for or not; `bool`: well.
-    Done(Work, bool),
-    /// The judging of a round, or what else is under way, panics.
-    Panics(bool),
-}
-
-#[derive(Clone, Copy, Debug)]
-enum Kind {
-    Hello,
-    Pong,
-    Busy,
-    Failed,
-    Commitment,
-    Openings,
-    Half,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Work {
-    Issue,
-    Read,
-    Accept,
-    /// Of the round of this number.
-    Judge(usize),
-    /// Of the round of this number.
-    Settle(usize),
-    Conclude,
-}
-
-impl Work {
-    fn is_of_talk(self) -> bool {
-        matches!(self, Self::Issue | Self::Read | Self::Accept)
-    }
-}
-
-/// Rounds of the sessions of these tests.
-const ROUNDS: usize = 3;
-
-struct Anything;
-
-impl ReferenceStateMachine for Anything {
-    type State = ();
-    type Transition = Step;
-
-    fn init_state() -> BoxedStrategy<()> {
-        Just(()).boxed()
-    }
-
-    fn transitions((): &()) -> BoxedStrategy<Step> {
-        let kind = prop_oneof![
-            Just(Kind::Hello),
-            Just(Kind::Pong),
-            Just(Kind::Busy),
-            Just(Kind::Failed),
-            Just(Kind::Commitment),
-            Just(Kind::Openings),
-            Just(Kind::Half),
-        ];
-        let work = prop_oneof![
-            Just(Work::Issue),
-            Just(Work::Read),
-            Just(Work::Accept),
-            (0..ROUNDS).prop_map(Work::Judge),
-            (0..ROUNDS).prop_map(Work::Settle),
-            Just(Work::Conclude),
-        ];
-        prop_oneof![
-            60 => Just(Step::Onward),
-            2 => kind.prop_map(Step::Line),
-            1 => proptest::collection::vec(any::<u8>(), 0..40).prop_map(Step::Bytes),
-            1 => (0..3 * UNAWAITED_BYTES_MAX).prop_map(Step::Flood),
-            2 => (0..70_000_u64).prop_map(Step::Wait),
-            1 => Just(Step::Closed),
-            1 => Just(Step::Interrupted),
-            4 => (work, any::<bool>()).prop_map(|(work, well)| Step::Done(work, well)),
-            1 => any::<bool>().prop_map(Step::Panics),
-        ]
-        .boxed()
-    }
-
-    fn apply((): (), _: &Step) {}
-}
-
 /// The machine, and what it has asked for.
 struct Watched {
+    plan: Plan,
     versions: Vec<u32>,
     session: ValidatorSession,
     now: Now,
     asked: Vec<Work>,
     /// Asked for and not done, the oldest first.
     awaits: Vec<Work>,
-    /// The line that is to be read.
-    reading: Option<Box<Reading>>,
+    /// The lines that are to be read, of each round.
+    reading: BTreeMap<usize, Box<Reading>>,
     /// What is to be appraised.
     summary: Option<Box<Summary>>,
     /// Of the miner, as the challenge is sized by it.
     round_trip: Option<Duration>,
-    /// The round of the challenge that is wanted, or out.
-    round: usize,
+    /// How many rounds wanted a challenge.
+    wanted: usize,
     /// Rounds whose challenge was put on record.
     issued: BTreeSet<usize>,
     /// Those that are being settled, or are somebody else's.
@@ -161,19 +69,24 @@ struct Watched {
     complete: BTreeSet<usize>,
     /// The last message that it sent.
     sent: Option<FromValidator>,
-    coins_sent: usize,
-    accepted: usize,
+    /// What the miner has to say to what was sent.
+    to_say: VecDeque<Kind>,
+    /// Rounds whose coin was sent.
+    coins_sent: BTreeSet<usize>,
+    accepted: BTreeSet<usize>,
     ended: Option<Outcome>,
+    end: Option<Box<Ended>>,
 }
 
 impl Watched {
     fn new() -> Self {
-        Self::speaking(vec![1, 2])
+        Self::with(Plan::InTurn, vec![1, 2])
     }
 
     /// With a miner that speaks these versions.
-    fn speaking(versions: Vec<u32>) -> Self {
+    fn with(plan: Plan, versions: Vec<u32>) -> Self {
         let mut watched = Self {
+            plan,
             versions,
             session: ValidatorSession::new(Patience::default(), None),
             now: Now {
@@ -182,17 +95,19 @@ impl Watched {
             },
             asked: Vec::new(),
             awaits: Vec::new(),
-            reading: None,
+            reading: BTreeMap::new(),
             summary: None,
             round_trip: None,
-            round: 0,
+            wanted: 0,
             issued: BTreeSet::new(),
             settled: BTreeSet::new(),
             complete: BTreeSet::new(),
             sent: None,
-            coins_sent: 0,
-            accepted: 0,
+            to_say: VecDeque::new(),
+            coins_sent: BTreeSet::new(),
+            accepted: BTreeSet::new(),
             ended: None,
+            end: None,
         };
         watched.feed(Event::Start);
         watched
@@ -207,36 +122,25 @@ impl Watched {
         for action in actions {
             assert_eq!(self.ended, None, "nothing comes after the end");
             match action {
-                Action::Send(line) => {
-                    let message = FromValidator::read(&line).expect("its own message");
-                    if matches!(message, FromValidator::Coin { .. }) {
-                        self.coins_sent += 1;
-                        assert!(self.accepted >= self.coins_sent, "a coin before its record");
-                    }
-                    if matches!(message, FromValidator::Challenge { .. }) {
-                        assert_eq!(self.complete.len(), self.round, "the round before is open");
-                        assert!(self.issued.contains(&self.round));
-                        assert!(self.rounds_judged() <= 1, "more than one is judged");
-                    }
-                    self.sent = Some(message);
-                }
+                Action::Send(line) => self.sent(line),
                 Action::Issue(wanted) => {
                     self.round_trip = Some(wanted.round_trip);
                     assert_eq!(wanted.plan.is_some(), wanted.round > 0);
                     assert_eq!(wanted.session.is_some(), wanted.round > 0);
-                    assert!(wanted.round == 0 || wanted.round == self.round + 1, "in order");
-                    self.round = wanted.round;
+                    assert_eq!(wanted.round, self.wanted, "in order");
+                    self.wanted += 1;
                     self.ask(Work::Issue);
                 }
                 Action::Read(reading) => {
-                    self.reading = Some(reading);
-                    self.ask(Work::Read);
+                    let round = reading.round;
+                    self.reading.insert(round, reading);
+                    self.ask(Work::Read(round));
                 }
-                Action::Accept(_) => self.ask(Work::Accept),
+                Action::Accept(accept) => self.ask(Work::Accept(accept.round)),
                 Action::Judge(case) => {
                     assert!(self.complete.contains(&case.round));
                     self.ask(Work::Judge(case.round));
-                    assert_eq!(self.rounds_judged(), 1, "more than one is judged");
+                    assert_eq!(self.turns_judged().len(), 1, "more than one is judged");
                 }
                 Action::Settle(settle) => {
                     assert_ne!(settle.verdict.outcome, Outcome::CouldNotRun);
@@ -244,11 +148,11 @@ impl Watched {
                     assert!(self.issued.contains(&round));
                     assert!(self.settled.insert(round), "round {round} is settled twice");
                     // Reading and judging are called off if the miner answers twice.
-                    let off = |work: &Work| match work {
-                        Work::Judge(of) => *of == round,
-                        work => work.is_of_talk() && self.round == round,
+                    let is_off = |work: &Work| match *work {
+                        Work::Judge(of) | Work::Read(of) | Work::Accept(of) => of == round,
+                        _ => false,
                     };
-                    self.awaits.retain(|work| !off(work));
+                    self.awaits.retain(|work| !is_off(work));
                     self.ask(Work::Settle(round));
                 }
                 Action::Conclude(summary) => {
@@ -267,6 +171,7 @@ impl Watched {
                         assert!(session.rounds.iter().all(|it| of(it) == Outcome::Verified));
                     }
                     self.ended = Some(session.outcome);
+                    self.end = Some(ended);
                     self.awaits.clear();
                 }
             }
@@ -276,18 +181,54 @@ impl Watched {
         assert!(self.session.buffered_bytes() <= limit + 3 * UNAWAITED_BYTES_MAX);
     }
 
-    fn rounds_judged(&self) -> usize {
-        self.awaits.iter().filter(|work| matches!(work, Work::Judge(_))).count()
+    fn sent(&mut self, mut line: Vec<u8>) {
+        // Version 1 names none, and has one.
+        let round = take_number(&mut line).unwrap_or(0);
+        let message = FromValidator::read(&line).expect("its own message");
+        self.to_say.extend(match message {
+            FromValidator::Hello { .. } => Some(Kind::Hello),
+            FromValidator::Ping { .. } => Some(Kind::Pong),
+            FromValidator::Coin { .. } => {
+                assert!(self.accepted.contains(&round), "a coin before its record");
+                assert!(self.coins_sent.insert(round), "a second coin");
+                Some(Kind::Openings(round))
+            }
+            FromValidator::Challenge { .. } | FromValidator::HostChallenge { .. } => {
+                let is_host = matches!(message, FromValidator::HostChallenge { .. });
+                assert_eq!(is_host, self.plan == Plan::Beside && round == 0);
+                let (plan, turn) = (self.plan, self.plan.turn(round));
+                let is_of_two = self.versions.contains(&2);
+                for other in (0..ROUNDS).filter(|_| is_of_two) {
+                    let is_on_record = self.issued.contains(&other);
+                    assert!(plan.turn(other) != turn || is_on_record, "sent together");
+                    assert!(plan.turn(other) >= turn || self.complete.contains(&other), "open");
+                }
+                assert!(self.turns_judged().len() <= 1, "more than one is judged");
+                Some(Kind::Commitment(round))
+            }
+            // There is no network part here.
+            _ => None,
+        });
+        self.sent = Some(message);
+    }
+
+    fn turns_judged(&self) -> BTreeSet<usize> {
+        let turn = |work: &Work| match *work {
+            Work::Judge(round) => Some(self.plan.turn(round)),
+            _ => None,
+        };
+        self.awaits.iter().filter_map(turn).collect()
     }
 
     fn ask(&mut self, work: Work) {
-        let is_talking = self.awaits.iter().any(|work| work.is_of_talk());
-        assert!(!work.is_of_talk() || !is_talking, "one work at a time");
+        assert!(!self.awaits.contains(&work), "one work at a time");
         self.asked.push(work);
         self.awaits.push(work);
     }
 
     fn line(&mut self, kind: Kind) {
+        // As the validator's ping says.
+        let said = |round| self.versions.contains(&2).then_some(round);
         let line = match kind {
             Kind::Hello => {
                 let versions = self.versions.clone();
@@ -296,8 +237,8 @@ impl Watched {
             Kind::Pong => line_of(&FromMiner::Pong {}),
             Kind::Busy => line_of(&FromMiner::Busy { text: "busy".into() }),
             Kind::Failed => line_of(&FromMiner::Failed { text: "failed".into() }),
-            Kind::Commitment => FIXTURE.commitment.clone(),
-            Kind::Openings => FIXTURE.openings.clone(),
+            Kind::Commitment(round) => numbered(FIXTURE.commitment.clone(), said(round)),
+            Kind::Openings(round) => numbered(FIXTURE.openings.clone(), said(round)),
             Kind::Half => FIXTURE.commitment[..20].to_vec(),
         };
         self.feed(Event::Bytes(&line));
@@ -306,45 +247,46 @@ impl Watched {
     /// Work is done, though perhaps nobody asked.
     fn done(&mut self, work: Work, well: bool) {
         let asked = self.awaits.contains(&work);
+        let wanted = self.wanted.saturating_sub(1);
         if asked {
             self.awaits.retain(|awaited| *awaited != work);
-            if work == Work::Issue && well {
-                self.issued.insert(self.round);
-            }
-            self.accepted += usize::from(work == Work::Accept && well);
-            // It is somebody else's, who settles it.
-            if work == Work::Accept && !well {
-                self.settled.insert(self.round);
+            match work {
+                Work::Issue if well => drop(self.issued.insert(wanted)),
+                Work::Accept(round) if well => drop(self.accepted.insert(round)),
+                // It is somebody else's, who settles it.
+                Work::Accept(round) => drop(self.settled.insert(round)),
+                _ => {}
             }
         }
         let own = OwnFault("it failed\nTry again.".into());
         let fixture = &*FIXTURE;
         match work {
             Work::Issue => {
-                let issued = issued_as(&fixture.challenge, self.round, ROUNDS);
+                let challenge = Box::new(fixture.challenge.clone());
+                let issued = Issued { round: wanted, challenge, plan: self.plan.rounds() };
                 let issued = if well { Ok(issued) } else { Err(NotIssued::Own(own)) };
                 self.feed(Event::Issued(issued));
             }
-            Work::Accept => {
+            Work::Accept(round) => {
                 let acceptance = if well {
                     Acceptance::Accepted
                 } else {
                     Acceptance::Spent(Commitment([1; 32]))
                 };
                 let accepted = Accepted { acceptance, history: Vec::new(), coin: COIN };
-                self.feed(Event::Accepted(Ok(accepted)));
+                self.feed(Event::Accepted(round, Ok(accepted)));
             }
-            Work::Read => match self.reading.take() {
+            Work::Read(round) => match self.reading.remove(&round) {
                 Some(reading) if asked => {
                     let read = reading.read();
                     if matches!(read.as_deref(), Ok(Content::Result(_))) {
-                        self.complete.insert(self.round);
+                        self.complete.insert(round);
                     }
-                    self.feed(Event::Read(read));
+                    self.feed(Event::Read(round, read));
                 }
                 _ => {
                     let fault = Fault::new(FaultCode::NotJson, "nobody asked");
-                    self.feed(Event::Read(Err(NotRead::Fault(fault))));
+                    self.feed(Event::Read(round, Err(NotRead::Fault(fault))));
                 }
             },
             Work::Judge(round) => {
@@ -384,33 +326,29 @@ impl Watched {
         let part = match work {
             Work::Judge(round) => Part::Judging(round),
             Work::Settle(round) => Part::Settling(round),
-            _ => Part::Talk,
+            Work::Issue => Part::Talk(self.wanted - 1),
+            Work::Read(round) | Work::Accept(round) => Part::Talk(round),
+            Work::Conclude => Part::Session,
         };
         let own = OwnFault("it panicked\nReport it.".into());
         let actions = self.session.abandon(part, own);
         self.heed(actions);
     }
 
-    fn onward(&mut self) {
-        if let Some(&work) = self.awaits.first() {
-            return self.done(work, true);
+    /// Work that is awaited is done, the one that is chosen, or the miner speaks.
+    fn onward(&mut self, choice: u8) {
+        let count = self.awaits.len() + usize::from(!self.to_say.is_empty());
+        match self.awaits.get(usize::from(choice) % count.max(1)).copied() {
+            Some(work) => self.done(work, true),
+            None => self.answer(),
         }
-        self.answer();
     }
 
-    /// The miner answers what was sent last, if it was not answered yet.
+    /// The miner answers the oldest of what was sent and not answered yet.
     fn answer(&mut self) {
-        let kind = match self.sent {
-            Some(FromValidator::Hello { .. }) => Kind::Hello,
-            Some(FromValidator::Ping { .. }) => Kind::Pong,
-            Some(FromValidator::Challenge { .. } | FromValidator::HostChallenge { .. }) => {
-                Kind::Commitment
-            }
-            Some(FromValidator::Coin { .. }) => Kind::Openings,
-            // There is no network part here.
-            _ => return,
-        };
-        self.line(kind);
+        if let Some(kind) = self.to_say.pop_front() {
+            self.line(kind);
+        }
     }
 }
 
@@ -420,13 +358,13 @@ impl StateMachineTest for Machine {
     type SystemUnderTest = Watched;
     type Reference = Anything;
 
-    fn init_test((): &()) -> Watched {
-        Watched::new()
+    fn init_test(plan: &Plan) -> Watched {
+        Watched::with(*plan, vec![1, 2])
     }
 
-    fn apply(mut watched: Watched, (): &(), step: Step) -> Watched {
+    fn apply(mut watched: Watched, _: &Plan, step: Step) -> Watched {
         match step {
-            Step::Onward => watched.onward(),
+            Step::Onward(choice) => watched.onward(choice),
             Step::Line(kind) => watched.line(kind),
             Step::Bytes(bytes) => watched.feed(Event::Bytes(&bytes)),
             Step::Flood(length) => watched.feed(Event::Bytes(&vec![b' '; length])),
@@ -447,7 +385,7 @@ impl StateMachineTest for Machine {
     }
 
     /// Wherever it stands: with nobody there any more it ends.
-    fn teardown(mut watched: Watched, (): ()) {
+    fn teardown(mut watched: Watched, _: Plan) {
         for _ in 0..12 * ROUNDS {
             if watched.ended.is_some() {
                 return;
@@ -471,5 +409,3 @@ prop_state_machine! {
     #[test]
     fn every_sequence_ends_and_keeps_the_order(sequential 1..90 => Machine);
 }
-
-mod steps;

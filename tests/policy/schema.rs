@@ -112,7 +112,8 @@ fn assert_fits(verdict: &Verdict) {
     let (schema, value) = (verdict_schema(), serde_json::to_value(verdict).unwrap());
     assert_eq!(misfit(&schema, &schema, &value, "verdict"), None);
     // As a round of a session, before one that was not reached.
-    let round = RoundVerdict { round: 0, kind: "fp64", on: None, verdict: verdict.clone() };
+    let round =
+        RoundVerdict { round: 0, kind: "fp64", on: None, beside: None, verdict: verdict.clone() };
     let not_reached = vec![RoundNotReached { round: 1, kind: "memory" }];
     let session = SessionVerdict::of_rounds(vec![round], not_reached);
     let (schema, value) = (session_schema(), serde_json::to_value(session).unwrap());

@@ -86,7 +86,8 @@ pub(super) fn measure(effort: Effort, on_step: &mut dyn FnMut(&str)) -> CpuRepor
     on_step("CPU: memory residency");
     let memory = cpu_memory::measure(effort, runs);
     // A fixed UUID: nothing is executed in its name.
-    let executor = CpuExecutor::new(CpuOptions { uuid: Some(Uuid::default()) });
+    let executor =
+        CpuExecutor::new(CpuOptions { uuid: Some(Uuid::default()), ..CpuOptions::default() });
     let model = executor.facts().model.clone();
     let (threads, simd) = (rayon::current_num_threads(), detect_simd().to_string());
     CpuReport { model, threads, simd, leaves, full, integer, memory }

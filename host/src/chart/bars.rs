@@ -53,6 +53,8 @@ pub struct Limit {
     pub value: f64,
 }
 
+/// The unit of whole numbers.
+pub const COUNT: &str = "count";
 const LEFT: i32 = 250;
 const BAR_WIDTH: f64 = 500.0;
 const BAR_HEIGHT: i32 = 16;
@@ -73,6 +75,10 @@ impl BarChart {
             .collect();
         let label = format!("{} in {}. {}", self.title, self.unit, values.join("; "));
         Svg::draw(self.height() as u32, &label, |area| self.draw_on(area))
+    }
+
+    fn figure(&self, value: f64) -> String {
+        if self.unit == COUNT { format!("{value:.0}") } else { number(value) }
     }
 
     fn height(&self) -> i32 {
@@ -125,7 +131,7 @@ impl BarChart {
                 texts.push(Text::new(label, (LEFT - 8, middle), style));
                 let corners = [(LEFT, y), (LEFT + length.max(1), y + BAR_HEIGHT)];
                 area.draw(&Rectangle::new(corners, bar.ink.colour().filled()))?;
-                let value = format!("{} {}", number(bar.value), bar.note);
+                let value = format!("{} {}", self.figure(bar.value), bar.note);
                 // A strip of paper keeps the lines of limits out of the words.
                 let wide = 8 * value.trim_end().chars().count() as i32;
                 let place = (LEFT + length + 6, middle);

@@ -21,7 +21,7 @@ mod lines;
 mod roofline;
 mod spans;
 
-pub use bars::{Bar, BarChart, Group, Limit};
+pub use bars::{Bar, BarChart, COUNT, Group, Limit};
 pub use canvas::{Svg, file};
 pub use heat::HeatMap;
 pub use ink::{Ink, dark_rules};

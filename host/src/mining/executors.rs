@@ -119,7 +119,10 @@ pub fn choose_again(
     before: Option<&[Uuid]>,
 ) -> Result<Chosen, ChooseError> {
     let machine = Machine {
-        cpu: CpuOptions { uuid: before.and_then(|uuids| uuids.first().copied()) },
+        cpu: CpuOptions {
+            uuid: before.and_then(|uuids| uuids.first().copied()),
+            ..CpuOptions::default()
+        },
         devices: &present_gpus,
         open: &mut |index| {
             let gpu = GpuExecutor::open_in_time(index, GpuOptions::default())?;

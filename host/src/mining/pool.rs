@@ -258,7 +258,10 @@ impl Pool {
         let opened = match index {
             Some(index) => (self.open)(index),
             None => {
-                let cpu = CpuExecutor::new(CpuOptions { uuid: Some(facts.uuid) });
+                let cpu = CpuExecutor::new(CpuOptions {
+                    uuid: Some(facts.uuid),
+                    ..CpuOptions::default()
+                });
                 Ok(Box::new(cpu) as Box<dyn Executor>)
             }
         };

@@ -62,7 +62,7 @@ impl Policy {
             return Err(at(name, text, place(text, "", "round"), &what, allowed).into());
         }
         for (index, round) in policy.rounds.iter().enumerate() {
-            if let Some((field, got, expected)) = round.breach() {
+            if let Some((field, got, expected)) = round.breach(policy.rounds.get(index + 1)) {
                 let what = format!("{field} of round {index} is {got}");
                 let allowed = format!("Allowed is {expected}.");
                 let place = place_in_entry(text, "round", index, field);

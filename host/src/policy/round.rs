@@ -1,5 +1,5 @@
-//! `[[round]]`: which kinds of work a session asks for, one after the other, and how much
-//! of each.
+//! `[[round]]`: which kinds of work a session asks for, one after the other or the host's
+//! beside the devices', and how much of each.
 //!
 //! Guarantees: a round that was read has its seconds and, if its work is on arenas, its
 //! share of the memory, be they written or its kind's defaults; two files that ask for the
@@ -95,6 +95,10 @@ pub enum RoundOn {
     Host,
 }
 
+fn is_false(value: &bool) -> bool {
+    !value
+}
+
 impl RoundOn {
     fn is_devices(&self) -> bool {
         *self == Self::Devices
@@ -110,6 +114,10 @@ pub struct Round {
     /// What answers it.
     #[serde(skip_serializing_if = "RoundOn::is_devices")]
     pub on: RoundOn,
+    /// Of a round of the host: whether it is under way at the same time as the round after
+    /// it, which is of the devices.
+    #[serde(skip_serializing_if = "is_false")]
+    pub beside: bool,
     /// Seconds that it should last on the model that it is sized for.
     pub seconds: f64,
     /// Share of the model's memory that each lane's arena takes, above 0 and at most 1;
@@ -150,6 +158,8 @@ struct Written {
     kind: RoundKind,
     #[serde(default)]
     on: RoundOn,
+    #[serde(default)]
+    beside: bool,
     seconds: Option<f64>,
     memory_share: Option<f64>,
     required: Option<bool>,
@@ -167,6 +177,7 @@ impl From<Written> for Round {
         Self {
             kind,
             on: written.on,
+            beside: written.beside,
             seconds: written.seconds.unwrap_or(kind.seconds()),
             memory_share: written
                 .memory_share
@@ -190,6 +201,7 @@ impl Round {
         Self {
             kind,
             on: RoundOn::Devices,
+            beside: false,
             seconds: kind.seconds(),
             memory_share: kind.memory_share(),
             required: true,
@@ -221,8 +233,9 @@ impl Round {
         }
     }
 
-    /// The first field outside its bounds, what it is and what is allowed.
-    pub(super) fn breach(&self) -> Option<(&'static str, String, String)> {
+    /// The first field outside its bounds, what it is and what is allowed; `next` is the
+    /// round after it.
+    pub(super) fn breach(&self, next: Option<&Self>) -> Option<(&'static str, String, String)> {
         let Fixed { matrix_dim, num_matrices, arena_blocks, half_passes, .. } = self.fixed;
         let Fixed { peer_blocks, num_iterations, .. } = self.fixed;
         if !(self.seconds > 0.0 && self.seconds <= 86_400.0) {
@@ -232,6 +245,15 @@ impl Round {
         if self.on == RoundOn::Host && self.kind == RoundKind::Links {
             let allowed = "\"devices\": a host is one lane, and links are between lanes";
             return Some(("on", "\"host\"".to_owned(), allowed.to_owned()));
+        }
+        if self.beside && self.on == RoundOn::Devices {
+            let allowed = "false: true is for rounds with on = \"host\"";
+            return Some(("beside", "true".to_owned(), allowed.to_owned()));
+        }
+        // One that may be left out would leave this one alone.
+        if self.beside && !next.is_some_and(|next| next.on == RoundOn::Devices && next.required) {
+            let allowed = "false, or a required [[round]] of the devices right after it";
+            return Some(("beside", "true".to_owned(), allowed.to_owned()));
         }
         let of_arenas = self.kind.memory_share().is_some();
         let other_kind = |field, kinds: &str| {
@@ -322,6 +344,21 @@ mod tests {
     }
 
     #[test]
+    fn a_round_of_the_host_is_beside_the_next_one() {
+        let text = "[[round]]\nkind = \"memory\"\non = \"host\"\nbeside = true\n\
+                    [[round]]\nkind = \"memory\"\n";
+        let policy = read(text).unwrap();
+        let beside: Vec<bool> = policy.rounds.iter().map(|round| round.beside).collect();
+        assert_eq!(beside, [true, false]);
+        // It is a demand of its own, and one that is not made leaves the digest as it was.
+        let after = read(&text.replace("beside = true\n", "")).unwrap();
+        let said = read(&text.replace("beside = true", "beside = false")).unwrap();
+        assert_ne!(policy.digest(), after.digest());
+        assert_eq!(said.digest(), after.digest());
+        assert_eq!(read(&toml::to_string(&policy).unwrap()).unwrap(), policy);
+    }
+
+    #[test]
     fn errors_name_the_round_and_its_field() {
         let of = |line: &str| read(&format!("[[round]]\nkind = \"fp64\"\n[[round]]\n{line}\n"));
         for (line, starts, ends) in [
@@ -357,6 +394,28 @@ mod tests {
                 "kind = \"links\"\non = \"host\"",
                 "p.toml:5:6: on of round 1 is \"host\"",
                 "links are between lanes.",
+            ),
+            (
+                "kind = \"memory\"\nbeside = true",
+                "p.toml:5:10: beside of round 1 is true",
+                "\nAllowed is false: true is for rounds with on = \"host\".",
+            ),
+            (
+                "kind = \"memory\"\non = \"host\"\nbeside = true",
+                "p.toml:6:10: beside of round 1 is true",
+                "or a required [[round]] of the devices right after it.",
+            ),
+            (
+                "kind = \"memory\"\non = \"host\"\nbeside = true\n[[round]]\nkind = \"fp64\"\n\
+                 required = false",
+                "p.toml:6:10: beside of round 1 is true",
+                "of the devices right after it.",
+            ),
+            (
+                "kind = \"memory\"\non = \"host\"\nbeside = true\n[[round]]\nkind = \"fp64\"\n\
+                 on = \"host\"",
+                "p.toml:6:10: beside of round 1 is true",
+                "of the devices right after it.",
             ),
             (
                 "kind = \"memory\"\npeer_blocks = 256",

@@ -54,6 +54,8 @@ const ROUNDS: &str = "
 # A session counts for nothing without a round that is `required`; another is left out if
 # it cannot be sized for the miner's devices. A round may also fix fields of its challenge:
 # matrix_dim, num_matrices, arena_blocks, half_passes, peer_blocks, num_iterations.
+# `on = \"host\"` asks the machine's CPUs, with the sizes that the round fixes; with
+# `beside = true` at the same time as the devices answer the [[round]] after it.
 ";
 
 /// The default rounds.

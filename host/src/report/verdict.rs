@@ -4,7 +4,7 @@
 use super::parts::{mark, said, time_ns};
 use super::told::{Bound, Fact, Grade, Models, Policy, Price, Told};
 use super::{Origin, Report};
-use crate::chart::{Bar, BarChart, Group, Ink};
+use crate::chart::{Bar, BarChart, COUNT, Group, Ink};
 use crate::protocol::quantity::at_least;
 use crate::protocol::verdict::{Outcome, REJECTED_BY_POLICY, Shown, short_name};
 use maud::{Markup, PreEscaped, html};
@@ -25,6 +25,10 @@ pub(super) fn title(told: &Told) -> String {
     }
 }
 
+fn is_by_policy(told: &Told) -> bool {
+    told.whole.code.as_deref() == Some(REJECTED_BY_POLICY)
+}
+
 fn is_proven(told: &Told) -> bool {
     told.whole.rounds.iter().all(|of| of.verdict.work == "proven")
 }
@@ -35,6 +39,7 @@ pub(super) fn header(report: &Report<'_>) -> Markup {
     let (class, sign, heading) = match told.whole.outcome {
         Outcome::Verified if is_proven(told) => ("good", "✓", "Verified"),
         Outcome::Verified => ("open", "?", "Verified, but work not proven"),
+        Outcome::Rejected if is_by_policy(told) => ("bad", "✕", "Rejected by policy"),
         Outcome::Rejected => ("bad", "✕", "Rejected"),
         Outcome::CouldNotRun => ("open", "?", "No verdict"),
     };
@@ -49,7 +54,9 @@ pub(super) fn header(report: &Report<'_>) -> Markup {
                 div {
                     h1 {
                         (heading)
-                        @if let Some(code) = &told.whole.code { ": " code { (code) } }
+                        @if let Some(code) = told.whole.code.as_ref().filter(|_| !is_by_policy(told)) {
+                            ": " code { (code) }
+                        }
                     }
                     p { (in_words(told)) }
                     p.origin { (origin(report.origin)) }
@@ -89,7 +96,6 @@ fn origin(origin: Origin<'_>) -> Markup {
 fn in_words(told: &Told) -> String {
     let is_judged = told.whole.policy.is_some()
         || told.whole.rounds.iter().all(|of| of.verdict.policy.is_some());
-    let by_policy = told.whole.code.as_deref() == Some(REJECTED_BY_POLICY);
     match told.whole.outcome {
         Outcome::Verified => {
             let work = match is_proven(told) {
@@ -102,10 +108,10 @@ fn in_words(told: &Told) -> String {
             };
             format!("{work}{judged}")
         }
-        Outcome::Rejected if by_policy => {
+        Outcome::Rejected if is_by_policy(told) => {
             let work = if is_proven(told) { "proven" } else { "not proven" };
             let detail = told.whole.detail.as_deref().unwrap_or_default();
-            format!("Every check passed, the work is {work}. {detail}")
+            format!("Every check passed, the work is {work}; {detail}.")
         }
         Outcome::Rejected | Outcome::CouldNotRun => {
             let failed =
@@ -363,7 +369,7 @@ fn equivalents(models: &Models) -> Markup {
     let bars: Vec<Bar> = models.equivalents.iter().take(BARS_MAX).map(bar).collect();
     let title = "Devices that would have done the same, at least".to_owned();
     let group = Group { label: String::new(), bars };
-    let chart = BarChart { title, unit: "count", groups: vec![group], limits: Vec::new() };
+    let chart = BarChart { title, unit: COUNT, groups: vec![group], limits: Vec::new() };
     html! {
         @if models.equivalents.len() > 1 {
             figure { (PreEscaped(chart.draw().as_str())) }

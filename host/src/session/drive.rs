@@ -28,7 +28,7 @@ use crate::judging::{Known, Session, Terms};
 use crate::ledger::{Acceptance, Accepting, Ledger, RoundOf, Sighting};
 use crate::log;
 use crate::mining::issue::{IssueError, Request, issue};
-use crate::policy::{Policy, Rig, RoundKind, RoundOn, RoundPlan, SessionFacts};
+use crate::policy::{Policy, Rig, RoundKind, RoundPlan, SessionFacts};
 use crate::protocol::bound::OmittedShare;
 use crate::protocol::challenge::{Challenge, ChallengeError};
 use crate::protocol::names::{Coin, Commitment};
@@ -81,12 +81,12 @@ pub enum Stage<'a> {
     Met(&'a MinerHello, Duration),
     /// The challenge of the round of this number, from 0, is out.
     Challenged(usize, &'a Challenge),
-    /// The commitment is there.
-    Committed(&'a Commitment),
-    /// The coin is out.
-    CoinSent,
-    /// The complete result is there, with this number of openings.
-    Complete(usize),
+    /// The commitment of the round of this number is there.
+    Committed(usize, &'a Commitment),
+    /// The coin of the round of this number is out.
+    CoinSent(usize),
+    /// The complete result of the round of this number is there, with so many openings.
+    Complete(usize, usize),
     /// The round of this number is judged.
     Judged(usize, &'a Verdict),
 }
@@ -94,8 +94,8 @@ pub enum Stage<'a> {
 /// What work under way comes to.
 enum Done {
     Issued(Result<(Issued, OpenChallenge), NotIssued>),
-    Read(Result<Box<Content>, NotRead>),
-    Accepted(Result<Accepted, OwnFault>),
+    Read(usize, Result<Box<Content>, NotRead>),
+    Accepted(usize, Result<Accepted, OwnFault>),
     Judged(Box<Judged>),
     Settled(usize, Result<(), OwnFault>),
     Concluded(Box<SessionVerdict>),
@@ -195,7 +195,7 @@ impl Validator {
         let mut open: BTreeMap<usize, OpenChallenge> = BTreeMap::new();
         let mut actions = match network {
             Ok(()) => session.handle(link.now(), Event::Start),
-            Err(own) => session.abandon(Part::Talk, own),
+            Err(own) => session.abandon(Part::Session, own),
         };
         loop {
             for action in actions {
@@ -248,7 +248,10 @@ impl Validator {
         let part = match &action {
             Action::Judge(case) => Part::Judging(case.round),
             Action::Settle(settle) => Part::Settling(settle.round),
-            _ => Part::Talk,
+            Action::Issue(wanted) => Part::Talk(wanted.round),
+            Action::Read(reading) => Part::Talk(reading.round),
+            Action::Accept(accept) => Part::Talk(accept.round),
+            Action::Conclude(_) | Action::Send(_) | Action::End(_) => Part::Session,
         };
         let work = match action {
             Action::Issue(wanted) => {
@@ -265,16 +268,17 @@ impl Validator {
                 })
             }
             Action::Read(reading) => tokio::spawn(async move {
+                let round = reading.round;
                 let _place = own.room.for_reading(reading.cost_bytes()).await;
                 let read = spawn_blocking(move || reading.read()).await;
-                Done::Read(read.expect("reading does not panic"))
+                Done::Read(round, read.expect("reading does not panic"))
             }),
-            Action::Accept(commitment) => {
-                watch(Stage::Committed(&commitment.commitment));
-                spawn_blocking(move || Done::Accepted(own.accept(&commitment)))
+            Action::Accept(accept) => {
+                watch(Stage::Committed(accept.round, &accept.commitment));
+                spawn_blocking(move || Done::Accepted(accept.round, own.accept(&accept)))
             }
             Action::Judge(case) => {
-                watch(Stage::Complete(case.result.openings.len()));
+                watch(Stage::Complete(case.round, case.result.openings.len()));
                 tokio::spawn(async move {
                     let _turn = own.room.for_judging().await;
                     let own = Arc::clone(&own);
@@ -346,7 +350,7 @@ impl Validator {
         let Some(policy) = &self.policy else {
             let request = typed.with_lanes(devices.len() as u64);
             let kind = RoundKind::of(&request).map_err(|error| own(&error))?;
-            return Ok(vec![RoundPlan { kind, on: RoundOn::Devices, request, required: true }]);
+            return Ok(vec![RoundPlan::alone(kind, request)]);
         };
         let mut gpus = devices.iter().filter(|device| device.kind == DeviceKind::Gpu);
         let rig = Rig {
@@ -475,13 +479,13 @@ fn event_of<'a>(
             Event::Issued(Ok(issued))
         }
         Done::Issued(Err(why)) => Event::Issued(Err(why)),
-        Done::Read(read) => Event::Read(read),
-        Done::Accepted(accepted) => {
+        Done::Read(round, read) => Event::Read(round, read),
+        Done::Accepted(round, accepted) => {
             let is_accepted = |accepted: &Accepted| accepted.acceptance == Acceptance::Accepted;
             if accepted.as_ref().is_ok_and(is_accepted) {
-                watch(Stage::CoinSent);
+                watch(Stage::CoinSent(round));
             }
-            Event::Accepted(accepted)
+            Event::Accepted(round, accepted)
         }
         Done::Judged(judged) => {
             watch(Stage::Judged(judged.round, &judged.verdict));

@@ -27,7 +27,8 @@ use serde::{Deserialize, Serialize};
 /// Versions of the session that this program speaks.
 pub const VERSIONS: &[u32] = &[1, 2];
 
-/// From this version on a session may have several rounds.
+/// From this version on a session may have several rounds, and a message of a round names
+/// it ([`super::numbered`]).
 pub const ROUNDS_VERSION: u32 = 2;
 
 /// The capability of a miner that answers every ping before the challenge, up to
@@ -77,6 +78,8 @@ pub enum FromValidator {
     },
     /// The same for the machine's CPUs, as one lane; from version 2 on.
     HostChallenge {
+        /// Whether the challenge that follows is for the devices at the same time.
+        beside: bool,
         /// The challenge's token.
         token: String,
     },
@@ -284,18 +287,20 @@ pub fn openings_line(result: &ResultDoc) -> Vec<u8> {
 /// `not-json`, or `malformed-message` for JSON that does not open with
 /// `{"message":"…"`.
 pub fn kind_of(line: &[u8]) -> Result<&str, Fault> {
-    let named = || {
-        let rest = line.strip_prefix(b"{\"message\":\"")?;
-        let end = rest.iter().take(32).position(|&byte| byte == b'"')?;
-        std::str::from_utf8(&rest[..end]).ok()
-    };
-    named().ok_or_else(|| match serde_json::from_slice::<IgnoredAny>(line) {
+    kind_in_head(line).ok_or_else(|| match serde_json::from_slice::<IgnoredAny>(line) {
         Ok(_) => Fault::new(
             FaultCode::MalformedMessage,
             "a line that does not open with {\"message\":\"…\"",
         ),
         Err(error) => not_json(line, &error),
     })
+}
+
+/// The kind, if the line opens with one. Looks at no more than that.
+pub(in crate::session) fn kind_in_head(line: &[u8]) -> Option<&str> {
+    let rest = line.strip_prefix(b"{\"message\":\"")?;
+    let end = rest.iter().take(32).position(|&byte| byte == b'"')?;
+    std::str::from_utf8(&rest[..end]).ok()
 }
 
 /// Reads a message of bounded size whose kind was recognised.

@@ -36,7 +36,7 @@ fn what_is_written_is_read() {
         FromValidator::SendBack { key: Digest([6; 32]) },
         FromValidator::Received { bytes: 45_000 },
         FromValidator::Challenge { token: "e30=".to_owned() },
-        FromValidator::HostChallenge { token: "e30=".to_owned() },
+        FromValidator::HostChallenge { beside: true, token: "e30=".to_owned() },
         FromValidator::Coin { coin: Coin::new([3; 32]).unwrap(), openings_within_ms: 30_000 },
         FromValidator::Verdict(VerdictMessage {
             outcome: VerdictOutcome::Rejected,

@@ -1,14 +1,16 @@
 //! The miner's side of a session, without any input or output.
 //!
 //! Guarantees: every sequence of events ends in one [`Action::End`], and every wait
-//! has a deadline, whatever the validator does; one challenge at a time is worked on, with
-//! one coin opened, and nothing is opened before the coin; no work goes on after the
-//! challenge's time limit and a margin, by the miner's own monotonic clock.
+//! has a deadline, whatever the validator does; one challenge at a time is worked on by the
+//! devices and one by the CPUs, with one coin opened of each, and nothing is opened before
+//! the coin; no work goes on after the challenge's time limit and a margin, by the miner's own
+//! monotonic clock.
 //! Deliberately lacks: clocks, streams, executors and trust: what the verdict
 //! says is the validator's word. The calendar: whether a challenge has expired is
 //! the validator's to say.
 
 mod exchange;
+mod rounds;
 
 use super::clock::Now;
 use super::fault::{Fault, FaultCode, OwnFault};
@@ -17,13 +19,13 @@ use super::message::{
     FromMiner, FromValidator, MinerHello, ROUNDS_VERSION, VERSIONS, VerdictMessage, VerdictOutcome,
     kind_of, line_of, text_for_message,
 };
+use super::numbered::take_number;
 use super::refusal::{Refusal, RefusalCode, Unable};
 use super::wire::LineBuffer;
 use crate::error_text::in_one_line;
-use crate::policy::RoundOn;
 use crate::protocol::challenge::Challenge;
 use crate::protocol::names::Coin;
-use crate::protocol::signature::{EncodedKey, PublicKey};
+use crate::protocol::signature::PublicKey;
 use std::time::Duration;
 
 /// Longest session unless another length is asked for.
@@ -58,10 +60,24 @@ pub enum Event<'a> {
     Closed,
     /// Time passed: [`MinerSession::deadline`] is reached.
     Tick,
-    /// [`Action::Commit`] is done: the line of the message.
-    Committed(Result<Vec<u8>, Unable>),
-    /// [`Action::Open`] is done: the line of the message.
-    Opened(Result<Vec<u8>, OwnFault>),
+    /// [`Action::Commit`] is done, for the round of this number: the line of the message,
+    /// which does not say the number.
+    Committed(usize, Result<Vec<u8>, Unable>),
+    /// [`Action::Open`] is done, for the round of this number: the line of the message,
+    /// which does not say the number.
+    Opened(usize, Result<Vec<u8>, OwnFault>),
+}
+
+/// What a challenge is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Who {
+    /// The devices of the hello.
+    Devices,
+    /// The machine's CPUs.
+    Host {
+        /// While the devices work on the challenge that follows.
+        beside: bool,
+    },
 }
 
 /// What is to be done, in this order.
@@ -71,15 +87,19 @@ pub enum Action {
     Send(Vec<u8>),
     /// Execute the challenge and commit, then [`Event::Committed`].
     Commit {
+        /// The number of the round, from 0.
+        round: usize,
         /// What to execute.
         challenge: Box<Challenge>,
-        /// On the devices of the hello, or on the machine's CPUs.
-        on: RoundOn,
+        /// What it is for.
+        on: Who,
         /// How long it may take: by the challenge, and by what is left of the session.
         limit: Duration,
     },
     /// Open what was committed to with this coin, then [`Event::Opened`].
     Open {
+        /// The number of the round.
+        round: usize,
         /// The validator's coin.
         coin: Coin,
     },
@@ -107,10 +127,12 @@ pub struct MinerSession {
     hello: MinerHello,
     input: LineBuffer,
     state: State,
-    /// When what is awaited, or the work, has to be there.
+    /// When what is awaited has to be there.
     until: Option<Duration>,
-    /// How long the challenge, or the coin, allows for the work under way.
-    allowed: Duration,
+    /// Rounds under way: one, or the CPUs' and that of the devices beside it.
+    tasks: Vec<Task>,
+    /// The number of the round that comes next.
+    next: usize,
     /// Pings that were answered.
     pings: u32,
     /// Of the session's messages, as the last ping says.
@@ -126,26 +148,33 @@ enum State {
     Ping,
     Network,
     Challenge,
-    Working,
-    Coin,
-    Opening,
+    /// Rounds are under way.
+    Rounds,
     Verdict,
     Over,
 }
 
-impl State {
-    fn awaited(self) -> &'static str {
-        match self {
-            Self::New | Self::Hello => "hello",
-            Self::Ping => "ping",
-            Self::Network => "the rest of the network part",
-            Self::Challenge => "challenge",
-            Self::Coin => "coin",
-            Self::Working | Self::Opening => "nothing",
-            Self::Verdict | Self::Over => "verdict",
-        }
-    }
+/// A round under way.
+#[derive(Debug)]
+struct Task {
+    /// The number of the round.
+    round: usize,
+    on: Who,
+    step: Step,
+    /// How long the challenge, or the coin, allows for the work.
+    allowed: Duration,
+    /// When it has to be done, or what is awaited to be there.
+    until: Duration,
+}
 
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Step {
+    Working,
+    Coin,
+    Opening,
+}
+
+impl State {
     /// What to try after this fault of the validator's.
     fn advice(self, code: FaultCode) -> &'static str {
         match (code, self) {
@@ -181,14 +210,14 @@ impl MinerSession {
     /// A session that has not begun; `hello` is how it introduces itself.
     pub fn new(terms: Terms, hello: MinerHello) -> Self {
         let input = LineBuffer::default();
-        let (state, allowed) = (State::New, Duration::ZERO);
         Self {
             terms,
             hello,
             input,
-            state,
+            state: State::New,
             until: None,
-            allowed,
+            tasks: Vec::new(),
+            next: 0,
             pings: 0,
             version: 0,
             exchange: None,
@@ -199,13 +228,28 @@ impl MinerSession {
     pub fn deadline(&self) -> Option<Duration> {
         match self.state {
             State::New | State::Over => None,
-            _ => Some(self.until.map_or(self.terms.session_max, |u| u.min(self.terms.session_max))),
+            _ => {
+                let of_tasks = self.tasks.iter().map(|task| task.until);
+                of_tasks.chain(self.until).chain([self.terms.session_max]).min()
+            }
         }
     }
 
-    /// Whether a coin is being opened.
-    pub fn is_opening(&self) -> bool {
-        self.state == State::Opening
+    /// Whether the coin of the round of this number is being opened.
+    pub fn is_opening(&self, round: usize) -> bool {
+        self.tasks.iter().any(|task| task.round == round && task.step == Step::Opening)
+    }
+
+    fn awaited(&self) -> &'static str {
+        match self.state {
+            State::New | State::Hello => "hello",
+            State::Ping => "ping",
+            State::Network => "the rest of the network part",
+            State::Challenge => "challenge",
+            State::Rounds if self.tasks.iter().any(|task| task.step == Step::Coin) => "coin",
+            State::Rounds => "nothing",
+            State::Verdict | State::Over => "verdict",
+        }
     }
 
     /// Takes what happened; says what is to be done, in this order. Events that
@@ -225,6 +269,7 @@ impl MinerSession {
                 actions.push(Action::Send(line_of(&FromMiner::Failed { text })));
             }
             self.go(State::Over, None);
+            self.tasks.clear();
             self.input.clear();
             actions.push(Action::End(end));
         }
@@ -246,29 +291,21 @@ impl MinerSession {
                 self.read_lines(now, out)
             }
             Event::Closed if self.state != State::Over => {
-                let detail = match self.state {
-                    State::Working => "it closed while this side was at work".to_owned(),
-                    State::Opening => "it closed while samples were being opened".to_owned(),
-                    state => format!("awaiting {} when it closed", state.awaited()),
+                let is_at = |step| self.tasks.iter().any(|task| task.step == step);
+                let detail = match () {
+                    () if is_at(Step::Working) => {
+                        "it closed while this side was at work".to_owned()
+                    }
+                    () if is_at(Step::Opening) => {
+                        "it closed while samples were being opened".to_owned()
+                    }
+                    () => format!("awaiting {} when it closed", self.awaited()),
                 };
                 Err(self.fault(FaultCode::ClosedEarly, detail))
             }
             Event::Tick => self.check_time(now),
-            Event::Committed(line) if self.state == State::Working => {
-                out.push(Action::Send(line.map_err(|unable| match unable {
-                    Unable::Refused(refusal) => End::Refused(refusal),
-                    Unable::Own(own) => End::Own(own),
-                })?));
-                let next = now.since_start.saturating_add(self.terms.patience.next);
-                self.go(State::Coin, Some(next));
-                Ok(())
-            }
-            Event::Opened(line) if self.state == State::Opening => {
-                out.push(Action::Send(line.map_err(End::Own)?));
-                let verdict = now.since_start.saturating_add(self.terms.patience.verdict);
-                self.go(State::Verdict, Some(verdict));
-                Ok(())
-            }
+            Event::Committed(round, line) => self.on_committed(now, round, line, out),
+            Event::Opened(round, line) => self.on_opened(now, round, line, out),
             _ => Ok(()),
         }
     }
@@ -289,34 +326,20 @@ impl MinerSession {
     }
 
     fn check_time(&self, now: Now) -> Result<(), End> {
-        let refused = |code, detail: String| Err(End::Refused(Refusal::new(code, detail)));
         if self.state == State::Over {
             return Ok(());
         }
         let since_start = now.since_start;
-        match (self.state, self.until) {
-            (State::Working, Some(until)) if since_start >= until => {
-                let allowed = self.allowed;
-                refused(
-                    RefusalCode::TimeOver,
-                    format!("the challenge allows {allowed:?}, and the work is not done after it"),
-                )
-            }
-            (State::Opening, Some(until)) if since_start >= until => {
-                let allowed = self.allowed;
-                refused(
-                    RefusalCode::TimeOver,
-                    format!("the coin allows {allowed:?}, and the samples are not open after it"),
-                )
-            }
-            (state, Some(until)) if since_start >= until => {
-                let detail = format!("no {} by {:.1} s", state.awaited(), until.as_secs_f64());
+        self.check_tasks(since_start)?;
+        match self.until {
+            Some(until) if since_start >= until => {
+                let detail = format!("no {} by {:.1} s", self.awaited(), until.as_secs_f64());
                 Err(self.fault(FaultCode::Stalled, detail))
             }
-            _ if since_start >= self.terms.session_max => refused(
+            _ if since_start >= self.terms.session_max => Err(End::Refused(Refusal::new(
                 RefusalCode::SessionOver,
                 format!("it has lasted {:?}, the longest that is held", self.terms.session_max),
-            ),
+            ))),
             _ => Ok(()),
         }
     }
@@ -325,16 +348,21 @@ impl MinerSession {
         loop {
             let line = self.input.take_line(TOKEN_MESSAGE_BYTES_MAX);
             match line.map_err(|error| self.fault(FaultCode::MessageTooLong, error))? {
-                Some(line) => self.on_line(now, &line, out)?,
+                Some(line) => self.on_line(now, line, out)?,
                 None => return Ok(()),
             }
         }
     }
 
-    fn on_line(&mut self, now: Now, line: &[u8], out: &mut Vec<Action>) -> Result<(), End> {
+    fn on_line(&mut self, now: Now, mut line: Vec<u8>, out: &mut Vec<Action>) -> Result<(), End> {
         let next = now.since_start.saturating_add(self.terms.patience.next);
-        let kind = kind_of(line).map_err(|fault| self.advised(fault))?;
-        let message = FromValidator::read(line).map_err(|fault| match FromMiner::read(line) {
+        let kind = kind_of(&line).map_err(|fault| self.advised(fault))?.to_owned();
+        let is_of_round = matches!(&*kind, "challenge" | "host-challenge" | "coin");
+        let number = match is_of_round && self.version >= ROUNDS_VERSION {
+            true => Some(take_number(&mut line).map_err(|fault| self.advised(fault))?),
+            false => None,
+        };
+        let message = FromValidator::read(&line).map_err(|fault| match FromMiner::read(&line) {
             Ok(_) => End::Fault(
                 Fault::new(FaultCode::Echoed, format!("a miner's {kind} came to a miner")).advised(
                     "What this side says comes back: a terminal is between (use ssh -T), or two \
@@ -366,48 +394,35 @@ impl MinerSession {
                 let until = self.until.filter(|_| self.pings > 1).unwrap_or(next);
                 self.go(State::Challenge, Some(until));
             }
-            (State::Challenge | State::Verdict, FromValidator::Challenge { token })
-                if self.state == State::Challenge || self.version >= ROUNDS_VERSION =>
-            {
-                self.on_challenge(now, &token, RoundOn::Devices, out)?;
+            (
+                State::Challenge | State::Rounds | State::Verdict,
+                FromValidator::Challenge { token },
+            ) if self.is_next(number, Who::Devices) => {
+                self.on_challenge(now, &token, Who::Devices, out)?;
             }
-            (State::Challenge | State::Verdict, FromValidator::HostChallenge { token })
-                if self.version >= ROUNDS_VERSION =>
+            (State::Challenge | State::Verdict, FromValidator::HostChallenge { beside, token })
+                if number == Some(self.next) =>
             {
-                self.on_challenge(now, &token, RoundOn::Host, out)?;
+                self.on_challenge(now, &token, Who::Host { beside }, out)?;
             }
-            (State::Coin, FromValidator::Coin { coin, openings_within_ms }) => {
-                self.allowed = Duration::from_millis(openings_within_ms);
-                out.push(Action::Open { coin });
-                self.work(State::Opening, now);
+            (State::Rounds, FromValidator::Coin { coin, openings_within_ms })
+                if self.awaits_coin(number).is_some() =>
+            {
+                let round = self.awaits_coin(number).unwrap_or_default();
+                self.on_coin(now, round, coin, openings_within_ms, out);
             }
             (State::Challenge, FromValidator::Network { bytes })
                 if self.version >= ROUNDS_VERSION && self.exchange.is_none() =>
             {
                 self.begin_exchange(now, bytes)?;
             }
-            (State::Network, message) => self.on_exchange(now, message, kind, out)?,
-            (state, _) => {
-                let detail = format!("expected {}, got {kind}", state.awaited());
+            (State::Network, message) => self.on_exchange(now, message, &kind, out)?,
+            _ => {
+                let of = number.map_or(String::new(), |number| format!(" of round {number}"));
+                let detail = format!("expected {}, got {kind}{of}", self.awaited());
                 return Err(self.fault(FaultCode::UnexpectedMessage, detail));
             }
         }
-        Ok(())
-    }
-
-    fn on_challenge(
-        &mut self,
-        now: Now,
-        token: &str,
-        on: RoundOn,
-        out: &mut Vec<Action>,
-    ) -> Result<(), End> {
-        let challenge = self.accepted(token)?;
-        self.allowed = allowed_by(&challenge);
-        let left = self.terms.session_max.saturating_sub(now.since_start);
-        let limit = self.allowed.min(left);
-        out.push(Action::Commit { challenge: Box::new(challenge), on, limit });
-        self.work(State::Working, now);
         Ok(())
     }
 
@@ -423,39 +438,6 @@ impl MinerSession {
             return Err(self.fault(FaultCode::UnexpectedMessage, detail));
         }
         Ok(())
-    }
-
-    /// The challenge of `token`, if it is this validator's to ask and this miner's to
-    /// answer.
-    fn accepted(&self, token: &str) -> Result<Challenge, End> {
-        let challenge =
-            Challenge::from_token(token).map_err(|error| End::Own(OwnFault::of(&error)))?;
-        let refused = |code, detail| Err(End::Refused(Refusal::new(code, detail)));
-        let named =
-            |key: Option<EncodedKey>| key.map_or("nobody".to_owned(), |key| key.to_string());
-        let spec = challenge.spec();
-        if let Some(peer) = self.terms.validator.map(|key| key.encoded())
-            && spec.validator_id != Some(peer)
-        {
-            let (got, code) = (named(spec.validator_id), RefusalCode::OtherValidator);
-            let detail = format!("the challenge names {got} as its validator, and this is {peer}");
-            return refused(code, detail);
-        }
-        if spec.miner_id.is_some() && spec.miner_id != self.hello.miner_id {
-            let got = named(spec.miner_id);
-            let own = self.hello.miner_id.map_or("this miner has no key".to_owned(), |own| {
-                format!("this is the key of {own}")
-            });
-            let detail = format!("the challenge may be answered by {got} only, and {own}");
-            return refused(RefusalCode::OtherMiner, detail);
-        }
-        Ok(challenge)
-    }
-
-    /// Work begins that may take [`MinerSession::allowed`] and a margin.
-    fn work(&mut self, state: State, now: Now) {
-        let until = self.allowed.saturating_add(margin(self.allowed));
-        self.go(state, Some(now.since_start.saturating_add(until)));
     }
 }
 

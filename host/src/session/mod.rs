@@ -12,7 +12,8 @@
 //!   spends the nonce, draws and records the coin
 //!   coin  ───────────────────────────────────▶
 //!         ◀─────────────────────────────────── openings
-//!   verifies, settles, and meanwhile, from version 2 on, perhaps the next challenge:
+//!   verifies, settles, and meanwhile, from version 2 on, perhaps the next challenge, or
+//!   two: for the host's CPUs, and for the devices at the same time:
 //!   challenge ───────────────────────────────▶   … as before
 //!   verdict ─────────────────────────────────▶
 //! ```
@@ -26,8 +27,7 @@
 //! [`limits`], whatever the other side does; what is read is bounded before it
 //! is parsed, and parsed where it holds up nobody; a coin is sent only after the nonce
 //! is spent and the coin recorded, durably; each challenge that was issued is settled.
-//! Deliberately lacks: more than one round under way at a time, and any way to go on with
-//! a session whose connection is gone.
+//! Deliberately lacks: any way to go on with a session whose connection is gone.
 
 mod chance;
 pub mod clock;
@@ -41,6 +41,7 @@ mod meet;
 pub mod message;
 pub mod miner;
 pub mod network;
+pub mod numbered;
 mod open;
 pub mod refusal;
 pub mod respond;

@@ -14,7 +14,7 @@ use super::message::{
     Device, DeviceKind, FromMiner, MinerHello, PINGS_CAPABILITY, VERSIONS, commitment_line,
     line_of, openings_line, software, text_for_message,
 };
-use super::miner::{Action, End, Event, MinerSession, SESSION_DEFAULT, Terms, allowed_by};
+use super::miner::{Action, End, Event, MinerSession, SESSION_DEFAULT, Terms, Who, allowed_by};
 use super::refusal::{Refusal, RefusalCode, Unable};
 use crate::error_text::what_happened;
 use crate::executor::cpu::{CpuExecutor, CpuOptions};
@@ -25,10 +25,10 @@ use crate::mining::committed::Committed;
 use crate::mining::executors::Chosen;
 use crate::mining::mine::{Expiry, MineError, MineOptions, commit};
 use crate::mining::pool::{LendError, Lending, Loan, Pool};
-use crate::policy::RoundOn;
 use crate::protocol::challenge::Challenge;
 use crate::protocol::names::Coin;
 use crate::protocol::signature::PublicKey;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -49,15 +49,16 @@ pub trait Equipment: Send + Sync {
     /// What the challenge asks for is not there, or cannot be done within `limit`.
     fn take(&self, challenge: &Challenge, limit: Duration) -> Result<Taken, Unable>;
 
-    /// The machine's CPUs, as one lane, for a round of theirs. What else it has is idle
-    /// meanwhile.
+    /// The machine's CPUs, as one lane, for a round of theirs, but for `cores_left`: what
+    /// else it has is idle meanwhile, or has these.
     ///
     /// # Errors
     /// The challenge asks for more lanes.
-    fn host(&self, challenge: &Challenge) -> Result<Taken, Unable> {
+    fn host(&self, challenge: &Challenge, cores_left: usize) -> Result<Taken, Unable> {
         match challenge.spec().gpu_count {
             None | Some(1) => {
-                let cpu: Box<dyn Executor> = Box::new(CpuExecutor::new(CpuOptions::default()));
+                let options = CpuOptions { cores_left, ..CpuOptions::default() };
+                let cpu: Box<dyn Executor> = Box::new(CpuExecutor::new(options));
                 Ok(Taken { chosen: vec![cpu].into(), loan: None })
             }
             Some(count) => Err(OwnFault(format!(
@@ -160,6 +161,14 @@ struct Run {
     loan: Option<Loan>,
 }
 
+/// What a round is answered with.
+enum Means {
+    /// The devices, within this time.
+    Devices(Duration),
+    /// The machine's CPUs.
+    Host { cores_left: usize },
+}
+
 /// What work under way comes to.
 enum Done {
     Committed(Result<Run, Unable>),
@@ -225,10 +234,13 @@ impl Miner {
             }
         };
         let terms = Terms { patience, session_max, validator };
+        // A lane's thread has a core for itself.
+        let cores_of_lanes = devices.len();
         let mut session = MinerSession::new(terms, self.hello(devices));
         let mut link = Link::new(reader, writer);
-        let mut work: Works<Done, ()> = Works::none();
-        let mut committed = None;
+        // Of the rounds of these numbers.
+        let mut work: Works<Done, usize> = Works::none();
+        let mut committed: BTreeMap<usize, Run> = BTreeMap::new();
         let stop = Arc::new(AtomicBool::new(false));
         let passing_on = tokio::spawn(pass_on(Arc::clone(&self.stop), Arc::clone(&stop)));
         let mut actions = session.handle(link.now(), Event::Start);
@@ -236,13 +248,20 @@ impl Miner {
             for action in actions {
                 match action {
                     Action::Send(line) => link.send(&line),
-                    Action::Commit { challenge, on, limit } => {
-                        let commit = self.commit(*challenge, on, limit, Arc::clone(&stop));
-                        work.begin((), commit);
+                    Action::Commit { round, challenge, on, limit } => {
+                        let on = match on {
+                            Who::Devices => Means::Devices(limit),
+                            Who::Host { beside: false } => Means::Host { cores_left: 0 },
+                            Who::Host { beside: true } => {
+                                Means::Host { cores_left: cores_of_lanes }
+                            }
+                        };
+                        work.begin(round, self.commit(*challenge, on, Arc::clone(&stop)));
                     }
-                    Action::Open { coin } => {
-                        let run = committed.take().expect("a coin is opened for a commitment");
-                        work.begin((), open(run, coin));
+                    Action::Open { round, coin } => {
+                        let run = committed.remove(&round);
+                        let run = run.expect("a coin is opened for a commitment");
+                        work.begin(round, open(run, coin));
                     }
                     Action::End(end) => break 'session end,
                 }
@@ -252,17 +271,19 @@ impl Miner {
                 Heard::Bytes(bytes) => session.handle(now, Event::Bytes(&bytes)),
                 Heard::Closed => session.handle(now, Event::Closed),
                 Heard::Deadline => session.handle(now, Event::Tick),
-                Heard::Done((), done) => {
+                Heard::Done(round, done) => {
                     let event = match done {
                         Ok(Done::Committed(Ok(done))) => {
                             let line = commitment_line(&done.committed);
-                            committed = Some(done);
-                            Event::Committed(Ok(line))
+                            committed.insert(round, done);
+                            Event::Committed(round, Ok(line))
                         }
-                        Ok(Done::Committed(Err(error))) => Event::Committed(Err(error)),
-                        Ok(Done::Opened(opened)) => Event::Opened(opened),
-                        Err(panic) if session.is_opening() => Event::Opened(Err(panicked(&panic))),
-                        Err(panic) => Event::Committed(Err(panicked(&panic).into())),
+                        Ok(Done::Committed(Err(error))) => Event::Committed(round, Err(error)),
+                        Ok(Done::Opened(opened)) => Event::Opened(round, opened),
+                        Err(panic) if session.is_opening(round) => {
+                            Event::Opened(round, Err(panicked(&panic)))
+                        }
+                        Err(panic) => Event::Committed(round, Err(panicked(&panic).into())),
                     };
                     session.handle(now, event)
                 }
@@ -284,16 +305,15 @@ impl Miner {
     fn commit(
         &self,
         challenge: Challenge,
-        on: RoundOn,
-        limit: Duration,
+        means: Means,
         stop: Arc<AtomicBool>,
     ) -> JoinHandle<Done> {
         let (equipment, identity) = (Arc::clone(&self.equipment), self.identity.clone());
         let progress = Arc::clone(&self.progress);
         spawn_blocking(move || {
-            let taken = match on {
-                RoundOn::Devices => equipment.take(&challenge, limit),
-                RoundOn::Host => equipment.host(&challenge),
+            let taken = match means {
+                Means::Devices(limit) => equipment.take(&challenge, limit),
+                Means::Host { cores_left } => equipment.host(&challenge, cores_left),
             };
             let done = taken.and_then(|Taken { chosen, loan }| {
                 let options = MineOptions {

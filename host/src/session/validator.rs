@@ -1,9 +1,10 @@
 //! The validator's side of a session, without any input or output.
 //!
 //! Guarantees: every sequence of events ends in one [`Action::End`]; rounds are held in
-//! order, each once, and no challenge is sent before the openings of the round before it
-//! are there; at most one round is judged beside the one that is under way; nothing is
-//! accepted twice; a coin leaves only after [`Event::Accepted`] said that nonce and
+//! order, each once, in turns: a turn is one round, or the host's and that of the devices
+//! beside it, whose challenges are sent together; no challenge is sent before all openings of
+//! the turn before it are there; rounds of at most two turns are judged or under way; nothing
+//! is accepted twice; a coin leaves only after [`Event::Accepted`] said that nonce and
 //! coin are on record; a challenge that is on record is settled, however the session
 //! ends: as rejected, too, if this side gives it up, as nobody is to answer it
 //! then. Nothing but small messages is read here.
@@ -13,6 +14,7 @@
 
 mod calendar;
 mod io;
+mod issuing;
 mod network;
 mod reading;
 mod rounds;
@@ -28,18 +30,18 @@ pub use reading::{Content, NotRead, Reading};
 
 use super::clock::Now;
 use super::fault::{Fault, FaultCode, OwnFault};
-use super::limits::{Patience, UNAWAITED_BYTES_MAX, lateness_heard};
+use super::limits::{Patience, UNAWAITED_BYTES_MAX};
 use super::message::{FromValidator, MinerHello, ROUNDS_VERSION, VERSIONS, line_of, software};
 use super::wire::LineBuffer;
-use crate::ledger::{Acceptance, HistoryFinding};
-use crate::policy::{RoundOn, RoundPlan};
+use crate::ledger::HistoryFinding;
+use crate::policy::RoundPlan;
 use crate::protocol::bound::OmittedShare;
 use crate::protocol::challenge::Challenge;
 use crate::protocol::circumstances::SessionRecord;
 use crate::protocol::digest::Digest;
 use crate::protocol::names::{Coin, Commitment};
 use crate::protocol::parts::CommitmentPart;
-use crate::protocol::rejection::{Reason, Rejection};
+use crate::protocol::rejection::Rejection;
 use crate::protocol::signature::PublicKey;
 use crate::protocol::verdict::{NetworkShown, Verdict};
 use crate::protocol::verify::{Failure, RecomputeError};
@@ -56,20 +58,25 @@ pub struct ValidatorSession {
     state: State,
     /// What ends the session, and came while the ledger was at work, which is waited
     /// for.
-    held_back: Option<Cause>,
+    held_back: Option<Raised>,
     hello: Option<MinerHello>,
     /// Of the session's messages.
     version: u32,
     /// Whether the miner will send nothing more.
     is_closed: bool,
+    /// What came before the first challenge.
+    legs: Legs,
     /// Digest of the first challenge.
     first: Option<Digest>,
     /// The session's rounds, once they are planned.
     plan: Option<Arc<[RoundPlan]>>,
-    /// The one that is under way, or would be next.
-    round: Round,
-    /// The one before it, as long as it is judged.
-    judging: Option<Judging>,
+    /// The number of the round that would begin next.
+    next: usize,
+    /// The rounds that are under way: one, or the host's and that of the devices beside it.
+    talks: Vec<Talk>,
+    /// Those that are judged: of one turn, the one before that under way or, complete
+    /// already, that itself.
+    judging: Vec<Judging>,
     /// Those whose verdict is being recorded.
     settling: Vec<RoundEnded>,
     /// Those that are over, in the order in which they were settled.
@@ -82,11 +89,13 @@ pub struct ValidatorSession {
     network: Option<NetworkShown>,
 }
 
-/// A round that is under way.
-#[derive(Debug, Default)]
+/// A round.
+#[derive(Debug)]
 struct Round {
     /// From 0.
     number: usize,
+    /// The number of the first round that began with it: another one's if it was beside.
+    turn: usize,
     legs: Legs,
     challenge: Option<Box<Challenge>>,
     /// Whether the ledger has the challenge, and nobody else's answer to it.
@@ -95,11 +104,24 @@ struct Round {
     accepted: Option<Commitment>,
 }
 
+impl Round {
+    fn challenge(&self) -> &Challenge {
+        self.challenge.as_ref().expect("set before any step that needs it")
+    }
+}
+
 /// A round that is judged.
 #[derive(Debug)]
 struct Judging {
     round: Round,
     since: Duration,
+}
+
+/// A round that is under way.
+#[derive(Debug)]
+struct Talk {
+    round: Round,
+    step: Step,
 }
 
 /// What is awaited, and until when (since the start of the session).
@@ -117,7 +139,22 @@ enum State {
     },
     /// Bytes go to the miner, and then back.
     Network(Box<Exchange>),
+    /// Rounds are under way.
+    Rounds,
+    /// Nothing more of the miner is awaited; rounds are judged or settled.
+    Closing,
+    /// The rounds are appraised together.
+    Concluding,
+    Over,
+}
+
+/// How far a round is that is under way, and until when something is awaited for it.
+#[derive(Debug)]
+enum Step {
+    /// The challenge is being recorded.
     Issuing,
+    /// It is on record, and sent when that of the round beside it is.
+    Issued,
     Commitment {
         sent: Now,
         until: Duration,
@@ -136,15 +173,33 @@ enum State {
     },
     /// Openings are being read.
     Completing(Box<Complete>),
-    /// The result is complete, and the round before it still being judged.
+    /// The result is complete, and the turn before it still being judged.
     Waiting(Box<Case>, Duration),
-    /// Nothing more of the miner is awaited; rounds are judged or settled.
-    Closing,
-    /// The rounds are appraised together.
-    Concluding,
-    /// From one of these to another, within one event.
+    /// From one of these to another, within one event; or nothing more comes of it.
     Turning,
-    Over,
+}
+
+impl Step {
+    fn until(&self) -> Option<Duration> {
+        match self {
+            Self::Commitment { until, .. } | Self::Openings { until, .. } => Some(*until),
+            _ => None,
+        }
+    }
+
+    /// Whether the ledger is at work for it, or is about to be.
+    fn is_at_ledger(&self) -> bool {
+        matches!(self, Self::Issuing | Self::Reading { .. } | Self::Accepting(_))
+    }
+
+    /// Whether the miner has said all that it may.
+    fn is_complete(&self) -> bool {
+        matches!(self, Self::Completing(_) | Self::Waiting(..))
+    }
+
+    fn take(&mut self) -> Self {
+        std::mem::replace(self, Self::Turning)
+    }
 }
 
 /// A commitment that came.
@@ -175,6 +230,24 @@ enum Cause {
     Own(OwnFault),
 }
 
+/// A cause, and the number of the round that it is of; `None`: of all that are under way.
+#[derive(Debug)]
+struct Raised {
+    cause: Cause,
+    round: Option<usize>,
+}
+
+impl Raised {
+    fn of(round: usize, cause: impl Into<Cause>) -> Self {
+        Self { cause: cause.into(), round: Some(round) }
+    }
+}
+
+impl<C: Into<Cause>> From<C> for Raised {
+    fn from(cause: C) -> Self {
+        Self { cause: cause.into(), round: None }
+    }
+}
 impl From<Fault> for Cause {
     fn from(fault: Fault) -> Self {
         Self::Fault(fault)
@@ -213,10 +286,12 @@ impl ValidatorSession {
             hello: None,
             version: VERSIONS[0],
             is_closed: false,
+            legs: Legs::default(),
             first: None,
             plan: None,
-            round: Round::default(),
-            judging: None,
+            next: 0,
+            talks: Vec::new(),
+            judging: Vec::new(),
             settling: Vec::new(),
             over: Vec::new(),
             failure: None,
@@ -234,11 +309,11 @@ impl ValidatorSession {
     /// nothing of the other side is awaited.
     pub fn deadline(&self) -> Option<Duration> {
         match &self.state {
-            State::Hello { until }
-            | State::Pong { until, .. }
-            | State::Commitment { until, .. }
-            | State::Openings { until, .. } => Some(*until),
+            State::Hello { until } | State::Pong { until, .. } => Some(*until),
             State::Network(exchange) => Some(exchange.until),
+            // What ends the session is there, and nothing counts any more.
+            State::Rounds if self.held_back.is_some() => None,
+            State::Rounds => self.talks.iter().filter_map(|talk| talk.step.until()).min(),
             _ => None,
         }
     }
@@ -257,8 +332,8 @@ impl ValidatorSession {
     /// belong to no action under way change nothing.
     pub fn handle(&mut self, now: Now, event: Event<'_>) -> Vec<Action> {
         let mut actions = Vec::new();
-        if let Err(cause) = self.step(now, event, &mut actions) {
-            self.fail(cause, &mut actions);
+        if let Err(raised) = self.step(now, event, &mut actions) {
+            self.raise(raised, &mut actions);
         }
         actions
     }
@@ -268,20 +343,26 @@ impl ValidatorSession {
     pub fn abandon(&mut self, part: Part, own: OwnFault) -> Vec<Action> {
         let mut actions = Vec::new();
         let ended = match part {
-            Part::Talk if matches!(self.state, State::Concluding) => {
+            Part::Session if matches!(self.state, State::Concluding) => {
                 self.failure = Some(Box::new(could_not_run(own)));
                 let verdict = self.session_verdict();
                 self.end(verdict, &mut actions);
                 Ok(())
             }
-            // It was begun for a round that is over.
-            Part::Talk if matches!(self.state, State::Closing) => Ok(()),
-            Part::Talk => Err(own.into()),
+            Part::Session => Err(own.into()),
+            Part::Talk(round) => match self.talk(round) {
+                Some(talk) => {
+                    talk.step = Step::Turning;
+                    Err(Raised::of(round, own))
+                }
+                // It was begun for a round that is over.
+                None => Ok(()),
+            },
             Part::Judging(round) => self.not_judged(round, own, &mut actions),
             Part::Settling(round) => self.on_settled(round, Err(own), &mut actions),
         };
-        if let Err(cause) = ended {
-            self.fail(cause, &mut actions);
+        if let Err(raised) = ended {
+            self.raise(raised, &mut actions);
         }
         actions
     }
@@ -292,7 +373,7 @@ impl ValidatorSession {
         self.line_limit().unwrap_or(UNAWAITED_BYTES_MAX as u64)
     }
 
-    fn step(&mut self, now: Now, event: Event<'_>, out: &mut Vec<Action>) -> Result<(), Cause> {
+    fn step(&mut self, now: Now, event: Event<'_>, out: &mut Vec<Action>) -> Result<(), Raised> {
         match event {
             Event::Start => self.start(now, out),
             Event::Bytes(bytes) => {
@@ -303,9 +384,9 @@ impl ValidatorSession {
             Event::Closed => self.close(),
             Event::Tick => self.check_time(now),
             Event::Interrupted(own) => self.interrupt(own, out),
-            Event::Issued(issued) => self.issued(now, issued, out),
-            Event::Read(read) => self.on_read(read, out),
-            Event::Accepted(accepted) => self.on_accepted(now, accepted, out),
+            Event::Issued(issued) => self.on_issued(now, issued, out),
+            Event::Read(round, read) => self.on_read(round, read, out),
+            Event::Accepted(round, accepted) => self.on_accepted(now, round, accepted, out),
             Event::Judged(judged) => self.on_judged(now, *judged, out),
             Event::Settled(round, settled) => self.on_settled(round, settled, out),
             Event::Concluded(verdict) => {
@@ -317,7 +398,24 @@ impl ValidatorSession {
         }
     }
 
-    fn start(&mut self, now: Now, out: &mut Vec<Action>) -> Result<(), Cause> {
+    /// What ends the session counts at once, but while the ledger is at work, or is
+    /// about to be: then it waits, so that what the ledger did is settled.
+    fn raise(&mut self, raised: Raised, out: &mut Vec<Action>) {
+        self.held_back.get_or_insert(raised);
+        if self.talks.iter().any(|talk| talk.step.is_at_ledger()) {
+            return;
+        }
+        if let Some(raised) = self.held_back.take() {
+            self.fail(raised, out);
+        }
+    }
+
+    /// What was held back, once nothing of the ledger is waited for.
+    fn held_back(&mut self) -> Result<(), Raised> {
+        self.held_back.take().map_or(Ok(()), Err)
+    }
+
+    fn start(&mut self, now: Now, out: &mut Vec<Action>) -> Result<(), Raised> {
         if matches!(self.state, State::New) {
             let hello = FromValidator::Hello { versions: VERSIONS.to_vec(), software: software() };
             out.push(Action::Send(line_of(&hello)));
@@ -327,110 +425,31 @@ impl ValidatorSession {
         Ok(())
     }
 
-    fn check_time(&self, now: Now) -> Result<(), Cause> {
+    fn check_time(&self, now: Now) -> Result<(), Raised> {
         let Some(until) = self.deadline().filter(|until| now.since_start >= *until) else {
             return Ok(());
         };
-        let awaited = match self.state {
-            State::Hello { .. } => "hello",
-            State::Pong { .. } => "pong",
-            State::Network(_) => "end of the network part",
-            State::Commitment { .. } => "commitment",
+        let late = self.talks.iter().find(|talk| talk.step.until() == Some(until));
+        let awaited = match (&self.state, late.map(|talk| &talk.step)) {
+            (State::Hello { .. }, _) => "hello",
+            (State::Pong { .. }, _) => "pong",
+            (State::Network(_), _) => "end of the network part",
+            (_, Some(Step::Commitment { .. })) => "commitment",
             _ => "complete result",
         };
         let detail = format!("no {awaited} by {:.1} s into the session", until.as_secs_f64());
-        Err(Fault::new(FaultCode::Stalled, detail).into())
+        let cause = Fault::new(FaultCode::Stalled, detail).into();
+        Err(Raised { cause, round: late.map(|talk| talk.round.number) })
     }
 
-    fn challenge(&self) -> &Challenge {
-        self.round.challenge.as_ref().expect("set before any state that needs it")
+    /// The round of this number, if it is under way.
+    fn talk(&mut self, round: usize) -> Option<&mut Talk> {
+        self.talks.iter_mut().find(|talk| talk.round.number == round)
     }
 
-    fn issued(
-        &mut self,
-        now: Now,
-        issued: Result<Issued, NotIssued>,
-        out: &mut Vec<Action>,
-    ) -> Result<(), Cause> {
-        if !matches!(self.state, State::Issuing) {
-            return Ok(());
-        }
-        let issued = issued.map_err(|error| match error {
-            NotIssued::Own(own) => Cause::Own(own),
-            NotIssued::Unfit(text) => Fault::new(FaultCode::UnfitDevices, text).into(),
-            NotIssued::Dodger(text) => Fault::new(FaultCode::TooManyDodges, text).into(),
-        });
-        let Issued { challenge, plan, .. } = match issued {
-            Ok(issued) => issued,
-            Err(cause) => return self.take_held_back().and(Err(cause)),
-        };
-        self.plan.get_or_insert(plan);
-        self.first.get_or_insert(challenge.digest());
-        let token = challenge.token().to_owned();
-        let limit = Duration::from_millis(challenge.limit_ms());
-        self.round.challenge = Some(challenge);
-        self.round.is_on_record = true;
-        self.take_held_back()?;
-        if !self.input.is_empty() {
-            return Err(Fault::new(FaultCode::Flooded, "bytes came before the challenge").into());
-        }
-        out.push(Action::Send(line_of(&match self.on(self.round.number) {
-            RoundOn::Devices => FromValidator::Challenge { token },
-            RoundOn::Host if self.version >= ROUNDS_VERSION => {
-                FromValidator::HostChallenge { token }
-            }
-            RoundOn::Host => {
-                let detail = "the round is of the machine's CPUs, which version 1 cannot ask for";
-                return Err(Fault::new(FaultCode::VersionMismatch, detail).into());
-            }
-        })));
-        let until = now.since_start.saturating_add(limit).saturating_add(lateness_heard(limit));
-        self.state = State::Commitment { sent: now, until };
-        Ok(())
-    }
-
-    fn on_accepted(
-        &mut self,
-        now: Now,
-        accepted: Result<Accepted, OwnFault>,
-        out: &mut Vec<Action>,
-    ) -> Result<(), Cause> {
-        if !matches!(self.state, State::Accepting(_)) {
-            return Ok(());
-        }
-        let State::Accepting(mut held) = self.take_state() else { return Ok(()) };
-        let accepted = accepted?;
-        match accepted.acceptance {
-            Acceptance::Accepted => {}
-            Acceptance::Spent(on) => {
-                self.round.is_on_record = false;
-                let detail = format!("spent on commitment {on}");
-                return Err(Rejection::new(Reason::NonceSpent, detail).into());
-            }
-            Acceptance::NotIssued => {
-                self.round.is_on_record = false;
-                let detail = format!("no record of challenge {}", self.challenge().digest());
-                return Err(Rejection::new(Reason::NotIssued, detail).into());
-            }
-        }
-        self.round.accepted = Some(held.part.commitment());
-        self.take_held_back()?;
-        held.history = accepted.history;
-        let (coin, sent) = (accepted.coin, now.since_start);
-        self.round.legs.coin = Some(sent.saturating_sub(held.arrived.since_start));
-        let within = self.patience.openings_of(self.challenge(), held.part.lanes().len());
-        let openings_within_ms = within.as_millis() as u64;
-        out.push(Action::Send(line_of(&FromValidator::Coin { coin, openings_within_ms })));
-        self.state = State::Openings { held, coin, sent, until: sent.saturating_add(within) };
-        self.read_lines(now, out)
-    }
-
-    fn take_state(&mut self) -> State {
-        std::mem::replace(&mut self.state, State::Turning)
-    }
-
-    fn take_held_back(&mut self) -> Result<(), Cause> {
-        self.held_back.take().map_or(Ok(()), Err)
+    /// The number of a round as its messages say it; version 1 says none.
+    fn said(&self, round: usize) -> Option<usize> {
+        (self.version >= ROUNDS_VERSION).then_some(round)
     }
 }
 

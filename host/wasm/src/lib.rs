@@ -1,4 +1,4 @@
-//! The verifier in a report's page: checks that a result fits its challenge, and recomputes
+//! A verifier for a web page: checks that a result fits its challenge, and recomputes
 //! opened leaves one at a time.
 //!
 //! ```text

@@ -4,17 +4,14 @@ use super::*;
 
 /// Of a round whose judging waits for nothing.
 fn works_of(round: usize) -> [Work; 4] {
-    [Work::Issue, Work::Read, Work::Accept, Work::Read].map(|work| {
-        assert!(round < ROUNDS);
-        work
-    })
+    [Work::Issue, Work::Read(round), Work::Accept(round), Work::Read(round)]
 }
 
 #[test]
 fn the_sequences_reach_the_end() {
     let mut watched = Watched::new();
     for _ in 0..40 {
-        watched.onward();
+        watched.onward(0);
     }
     let talk: Vec<Work> = watched.asked.iter().copied().filter(|work| work.is_of_talk()).collect();
     assert_eq!(talk, (0..ROUNDS).flat_map(works_of).collect::<Vec<_>>());
@@ -22,9 +19,9 @@ fn the_sequences_reach_the_end() {
     assert_eq!(watched.ended, Some(Outcome::Verified));
     assert_eq!(watched.issued.len(), ROUNDS);
     // Whoever speaks version 1 only has one round.
-    let mut watched = Watched::speaking(vec![1]);
+    let mut watched = Watched::with(Plan::InTurn, vec![1]);
     for _ in 0..40 {
-        watched.onward();
+        watched.onward(0);
     }
     assert!(watched.asked.starts_with(&works_of(0)));
     assert_eq!((watched.ended, watched.issued.len()), (Some(Outcome::Verified), 1));
@@ -32,7 +29,7 @@ fn the_sequences_reach_the_end() {
 
 impl Watched {
     /// Goes on with the talk alone, until it waits for this.
-    fn talk_until(&mut self, is_there: impl Fn(&Self) -> bool) {
+    pub fn talk_until(&mut self, is_there: impl Fn(&Self) -> bool) {
         for _ in 0..40 {
             if is_there(self) {
                 return;
@@ -53,7 +50,7 @@ fn a_round_is_judged_while_the_next_one_is_under_way_and_no_second_one() {
     watched.talk_until(|watched| watched.complete.contains(&1));
     assert_eq!(watched.awaits, [Work::Judge(0)]);
     assert_eq!(watched.session.deadline(), None);
-    assert_eq!(watched.coins_sent, 2);
+    assert_eq!(watched.coins_sent.len(), 2);
     watched.done(Work::Judge(0), true);
     assert!(watched.awaits.contains(&Work::Judge(1)));
     assert!(watched.awaits.contains(&Work::Issue), "round 2 begins");
@@ -64,14 +61,14 @@ fn after_a_rejected_round_the_one_under_way_is_given_up() {
     for at in ["issuing", "commitment", "accepting", "openings", "waiting"] {
         let mut watched = Watched::new();
         watched.talk_until(|watched| match at {
-            "issuing" => watched.round == 1 && watched.awaits.contains(&Work::Issue),
+            "issuing" => watched.wanted == 2 && watched.awaits.contains(&Work::Issue),
             "commitment" => watched.issued.contains(&1),
-            "accepting" => watched.round == 1 && watched.awaits.contains(&Work::Accept),
-            "openings" => watched.coins_sent == 2,
+            "accepting" => watched.awaits.contains(&Work::Accept(1)),
+            "openings" => watched.coins_sent.len() == 2,
             _ => watched.complete.contains(&1),
         });
         watched.done(Work::Judge(0), false);
-        let coins_sent = watched.coins_sent;
+        let coins_sent = watched.coins_sent.clone();
         for _ in 0..10 {
             if let Some(&work) = watched.awaits.first() {
                 watched.done(work, true);
@@ -93,7 +90,7 @@ fn a_miner_that_leaves_in_a_later_round_has_its_earlier_ones_judged() {
     assert_eq!(watched.ended, None);
     assert!(watched.awaits.contains(&Work::Judge(0)));
     for _ in 0..4 {
-        watched.onward();
+        watched.onward(0);
     }
     assert_eq!(watched.ended, Some(Outcome::Rejected));
     let Some(FromValidator::Verdict(told)) = &watched.sent else { panic!("no verdict") };
@@ -112,7 +109,7 @@ fn greeted(capability: &str) -> Watched {
 }
 
 impl Watched {
-    fn pass(&mut self, time: Duration) {
+    pub fn pass(&mut self, time: Duration) {
         self.now.since_start += time;
         self.now.unix_ms += time.as_millis() as u64;
     }
@@ -124,7 +121,6 @@ fn the_least_of_five_round_trips_counts() {
     for (index, ms) in [40, 30, 7, 900, 20].into_iter().enumerate() {
         assert!(matches!(watched.sent, Some(FromValidator::Ping { version: 1 })), "{index}");
         assert!(watched.asked.is_empty(), "no challenge before the fifth pong");
-        watched.sent = None;
         watched.pass(Duration::from_millis(ms));
         watched.line(Kind::Pong);
     }
@@ -154,7 +150,7 @@ fn five_slow_pongs_have_no_more_time_than_one() {
 
 #[test]
 fn no_session_runs_out_of_time_while_its_own_work_is_under_way() {
-    let mut watched = Watched::speaking(vec![1]);
+    let mut watched = Watched::with(Plan::InTurn, vec![1]);
     let mut seen = Vec::new();
     for _ in 0..12 {
         if let Some(&work) = watched.awaits.first() {
@@ -165,7 +161,7 @@ fn no_session_runs_out_of_time_while_its_own_work_is_under_way() {
             watched.feed(Event::Tick);
             assert_eq!(watched.awaits, [work]);
         }
-        watched.onward();
+        watched.onward(0);
     }
     assert_eq!(seen[..4], works_of(0));
     assert_eq!(seen[4..], [Work::Judge(0), Work::Settle(0), Work::Conclude]);
@@ -176,7 +172,7 @@ fn no_session_runs_out_of_time_while_its_own_work_is_under_way() {
 fn what_was_read_before_the_challenge_was_sent_is_no_answer_to_it() {
     let mut watched = Watched::new();
     for _ in 0..2 {
-        watched.onward();
+        watched.onward(0);
     }
     // Stamped while the challenge was being recorded, handled after it was sent.
     let early = watched.now;
@@ -184,10 +180,10 @@ fn what_was_read_before_the_challenge_was_sent_is_no_answer_to_it() {
     watched.done(Work::Issue, true);
     assert!(matches!(watched.sent, Some(FromValidator::Challenge { .. })));
     let late = std::mem::replace(&mut watched.now, early);
-    watched.line(Kind::Commitment);
+    watched.line(Kind::Commitment(0));
     watched.now = late;
     assert_eq!(watched.awaits, [Work::Settle(0)], "it is over");
-    assert!(!watched.asked.contains(&Work::Read));
+    assert!(!watched.asked.contains(&Work::Read(0)));
 }
 
 #[test]
@@ -197,7 +193,7 @@ fn an_end_while_the_challenge_is_being_recorded_is_settled() {
     for event in [Event::Bytes(&flood), Event::Closed, Event::Interrupted(own())] {
         let mut watched = Watched::new();
         for _ in 0..2 {
-            watched.onward();
+            watched.onward(0);
         }
         assert_eq!(watched.awaits, [Work::Issue]);
         watched.feed(event);

@@ -30,14 +30,19 @@ pub struct RoundVerdict {
     /// `host` if the machine's CPUs were asked; absent: the devices were.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub on: Option<&'static str>,
+    /// Of a round of the host that was under way at the same time as one of the devices: the
+    /// number of that.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub beside: Option<usize>,
     /// On its result.
     pub verdict: Verdict,
 }
 
 impl RoundVerdict {
-    /// "fp64", "memory, host".
+    /// "fp64", "memory, host", "memory, host beside round 1".
     pub fn name(&self) -> String {
-        self.on.map_or(self.kind.to_owned(), |on| format!("{}, {on}", self.kind))
+        let name = self.on.map_or(self.kind.to_owned(), |on| format!("{}, {on}", self.kind));
+        self.beside.map_or(name.clone(), |round| format!("{name} beside round {round}"))
     }
 }
 
@@ -55,8 +60,8 @@ pub struct RoundNotReached {
 pub struct SessionVerdict {
     /// [`SESSION_SCHEMA`].
     pub schema: u32,
-    /// How the session ended: as its first round that was not verified, or as the
-    /// policy judges all rounds together.
+    /// How the session ended: as its first round that was not verified (one that was given
+    /// up for another does not count), or as the policy judges all rounds together.
     pub outcome: Outcome,
     /// The stable name of the reason for a rejection.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -4,12 +4,12 @@
 //! rounds have in common is said once, anything else with its round.
 //! Deliberately lacks: what single rounds show of models, which the first lines have of all.
 
-use super::text::{Lines, grade, other_table, weight};
-use super::{Outcome, REJECTED_BY_POLICY, RoundVerdict, SessionVerdict, headline};
+use super::text::{Lines, TOO_FEW, grade, other_table, weight};
+use super::{Outcome, REJECTED_BY_POLICY, RoundVerdict, SessionVerdict, Work, headline};
 use std::collections::BTreeSet;
 
 impl SessionVerdict {
-    /// The verdict for people.
+    /// The verdict for people; of one round as of several.
     pub fn render_text(&self) -> String {
         let shown: Vec<String> = match (self.outcome, self.code) {
             (Outcome::Verified, _) | (_, Some(REJECTED_BY_POLICY)) => self
@@ -19,23 +19,22 @@ impl SessionVerdict {
                 .collect(),
             _ => Vec::new(),
         };
+        let is_proven = self.rounds.iter().all(|round| round.verdict.work == Work::Proven);
         let first = match (self.outcome, self.code) {
-            (Outcome::Verified, _) => "VERIFIED".to_owned(),
+            (Outcome::Verified, _) if is_proven => "VERIFIED".to_owned(),
+            (Outcome::Verified, _) => {
+                format!("VERIFIED, BUT WORK NOT PROVEN: {TOO_FEW}")
+            }
             (Outcome::Rejected, Some(REJECTED_BY_POLICY)) => "REJECTED BY POLICY".to_owned(),
             (Outcome::Rejected, code) => {
-                let failed =
-                    self.rounds.iter().find(|round| round.verdict.outcome != Outcome::Verified);
-                let failed = failed.filter(|round| round.verdict.code == code);
-                let place = match failed {
-                    Some(failed) => {
-                        let place = format!("round {}, {}", failed.round, failed.name());
-                        failed
-                            .verdict
-                            .step
-                            .map_or(place.clone(), |step| format!("{place}, step {step}"))
-                    }
-                    None => "session".to_owned(),
-                };
+                let failed = self.rounds.iter().find(|round| {
+                    round.verdict.outcome != Outcome::Verified && round.verdict.code == code
+                });
+                let round = failed.filter(|_| self.rounds.len() + self.not_reached.len() > 1);
+                let round = round.map(|of| format!("round {}, {}", of.round, of.name()));
+                let step = failed.and_then(|of| of.verdict.step.map(|step| format!("step {step}")));
+                let place: Vec<String> = round.into_iter().chain(step).collect();
+                let place = if place.is_empty() { "session".to_owned() } else { place.join(", ") };
                 format!("REJECTED: {} ({place})", code.unwrap_or_default())
             }
             (Outcome::CouldNotRun, _) => "COULD NOT RUN: no verdict on the session".to_owned(),
@@ -68,7 +67,12 @@ impl SessionVerdict {
 
     fn judgements(&self, lines: &mut Lines) {
         let of_round = self.rounds.iter().find_map(|round| round.verdict.policy.as_ref());
-        let Some(policy) = self.policy.as_ref().or(of_round) else { return };
+        let Some(policy) = self.policy.as_ref().or(of_round) else {
+            if self.outcome == Outcome::Verified {
+                lines.line("policy", "none: time and devices were not judged");
+            }
+            return;
+        };
         let all = self.rounds.iter().filter_map(|round| round.verdict.policy.as_ref());
         let said = match all.chain(&self.policy).all(|judgement| judgement.reasons.is_empty()) {
             true => "nothing against it",
@@ -130,12 +134,13 @@ mod tests {
                 fact(Grade::Claimed, "lane 0: an H200"),
             ],
             shown: Some(shown),
+            work: Work::Proven,
             not_checked: vec!["the weather".to_owned()],
             ..Verdict::empty(Outcome::Verified)
         };
         let reasons = vec![Reason::new("not-bound-to-miner", Weight::Warn, "no key")];
         let verdict = verdict.judged(Judgement::new("p", Digest([1; 32]), reasons));
-        RoundVerdict { round, kind, on: None, verdict }
+        RoundVerdict { round, kind, on: None, beside: None, verdict }
     }
 
     fn rounds() -> Vec<RoundVerdict> {
@@ -181,6 +186,28 @@ mod tests {
         let text = judged(vec![cheap]);
         assert!(text.starts_with(&format!("REJECTED BY POLICY  {shown}  why ")), "{text}");
         assert!(text.contains("\n  rejects      fake-discount: cheap\n"), "{text}");
+    }
+
+    #[test]
+    fn one_round_is_said_as_several_are() {
+        let lane = Shown { lanes: 1, fp64_flops: Some(53_100_000_000_000), ..Shown::default() };
+        let of = |change: &dyn Fn(&mut Verdict)| {
+            let mut only = round(0, "fp64", lane, "products");
+            change(&mut only.verdict);
+            SessionVerdict::of_rounds(vec![only], Vec::new()).render_text()
+        };
+        let judged = of(&|_| ());
+        assert!(judged.starts_with("VERIFIED  lane 0: 53.1 TFLOP/s FP64\n"), "{judged}");
+        assert!(judged.contains("  proven       products\n"), "{judged}");
+        let unjudged = of(&|verdict| verdict.policy = None);
+        assert!(unjudged.contains("  policy       none: time and devices were"), "{unjudged}");
+        let too_few = of(&|verdict| (verdict.work, verdict.shown) = (Work::NotProven, None));
+        assert!(too_few.starts_with("VERIFIED, BUT WORK NOT PROVEN: every"), "{too_few}");
+        let rejected = of(&|verdict| {
+            let (code, step) = (Some("leaf-mismatch"), Some(7));
+            *verdict = Verdict { code, step, ..Verdict::empty(Outcome::Rejected) };
+        });
+        assert!(rejected.starts_with("REJECTED: leaf-mismatch (step 7)\n"), "{rejected}");
     }
 
     #[test]

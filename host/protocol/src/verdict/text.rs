@@ -11,6 +11,9 @@ use std::fmt::Write;
 /// What the first line of a verified result says if no policy was applied.
 const NOT_JUDGED: &str = "no policy: time and devices were not judged";
 
+/// What the first line says of work that is not proven.
+pub(super) const TOO_FEW: &str = "every check passed, yet they are too few to show anything";
+
 impl Verdict {
     /// The verdict for people, a few lines.
     pub fn render_text(&self) -> String {
@@ -22,9 +25,9 @@ impl Verdict {
             (Outcome::Verified, Work::Proven) => {
                 format!("VERIFIED: the work is proven{not_judged}")
             }
-            (Outcome::Verified, Work::NotProven) => format!(
-                "VERIFIED, BUT WORK NOT PROVEN: every check passed, yet they are too few to show anything{not_judged}"
-            ),
+            (Outcome::Verified, Work::NotProven) => {
+                format!("VERIFIED, BUT WORK NOT PROVEN: {TOO_FEW}{not_judged}")
+            }
             (Outcome::Rejected, work) if self.code == Some(REJECTED_BY_POLICY) => {
                 let work = match work {
                     Work::Proven => "every check passed, the work is proven",

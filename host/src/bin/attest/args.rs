@@ -58,7 +58,7 @@ const EXIT_CODES: [(&str, &str); 4] = [
     ),
     (
         "2",
-        "could not run: bad usage, unreadable input, standard output closed or full, an invalid token, no device, a kernel that failed (bench), nothing that could be checked (selftest), too few threads or descriptors, no verdict (verify, validate, respond), a challenge that expired before it was executed",
+        "could not run: bad usage, unreadable input, standard output closed or full, an invalid token, no device, a kernel that failed (bench), nothing that could be checked (selftest), too few threads or descriptors, no verdict (verify, report, validate, respond), a challenge that expired before it was executed",
     ),
     ("130, 143", "stopped by SIGINT, SIGTERM"),
 ];

@@ -1,8 +1,8 @@
 //! The CPU executor: every core, bit-exact, whatever the kind of work is.
 //!
 //! Guarantees: the same bits on every instruction set and core count.
-//! Deliberately lacks: a thread pool of its own (it runs in the caller's rayon
-//! pool), SM counters (there are none), and any kind of work: [`crate::work`] has them.
+//! Deliberately lacks: a thread pool of its own, unless cores are to be left to others (it
+//! runs in the caller's rayon pool), SM counters (there are none), and any kind of work: [`crate::work`] has them.
 
 mod simd;
 mod verifier;
@@ -57,12 +57,17 @@ pub(crate) trait CpuWork: Send + Sync {
 pub struct CpuOptions {
     /// The lane's UUID; `None` draws one from the operating system.
     pub uuid: Option<Uuid>,
+    /// Cores that are left to others, as long as one is left to this: then it has threads
+    /// of its own.
+    pub cores_left: usize,
 }
 
 /// One lane on the host's cores.
 pub struct CpuExecutor {
     facts: LaneFacts,
     simd: Simd,
+    /// Its own threads, if it must not have all cores.
+    threads: Option<rayon::ThreadPool>,
     /// Of the last [`Executor::begin`].
     begun: Option<(Assignment, Box<dyn CpuWork>)>,
 }
@@ -90,9 +95,11 @@ impl CpuExecutor {
             getrandom::fill(&mut bytes).expect("the operating system provides randomness");
             Uuid(bytes)
         });
+        let threads = own_threads(options.cores_left);
+        let count = threads.as_ref().map(rayon::ThreadPool::current_num_threads);
         let details = LaneDetails {
             simd: Some(simd.to_string()),
-            threads: Some(rayon::current_num_threads()),
+            threads: Some(count.unwrap_or_else(rayon::current_num_threads)),
             ..LaneDetails::default()
         };
         let facts = LaneFacts {
@@ -103,21 +110,37 @@ impl CpuExecutor {
             sm_count: 0,
             details,
         };
-        Self { facts, simd, begun: None }
+        Self { facts, simd, threads, begun: None }
     }
 
     /// The means for an assignment: those of the last begin, if it was the same.
-    fn means(&mut self, assignment: &Assignment) -> Result<&mut dyn CpuWork, ExecError> {
+    fn means(&mut self, assignment: &Assignment) -> Result<(), ExecError> {
         if self.begun.as_ref().is_none_or(|(begun, _)| begun != assignment) {
             // What the last one took is given back before the next one takes its own.
             self.begun = None;
-            let work = begin(assignment, self.simd)?;
+            let simd = self.simd;
+            let work = on_threads(self.threads.as_ref(), || begin(assignment, simd))?;
             self.begun = Some((assignment.clone(), work));
             let arena = assignment.work.memory_residency();
             self.facts.details.arena_bytes = arena.map(|work| work.arena_bytes());
         }
-        let (_, work) = self.begun.as_mut().expect("begun above");
-        Ok(work.as_mut())
+        Ok(())
+    }
+}
+
+/// Threads for all cores but these; `None` if none are to be left, or the operating system
+/// has no more threads, which is logged: then cores are shared.
+fn own_threads(cores_left: usize) -> Option<rayon::ThreadPool> {
+    let count = rayon::current_num_threads().saturating_sub(cores_left).max(1);
+    let builder = rayon::ThreadPoolBuilder::new().num_threads(count);
+    let built = (cores_left > 0).then(|| builder.build())?;
+    built.inspect_err(|error| tracing::warn!("no threads of its own for the CPUs: {error}")).ok()
+}
+
+fn on_threads<T: Send>(threads: Option<&rayon::ThreadPool>, work: impl FnOnce() -> T + Send) -> T {
+    match threads {
+        Some(threads) => threads.install(work),
+        None => work(),
     }
 }
 
@@ -136,7 +159,7 @@ impl Executor for CpuExecutor {
     }
 
     fn begin(&mut self, assignment: &Assignment) -> Result<(), ExecError> {
-        self.means(assignment).map(|_| ())
+        self.means(assignment)
     }
 
     fn share(&mut self) -> Option<SharedMemory> {
@@ -151,10 +174,12 @@ impl Executor for CpuExecutor {
     }
 
     fn run(&mut self, segment: &Segment, sink: &mut Sink<'_>) -> Result<(), ExecError> {
+        let threads = self.threads.as_ref();
         let (assignment, work) = self.begun.as_mut().expect("a run follows a begin");
         let (lane, mut state) = (assignment.lane, segment.start);
         for iteration in segment.first_iteration..segment.first_iteration + segment.iterations {
-            let tile_roots = work.tile_roots(&IterationPlace { lane, iteration, state })?;
+            let place = IterationPlace { lane, iteration, state };
+            let tile_roots = on_threads(threads, || work.tile_roots(&place))?;
             let root = iteration_root(&tile_roots);
             let output = IterationOutput { iteration, root, tile_roots: &tile_roots };
             if sink(output).is_break() {
@@ -171,7 +196,9 @@ impl Executor for CpuExecutor {
         assignment: &Assignment,
         tiles: &[TileRequest],
     ) -> Result<Vec<Vec<Digest>>, ExecError> {
-        self.means(assignment)?.leaf_hashes(tiles)
+        self.means(assignment)?;
+        let (_, work) = self.begun.as_mut().expect("begun above");
+        on_threads(self.threads.as_ref(), || work.leaf_hashes(tiles))
     }
 
     fn read_blocks(&mut self, first: u64, count: u64) -> Result<Vec<[u32; 4]>, ExecError> {

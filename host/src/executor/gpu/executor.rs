@@ -23,6 +23,7 @@ use crate::protocol::names::State;
 use crate::protocol::work::Work;
 use crate::protocol::work::memory_residency::{ARENA_BLOCKS_STEP, MemoryResidency};
 use crate::work::memory_residency::gpu::{ArenaOpenings, PeerAccess};
+use std::time::Instant;
 
 /// How a device is used.
 #[derive(Clone, Debug)]
@@ -362,9 +363,15 @@ impl Executor for GpuExecutor {
         let _doing = self.supervisor().begin("making room");
         self.gpu.enter()?;
         let work = assignment.work;
+        // The next round of a session may ask for the same: then buffers stay, as contexts
+        // and kernels always do. Another work's plan may use all memory.
         if self.lane.as_ref().is_none_or(|lane| lane.plan.work != work) {
+            let since = Instant::now();
             self.give_up_lane();
+            let given_up = since.elapsed();
             self.make_lane(work)?;
+            let (gpu, made) = (self.gpu.label(), since.elapsed() - given_up);
+            tracing::debug!("{gpu}: {given_up:.1?} to give up buffers, {made:.1?} to make others");
         }
         (self.first, self.uncounted) = (None, None);
         self.assignment = Some(assignment.clone());

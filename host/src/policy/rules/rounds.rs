@@ -68,7 +68,7 @@ pub(in crate::policy) mod cases {
     use serde_json::json;
 
     fn planned(kind: RoundKind, required: bool) -> RoundPlan {
-        RoundPlan { kind, on: RoundOn::Devices, request: Request::default(), required }
+        RoundPlan { required, ..RoundPlan::alone(kind, Request::default()) }
     }
 
     /// The same work by an RTX 4090, at the rate of one.

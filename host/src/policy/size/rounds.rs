@@ -29,10 +29,25 @@ pub struct RoundPlan {
     pub kind: RoundKind,
     /// What answers it.
     pub on: RoundOn,
+    /// Whether it is under way at the same time as the round after it, which is of the
+    /// devices.
+    pub beside: bool,
     /// For its challenge, which is issued when its turn comes.
     pub request: Request,
     /// Whether the session counts for nothing without it.
     pub required: bool,
+}
+
+impl RoundPlan {
+    /// The only round of a session.
+    pub fn alone(kind: RoundKind, request: Request) -> Self {
+        Self { kind, on: RoundOn::Devices, beside: false, request, required: true }
+    }
+
+    fn of(round: &Round, request: Request) -> Self {
+        let &Round { kind, on, beside, required, .. } = round;
+        Self { kind, on, beside, request, required }
+    }
 }
 
 impl Policy {
@@ -49,20 +64,13 @@ impl Policy {
             let request = self.for_rig(rig, typed, None, Part::Alone)?;
             let kind = RoundKind::of(&request)?;
             self.check_host_shows(&[])?;
-            return Ok(vec![RoundPlan { kind, on: RoundOn::Devices, request, required: true }]);
+            return Ok(vec![RoundPlan::alone(kind, request)]);
         }
         let mut plans = Vec::with_capacity(self.rounds.len());
         for (index, round) in self.rounds.iter().enumerate() {
             let base = typed.clone().or(round.request());
             match self.for_rig(rig, base, Some(round), Part::Round) {
-                Ok(request) => {
-                    plans.push(RoundPlan {
-                        kind: round.kind,
-                        on: round.on,
-                        request,
-                        required: round.required,
-                    });
-                }
+                Ok(request) => plans.push(RoundPlan::of(round, request)),
                 Err(error) if round.required || error == SizeError::MinerKey => return Err(error),
                 Err(error) => {
                     let (kind, why) = (round.kind.name(), crate::error_text::what_happened(error));
@@ -100,7 +108,7 @@ impl Policy {
             RoundOn::Host => self.of_host(base)?,
             RoundOn::Devices => self.of_model(round, &target, base, Part::Round)?,
         };
-        Ok(RoundPlan { kind: round.kind, on: round.on, request, required: round.required })
+        Ok(RoundPlan::of(round, request))
     }
 
     /// What a round of the fewest lanes demands of a model.

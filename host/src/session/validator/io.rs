@@ -36,11 +36,11 @@ pub enum Event<'a> {
     Interrupted(OwnFault),
     /// [`Action::Issue`] is done: the challenge is issued and on record.
     Issued(Result<Issued, NotIssued>),
-    /// [`Action::Read`] is done.
-    Read(Result<Box<Content>, NotRead>),
-    /// [`Action::Accept`] is done: if the commitment is accepted, the coin is on
-    /// record.
-    Accepted(Result<Accepted, OwnFault>),
+    /// [`Action::Read`] is done, for the round of this number.
+    Read(usize, Result<Box<Content>, NotRead>),
+    /// [`Action::Accept`] is done, for the round of this number: if the commitment is
+    /// accepted, the coin is on record.
+    Accepted(usize, Result<Accepted, OwnFault>),
     /// [`Action::Judge`] is done.
     Judged(Box<Judged>),
     /// [`Action::Settle`] is done, for the round of this number.
@@ -64,8 +64,10 @@ pub struct Issued {
 /// A part of a session that is under way on this side.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Part {
-    /// What is done to talk with the miner.
-    Talk,
+    /// What is of no single round.
+    Session,
+    /// What is done to talk with the miner in the round of this number.
+    Talk(usize),
     /// The judging of the round of this number.
     Judging(usize),
     /// The settling of the round of this number.
@@ -165,6 +167,8 @@ pub struct Wanted {
 /// A well-formed, signed commitment that came in time.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Accept {
+    /// The number of the round.
+    pub round: usize,
     /// Digest of the challenge.
     pub challenge: Digest,
     /// What the nonce is to be spent on.

@@ -4,7 +4,7 @@
 //! come, or to the last byte, by this side's clock; nothing that goes back counts that came
 //! before it was asked for.
 
-use super::{Action, Cause, State, ValidatorSession};
+use super::{Action, Cause, Raised, State, ValidatorSession};
 use crate::protocol::digest::Digest;
 use crate::protocol::verdict::NetworkShown;
 use crate::session::clock::Now;
@@ -51,10 +51,10 @@ impl From<Broken> for Cause {
 
 impl ValidatorSession {
     /// After the last pong: the network part, if there is one, or else the first challenge.
-    pub(super) fn after_pongs(&mut self, now: Now, out: &mut Vec<Action>) {
+    pub(super) fn after_pongs(&mut self, now: Now, out: &mut Vec<Action>) -> Result<(), Raised> {
         let ask = self.network_ask.take().filter(|ask| ask.bytes > 0);
         let Some(ask) = ask.filter(|_| self.version >= ROUNDS_VERSION) else {
-            return self.ask_for_first(out);
+            return self.next_turn(out);
         };
         let since = now.since_start;
         out.push(Action::Send(line_of(&FromValidator::Network { bytes: ask.bytes })));
@@ -63,11 +63,7 @@ impl ValidatorSession {
         let until = since.saturating_add(limit(ask.bytes));
         let exchange = Exchange { until, since, ask, way: Way::ToMiner(stream) };
         self.state = State::Network(Box::new(exchange));
-    }
-
-    fn ask_for_first(&mut self, out: &mut Vec<Action>) {
-        out.push(Action::Issue(self.wanted()));
-        self.state = State::Issuing;
+        Ok(())
     }
 
     /// A message of the miner's in the network part.
@@ -77,7 +73,7 @@ impl ValidatorSession {
         message: FromMiner,
         kind: &str,
         out: &mut Vec<Action>,
-    ) -> Result<(), Cause> {
+    ) -> Result<(), Raised> {
         let unexpected = self.unexpected(kind);
         let State::Network(exchange) = &mut self.state else { return Err(unexpected.into()) };
         let took = now.since_start.saturating_sub(exchange.since);
@@ -114,7 +110,7 @@ impl ValidatorSession {
                         to_miner_bytes_per_s,
                         to_validator_bytes_per_s: rate,
                     });
-                    self.ask_for_first(out);
+                    self.next_turn(out)?;
                 }
             }
             _ => return Err(unexpected.into()),

@@ -26,6 +26,8 @@ const VALUE_BYTES: u64 = 400;
 /// A line that came while a commitment or openings were awaited.
 #[derive(Debug)]
 pub struct Reading {
+    /// The number of the round that it is of.
+    pub round: usize,
     pub(super) line: Vec<u8>,
     pub(super) challenge: Challenge,
     pub(super) awaited: Awaited,
@@ -79,7 +81,7 @@ impl Reading {
     /// # Errors
     /// [`NotRead`].
     pub fn read(self) -> Result<Box<Content>, NotRead> {
-        let Self { line, challenge, awaited } = self;
+        let Self { line, challenge, awaited, .. } = self;
         let kind = kind_of(&line)?;
         let content = match (awaited, kind) {
             (Awaited::Commitment, "commitment") => {

@@ -1,14 +1,14 @@
 //! From one round to the next, and to the session's end.
 //!
 //! Guarantees: a round whose challenge is on record is settled before the session ends;
-//! after a round that was not verified no challenge is sent, and one that is out is given
+//! after a round that was not verified no challenge is sent, and those that are out are given
 //! up; a round that is judged is judged to its end, unless this side gives it up.
 //! Deliberately lacks: judgement. What rounds come to is told.
 
 use super::io::{self, Summary};
 use super::{
-    Action, Case, Cause, Complete, Ended, Judged, Judging, Round, RoundEnded, Settle, State,
-    ValidatorSession, Wanted, could_not_run, verdict_of,
+    Action, Case, Cause, Complete, Ended, Judged, Judging, Raised, Round, RoundEnded, Settle,
+    State, Step, Talk, ValidatorSession, could_not_run, verdict_of,
 };
 use crate::judging::Scope;
 use crate::policy::{RoundFacts, RoundOn};
@@ -24,92 +24,59 @@ use crate::session::fault::{Fault, FaultCode, OwnFault};
 use crate::session::message::{
     FromValidator, ROUNDS_VERSION, RoundMessage, VerdictMessage, line_of, text_for_message,
 };
-use std::time::Duration;
 
 impl ValidatorSession {
-    /// How many rounds there may be with this miner.
-    fn rounds_held(&self) -> usize {
-        let planned = self.plan.as_ref().map_or(1, |plan| plan.len());
-        if self.version >= ROUNDS_VERSION { planned } else { 1 }
-    }
-
     /// Whether more than one round's own verdict says how the session ends.
     fn is_concluded(&self) -> bool {
         self.network.is_some() || self.plan.as_ref().is_some_and(|plan| plan.len() > 1)
     }
 
-    /// Who answers the round of this number.
-    pub(super) fn on(&self, round: usize) -> RoundOn {
-        let plan = self.plan.as_ref().and_then(|plan| plan.get(round));
-        plan.map_or(RoundOn::Devices, |plan| plan.on)
-    }
-
-    /// The challenge that is wanted for the round that comes.
-    pub(super) fn wanted(&self) -> Box<Wanted> {
-        let hello = self.hello.clone().expect("no challenge is wanted before a hello");
-        let claimed = hello.miner_id.and_then(|key| key.decode());
-        Box::new(Wanted {
-            round: self.round.number,
-            session: self.first,
-            plan: self.plan.clone(),
-            hello,
-            miner_id: self.miner_id.or(claimed),
-            round_trip: self.round.legs.round_trip.unwrap_or_default(),
-        })
-    }
-
-    /// The result of the round under way is complete.
+    /// The result of this round is complete.
     pub(super) fn judge(
         &mut self,
+        number: usize,
         complete: Complete,
         result: ResultDoc,
         out: &mut Vec<Action>,
-    ) -> Result<(), Cause> {
+    ) -> Result<(), Raised> {
         let Complete { session, arrived, history, since } = complete;
-        let is_alone = !self.is_concluded();
+        let (is_alone, on) = (!self.is_concluded(), self.on(number));
+        let Some(talk) = self.talk(number) else { return Ok(()) };
+        let legs = talk.round.legs;
         let case = Box::new(Case {
-            round: self.round.number,
+            round: number,
             scope: if is_alone { Scope::Alone } else { Scope::OfSeveral },
-            on: self.on(self.round.number),
-            challenge: self.challenge().clone(),
+            on,
+            challenge: talk.round.challenge().clone(),
             result,
             session,
-            elapsed: self.round.legs.commitment.unwrap_or_default(),
+            elapsed: legs.commitment.unwrap_or_default(),
             arrived_unix_ms: arrived.unix_ms,
-            round_trip: self.round.legs.round_trip.unwrap_or_default(),
+            round_trip: legs.round_trip.unwrap_or_default(),
             history,
         });
-        if self.judging.is_some() {
-            self.state = State::Waiting(case, since);
-            return Ok(());
-        }
-        self.begin_judging(case, since, out)
+        talk.step = Step::Waiting(case, since);
+        self.begin_judging(out)
     }
 
-    /// Has the round under way judged, and begins the next one.
-    fn begin_judging(
-        &mut self,
-        case: Box<Case>,
-        since: Duration,
-        out: &mut Vec<Action>,
-    ) -> Result<(), Cause> {
-        out.push(Action::Judge(case));
-        let Round { number, legs, .. } = self.round;
-        let next =
-            Round { number: number + 1, legs: legs.before_a_challenge(), ..Round::default() };
-        let round = std::mem::replace(&mut self.round, next);
-        self.judging = Some(Judging { round, since });
-        if number + 1 >= self.rounds_held() {
-            self.state = State::Closing;
-            return Ok(());
+    /// Has what is complete judged, unless the turn before it still is; after the last round
+    /// of a turn the next one begins.
+    fn begin_judging(&mut self, out: &mut Vec<Action>) -> Result<(), Raised> {
+        for talk in std::mem::take(&mut self.talks) {
+            let Talk { round, step } = talk;
+            let waits = self.judging.iter().any(|judging| judging.round.turn != round.turn);
+            match step {
+                Step::Waiting(case, since) if !waits => {
+                    out.push(Action::Judge(case));
+                    self.judging.push(Judging { round, since });
+                }
+                step => self.talks.push(Talk { round, step }),
+            }
         }
-        self.state = State::Issuing;
-        if self.is_closed {
-            let detail = format!("the miner closed before the challenge of round {}", number + 1);
-            return Err(Fault::new(FaultCode::ClosedEarly, detail).into());
+        match self.state {
+            State::Rounds if self.talks.is_empty() => self.next_turn(out),
+            _ => Ok(()),
         }
-        out.push(Action::Issue(self.wanted()));
-        Ok(())
     }
 
     pub(super) fn on_judged(
@@ -117,7 +84,7 @@ impl ValidatorSession {
         now: Now,
         judged: Judged,
         out: &mut Vec<Action>,
-    ) -> Result<(), Cause> {
+    ) -> Result<(), Raised> {
         let Judged { round: number, facts, verdict, receipt, result } = judged;
         let Some(Judging { mut round, since }) = self.take_judging(number) else { return Ok(()) };
         round.legs.judging = Some(now.since_start.saturating_sub(since));
@@ -127,10 +94,7 @@ impl ValidatorSession {
         if outcome != Outcome::Verified {
             return self.give_up(number);
         }
-        match self.take_state() {
-            State::Waiting(case, since) => self.begin_judging(case, since, out)?,
-            state => self.state = state,
-        }
+        self.begin_judging(out)?;
         self.finish(out);
         Ok(())
     }
@@ -141,23 +105,23 @@ impl ValidatorSession {
         number: usize,
         own: OwnFault,
         out: &mut Vec<Action>,
-    ) -> Result<(), Cause> {
+    ) -> Result<(), Raised> {
         let Some(Judging { round, .. }) = self.take_judging(number) else { return Ok(()) };
         self.conclude(round, could_not_run(own).into(), out);
         self.give_up(number)
     }
 
     fn take_judging(&mut self, number: usize) -> Option<Judging> {
-        self.judging.take_if(|judging| judging.round.number == number)
+        let at = self.judging.iter().position(|judging| judging.round.number == number)?;
+        Some(self.judging.remove(at))
     }
 
-    /// A round was not verified: the one that is under way is given up.
-    fn give_up(&mut self, number: usize) -> Result<(), Cause> {
-        if matches!(self.state, State::Closing | State::Concluding | State::Over) {
-            return Ok(());
+    /// A round was not verified: those that are under way are given up.
+    fn give_up(&mut self, number: usize) -> Result<(), Raised> {
+        match self.state {
+            State::Rounds => Err(given_up(number).into()),
+            _ => Ok(()),
         }
-        let detail = format!("round {number} of this session was not verified");
-        self.raise(Fault::new(FaultCode::Abandoned, detail).into())
     }
 
     pub(super) fn on_settled(
@@ -165,7 +129,7 @@ impl ValidatorSession {
         number: usize,
         settled: Result<(), OwnFault>,
         out: &mut Vec<Action>,
-    ) -> Result<(), Cause> {
+    ) -> Result<(), Raised> {
         let Some(at) = self.settling.iter().position(|ended| ended.round == number) else {
             return Ok(());
         };
@@ -188,8 +152,8 @@ impl ValidatorSession {
     }
 
     /// This side gives the session up, and with it what is judged.
-    pub(super) fn interrupt(&mut self, own: OwnFault, out: &mut Vec<Action>) -> Result<(), Cause> {
-        if let Some(Judging { round, .. }) = self.judging.take() {
+    pub(super) fn interrupt(&mut self, own: OwnFault, out: &mut Vec<Action>) -> Result<(), Raised> {
+        for Judging { round, .. } in std::mem::take(&mut self.judging) {
             self.conclude(round, could_not_run(own.clone()).into(), out);
         }
         match self.state {
@@ -197,7 +161,7 @@ impl ValidatorSession {
                 self.finish(out);
                 Ok(())
             }
-            _ => self.raise(own.into()),
+            _ => Err(own.into()),
         }
     }
 
@@ -207,13 +171,15 @@ impl ValidatorSession {
         self.failure.is_some() || self.over.iter().chain(&self.settling).any(is_bad)
     }
 
-    /// Ends the round under way, or, if there is none, the last one while it is judged.
-    pub(super) fn fail(&mut self, cause: Cause, out: &mut Vec<Action>) {
+    /// Ends the rounds under way, or, if there is none, the last one while it is judged.
+    pub(super) fn fail(&mut self, raised: Raised, out: &mut Vec<Action>) {
         // What was to be done for a round that has failed is not done.
         let is_of_talk = |action: &Action| {
             matches!(action, Action::Issue(_) | Action::Read(_) | Action::Accept(_))
         };
         out.retain(|action| !is_of_talk(action));
+        let Raised { cause, round: of } = raised;
+        let is_own = matches!(cause, Cause::Own(_));
         let verdict = match cause {
             Cause::Fault(fault) => verdict_of(&fault),
             Cause::Rejection(rejection) => {
@@ -224,26 +190,38 @@ impl ValidatorSession {
         match self.state {
             State::Concluding | State::Over => return,
             State::Closing => {
-                let Some(Judging { round, .. }) = self.judging.take() else { return };
+                let last = self.judging.iter().map(|judging| judging.round.number).max();
+                let Some(Judging { round, .. }) = last.and_then(|last| self.take_judging(last))
+                else {
+                    return;
+                };
                 self.conclude(round, verdict.into(), out);
             }
-            _ => {
-                self.state = State::Closing;
-                self.input.clear();
-                self.held_back = None;
-                let next =
-                    Round { number: self.round.number, legs: self.round.legs, ..Round::default() };
-                let round = std::mem::replace(&mut self.round, next);
-                self.conclude(round, verdict.into(), out);
+            State::New | State::Hello { .. } | State::Pong { .. } | State::Network(_) => {
+                self.failure.get_or_insert_with(|| Box::new(verdict));
+            }
+            State::Rounds => {
+                let talks = std::mem::take(&mut self.talks);
+                let is_here = talks.iter().any(|talk| Some(talk.round.number) == of);
+                for Talk { round, .. } in talks {
+                    let verdict = match of.filter(|&of| is_here && !is_own && of != round.number) {
+                        Some(of) => verdict_of(&given_up(of)),
+                        None => verdict.clone(),
+                    };
+                    self.conclude(round, verdict.into(), out);
+                }
             }
         }
+        self.state = State::Closing;
+        self.input.clear();
+        self.held_back = None;
         self.finish(out);
     }
 
     /// Settles a round whose challenge is on record.
     fn conclude(&mut self, round: Round, end: Findings, out: &mut Vec<Action>) {
         let Findings { mut verdict, receipt, result, facts } = end;
-        let Round { number, legs, challenge, is_on_record, accepted } = round;
+        let Round { number, legs, challenge, is_on_record, accepted, .. } = round;
         let Some(challenge) = challenge else {
             self.failure.get_or_insert_with(|| Box::new(verdict));
             return;
@@ -268,7 +246,7 @@ impl ValidatorSession {
 
     /// Ends the session if nothing of it is left to be done.
     fn finish(&mut self, out: &mut Vec<Action>) {
-        let is_busy = self.judging.is_some() || !self.settling.is_empty();
+        let is_busy = !self.judging.is_empty() || !self.settling.is_empty();
         if !matches!(self.state, State::Closing) || is_busy {
             return;
         }
@@ -299,7 +277,7 @@ impl ValidatorSession {
                 session,
                 earlier: rounds,
                 verdict: *verdict,
-                legs: self.round.legs,
+                legs: self.legs,
                 hello: self.hello.take(),
                 challenge: None,
                 result: None,
@@ -336,21 +314,28 @@ impl ValidatorSession {
                 RoundOn::Devices => None,
                 RoundOn::Host => Some(HOST),
             },
+            beside: self.is_beside(ended.round).then_some(ended.round + 1),
             verdict: ended.verdict.clone(),
         };
         let rounds: Vec<_> = self.over.iter().map(of).collect();
         let planned = self.plan.as_ref().map_or(0, |plan| plan.len());
-        let not_reached = (rounds.len()..planned)
+        let not_reached = (0..planned)
+            .filter(|&round| rounds.iter().all(|begun| begun.round != round))
             .map(|round| RoundNotReached { round, kind: kind_of(round) })
             .collect();
+        let is_why = |round: &RoundVerdict| {
+            let RoundVerdict { verdict: Verdict { outcome, code, .. }, .. } = round;
+            *outcome != Outcome::Verified && *code != Some(FaultCode::Abandoned.code())
+        };
         let verdict = match &self.failure {
             // A round that failed is why the session ended.
-            Some(failure)
-                if rounds.iter().all(|round| round.verdict.outcome == Outcome::Verified) =>
-            {
+            Some(failure) if !rounds.iter().any(is_why) => {
                 SessionVerdict::ended_by(failure, rounds, not_reached)
             }
-            _ => SessionVerdict::of_rounds(rounds, not_reached),
+            _ => match rounds.iter().find(|round| is_why(round)).map(|it| it.verdict.clone()) {
+                Some(why) => SessionVerdict::ended_by(&why, rounds, not_reached),
+                None => SessionVerdict::of_rounds(rounds, not_reached),
+            },
         };
         SessionVerdict { network: self.network, ..verdict }
     }
@@ -368,6 +353,11 @@ impl From<Verdict> for Findings {
     fn from(verdict: Verdict) -> Self {
         Self { verdict, receipt: None, result: None, facts: None }
     }
+}
+
+/// Why a round ends that is under way when this one is not verified.
+fn given_up(number: usize) -> Fault {
+    Fault::new(FaultCode::Abandoned, format!("round {number} of this session was not verified"))
 }
 
 /// What the miner is told.

@@ -2,104 +2,148 @@
 
 use super::calendar::Arrival;
 use super::reading::{Awaited, Content, NotRead, Reading};
-use super::{Accept, Action, Cause, Complete, Held, State, ValidatorSession};
+use super::{Accept, Action, Cause, Complete, Held, Raised, State, Step, Talk, ValidatorSession};
 use crate::protocol::circumstances::SessionRecord;
 use crate::protocol::parts::CommitmentPart;
 use crate::protocol::rejection::{Reason, Rejection};
 use crate::session::clock::Now;
 use crate::session::fault::{Fault, FaultCode, OwnFault};
-use crate::session::limits::{PINGS, SMALL_BYTES_MAX, UNAWAITED_BYTES_MAX};
-use crate::session::message::{FromMiner, FromValidator, MinerHello, VERSIONS, kind_of, line_of};
+use crate::session::limits::{PINGS, Patience, SMALL_BYTES_MAX, UNAWAITED_BYTES_MAX};
+use crate::session::message::{
+    FromMiner, FromValidator, MinerHello, ROUNDS_VERSION, VERSIONS, kind_in_head, kind_of, line_of,
+};
+use crate::session::numbered::take_number;
+use crate::session::wire::TooLong;
 use std::time::Duration;
 
 impl ValidatorSession {
-    pub(super) fn close(&mut self) -> Result<(), Cause> {
+    pub(super) fn close(&mut self) -> Result<(), Raised> {
         self.is_closed = true;
         let detail = match &self.state {
             State::Hello { .. } => "before its hello",
-            State::Pong { .. } | State::Network(_) | State::Issuing => "before the challenge",
-            State::Commitment { .. } => "before a commitment",
-            State::Reading { .. } | State::Accepting(_) => "before the coin",
-            State::Openings { .. } => "before a complete result",
-            // It need not wait for its verdict. If another challenge is to come, that is
-            // found then.
-            State::New
-            | State::Completing(_)
-            | State::Waiting(..)
-            | State::Closing
-            | State::Concluding
-            | State::Turning
-            | State::Over => return Ok(()),
+            State::Pong { .. } | State::Network(_) => "before the challenge",
+            State::Rounds => {
+                // Of the round that has come least far.
+                let left = |talk: &Talk| match &talk.step {
+                    Step::Issuing | Step::Issued => Some((0, "before the challenge")),
+                    Step::Commitment { .. } => Some((1, "before a commitment")),
+                    Step::Reading { .. } | Step::Accepting(_) => Some((2, "before the coin")),
+                    Step::Openings { .. } => Some((3, "before a complete result")),
+                    // It need not wait for its verdict. If another challenge is to come, that
+                    // is found then.
+                    Step::Completing(_) | Step::Waiting(..) | Step::Turning => None,
+                };
+                match self.talks.iter().filter_map(left).min() {
+                    Some((_, detail)) => detail,
+                    None => return Ok(()),
+                }
+            }
+            State::New | State::Closing | State::Concluding | State::Over => return Ok(()),
         };
-        let fault = Fault::new(FaultCode::ClosedEarly, format!("the miner closed {detail}"));
-        self.raise(fault.into())
+        Err(Fault::new(FaultCode::ClosedEarly, format!("the miner closed {detail}")).into())
     }
 
-    /// What ends the session counts at once, but while the ledger is at work, or is
-    /// about to be: then it waits, so that what the ledger did is settled.
-    pub(super) fn raise(&mut self, cause: Cause) -> Result<(), Cause> {
-        let waits =
-            matches!(self.state, State::Issuing | State::Reading { .. } | State::Accepting(_));
-        if waits {
-            self.held_back.get_or_insert(cause);
-            return Ok(());
-        }
-        Err(cause)
-    }
-
-    pub(super) fn hear(&mut self, bytes: &[u8]) -> Result<(), Cause> {
+    pub(super) fn hear(&mut self, bytes: &[u8]) -> Result<(), Raised> {
         match self.state {
             State::Concluding | State::Over | State::New => return Ok(()),
-            State::Closing if self.judging.is_none() || self.has_failed() => return Ok(()),
-            State::Completing(_) | State::Waiting(..) | State::Closing if !bytes.is_empty() => {
-                let detail = "more came after the complete result";
-                return Err(Fault::new(FaultCode::AnsweredTwice, detail).into());
+            State::Closing if self.judging.is_empty() || self.has_failed() => return Ok(()),
+            State::Closing | State::Rounds if self.is_complete() && !bytes.is_empty() => {
+                return Err(more_than_complete().into());
             }
+            _ if self.held_back.is_some() => return Ok(()),
             _ => {}
         }
-        if self.held_back.is_none() {
-            self.input.push(bytes);
-        }
-        let is_awaited = self.deadline().is_some();
-        if !is_awaited && self.input.len() > UNAWAITED_BYTES_MAX {
+        self.input.push(bytes);
+        if self.line_limit().is_none() && self.input.len() > UNAWAITED_BYTES_MAX {
             self.input.clear();
             let detail = format!("more than {UNAWAITED_BYTES_MAX} bytes came unasked");
-            return self.raise(Fault::new(FaultCode::Flooded, detail).into());
+            return Err(Fault::new(FaultCode::Flooded, detail).into());
         }
         Ok(())
+    }
+
+    /// Whether the miner has said all that it may in all rounds that were begun.
+    fn is_complete(&self) -> bool {
+        self.talks.iter().all(|talk| talk.step.is_complete())
     }
 
     /// The longest line in this state; `None` while nothing is awaited.
     pub(super) fn line_limit(&self) -> Option<u64> {
         match &self.state {
             State::Hello { .. } | State::Pong { .. } | State::Network(_) => Some(SMALL_BYTES_MAX),
-            State::Commitment { .. } => Some(CommitmentPart::bytes_max(self.challenge())),
-            State::Openings { held, .. } => Some(held.part.openings_bytes_max(self.challenge())),
+            State::Rounds if self.held_back.is_none() => {
+                self.talks.iter().filter_map(Talk::line_limit).max()
+            }
             _ => None,
         }
     }
 
-    pub(super) fn read_lines(&mut self, now: Now, out: &mut Vec<Action>) -> Result<(), Cause> {
+    pub(super) fn read_lines(&mut self, now: Now, out: &mut Vec<Action>) -> Result<(), Raised> {
         while let Some(limit_bytes) = self.line_limit() {
             let too_long = |error| Fault::new(FaultCode::MessageTooLong, error);
             let Some(line) = self.input.take_line(limit_bytes).map_err(too_long)? else { break };
             self.on_line(now, line, out)?;
         }
-        if matches!(self.state, State::Completing(_)) && !self.input.is_empty() {
-            let detail = "more came after the complete result";
-            return Err(Fault::new(FaultCode::AnsweredTwice, detail).into());
+        if matches!(self.state, State::Rounds) && self.is_complete() && !self.input.is_empty() {
+            return Err(more_than_complete().into());
         }
         Ok(())
     }
 
-    fn on_line(&mut self, now: Now, line: Vec<u8>, out: &mut Vec<Action>) -> Result<(), Cause> {
-        match &self.state {
-            State::Commitment { .. } => self.on_commitment(now, line, out),
-            State::Openings { .. } => self.on_openings(now, line, out),
-            _ => match kind_of(&line)? {
-                kind @ ("commitment" | "openings") => Err(self.unexpected(kind).into()),
-                kind => self.on_small(now, FromMiner::read(&line)?, kind, out),
-            },
+    fn on_line(&mut self, now: Now, line: Vec<u8>, out: &mut Vec<Action>) -> Result<(), Raised> {
+        if matches!(self.state, State::Rounds) {
+            return self.on_line_of_round(now, line, out);
+        }
+        match kind_of(&line)? {
+            kind @ ("commitment" | "openings") => Err(self.unexpected(kind).into()),
+            kind => self.on_small(now, FromMiner::read(&line)?, kind, out),
+        }
+    }
+
+    /// A line while rounds are under way, of which one at least awaits some.
+    fn on_line_of_round(
+        &mut self,
+        now: Now,
+        mut line: Vec<u8>,
+        out: &mut Vec<Action>,
+    ) -> Result<(), Raised> {
+        let is_of_round = matches!(kind_in_head(&line), Some("commitment" | "openings"));
+        let number = match is_of_round && self.version >= ROUNDS_VERSION {
+            true => Some(take_number(&mut line)?),
+            false => None,
+        };
+        let begun = self.next;
+        // What names no round is for that which awaits something.
+        let is_meant = |talk: &&mut Talk| match number {
+            Some(number) => talk.round.number == number,
+            None => talk.line_limit().is_some(),
+        };
+        let Some(talk) = self.talks.iter_mut().find(is_meant) else {
+            let number = number.unwrap_or_default();
+            let (code, detail) = match number < begun {
+                true => (FaultCode::AnsweredTwice, format!("round {number} is complete")),
+                false => (FaultCode::UnexpectedMessage, format!("round {number} has not begun")),
+            };
+            return Err(Fault::new(code, detail).into());
+        };
+        let number = talk.round.number;
+        if let Some(limit_bytes) = talk.line_limit()
+            && line.len() as u64 > limit_bytes
+        {
+            let error = TooLong { limit_bytes };
+            return Err(Raised::of(number, Fault::new(FaultCode::MessageTooLong, error)));
+        }
+        match &talk.step {
+            Step::Commitment { .. } => talk.on_commitment(now, line, out),
+            Step::Openings { .. } => talk.on_openings(now, line, out),
+            step => {
+                let kind = kind_in_head(&line).unwrap_or_default();
+                let (code, detail) = match step.is_complete() || kind == "commitment" {
+                    true => (FaultCode::AnsweredTwice, format!("a second {kind} came")),
+                    false => (FaultCode::UnexpectedMessage, format!("{kind} before the coin")),
+                };
+                Err(Raised::of(number, Fault::new(code, detail)))
+            }
         }
     }
 
@@ -118,7 +162,7 @@ impl ValidatorSession {
         message: FromMiner,
         kind: &str,
         out: &mut Vec<Action>,
-    ) -> Result<(), Cause> {
+    ) -> Result<(), Raised> {
         match (&self.state, message) {
             (State::Hello { .. }, FromMiner::Hello(hello)) => self.on_hello(now, hello, out),
             (State::Hello { .. }, FromMiner::Busy { text }) => {
@@ -126,16 +170,14 @@ impl ValidatorSession {
             }
             (&State::Pong { left, sent, until }, FromMiner::Pong {}) => {
                 let round_trip = now.since_start.saturating_sub(sent);
-                let least =
-                    self.round.legs.round_trip.map_or(round_trip, |least| least.min(round_trip));
-                self.round.legs.round_trip = Some(least);
+                let least = self.legs.round_trip.map_or(round_trip, |least| least.min(round_trip));
+                self.legs.round_trip = Some(least);
                 if left > 1 {
                     out.push(Action::Send(line_of(&FromValidator::Ping { version: self.version })));
                     self.state = State::Pong { left: left - 1, sent: now.since_start, until };
                     return Ok(());
                 }
-                self.after_pongs(now, out);
-                Ok(())
+                self.after_pongs(now, out)
             }
             (_, FromMiner::Failed { text }) => {
                 Err(Fault::new(FaultCode::MinerFailed, format!("the miner says: {text}")).into())
@@ -150,8 +192,8 @@ impl ValidatorSession {
         now: Now,
         hello: MinerHello,
         out: &mut Vec<Action>,
-    ) -> Result<(), Cause> {
-        self.round.legs.hello = Some(now.since_start);
+    ) -> Result<(), Raised> {
+        self.legs.hello = Some(now.since_start);
         let shared = VERSIONS.iter().filter(|version| hello.versions.contains(version)).max();
         let Some(&version) = shared else {
             let detail = format!("the miner speaks {:?}, this side {VERSIONS:?}", hello.versions);
@@ -175,6 +217,50 @@ impl ValidatorSession {
         Ok(())
     }
 
+    pub(super) fn on_read(
+        &mut self,
+        number: usize,
+        read: Result<Box<Content>, NotRead>,
+        out: &mut Vec<Action>,
+    ) -> Result<(), Raised> {
+        let patience = self.patience;
+        let is_read = |step: &Step| matches!(step, Step::Reading { .. } | Step::Completing(_));
+        let Some(talk) = self.talk(number).filter(|talk| is_read(&talk.step)) else {
+            return Ok(());
+        };
+        let step = talk.step.take();
+        match (step, read.map(|content| *content)) {
+            (Step::Reading { sent, arrived }, Ok(Content::Commitment(part))) => talk
+                .accept(part, sent, arrived, patience, out)
+                .map_err(|cause| Raised::of(number, cause)),
+            (Step::Completing(complete), Ok(Content::Result(result))) => {
+                self.judge(number, *complete, result, out)
+            }
+            (_, Err(not_read)) => {
+                // What the miner said comes before what happened since.
+                self.held_back = None;
+                Err(Raised::of(number, not_read))
+            }
+            (step, Ok(_)) => {
+                // Read for another step than this one.
+                talk.step = step;
+                Ok(())
+            }
+        }
+    }
+}
+
+impl Talk {
+    /// The longest line that is awaited; `None` while none is.
+    fn line_limit(&self) -> Option<u64> {
+        let challenge = || self.round.challenge();
+        match &self.step {
+            Step::Commitment { .. } => Some(CommitmentPart::bytes_max(challenge())),
+            Step::Openings { held, .. } => Some(held.part.openings_bytes_max(challenge())),
+            _ => None,
+        }
+    }
+
     /// A line came where a commitment is awaited: that is when it came, whatever it is
     /// and however long it takes to read.
     fn on_commitment(
@@ -182,39 +268,18 @@ impl ValidatorSession {
         now: Now,
         line: Vec<u8>,
         out: &mut Vec<Action>,
-    ) -> Result<(), Cause> {
-        let State::Commitment { sent, .. } = self.state else { return Ok(()) };
+    ) -> Result<(), Raised> {
+        let Step::Commitment { sent, .. } = self.step else { return Ok(()) };
+        let round = self.round.number;
         if now.since_start < sent.since_start {
-            return Err(Fault::new(FaultCode::Flooded, "bytes came before the challenge").into());
+            let fault = Fault::new(FaultCode::Flooded, "bytes came before the challenge");
+            return Err(Raised::of(round, fault));
         }
         self.round.legs.commitment = Some(now.since_start - sent.since_start);
-        let (challenge, awaited) = (self.challenge().clone(), Awaited::Commitment);
-        out.push(Action::Read(Box::new(Reading { line, challenge, awaited })));
-        self.state = State::Reading { sent, arrived: now };
+        let (challenge, awaited) = (self.round.challenge().clone(), Awaited::Commitment);
+        out.push(Action::Read(Box::new(Reading { round, line, challenge, awaited })));
+        self.step = Step::Reading { sent, arrived: now };
         Ok(())
-    }
-
-    pub(super) fn on_read(
-        &mut self,
-        read: Result<Box<Content>, NotRead>,
-        out: &mut Vec<Action>,
-    ) -> Result<(), Cause> {
-        if !matches!(self.state, State::Reading { .. } | State::Completing(_)) {
-            return Ok(());
-        }
-        match (self.take_state(), *read?) {
-            (State::Reading { sent, arrived }, Content::Commitment(part)) => {
-                self.accept(part, sent, arrived, out)
-            }
-            (State::Completing(complete), Content::Result(result)) => {
-                self.judge(*complete, result, out)
-            }
-            (state, _) => {
-                // Read for another state than this one.
-                self.state = state;
-                Ok(())
-            }
-        }
     }
 
     fn accept(
@@ -222,9 +287,10 @@ impl ValidatorSession {
         part: CommitmentPart,
         sent: Now,
         arrived: Now,
+        patience: Patience,
         out: &mut Vec<Action>,
     ) -> Result<(), Cause> {
-        let challenge = self.challenge();
+        let challenge = self.round.challenge();
         let expires_unix_ms = challenge.expires_at_unix_s().saturating_mul(1000);
         match Arrival::of(sent, arrived, expires_unix_ms) {
             Arrival::InTime => {}
@@ -245,8 +311,9 @@ impl ValidatorSession {
                 });
             }
         }
-        let over = self.patience.openings_of(challenge, part.lanes().len()) + self.patience.verdict;
+        let over = patience.openings_of(challenge, part.lanes().len()) + patience.verdict;
         out.push(Action::Accept(Box::new(Accept {
+            round: self.round.number,
             challenge: challenge.digest(),
             commitment: part.commitment(),
             miner_id: challenge.spec().miner_id,
@@ -254,21 +321,31 @@ impl ValidatorSession {
             arrived_unix_ms: arrived.unix_ms,
             over_unix_ms: arrived.unix_ms.saturating_add(over.as_millis() as u64),
         })));
-        self.state = State::Accepting(Box::new(Held { part, arrived, history: Vec::new() }));
+        self.step = Step::Accepting(Box::new(Held { part, arrived, history: Vec::new() }));
         Ok(())
     }
 
-    fn on_openings(&mut self, now: Now, line: Vec<u8>, out: &mut Vec<Action>) -> Result<(), Cause> {
-        let State::Openings { held, coin, sent, .. } = self.take_state() else { return Ok(()) };
-        let since = now.since_start;
+    fn on_openings(
+        &mut self,
+        now: Now,
+        line: Vec<u8>,
+        out: &mut Vec<Action>,
+    ) -> Result<(), Raised> {
+        let Step::Openings { held, coin, sent, .. } = self.step.take() else { return Ok(()) };
+        let (since, round) = (now.since_start, self.round.number);
         self.round.legs.openings = Some(since.saturating_sub(sent));
         let Held { part, arrived, history } = *held;
         let session = SessionRecord { commitment: part.commitment(), coin };
-        let (challenge, awaited) = (self.challenge().clone(), Awaited::Openings(Box::new(part)));
-        out.push(Action::Read(Box::new(Reading { line, challenge, awaited })));
-        self.state = State::Completing(Box::new(Complete { session, arrived, history, since }));
+        let challenge = self.round.challenge().clone();
+        let awaited = Awaited::Openings(Box::new(part));
+        out.push(Action::Read(Box::new(Reading { round, line, challenge, awaited })));
+        self.step = Step::Completing(Box::new(Complete { session, arrived, history, since }));
         Ok(())
     }
+}
+
+fn more_than_complete() -> Fault {
+    Fault::new(FaultCode::AnsweredTwice, "more came after the complete result")
 }
 
 fn calendar_was_set(moved_ms: i64) -> OwnFault {

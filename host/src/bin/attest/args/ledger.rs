@@ -32,6 +32,14 @@ Examples:
   attest ledger export | jq -r 'select(.outcome == \"rejected\") | .code' | sort | uniq -c
   attest ledger export --out ledger.ndjson";
 
+const REPORT_EXAMPLES: &str = "\
+Examples:
+  attest ledger report --miner 8f3c…a1 --out miner.html
+  attest ledger report --device GPU-6a1f0f0e-1f5c-4d1b-9a64-0c4dcbd8a1d1 --out device.html
+
+The page is one file that loads nothing: outcomes, rates over time, why results were
+rejected, devices that were named, and the challenges. It has the newest 5000.";
+
 const PRUNE_EXAMPLES: &str = "\
 Examples:
   attest ledger prune --older-than 90d --dry-run
@@ -93,6 +101,19 @@ pub enum Action {
         /// Write to this file instead of standard output
         #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, value_parser = place::output())]
         out: Option<PathBuf>,
+    },
+    /// Make a page to look at of a miner's or a device's history
+    #[command(after_help = REPORT_EXAMPLES)]
+    Report {
+        /// Only challenges bound to this miner's public key (64 hex digits)
+        #[arg(long, value_name = "KEY", conflicts_with = "device")]
+        miner: Option<EncodedKey>,
+        /// Only challenges for which this device was named (GPU-xxxxxxxx-… or 32 hex digits)
+        #[arg(long, value_name = "UUID", value_parser = parse::parse_uuid)]
+        device: Option<Uuid>,
+        /// Write the page to this file
+        #[arg(long, value_name = "FILE.html", value_hint = ValueHint::FilePath, value_parser = place::output())]
+        out: PathBuf,
     },
     /// Forget challenges that were settled or expired, and meetings, long ago
     #[command(after_help = PRUNE_EXAMPLES)]

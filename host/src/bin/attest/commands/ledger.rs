@@ -27,11 +27,14 @@ use std::time::Duration;
 /// # Errors
 /// No such ledger, or it fails.
 pub fn run(args: &Args, ledger: Option<&LedgerPlace>) -> Result {
-    if let Action::Export { out } = &args.action {
+    let out = match &args.action {
+        Action::Export { out } => out.as_ref(),
+        Action::Report { out, .. } => Some(out),
+        _ => None,
+    };
+    if out.is_some() {
         let file = crate::ledger::file(Some(ledger.unwrap_or(&LedgerPlace::Default)));
-        Inputs::default()
-            .and_file("--ledger", file.as_deref())
-            .check(&[("--out", out.as_ref())])?;
+        Inputs::default().and_file("--ledger", file.as_deref()).check(&[("--out", out)])?;
     }
     let ledger = match &args.action {
         Action::Prune { .. } => crate::ledger::existing(ledger)?,
@@ -76,6 +79,9 @@ pub fn run(args: &Args, ledger: Option<&LedgerPlace>) -> Result {
             }
             written?;
         }
+        Action::Report { miner, device, out } => {
+            super::report::history(&*ledger, *miner, *device, out)?
+        }
         Action::Prune { older_than, dry_run } => prune(&*ledger, *older_than, *dry_run)?,
     }
     Ok(Done::Ok)
@@ -91,11 +97,21 @@ fn list(entries: &[Entry], json: bool) -> Result<()> {
             entry.challenge.to_string(),
             time_text(entry.issued_unix_ms),
             state(entry).to_owned(),
+            round_text(entry),
             entry.code.clone().unwrap_or_else(|| of_session(entry)),
         ]
     };
     let rows: Vec<Vec<String>> = entries.iter().map(row).collect();
-    print(&table(&["challenge", "issued", "state", "reason"], &rows))
+    print(&table(&["challenge", "issued", "state", "round", "reason"], &rows))
+}
+
+/// Which round of which session it is, if it is a later one: "2 of 487554a96b64…", the start
+/// of the session's first challenge.
+fn round_text(entry: &Entry) -> String {
+    entry.round.map_or_else(String::new, |of| {
+        let session = of.session.to_string();
+        format!("{} of {}…", of.number, &session[..12])
+    })
 }
 
 fn list_meetings(

@@ -174,6 +174,9 @@ fn round_text(round: &Round) -> String {
     if round.on == RoundOn::Host {
         text.push_str(", by the machine's CPUs");
     }
+    if round.beside {
+        text.push_str(", beside the next round");
+    }
     text.push_str(if round.required { ", required" } else { ", if it fits the devices" });
     text
 }

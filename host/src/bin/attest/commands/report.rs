@@ -7,15 +7,20 @@ use crate::outcome::{Done, Result, note};
 use anyhow::{Context as _, bail};
 use attest::files::{self, Source};
 use attest::judging::Terms;
+use attest::ledger::{Entry, Filter, Ledger, Seen};
 use attest::protocol::challenge::Challenge;
 use attest::protocol::digest::Digest;
+use attest::protocol::digest::Uuid;
 use attest::protocol::result::{FormError, ResultDoc};
+use attest::protocol::signature::EncodedKey;
 use attest::protocol::time;
 use attest::protocol::verdict::Outcome;
-use attest::report::{Origin, Report, Round, Told, VERDICT_BYTES_MAX};
+use attest::report::{History, Origin, Report, Round, Subject, Told, VERDICT_BYTES_MAX};
+use attest::session::clock::unix_ms;
 use serde::Deserialize;
 use std::ffi::OsStr;
 use std::io::Read as _;
+use std::path::Path;
 
 /// Reads what was typed, verifies it if no verdict is given, and writes the page; the exit
 /// code is the verdict.
@@ -69,6 +74,47 @@ pub fn run(args: &args::Report, ledger: Option<&LedgerPlace>) -> Result {
 pub(super) fn now() -> Result<String> {
     time::format(jiff::Timestamp::now().as_second())
         .context("the clock shows no year between 1970 and 9999\nSet it.")
+}
+
+/// Challenges of a page of a ledger's history.
+const HISTORY_MAX: usize = 5000;
+
+/// Writes the page of what is on record of a miner, a device or everybody.
+///
+/// # Errors
+/// The ledger fails, or there is nowhere to write.
+pub(super) fn history(
+    ledger: &dyn Ledger,
+    miner: Option<EncodedKey>,
+    device: Option<Uuid>,
+    out: &Path,
+) -> Result<()> {
+    let mut entries: Vec<(Entry, Vec<Seen>)> = Vec::new();
+    let mut filter = Filter { miner, device, limit: 500, ..Filter::default() };
+    let is_cut = loop {
+        let page = ledger.list(&filter)?;
+        let Some(last) = page.last() else { break false };
+        filter.after = Some((last.issued_unix_ms, last.challenge));
+        for entry in page {
+            // Another process may have pruned it meanwhile.
+            entries.extend(ledger.show(&entry.challenge)?);
+        }
+        if entries.len() > HISTORY_MAX {
+            entries.truncate(HISTORY_MAX);
+            break true;
+        }
+    };
+    entries.reverse();
+    let subject = match (miner, device) {
+        (Some(key), _) => Subject::Miner(key.to_string()),
+        (None, Some(uuid)) => Subject::Device(uuid.to_string()),
+        (None, None) => Subject::All,
+    };
+    let (made_at, made_unix_ms) = (now()?, unix_ms());
+    let history = History { made_at: &made_at, made_unix_ms, subject, entries: &entries, is_cut };
+    files::write_atomically(out, &attest::report::history_page(&history))?;
+    note(&format!("written: {}", files::shown_path(out)));
+    Ok(())
 }
 
 /// A challenge and its result, if there is one.

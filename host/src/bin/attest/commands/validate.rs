@@ -114,8 +114,7 @@ impl Report<'_> {
         if self.args.json {
             pen.print(show::json_line(over));
         } else {
-            let legs = ended.earlier.iter().map(|round| &round.legs).chain([&ended.legs]);
-            for times in legs.filter_map(show::times) {
+            for times in show::times(ended) {
                 pen.note(sessions::named(name, &times));
             }
             let paint = Paint::of(self.color, &std::io::stdout());

@@ -122,7 +122,8 @@ fn begin(
         let pen = pen.clone();
         held.spawn(async move {
             let name = if several { &*address } else { "" };
-            let watch = |stage: Stage<'_>| pen.note(named(name, &show::line(&stage)));
+            let steps = show::Steps::default();
+            let watch = |stage: Stage<'_>| pen.note(named(name, &steps.line(&stage)));
             let ended = tcp::validate(&validator, &address, &config, &watch).await;
             Ok(Over { address: Some(address), ended })
         });
@@ -134,7 +135,8 @@ fn begin(
 async fn over_command(validator: Arc<Validator>, command: CommandLine, pen: Pen) -> Result<Over> {
     let teller = pen.clone();
     let say = move |line: &str| teller.note(format!("stderr      {line}"));
-    let watch = |stage: Stage<'_>| pen.note(show::line(&stage));
+    let steps = show::Steps::default();
+    let watch = |stage: Stage<'_>| pen.note(steps.line(&stage));
     let (ended, exit) = command::validate(&validator, &command, say, &watch).await?;
     // Without a hello the verdict says so.
     let closed_early = ended.verdict.code == Some(FaultCode::ClosedEarly.code());

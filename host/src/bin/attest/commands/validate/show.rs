@@ -1,7 +1,6 @@
 //! A session as people see it: each step in a line, its end as text or JSON.
 
 use super::sessions::Over;
-use crate::commands::verify::painted;
 use crate::outcome::shown_json;
 use crate::paint::{Paint, duration, grouped, wrapped};
 use attest::protocol::challenge::Challenge;
@@ -9,41 +8,62 @@ use attest::protocol::receipt::Receipt;
 use attest::protocol::verdict::Outcome;
 use attest::session::drive::Stage;
 use attest::session::message::{Device, MinerHello};
-use attest::session::validator::Legs;
+use attest::session::validator::{Ended, Legs};
 use serde_json::json;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-/// What happens, in a line.
-pub(super) fn line(stage: &Stage<'_>) -> String {
-    match stage {
-        Stage::Met(hello, round_trip) => format!(
-            "miner       {}, {}, round trip {}",
-            hello.software.escape_debug(),
-            devices(hello),
-            duration(*round_trip)
-        ),
-        Stage::Challenged(round, challenge) => {
-            format!(
-                "challenge   {}{} iterations of {}, limit {}",
-                numbered(*round),
-                grouped(u64::from(challenge.iterations())),
-                challenge.work(),
-                duration(Duration::from_millis(challenge.limit_ms())),
-            )
-        }
-        Stage::Committed(commitment) => format!("commitment  {commitment}"),
-        Stage::CoinSent => "coin        drawn after the nonce was spent".to_owned(),
-        Stage::Complete(openings) => format!("result      {} openings", grouped(*openings as u64)),
-        Stage::Judged(round, verdict) => {
-            let text = verdict.render_text();
-            format!("judged      {}{}", numbered(*round), text.lines().next().unwrap_or_default())
-        }
-    }
+/// A session's steps, each in a line.
+#[derive(Default)]
+pub(super) struct Steps {
+    /// Whether a second round has begun: from then on lines say which they are of.
+    are_several: AtomicBool,
 }
 
-/// Which round, if it is not the first.
-fn numbered(round: usize) -> String {
-    if round == 0 { String::new() } else { format!("round {round}: ") }
+impl Steps {
+    /// What happens, in a line.
+    pub(super) fn line(&self, stage: &Stage<'_>) -> String {
+        match stage {
+            Stage::Met(hello, round_trip) => format!(
+                "miner       {}, {}, round trip {}",
+                hello.software.escape_debug(),
+                devices(hello),
+                duration(*round_trip)
+            ),
+            Stage::Challenged(round, challenge) => {
+                self.are_several.fetch_or(*round > 0, Ordering::Relaxed);
+                format!(
+                    "challenge   {}{} iterations of {}, limit {}",
+                    self.numbered(*round),
+                    grouped(u64::from(challenge.iterations())),
+                    challenge.work(),
+                    duration(Duration::from_millis(challenge.limit_ms())),
+                )
+            }
+            Stage::Committed(round, commitment) => {
+                format!("commitment  {}{commitment}", self.numbered(*round))
+            }
+            Stage::CoinSent(round) => {
+                format!("coin        {}drawn after the nonce was spent", self.numbered(*round))
+            }
+            Stage::Complete(round, openings) => {
+                let openings = grouped(*openings as u64);
+                format!("result      {}{openings} openings", self.numbered(*round))
+            }
+            Stage::Judged(round, verdict) => {
+                let text = verdict.render_text();
+                let first = text.lines().next().unwrap_or_default();
+                format!("judged      {}{first}", self.numbered(*round))
+            }
+        }
+    }
+
+    fn numbered(&self, round: usize) -> String {
+        match self.are_several.load(Ordering::Relaxed) {
+            true => format!("round {round}: "),
+            false => String::new(),
+        }
+    }
 }
 
 /// "2 x NVIDIA H200", as the miner says.
@@ -67,9 +87,6 @@ fn devices(hello: &MinerHello) -> String {
 pub(super) fn text(over: &Over, name: &str, paint: Paint) -> String {
     let Over { ended, .. } = over;
     let name = if name.is_empty() { String::new() } else { paint.strong(name) + "  " };
-    if ended.session.rounds.len() + ended.session.not_reached.len() < 2 {
-        return format!("{name}{}", painted(&ended.verdict, paint));
-    }
     let session = ended.session.render_text();
     let (headline, rest) = session.split_once('\n').unwrap_or((&session, ""));
     let headline = match ended.session.outcome {
@@ -79,9 +96,24 @@ pub(super) fn text(over: &Over, name: &str, paint: Paint) -> String {
     format!("{name}{headline}\n{}", wrapped(rest, 15))
 }
 
-/// How long its parts took; nothing if it had none.
-pub(super) fn times(legs: &Legs) -> Option<String> {
-    (*legs != Legs::default()).then(|| format!("times       {}", legs_text(legs)))
+/// How long its parts took, in lines: what came before the rounds, then each round; of one
+/// round in one line, of none in none.
+pub(super) fn times(ended: &Ended) -> Vec<String> {
+    let last = ended.earlier.last().map_or(0, |round| round.round + 1);
+    let of_last = ended.challenge.is_some().then_some((last, &ended.legs));
+    let rounds: Vec<(usize, &Legs)> =
+        ended.earlier.iter().map(|round| (round.round, &round.legs)).chain(of_last).collect();
+    let said = |name: String, legs: Legs| {
+        (legs != Legs::default()).then(|| format!("times       {name}{}", legs_text(&legs)))
+    };
+    if rounds.len() < 2 {
+        return said(String::new(), ended.legs).into_iter().collect();
+    }
+    let before = said(String::new(), ended.legs.before_a_challenge());
+    let each = rounds.into_iter().filter_map(|(round, legs)| {
+        said(format!("round {round}: "), Legs { hello: None, round_trip: None, ..*legs })
+    });
+    before.into_iter().chain(each).collect()
 }
 
 fn legs_of(legs: &Legs) -> [(&'static str, Option<Duration>); 6] {
