@@ -177,6 +177,8 @@ mod tests {
         run.collect()
     }
 
+    type Change = fn(&mut Value);
+
     fn loaded(block: &Value) -> Result<Vec<Round>, Fault> {
         read(&block.to_string())
     }
@@ -216,10 +218,10 @@ mod tests {
     #[test]
     fn a_flipped_bit_before_the_leaves_is_a_fault_with_a_code() {
         for (name, block) in runs() {
-            let changes: [(&str, &dyn Fn(&mut Value)); 3] = [
-                ("commitment-mismatch", &|r| flip(&mut r["lanes"][0]["iteration_roots"][0])),
-                ("commitment-mismatch", &|r| flip(&mut r["commitment"])),
-                ("challenge-mismatch", &|r| flip(&mut r["challenge_digest"])),
+            let changes: [(&str, Change); 3] = [
+                ("commitment-mismatch", |r| flip(&mut r["lanes"][0]["iteration_roots"][0])),
+                ("commitment-mismatch", |r| flip(&mut r["commitment"])),
+                ("challenge-mismatch", |r| flip(&mut r["challenge_digest"])),
             ];
             let whole = block["rounds"][0]["result"]["commitment"].clone();
             for (code, change) in changes {
