@@ -166,6 +166,7 @@ impl Run {
             lanes,
             evidence,
             openings: self.execution.open(&points).unwrap(),
+            device_reports: Vec::new(),
             miner_signature: None,
         };
         let session = coin.map(|coin| SessionRecord { commitment, coin });

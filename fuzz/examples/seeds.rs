@@ -34,6 +34,23 @@ fn main() {
         put("verify", &format!("edit-{kind:02}"), [kind % 2, kind, 0, 0, 0, 1, 0, 1, 1, 1]);
     }
     put("verify", "nothing", [1]);
+    hardware_evidence();
+}
+
+/// NVIDIA's public sample, of the vectors.
+fn hardware_evidence() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/vectors/hardware-evidence");
+    let read = |name: &str| fs::read_to_string(folder.join(name)).expect("a vector");
+    let report = hex_bytes(read("hopperAttestationReport.txt").trim());
+    put("device_report", "sample", report);
+    put("device_chain", "sample", read("hopperCertChain.txt"));
+    put("rim", "driver", read("Driver_RIM_test_no_gpu.swidtag"));
+    put("rim", "vbios", read("1010_0200_882_96005E0001_test_no_gpu.swidtag"));
+}
+
+fn hex_bytes(text: &str) -> Vec<u8> {
+    let pair = |at| u8::from_str_radix(&text[at..at + 2], 16).expect("hexadecimal");
+    (0..text.len()).step_by(2).map(pair).collect()
 }
 
 fn documents(run: &Fixture) {

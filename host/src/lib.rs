@@ -57,6 +57,7 @@ pub mod executor;
 pub mod export;
 pub mod files;
 pub mod identity;
+pub mod inspect;
 pub mod judging;
 pub mod ledger;
 pub mod log;

@@ -53,6 +53,7 @@ fn answered(plan: &RoundPlan, evidence: &Evidence, seconds: f64) -> RoundFacts {
         round_trip: None,
         history: &[],
         on: RoundOn::Devices,
+        devices: &[],
     })
 }
 

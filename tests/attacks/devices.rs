@@ -361,6 +361,7 @@ pub(super) async fn invent(request: Request, model: &str) -> Ended {
         let openings =
             derive(&challenge, 1, &commitment, Some(&coin)).into_iter().map(open).collect();
         let result = ResultDoc {
+            device_reports: Vec::new(),
             challenge_digest: challenge.digest(),
             commitment,
             coin: Some(coin),

@@ -83,6 +83,7 @@ impl Grinder {
             Opening { lane: 0, iteration: point.iteration, leaf: point.leaf, path }
         };
         ResultDoc {
+            device_reports: Vec::new(),
             challenge_digest: self.challenge.digest(),
             commitment,
             coin,

@@ -107,7 +107,7 @@ impl Case {
             elapsed: None,
             receipt: None,
         };
-        let terms = Terms { policy, omitted_share: None };
+        let terms = Terms { policy, ..Terms::default() };
         AsIssuer { ledger: &*self.records.ledger, terms, now_unix_ms }.judge(&handed_in, |with| {
             Ok(verify(&self.challenge, result, with, &CpuVerifier::new()))
         })

@@ -150,6 +150,7 @@ fn against(
         round_trip: Some(Duration::from_millis(30)),
         history: &[],
         on: RoundOn::Devices,
+        devices: &[],
     };
     let reasons = policy.judge(&facts).reasons.into_iter();
     let rejecting = reasons.filter(|reason| reason.weight == Weight::Reject);

@@ -125,6 +125,7 @@ impl Claim {
             round_trip: Some(ROUND_TRIP),
             history: &[],
             on: RoundOn::Devices,
+            devices: &[],
         };
         self.rounds.iter().map(facts).collect()
     }

@@ -185,6 +185,7 @@ fn full_size_against(
         round_trip: None,
         history: &[],
         on: RoundOn::Devices,
+        devices: &[],
     };
     against(policy, facts, elapsed)
 }

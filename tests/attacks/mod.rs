@@ -7,6 +7,7 @@
 mod arithmetic;
 mod beside;
 mod demands;
+mod device_reports;
 mod devices;
 mod grinding;
 mod handed_in;

@@ -141,6 +141,7 @@ impl Case {
             };
             let points = derive(&challenge, 1, &commitment, Some(&coin));
             let result = ResultDoc {
+                device_reports: Vec::new(),
                 challenge_digest: c,
                 commitment,
                 coin: Some(coin),

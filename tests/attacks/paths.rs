@@ -115,6 +115,7 @@ fn with_tree(level_above: impl Fn(&[Digest]) -> Vec<Digest>, odd: Odd) -> &'stat
         lanes,
         evidence,
         openings,
+        device_reports: Vec::new(),
         miner_signature: None,
     };
     alone(&challenge, &result)

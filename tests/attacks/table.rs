@@ -4,6 +4,7 @@ use attest::policy::codes;
 use attest::protocol::rejection::Reason;
 use attest::session::fault::FaultCode;
 use attest::session::refusal::RefusalCode;
+use attest_device_report::Code as DeviceCode;
 use std::path::Path;
 
 const THREAT_MODEL: &str = include_str!("../../docs/threat-model.md");
@@ -70,6 +71,7 @@ fn every_test_and_code_of_the_table_exists() {
             || FaultCode::ALL.iter().any(|fault| fault.code() == code)
             || RefusalCode::ALL.iter().any(|refusal| refusal.code() == code)
             || codes::names().contains(&code)
+            || DeviceCode::ALL.iter().any(|fault| fault.name() == code)
             || OTHERS.contains(&code)
     };
     for row in &rows {

@@ -2,6 +2,7 @@
 //! remembers.
 #![allow(dead_code, reason = "each test uses its part")]
 
+pub mod device;
 pub mod memory;
 
 use attest::executor::Executor;

@@ -354,3 +354,19 @@ fn a_number_with_all_bits_set_is_none() {
     assert_eq!(absurd["unknown"]["memory"], "not known: NVML says 18446744073709551615");
     assert!(!json.to_string().contains("4294967295,") && findings(&json, "device-lost").is_empty());
 }
+
+/// Whether a device signs reports is a fact of the inventory; if it does not, the driver's
+/// reason is.
+#[test]
+fn device_reports_are_there_or_absent_with_a_reason() {
+    let folder = tempfile::tempdir().unwrap();
+    fake_nvml(folder.path(), 1, &[]);
+    let json = detected("LD_LIBRARY_PATH", folder.path());
+    let device = &json["nvml"]["devices"][0];
+    assert!(device.get("device_report").is_none(), "{device}");
+    let reason = device["unknown"]["device_report"].as_str().expect("a reason");
+    assert!(reason.contains("unknown") && !reason.contains("symbol"), "{reason}");
+    fake_nvml(folder.path(), 1, &["-DCC_ON"]);
+    let json = detected("LD_LIBRARY_PATH", folder.path());
+    assert_eq!(json["nvml"]["devices"][0]["device_report"], true);
+}

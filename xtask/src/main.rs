@@ -1,9 +1,11 @@
 //! Developer commands of the workspace: `cargo xtask COMMAND`.
 //!
-//! Guarantee: none of them downloads a toolchain, and none leaves a
-//! half-written file behind. Users of `attest` need none of this: the PTX is
+//! Guarantee: none of them downloads a compiler of Rust, and none leaves a
+//! half-written file behind in what is committed; `dist` and `wheel` install the
+//! tools that they take into `target/tools`. Users of `attest` need none of this: the PTX is
 //! committed.
 
+mod dist;
 mod doctor;
 mod parts;
 mod ptx;
@@ -31,6 +33,10 @@ enum Command {
     Wasm(wasm::WasmArgs),
     /// Say what kernel authors need, what of it is here, and how to get the rest.
     Doctor(doctor::DoctorArgs),
+    /// Build what users install: .deb, tarball, wheel, bill of materials, checksums.
+    Dist(dist::DistArgs),
+    /// Build the Python wheel for this machine.
+    Wheel(dist::WheelArgs),
     /// Check rules of the house that no compiler checks.
     Tidy,
 }
@@ -40,6 +46,8 @@ fn main() -> ExitCode {
         Command::Ptx(args) => ptx::run(&args),
         Command::Wasm(args) => wasm::run(&args),
         Command::Doctor(args) => doctor::run(&args),
+        Command::Dist(args) => dist::run(&args),
+        Command::Wheel(args) => dist::run_wheel(&args),
         Command::Tidy => tidy::run(),
     };
     match outcome {

@@ -5,6 +5,7 @@
 //! Deliberately lacks: a clock and randomness. Whoever issues a challenge
 //! brings times, seed and nonce; whether it has expired is for the verifier.
 
+use super::device_report::LANE_BYTES;
 use super::digest::Digest;
 use super::json::{printable, read_value};
 use super::signature::{EncodedKey, PublicKey};
@@ -302,7 +303,8 @@ impl Challenge {
     /// The most bytes that a result may have.
     pub fn result_bytes_max(&self) -> u64 {
         let lanes = u64::from(self.max_lanes());
-        2 * 1024 * 1024 + 80 * lanes * u64::from(self.iterations()) + 3072 * lanes * self.draws()
+        let of_lane = LANE_BYTES + 80 * u64::from(self.iterations()) + 3072 * self.draws();
+        2 * 1024 * 1024 + lanes * of_lane
     }
     /// The only miner that may answer, if the challenge names one.
     pub fn miner_id(&self) -> Option<PublicKey> {

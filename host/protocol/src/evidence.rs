@@ -37,6 +37,8 @@ pub const VALUES_MAX: usize = 32_768;
 pub const SCHEMA: u64 = 1;
 /// How `sm_monitoring` starts if a GPU has no counters.
 pub const UNAVAILABLE: &str = "unavailable: ";
+/// What a lane says of its device's report if the device signs some.
+pub const AVAILABLE: &str = "available";
 
 /// "gpu" or "cpu".
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]

@@ -12,6 +12,7 @@ pub mod bound;
 pub mod chain;
 pub mod challenge;
 pub mod circumstances;
+pub mod device_report;
 pub mod digest;
 pub mod error_text;
 pub mod evidence;

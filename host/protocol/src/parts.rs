@@ -8,9 +8,10 @@
 //! not show.
 
 use super::challenge::Challenge;
+use super::device_report::{DeviceReport, LANE_BYTES};
 use super::evidence::Evidence;
 use super::names::{Coin, Commitment};
-use super::read::{commitment_fields_of, opening_fields_of};
+use super::read::{OpeningFields, commitment_fields_of, opening_fields_of};
 use super::result::{FormError, LaneRoots, Opening, ResultDoc, coin_of};
 use serde::Serialize;
 
@@ -49,6 +50,7 @@ impl CommitmentPart {
             lanes: fields.lanes,
             evidence: Evidence::from_value(fields.evidence)?,
             openings: Vec::new(),
+            device_reports: Vec::new(),
             miner_signature: fields.miner_signature,
         };
         result.check_form(challenge)?;
@@ -75,7 +77,8 @@ impl CommitmentPart {
     /// The most bytes that the second half may have, now that the number of lanes
     /// is known.
     pub fn openings_bytes_max(&self, challenge: &Challenge) -> u64 {
-        OPENING_HEADS_BYTES + 3072 * self.result.lanes.len() as u64 * challenge.draws()
+        let of_lane = LANE_BYTES + 3072 * challenge.draws();
+        OPENING_HEADS_BYTES + of_lane * self.result.lanes.len() as u64
     }
 
     /// The whole result: this half with the second, read from `bytes`.
@@ -92,8 +95,8 @@ impl CommitmentPart {
         }
         let fields = opening_fields_of(bytes, challenge)?;
         let coin = coin_of(fields.coin)?;
-        let (commitment, openings) = (fields.commitment, fields.openings);
-        let result = ResultDoc { commitment, coin, openings, ..self.result };
+        let OpeningFields { commitment, openings, device_reports, .. } = fields;
+        let result = ResultDoc { commitment, coin, openings, device_reports, ..self.result };
         result.check_form(challenge)?;
         Ok(result)
     }
@@ -127,4 +130,7 @@ pub struct OpeningsOut<'a> {
     pub coin: Option<Coin>,
     /// Ascending by lane, iteration, leaf.
     pub openings: &'a [Opening],
+    /// One a lane at most, ascending by lane.
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    pub device_reports: &'a [DeviceReport],
 }

@@ -6,9 +6,10 @@
 //! objects are errors.
 //! Deliberately lacks: everything that needs two fields at once.
 
-pub(super) use parts::{commitment_fields_of, opening_fields_of};
+pub(super) use parts::{OpeningFields, commitment_fields_of, opening_fields_of};
 
 use super::challenge::Challenge;
+use super::device_report::{Bytes, CERTIFICATES_BYTES_MAX, DeviceReport, REPORT_BYTES_MAX};
 use super::digest::{Digest, Uuid, hex_array_from};
 use super::evidence::{CANONICAL_BYTES_MAX, VALUES_MAX};
 use super::json::{Budget, NESTING_MAX, StrictValue, printable};
@@ -60,6 +61,7 @@ pub(super) struct Fields {
     pub(super) lanes: Vec<LaneRoots>,
     pub(super) evidence: Value,
     pub(super) openings: Vec<Opening>,
+    pub(super) device_reports: Vec<DeviceReport>,
     pub(super) miner_signature: Option<[u8; 64]>,
 }
 
@@ -188,6 +190,7 @@ object_seed!(ResultSeed<'_>, Fields, "a result: a JSON object", |self, map| {
         }
         optional {
             coin: plain::<Digest>(),
+            device_reports: List { seed: ReportSeed, limit: most_lanes, what: "device reports" },
             miner_signature: plain::<Signature>(),
         }
     );
@@ -200,6 +203,7 @@ object_seed!(ResultSeed<'_>, Fields, "a result: a JSON object", |self, map| {
         lanes,
         evidence,
         openings,
+        device_reports: device_reports.unwrap_or_default(),
         miner_signature,
     })
 });
@@ -232,6 +236,22 @@ object_seed!(OpeningSeed<'_>, Opening, "an opening: a JSON object", |self, map| 
         optional {}
     );
     Ok(Opening { lane, iteration, leaf, path })
+});
+
+#[derive(Clone, Copy)]
+struct ReportSeed;
+
+object_seed!(ReportSeed, DeviceReport, "a device report: a JSON object", |self, map| {
+    let Self = self;
+    read_object!(map,
+        required {
+            lane: plain::<u32>(),
+            report: plain::<Bytes<REPORT_BYTES_MAX>>(),
+            certificates: plain::<Bytes<CERTIFICATES_BYTES_MAX>>(),
+        }
+        optional {}
+    );
+    Ok(DeviceReport { lane, report, certificates })
 });
 
 /// Deserialises a list of at most `limit` entries, each through `seed`.

@@ -9,6 +9,7 @@
 
 use super::chain;
 use super::challenge::{Challenge, VERSION};
+use super::device_report::{DeviceReport, are_in_order};
 use super::digest::{Digest, Uuid};
 use super::evidence::{Evidence, EvidenceError};
 use super::names::{Coin, Commitment, Root, State};
@@ -63,6 +64,9 @@ pub struct ResultDoc {
     pub evidence: Evidence,
     /// Ascending by lane, iteration, leaf.
     pub openings: Vec<Opening>,
+    /// What devices signed, one a lane at most, ascending by lane. No commitment covers them:
+    /// each is bound to its lane by its nonce.
+    pub device_reports: Vec<DeviceReport>,
     /// Present if and only if the challenge has a miner_id.
     pub miner_signature: Option<[u8; 64]>,
 }
@@ -159,6 +163,7 @@ impl ResultDoc {
             coin: coin_of(fields.coin)?,
             lanes: fields.lanes,
             openings: fields.openings,
+            device_reports: fields.device_reports,
             miner_signature: fields.miner_signature,
         };
         result.check_form(challenge)?;
@@ -175,6 +180,10 @@ impl ResultDoc {
             0 => return Err(FormError::NoLanes),
             got if got > limit as usize => return Err(FormError::TooManyLanes { limit, got }),
             _ => {}
+        }
+        if !are_in_order(&self.device_reports, self.lanes.len()) {
+            let cause = "device_reports are not one a lane, ascending".to_owned();
+            return Err(FormError::Malformed { cause });
         }
         match (challenge.miner_id(), self.miner_signature) {
             (Some(_), None) => Err(FormError::SignatureMissing),
@@ -196,7 +205,7 @@ impl ResultDoc {
 
 impl Serialize for ResultDoc {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut fields = serializer.serialize_struct("ResultDoc", 8)?;
+        let mut fields = serializer.serialize_struct("ResultDoc", 9)?;
         fields.serialize_field("version", &VERSION)?;
         fields.serialize_field("challenge_digest", &self.challenge_digest)?;
         fields.serialize_field("commitment", &self.commitment)?;
@@ -206,6 +215,9 @@ impl Serialize for ResultDoc {
         fields.serialize_field("lanes", &self.lanes)?;
         fields.serialize_field("evidence", self.evidence.value())?;
         fields.serialize_field("openings", &self.openings)?;
+        if !self.device_reports.is_empty() {
+            fields.serialize_field("device_reports", &self.device_reports)?;
+        }
         if let Some(signature) = &self.miner_signature {
             fields.serialize_field("miner_signature", &hex::encode(signature))?;
         }

@@ -25,6 +25,7 @@ use serde::Serialize;
 use std::time::Duration;
 
 mod assumptions;
+mod devices;
 mod headline;
 mod integer;
 mod memory;
@@ -38,6 +39,7 @@ mod shown;
 mod text;
 
 pub use assumptions::Assumptions;
+pub use devices::{LaneDevice, Measurements, SignedDevice};
 pub use headline::{headline, short_name};
 pub use integer::IntegerShown;
 pub use memory::MemoryShown;
@@ -61,7 +63,7 @@ pub const REJECTED_BY_POLICY: &str = "rejected-by-policy";
 pub const SESSION_UNSETTLED: &str = "session-unsettled";
 
 /// What facts are about: every `subject`.
-pub const SUBJECTS: [&str; 14] = [
+pub const SUBJECTS: [&str; 15] = [
     "work",
     "session",
     "signature",
@@ -73,6 +75,7 @@ pub const SUBJECTS: [&str; 14] = [
     "memory",
     "links",
     "models",
+    "device",
     "lane",
     "finding",
     "history",
@@ -108,6 +111,8 @@ pub enum Grade {
     Proven,
     /// By the validator's own clock or record.
     Measured,
+    /// A device signed it, with a key that its maker certified for its die.
+    SignedByDevice,
     /// The miner says so.
     Claimed,
 }
@@ -176,6 +181,9 @@ pub struct Verdict {
     /// What a live session shows of device models, by the validator's table.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub models: Option<ModelsShown>,
+    /// What the devices signed, of each lane that handed in a report.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub devices: Vec<LaneDevice>,
     /// The digest of the validator's table of models, if it is not the program's own.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub model_table: Option<Digest>,
@@ -237,6 +245,7 @@ impl Verdict {
             integer: None,
             shown: None,
             models: None,
+            devices: Vec::new(),
             model_table: None,
             openings: None,
             elapsed_ns: None,
@@ -272,6 +281,16 @@ impl Verdict {
             let told = |text| fact(Grade::Measured, "history", format!("WARNING: {text}"));
             self.facts.extend(warnings.into_iter().map(told));
             self.facts.sort_by_key(|fact| fact.grade);
+        }
+        self
+    }
+
+    /// The verdict on a verified result with what its devices signed.
+    pub fn with_devices(mut self, devices: Vec<LaneDevice>) -> Self {
+        if self.outcome == Outcome::Verified {
+            self.facts.extend(devices.iter().map(devices::told));
+            self.facts.sort_by_key(|fact| fact.grade);
+            self.devices = devices;
         }
         self
     }

@@ -6,6 +6,7 @@
 
 use super::challenge::Challenge;
 use super::circumstances::{Circumstances, Issuer, is_before_issue};
+use super::device_report::DeviceReport;
 use super::digest::Uuid;
 use super::evidence::{Evidence, EvidenceExecutor};
 use super::names::Commitment;
@@ -61,6 +62,8 @@ pub struct Verified {
     arrival_unix_s: Option<i64>,
     elapsed: Option<Duration>,
     floors_s: Vec<Option<f64>>,
+    device_reports: Vec<DeviceReport>,
+    report_nonces: Vec<[u8; 32]>,
 }
 
 /// What the steps found out, beside that they passed.
@@ -71,6 +74,8 @@ pub(super) struct Shown {
     pub(super) extent: Option<Extent>,
     /// Step 5: the time floor of each lane's claimed model, s.
     pub(super) floors_s: Vec<Option<f64>>,
+    /// What each lane's device must have been asked with.
+    pub(super) report_nonces: Vec<[u8; 32]>,
 }
 
 impl Verified {
@@ -79,7 +84,7 @@ impl Verified {
         challenge: &Challenge,
         result: &ResultDoc,
         circumstances: &Circumstances<'_>,
-        Shown { coin, extent, floors_s }: Shown,
+        Shown { coin, extent, floors_s, report_nonces }: Shown,
     ) -> Self {
         let receipt_s = match coin {
             CoinStanding::Receipt { arrived_unix_ms } => Some((arrived_unix_ms / 1000) as i64),
@@ -101,6 +106,8 @@ impl Verified {
                 .filter(|&arrival| !is_before_issue(challenge, arrival)),
             elapsed: circumstances.elapsed,
             floors_s,
+            device_reports: result.device_reports.clone(),
+            report_nonces,
         }
     }
 
@@ -160,6 +167,14 @@ impl Verified {
     /// The time floor of each lane's claimed model, s; all were kept.
     pub fn floors_s(&self) -> &[Option<f64>] {
         &self.floors_s
+    }
+    /// What devices signed, as it came: nothing of it is checked by verification.
+    pub fn device_reports(&self) -> &[DeviceReport] {
+        &self.device_reports
+    }
+    /// What each lane's device must have been asked with, in lane order.
+    pub fn report_nonces(&self) -> &[[u8; 32]] {
+        &self.report_nonces
     }
     /// What the whole run cost, in units of its kind of work: all lanes and iterations.
     pub fn amount(&self) -> u128 {

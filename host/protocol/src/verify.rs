@@ -11,6 +11,7 @@ mod batches;
 
 use super::challenge::Challenge;
 use super::circumstances::{Circumstances, Issuer, IssuerRecord};
+use super::device_report::nonce;
 use super::digest::Digest;
 use super::merkle::{path_len, root_from_path};
 use super::names::{Root, State};
@@ -149,7 +150,16 @@ pub fn verify_with(
     if let Some((extent, iterations)) = means.whole {
         check_iterations(challenge, result, &states, (extent, iterations), means.progress)?;
     }
-    Ok(Verified::new(challenge, result, circumstances, Shown { coin, extent, floors_s }))
+    let report_nonces = report_nonces(challenge, &states);
+    let shown = Shown { coin, extent, floors_s, report_nonces };
+    Ok(Verified::new(challenge, result, circumstances, shown))
+}
+
+/// What each lane's device must have been asked with.
+fn report_nonces(challenge: &Challenge, states: &[Vec<State>]) -> Vec<[u8; 32]> {
+    let c = challenge.digest();
+    let last = |states: &Vec<State>| *states.last().expect("a lane has a seed");
+    (0..).zip(states).map(|(g, states)| nonce(&c, g, &last(states))).collect()
 }
 
 /// A result whose every check has passed but those that recompute something.

@@ -17,10 +17,12 @@ use crate::protocol::challenge::INTEGER_MAX;
 use crate::protocol::evidence::described::{Described, Digits, Numbers};
 use crate::protocol::evidence::document::{Document, Finding, Findings, Lane, RunNotes};
 use crate::protocol::evidence::machine::{
-    CudaView, DeviceCounts, KernelView, Machine, NvmlView, PciView,
+    CudaView, DeviceCounts, KernelView, Machine, NvmlDevice, NvmlView, PciView,
 };
 use crate::protocol::evidence::telemetry::{LaneTelemetry, Series};
-use crate::protocol::evidence::{Evidence, EvidenceError, EvidenceExecutor, SCHEMA, UNAVAILABLE};
+use crate::protocol::evidence::{
+    AVAILABLE, Evidence, EvidenceError, EvidenceExecutor, SCHEMA, UNAVAILABLE,
+};
 use crate::protocol::work::fp64_product::Fp64Product;
 use crate::protocol::work::{Cost, Unit, Work};
 use std::time::Duration;
@@ -171,6 +173,9 @@ impl Run<'_> {
             power_limit_mw: device.and_then(|device| device.power_limit_mw),
             sm_clock_max_mhz: device.and_then(|device| device.sm_clock_max_mhz),
             serial: device.and_then(|device| bounded(&device.serial, TEXT_CHARS_MAX)),
+            device_report: device
+                .and_then(|device| bounded(&device_report(device), TEXT_CHARS_SHORT)),
+            confidential_dev_tools: device.and_then(|device| device.confidential_dev_tools),
         }
     }
 
@@ -199,6 +204,15 @@ impl Run<'_> {
         let shape = self.work.fp64_product().filter(|_| has_memory);
         let operand_bytes = shape.and_then(|shape| rate(2.0 * operands(shape)));
         Rates { flops, bytes, operations, operand_bytes }
+    }
+}
+
+/// Whether a device signs reports, as NVML says.
+fn device_report(device: &NvmlDevice) -> Option<String> {
+    match device.device_report {
+        Some(true) => Some(AVAILABLE.to_owned()),
+        Some(false) => Some(format!("{UNAVAILABLE}it has no certificates")),
+        None => Some(format!("{UNAVAILABLE}{}", device.unknown.get("device_report")?)),
     }
 }
 

@@ -193,6 +193,8 @@ pub fn full() -> (LaneExecution, Observed) {
         ecc_uncorrected_ever: Some(0),
         mig: Some(true),
         confidential_computing: Some(false),
+        device_report: Some(false),
+        confidential_dev_tools: Some(false),
         pcie_generation: Some(5),
         pcie_width: Some(16),
         computing: Some(Computing::default()),

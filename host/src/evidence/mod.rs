@@ -22,6 +22,7 @@
 
 mod assemble;
 mod cross_check;
+pub(crate) mod device_report;
 #[cfg(test)]
 mod examples;
 mod finding;

@@ -14,9 +14,13 @@
 //! Deliberately lacks: clocks, streams and the means of recomputing. The caller brings
 //! them.
 
+mod devices;
 mod issuer;
+mod manifests;
 
+pub use devices::DeviceTrust;
 pub use issuer::{AsIssuer, Judged};
+pub use manifests::{MANIFESTS_MAX, ManifestError, manifests_in};
 
 use crate::appraisal::{exclusion, floors, models};
 use crate::ledger::{HISTORY_WINDOW, HistoryFinding};
@@ -49,6 +53,8 @@ pub struct Terms<'a> {
     pub policy: Option<&'a Policy>,
     /// f of the bound in verdicts; if absent the policy's, without one the default.
     pub omitted_share: Option<OmittedShare>,
+    /// Whose word counts for what devices sign.
+    pub devices: DeviceTrust<'a>,
 }
 
 /// What only the validator knows of a verified result.
@@ -151,7 +157,8 @@ impl Terms<'_> {
         verdict.model_table = models::in_force().foreign_digest();
         let Ok(verified) = end else { return verdict };
         let models = verdict.shown.as_ref().and_then(exclusion::models);
-        verdict = verdict.with_models(models);
+        let devices = self.devices.check(verified);
+        verdict = verdict.with_models(models).with_devices(devices.clone());
         verdict.round_trip_ns =
             known.round_trip.and_then(|trip| u64::try_from(trip.as_nanos()).ok());
         match self.policy {
@@ -159,10 +166,13 @@ impl Terms<'_> {
                 verdict.not_checked.push(WITHOUT_POLICY.to_owned());
                 verdict
             }
-            Some(policy) => verdict.judged(match scope {
-                Scope::Alone => policy.judge(&known.facts(verified)),
-                Scope::OfSeveral => policy.judge_round(&known.facts(verified)),
-            }),
+            Some(policy) => {
+                let facts = Facts { devices: &devices, ..known.facts(verified) };
+                verdict.judged(match scope {
+                    Scope::Alone => policy.judge(&facts),
+                    Scope::OfSeveral => policy.judge_round(&facts),
+                })
+            }
         }
     }
 

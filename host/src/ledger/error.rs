@@ -124,6 +124,22 @@ pub enum LedgerError {
 }
 
 impl LedgerError {
+    /// A stable kebab-case name.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Location { .. } => "ledger-location",
+            Self::Open { .. } => "ledger-open",
+            Self::NotALedger { .. } => "not-a-ledger",
+            Self::Schema { .. } => "ledger-schema",
+            Self::Busy { .. } => "ledger-busy",
+            Self::Corrupt { .. } => "ledger-corrupt",
+            Self::Unknown { .. } => "ledger-unknown",
+            Self::Database { .. } => "ledger-database",
+            Self::Order { .. } => "ledger-order",
+            Self::Invalid { .. } => "ledger-invalid",
+        }
+    }
+
     /// A database's fault in step `what`.
     pub(super) fn of(error: DbError, location: String, what: &'static str, waited_s: u64) -> Self {
         let cause = error.cause;

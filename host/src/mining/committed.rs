@@ -5,15 +5,17 @@
 //! Deliberately lacks: sending anything. A live session sends the commitment,
 //! waits for the coin and opens; without a session both steps follow each other.
 
+use super::device_reports;
 use super::mine::MineError;
 use crate::evidence::RunTiming;
 use crate::executor::LaneFacts;
 use crate::executor::lanes::Execution;
 use crate::protocol::challenge::Challenge;
+use crate::protocol::device_report::DeviceReport;
 use crate::protocol::digest::Digest;
-use crate::protocol::evidence::Evidence;
-use crate::protocol::names::{Coin, Commitment};
-use crate::protocol::result::{LaneRoots, ResultDoc};
+use crate::protocol::evidence::{AVAILABLE, Evidence};
+use crate::protocol::names::{Coin, Commitment, State};
+use crate::protocol::result::{LaneRoots, ResultDoc, chain_states};
 use crate::protocol::sample;
 use std::time::Duration;
 
@@ -68,6 +70,19 @@ impl Committed {
         RunTiming::of(&self.execution)
     }
 
+    /// What the lanes' devices sign for this work, if they sign.
+    fn device_reports(&self) -> Vec<DeviceReport> {
+        let facts: Vec<&LaneFacts> = self.lane_facts().collect();
+        let signs =
+            |g: usize| self.evidence.claims().lane(g).device_report.as_deref() == Some(AVAILABLE);
+        if !(0..facts.len()).any(signs) {
+            return Vec::new();
+        }
+        let states = chain_states(&self.challenge, &self.lanes);
+        let last: Vec<State> = states.iter().filter_map(|lane| lane.last().copied()).collect();
+        device_reports::collect(&self.challenge.digest(), &facts, &last)
+    }
+
     /// Opens the samples that the commitment selects together with `coin`, the
     /// validator's in a live session and absent outside one.
     ///
@@ -77,6 +92,7 @@ impl Committed {
         let lanes = self.lanes.len() as u32;
         let points = sample::derive(&self.challenge, lanes, &self.commitment, coin.as_ref());
         let openings = self.execution.open(&points)?;
+        let device_reports = self.device_reports();
         Ok(ResultDoc {
             challenge_digest: self.challenge.digest(),
             commitment: self.commitment,
@@ -84,6 +100,7 @@ impl Committed {
             lanes: self.lanes,
             evidence: self.evidence,
             openings,
+            device_reports,
             miner_signature: self.miner_signature,
         })
     }

@@ -10,6 +10,7 @@
 
 pub mod checkpoint;
 pub mod committed;
+mod device_reports;
 pub mod devices;
 pub mod executors;
 pub mod issue;

@@ -11,7 +11,7 @@ use crate::protocol::bound::{Bound, OmittedShare};
 use crate::protocol::challenge::Challenge;
 use crate::protocol::digest::Uuid;
 use crate::protocol::evidence::Evidence;
-use crate::protocol::verdict::{LiveRun, NetworkShown, PriceShown, Shown};
+use crate::protocol::verdict::{LaneDevice, LiveRun, NetworkShown, PriceShown, Shown};
 use crate::protocol::verified::Verified;
 use std::time::Duration;
 
@@ -47,6 +47,8 @@ pub struct Facts<'a> {
     pub history: &'a [HistoryFinding],
     /// Whom the challenge was for.
     pub on: RoundOn,
+    /// The devices' reports, checked.
+    pub devices: &'a [LaneDevice],
 }
 
 impl<'a> Facts<'a> {
@@ -61,6 +63,7 @@ impl<'a> Facts<'a> {
             round_trip: None,
             history: &[],
             on: RoundOn::Devices,
+            devices: &[],
         }
     }
 }

@@ -45,6 +45,8 @@ pub(super) enum Bounds {
     Text(u64),
     /// At most the first number of names, each of 1 to the second number of bytes.
     Names(u64, u64),
+    /// One of these words.
+    OneOf(&'static [&'static str]),
     /// A driver's version, or nothing.
     Version,
     /// Models of the table, each once, with a number above 0, at most this.
@@ -136,6 +138,7 @@ impl Bounds {
             (Self::Names(count, _), Got::Names(names)) => {
                 odd_name_bytes(names, self).is_none() && names.len() as u64 <= count
             }
+            (Self::OneOf(words), Got::Text(text)) => words.contains(text),
             (Self::Version, Got::Text(text)) => {
                 text.is_empty() || text.parse::<DriverVersion>().is_ok()
             }
@@ -162,6 +165,10 @@ impl Bounds {
             Self::Above0UpTo(high) => format!("a number above 0, at most {high}"),
             Self::Text(high) => format!("1 to {high} bytes of text"),
             Self::Names(count, _) => format!("at most {count} names"),
+            Self::OneOf(words) => {
+                let words: Vec<String> = words.iter().map(|word| format!("{word:?}")).collect();
+                words.join(", ")
+            }
             Self::Priced(high) => format!(
                 "a price above 0, at most {high}, for each of some models of docs/policy.md"
             ),
@@ -199,7 +206,7 @@ fn shown(value: &Got<'_>, bounds: Bounds) -> String {
         Got::Whole(got) => got.to_string(),
         Got::Number(got) => got.to_string(),
         Got::Text(text) => match bounds {
-            Bounds::Version => format!("{:?}", printable(text)),
+            Bounds::Version | Bounds::OneOf(_) => format!("{:?}", printable(text)),
             _ => format!("{} bytes long", text.len()),
         },
         Got::Names(names) => match odd_name_bytes(names, bounds) {

@@ -3,7 +3,7 @@
 use super::super::codes::{self, Action};
 use super::super::rules::example::{Cases, Example, lane};
 use super::super::rules::{
-    devices, figures, models, prices, rounds, session, soundness, telemetry, time,
+    device_reports, devices, figures, models, prices, rounds, session, soundness, telemetry, time,
 };
 use super::super::{Judgement, Policy, Weight};
 use crate::ledger::{HistoryCode, HistoryFinding};
@@ -56,7 +56,8 @@ const OTHERS: Cases = &[
 ];
 
 /// One change of the honest result each that must give this reason, alone.
-const CASES: [Cases; 14] = [
+const CASES: [Cases; 15] = [
+    device_reports::cases::CASES,
     devices::cases::CASES,
     figures::cases::FP64,
     figures::cases::INTEGER,

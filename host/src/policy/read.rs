@@ -177,6 +177,10 @@ mod tests {
                     "{H200 = 1, \"NVIDIA H200\" = 2}".to_owned(),
                 ],
             ],
+            Bounds::OneOf(words) => {
+                let quoted = words.iter().map(|word| format!("{word:?}")).collect();
+                [quoted, list(&[r#""""#, r#""Required""#, r#""never""#])]
+            }
             Bounds::Version => {
                 let allowed = list(&[r#""""#, r#""535""#, r#""1.2.3.4""#]);
                 [allowed, list(&[r#""new""#, r#""1.2.3.4.5""#])]

@@ -7,11 +7,16 @@
 //! Deliberately lacks: code. What rows mean is in `field.rs` and `rule.rs`.
 
 use super::codes::Action;
-use super::field::Bounds::{Above0UpTo, Any, Between0And, Names, Number, Priced, Text, Version};
+use super::field::Bounds::{
+    Above0UpTo, Any, Between0And, Names, Number, OneOf, Priced, Text, Version,
+};
 use super::field::Bounds::{Whole, WholeFrom};
 use super::field::{Field, Got, fields};
 use super::rule::{Rule, Standing, rules};
-use super::rules::{devices, figures, models, prices, rounds, session, soundness, telemetry, time};
+use super::rules::device_reports::{IF_PRESENT, IGNORE, REQUIRED};
+use super::rules::{
+    device_reports, devices, figures, models, prices, rounds, session, soundness, telemetry, time,
+};
 use crate::protocol::challenge::{INTEGER_MAX, LANES_MAX};
 use crate::protocol::work::memory_residency::shown::{OUTSIDE_GB_S_DEFAULT, REFILL_GB_S_DEFAULT};
 use std::collections::BTreeMap;
@@ -77,6 +82,16 @@ fields! {
         /// the ledger compares with earlier results.
         serial_required: bool = false, Any;
         host_required: bool = false, Any;
+        /// What becomes of reports that devices sign: "required" of every lane, checked
+        /// "if-present", or "ignore". docs/device-reports.md says what they show.
+        device_report: String = String::from(IF_PRESENT), OneOf(&[REQUIRED, IF_PRESENT, IGNORE]);
+        /// Driver and VBIOS versions that a device may sign, such as "580.95.05" and
+        /// "96.00.9F.00.01". Empty: any.
+        report_driver_versions: Vec<String> = Vec::new(), Names(64, 64);
+        report_vbios_versions: Vec<String> = Vec::new(), Names(64, 64);
+        /// Whether the measurements in a report must be compared with manifests (--rim). Those
+        /// that are compared and differ reject in any case.
+        report_measured: bool = false, Any;
     }
 
     /// `[time]`: how long a run lasts and may last.
@@ -237,6 +252,22 @@ rules! {
         lane devices::model_unknown;
     "serial-missing" demand "a lane reports no serial number, and `devices.serial_required` is true",
         lane devices::serial_missing;
+    "device-report-missing" demand "a lane has no report that its device signed, and `devices.device_report` is \"required\"",
+        lane device_reports::missing;
+    "device-report-invalid" demand "a lane's report does not hold: signature, certificates or nonce, and `devices.device_report` is not \"ignore\"",
+        lane device_reports::invalid;
+    "device-driver-not-allowed" demand "a device signed a driver version that is not one of `devices.report_driver_versions`",
+        lane device_reports::driver_not_allowed;
+    "device-vbios-not-allowed" demand "a device signed a VBIOS version that is not one of `devices.report_vbios_versions`",
+        lane device_reports::vbios_not_allowed;
+    "device-measurements" demand "a device's measurements differ from the golden values, or could not be compared and `devices.report_measured` is true",
+        lane device_reports::measurements;
+    "device-dev-tools" demand "a lane's driver says that developers' tools see into confidential computing, and `devices.device_report` is not \"ignore\"",
+        lane device_reports::dev_tools;
+    "device-differs" reject "a device signed another family of chips or another driver than the evidence claims",
+        lane device_reports::differs;
+    "device-die-twice" reject "two lanes' reports are signed by one die",
+        result device_reports::die_twice;
     "memory-too-small" demand "a lane reports less memory than `devices.memory_min_bytes`",
         lane devices::memory_too_small;
     "sm-counters-missing" warn "a GPU's lane has no SM counters",

@@ -113,6 +113,7 @@ impl Run {
             lanes: self.lanes(),
             evidence,
             openings: points.into_iter().map(open).collect(),
+            device_reports: Vec::new(),
             miner_signature: key.map(sign),
         }
     }

@@ -373,6 +373,7 @@ fn check_run(vector: RunVector, executors: &mut LaneExecutors<'_>) -> Result<Rep
         lanes,
         evidence: evidence.clone(),
         openings,
+        device_reports: Vec::new(),
         miner_signature: file.miner_signature,
     };
     let whole: Value = serde_json::from_str(&whole.to_json())

@@ -24,7 +24,7 @@ use crate::appraisal::exclusion;
 use crate::error_text::what_happened;
 use crate::executor::cpu::CpuVerifier;
 use crate::identity::SigningIdentity;
-use crate::judging::{Known, Session, Terms};
+use crate::judging::{DeviceTrust, Known, Session, Terms};
 use crate::ledger::{Acceptance, Accepting, Ledger, RoundOf, Sighting};
 use crate::log;
 use crate::mining::issue::{IssueError, Request, issue};
@@ -35,6 +35,7 @@ use crate::protocol::names::{Coin, Commitment};
 use crate::protocol::signature::PublicKey;
 use crate::protocol::verdict::{Outcome, SessionVerdict, Verdict};
 use crate::protocol::verify::verify;
+use attest_device_report::Rims;
 use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -59,6 +60,8 @@ pub struct Validator {
     pub network_bytes: Option<u64>,
     /// f of the bound in verdicts; if absent the policy's, without one the default.
     pub omitted_share: Option<OmittedShare>,
+    /// Golden values that devices' reports are compared with.
+    pub rims: Option<Rims>,
     room: Room,
     open: OpenChallenges,
     /// Why every session is to end, once there is a reason.
@@ -112,6 +115,7 @@ impl Validator {
             patience: Patience::default(),
             network_bytes: None,
             omitted_share: None,
+            rims: None,
             room: Room::default(),
             open: OpenChallenges::default(),
             interrupted: watch::Sender::new(None),
@@ -411,7 +415,8 @@ impl Validator {
     }
 
     fn terms(&self) -> Terms<'_> {
-        Terms { policy: self.policy.as_ref(), omitted_share: self.omitted_share }
+        let devices = DeviceTrust { rims: self.rims.as_ref(), ..DeviceTrust::default() };
+        Terms { policy: self.policy.as_ref(), omitted_share: self.omitted_share, devices }
     }
 
     /// Does [`Action::Judge`]: verifies, asks the policy, signs the receipt.

@@ -278,6 +278,7 @@ pub fn openings_line(result: &ResultDoc) -> Vec<u8> {
         commitment: result.commitment,
         coin: result.coin,
         openings: &result.openings,
+        device_reports: &result.device_reports,
     })
 }
 

@@ -149,6 +149,11 @@ described! {
         pub sm_clock_max_mhz: Option<u32>,
         /// NVML's serial number of its board.
         pub serial: Option<String>,
+        /// Whether its device signs reports: [`super::AVAILABLE`], or
+        /// [`super::UNAVAILABLE`] and why not.
+        pub device_report: Option<String>,
+        /// Whether confidential computing is on with developers' tools.
+        pub confidential_dev_tools: Option<bool>,
     }
 }
 

@@ -1,7 +1,8 @@
 //! The two halves in which a live session carries a result.
 
-use super::{Limits, List, OpeningSeed, Signature, plain, refuse_second};
+use super::{Limits, List, OpeningSeed, ReportSeed, Signature, plain, refuse_second};
 use crate::challenge::Challenge;
+use crate::device_report::DeviceReport;
 use crate::digest::Digest;
 use crate::evidence::{CANONICAL_BYTES_MAX, VALUES_MAX};
 use crate::json::{Budget, NESTING_MAX, StrictValue, printable};
@@ -25,6 +26,7 @@ pub(crate) struct OpeningFields {
     pub(crate) commitment: Commitment,
     pub(crate) coin: Option<Digest>,
     pub(crate) openings: Vec<Opening>,
+    pub(crate) device_reports: Vec<DeviceReport>,
 }
 
 /// Reads the first half.
@@ -75,7 +77,7 @@ object_seed!(CommitmentSeed<'_>, CommitmentFields, "a commitment: a JSON object"
 struct OpeningsSeed<'a>(&'a Limits);
 
 object_seed!(OpeningsSeed<'_>, OpeningFields, "openings: a JSON object", |self, map| {
-    let limit = self.0.openings;
+    let (limit, lanes) = (self.0.openings, self.0.lanes);
     read_object!(map,
         required {
             message: plain::<IgnoredAny>(),
@@ -84,8 +86,10 @@ object_seed!(OpeningsSeed<'_>, OpeningFields, "openings: a JSON object", |self, 
         }
         optional {
             coin: plain::<Digest>(),
+            device_reports: List { seed: ReportSeed, limit: lanes, what: "device reports" },
         }
     );
     let IgnoredAny = message;
-    Ok(OpeningFields { commitment, coin, openings })
+    let device_reports = device_reports.unwrap_or_default();
+    Ok(OpeningFields { commitment, coin, openings, device_reports })
 });

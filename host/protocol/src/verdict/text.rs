@@ -114,6 +114,7 @@ pub(super) fn grade(grade: Grade) -> &'static str {
     match grade {
         Grade::Proven => "proven",
         Grade::Measured => "measured",
+        Grade::SignedByDevice => "signed",
         Grade::Claimed => "claimed",
     }
 }

@@ -7,12 +7,14 @@ mod challenge;
 mod checks;
 mod demo;
 mod detect;
+mod device_report;
 mod doctor;
 mod export;
 mod gpus;
 mod inspect;
 mod key;
 mod ledger;
+mod man;
 mod parse;
 mod place;
 mod policy;
@@ -30,12 +32,14 @@ pub use challenge::Challenge;
 pub use checks::{Arrival, Checks, Recomputer};
 pub use demo::Demo;
 pub use detect::Detect;
+pub use device_report::{DeviceReport, DeviceReportAction, VerifyReport};
 pub use doctor::Doctor;
 pub use export::Export;
 pub use gpus::Gpus;
 pub use inspect::Inspect;
 pub use key::{Key, KeyAction};
 pub use ledger::{Action as LedgerAction, Ledger, State as LedgerState};
+pub use man::Man;
 pub use place::{LedgerPlace, check as check_place};
 pub use policy::{Policy, PolicyAction, PolicyCheck, PolicyInit, PolicyModels, Sizing};
 pub use report::{ROUNDS_MAX, Report};
@@ -54,7 +58,7 @@ const EXIT_CODES: [(&str, &str); 4] = [
     ("0", "verified, healthy or done"),
     (
         "1",
-        "rejected (verify, report, validate, respond, export --check), not healthy (selftest) or something to mend (doctor)",
+        "rejected (verify, report, validate, respond, export --check, device-report), not healthy (selftest) or something to mend (doctor)",
     ),
     (
         "2",
@@ -182,6 +186,8 @@ pub enum Command {
     Key(Key),
     /// Wrap a result as a signed in-toto attestation, or check one
     Export(Box<Export>),
+    /// Check a report that a device signed, with its certificates
+    DeviceReport(DeviceReport),
     /// Print or check a validator's policy
     Policy(Policy),
     /// Print the JSON Schema of a verdict
@@ -198,6 +204,9 @@ pub enum Command {
         /// Which shell
         shell: clap_complete::Shell,
     },
+    /// Write the manual pages into a folder
+    #[command(hide = true)]
+    Man(Man),
 }
 
 #[cfg(test)]

@@ -38,13 +38,15 @@ pub fn check(command: &Command) -> Result<()> {
         // It says by itself what is missing.
         Command::Doctor(_)
         | Command::Challenge(_)
+        | Command::DeviceReport(_)
         | Command::Ledger(_)
         | Command::Inspect(_)
         | Command::Key(_)
         | Command::Export(_)
         | Command::Policy(_)
         | Command::Schema(_)
-        | Command::Completions { .. } => (false, false),
+        | Command::Completions { .. }
+        | Command::Man(_) => (false, false),
     };
     let count = if works { DESCRIPTORS_OF_WORK } else { DESCRIPTORS };
     descriptors(count).map_err(|error| {

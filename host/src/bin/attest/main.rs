@@ -47,12 +47,14 @@ fn main() -> ExitCode {
         Command::Inspect(args) => commands::inspect::run(&args),
         Command::Key(args) => commands::key::run(&args),
         Command::Export(args) => commands::export::run(&args, color),
+        Command::DeviceReport(args) => commands::device_report::run(&args, color),
         Command::Policy(args) => commands::policy::run(&args),
         Command::Schema(args) => commands::schema::run(&args),
         Command::Selftest(args) => commands::selftest::run(&args, color),
         Command::Bench(args) => commands::bench::run(&args, color),
         Command::Demo(args) => commands::demo::run(&args, color),
         Command::Completions { shell } => commands::completions::run(shell),
+        Command::Man(args) => commands::man::run(&args),
     };
     outcome::end(outcome::exit_code(result, color))
 }

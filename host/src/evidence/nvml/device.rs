@@ -66,6 +66,11 @@ pub(super) fn describe(device: &Device<'_>) -> NvmlDevice {
     }
     it.confidential_computing =
         ask.ask("confidential_computing", device.check_confidential_compute_status());
+    let certificate = device.confidential_compute_gpu_certificate();
+    it.device_report =
+        ask.ask("device_report", certificate).map(|it| !it.attestation_cert_chain.is_empty());
+    // Most drivers do not know of it: that is no fact about the device.
+    it.confidential_dev_tools = device.is_cc_dev_mode_enabled().ok();
     it.pcie_generation = ask.number("pcie_generation", device.current_pcie_link_gen());
     it.pcie_width = ask.number("pcie_width", device.current_pcie_link_width());
     it.computing = computing(device, ask);

@@ -224,6 +224,7 @@ pub fn reason_of(error: &NvmlError) -> String {
             "the GPU is lost: it fell off the bus or cannot be reached (NVML_ERROR_GPU_IS_LOST, 15)"
                 .to_owned()
         }
+        NvmlError::Unknown => "an unknown error (NVML_ERROR_UNKNOWN, 999)".to_owned(),
         NvmlError::NoPermission => "no permission (NVML_ERROR_NO_PERMISSION, 4)".to_owned(),
         error => {
             let mut innermost: &dyn std::error::Error = error;

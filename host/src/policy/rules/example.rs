@@ -7,7 +7,7 @@ use crate::protocol::bound::{Bound, Grinding, OmittedShare, log10_escape};
 use crate::protocol::challenge::Challenge;
 use crate::protocol::evidence::Evidence;
 use crate::protocol::signature::PublicKey;
-use crate::protocol::verdict::NetworkShown;
+use crate::protocol::verdict::{LaneDevice, NetworkShown};
 use crate::protocol::work::Work;
 use crate::protocol::work::fp64_product::Fp64Product;
 use serde_json::{Value, json};
@@ -85,6 +85,7 @@ pub(in crate::policy) struct Example {
     pub(in crate::policy) planned: Vec<RoundPlan>,
     pub(in crate::policy) network: Option<NetworkShown>,
     pub(in crate::policy) on: RoundOn,
+    pub(in crate::policy) devices: Vec<LaneDevice>,
 }
 
 impl Example {
@@ -103,6 +104,7 @@ impl Example {
             planned: Vec::new(),
             network: None,
             on: RoundOn::Devices,
+            devices: Vec::new(),
         }
     }
 
@@ -136,6 +138,7 @@ impl Example {
             round_trip: self.round_trip,
             history: &self.history,
             on: self.on,
+            devices: &self.devices,
         })
     }
 }

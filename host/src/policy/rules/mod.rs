@@ -5,6 +5,7 @@
 //! Deliberately lacks: weights and codes, which the rows have; and what cannot be true
 //! of a model, which is [`crate::appraisal::plausible`]'s.
 
+pub(super) mod device_reports;
 pub(super) mod devices;
 #[cfg(test)]
 pub(super) mod example;

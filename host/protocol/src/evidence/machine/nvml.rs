@@ -165,6 +165,12 @@ described! {
         /// Whether confidential computing is on, in production mode, and accepts work.
         #[serde(skip_serializing_if = "Option::is_none")]
         pub confidential_computing: Option<bool>,
+        /// Whether it gives certificates for reports that it signs.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        pub device_report: Option<bool>,
+        /// Whether confidential computing is on with developers' tools, which see into it.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        pub confidential_dev_tools: Option<bool>,
         /// PCIe generation of the link now.
         #[serde(skip_serializing_if = "Option::is_none")]
         pub pcie_generation: Option<u32>,

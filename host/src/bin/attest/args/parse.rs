@@ -152,6 +152,13 @@ pub(super) fn parse_arrival(text: &str) -> Result<Arrival, String> {
     }
 }
 
+/// A time such as 2026-01-31T12:00:00Z, s since 1970.
+pub(super) fn parse_time(text: &str) -> Result<i64, String> {
+    text.parse::<jiff::Timestamp>()
+        .map(jiff::Timestamp::as_second)
+        .map_err(|_| "expected a time such as 2026-01-31T12:00:00Z".into())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -4,25 +4,21 @@
 //! A result is read without its challenge, so its own bounds are unknown:
 //! there is one limit for all, and lists are counted, not kept.
 
-use super::summary::Summary;
+use super::summary;
 use crate::args;
 use crate::outcome::{Done, Result, print, print_json};
 use crate::paint::{duration, grouped};
 use anyhow::{Context as _, anyhow, bail};
 use attest::files::Source;
+use attest::inspect::{self, RESULT_BYTES_MAX, Summary};
 use attest::protocol::challenge::{Challenge, OPENINGS_MAX, TOKEN_BYTES_MAX};
 use attest::protocol::quantity::{about, bytes_exactly};
-use attest::protocol::verdict::RunCost;
 use attest::protocol::work::memory_residency::HALF_PASSES_SHOWN_MIN;
 use attest::protocol::work::{Cost, Work};
-use serde_json::{Value, json};
 use std::fmt::Write as _;
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::path::Path;
 use std::time::Duration;
-
-/// Longest result that is shown, in bytes. Larger ones exist; verify them.
-const RESULT_BYTES_MAX: u64 = 256 << 20;
 
 /// Shows the subject.
 ///
@@ -43,20 +39,20 @@ pub fn run(args: &args::Inspect) -> Result {
     let mut reader = BufReader::new(source.open()?.take(RESULT_BYTES_MAX));
     let head = reader.fill_buf().with_context(|| unreadable(&name))?;
     let (json, text) = if head.trim_ascii_start().starts_with(b"{") {
-        let summary = Summary::read(&mut reader);
+        let read = Summary::read(&mut reader);
         if reader.get_ref().limit() == 0 {
             bail!("{name} is longer than what is shown here\nVerify it instead: `attest verify`.");
         }
-        let summary = summary.map_err(|error| {
+        let read = read.map_err(|error| {
             anyhow!("{name} is not a result: {error}\nGive a token or a result of `attest run`.")
         })?;
-        (summary.to_json(), summary.to_text())
+        (read.to_json(), summary::text(&read))
     } else {
         let mut token = String::new();
         let most = TOKEN_BYTES_MAX as u64 + 2;
         reader.take(most).read_to_string(&mut token).with_context(|| unreadable(&name))?;
         let challenge = Challenge::from_token(&token)?;
-        (challenge_json(&challenge)?, challenge_text(&challenge))
+        (inspect::challenge(&challenge), challenge_text(&challenge))
     };
     if args.json {
         print_json(&json)?
@@ -68,29 +64,6 @@ pub fn run(args: &args::Inspect) -> Result {
 
 fn unreadable(name: &str) -> String {
     format!("cannot read {name} as text\nGive a token or a result of `attest run`.")
-}
-
-fn challenge_json(challenge: &Challenge) -> Result<Value> {
-    let Cost { amount, unit } = challenge.work().cost();
-    let mut shown = json!({
-        "kind": "challenge",
-        "digest": challenge.digest(),
-        "challenge": serde_json::to_value(challenge.spec())?,
-        "sampled_iterations": challenge.sampled_iterations(),
-        "openings_per_lane_max": challenge.draws(),
-        "lanes_max": challenge.max_lanes(),
-        "result_bytes_max": challenge.result_bytes_max(),
-        "cost_per_lane": RunCost {
-            amount: (u128::from(amount) * u128::from(challenge.iterations())).to_string(),
-            unit,
-        },
-    });
-    if let Work::MemoryResidency(work) = challenge.work() {
-        shown["arena_bytes_per_lane"] = json!(work.arena_bytes());
-        shown["link_bytes_per_lane"] =
-            json!((u128::from(work.link_bytes()) * u128::from(challenge.iterations())).to_string());
-    }
-    Ok(shown)
 }
 
 /// What a kind of work has to say beyond its line, by name.

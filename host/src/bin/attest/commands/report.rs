@@ -1,12 +1,12 @@
 //! `attest report`: a page to look at of results and their verdict.
 
-use super::{policy, verify};
+use super::{device_report, policy, verify};
 use crate::args::{self, LedgerPlace, ROUNDS_MAX};
 use crate::input::{self, Inputs};
 use crate::outcome::{Done, Result, note};
 use anyhow::{Context as _, bail};
 use attest::files::{self, Source};
-use attest::judging::Terms;
+use attest::judging::{DeviceTrust, Terms};
 use attest::ledger::{Entry, Filter, Ledger, Seen};
 use attest::protocol::challenge::Challenge;
 use attest::protocol::digest::Digest;
@@ -163,7 +163,12 @@ fn verified(args: &args::Report, ledger: Option<&LedgerPlace>) -> Result<Shown> 
         );
     }
     let policy = args.checks.policy.as_deref().map(policy::read).transpose()?;
-    let terms = Terms { policy: policy.as_ref(), omitted_share: args.checks.omitted_share };
+    let rims = args.checks.rim.as_deref().map(device_report::rims).transpose()?;
+    let terms = Terms {
+        policy: policy.as_ref(),
+        omitted_share: args.checks.omitted_share,
+        devices: DeviceTrust { rims: rims.as_ref(), ..DeviceTrust::default() },
+    };
     let mut cases = challenges(args)?;
     read_results(args, &mut cases)?;
     let ledger = crate::ledger::of_issuer(ledger)?;

@@ -4,6 +4,7 @@
 mod sessions;
 mod show;
 
+use super::device_report;
 use crate::args::{self, Color, LedgerPlace};
 use crate::input::Inputs;
 use crate::outcome::{Done, Result, check_stdout, note, tell};
@@ -197,6 +198,7 @@ fn validator(args: &args::Validate, ledger: Option<&LedgerPlace>) -> Result<Vali
     }
     validator.network_bytes = args.network;
     validator.omitted_share = args.omitted_share;
+    validator.rims = args.rim.as_deref().map(device_report::rims).transpose()?;
     Ok(validator)
 }
 

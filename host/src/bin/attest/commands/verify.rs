@@ -3,7 +3,7 @@
 //! A result of the wrong form is a verdict, too: rejected in step 1. A fault on
 //! this side (no file, no GPU, no token) gives no verdict.
 
-use super::policy;
+use super::{device_report, policy};
 use crate::args::{self, Arrival, Color, LedgerPlace, Recomputer};
 use crate::outcome::{Done, Result, note, print, print_json};
 use crate::paint::{Paint, wrapped};
@@ -13,7 +13,7 @@ use attest::evidence::present_gpus;
 use attest::executor::cpu::CpuVerifier;
 use attest::executor::gpu::{GpuExecutor, GpuOptions, GpuVerifier, PATIENCE};
 use attest::files::Source;
-use attest::judging::{AsIssuer, End, HandedIn, Known, Terms};
+use attest::judging::{AsIssuer, DeviceTrust, End, HandedIn, Known, Terms};
 use attest::ledger::Ledger;
 use attest::log;
 use attest::protocol::challenge::Challenge;
@@ -45,7 +45,12 @@ pub fn run(args: &args::Verify, ledger: Option<&LedgerPlace>, color: Color) -> R
         .and_text("--challenge", Some(&args.challenge))
         .check(&[])?;
     let policy = checks.policy.as_deref().map(policy::read).transpose()?;
-    let terms = Terms { policy: policy.as_ref(), omitted_share: checks.omitted_share };
+    let rims = checks.rim.as_deref().map(device_report::rims).transpose()?;
+    let terms = Terms {
+        policy: policy.as_ref(),
+        omitted_share: checks.omitted_share,
+        devices: DeviceTrust { rims: rims.as_ref(), ..DeviceTrust::default() },
+    };
     let challenge = input::challenge(&args.challenge)?;
     let ledger = crate::ledger::of_issuer(ledger)?;
     let read = match ResultDoc::read(source.open()?, &challenge) {

@@ -1,0 +1,29 @@
+//! Attestation reports that GPUs in confidential-computing mode sign, and what they are
+//! checked against.
+//!
+//! ```text
+//! Report::parse ─┐
+//! Chain::verify ─┴▶ verify ─▶ SignedDevice ─▶ compare(golden values of Rims)
+//! ```
+//!
+//! Guarantees: no input, however formed, makes a function here panic or allocate beyond the
+//! bounds that its type names; every failure has a stable code; only [`verify`] makes a
+//! [`SignedDevice`].
+//! Deliberately lacks: files, clocks, the network, and any word on the work that a report
+//! belongs to. Times and nonces are handed in.
+
+mod c14n;
+mod chain;
+mod fault;
+mod rim;
+mod spdm;
+mod verify;
+mod xml_signature;
+
+pub use chain::{
+    CERTIFICATES_MAX, CHAIN_BYTES_MAX, Certificate, Chain, NVIDIA_DEVICE_ROOT, NVIDIA_RIM_ROOT, Use,
+};
+pub use fault::{Code, Fault};
+pub use rim::{Comparison, RIM_BYTES_MAX, Rim, RimKind, Rims};
+pub use spdm::{MEASUREMENTS_MAX, REPORT_BYTES_MAX, Report};
+pub use verify::{SignedDevice, Trust, verify};

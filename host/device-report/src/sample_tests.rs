@@ -1,0 +1,157 @@
+//! NVIDIA's public sample (tests/vectors/hardware-evidence): it verifies, and nothing near it.
+
+use super::*;
+use crate::{Certificate, Comparison, NVIDIA_DEVICE_ROOT, NVIDIA_RIM_ROOT, Rim, Rims};
+
+const REPORT: &str =
+    include_str!("../../../tests/vectors/hardware-evidence/hopperAttestationReport.txt");
+const CHAIN: &[u8] = include_bytes!("../../../tests/vectors/hardware-evidence/hopperCertChain.txt");
+const DRIVER: &[u8] =
+    include_bytes!("../../../tests/vectors/hardware-evidence/Driver_RIM_test_no_gpu.swidtag");
+const VBIOS: &[u8] = include_bytes!(
+    "../../../tests/vectors/hardware-evidence/1010_0200_882_96005E0001_test_no_gpu.swidtag"
+);
+/// 2024-07-01, when every certificate of the sample was valid.
+const THEN_UNIX_S: u64 = 1_719_792_000;
+
+const DEVICES: Trust<'static> = Trust { roots: &[NVIDIA_DEVICE_ROOT], at_unix_s: THEN_UNIX_S };
+const RIMS: Trust<'static> = Trust { roots: &[NVIDIA_RIM_ROOT], at_unix_s: THEN_UNIX_S };
+
+fn report() -> Vec<u8> {
+    hex::decode(REPORT.trim()).unwrap()
+}
+
+fn code(report: &[u8], chain: &[u8], trust: &Trust<'_>) -> Code {
+    verify(report, chain, None, trust).unwrap_err().code
+}
+
+#[test]
+fn the_sample_verifies() {
+    let device = verify(&report(), CHAIN, None, &DEVICES).unwrap();
+    let said = device.report();
+    assert_eq!(said.driver_version().as_deref(), Some("550.90.07"));
+    assert_eq!(said.vbios_version().as_deref(), Some("96.00.9F.00.01"));
+    assert_eq!((said.board_id(), said.chip_sku().as_deref()), (Some(0x3b1), Some("882")));
+    assert_eq!(
+        (said.project().as_deref(), said.project_sku().as_deref()),
+        (Some("1010"), Some("0200"))
+    );
+    assert_eq!(said.measurements.len(), 64);
+    assert_eq!(said.video_decoder_enabled(), Some(false));
+    assert_eq!(device.family(), Some("GH100"));
+    assert_eq!(device.chain().certificates()[1].name(), "GH100 A01 GSP BROM");
+    assert_eq!(device.die().len(), 64);
+    let asked = said.nonce;
+    assert!(verify(&report(), CHAIN, Some(&asked), &DEVICES).is_ok());
+    for byte in 0..32 {
+        let mut other = asked;
+        other[byte] ^= 1;
+        let fault = verify(&report(), CHAIN, Some(&other), &DEVICES).unwrap_err();
+        assert_eq!(fault.code, Code::ReportNonce);
+    }
+}
+
+#[test]
+fn no_bit_of_the_report_can_be_flipped() {
+    let (honest, device) = (report(), verify(&report(), CHAIN, None, &DEVICES).unwrap());
+    let key = *device.chain().certificates()[0].key();
+    // All of the requests, headers, nonces, opaque data and signature; of the measurements,
+    // 55 bytes each, every byte with one bit.
+    let record = 45..45 + 64 * 55;
+    let mut tried = 0;
+    for at in 0..honest.len() {
+        let bits = if record.contains(&at) { at % 8..at % 8 + 1 } else { 0..8 };
+        for bit in bits {
+            // The signature check costs most: of the opaque data and the signature one in 5.
+            if at >= record.end && !(at * 8 + bit).is_multiple_of(5)
+                || record.contains(&at) && at % 7 != 0
+            {
+                continue;
+            }
+            let mut bytes = honest.clone();
+            bytes[at] ^= 1 << bit;
+            let holds = Report::parse(&bytes)
+                .is_ok_and(|report| verifies(&key, &report.signed, &report.signature));
+            assert!(!holds, "byte {at}, bit {bit}");
+            tried += 1;
+        }
+    }
+    assert!(tried > 1500, "{tried}");
+    for length in [0, 1, 36, 37, 44, 45, 100, 4020, 4021, 4116] {
+        assert_eq!(code(&honest[..length], CHAIN, &DEVICES), Code::ReportMalformed, "{length}");
+    }
+    assert_eq!(code(&[&honest[..], &[0]].concat(), CHAIN, &DEVICES), Code::ReportMalformed);
+    assert_eq!(code(&[0x11; 8193], CHAIN, &DEVICES), Code::ReportTooLarge);
+    assert_eq!(Report::from_hex(&REPORT.to_uppercase()).unwrap_err().code, Code::ReportMalformed);
+    assert!(Report::from_hex(REPORT).is_ok());
+}
+
+#[test]
+fn no_bit_of_the_certificates_can_be_flipped() {
+    let chain = crate::Chain::parse(CHAIN).unwrap();
+    let ders: Vec<Vec<u8>> = chain.certificates().iter().map(|c| c.der().to_vec()).collect();
+    for which in 0..ders.len() {
+        for at in (0..ders[which].len()).step_by(3) {
+            let mut changed = ders.clone();
+            changed[which][at] ^= 1 << (at % 8);
+            let holds = crate::Chain::from_ders(&changed)
+                .is_ok_and(|chain| chain.verify(Use::Device, &DEVICES).is_ok());
+            assert!(!holds, "certificate {which}, byte {at}");
+        }
+    }
+}
+
+#[test]
+fn chains_that_are_cut_turned_or_early_do_not_verify() {
+    let text = std::str::from_utf8(CHAIN).unwrap();
+    let pems: Vec<&str> = text.split_inclusive("-----END CERTIFICATE-----\n").collect();
+    assert_eq!(pems.len(), 5);
+    assert_eq!(code(&report(), pems[..4].concat().as_bytes(), &DEVICES), Code::ChainRoot);
+    assert_eq!(code(&report(), pems[..2].concat().as_bytes(), &DEVICES), Code::ChainLength);
+    let without = [pems[0], pems[1], pems[3], pems[4]].concat();
+    assert_eq!(code(&report(), without.as_bytes(), &DEVICES), Code::ChainIssuer);
+    assert_eq!(code(&report(), pems.repeat(2).concat().as_bytes(), &DEVICES), Code::ChainLength);
+    assert_eq!(code(&report(), &vec![b'-'; 20_000], &DEVICES), Code::ChainTooLarge);
+    assert_eq!(code(&report(), b"hello", &DEVICES), Code::ChainMalformed);
+    let rims = Trust { roots: RIMS.roots, ..DEVICES };
+    assert_eq!(code(&report(), CHAIN, &rims), Code::ChainRoot);
+    let early = Trust { at_unix_s: 1_500_000_000, ..DEVICES };
+    assert_eq!(code(&report(), CHAIN, &early), Code::ChainValidity);
+}
+
+#[test]
+fn the_roots_are_the_vendors() {
+    let name = |der| Certificate::from_der(der).unwrap().name();
+    assert_eq!(name(NVIDIA_DEVICE_ROOT), "NVIDIA Device Identity CA");
+    assert_eq!(name(NVIDIA_RIM_ROOT), "NVIDIA CoRIM signing Root CA");
+}
+
+/// The sample's manifests are signed by the vendor, and of other versions than its report: of
+/// that nothing can be compared, and this says so.
+#[test]
+fn the_manifests_verify_and_are_of_other_versions() {
+    let (driver, vbios) = (Rim::verify(DRIVER, &RIMS).unwrap(), Rim::verify(VBIOS, &RIMS).unwrap());
+    assert_eq!((driver.version.as_str(), driver.count()), ("545.00", 21));
+    assert_eq!((vbios.version.as_str(), vbios.count()), ("96.00.5E.00.01", 12));
+    let report = Report::parse(&report()).unwrap();
+    // As many of their golden values are nevertheless the report's.
+    assert_eq!(driver.differing(&report).len(), 15);
+    assert_eq!(vbios.differing(&report), [1, 2, 3, 9, 11]);
+    let missing = "driver 550.90.07, VBIOS 96.00.9F.00.01".to_owned();
+    assert_eq!(Rims::new(vec![driver, vbios]).compare(&report), Comparison::Unknown { missing });
+}
+
+#[test]
+fn changed_manifests_do_not_verify() {
+    let text = std::str::from_utf8(DRIVER).unwrap();
+    let code = |text: &str| Rim::verify(text.as_bytes(), &RIMS).unwrap_err().code;
+    assert_eq!(code(&text.replacen("0e0ee161", "0e0ee162", 1)), Code::RimDigest);
+    assert_eq!(code(&text.replacen("545.00", "550.90.07", 1)), Code::RimDigest);
+    assert_eq!(code(&text.replacen("Dc2Cm4YrVzFF", "Dc2Cm4YrVzFG", 1)), Code::RimDigest);
+    assert_eq!(code(&text.replacen("/BgnH+hp", "/BgnH+hq", 1)), Code::RimSignature);
+    assert_eq!(code(&text.replacen("URI=\"\"", "URI=\"#a\"", 1)), Code::RimSignatureForm);
+    let later = Trust { at_unix_s: 1_790_000_000, ..RIMS };
+    assert_eq!(Rim::verify(DRIVER, &later).unwrap_err().code, Code::ChainValidity);
+    let devices = Trust { roots: DEVICES.roots, ..RIMS };
+    assert_eq!(Rim::verify(DRIVER, &devices).unwrap_err().code, Code::ChainRoot);
+}
