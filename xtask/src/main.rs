@@ -10,6 +10,7 @@ mod doctor;
 mod parts;
 mod ptx;
 mod tidy;
+mod wasm;
 mod workspace;
 
 use std::process::ExitCode;
@@ -28,6 +29,8 @@ struct Args {
 enum Command {
     /// Compile the kernels to PTX, or check what is committed.
     Ptx(ptx::PtxArgs),
+    /// Compile the verifier of a report's page to WebAssembly, or check what is committed.
+    Wasm(wasm::WasmArgs),
     /// Say what kernel authors need, what of it is here, and how to get the rest.
     Doctor(doctor::DoctorArgs),
     /// Build what users install: .deb, tarball, wheel, bill of materials, checksums.
@@ -41,6 +44,7 @@ enum Command {
 fn main() -> ExitCode {
     let outcome = match Args::parse().command {
         Command::Ptx(args) => ptx::run(&args),
+        Command::Wasm(args) => wasm::run(&args),
         Command::Doctor(args) => doctor::run(&args),
         Command::Dist(args) => dist::run(&args),
         Command::Wheel(args) => dist::run_wheel(&args),

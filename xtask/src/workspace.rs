@@ -59,13 +59,13 @@ pub fn write_together(folder: &Path, files: &[(String, String)]) -> Result<()> {
 
 /// Temporary files are private to their owner; what takes their place is not.
 #[cfg(unix)]
-fn set_readable(path: &Path) -> Result<()> {
+pub fn set_readable(path: &Path) -> Result<()> {
     use std::os::unix::fs::PermissionsExt;
     Ok(fs::set_permissions(path, fs::Permissions::from_mode(0o644))?)
 }
 
 #[cfg(not(unix))]
-fn set_readable(_: &Path) -> Result<()> {
+pub fn set_readable(_: &Path) -> Result<()> {
     Ok(())
 }
 

@@ -7,6 +7,8 @@
 //! Deliberately lacks: clocks, ledgers and any way to compute. Those come as
 //! [`Circumstances`], [`Recompute`] and [`RecomputeIteration`].
 
+mod batches;
+
 use super::challenge::Challenge;
 use super::circumstances::{Circumstances, Issuer, IssuerRecord};
 use super::device_report::nonce;
@@ -19,6 +21,7 @@ use super::sample::derive;
 use super::signature::miner_message;
 use super::verified::{CoinStanding, Extent, Shown, Verified};
 use super::work::{IterationPlace, RunInputs};
+use batches::batches;
 use std::collections::HashMap;
 
 /// A leaf whose hash is wanted.
@@ -140,13 +143,8 @@ pub fn verify_with(
     circumstances: &Circumstances<'_>,
     mut means: Means<'_>,
 ) -> Result<Verified, Failure> {
-    result.check_form(challenge).map_err(Rejection::from)?;
-    let coin = check_record(challenge, result, circumstances)?;
-    let states = check_chain(challenge, result)?;
-    check_openings(challenge, result)?;
-    let floors_s = circumstances.floors_s(challenge, &result.evidence);
-    check_time(challenge, result, circumstances, &floors_s)?;
-    result.evidence.agrees_with(challenge, &result.uuids()).map_err(Rejection::from)?;
+    let UpToLeaves { states, coin, floors_s } =
+        verify_up_to_leaves(challenge, result, circumstances)?;
     check_leaves(challenge, result, &states, &mut means)?;
     let extent = means.whole.as_ref().map(|(extent, _)| *extent);
     if let Some((extent, iterations)) = means.whole {
@@ -162,6 +160,55 @@ fn report_nonces(challenge: &Challenge, states: &[Vec<State>]) -> Vec<[u8; 32]> 
     let c = challenge.digest();
     let last = |states: &Vec<State>| *states.last().expect("a lane has a seed");
     (0..).zip(states).map(|(g, states)| nonce(&c, g, &last(states))).collect()
+}
+
+/// A result whose every check has passed but those that recompute something.
+#[derive(Clone, Debug)]
+pub struct UpToLeaves {
+    states: Vec<Vec<State>>,
+    coin: CoinStanding,
+    floors_s: Vec<Option<f64>>,
+}
+
+/// Steps 1 to 6: everything that needs no means of computing the work.
+///
+/// # Errors
+/// The first check that fails.
+pub fn verify_up_to_leaves(
+    challenge: &Challenge,
+    result: &ResultDoc,
+    circumstances: &Circumstances<'_>,
+) -> Result<UpToLeaves, Rejection> {
+    result.check_form(challenge).map_err(Rejection::from)?;
+    let coin = check_record(challenge, result, circumstances)?;
+    let states = check_chain(challenge, result)?;
+    check_openings(challenge, result)?;
+    let floors_s = circumstances.floors_s(challenge, &result.evidence);
+    check_time(challenge, result, circumstances, &floors_s)?;
+    result.evidence.agrees_with(challenge, &result.uuids()).map_err(Rejection::from)?;
+    Ok(UpToLeaves { states, coin, floors_s })
+}
+
+impl UpToLeaves {
+    /// Recomputes the leaf of opening `index` of the same challenge and result, and follows
+    /// its path.
+    ///
+    /// # Errors
+    /// A leaf that does not lead to its root, or the verifier's own fault.
+    ///
+    /// # Panics
+    /// If there is no such opening, or the result is another.
+    pub fn leaf(
+        &self,
+        challenge: &Challenge,
+        result: &ResultDoc,
+        index: usize,
+        recompute: &dyn Recompute,
+    ) -> Result<(), Failure> {
+        let seeds = seeds(&self.states);
+        let run = RunInputs { work: challenge.work(), seeds: &seeds };
+        check_batch(&run, result, &self.states, &result.openings[index..=index], recompute)
+    }
 }
 
 /// Step 2: challenge, record, arrival, nonce, signature, session.
@@ -339,10 +386,6 @@ fn check_time(
     Ok(())
 }
 
-/// Leaves asked for at a time, unless one iteration has more: enough for
-/// requests of one iteration to share their operands, few enough for progress.
-const BATCH_LEAVES: usize = 1024;
-
 /// Step 7: every opened leaf recomputed and led by its path to its root.
 fn check_leaves(
     challenge: &Challenge,
@@ -350,50 +393,60 @@ fn check_leaves(
     states: &[Vec<State>],
     means: &mut Means<'_>,
 ) -> Result<(), Failure> {
-    let work = challenge.work();
     let seeds = seeds(states);
-    let run = RunInputs { work, seeds: &seeds };
+    let run = RunInputs { work: challenge.work(), seeds: &seeds };
     let total = result.openings.len() as u64;
     let mut done = 0;
     for batch in batches(&result.openings) {
-        let request = |opening: &Opening| LeafRequest {
-            at: place(states, opening.lane, opening.iteration),
-            leaf: opening.leaf,
-        };
-        let requests: Vec<LeafRequest> = batch.iter().map(request).collect();
-        let hashes = means.recompute.leaf_hashes(&run, &requests)?;
-        if hashes.len() != requests.len() {
-            return Err(RecomputeError(format!(
-                "asked for {} leaf hashes, got {}\nThis is a bug in the verifier; report it.",
-                requests.len(),
-                hashes.len()
-            ))
-            .into());
-        }
-        let committed = |opening: &Opening| {
-            result.lanes[opening.lane as usize].iteration_roots[opening.iteration as usize - 1]
-                .node()
-        };
-        let led_to = |opening: &Opening, hash: &Digest| {
-            root_from_path(hash, opening.leaf, work.leaves(), &opening.path)
-        };
-        let mut wrong =
-            batch.iter().zip(&hashes).filter(|(o, hash)| led_to(o, hash) != Some(committed(o)));
-        if let Some((first, hash)) = wrong.next() {
-            let got = led_to(first, hash).unwrap_or_default();
-            let detail = format!(
-                "{} of {} leaves; first lane {}, iteration {}, leaf {}: the recomputed leaf leads to {got}, committed is {}",
-                1 + wrong.count(),
-                batch.len(),
-                first.lane,
-                first.iteration,
-                first.leaf,
-                committed(first)
-            );
-            return Err(Rejection::new(Reason::LeafMismatch, detail).into());
-        }
+        check_batch(&run, result, states, batch, means.recompute)?;
         done += batch.len() as u64;
         (means.progress)(Progress::Leaves { done, total });
+    }
+    Ok(())
+}
+
+/// Some openings: their leaves recomputed and led to their roots.
+fn check_batch(
+    run: &RunInputs<'_>,
+    result: &ResultDoc,
+    states: &[Vec<State>],
+    batch: &[Opening],
+    recompute: &dyn Recompute,
+) -> Result<(), Failure> {
+    let request = |opening: &Opening| LeafRequest {
+        at: place(states, opening.lane, opening.iteration),
+        leaf: opening.leaf,
+    };
+    let requests: Vec<LeafRequest> = batch.iter().map(request).collect();
+    let hashes = recompute.leaf_hashes(run, &requests)?;
+    if hashes.len() != requests.len() {
+        return Err(RecomputeError(format!(
+            "asked for {} leaf hashes, got {}\nThis is a bug in the verifier; report it.",
+            requests.len(),
+            hashes.len()
+        ))
+        .into());
+    }
+    let committed = |opening: &Opening| {
+        result.lanes[opening.lane as usize].iteration_roots[opening.iteration as usize - 1].node()
+    };
+    let led_to = |opening: &Opening, hash: &Digest| {
+        root_from_path(hash, opening.leaf, run.work.leaves(), &opening.path)
+    };
+    let mut wrong =
+        batch.iter().zip(&hashes).filter(|(o, hash)| led_to(o, hash) != Some(committed(o)));
+    if let Some((first, hash)) = wrong.next() {
+        let got = led_to(first, hash).unwrap_or_default();
+        let detail = format!(
+            "{} of {} leaves; first lane {}, iteration {}, leaf {}: the recomputed leaf leads to {got}, committed is {}",
+            1 + wrong.count(),
+            batch.len(),
+            first.lane,
+            first.iteration,
+            first.leaf,
+            committed(first)
+        );
+        return Err(Rejection::new(Reason::LeafMismatch, detail).into());
     }
     Ok(())
 }
@@ -407,24 +460,6 @@ fn seeds(states: &[Vec<State>]) -> Vec<State> {
 fn place(states: &[Vec<State>], lane: u32, iteration: u32) -> IterationPlace {
     let state = states[lane as usize][iteration as usize - 1];
     IterationPlace { lane, iteration, state }
-}
-
-/// Cuts openings into batches without cutting an iteration in two.
-fn batches(openings: &[Opening]) -> Vec<&[Opening]> {
-    let mut batches = Vec::new();
-    let mut first = 0;
-    let mut at = 0;
-    for iteration in openings.chunk_by(|a, b| (a.lane, a.iteration) == (b.lane, b.iteration)) {
-        at += iteration.len();
-        if at - first >= BATCH_LEAVES {
-            batches.push(&openings[first..at]);
-            first = at;
-        }
-    }
-    if first < at {
-        batches.push(&openings[first..at]);
-    }
-    batches
 }
 
 /// Step 7 for whole iterations: every root of the extent recomputed.

@@ -54,6 +54,14 @@ pub struct PtxArgs {
     out: Option<PathBuf>,
 }
 
+/// The pinned rustc that comes with the library's source.
+///
+/// # Errors
+/// If there is none.
+pub fn device_compiler(root: &Path) -> Result<rustc::DeviceCompiler> {
+    rustc::locate(root)
+}
+
 /// Runs the command.
 ///
 /// # Errors
