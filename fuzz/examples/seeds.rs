@@ -39,7 +39,7 @@ fn main() {
 
 /// NVIDIA's public sample, of the vectors.
 fn hardware_evidence() {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/vectors/hardware-evidence");
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/hardware-evidence");
     let read = |name: &str| fs::read_to_string(folder.join(name)).expect("a vector");
     let report = hex_bytes(read("hopperAttestationReport.txt").trim());
     put("device_report", "sample", report);

@@ -5,7 +5,7 @@
 use attest_device_report::{NVIDIA_DEVICE_ROOT, Report, Trust, verify};
 use libfuzzer_sys::fuzz_target;
 
-const CHAIN: &[u8] = include_bytes!("../../tests/vectors/hardware-evidence/hopperCertChain.txt");
+const CHAIN: &[u8] = include_bytes!("../../tests/hardware-evidence/hopperCertChain.txt");
 
 fuzz_target!(|data: &[u8]| {
     let Ok(report) = Report::parse(data) else { return };

@@ -1,16 +1,14 @@
-//! NVIDIA's public sample (tests/vectors/hardware-evidence): it verifies, and nothing near it.
+//! NVIDIA's public sample (tests/hardware-evidence): it verifies, and nothing near it.
 
 use super::*;
 use crate::{Certificate, Comparison, NVIDIA_DEVICE_ROOT, NVIDIA_RIM_ROOT, Rim, Rims};
 
-const REPORT: &str =
-    include_str!("../../../tests/vectors/hardware-evidence/hopperAttestationReport.txt");
-const CHAIN: &[u8] = include_bytes!("../../../tests/vectors/hardware-evidence/hopperCertChain.txt");
+const REPORT: &str = include_str!("../../../tests/hardware-evidence/hopperAttestationReport.txt");
+const CHAIN: &[u8] = include_bytes!("../../../tests/hardware-evidence/hopperCertChain.txt");
 const DRIVER: &[u8] =
-    include_bytes!("../../../tests/vectors/hardware-evidence/Driver_RIM_test_no_gpu.swidtag");
-const VBIOS: &[u8] = include_bytes!(
-    "../../../tests/vectors/hardware-evidence/1010_0200_882_96005E0001_test_no_gpu.swidtag"
-);
+    include_bytes!("../../../tests/hardware-evidence/Driver_RIM_test_no_gpu.swidtag");
+const VBIOS: &[u8] =
+    include_bytes!("../../../tests/hardware-evidence/1010_0200_882_96005E0001_test_no_gpu.swidtag");
 /// 2024-07-01, when every certificate of the sample was valid.
 const THEN_UNIX_S: u64 = 1_719_792_000;
 

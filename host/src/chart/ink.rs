@@ -43,7 +43,7 @@ inks! {
     Heat0 0xe6f3f0 0x16302c "The coldest cell.";
     Heat1 0xc3e3dc 0x1b4a42 "A cell.";
     Heat2 0x99cfc4 0x1f665a "A cell.";
-    Heat3 0x63b3a4 0x268575 "A cell.";
+    Heat3 0x63b3a4 0x237a6b "A cell.";
     Heat4 0x2b8f7e 0x39a892 "A cell.";
     Heat5 0x0a6656 0x59d2b8 "The hottest cell.";
     OnHot 0xfefefe 0x06110f "Words on hot cells and on full bars.";

@@ -1,7 +1,7 @@
 //! Figures over time as lines, events as points.
 //!
-//! Guarantees: points that are not finite are left out; the scale holds every point and
-//! every limit.
+//! Guarantees: points that are not finite, or beyond 10³⁰⁰, are left out; the scale holds
+//! every other point and every limit.
 
 use super::bars::Limit;
 use super::canvas::{Area, Failure, NORMAL, SMALL, Svg, WIDTH, bold, words};
@@ -115,7 +115,7 @@ impl LineChart {
             .x_label_formatter(&|x| (self.x_text)(*x))
             .y_label_formatter(&|y| number(*y).trim_end_matches(".00").to_owned())
             .draw()?;
-        for limit in self.limits.iter().filter(|limit| limit.value.is_finite()) {
+        for limit in self.limits.iter().filter(|limit| can_be_drawn(limit.value)) {
             let ends = [(left, limit.value), (right, limit.value)];
             let style = ShapeStyle::from(&Ink::Limit.colour());
             chart.draw_series([DashedPathElement::new(ends, 5, 4, style)])?;
@@ -150,7 +150,8 @@ impl LineChart {
     /// Scales that hold everything; never empty.
     fn ranges(&self) -> ((f64, f64), (f64, f64)) {
         let points = || self.lines.iter().flat_map(Line::finite);
-        let limits = self.limits.iter().map(|limit| limit.value).filter(|value| value.is_finite());
+        let limits =
+            self.limits.iter().map(|limit| limit.value).filter(|value| can_be_drawn(*value));
         let x = range(points().map(|(x, _)| x), 0.0);
         let zero = self.from_zero.then_some(0.0);
         let y = range(points().map(|(_, y)| y).chain(limits).chain(zero), 0.08);
@@ -189,8 +190,13 @@ fn draw_line(chart: &mut Chart<'_, '_>, line: &Line) -> Result<(), Failure> {
 
 impl Line {
     fn finite(&self) -> impl Iterator<Item = (f64, f64)> {
-        self.points.iter().copied().filter(|(x, y)| x.is_finite() && y.is_finite())
+        self.points.iter().copied().filter(|(x, y)| can_be_drawn(*x) && can_be_drawn(*y))
     }
+}
+
+/// Whether a scale can hold it: the difference of any two such values is finite.
+fn can_be_drawn(value: f64) -> bool {
+    value.abs() <= 1e300
 }
 
 /// From the least to the most of `values`, and `room` of that on both sides.

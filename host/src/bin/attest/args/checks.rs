@@ -40,7 +40,7 @@ pub struct Checks {
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, value_parser = place::source())]
     pub policy: Option<OsString>,
     /// Reference integrity manifests (*.swidtag) that devices' reports are compared with, a folder
-    #[arg(long, value_name = "FOLDER", value_hint = ValueHint::DirPath)]
+    #[arg(long, value_name = "FOLDER", value_hint = ValueHint::DirPath, value_parser = place::file())]
     pub rim: Option<PathBuf>,
 }
 

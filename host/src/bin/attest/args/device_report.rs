@@ -43,7 +43,7 @@ pub struct VerifyReport {
     #[arg(long, value_name = "HEX", value_parser = parse_nonce)]
     pub nonce: Option<[u8; 32]>,
     /// Reference integrity manifests (*.swidtag) to compare measurements with, a folder
-    #[arg(long, value_name = "FOLDER", value_hint = ValueHint::DirPath)]
+    #[arg(long, value_name = "FOLDER", value_hint = ValueHint::DirPath, value_parser = place::file())]
     pub rim: Option<PathBuf>,
     /// When certificates must be valid, as 2026-01-31T12:00:00Z [default: now]
     #[arg(long, value_name = "TIME", value_parser = parse::parse_time)]

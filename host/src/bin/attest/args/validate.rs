@@ -89,7 +89,7 @@ pub struct Validate {
     #[arg(long, value_name = "SHARE", value_parser = parse::parse_omitted_share)]
     pub omitted_share: Option<OmittedShare>,
     /// Reference integrity manifests (*.swidtag) that devices' reports are compared with, a folder
-    #[arg(long, value_name = "FOLDER", value_hint = ValueHint::DirPath)]
+    #[arg(long, value_name = "FOLDER", value_hint = ValueHint::DirPath, value_parser = place::file())]
     pub rim: Option<PathBuf>,
     /// Write the complete result to this file
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, value_parser = place::output())]
