@@ -178,6 +178,7 @@ pub(in crate::policy) mod cases {
         ("device-differs", |case| {
             // Of no row, so that no rate speaks against it, too.
             lane(case)["model"] = json!("NVIDIA X100");
+            case.policy.devices.unknown_models_allowed = true;
             case.policy.findings.set("floor-unknown", crate::policy::codes::Action::Ignore);
             edit(case, |_| {});
         }),

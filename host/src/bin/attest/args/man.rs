@@ -8,6 +8,6 @@ use std::path::PathBuf;
 #[command(after_help = "Example:\n  attest man ~/.local/share/man/man1")]
 pub struct Man {
     /// The folder; it is made if it is not there
-    #[arg(value_name = "FOLDER", value_hint = ValueHint::DirPath)]
+    #[arg(value_name = "FOLDER", value_hint = ValueHint::DirPath, value_parser = super::place::file())]
     pub folder: PathBuf,
 }
