@@ -12,7 +12,7 @@ use std::io::Read as _;
 use std::path::Path;
 
 /// Where the system keeps its id.
-pub(super) const FILE: &str = "/etc/machine-id";
+const FILE: &str = "/etc/machine-id";
 /// What the digest is of, before the id: no other program's digest is the same.
 const LABEL: &[u8] = b"attest machine id v1\0";
 /// 32 hex digits and a line break; one byte more shows that a file is longer.
@@ -20,7 +20,7 @@ const FILE_BYTES_MAX: u64 = 34;
 
 /// The first 16 bytes of SHA-256 over [`LABEL`] and the id in `file`, in hex;
 /// `None` if there is no file, or no id in it.
-pub(super) fn machine_id(file: &Path) -> Option<String> {
+fn machine_id(file: &Path) -> Option<String> {
     let mut text = String::new();
     File::open(file).ok()?.take(FILE_BYTES_MAX).read_to_string(&mut text).ok()?;
     let id = text.strip_suffix('\n').unwrap_or(&text);
@@ -29,6 +29,12 @@ pub(super) fn machine_id(file: &Path) -> Option<String> {
     let is_set = id.bytes().any(|byte| byte != b'0');
     let digest = Digest::of(&[LABEL, id.to_ascii_lowercase().as_bytes()]);
     (is_id && is_set).then(|| hex::encode(&digest.0[..16]))
+}
+
+/// The name of the host that this process is on, as evidence has it (`machine_id`); `None` if
+/// it has no id.
+pub fn own_machine_id() -> Option<String> {
+    machine_id(Path::new(FILE))
 }
 
 #[cfg(test)]

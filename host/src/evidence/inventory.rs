@@ -125,7 +125,7 @@ impl Sources {
             kernel: kernel.unwrap_or_else(|| KernelView::Unavailable { reason: reason() }),
             pci: pci.unwrap_or_else(|| PciView::Unavailable { reason: reason() }),
             process: self.process.get().cloned().unwrap_or_default(),
-            machine_id: host::machine_id(Path::new(host::FILE)),
+            machine_id: host::own_machine_id(),
             bandwidth: None,
             findings: Vec::new(),
         }

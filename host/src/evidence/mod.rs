@@ -43,6 +43,7 @@ mod timing;
 
 pub use assemble::{assemble, sm_warnings};
 pub use finding::{Code, Finding};
+pub use host::own_machine_id;
 pub use inventory::{Inventory, inventory, inventory_of};
 pub use observed::{MachineOptions, MeasureBandwidth, Observed, Observing};
 pub use present::present_gpus;

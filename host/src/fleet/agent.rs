@@ -46,7 +46,7 @@ pub struct Agent {
     devices: Mutex<Vec<Device>>,
     /// How often it announces itself.
     pub beat: Duration,
-    /// The name that the host has for itself, for validators that group by it.
+    /// The host's name as evidence has it, for validators that group by it.
     pub host: Option<String>,
     /// Whether to say at which address the server sees this agent.
     pub tells_address: bool,

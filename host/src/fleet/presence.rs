@@ -20,7 +20,7 @@ pub const ANNOUNCEMENT_BYTES_MAX: usize = 32 * 1024;
 /// Instances of one key that are kept apart.
 const INSTANCES_MAX: usize = 8;
 
-/// What an agent says of itself.
+/// An agent's own description.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Announcement {
     /// Version of this form: 1.
@@ -34,7 +34,7 @@ pub struct Announcement {
     pub session: Option<String>,
     /// Its program.
     pub software: String,
-    /// The name that its host has for itself.
+    /// The name of its host, as evidence has it: a digest of the machine's id.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub host: Option<String>,
     /// Its address as the server told it.

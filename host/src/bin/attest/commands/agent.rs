@@ -6,6 +6,7 @@ use crate::outcome::{Done, Result, note};
 use crate::paint::duration;
 use crate::signals::Stop;
 use attest::error_text::what_happened;
+use attest::evidence;
 use attest::fleet::agent::{Agent, Doing};
 use attest::fleet::connect::{Server, connect};
 use attest::identity::SigningIdentity;
@@ -46,10 +47,7 @@ pub fn run(args: &args::Agent) -> Result {
         let name = format!("attest agent {}", identity.public());
         let connection = connect(&server, Some(&identity), &name, true).await?;
         let mut agent = Agent::new(connection, Arc::new(miner))?;
-        agent.host = std::fs::read_to_string("/etc/machine-id")
-            .ok()
-            .map(|id| id.trim().to_owned())
-            .filter(|id| !id.is_empty());
+        agent.host = evidence::own_machine_id();
         let (told, ending) = watch::channel(false);
         let signal = async {
             super::stopped(&stop).await;
