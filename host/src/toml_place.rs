@@ -6,6 +6,7 @@
 //! Deliberately lacks: any knowledge of fields.
 
 use crate::protocol::json::printable;
+use serde::de::DeserializeOwned;
 use std::ops::Range;
 use toml::de::{DeTable, DeValue};
 
@@ -52,9 +53,25 @@ pub(crate) fn at(
     }
 }
 
+/// A file's text as a `T`; `or_else` is said of what is allowed if the parser does not say
+/// that.
+///
+/// # Errors
+/// The first thing that is no TOML, or no `T`.
+pub(crate) fn parse<T: DeserializeOwned>(
+    text: &str,
+    name: &str,
+    or_else: &str,
+) -> Result<T, Misplaced> {
+    toml::from_str(text).map_err(|error| {
+        let (what, allowed) = in_two(error.message(), or_else);
+        at(name, text, error.span(), &what, allowed)
+    })
+}
+
 /// The parser's words in two: what is wrong, and what it expected instead; if it does not say
 /// that, `or_else`.
-pub(crate) fn in_two(message: &str, or_else: &str) -> (String, String) {
+fn in_two(message: &str, or_else: &str) -> (String, String) {
     let message = message.trim_end();
     let (what, expected) = match message.split_once(", expected ") {
         Some((what, expected)) => (what, format!("Allowed is {}.", expected.trim_end())),

@@ -1,17 +1,16 @@
 //! Tricks with the host's round beside that of the devices: what belongs to one of them in
 //! the place of the other's.
 
-use super::{Say, identity};
-use crate::live::peer::{Peer, hello, session_with};
+use super::Say;
+use super::rounds::greet;
+use crate::live::peer::{Peer, session_with};
 use crate::live::recording::Recording;
+use crate::live::rounds::validator_by;
 use attest::ledger::{Filter, Ledger as _};
-use attest::mining::issue::Request;
-use attest::policy::Policy;
 use attest::protocol::challenge::Challenge;
 use attest::protocol::names::Coin;
 use attest::protocol::verdict::Outcome;
-use attest::session::drive::Validator;
-use attest::session::message::{FromMiner, FromValidator, MinerHello, line_of};
+use attest::session::message::FromValidator;
 use attest::session::validator::Ended;
 use std::sync::Arc;
 
@@ -39,11 +38,7 @@ num_iterations = 1
 
 /// The miner's end, once both challenges are there: the host's, then that of the devices.
 async fn challenged(peer: &mut Peer) -> [Challenge; 2] {
-    let versions = vec![1, 2];
-    peer.send(line_of(&FromMiner::Hello(MinerHello { versions, ..hello(None) }))).await;
-    assert!(matches!(peer.next().await, Some(FromValidator::Hello { .. })));
-    assert!(matches!(peer.next().await, Some(FromValidator::Ping { version: 2 })));
-    peer.send(line_of(&FromMiner::Pong {})).await;
+    greet(peer).await;
     let Some(FromValidator::HostChallenge { beside: true, token }) = peer.next().await else {
         panic!("the host's comes first")
     };
@@ -75,11 +70,7 @@ where
     F: Future<Output = ()>,
 {
     let ledger = Recording::new();
-    let mut validator = Validator::new(ledger.clone(), Request::default());
-    validator.policy = Some(Policy::from_toml(TWO, "two.toml").expect("a policy"));
-    validator.patience.pong = validator.patience.hello;
-    validator.identity = Some(Arc::new(identity(1)));
-    let ended = session_with(validator, async |mut peer: Peer| {
+    let ended = session_with(validator_by(TWO, &ledger), async |mut peer: Peer| {
         let challenges = challenged(&mut peer).await;
         play(peer, challenges).await;
     })

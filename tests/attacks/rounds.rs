@@ -1,16 +1,14 @@
 //! Tricks with the rounds of a session: what belongs to one round, or to another session,
 //! in the place of something else.
 
-use super::{Say, identity};
+use super::Say;
 use crate::live::peer::{Peer, hello, session_with};
 use crate::live::recording::Recording;
+use crate::live::rounds::validator_by;
 use attest::ledger::{Filter, Ledger as _, Order};
-use attest::mining::issue::Request;
-use attest::policy::Policy;
 use attest::protocol::challenge::Challenge;
 use attest::protocol::names::Coin;
 use attest::protocol::verdict::Outcome;
-use attest::session::drive::Validator;
 use attest::session::message::{FromMiner, FromValidator, MinerHello, line_of};
 use attest::session::numbered::numbered;
 use attest::session::validator::Ended;
@@ -46,14 +44,11 @@ async fn three<F>(ledger: &Arc<Recording>, play: impl FnOnce(Peer) -> F) -> Ende
 where
     F: Future<Output = ()>,
 {
-    let mut validator = Validator::new(ledger.clone(), Request::default());
-    validator.policy = Some(Policy::from_toml(THREE, "three.toml").expect("a policy"));
-    validator.patience.pong = validator.patience.hello;
-    validator.identity = Some(Arc::new(identity(1)));
-    session_with(validator, play).await
+    session_with(validator_by(THREE, ledger), play).await
 }
 
-async fn greet(peer: &mut Peer) {
+/// Says hello to a validator that may hold several rounds, and answers its ping.
+pub async fn greet(peer: &mut Peer) {
     let versions = vec![1, 2];
     peer.send(line_of(&FromMiner::Hello(MinerHello { versions, ..hello(None) }))).await;
     assert!(matches!(peer.next().await, Some(FromValidator::Hello { .. })));

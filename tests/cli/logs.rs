@@ -1,27 +1,13 @@
 //! What operators read on standard error at `RUST_LOG=info`, as text and as JSON.
 
-use crate::cli::{COULD_NOT_RUN, Example, Finished, OK, REJECTED, attest, run_with_input};
+use crate::cli::{
+    COULD_NOT_RUN, Example, Finished, OK, REJECTED, attest, finish, run_with_input, start,
+};
 use serde_json::Value;
-use std::process::Stdio;
 
 /// Runs `attest ARGS` with RUST_LOG=info and `input`.
 fn logged(args: &[&str], input: &str) -> Finished {
-    let mut child = attest()
-        .args(args)
-        .env("RUST_LOG", "info")
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .expect("attest starts");
-    let mut stdin = child.stdin.take().expect("piped");
-    let input = input.to_owned();
-    let writer = std::thread::spawn(move || {
-        let _ = std::io::Write::write_all(&mut stdin, input.as_bytes());
-    });
-    let finished = Finished::of(child.wait_with_output().expect("attest ends"));
-    writer.join().expect("the writer ends");
-    finished
+    finish(start(attest().args(args).env("RUST_LOG", "info")), input.as_bytes())
 }
 
 /// The lines that are objects.

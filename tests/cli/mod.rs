@@ -97,8 +97,12 @@ fn run<S: AsRef<OsStr>>(args: impl IntoIterator<Item = S>) -> Finished {
 
 /// Starts `attest ARGS` with its streams piped.
 fn spawn<S: AsRef<OsStr>>(args: impl IntoIterator<Item = S>) -> (Child, ChildStdin) {
-    let mut child = attest()
-        .args(args)
+    start(attest().args(args))
+}
+
+/// Starts a command with its streams piped.
+fn start(command: &mut Command) -> (Child, ChildStdin) {
+    let mut child = command
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
@@ -110,7 +114,11 @@ fn spawn<S: AsRef<OsStr>>(args: impl IntoIterator<Item = S>) -> (Child, ChildStd
 
 /// Runs `attest ARGS` with `input` on its standard input.
 fn run_with_input<S: AsRef<OsStr>>(args: impl IntoIterator<Item = S>, input: &[u8]) -> Finished {
-    let (child, mut stdin) = spawn(args);
+    finish(spawn(args), input)
+}
+
+/// Gives a child its standard input, and waits for its end.
+fn finish((child, mut stdin): (Child, ChildStdin), input: &[u8]) -> Finished {
     let input = input.to_vec();
     // A command may end without having read all of its input.
     let writer = std::thread::spawn(move || drop(stdin.write_all(&input)));

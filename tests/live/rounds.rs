@@ -46,8 +46,13 @@ num_iterations = 2
 
 /// A validator whose sessions have the rounds of [`SMALL`].
 pub fn validator(ledger: &Arc<Recording>) -> Validator {
+    validator_by(SMALL, ledger)
+}
+
+/// A validator with key 1 whose sessions have the rounds of this policy.
+pub fn validator_by(policy: &str, ledger: &Arc<Recording>) -> Validator {
     let mut validator = Validator::new(ledger.clone(), Request::default());
-    validator.policy = Some(Policy::from_toml(SMALL, "small.toml").expect("a policy"));
+    validator.policy = Some(Policy::from_toml(policy, "policy.toml").expect("a policy"));
     validator.patience.pong = validator.patience.hello;
     validator.identity = Some(Arc::new(identity(1)));
     validator

@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::parts::{find_in, folders_in};
-use crate::ptx::device_compiler;
+use crate::ptx::{DeviceCompiler, device_compiler};
 use crate::workspace::{self, files_below};
 
 const TRIPLE: &str = "wasm32-unknown-unknown";
@@ -67,7 +67,7 @@ pub fn run(args: &WasmArgs) -> Result<()> {
         return check(&root, &folder);
     }
     let compiler = device_compiler(&root)?;
-    let module = compile(&root, &compiler.rustc, &compiler.cargo)?;
+    let module = compile(&root, &compiler)?;
     let manifest = Manifest {
         source_sha256: sources(&root)?,
         compiler: compiler.version,
@@ -98,7 +98,7 @@ fn check(root: &Path, folder: &Path) -> Result<()> {
     }
     let compared = match device_compiler(root) {
         Ok(compiler) if compiler.version == written.compiler => {
-            if compile(root, &compiler.rustc, &compiler.cargo)? != module {
+            if compile(root, &compiler)? != module {
                 faults.push("it is not what the sources compile to");
             }
             "rebuilt: identical byte for byte"
@@ -125,23 +125,16 @@ fn sources(root: &Path) -> Result<String> {
         files.push(root.join(name).join("Cargo.toml"));
     }
     let mut hash = Sha256::new();
-    for file in files {
-        let content = fs::read(&file).with_context(|| format!("reading {}", file.display()))?;
-        let name = file.strip_prefix(root)?.to_string_lossy().into_owned();
-        hash.update((name.len() as u64).to_le_bytes());
-        hash.update(name);
-        hash.update((content.len() as u64).to_le_bytes());
-        hash.update(content);
-    }
+    workspace::hash_files(root, &files, &mut hash)?;
     hash.update(OPTIONS.join(" "));
     Ok(hex::encode(hash.finalize()))
 }
 
-fn compile(root: &Path, rustc: &Path, cargo: &Path) -> Result<Vec<u8>> {
+fn compile(root: &Path, compiler: &DeviceCompiler) -> Result<Vec<u8>> {
     let linker = find_in(folders_in("PATH"), "wasm-ld");
     ensure!(linker.is_some(), "no wasm-ld\n  try: apt-get install lld");
     let out = root.join("target/wasm");
-    let sysroot = Command::new(rustc).args(["--print", "sysroot"]).output()?;
+    let sysroot = Command::new(&compiler.rustc).args(["--print", "sysroot"]).output()?;
     let sysroot = PathBuf::from(String::from_utf8(sysroot.stdout)?.trim());
     let home = std::env::var_os("CARGO_HOME")
         .map(PathBuf::from)
@@ -152,22 +145,11 @@ fn compile(root: &Path, rustc: &Path, cargo: &Path) -> Result<Vec<u8>> {
     for (from, to) in places.into_iter().filter_map(|(from, to)| Some((from?, to))) {
         flags.push(format!("--remap-path-prefix={}={to}", from.display()));
     }
-    let mut command = Command::new(cargo);
-    command
-        .current_dir(root)
-        .env("RUSTC", rustc)
-        .env("RUSTC_WRAPPER", "")
-        .env("RUSTC_BOOTSTRAP", "1")
-        .env("CARGO_ENCODED_RUSTFLAGS", flags.join("\u{1f}"))
-        .env("CARGO_TERM_COLOR", "never")
-        .args(["rustc", "--package", "attest-wasm", "--lib", "--crate-type", "cdylib"])
-        .args(["--release", "--locked", "--target", TRIPLE, "-Zbuild-std=std,panic_abort"])
-        .arg("--target-dir")
-        .arg(&out);
-    for option in OPTIONS {
-        command.args(["--config", option]);
-    }
-    let output = command.output().with_context(|| format!("can't start {}", cargo.display()))?;
+    let output = compiler
+        .build(root, &flags, (TRIPLE, "std,panic_abort"), &out, &OPTIONS)
+        .args(["--package", "attest-wasm", "--lib", "--crate-type", "cdylib"])
+        .output()
+        .with_context(|| format!("can't start {}", compiler.cargo.display()))?;
     let messages = String::from_utf8_lossy(&output.stderr);
     ensure!(output.status.success(), "compiling for {TRIPLE} failed:\n{messages}");
     let module = fs::read(out.join(TRIPLE).join("release/attest_wasm.wasm"))?;

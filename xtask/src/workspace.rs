@@ -69,6 +69,28 @@ pub fn set_readable(_: &Path) -> Result<()> {
     Ok(())
 }
 
+/// Takes files into a hash, by their names from `root` and what they hold.
+///
+/// # Errors
+/// If a file can't be read.
+pub fn hash_files(root: &Path, files: &[PathBuf], hash: &mut Sha256) -> Result<()> {
+    for file in files {
+        let content = fs::read(file).with_context(|| format!("reading {}", file.display()))?;
+        let name = file.strip_prefix(root)?.to_string_lossy().replace('\\', "/");
+        hash_part(&name, &content, hash);
+    }
+    Ok(())
+}
+
+/// Takes a part with a name into a hash.
+pub fn hash_part(name: &str, content: &[u8], hash: &mut Sha256) {
+    // Lengths first: no two lists of parts run together to the same bytes.
+    hash.update((name.len() as u64).to_le_bytes());
+    hash.update(name);
+    hash.update((content.len() as u64).to_le_bytes());
+    hash.update(content);
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -37,7 +37,7 @@ pub const VALUES_MAX: usize = 32_768;
 pub const SCHEMA: u64 = 1;
 /// How `sm_monitoring` starts if a GPU has no counters.
 pub const UNAVAILABLE: &str = "unavailable: ";
-/// What a lane says of its device's report if the device signs some.
+/// What a lane reports if its device signs reports.
 pub const AVAILABLE: &str = "available";
 
 /// "gpu" or "cpu".

@@ -1,7 +1,9 @@
 //! A drawing: plotters' SVG with a name for those who cannot see it.
 
 use super::ink::{Ink, dark_rules};
+use plotters::chart::MeshStyle;
 use plotters::coord::Shift;
+use plotters::coord::types::RangedCoordf64;
 use plotters::drawing::{DrawingArea, DrawingAreaErrorKind};
 use plotters::prelude::{IntoDrawingArea as _, SVGBackend};
 use plotters::style::text_anchor::{HPos, Pos, VPos};
@@ -10,6 +12,8 @@ use std::io;
 
 /// Where a chart draws, in pixels.
 pub(super) type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
+/// Axes and lines of a chart, before they are drawn.
+type Mesh<'a, 'b, 'c> = MeshStyle<'a, 'b, RangedCoordf64, RangedCoordf64, SVGBackend<'c>>;
 /// Why a drawing fails: no chart has a reason to.
 pub(super) type Failure = DrawingAreaErrorKind<io::Error>;
 
@@ -54,6 +58,17 @@ impl Svg {
     pub fn as_str(&self) -> &str {
         &self.text
     }
+}
+
+/// Gives axes, their words and the lines behind figures the look of every chart.
+pub(super) fn quiet(mesh: &mut Mesh<'_, '_, '_>) {
+    let small = |h, v| words(SMALL, Ink::Quiet, h, v);
+    mesh.light_line_style(Ink::Grid.colour().mix(0.0))
+        .bold_line_style(Ink::Grid.colour())
+        .axis_style(Ink::Quiet.colour())
+        .x_label_style(small(HPos::Center, VPos::Top))
+        .y_label_style(small(HPos::Right, VPos::Center))
+        .axis_desc_style(small(HPos::Center, VPos::Top));
 }
 
 /// Drawings below each other under a heading, as one file that needs nothing else.

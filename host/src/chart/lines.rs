@@ -4,7 +4,7 @@
 //! every other point and every limit.
 
 use super::bars::Limit;
-use super::canvas::{Area, Failure, NORMAL, SMALL, Svg, WIDTH, bold, words};
+use super::canvas::{Area, Failure, NORMAL, SMALL, Svg, WIDTH, bold, quiet, words};
 use super::ink::Ink;
 use super::number;
 use plotters::chart::ChartBuilder;
@@ -99,18 +99,11 @@ impl LineChart {
             .x_label_area_size(38)
             .y_label_area_size(58)
             .build_cartesian_2d(left..right, low..high)?;
-        let small = |h, v| words(SMALL, Ink::Quiet, h, v);
-        chart
-            .configure_mesh()
-            .disable_x_mesh()
-            .light_line_style(Ink::Grid.colour().mix(0.0))
-            .bold_line_style(Ink::Grid.colour())
-            .axis_style(Ink::Quiet.colour())
+        let mut mesh = chart.configure_mesh();
+        quiet(&mut mesh);
+        mesh.disable_x_mesh()
             .x_labels(9)
             .y_labels(4)
-            .x_label_style(small(HPos::Center, VPos::Top))
-            .y_label_style(small(HPos::Right, VPos::Center))
-            .axis_desc_style(small(HPos::Center, VPos::Top))
             .x_desc(self.x_title.clone())
             .x_label_formatter(&|x| (self.x_text)(*x))
             .y_label_formatter(&|y| number(*y).trim_end_matches(".00").to_owned())

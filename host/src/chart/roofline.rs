@@ -3,7 +3,7 @@
 //!
 //! Guarantees: points and roofs that are not finite or not above 0 are left out.
 
-use super::canvas::{Area, Failure, SMALL, Svg, words};
+use super::canvas::{Area, Failure, SMALL, Svg, quiet, words};
 use super::ink::Ink;
 use super::lines::{Mark, range};
 use crate::protocol::quantity::about;
@@ -69,17 +69,10 @@ impl Roofline {
             .x_label_area_size(44)
             .y_label_area_size(112)
             .build_cartesian_2d(left..right, low..high)?;
-        let small = |h, v| words(SMALL, Ink::Quiet, h, v);
-        chart
-            .configure_mesh()
-            .light_line_style(Ink::Grid.colour().mix(0.0))
-            .bold_line_style(Ink::Grid.colour())
-            .axis_style(Ink::Quiet.colour())
-            .x_labels(8)
+        let mut mesh = chart.configure_mesh();
+        quiet(&mut mesh);
+        mesh.x_labels(8)
             .y_labels(6)
-            .x_label_style(small(HPos::Center, VPos::Top))
-            .y_label_style(small(HPos::Right, VPos::Center))
-            .axis_desc_style(small(HPos::Center, VPos::Top))
             .x_desc(format!("{} a byte of operands written and read", self.unit))
             // Places on both axes are powers of ten.
             .x_label_formatter(&|x| about(10_f64.powf(*x), "").trim_end().to_owned())

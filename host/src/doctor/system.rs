@@ -8,13 +8,13 @@
 
 use super::Check;
 use crate::executor::cpu::{Simd, detect_simd};
-use crate::executor::host_memory::HostMemory;
+use crate::executor::host_memory::{self, HostMemory};
 use crate::protocol::quantity::about;
+use crate::session::clock::unix_ms;
 use rustix::process::{Resource, getrlimit};
 use std::fs::File;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
-use std::time::{SystemTime, UNIX_EPOCH};
 
 /// Longest file that is read, bytes.
 const FILE_BYTES_MAX: u64 = 64 * 1024;
@@ -42,8 +42,7 @@ pub fn system(root: &Path) -> Vec<Check> {
     checks.push(processes(root, cores, getrlimit(Resource::Nproc).current));
     checks.push(descriptor_check(descriptors));
     checks.push(shared_memory(root));
-    let now_unix_s = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |now| now.as_secs());
-    checks.push(clock(root, now_unix_s));
+    checks.push(clock(root, unix_ms() / 1000));
     checks.extend(container(root));
     checks
 }
@@ -199,12 +198,7 @@ fn container(root: &Path) -> Option<Check> {
 fn cgroup_folders(root: &Path) -> Vec<PathBuf> {
     let own = text(&root.join("proc/self/cgroup")).unwrap_or_default();
     let path = own.lines().find_map(|line| line.strip_prefix("0::")).unwrap_or("/");
-    let mut folder = root.join("sys/fs/cgroup");
-    let mut folders = vec![folder.clone()];
-    for part in path.split('/').filter(|part| !matches!(*part, "" | "." | "..")) {
-        folder.push(part);
-        folders.push(folder.clone());
-    }
+    let mut folders = host_memory::cgroup_folders(root.join("sys/fs/cgroup"), path);
     folders.reverse();
     folders
 }

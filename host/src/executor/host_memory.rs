@@ -106,7 +106,12 @@ fn of_cgroups(root: &Path, line: &str) -> Vec<HostMemory> {
         _ if controllers.split(',').any(|name| name == "memory") => &V1,
         _ => return Vec::new(),
     };
-    let mount = root.join(files.mount);
+    let folders = cgroup_folders(root.join(files.mount), path);
+    folders.into_iter().filter_map(|folder| limit_of(folder, files)).collect()
+}
+
+/// The folders of a group and of those above it, from the mount's root on.
+pub(crate) fn cgroup_folders(mount: PathBuf, path: &str) -> Vec<PathBuf> {
     // In a container the path may be the host's, which is not mounted, or lead out of
     // the namespace with `..`; the mount's root is then the container's own group.
     let inside = path.split('/').filter(|part| !matches!(*part, "" | "." | ".."));
@@ -116,7 +121,7 @@ fn of_cgroups(root: &Path, line: &str) -> Vec<HostMemory> {
         folder.push(part);
         folders.push(folder.clone());
     }
-    folders.into_iter().filter_map(|folder| limit_of(folder, files)).collect()
+    folders
 }
 
 fn limit_of(folder: PathBuf, files: &Files) -> Option<HostMemory> {

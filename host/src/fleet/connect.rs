@@ -52,7 +52,7 @@ pub enum ConnectError {
         /// The client's words.
         cause: String,
     },
-    /// The address is none.
+    /// It is not an address.
     #[error(
         "{url:?} is no address of a NATS server: {cause}\nGive nats://HOST:PORT or tls://HOST:PORT."
     )]

@@ -2,7 +2,7 @@
 //!
 //! Guarantees: what comes is stamped where it is received; what is lost on a connection that
 //! is found again is sent again; no more is kept than two windows.
-//! Deliberately lacks: knowledge of messages, and of who is on the other side.
+//! Deliberately lacks: knowledge of messages, and of the peer.
 
 use super::frame::{CHUNK_BYTES_MAX, Got, Incoming, Outgoing, WINDOW_BYTES};
 use crate::session::clock::{Moment, Stamps};

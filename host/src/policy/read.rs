@@ -8,7 +8,7 @@
 use super::field::Breach;
 use super::table::FIELDS;
 use super::{Policy, ROUNDS_MAX};
-use crate::toml_place::{Misplaced, at, in_two, place, place_in_entry};
+use crate::toml_place::{Misplaced, at, parse, place, place_in_entry};
 
 /// Longest policy, bytes; one with every field and comment has a fraction of it.
 pub const POLICY_BYTES_MAX: usize = 64 * 1024;
@@ -44,10 +44,7 @@ impl Policy {
         if text.len() > POLICY_BYTES_MAX {
             return Err(PolicyError::TooLong { name: name.to_owned(), got_bytes: text.len() });
         }
-        let policy: Self = toml::from_str(text).map_err(|error| {
-            let (what, allowed) = in_two(error.message(), SEE_TEMPLATE);
-            at(name, text, error.span(), &what, allowed)
-        })?;
+        let policy: Self = parse(text, name, SEE_TEMPLATE)?;
         if let Some(Breach { field, got, expected }) =
             FIELDS.iter().find_map(|field| field.breach(&policy))
         {

@@ -49,7 +49,7 @@ struct Places {
     root: PathBuf,
     /// What is packed, and nothing else.
     out: PathBuf,
-    /// What the program says of itself: manual pages, completions, the default policy.
+    /// What the program prints: manual pages, completions, the default policy.
     share: PathBuf,
 }
 

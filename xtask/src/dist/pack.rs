@@ -11,7 +11,7 @@ use super::Places;
 use super::build::{Arch, Build};
 use super::tools::{output, run};
 
-/// What the tarball has beside the program and what it says of itself.
+/// What the tarball has beside the program and what that prints.
 const FILES: [(&str, &str); 6] = [
     ("README.md", "README.md"),
     ("CHANGELOG.md", "CHANGELOG.md"),

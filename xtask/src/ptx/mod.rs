@@ -27,6 +27,7 @@ mod targets;
 mod text;
 pub mod tools;
 
+pub use rustc::DeviceCompiler;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -58,7 +59,7 @@ pub struct PtxArgs {
 ///
 /// # Errors
 /// If there is none.
-pub fn device_compiler(root: &Path) -> Result<rustc::DeviceCompiler> {
+pub fn device_compiler(root: &Path) -> Result<DeviceCompiler> {
     rustc::locate(root)
 }
 

@@ -198,16 +198,18 @@ fn field<'a>(version: &'a str, name: &str) -> Option<&'a str> {
 }
 
 impl DeviceCompiler {
-    /// Compiles the kernels for one target; the PTX as the compiler wrote it.
-    /// `out` is the folder for what cargo keeps between builds.
-    ///
-    /// # Errors
-    /// With the compiler's messages, if it fails.
-    pub fn compile(&self, workspace: &Path, target: Target, out: &Path) -> Result<String> {
-        let artifacts = out.join(TRIPLE).join("release/deps");
-        remove_kernels(&artifacts)?;
-        let remap = [(workspace, "/attest"), (out, "/target")]
-            .map(|(from, to)| format!("--remap-path-prefix={}={to}", from.display()));
+    /// `cargo rustc` with these flags for all crates, for a target whose libraries are built
+    /// from source, into the folder `out`; codegen `options` are cargo's. Which crate is
+    /// still to be said. The build sees nothing of the caller's environment that it does not
+    /// need.
+    pub fn build(
+        &self,
+        workspace: &Path,
+        flags: &[String],
+        (triple, libraries): (&str, &str),
+        out: &Path,
+        options: &[&str],
+    ) -> Command {
         let mut command = Command::new(&self.cargo);
         command.current_dir(workspace).env_clear();
         for name in ENVIRONMENT {
@@ -218,16 +220,31 @@ impl DeviceCompiler {
             .env("RUSTC_WRAPPER", "")
             .env("RUSTC_BOOTSTRAP", "1")
             .env("RUSTUP_AUTO_INSTALL", "0")
-            .env("CARGO_ENCODED_RUSTFLAGS", remap.join("\u{1f}"))
+            .env("CARGO_ENCODED_RUSTFLAGS", flags.join("\u{1f}"))
             .env("CARGO_TERM_COLOR", "never")
-            .args(["rustc", "--package", "gpu-kernels", "--lib", "--crate-type", "rlib"])
-            .args(["--release", "--locked", "--target", TRIPLE, "-Zbuild-std=core"])
+            .args(["rustc", "--release", "--locked", "--target", triple])
+            .arg(format!("-Zbuild-std={libraries}"))
             .arg("--target-dir")
             .arg(out);
-        for option in OPTIONS {
+        for option in options {
             command.args(["--config", option]);
         }
         command
+    }
+
+    /// Compiles the kernels for one target; the PTX as the compiler wrote it.
+    /// `out` is the folder for what cargo keeps between builds.
+    ///
+    /// # Errors
+    /// With the compiler's messages, if it fails.
+    pub fn compile(&self, workspace: &Path, target: Target, out: &Path) -> Result<String> {
+        let artifacts = out.join(TRIPLE).join("release/deps");
+        remove_kernels(&artifacts)?;
+        let remap = [(workspace, "/attest"), (out, "/target")]
+            .map(|(from, to)| format!("--remap-path-prefix={}={to}", from.display()));
+        let mut command = self.build(workspace, &remap, (TRIPLE, "core"), out, &OPTIONS);
+        command
+            .args(["--package", "gpu-kernels", "--lib", "--crate-type", "rlib"])
             .args(["--", "--emit=asm"])
             .args(cfg_values(target).map(|has| format!("--cfg=attest_has=\"{has}\"")))
             .arg(format!("-Ctarget-cpu={}", target.cpu()))

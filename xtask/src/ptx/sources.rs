@@ -4,14 +4,13 @@
 //! them) and manifests, and the version of the post-processing: not the compiler,
 //! which the PTX manifest names by itself.
 
-use std::fs;
 use std::path::Path;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use sha2::{Digest, Sha256};
 
 use super::text;
-use crate::workspace::files_below;
+use crate::workspace::{files_below, hash_files, hash_part};
 
 /// Digest, as hex, of the kernel crate in `root`, and of a backend's recipe and
 /// files (named from `root`).
@@ -22,20 +21,9 @@ pub fn digest(root: &Path, (recipe, more): (String, &[&str])) -> Result<String> 
     let mut files = files_below(&root.join("gpu-kernels/src"))?;
     files.extend(KERNEL_FILES.iter().chain(more).map(|name| root.join(name)));
     let mut hash = Sha256::new();
-    let mut add = |name: &str, content: &[u8]| {
-        // Lengths first: no two lists of files run together to the same bytes.
-        hash.update((name.len() as u64).to_le_bytes());
-        hash.update(name);
-        hash.update((content.len() as u64).to_le_bytes());
-        hash.update(content);
-    };
-    for file in files {
-        let content = fs::read(&file).with_context(|| format!("reading {}", file.display()))?;
-        let name = file.strip_prefix(root)?.to_string_lossy().replace('\\', "/");
-        add(&name, &content);
-    }
-    add("recipe", recipe.as_bytes());
-    add("post-processing", &text::VERSION.to_le_bytes());
+    hash_files(root, &files, &mut hash)?;
+    hash_part("recipe", recipe.as_bytes(), &mut hash);
+    hash_part("post-processing", &text::VERSION.to_le_bytes(), &mut hash);
     Ok(hex::encode(hash.finalize()))
 }
 
@@ -45,6 +33,7 @@ const KERNEL_FILES: [&str; 2] = ["gpu-kernels/Cargo.toml", "gpu-kernels/rust-too
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fs;
 
     /// A workspace with those files besides the manifests.
     fn digest_of(files: &[(&str, &str)], recipe: &str, more: &[&str]) -> String {

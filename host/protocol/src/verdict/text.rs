@@ -11,7 +11,7 @@ use std::fmt::Write;
 /// What the first line of a verified result says if no policy was applied.
 const NOT_JUDGED: &str = "no policy: time and devices were not judged";
 
-/// What the first line says of work that is not proven.
+/// How the first line calls work that is not proven.
 pub(super) const TOO_FEW: &str = "every check passed, yet they are too few to show anything";
 
 impl Verdict {

@@ -5,7 +5,7 @@ pub use super::square_tiles::TILE;
 
 use super::square_tiles::square_tiles;
 use crate::challenge::{ChallengeError, multiple, within};
-use crate::quantity::{count, counted};
+use crate::quantity::counted;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
@@ -13,6 +13,8 @@ use std::fmt;
 pub const CHALLENGE_TYPE: &str = "matrix_multiplication_pow";
 /// Leaves of a tile, each eight rows by eight columns of outputs.
 pub const LEAVES_PER_TILE: u32 = 256;
+/// What a verdict calls its operations.
+const MULTIPLY_ADDS: &str = "ordered multiply-adds";
 
 /// The fields as they are written.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -54,18 +56,6 @@ pub struct Fp64Product {
 }
 
 impl Fp64Product {
-    pub(super) fn run_in_words(self, lanes: u32, iterations: u32) -> String {
-        let total = u128::from(self.multiply_adds()) * u128::from(iterations) * u128::from(lanes);
-        format!(
-            "{} ordered multiply-adds ({} x {} x {} of {}^3)",
-            count(total),
-            counted(lanes.into(), "lane"),
-            counted(iterations.into(), "iteration"),
-            counted(self.products.into(), "product"),
-            self.dim
-        )
-    }
-
     /// Bytes of one product's two operands: 16·n².
     pub fn operand_bytes_per_product(self) -> u64 {
         16 * u64::from(self.dim).pow(2)

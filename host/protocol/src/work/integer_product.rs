@@ -12,7 +12,7 @@ pub use super::square_tiles::TILE;
 
 use super::square_tiles::square_tiles;
 use crate::challenge::{ChallengeError, multiple, within};
-use crate::quantity::{count, counted};
+use crate::quantity::counted;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
@@ -20,6 +20,8 @@ use std::fmt;
 pub const CHALLENGE_TYPE: &str = "integer_multiplication_pow";
 /// Leaves of a tile, each two rows of outputs.
 pub const LEAVES_PER_TILE: u32 = 64;
+/// What a verdict calls its operations.
+const MULTIPLY_ADDS: &str = "int8 multiply-adds";
 /// Rows of a leaf: r and r + 8.
 pub const LEAF_ROWS: u32 = 2;
 /// Elements that one Philox block draws.
@@ -81,18 +83,6 @@ impl IntegerProduct {
     /// Bytes of one product's two operands: 2·n².
     pub fn operand_bytes_per_product(self) -> u64 {
         2 * u64::from(self.dim).pow(2)
-    }
-
-    pub(super) fn run_in_words(self, lanes: u32, iterations: u32) -> String {
-        let total = u128::from(self.multiply_adds()) * u128::from(iterations) * u128::from(lanes);
-        format!(
-            "{} int8 multiply-adds ({} x {} x {} of {}^3)",
-            count(total),
-            counted(lanes.into(), "lane"),
-            counted(iterations.into(), "iteration"),
-            counted(self.products.into(), "product"),
-            self.dim
-        )
     }
 }
 

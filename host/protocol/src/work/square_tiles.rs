@@ -6,7 +6,7 @@ pub const TILE: u32 = 128;
 
 /// Gives a kind's product (`dim`, `products`) and its leaves' place (`product`, `tile_row`,
 /// `tile_column`, `leaf`) what follows from the tiles alone. The kind's module has
-/// `LEAVES_PER_TILE`.
+/// `LEAVES_PER_TILE` and `MULTIPLY_ADDS`.
 macro_rules! square_tiles {
     ($product:ident, $place:ident) => {
         impl $product {
@@ -29,6 +29,18 @@ macro_rules! square_tiles {
             /// Multiply-adds of one iteration: m·n³. At most 2⁶⁰.
             pub fn multiply_adds(self) -> u64 {
                 u64::from(self.products) * u64::from(self.dim).pow(3)
+            }
+            /// A run of so many iterations on so many lanes, as a verdict tells it.
+            pub(super) fn run_in_words(self, lanes: u32, iterations: u32) -> String {
+                let runs = u128::from(iterations) * u128::from(lanes);
+                format!(
+                    "{} {MULTIPLY_ADDS} ({} x {} x {} of {}^3)",
+                    $crate::quantity::count(u128::from(self.multiply_adds()) * runs),
+                    $crate::quantity::counted(lanes.into(), "lane"),
+                    $crate::quantity::counted(iterations.into(), "iteration"),
+                    $crate::quantity::counted(self.products.into(), "product"),
+                    self.dim
+                )
             }
             /// The index among the iteration's tiles of one of product `product`.
             pub fn tile(self, product: u32, tile_row: u32, tile_column: u32) -> u64 {

@@ -8,7 +8,7 @@
 use super::table::{Chip, ModelTable};
 use super::{Model, flops};
 use crate::protocol::json::printable;
-use crate::toml_place::{Misplaced, at, in_two, place, place_in_entry};
+use crate::toml_place::{Misplaced, at, parse, place, place_in_entry};
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
@@ -160,10 +160,7 @@ impl ModelTable {
         if text.len() > MODELS_BYTES_MAX {
             return Err(ModelsError::TooLong { name: name.to_owned(), got_bytes: text.len() });
         }
-        let file: File = toml::from_str(text).map_err(|error| {
-            let (what, allowed) = in_two(error.message(), SEE_DOCS);
-            at(name, text, error.span(), &what, allowed)
-        })?;
+        let file: File = parse(text, name, SEE_DOCS)?;
         for (array, count, most) in
             [("chip", file.chip.len(), CHIPS_MAX), ("model", file.model.len(), MODELS_MAX)]
         {

@@ -37,7 +37,7 @@ pub use device_report::{DeviceReport, DeviceReportAction, VerifyReport};
 pub use doctor::Doctor;
 pub use export::Export;
 pub use fleet::{Agent, Fleet, FleetAction, FleetChallenge, FleetLook, FleetRun, FleetShow, Nats};
-pub use gpus::Gpus;
+pub use gpus::{Answering, Gpus};
 pub use inspect::Inspect;
 pub use key::{Key, KeyAction};
 pub use ledger::{Action as LedgerAction, Ledger, State as LedgerState};

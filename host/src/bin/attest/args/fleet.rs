@@ -1,6 +1,6 @@
 //! Arguments of `attest agent` and `attest fleet`.
 
-use super::{Ask, Executor, Gpus, parse, place};
+use super::{Answering, Ask, parse, place};
 use attest::protocol::signature::PublicKey;
 use clap::{Args, Subcommand, ValueHint};
 use std::path::PathBuf;
@@ -45,15 +45,9 @@ pub struct Agent {
     /// The miner's key file: signs commitments, and is its NATS user
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, value_parser = place::file())]
     pub key: PathBuf,
-    /// What executes the challenges
-    #[arg(long, value_enum, default_value_t)]
-    pub executor: Executor,
-    /// CUDA device indices, one lane each, in this order [default: all]
-    #[arg(long, value_name = "LIST", value_delimiter = ',')]
-    pub devices: Option<Vec<u32>>,
-    /// What is demanded of the GPUs
+    /// What answers
     #[command(flatten)]
-    pub gpus: Gpus,
+    pub answering: Answering,
     /// Longest session, all in all (at most 24h) [default: 2h]
     #[arg(long, value_name = "DURATION", value_parser = parse::parse_wait)]
     pub max_session: Option<Duration>,

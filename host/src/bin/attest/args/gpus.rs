@@ -4,6 +4,20 @@ use super::{Executor, parse};
 use attest::mining::devices::{DeviceRules, GpuDemand, MigInstances};
 use clap::Args;
 
+/// What a miner answers sessions with.
+#[derive(Debug, Args)]
+pub struct Answering {
+    /// What executes the challenges
+    #[arg(long, value_enum, default_value_t)]
+    pub executor: Executor,
+    /// CUDA device indices, one lane each, in this order [default: all]
+    #[arg(long, value_name = "LIST", value_delimiter = ',')]
+    pub devices: Option<Vec<u32>>,
+    /// What is demanded of the GPUs
+    #[command(flatten)]
+    pub gpus: Gpus,
+}
+
 /// A number that may be empty: `GPU_COUNT=` says nothing.
 pub type Count = Option<u32>;
 

@@ -1,6 +1,6 @@
 //! Arguments of `attest respond`.
 
-use super::{Executor, Gpus, parse, place};
+use super::{Answering, parse, place};
 use attest::protocol::signature::PublicKey;
 use clap::{Args, ValueHint};
 use std::path::PathBuf;
@@ -27,15 +27,9 @@ Exit codes: 0 the validator said verified, 1 it said rejected, 2 there was no ve
 #[derive(Debug, Args)]
 #[command(after_help = RESPOND_EXAMPLES)]
 pub struct Respond {
-    /// What executes the challenges
-    #[arg(long, value_enum, default_value_t)]
-    pub executor: Executor,
-    /// CUDA device indices, one lane each, in this order [default: all]
-    #[arg(long, value_name = "LIST", value_delimiter = ',')]
-    pub devices: Option<Vec<u32>>,
-    /// What is demanded of the GPUs
+    /// What answers
     #[command(flatten)]
-    pub gpus: Gpus,
+    pub answering: Answering,
     /// The miner's key file: signs commitments and names the miner
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, value_parser = place::file())]
     pub key: Option<PathBuf>,

@@ -1,16 +1,15 @@
 //! `attest agent`: a miner's daemon on NATS.
 
 use crate::args;
+use crate::commands::respond::warm;
 use crate::commands::run::choice;
 use crate::outcome::{Done, Result, note};
 use crate::paint::duration;
 use crate::signals::Stop;
-use attest::error_text::what_happened;
 use attest::evidence;
 use attest::fleet::agent::{Agent, Doing};
 use attest::fleet::connect::{Server, connect};
 use attest::identity::SigningIdentity;
-use attest::mining::pool::Pool;
 use attest::session::miner::{End, SESSION_DEFAULT};
 use attest::session::respond::Miner;
 use std::sync::Arc;
@@ -26,14 +25,10 @@ const DRAINING: Duration = Duration::from_secs(3600);
 /// No key, no device, no connection.
 pub fn run(args: &args::Agent) -> Result {
     let stop = Stop::listen()?;
-    let choice = choice(args.executor, args.devices.as_ref())?;
+    let choice = choice(args.answering.executor, args.answering.devices.as_ref())?;
     let identity = Arc::new(SigningIdentity::read(&args.key)?);
     let begun = Instant::now();
-    note("warming up: opening devices, checking and measuring them");
-    let pool = Pool::warm(&choice, &args.gpus.rules())?;
-    if let Some(no_gpu) = pool.no_gpu() {
-        note(&format!("note: {}: the CPU answers", what_happened(no_gpu)));
-    }
+    let pool = warm(&choice, args.answering.gpus)?;
     note(&format!("ready after {}", duration(begun.elapsed())));
     let miner = Miner {
         identity: Some(Arc::clone(&identity)),

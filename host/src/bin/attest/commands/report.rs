@@ -201,7 +201,7 @@ fn challenges(args: &args::Report) -> Result<Vec<Case>> {
     args.challenges.iter().enumerate().map(case).collect()
 }
 
-/// What a result says of its challenge, before it is read for it.
+/// Which challenge a result names, read before the rest of it.
 #[derive(Deserialize)]
 struct Answers {
     challenge_digest: Digest,

@@ -9,6 +9,7 @@ use crate::signals::Stop;
 use anyhow::{Context as _, anyhow, bail};
 use attest::error_text::what_happened;
 use attest::identity::SigningIdentity;
+use attest::mining::executors::Choice;
 use attest::mining::pool::Pool;
 use attest::protocol::signature::PublicKey;
 use attest::protocol::work::Unit;
@@ -77,14 +78,10 @@ async fn listen(miner: Arc<Miner>, address: &str, allowed: &[PublicKey], stop: &
 }
 
 fn miner(args: &args::Respond, stop: &Stop) -> Result<Miner> {
-    let choice = choice(args.executor, args.devices.as_ref())?;
+    let choice = choice(args.answering.executor, args.answering.devices.as_ref())?;
     let identity = args.key.as_deref().map(SigningIdentity::read).transpose()?.map(Arc::new);
     let begun = Instant::now();
-    note("warming up: opening devices, checking and measuring them");
-    let pool = Pool::warm(&choice, &args.gpus.rules())?;
-    if let Some(no_gpu) = pool.no_gpu() {
-        note(&format!("note: {}: the CPU answers", what_happened(no_gpu)));
-    }
+    let pool = warm(&choice, args.answering.gpus)?;
     for (facts, rate) in pool.ready()?.iter().zip(pool.rates()) {
         let rate = paint::rate(rate, Unit::Flop, Duration::from_secs(1));
         note(&format!("  {} ({}): {rate}", facts.model, facts.uuid));
@@ -96,6 +93,16 @@ fn miner(args: &args::Respond, stop: &Stop) -> Result<Miner> {
         stop: stop.flag().clone(),
         ..Miner::new(Arc::new(pool))
     })
+}
+
+/// The devices that answer, ready.
+pub(super) fn warm(choice: &Choice, gpus: args::Gpus) -> anyhow::Result<Pool> {
+    note("warming up: opening devices, checking and measuring them");
+    let pool = Pool::warm(choice, &gpus.rules())?;
+    if let Some(no_gpu) = pool.no_gpu() {
+        note(&format!("note: {}: the CPU answers", what_happened(no_gpu)));
+    }
+    Ok(pool)
 }
 
 /// The end of a session on standard error, and its exit code.
