@@ -51,12 +51,14 @@
 pub mod appraisal;
 pub mod bench;
 pub mod chart;
+pub mod dashboard;
 pub mod doctor;
 pub mod evidence;
 pub mod executor;
 pub mod export;
 pub mod files;
 pub mod fleet;
+pub mod http;
 pub mod identity;
 pub mod inspect;
 pub mod judging;

@@ -2,7 +2,7 @@
 
 use attest::ledger::{
     self, Acceptance, Accepting, Dodges, Entry, Filter, HistoryFinding, Ledger, LedgerError,
-    Location, Meeting, MeetingFilter, Met, Peer, Pruned, Pruning, RoundOf, Seen, Settlement,
+    Location, Mark, Meeting, MeetingFilter, Met, Peer, Pruned, Pruning, RoundOf, Seen, Settlement,
     Sighting,
 };
 use attest::protocol::challenge::Challenge;
@@ -111,6 +111,14 @@ impl Ledger for Recording {
         window: Duration,
     ) -> Result<Vec<HistoryFinding>, LedgerError> {
         self.inner.history(c, devices, now, window)
+    }
+
+    fn marks(&self, newest: u32) -> Result<Vec<Mark>, LedgerError> {
+        self.inner.marks(newest)
+    }
+
+    fn recall(&self, challenges: &[Digest]) -> Result<Vec<(Entry, Vec<Seen>)>, LedgerError> {
+        self.inner.recall(challenges)
     }
 
     fn settle(&self, c: &Digest, settlement: &Settlement) -> Result<(), LedgerError> {

@@ -32,8 +32,8 @@ pub use error::LedgerError;
 pub use location::{Location, Server};
 pub use record::{
     Acceptance, Accepting, DODGES, Dodges, Ending, Entry, Filter, HISTORY_WINDOW, HistoryCode,
-    HistoryFinding, Meeting, MeetingFilter, Met, NO_COMMITMENT, Order, Peer, Pruned, Pruning,
-    RoundOf, Seen, SessionEnd, SettledAs, Settlement, Sighting, Standing,
+    HistoryFinding, Mark, Meeting, MeetingFilter, Met, NO_COMMITMENT, Order, Peer, Pruned, Pruning,
+    RECALL_MAX, RoundOf, Seen, SessionEnd, SettledAs, Settlement, Sighting, Standing,
 };
 
 use crate::protocol::challenge::Challenge;
@@ -151,6 +151,20 @@ pub trait Ledger: Send + Sync {
     /// [`LedgerError`].
     fn show(&self, c: &Digest) -> Result<Option<(Entry, Vec<Seen>)>, LedgerError>;
 
+    /// Marks of the newest challenges, by time of issue, the newest first; at most
+    /// [`Mark::LIMIT_MAX`].
+    ///
+    /// # Errors
+    /// [`LedgerError`].
+    fn marks(&self, newest: u32) -> Result<Vec<Mark>, LedgerError>;
+
+    /// The first [`RECALL_MAX`] of these challenges, in any order, each with the devices that
+    /// were named for it; without those that are not on record any more.
+    ///
+    /// # Errors
+    /// [`LedgerError`].
+    fn recall(&self, challenges: &[Digest]) -> Result<Vec<(Entry, Vec<Seen>)>, LedgerError>;
+
     /// Records a meeting with a miner.
     ///
     /// # Errors
@@ -229,6 +243,28 @@ pub fn open_to_read(location: &Location) -> Result<Arc<dyn Ledger>, LedgerError>
             Arc::new(steps::Records::new(file, options))
         }
         opened => Arc::new(steps::Records::new(opened?, options)),
+    })
+}
+
+/// Opens the ledger at `location` for reading only, though it might be written, also while
+/// validators write it: every step that writes is an error. None is made or brought up to
+/// date.
+///
+/// # Errors
+/// [`LedgerError`].
+pub fn open_read_only(
+    location: &Location,
+    options: Options,
+) -> Result<Arc<dyn Ledger>, LedgerError> {
+    let patience = options.patience;
+    Ok(match location {
+        Location::File(path) => {
+            Arc::new(steps::Records::new(sqlite::ReadOnly::open(path, patience)?, options))
+        }
+        Location::Postgres(server) => {
+            let server = postgres::Postgres::open_read_only(server, patience)?;
+            Arc::new(steps::Records::new(server, options))
+        }
     })
 }
 

@@ -40,12 +40,23 @@ pub(super) struct Postgres {
     /// Without password.
     location: String,
     patience: Duration,
+    /// The most that a transaction may do.
+    most: Access,
     pool: Pool<Client>,
 }
 
 impl Postgres {
     /// Connects, and makes the tables if there are none.
     pub(super) fn open(server: &Server, patience: Duration) -> Result<Self, LedgerError> {
+        Self::open_for(Access::Write, server, patience)
+    }
+
+    /// Connects to a ledger that is there; every step that writes is an error.
+    pub(super) fn open_read_only(server: &Server, patience: Duration) -> Result<Self, LedgerError> {
+        Self::open_for(Access::Read, server, patience)
+    }
+
+    fn open_for(most: Access, server: &Server, patience: Duration) -> Result<Self, LedgerError> {
         let location = Location::Postgres(server.clone()).to_string();
         let open = |error: DbError| LedgerError::Open {
             location: location.clone(),
@@ -57,6 +68,16 @@ impl Postgres {
         warn_of_settings(&mut client, &location).map_err(open)?;
         let mut found = version(&mut client).map_err(open)?;
         client.batch_execute("COMMIT").map_err(|error| open(db_error(error)))?;
+        if found < schema::VERSION && most == Access::Read {
+            return Err(LedgerError::Open {
+                location,
+                cause: format!(
+                    "it has schema version {found}, not {}, and is only read",
+                    schema::VERSION
+                ),
+                advice: "Check the address; `attest ledger list` brings a ledger up to date.",
+            });
+        }
         if found < schema::VERSION {
             found = bring_up(&mut client, patience).map_err(open)?;
         }
@@ -64,7 +85,7 @@ impl Postgres {
             return Err(LedgerError::Schema { location, found, known: schema::VERSION });
         }
         let pool = Pool::new(Some(client), CONNECTIONS_MAX);
-        Ok(Self { server: server.clone(), location, patience, pool })
+        Ok(Self { server: server.clone(), location, patience, most, pool })
     }
 
     /// Runs the step once, on the connection in `slot` if one is there.
@@ -150,6 +171,10 @@ impl Backend for Postgres {
     ) -> Result<T, LedgerError> {
         let failed =
             |error| LedgerError::of(error, self.location.clone(), what, self.patience.as_secs());
+        if access == Access::Write && self.most == Access::Read {
+            let cause = "it is only read here".to_owned();
+            return Err(LedgerError::Invalid { what, cause });
+        }
         let mut lent = self.pool.lend(self.patience).ok_or_else(|| {
             failed(DbError { kind: DbErrorKind::Busy, cause: "no connection was free".to_owned() })
         })?;

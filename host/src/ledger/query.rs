@@ -3,9 +3,12 @@
 //! Guarantees: an answer is bounded, whatever is in the ledger.
 //! Deliberately lacks: rendering.
 
-use super::record::{Entry, Filter, Order, RoundOf, Seen, Sighting, Standing};
+use super::record::{
+    Entry, Filter, Mark, Order, RECALL_MAX, RoundOf, Seen, SettledAs, Sighting, Standing,
+};
 use super::sql::{DbError, Row, Sql, Value, ms};
 use crate::protocol::digest::Digest;
+use std::collections::HashMap;
 
 /// How many challenges one transaction forgets.
 const FORGET_AT_ONCE: u32 = 500;
@@ -130,24 +133,80 @@ pub(super) fn show(sql: &mut dyn Sql, c: &Digest) -> Result<Option<(Entry, Vec<S
     );
     let rows = sql.query(&statement, &[(*c).into()])?;
     let Some(row) = rows.first() else { return Ok(None) };
-    let seen = |row: &Row| {
-        Ok(Seen {
-            device: Sighting {
-                uuid: row.uuid(0)?,
-                serial: row.text_or_null(1)?,
-                pci: row.text_or_null(2)?,
-                miner: row.key_or_null(3)?,
-                host: row.text_or_null(4)?,
-            },
-            seen_unix_ms: row.count(5)?,
-        })
-    };
     let devices = sql.query(
         "SELECT uuid, serial, pci, miner, host, seen FROM sightings WHERE c = $1 ORDER BY uuid",
         &[(*c).into()],
     )?;
     let devices = devices.iter().map(seen).collect::<Result<_, DbError>>()?;
     Ok(Some((entry(row)?, devices)))
+}
+
+fn seen(row: &Row) -> Result<Seen, DbError> {
+    Ok(Seen {
+        device: Sighting {
+            uuid: row.uuid(0)?,
+            serial: row.text_or_null(1)?,
+            pci: row.text_or_null(2)?,
+            miner: row.key_or_null(3)?,
+            host: row.text_or_null(4)?,
+        },
+        seen_unix_ms: row.count(5)?,
+    })
+}
+
+pub(super) fn marks(sql: &mut dyn Sql, newest: u32) -> Result<Vec<Mark>, DbError> {
+    let statement = format!(
+        "SELECT c, arrived, outcome, \
+         (SELECT MAX(until) FROM claims WHERE claims.c = challenges.c), \
+         (SELECT outcome FROM meetings WHERE meetings.c = COALESCE(session, challenges.c) \
+         ORDER BY number DESC LIMIT 1) \
+         FROM challenges ORDER BY issued DESC, c DESC LIMIT {}",
+        newest.min(Mark::LIMIT_MAX)
+    );
+    let mark = |row: &Row| {
+        let settled = |column| -> Result<Option<SettledAs>, DbError> {
+            Ok(row.text_or_null(column)?.as_deref().and_then(SettledAs::of))
+        };
+        Ok(Mark {
+            challenge: row.digest(0)?,
+            is_answered: row.count_or_null(1)?.is_some(),
+            claimed_until_unix_ms: row.count_or_null(3)?,
+            outcome: settled(2)?,
+            session: settled(4)?,
+        })
+    };
+    sql.query(&statement, &[])?.iter().map(mark).collect()
+}
+
+pub(super) fn recall(
+    sql: &mut dyn Sql,
+    challenges: &[Digest],
+) -> Result<Vec<(Entry, Vec<Seen>)>, DbError> {
+    let values: Vec<Value> = challenges.iter().take(RECALL_MAX).map(|c| (*c).into()).collect();
+    if values.is_empty() {
+        return Ok(Vec::new());
+    }
+    let numbers: Vec<String> = (1..=values.len()).map(|at| format!("${at}")).collect();
+    let numbers = numbers.join(", ");
+    let statement = format!(
+        "SELECT {COLUMNS} FROM challenges JOIN nonces ON nonces.c = challenges.c \
+         WHERE challenges.c IN ({numbers})"
+    );
+    let entries = sql.query(&statement, &values)?;
+    let mut devices: HashMap<Digest, Vec<Seen>> = HashMap::new();
+    let statement = format!(
+        "SELECT uuid, serial, pci, miner, host, seen, c FROM sightings \
+         WHERE c IN ({numbers}) ORDER BY uuid"
+    );
+    for row in sql.query(&statement, &values)? {
+        devices.entry(row.digest(6)?).or_default().push(seen(&row)?);
+    }
+    let with_devices = |row: &Row| {
+        let entry = entry(row)?;
+        let devices = devices.remove(&entry.challenge).unwrap_or_default();
+        Ok((entry, devices))
+    };
+    entries.iter().map(with_devices).collect()
 }
 
 pub(super) fn count_old(sql: &mut dyn Sql, bounds: &Bounds) -> Result<u64, DbError> {

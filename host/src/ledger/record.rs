@@ -232,6 +232,30 @@ pub struct Seen {
     pub seen_unix_ms: u64,
 }
 
+/// How far a challenge has come, in a few bytes: two marks of it are equal if nothing has
+/// changed between them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Mark {
+    /// Digest of the challenge.
+    pub challenge: Digest,
+    /// A commitment is on record.
+    pub is_answered: bool,
+    /// As in [`Entry`].
+    pub claimed_until_unix_ms: Option<u64>,
+    /// What it is settled as.
+    pub outcome: Option<SettledAs>,
+    /// What its session came to.
+    pub session: Option<SettledAs>,
+}
+
+impl Mark {
+    /// The most marks of one answer.
+    pub const LIMIT_MAX: u32 = 100_000;
+}
+
+/// The most challenges that one call recalls.
+pub const RECALL_MAX: usize = 100;
+
 /// How far a challenge has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Standing {

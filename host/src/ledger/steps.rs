@@ -8,7 +8,7 @@
 use super::error::LedgerError;
 use super::history::{Named, Naming};
 use super::record::{
-    Acceptance, Accepting, Dodges, Entry, Filter, HistoryFinding, Meeting, MeetingFilter, Met,
+    Acceptance, Accepting, Dodges, Entry, Filter, HistoryFinding, Mark, Meeting, MeetingFilter, Met,
     NO_COMMITMENT, Peer, Pruned, Pruning, RoundOf, Seen, SettledAs, Settlement, Sighting,
 };
 use super::sql::{Access, Backend, DbError, Fault, Sql, ms};
@@ -366,6 +366,14 @@ impl<B: Backend> Ledger for Records<B> {
 
     fn show(&self, c: &Digest) -> Result<Option<(Entry, Vec<Seen>)>, LedgerError> {
         self.read("look up a challenge", |sql| Ok(query::show(sql, c)?))
+    }
+
+    fn marks(&self, newest: u32) -> Result<Vec<Mark>, LedgerError> {
+        self.read("look what has changed", |sql| Ok(query::marks(sql, newest)?))
+    }
+
+    fn recall(&self, challenges: &[Digest]) -> Result<Vec<(Entry, Vec<Seen>)>, LedgerError> {
+        self.read("look up challenges", |sql| Ok(query::recall(sql, challenges)?))
     }
 
     fn meet(&self, meeting: &Meeting) -> Result<(), LedgerError> {

@@ -43,7 +43,7 @@ pub struct History<'a> {
 
 /// How a challenge ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum End {
+pub(crate) enum End {
     Verified,
     Rejected,
     Expired,
@@ -51,10 +51,10 @@ enum End {
 }
 
 impl End {
-    const ALL: [Self; 4] = [Self::Verified, Self::Rejected, Self::Expired, Self::Open];
+    pub(crate) const ALL: [Self; 4] = [Self::Verified, Self::Rejected, Self::Expired, Self::Open];
 
     /// A verified round of a session that was rejected counts as rejected.
-    fn of(entry: &Entry, now_unix_ms: u64) -> Self {
+    pub(crate) fn of(entry: &Entry, now_unix_ms: u64) -> Self {
         let session = entry.session.as_ref().map(|session| session.outcome);
         match (entry.outcome.as_deref(), session) {
             (Some("verified"), None | Some(SettledAs::Verified)) => Self::Verified,
@@ -64,7 +64,7 @@ impl End {
         }
     }
 
-    fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Verified => "✓ verified",
             Self::Rejected => "✕ rejected",
@@ -73,7 +73,7 @@ impl End {
         }
     }
 
-    fn class(self) -> &'static str {
+    pub(crate) fn class(self) -> &'static str {
         match self {
             Self::Verified => "mark proven",
             Self::Rejected => "mark bad",
@@ -83,11 +83,11 @@ impl End {
 }
 
 /// One challenge as the page has it.
-struct Row<'a> {
-    entry: &'a Entry,
-    devices: &'a [Seen],
-    end: End,
-    shown: Option<Shown>,
+pub(crate) struct Row<'a> {
+    pub(crate) entry: &'a Entry,
+    pub(crate) devices: &'a [Seen],
+    pub(crate) end: End,
+    pub(crate) shown: Option<Shown>,
 }
 
 /// The history as one HTML page.
@@ -145,7 +145,7 @@ fn outcomes(rows: &[Row<'_>]) -> Markup {
 }
 
 /// Rates that were shown, over time.
-fn rates(rows: &[Row<'_>]) -> Markup {
+pub(crate) fn rates(rows: &[Row<'_>]) -> Markup {
     type Rate = (&'static str, f64, fn(&Shown) -> Option<u64>);
     const RATES: [Rate; 5] = [
         ("FP64, TFLOP/s each lane", 1e12, |shown| shown.fp64_flops),
@@ -202,7 +202,7 @@ fn date(unix_s: f64) -> String {
     text.get(5..16).unwrap_or_default().replace('T', " ")
 }
 
-fn reasons(rows: &[Row<'_>]) -> Markup {
+pub(crate) fn reasons(rows: &[Row<'_>]) -> Markup {
     let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
     for row in rows.iter().filter(|row| row.end == End::Rejected) {
         *counts.entry(reason(row.entry).unwrap_or("without a code")).or_default() += 1;
@@ -224,7 +224,7 @@ fn reasons(rows: &[Row<'_>]) -> Markup {
 }
 
 /// Why it counts as rejected: for its own result, or for its session.
-fn reason(entry: &Entry) -> Option<&str> {
+pub(crate) fn reason(entry: &Entry) -> Option<&str> {
     let of_session = || entry.session.as_ref().and_then(|session| session.code.as_deref());
     entry.code.as_deref().or_else(of_session)
 }
@@ -263,15 +263,17 @@ fn devices(rows: &[Row<'_>]) -> Markup {
     }
 }
 
-fn at(unix_ms: u64) -> String {
+pub(crate) fn at(unix_ms: u64) -> String {
     i64::try_from(unix_ms / 1000).ok().and_then(time::format).unwrap_or_default()
 }
 
+/// Rates that were shown, in one line.
+pub(crate) fn figures(shown: &Shown) -> String {
+    let texts = super::verdict::figures(shown);
+    texts.iter().map(|(amount, what)| format!("{amount} {what}")).collect::<Vec<_>>().join(", ")
+}
+
 fn table(rows: &[Row<'_>]) -> Markup {
-    let rate = |shown: &Shown| {
-        let texts = super::verdict::figures(shown);
-        texts.iter().map(|(amount, what)| format!("{amount} {what}")).collect::<Vec<_>>().join(", ")
-    };
     html! {
         @if !rows.is_empty() {
             section aria-labelledby="challenges-title" {
@@ -289,7 +291,7 @@ fn table(rows: &[Row<'_>]) -> Markup {
                                 th.mono scope="row" { (row.entry.challenge.to_string().chars().take(16).collect::<String>()) "…" }
                                 td { span class=(row.end.class()) { (row.end.name()) } }
                                 td { (said(reason(row.entry).unwrap_or_default())) }
-                                td { (row.shown.as_ref().map(rate).unwrap_or_default()) }
+                                td { (row.shown.as_ref().map(figures).unwrap_or_default()) }
                             }
                         }
                     }

@@ -15,10 +15,10 @@
 //! Deliberately lacks: clocks, files, verification. A page says where its verdict is from.
 
 mod findings;
-mod history;
+pub(crate) mod history;
 mod lane;
-mod page;
-mod parts;
+pub(crate) mod page;
+pub(crate) mod parts;
 mod recompute;
 mod run;
 mod told;

@@ -18,54 +18,75 @@ const SCRIPT: &str =
 
 /// The page; `data` is JSON for the script.
 pub(super) fn whole(title: &str, made_at: &str, body: &Markup, data: Option<&str>) -> String {
-    let style = style();
+    let style = style("");
     let policy = format!(
         "default-src 'none'; style-src 'sha256-{}'; script-src 'sha256-{}' 'wasm-unsafe-eval'; \
          img-src data:; base-uri 'none'; form-action 'none'",
         digest(&style),
         digest(SCRIPT)
     );
-    let page = html! {
-        (DOCTYPE)
-        html lang="en" {
-            head {
-                meta charset="utf-8";
-                meta http-equiv="Content-Security-Policy" content=(policy);
-                meta name="viewport" content="width=device-width, initial-scale=1";
-                meta name="referrer" content="no-referrer";
-                meta name="color-scheme" content="light dark";
-                title { (title) }
-                link rel="icon" href="data:,";
-                style { (PreEscaped(&style)) }
-            }
-            body {
-                a.skip href="#main" { "Skip to the details" }
-                (body)
-                footer {
-                    p {
-                        "Made by attest " (env!("CARGO_PKG_VERSION")) " at " time { (made_at) }
-                        ". This page is one file: it loads nothing and sends nothing."
-                    }
-                }
-                @if let Some(data) = data {
-                    script type="application/json" id="attest-data" { (PreEscaped(in_script(data))) }
-                }
-                script { (PreEscaped(SCRIPT)) }
-            }
-        }
+    let foot = html! {
+        "Made by attest " (env!("CARGO_PKG_VERSION")) " at " time { (made_at) }
+        ". This page is one file: it loads nothing and sends nothing."
     };
-    page.into_string().chars().map(|c| if c == '\n' { c } else { shown(c) }).collect()
+    let frame = Frame { title, style: &style, script: SCRIPT, policy: Some(&policy), foot: &foot };
+    frame.around(body, data)
 }
 
-fn style() -> String {
+/// What stands around a page's body.
+pub(crate) struct Frame<'a> {
+    pub(crate) title: &'a str,
+    pub(crate) style: &'a str,
+    pub(crate) script: &'a str,
+    /// The policy of content, unless a server says it.
+    pub(crate) policy: Option<&'a str>,
+    pub(crate) foot: &'a Markup,
+}
+
+impl Frame<'_> {
+    /// The page. Nothing in it turns text around or is not shown.
+    pub(crate) fn around(&self, body: &Markup, data: Option<&str>) -> String {
+        let page = html! {
+            (DOCTYPE)
+            html lang="en" {
+                head {
+                    meta charset="utf-8";
+                    @if let Some(policy) = self.policy {
+                        meta http-equiv="Content-Security-Policy" content=(policy);
+                    }
+                    meta name="viewport" content="width=device-width, initial-scale=1";
+                    meta name="referrer" content="no-referrer";
+                    meta name="color-scheme" content="light dark";
+                    title { (self.title) }
+                    link rel="icon" href="data:,";
+                    style { (PreEscaped(self.style)) }
+                }
+                body {
+                    a.skip href="#main" { "Skip to the details" }
+                    (body)
+                    footer { p { (self.foot) } }
+                    @if let Some(data) = data {
+                        script type="application/json" id="attest-data" { (PreEscaped(in_script(data))) }
+                    }
+                    script { (PreEscaped(self.script)) }
+                }
+            }
+        };
+        page.into_string().chars().map(|c| if c == '\n' { c } else { shown(c) }).collect()
+    }
+}
+
+/// The style of every page, and more.
+pub(crate) fn style(more: &str) -> String {
     let dark = dark_rules(".chart");
-    let mut style = include_str!("assets/report.css").to_owned();
+    let mut style = include_str!("assets/report.css").to_owned() + more;
     // Paper is white.
     let _ = write!(style, "@media screen and (prefers-color-scheme:dark){{{dark}}}");
     style
 }
 
-fn digest(text: &str) -> String {
+/// As a policy of content names a style or a script.
+pub(crate) fn digest(text: &str) -> String {
     BASE64.encode(Sha256::digest(text))
 }
 

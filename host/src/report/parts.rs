@@ -45,7 +45,7 @@ pub(super) fn mark(grade: Grade) -> Markup {
 }
 
 /// What somebody else wrote, kept from its surroundings.
-pub(super) fn said(text: &str) -> Markup {
+pub(crate) fn said(text: &str) -> Markup {
     html! { bdi { (text) } }
 }
 

@@ -303,8 +303,20 @@ impl Told {
         self.whole.models.as_ref().or_else(|| rounds.find_map(|of| of.verdict.models.as_ref()))
     }
 
+    /// What the miner claims of its lanes, a text for each.
+    pub(crate) fn claims_of_lanes(&self) -> impl Iterator<Item = &str> {
+        let facts = self.whole.rounds.iter().flat_map(|of| &of.verdict.facts);
+        let of_lane = |fact: &&Fact| fact.grade == Grade::Claimed && fact.subject == "lane";
+        facts.filter(of_lane).map(|fact| fact.text.as_str())
+    }
+
+    /// Why it is rejected, for people.
+    pub(crate) fn detail(&self) -> Option<&str> {
+        self.whole.detail.as_deref()
+    }
+
     /// What it shows of each lane: of the session, or of its only round.
-    pub(super) fn shown(&self) -> Option<Shown> {
+    pub(crate) fn shown(&self) -> Option<Shown> {
         self.whole.shown.or_else(|| self.whole.rounds.iter().find_map(|of| of.verdict.shown))
     }
 }

@@ -5,6 +5,7 @@ mod ask;
 mod bench;
 mod challenge;
 mod checks;
+mod dashboard;
 mod demo;
 mod detect;
 mod device_report;
@@ -31,6 +32,7 @@ pub use ask::{Ask, Kind};
 pub use bench::Bench;
 pub use challenge::Challenge;
 pub use checks::{Arrival, Checks, Recomputer};
+pub use dashboard::Dashboard;
 pub use demo::Demo;
 pub use detect::Detect;
 pub use device_report::{DeviceReport, DeviceReportAction, VerifyReport};
@@ -184,6 +186,8 @@ pub enum Command {
     Fleet(Box<Fleet>),
     /// Show what a validator has on record, and forget what is old
     Ledger(Ledger),
+    /// Serve a read-only page over a ledger, updated live
+    Dashboard(Dashboard),
     /// Make a page to look at of results and their verdict
     Report(Box<Report>),
     /// Show a token or a result in plain words

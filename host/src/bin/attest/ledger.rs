@@ -69,6 +69,19 @@ pub fn existing_to_read(typed: Option<&LedgerPlace>) -> Result<Arc<dyn Ledger>> 
     Ok(ledger::open_to_read(&existing_location(typed)?)?)
 }
 
+/// Opens the ledger that `typed` names, or the user's own, for reading only: nothing is
+/// written to it, though it could be. Says where it is, without a password.
+///
+/// # Errors
+/// No such ledger.
+pub fn read_only(
+    typed: Option<&LedgerPlace>,
+    options: ledger::Options,
+) -> Result<(Arc<dyn Ledger>, String)> {
+    let location = existing_location(typed)?;
+    Ok((ledger::open_read_only(&location, options)?, location.to_string()))
+}
+
 fn existing_location(typed: Option<&LedgerPlace>) -> Result<Location> {
     if typed == Some(&LedgerPlace::None) {
         bail!("--ledger none leaves nothing to look at\nName a ledger, or leave the option out.");

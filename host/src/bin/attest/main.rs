@@ -43,6 +43,7 @@ fn main() -> ExitCode {
         Command::Ledger(args) => commands::ledger::run(&args, ledger),
         Command::Validate(args) => commands::validate::run(&args, ledger, color),
         Command::Respond(args) => commands::respond::run(&args),
+        Command::Dashboard(args) => commands::dashboard::run(&args, ledger),
         Command::Report(args) => commands::report::run(&args, ledger),
         Command::Agent(args) => commands::agent::run(&args),
         Command::Fleet(args) => commands::fleet::run(&args, ledger),

@@ -38,11 +38,31 @@ pub(in crate::ledger) struct ReadOnly {
 /// A way to read it.
 struct Opened {
     connection: Connection,
-    /// How the files were: an answer counts if they still are. `None`: SQLite's locks
-    /// see to that.
-    stamp: Option<Stamp>,
+    /// How the files were: an answer counts if they still are.
+    stamp: Stamp,
+    access: Sharing,
     /// What is read instead, until this is dropped.
     _copy: Option<tempfile::TempDir>,
+}
+
+/// Who sees to it that an answer is of one state.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Sharing {
+    /// SQLite's locks, as long as the file is the same.
+    Live,
+    /// Nobody: the files must not change meanwhile.
+    Unshared,
+}
+
+impl Opened {
+    /// Whether what was read is what is at `path`.
+    fn is_current(&self, path: &Path) -> bool {
+        let Ok(now) = Stamp::of(path) else { return false };
+        match self.access {
+            Sharing::Live => now.file.inode == self.stamp.file.inode,
+            Sharing::Unshared => now == self.stamp,
+        }
+    }
 }
 
 impl ReadOnly {
@@ -71,9 +91,7 @@ impl Backend for ReadOnly {
                 None => open(&self.path, self.patience)?,
             };
             let done = super::read(&reading.connection, self.patience, work);
-            if let Some(stamp) = &reading.stamp
-                && Stamp::of(&self.path).ok().as_ref() != Some(stamp)
-            {
+            if !reading.is_current(&self.path) {
                 continue;
             }
             *opened = Some(reading);
@@ -95,7 +113,7 @@ fn open(path: &Path, patience: Duration) -> Result<Opened, LedgerError> {
         && let Ok(connection) = open_live(path, only_read, patience)
     {
         let connection = checked(connection, &location, patience)?;
-        return Ok(Opened { connection, stamp: None, _copy: None });
+        return Ok(Opened { connection, stamp, access: Sharing::Live, _copy: None });
     }
     let sqlite_failed = |error| open_error(error, &location, patience);
     let (connection, copy) = if stamp.has_log() {
@@ -108,7 +126,7 @@ fn open(path: &Path, patience: Duration) -> Result<Opened, LedgerError> {
         (Connection::open_with_flags(immutable(path), flags).map_err(sqlite_failed)?, None)
     };
     let connection = checked(connection, &location, patience)?;
-    Ok(Opened { connection, stamp: Some(stamp), _copy: copy })
+    Ok(Opened { connection, stamp, access: Sharing::Unshared, _copy: copy })
 }
 
 /// A connection that sees what a validator writes meanwhile.
@@ -140,10 +158,10 @@ fn checked(
         _ => Err(LedgerError::Open {
             location: location.to_owned(),
             cause: format!(
-                "it has schema version {found}, not {}, and cannot be written",
+                "it has schema version {found}, not {}, and is only read",
                 schema::VERSION
             ),
-            advice: "Copy it, with the -wal beside it, to a folder that can be written.",
+            advice: "`attest ledger list` brings it up to date, if it can write it: else copy it, with the -wal beside it, to a folder that can be written.",
         }),
     }
 }

@@ -7,6 +7,7 @@ mod bench_live;
 mod bench_tables;
 pub mod challenge;
 pub mod completions;
+pub mod dashboard;
 pub mod demo;
 pub mod detect;
 pub mod device_report;
