@@ -5,29 +5,16 @@
 // as wrong, and have no serious fault of accessibility, in light and in dark.
 
 import assert from "node:assert/strict";
-import { execFileSync } from "node:child_process";
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { createRequire } from "node:module";
-import { tmpdir } from "node:os";
+import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
-import { chromium } from "playwright-core";
-
-const [attest, screenshots] = process.argv.slice(2);
-assert.ok(attest, "usage: node report.mjs ATTEST [SCREENSHOTS]");
-const AXE = createRequire(import.meta.url).resolve("axe-core/axe.min.js");
-const PATIENCE_MS = 300_000;
-const folder = mkdtempSync(join(tmpdir(), "attest-browser-"));
-if (screenshots) mkdirSync(screenshots, { recursive: true });
+import { ATTACKS, closed, faults, folder, opened as openedAt, program, shot } from "./common.mjs";
 
 const KINDS = {
   fp64: ["--dim", "256", "--matrices", "1", "--iterations", "4", "--samples", "20"],
   integer: ["--kind", "integer", "--dim", "256", "--matrices", "1", "--iterations", "4", "--samples", "20"],
   memory: ["--kind", "memory", "--arena-blocks", "512", "--iterations", "4", "--samples", "20"],
 };
-
-const program = (...args) =>
-  execFileSync(attest, args, { encoding: "utf8", stdio: ["ignore", "pipe", "pipe"], maxBuffer: 1 << 28 });
 
 /// A report on work that was really done, as a file.
 function report(kind) {
@@ -55,29 +42,11 @@ function changed(file, change) {
 
 const flipped = (hex) => (parseInt(hex[0], 16) ^ 1).toString(16) + hex.slice(1);
 
-const browser = await chromium.launch({
-  executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium",
-  args: ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
-    "--disable-background-networking", "--disable-component-update", "--disable-sync"],
-});
-
-/// Opens a page, and fails if it says anything on the console or asks for another file.
-async function opened(file, colorScheme, drive) {
-  const context = await browser.newContext({ colorScheme, viewport: { width: 1200, height: 900 } });
-  const page = await context.newPage();
-  page.setDefaultTimeout(PATIENCE_MS);
-  const said = [];
-  page.on("console", (message) => said.push(message.text()));
-  page.on("pageerror", (error) => said.push(String(error)));
+/// Opens a page from the disk: it may load nothing else.
+const opened = (file, colorScheme, drive) => {
   const url = pathToFileURL(file).href;
-  page.on("request", (request) => {
-    if (request.url() !== url && !request.url().startsWith("data:")) said.push(`asked for ${request.url()}`);
-  });
-  await page.goto(url);
-  await drive(page);
-  await context.close();
-  assert.deepEqual(said, [], file);
-}
+  return openedAt(url, { colorScheme, mayAsk: (asked) => asked === url }, drive);
+};
 
 /// Presses the button; gives what it came to, and in which words.
 async function recomputed(page, count) {
@@ -88,22 +57,24 @@ async function recomputed(page, count) {
   return [outcome, await page.innerText("#recompute-outcome"), await page.innerText("#recompute-faults")];
 }
 
-/// axe-core's serious and critical faults.
-async function faults(page) {
-  // The page's own policy refuses scripts that are not its own: this is the inspector's way.
-  const session = await page.context().newCDPSession(page);
-  await session.send("Runtime.evaluate", { expression: readFileSync(AXE, "utf8") });
-  const { result } = await session.send("Runtime.evaluate", {
-    expression: "axe.run().then((found) => JSON.stringify(found.violations))",
-    awaitPromise: true,
-    returnByValue: true,
-  });
-  const serious = JSON.parse(result.value).filter(({ impact }) => ["serious", "critical"].includes(impact));
-  return serious.map(({ id, nodes }) => `${id}: ${nodes.map((node) => node.html.slice(0, 120)).join(" | ")}`);
+/// A report on a result and a verdict in which each of somebody's texts is an attack.
+function hostile(attack, number) {
+  const at = (name) => join(folder, `hostile-${number}-${name}`);
+  const token = `@${join(folder, "fp64-token.txt")}`;
+  const honest = join(folder, "fp64-result.json");
+  const result = JSON.parse(readFileSync(honest, "utf8"));
+  const verdict = JSON.parse(program("verify", honest, "--challenge", token, "--json"));
+  for (const lane of result.evidence.lanes) {
+    for (const name of ["model", "serial", "pci_id", "driver_version", "kernel_variant"]) lane[name] = attack;
+  }
+  result.evidence.findings = [{ code: attack, text: attack }];
+  for (const fact of verdict.facts) [fact.subject, fact.text] = [attack, attack];
+  verdict.detail = attack;
+  writeFileSync(at("result.json"), JSON.stringify(result));
+  writeFileSync(at("verdict.json"), JSON.stringify(verdict));
+  program("report", at("result.json"), "--challenge", token, "--verdict", at("verdict.json"), "--out", at("report.html"));
+  return at("report.html");
 }
-
-const shot = (page, name) =>
-  screenshots ? page.screenshot({ path: join(screenshots, name), fullPage: true }) : undefined;
 
 try {
   for (const kind of Object.keys(KINDS)) {
@@ -151,8 +122,17 @@ try {
     assert.deepEqual(await faults(page), [], "dark");
   });
   console.log("dark: no serious fault of accessibility");
+
+  for (const [number, attack] of ATTACKS.entries()) {
+    await opened(hostile(attack, number), "light", async (page) => {
+      assert.ok((await page.innerText("body")).includes(attack), `${attack} is shown as it is`);
+      for (const details of await page.$$("details > summary")) await details.click();
+      assert.equal(await page.$("img, body[onload], a[href^=javascript]"), null, attack);
+      assert.equal((await page.$$("body > script")).length, await page.evaluate("document.scripts.length"));
+    });
+  }
+  console.log("texts of a miner that attack are shown and run nothing");
 } finally {
-  await browser.close();
-  rmSync(folder, { recursive: true, force: true });
+  await closed();
 }
 console.log("report: all passed");

@@ -7,6 +7,8 @@ mod bad_input;
 mod bench;
 mod challenge;
 mod commands;
+mod dashboard;
+mod dashboard_server;
 mod files;
 mod floods;
 mod integer;

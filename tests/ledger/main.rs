@@ -3,6 +3,7 @@
 
 mod child;
 mod contention;
+mod dashboard;
 mod history;
 mod kill;
 mod lost;
@@ -13,6 +14,8 @@ mod pooler;
 mod proxy;
 mod prune;
 mod server;
+#[path = "../common/site.rs"]
+mod site;
 mod steps;
 
 use attest::ledger::{

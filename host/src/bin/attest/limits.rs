@@ -14,7 +14,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Descriptors that any command may have open at a time: a ledger has several files.
 const DESCRIPTORS: usize = 12;
-/// Those of a command that looks at devices or holds sessions: without them a library
+/// Those of a command that looks at devices, holds sessions or serves pages: without them a library
 /// that is there does not load, and its GPUs would seem to be absent.
 const DESCRIPTORS_OF_WORK: usize = 40;
 /// Threads beside those that compute: signals, lanes, telemetry, progress, blocking calls.
@@ -36,7 +36,7 @@ pub fn check(command: &Command) -> Result<()> {
         | Command::Selftest(_)
         | Command::Bench(_)
         | Command::Demo(_) => (true, true),
-        Command::Detect(_) => (false, true),
+        Command::Detect(_) | Command::Dashboard(_) => (false, true),
         // It says by itself what is missing.
         Command::Doctor(_)
         | Command::Challenge(_)
