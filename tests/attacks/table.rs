@@ -9,8 +9,9 @@ use std::path::Path;
 
 const THREAT_MODEL: &str = include_str!("../../docs/threat-model.md");
 
-/// Codes of challenges and envelopes, which have no list, and of policies.
-const OTHERS: [&str; 14] = [
+/// Codes of challenges and envelopes, which have no list, and of policies; the dashboard's, by
+/// HTTP.
+const OTHERS: [&str; 18] = [
     "challenge-malformed",
     "challenge-out-of-bounds",
     "challenge-too-much",
@@ -25,6 +26,10 @@ const OTHERS: [&str; 14] = [
     "session-unsettled",
     "work not proven",
     "receipt",
+    "405",
+    "421",
+    "431",
+    "503",
 ];
 
 /// The rows of the tables of tricks, a miner's and a validator's: their cells.

@@ -159,7 +159,7 @@ fn every_view_shows_what_is_on_record() {
         overview.has(&[&format!("/challenge/{c}")]);
     }
     let (one, device) = (format!("/miner/{}", key(1)), format!("/device/{}", Uuid([2; 16])));
-    site.get("/miners").has(&[&one, "4 keys", "bound to none"]);
+    site.get("/miners").has(&[&one, "3 keys", "bound to none"]);
     site.get(&one).has(&["<svg class=\"chart\"", "NVIDIA H200", "Devices that it named"]);
     site.get(&format!("/miner/{}", key(4))).has(&["stalled", "198.51.100.4"]);
     site.get("/devices").has(&[&device, "3 devices"]);

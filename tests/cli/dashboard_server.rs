@@ -170,13 +170,13 @@ fn a_ledger_that_is_lost_is_said_to_be_and_found_again() {
     let attest::ledger::Location::File(path) = written.location() else { unreachable!() };
     let away = path.with_extension("away");
     std::fs::rename(&path, &away).expect("moved");
-    let page = site.until("/", |page| page.body.contains("The ledger is lost"));
+    let page = site.until("/", |page| page.body.contains("class=\"lost\""));
     page.has(&["data-lost=\"true\"", "/challenge/", "cannot open"]);
     let mut events = Events::of(&site);
     events.until(|said| said.contains("\"lost\":true"));
     std::fs::rename(&away, &path).expect("moved back");
     events.until(|said| said.contains("\"lost\":false"));
-    site.get("/").lacks(&["The ledger is lost"]);
+    site.get("/").lacks(&["class=\"lost\""]);
 }
 
 #[test]

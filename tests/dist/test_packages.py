@@ -18,6 +18,7 @@ GLIBC_MAX = (2, 28)
 #: Of glibc, all of them: NVIDIA's libraries are loaded at run time.
 LIBRARIES = {"libc.so.6", "libm.so.6", "libpthread.so.0", "libdl.so.2", "librt.so.1"}
 LIBRARIES |= {"libutil.so.1", "ld-linux-x86-64.so.2"}
+UNITS = ("attest-respond.service", "attest-dashboard.service")
 SMALL = ("--dim", "128", "--matrices", "1", "--iterations", "2", "--samples", "2")
 
 
@@ -66,7 +67,8 @@ def test_the_tarball_has_the_program_and_nothing_of_this_machine(tree: Path) -> 
                  "share/man/man1/attest.1", "share/man/man1/attest-verify.1",
                  "share/bash-completion/completions/attest", "share/zsh/site-functions/_attest",
                  "share/fish/vendor_completions.d/attest.fish", "share/doc/attest/protocol.md",
-                 "share/attest/systemd/attest-respond.service"):
+                 "share/attest/systemd/attest-respond.service",
+                 "share/attest/systemd/attest-dashboard.service", "share/attest/dashboard.env"):
         assert (tree / name).is_file(), name
 
 
@@ -95,14 +97,15 @@ def test_the_package_is_installed_and_removed(debian: Chroot) -> None:
     # As respond.env and the unit say.
     key = ("attest", "key", "new", "--out", "/var/lib/attest/miner.pem")
     debian.run(*key, user="attest:attest", home="/var/lib/attest")
-    configured = {"/etc/attest/policy.toml", "/etc/attest/respond.env"}
+    configured = {"/etc/attest/policy.toml", "/etc/attest/respond.env", "/etc/attest/dashboard.env"}
     assert set(debian.run("cat", "/var/lib/dpkg/info/attest.conffiles").split()) == configured
     debian.run("attest", "policy", "check", "/etc/attest/policy.toml")
-    unit = debian.folder / "lib/systemd/system/attest-respond.service"
-    if not unit.exists():
-        unit = debian.folder / "usr/lib/systemd/system/attest-respond.service"
-    wanted = debian.folder / "etc/systemd/system/multi-user.target.wants/attest-respond.service"
-    assert unit.exists() and not wanted.is_symlink(), "installed, and not enabled"
+    for name in UNITS:
+        unit = debian.folder / "lib/systemd/system" / name
+        if not unit.exists():
+            unit = debian.folder / "usr/lib/systemd/system" / name
+        wanted = debian.folder / "etc/systemd/system/multi-user.target.wants" / name
+        assert unit.exists() and not wanted.is_symlink(), f"{name} is installed, and not enabled"
     debian.run("dpkg", "--remove", "attest")
     assert not (debian.folder / "usr/bin/attest").exists() and not unit.exists()
     assert (debian.folder / "etc/attest/respond.env").exists()
@@ -111,11 +114,12 @@ def test_the_package_is_installed_and_removed(debian: Chroot) -> None:
     assert (debian.folder / "var/lib/attest/miner.pem").exists(), "a key is the user's"
 
 
-def test_units_are_understood_and_hardened(tree: Path) -> None:
+@pytest.mark.parametrize("name", UNITS)
+def test_units_are_understood_and_hardened(tree: Path, name: str) -> None:
     if not shutil.which("systemd-analyze"):
         assert os.environ.get("ATTEST_REQUIRE_CHROOT") != "1", "no systemd-analyze"
         pytest.skip("no systemd-analyze")
-    unit = tree / "share/attest/systemd/attest-respond.service"
+    unit = tree / "share/attest/systemd" / name
     # 10 is not hardened at all; by default systemd calls all above 5 medium.
     run("systemd-analyze", "security", "--offline=true", "--threshold=30", unit)
     text = unit.read_text()

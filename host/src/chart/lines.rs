@@ -31,6 +31,8 @@ pub struct LineChart {
     pub limits: Vec<Limit>,
     /// Whether the scale of figures begins at 0.
     pub from_zero: bool,
+    /// The least that goes from the left end to the right, if the points span less.
+    pub x_least: f64,
 }
 
 /// One series.
@@ -145,7 +147,8 @@ impl LineChart {
         let points = || self.lines.iter().flat_map(Line::finite);
         let limits =
             self.limits.iter().map(|limit| limit.value).filter(|value| can_be_drawn(*value));
-        let x = range(points().map(|(x, _)| x), 0.0);
+        let x = at_least(range_of(points().map(|(x, _)| x)), self.x_least)
+            .unwrap_or_else(|| range(points().map(|(x, _)| x), 0.0));
         let zero = self.from_zero.then_some(0.0);
         let y = range(points().map(|(_, y)| y).chain(limits).chain(zero), 0.08);
         (x, (if self.from_zero { 0.0 } else { y.0 }, y.1))
@@ -192,10 +195,20 @@ fn can_be_drawn(value: f64) -> bool {
     value.abs() <= 1e300
 }
 
+/// From the least to the most of `values`.
+fn range_of(values: impl Iterator<Item = f64>) -> (f64, f64) {
+    values.fold((f64::INFINITY, f64::NEG_INFINITY), |(a, b), v| (a.min(v), b.max(v)))
+}
+
+/// The ends of a range as long as `length` in the middle of a shorter one.
+fn at_least((least, most): (f64, f64), length: f64) -> Option<(f64, f64)> {
+    let more = (length - (most - least)) / 2.0;
+    (more.is_finite() && more > 0.0).then_some((least - more, most + more))
+}
+
 /// From the least to the most of `values`, and `room` of that on both sides.
 pub(super) fn range(values: impl Iterator<Item = f64>, room: f64) -> (f64, f64) {
-    let (least, most) =
-        values.fold((f64::INFINITY, f64::NEG_INFINITY), |(a, b), v| (a.min(v), b.max(v)));
+    let (least, most) = range_of(values);
     let length = most - least;
     match length.is_finite() {
         // Nothing, or more than binary64 holds.
@@ -212,6 +225,18 @@ pub(super) fn range(values: impl Iterator<Item = f64>, room: f64) -> (f64, f64) 
 mod tests {
     use super::*;
 
+    #[test]
+    fn points_close_together_get_the_room_that_was_asked_for() {
+        let x = |points: &[f64], x_least| {
+            let points = points.iter().map(|x| (*x, 1.0)).collect();
+            LineChart { x_least, ..chart(points) }.ranges().0
+        };
+        assert_eq!(x(&[1.8e9], 3600.0), (1.8e9 - 1800.0, 1.8e9 + 1800.0));
+        assert_eq!(x(&[0.0, 1000.0], 3600.0), (-1300.0, 2300.0));
+        assert_eq!(x(&[0.0, 5000.0], 3600.0), (0.0, 5000.0));
+        assert_eq!(x(&[], 3600.0), (0.0, 1.0));
+    }
+
     fn chart(points: Vec<(f64, f64)>) -> LineChart {
         let line =
             |mark| Line { name: "a".to_owned(), ink: Ink::Main, mark, points: points.clone() };
@@ -225,6 +250,7 @@ mod tests {
                 .into(),
             limits: vec![Limit { label: "limit".to_owned(), value: 700.0 }],
             from_zero: false,
+            x_least: 0.0,
         }
     }
 

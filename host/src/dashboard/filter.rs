@@ -174,7 +174,7 @@ impl Filter {
             };
             entry.issued_unix_ms >= since
                 && self.outcome.is_none_or(|end| end == item.end)
-                && self.miner.is_none_or(|key| entry.miner == Some(key))
+                && self.miner.is_none_or(|key| record.miner() == Some(key))
                 && self.device.is_none_or(|uuid| record.names(uuid))
                 && holds(&record.claims_text, &self.model)
                 && (self.text.is_none()

@@ -6,6 +6,7 @@
 use crate::ledger::{Ending, Entry, Ledger, LedgerError, Mark, Meeting, MeetingFilter, Met};
 use crate::ledger::{RECALL_MAX, Seen};
 use crate::protocol::digest::{Digest, Uuid};
+use crate::protocol::signature::EncodedKey;
 use crate::protocol::verdict::Shown;
 use crate::report::Told;
 use crate::report::history::{End, Row, reason};
@@ -46,7 +47,8 @@ impl Record {
         }
         let claims_text = claims.join("\n").to_lowercase();
         let mut text = vec![entry.challenge.to_string(), claims_text.clone()];
-        text.extend(entry.miner.map(|key| key.to_string()));
+        let miners = [entry.miner, devices.first().and_then(|seen| seen.device.miner)];
+        text.extend(miners.into_iter().flatten().map(|key| key.to_string()));
         text.extend(reason(&entry).map(str::to_lowercase));
         for Seen { device, .. } in &devices {
             text.push(device.uuid.to_string());
@@ -62,6 +64,11 @@ impl Record {
             devices,
             mark,
         }
+    }
+
+    /// The miner that it is bound to; before its verdict, the one that named its devices.
+    pub(super) fn miner(&self) -> Option<EncodedKey> {
+        self.entry.miner.or_else(|| self.devices.first()?.device.miner)
     }
 
     /// Whether device `uuid` was named for it.

@@ -146,19 +146,21 @@ fn outcomes(rows: &[Row<'_>]) -> Markup {
 
 /// Rates that were shown, over time.
 pub(crate) fn rates(rows: &[Row<'_>]) -> Markup {
-    type Rate = (&'static str, f64, fn(&Shown) -> Option<u64>);
+    type Rate = (&'static str, &'static str, fn(&Shown) -> Option<u64>);
     const RATES: [Rate; 5] = [
-        ("FP64, TFLOP/s each lane", 1e12, |shown| shown.fp64_flops),
-        ("int8, TOPS each lane", 1e12, |shown| shown.int8_ops_per_s),
-        ("Memory held, GB each lane", 1e9, |shown| shown.held_bytes),
-        ("Memory read, GB/s each lane", 1e9, |shown| shown.read_bytes_per_s),
-        ("From other lanes, GB/s each lane", 1e9, |shown| shown.link_bytes_per_s),
+        ("FP64", "FLOP/s", |shown| shown.fp64_flops),
+        ("int8", "OPS", |shown| shown.int8_ops_per_s),
+        ("Memory held", "B", |shown| shown.held_bytes),
+        ("Memory read", "B/s", |shown| shown.read_bytes_per_s),
+        ("From other lanes", "B/s", |shown| shown.link_bytes_per_s),
     ];
-    let chart = |(title, scale, of): &Rate| {
+    let chart = |(what, unit, of): &Rate| {
+        let shown = |row: &Row<'_>| row.shown.as_ref().and_then(of);
+        let most = rows.iter().filter_map(shown).max()?;
+        let (scale, prefix) = scale(most as f64);
         let points = |end: End| {
             let point = |row: &Row<'_>| {
-                let rate = of(row.shown.as_ref()?)? as f64 / scale;
-                Some((row.entry.issued_unix_ms as f64 / 1e3, rate))
+                Some((row.entry.issued_unix_ms as f64 / 1e3, shown(row)? as f64 / scale))
             };
             rows.iter().filter(|row| row.end == end).filter_map(point).collect::<Vec<_>>()
         };
@@ -173,18 +175,20 @@ pub(crate) fn rates(rows: &[Row<'_>]) -> Markup {
             line("rejected", Ink::Limit, Mark::Cross, End::Rejected),
         ];
         let count: usize = lines.iter().map(|line| line.points.len()).sum();
+        let title = format!("{what}, {prefix}{unit} each lane");
         let chart = LineChart {
-            title: (*title).to_owned(),
+            title: title.clone(),
             label: format!("{count} challenges"),
             x_title: "issued, UTC".to_owned(),
             x_text: date,
             lines,
             limits: Vec::new(),
             from_zero: true,
+            x_least: 3600.0,
         };
-        (count > 0).then_some((*title, chart))
+        (count > 0).then_some((title, chart))
     };
-    let charts: Vec<(&str, LineChart)> = RATES.iter().filter_map(chart).collect();
+    let charts: Vec<(String, LineChart)> = RATES.iter().filter_map(chart).collect();
     html! {
         section aria-labelledby="rates-title" {
             h2 id="rates-title" { "Rates over time" }
@@ -194,6 +198,12 @@ pub(crate) fn rates(rows: &[Row<'_>]) -> Markup {
             }
         }
     }
+}
+
+/// The unit in which the most of some figures is from 1 to 1000.
+fn scale(most: f64) -> (f64, &'static str) {
+    let scales = [(1e12, "T"), (1e9, "G"), (1e6, "M")];
+    scales.into_iter().find(|(scale, _)| most >= *scale).unwrap_or((1e3, "k"))
 }
 
 fn date(unix_s: f64) -> String {

@@ -148,6 +148,7 @@ fn line_chart(title: &str, points: Vec<(f64, f64)>, limits: Vec<Limit>) -> LineC
         lines,
         limits,
         from_zero: false,
+        x_least: 0.0,
     }
 }
 

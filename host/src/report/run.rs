@@ -181,6 +181,7 @@ fn barriers(result: &ResultDoc) -> Markup {
         lines,
         limits: Vec::new(),
         from_zero: true,
+        x_least: 0.0,
     };
     html! {
         @if !lanes.is_empty() {

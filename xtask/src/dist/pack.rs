@@ -12,13 +12,15 @@ use super::build::{Arch, Build};
 use super::tools::{output, run};
 
 /// What the tarball has beside the program and what that prints.
-const FILES: [(&str, &str); 6] = [
+const FILES: [(&str, &str); 8] = [
     ("README.md", "README.md"),
     ("CHANGELOG.md", "CHANGELOG.md"),
     ("LICENSE-MIT", "LICENSE-MIT"),
     ("LICENSE-APACHE", "LICENSE-APACHE"),
     ("host/packaging/attest-respond.service", "share/attest/systemd/attest-respond.service"),
     ("host/packaging/respond.env", "share/attest/respond.env"),
+    ("host/packaging/attest-dashboard.service", "share/attest/systemd/attest-dashboard.service"),
+    ("host/packaging/dashboard.env", "share/attest/dashboard.env"),
 ];
 
 /// Has the program write its manual pages, completions and default policy.

@@ -34,7 +34,7 @@ pub(in crate::dashboard) fn miners(
     let mut sums: HashMap<Option<EncodedKey>, Sum> = HashMap::new();
     for item in &items {
         let entry = &item.record.entry;
-        let sum = sums.entry(entry.miner).or_default();
+        let sum = sums.entry(item.record.miner()).or_default();
         sum.ends[item.end as usize] += 1;
         sum.devices.extend(item.record.devices.iter().map(|seen| seen.device.uuid));
         sum.last_unix_ms = sum.last_unix_ms.max(entry.issued_unix_ms);
@@ -47,7 +47,7 @@ pub(in crate::dashboard) fn miners(
             h2 id="miners-title" { "Miners" }
             @if sums.is_empty() { p { "No challenge that fits is on record." } } @else {
                 div.scroll tabindex="0" role="region" aria-label="Miners, scrollable" { table {
-                    caption { (sums.len()) " keys; the one that was challenged last comes first" }
+                    caption { (sums.iter().filter(|(key, _)| key.is_some()).count()) " keys; the one that was challenged last comes first" }
                     thead { tr {
                         th scope="col" { "Key" } th scope="col" { "Last challenged" }
                         @for end in End::ALL { th.n scope="col" { (end.name()) } }
@@ -81,7 +81,7 @@ pub(in crate::dashboard) fn miner(
         })
     };
     let is_on_record =
-        snapshot.items.iter().any(|item| item.record.entry.miner == Some(key)) || met().next().is_some();
+        snapshot.items.iter().any(|item| item.record.miner() == Some(key)) || met().next().is_some();
     if !is_on_record {
         return None;
     }

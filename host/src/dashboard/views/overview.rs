@@ -67,7 +67,7 @@ fn under_way(snapshot: &Snapshot, items: &[&Item]) -> Markup {
                                 @if let Some(of) = entry.round { " round " (of.number) }
                             }
                             td { @if entry.arrived_unix_ms.is_some() { "answered, being verified" } @else { "sent, not answered yet" } }
-                            td { @match entry.miner { Some(key) => (miner_link(key)), None => "–" } }
+                            td { @match item.record.miner() { Some(key) => (miner_link(key)), None => "–" } }
                             td.mono { @match snapshot.address(entry) { Some(address) => (said(address)), None => "–" } }
                             td.mono.time { (time(entry.expires_unix_ms)) }
                         }

@@ -124,7 +124,7 @@ fn row(item: &Item) -> Markup {
             td {
                 @if let (End::Rejected, Some(code)) = (item.end, reason(entry)) { code { (said(code)) } }
             }
-            td { @match entry.miner { Some(key) => (miner_link(key)), None => "–" } }
+            td { @match record.miner() { Some(key) => (miner_link(key)), None => "–" } }
             td {
                 @for seen in record.devices.iter().take(2) { (device_link(seen.device.uuid)) " " }
                 @if record.devices.len() > 2 { "and " (record.devices.len() - 2) " more" }

@@ -12,9 +12,10 @@ const GUIDE: &str = include_str!("../../../../../docs/guide.md");
 const KEY: &str = "6c9da3df484cd5b9666de1e31cd74e58895256a00d19465c57d56657c001d126";
 
 /// Pages whose command lines are tried.
-const PAGES: [(&str, &str); 9] = [
+const PAGES: [(&str, &str); 10] = [
     ("README.md", README),
     ("guide.md", GUIDE),
+    ("dashboard.md", include_str!("../../../../../docs/dashboard.md")),
     ("export.md", include_str!("../../../../../docs/export.md")),
     ("findings.md", include_str!("../../../../../docs/findings.md")),
     ("ledger.md", include_str!("../../../../../docs/ledger.md")),
