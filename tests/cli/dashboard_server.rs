@@ -98,7 +98,8 @@ fn only_reading_is_answered() {
 
 #[test]
 fn what_a_client_takes_is_bounded() {
-    let limits = Limits { connections_max: 3, head: Duration::from_millis(300), ..Limits::default() };
+    let limits =
+        Limits { connections_max: 3, head: Duration::from_millis(300), ..Limits::default() };
     let written = Written::new();
     let site = Site::with(&written.location(), limits, 10);
     // Whoever says nothing, or half, is not waited for: these would keep all places.

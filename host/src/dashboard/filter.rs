@@ -91,7 +91,10 @@ impl Filter {
 
     fn set(&mut self, name: &str, value: &str) -> Result<(), Refused> {
         let wrong = |advice| {
-            move || Refused { what: format!("the filter {name:?} has a value that is not taken"), advice }
+            move || Refused {
+                what: format!("the filter {name:?} has a value that is not taken"),
+                advice,
+            }
         };
         match name {
             "outcome" => {
@@ -179,7 +182,9 @@ impl Filter {
                 && holds(&record.claims_text, &self.model)
                 && (self.text.is_none()
                     || holds(&record.text, &self.text)
-                    || snapshot.address(entry).is_some_and(|at| holds(&at.to_lowercase(), &self.text)))
+                    || snapshot
+                        .address(entry)
+                        .is_some_and(|at| holds(&at.to_lowercase(), &self.text)))
         };
         snapshot.items.iter().filter(wanted).collect()
     }

@@ -178,7 +178,8 @@ async fn nothing(State(here): Here) -> Response {
 /// Numbers that change as the ledger does; a page asks for itself again then.
 async fn events(State(here): Here) -> Response {
     let Ok(place) = here.streams.try_acquire_owned() else {
-        let text = "too many browsers are kept up to date\nClose some, or reload the page now and then.\n";
+        let text =
+            "too many browsers are kept up to date\nClose some, or reload the page now and then.\n";
         let after = [(header::RETRY_AFTER, "30")];
         return (StatusCode::SERVICE_UNAVAILABLE, after, text).into_response();
     };
@@ -251,7 +252,8 @@ fn refused(hosts: &Hosts, request: &Request) -> Option<(StatusCode, &'static str
         ));
     }
     let length = headers.get(header::CONTENT_LENGTH);
-    if headers.contains_key(header::TRANSFER_ENCODING) || length.is_some_and(|length| length != "0") {
+    if headers.contains_key(header::TRANSFER_ENCODING) || length.is_some_and(|length| length != "0")
+    {
         return Some((StatusCode::PAYLOAD_TOO_LARGE, "the request has a body\nSend none.\n"));
     }
     let target = request.uri().path_and_query().map_or(0, |target| target.as_str().len());

@@ -76,10 +76,12 @@ impl Record {
         self.devices.iter().any(|seen| seen.device.uuid == uuid)
     }
 
-    /// What the miner claims of device `uuid`.
-    pub(super) fn claim_of(&self, uuid: Uuid) -> Option<&str> {
+    /// What the miner claims of device `uuid`, without the name itself.
+    pub(super) fn claim_of(&self, uuid: Uuid) -> Option<String> {
         let uuid = uuid.to_string();
-        self.claims.iter().find(|claim| claim.contains(&uuid)).map(String::as_str)
+        let claim = self.claims.iter().find(|claim| claim.contains(&uuid))?;
+        let claim = claim.replacen(&format!(", uuid {uuid}"), "", 1);
+        Some(claim.split_once(": ").map_or(claim.as_str(), |(_, of_lane)| of_lane).to_owned())
     }
 }
 

@@ -8,8 +8,8 @@
 use super::error::LedgerError;
 use super::history::{Named, Naming};
 use super::record::{
-    Acceptance, Accepting, Dodges, Entry, Filter, HistoryFinding, Mark, Meeting, MeetingFilter, Met,
-    NO_COMMITMENT, Peer, Pruned, Pruning, RoundOf, Seen, SettledAs, Settlement, Sighting,
+    Acceptance, Accepting, Dodges, Entry, Filter, HistoryFinding, Mark, Meeting, MeetingFilter,
+    Met, NO_COMMITMENT, Peer, Pruned, Pruning, RoundOf, Seen, SettledAs, Settlement, Sighting,
 };
 use super::sql::{Access, Backend, DbError, Fault, Sql, ms};
 use super::{Ledger, Options, history, meeting, query};

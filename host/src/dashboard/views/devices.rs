@@ -18,7 +18,7 @@ const NAMES_MAX: usize = 20;
 /// What is on record of one device, in numbers; as it was named last.
 struct Sum<'a> {
     last: &'a Seen,
-    claim: Option<&'a str>,
+    claim: Option<String>,
     ends: [usize; 4],
 }
 
@@ -35,10 +35,9 @@ pub(in crate::dashboard) fn devices(
             if filter.device.is_some_and(|only| only != uuid) {
                 continue;
             }
-            let claim = item.record.claim_of(uuid);
-            let sum = sums.entry(uuid).or_insert(Sum { last: seen, claim, ends: [0; 4] });
+            let sum = sums.entry(uuid).or_insert(Sum { last: seen, claim: None, ends: [0; 4] });
             sum.ends[item.end as usize] += 1;
-            sum.claim = sum.claim.or(claim);
+            sum.claim = sum.claim.take().or_else(|| item.record.claim_of(uuid));
         }
     }
     let mut sums: Vec<Sum<'_>> = sums.into_values().collect();
@@ -68,7 +67,7 @@ fn row(sum: &Sum<'_>) -> Markup {
     html! {
         tr {
             th scope="row" { (device_link(*uuid)) }
-            td { (optional(sum.claim)) }
+            td { (optional(sum.claim.as_deref())) }
             td { @match miner { Some(key) => (miner_link(*key)), None => "–" } }
             td.mono { (optional(serial.as_deref())) }
             td.mono { (optional(host.as_deref())) }
@@ -100,7 +99,7 @@ pub(in crate::dashboard) fn device(
 
 /// How it was named: what changed is seen.
 fn names(items: &[&Item], uuid: Uuid) -> Markup {
-    let mut names: Vec<(&Sighting, Option<&str>, u64)> = Vec::new();
+    let mut names: Vec<(&Sighting, Option<String>, u64)> = Vec::new();
     for item in items {
         let named = item.record.devices.iter().find(|seen| seen.device.uuid == uuid);
         let Some(Seen { device, seen_unix_ms }) = named else { continue };
@@ -125,7 +124,7 @@ fn names(items: &[&Item], uuid: Uuid) -> Markup {
                             td.mono { (optional(device.serial.as_deref())) }
                             td.mono { (optional(device.pci.as_deref())) }
                             td.mono { (optional(device.host.as_deref())) }
-                            td { (optional(claim)) }
+                            td { (optional(claim.as_deref())) }
                         }
                     } }
                 } }

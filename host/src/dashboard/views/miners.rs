@@ -80,8 +80,8 @@ pub(in crate::dashboard) fn miner(
             Peer::Unknown => false,
         })
     };
-    let is_on_record =
-        snapshot.items.iter().any(|item| item.record.miner() == Some(key)) || met().next().is_some();
+    let is_on_record = snapshot.items.iter().any(|item| item.record.miner() == Some(key))
+        || met().next().is_some();
     if !is_on_record {
         return None;
     }
@@ -122,7 +122,7 @@ fn named(items: &[&Item]) -> Markup {
                     tbody { @for (named, claim) in devices {
                         tr {
                             th scope="row" { (device_link(named.device.uuid)) }
-                            td { (optional(claim)) }
+                            td { (optional(claim.as_deref())) }
                             td.mono { (optional(named.device.serial.as_deref())) }
                             td.mono { (optional(named.device.host.as_deref())) }
                             td.mono.time { (time(named.seen_unix_ms)) }

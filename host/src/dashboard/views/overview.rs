@@ -27,8 +27,7 @@ pub(in crate::dashboard) fn overview(
     settled.sort_by_key(|item| std::cmp::Reverse(item.record.entry.settled_unix_ms));
     let rows: Vec<Row<'_>> = items.iter().map(|item| item.row()).collect();
     let unchallenged = snapshot.meetings.iter();
-    let unchallenged =
-        unchallenged.filter(|met| matches!(met.meeting.ending, Ending::Before(_)));
+    let unchallenged = unchallenged.filter(|met| matches!(met.meeting.ending, Ending::Before(_)));
     Some(html! {
         (tiles(&items, filter, place))
         (under_way(snapshot, &items))

@@ -136,8 +136,7 @@ fn row(item: &Item) -> Markup {
 
 /// Rates over time, as reports draw them.
 pub(super) fn charts(items: &[&Item]) -> Markup {
-    let rows: Vec<Row<'_>> =
-        items.iter().take(POINTS_MAX).rev().map(|item| item.row()).collect();
+    let rows: Vec<Row<'_>> = items.iter().take(POINTS_MAX).rev().map(|item| item.row()).collect();
     html! {
         (crate::report::history::rates(&rows))
         @if items.len() > POINTS_MAX { p.quiet { "The charts have the newest " (POINTS_MAX) " challenges." } }
