@@ -7,6 +7,7 @@
 
 use crate::identity::SigningIdentity;
 use crate::protocol::signature::PublicKey;
+use async_nats::connection::State;
 use async_nats::{
     Auth, AuthError, Client, ClientError, ConnectErrorKind, ConnectOptions, Event, ServerError,
 };
@@ -41,6 +42,13 @@ pub struct Connection {
     pub client: Client,
     /// How often it was lost so far.
     pub losses: watch::Receiver<u64>,
+}
+
+impl Connection {
+    /// Whether the server is connected now.
+    pub fn is_connected(&self) -> bool {
+        self.client.connection_state() == State::Connected
+    }
 }
 
 /// No connection.

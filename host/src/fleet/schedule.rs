@@ -163,7 +163,9 @@ mod tests {
             "Allowed is 0 to 100.",
         );
         let unknown = error("period_s = 600\nwhen = 1\n");
-        assert!(unknown.starts_with("s.toml:2:1: unknown field `when`, in `when = 1`\nAllowed is "));
+        assert!(
+            unknown.starts_with("s.toml:2:1: unknown field `when`, in `when = 1`\nAllowed is ")
+        );
         let word = error("together = [\"owner\", \"house\"]\n");
         assert!(word.starts_with("s.toml:1:22: unknown variant `house`"), "{word}");
         let key = error("[[owner]]\nname = \"a\"\nminers = [\"01\"]\n");
