@@ -3,6 +3,7 @@
 use super::programs::{Program, attest};
 use super::server::Nats;
 use super::*;
+use attest::fleet::metrics::{AgentMetrics, FleetMetrics};
 use std::collections::BTreeSet;
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
@@ -136,7 +137,10 @@ async fn the_real_programs_show_metrics_health_and_readiness() {
     let documented: BTreeSet<String> = include_str!("../../docs/fleet.md")
         .lines()
         .filter_map(|line| line.strip_prefix("| `attest_")?.split('`').next())
-        .map(|name| format!("attest_{}", name.split('{').next().unwrap_or_default()))
+        .filter(|name| {
+            name.starts_with("fleet_") || name.starts_with("agent_") || *name == "build_info"
+        })
+        .map(|name| format!("attest_{name}"))
         .collect();
     let both: BTreeSet<String> = families(&fleets).union(&families(&agents)).cloned().collect();
     assert_eq!(both, documented);
@@ -150,6 +154,66 @@ async fn the_real_programs_show_metrics_health_and_readiness() {
     let back =
         until(&of_agent, "/metrics", |_, body| body.contains("attest_agent_nats_connected 1\n"));
     assert!(back.contains("attest_agent_nats_disconnections_total 1\n"), "{back}");
+}
+
+/// Expressions of a dashboard, with Grafana's variables replaced.
+fn expressions(value: &serde_json::Value, found: &mut Vec<String>) {
+    match value {
+        serde_json::Value::Object(fields) => {
+            if let Some(expression) = fields.get("expr").and_then(|expr| expr.as_str()) {
+                found.push(expression.replace("$__rate_interval", "5m"));
+            }
+            fields.values().for_each(|inner| expressions(inner, found));
+        }
+        serde_json::Value::Array(all) => all.iter().for_each(|inner| expressions(inner, found)),
+        _ => {}
+    }
+}
+
+/// Names of metrics in an expression, without what histograms add to them.
+fn named(expression: &str) -> BTreeSet<String> {
+    let words = expression.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
+    let base = |word: &str| {
+        let ends = ["_bucket", "_sum", "_count"];
+        let end = ends.into_iter().find(|end| word.ends_with(end)).unwrap_or_default();
+        word.strip_suffix(end).unwrap_or(word).to_owned()
+    };
+    words.filter(|word| word.starts_with("attest_")).map(base).collect()
+}
+
+#[test]
+fn alerts_and_dashboard_name_metrics_that_there_are() {
+    let there = [FleetMetrics::new(1).text(), AgentMetrics::new().text()].concat();
+    let mut there = families(&there);
+    // What is looked up has series once it was.
+    there.extend(["agents", "jobs", "campaign_tasks"].map(|name| format!("attest_fleet_{name}")));
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/packaging/monitoring");
+    let alerts = std::fs::read_to_string(format!("{folder}/alerts.yml")).expect("alerts");
+    let text = std::fs::read_to_string(format!("{folder}/dashboard.json")).expect("a dashboard");
+    let mut shown = Vec::new();
+    expressions(&serde_json::from_str(&text).expect("JSON"), &mut shown);
+    assert!(shown.len() > 20, "{shown:?}");
+    for text in shown.iter().chain([&alerts]) {
+        let unknown: Vec<_> = named(text).difference(&there).cloned().collect();
+        assert!(unknown.is_empty(), "{unknown:?} in {text}");
+    }
+    // All of the fleet's metrics are in it, but for one that is told in others.
+    let in_dashboard: BTreeSet<String> = shown.iter().flat_map(|text| named(text)).collect();
+    let missing: Vec<_> = there.difference(&in_dashboard).collect();
+    assert!(missing.len() <= 6, "{missing:?}");
+    // promtool parses each expression, and the alerts do what their tests say.
+    let rules: Vec<_> = shown
+        .iter()
+        .enumerate()
+        .map(|(at, expr)| serde_json::json!({"record": format!("shown_{at}"), "expr": expr}))
+        .collect();
+    let rules = serde_json::json!({"groups": [{"name": "shown", "rules": rules}]}).to_string();
+    let place = tempfile::tempdir().expect("a folder");
+    let path = place.path().join("shown.json");
+    std::fs::write(&path, &rules).expect("written");
+    promtool(&["check", "rules", path.to_str().expect("text")], "");
+    promtool(&["check", "rules", &format!("{folder}/alerts.yml")], "");
+    promtool(&["test", "rules", &format!("{folder}/alerts_test.yml")], "");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -169,11 +233,17 @@ async fn readiness_falls_with_the_ledger_and_an_address_that_is_taken_is_said() 
     let mut second = start(&address);
     assert_eq!(second.ends().code(), Some(2));
     assert!(second.heard.concat().contains("cannot listen on"), "{:?}", second.heard);
-    // Its file is no database any more.
-    std::fs::write(&ledger, vec![b'x'; 65536]).expect("written");
-    let _ = std::fs::remove_file(place.join("ledger.sqlite-wal"));
+    // A table of it is gone, and comes back.
+    let rename = |from: &str, to: &str| {
+        let database = rusqlite::Connection::open(&ledger).expect("a database");
+        database.busy_timeout(PATIENCE).expect("a timeout");
+        database.execute(&format!("ALTER TABLE {from} RENAME TO {to}"), []).expect("renamed");
+    };
+    rename("challenges", "mislaid");
     let body = until(&address, "/readyz", |status, _| status == 503);
     assert_eq!(body, "ledger: not ready\nnats: ok\n");
+    rename("mislaid", "challenges");
+    until(&address, "/readyz", |status, _| status == 200);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -144,7 +144,7 @@ async fn one_signal_drains_an_agent_and_a_second_one_stops_its_work() {
     let Some(nats) = Nats::start() else { return };
     let folder = tempfile::tempdir().expect("a folder");
     let (server, (_ledger, ledger)) = (server_of(&nats.url(), None), ledger());
-    let long = Request { num_iterations: Some(100_000), ..tiny() };
+    let long = Request { matrix_dim: Some(512), num_iterations: Some(4000), ..tiny() };
     let fleet = Validating::start_asking(&server, &ledger, quiet(), long).await;
     let mut agent = Program::start(&mut agent(folder.path(), 1, &nats.url()));
     agent.says("waiting for validators");
@@ -158,7 +158,8 @@ async fn one_signal_drains_an_agent_and_a_second_one_stops_its_work() {
         let all = fleet.stores.announced().await.expect("announcements");
         all.get(&key(1).encoded()).map(|said| (said.state.name(), said.session.is_some()))
     };
-    assert_eq!(busy().await, Some(("busy", true)));
+    let state = busy().await;
+    assert_eq!(state, Some(("busy", true)), "{:#?}", agent.heard);
     agent.signal("TERM");
     assert_eq!(agent.ends().code(), Some(143), "{:#?}", agent.heard);
     // It was stopped and not killed: the session's end is said, and the entry taken back.

@@ -143,9 +143,18 @@ impl FleetMetrics {
         for leg in Leg::ALL {
             drop(all.durations.get_or_create(&OfLeg { leg: leg.name() }));
         }
+        for (work, unit) in all.works() {
+            drop(work.get_or_create(&OfModel { model: OTHER }));
+            drop(all.seconds.get_or_create(&OfModelAndUnit { model: OTHER, unit }));
+        }
         let verified = Ended { outcome: outcome_name(Outcome::Verified), code: NO_CODE };
         drop(all.sessions.get_or_create(&verified));
         all
+    }
+
+    /// Work by model, with the word for what is counted.
+    fn works(&self) -> [(&Family<OfModel, Sum>, &'static str); 3] {
+        [(&self.flop, "flop"), (&self.operations, "operations"), (&self.bytes, "bytes")]
     }
 
     #[rustfmt::skip]
@@ -206,11 +215,11 @@ impl FleetMetrics {
                     self.spread.observe(spread.as_secs_f64());
                 }
                 for proven in &came.measured.proven {
-                    let (work, unit) = match proven.unit {
-                        Unit::Flop => (&self.flop, "flop"),
-                        Unit::Operations => (&self.operations, "operations"),
-                        Unit::Bytes => (&self.bytes, "bytes"),
-                    };
+                    let (work, unit) = self.works()[match proven.unit {
+                        Unit::Flop => 0,
+                        Unit::Operations => 1,
+                        Unit::Bytes => 2,
+                    }];
                     let model = proven.model;
                     work.get_or_create(&OfModel { model }).inc_by(proven.amount as f64);
                     let of = OfModelAndUnit { model, unit };
