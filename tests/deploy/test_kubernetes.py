@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import re
 import shutil
 import signal
 import socket
@@ -210,9 +211,10 @@ class Volumes:
 
     def real(self, container: Document, word: str) -> str:
         """A word of a command, with the paths in it replaced."""
-        for mount in container.get("volumeMounts", []):
-            word = word.replace(mount["mountPath"], str(self.folder / mount["name"]))
-        return word.replace("/etc/attest/policy.toml", str(self.folder / "policy.toml"))
+        places = {mount["mountPath"]: mount["name"] for mount in container.get("volumeMounts", [])}
+        places["/etc/attest/policy.toml"] = "policy.toml"
+        pattern = "|".join(re.escape(path) for path in places)
+        return re.sub(pattern, lambda found: str(self.folder / places[found[0]]), word)
 
     def command(self, container: Document) -> list[str]:
         """What runs: the image's entry point is the program."""
