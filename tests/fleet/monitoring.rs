@@ -3,7 +3,9 @@
 use super::programs::{Program, attest};
 use super::server::Nats;
 use super::*;
+use attest::fleet::dial::Came;
 use attest::fleet::metrics::{AgentMetrics, FleetMetrics};
+use attest::protocol::signature::EncodedKey;
 use std::collections::BTreeSet;
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
@@ -179,6 +181,33 @@ fn named(expression: &str) -> BTreeSet<String> {
         word.strip_suffix(end).unwrap_or(word).to_owned()
     };
     words.filter(|word| word.starts_with("attest_")).map(base).collect()
+}
+
+#[test]
+fn no_miner_adds_series_to_the_metrics() {
+    let metrics = FleetMetrics::new(1);
+    // Every code that there is, and then some of a miner's own, by keys and campaigns of its
+    // own: what it says of its model is held against the table before (`Proven::model`).
+    let codes = attest::schema::verdict_codes().into_iter().map(str::to_owned);
+    let ended = |number: u32, code: String| {
+        let mut miner = [0; 32];
+        miner[..4].copy_from_slice(&number.to_be_bytes());
+        let miner = EncodedKey(miner);
+        let name = TaskName { campaign: format!("x{number}"), slot: number.to_string(), miner };
+        metrics.saw(&Doing::Ended(name, Came::to_nothing(&code), true));
+    };
+    for code in codes.chain(["its own".to_owned()]) {
+        ended(0, code);
+    }
+    let before = metrics.text();
+    for number in 1..500 {
+        ended(number, format!("own-{number}\"}} 1\nattest_forged_total 1\n"));
+    }
+    let after = metrics.text();
+    assert_eq!(before.lines().count(), after.lines().count());
+    assert!(!after.contains("forged") && !after.contains("own-"), "{after}");
+    assert!(after.contains("{outcome=\"could-not-run\",code=\"other\"} 500\n"), "{after}");
+    promtool(&["check", "metrics"], &after);
 }
 
 #[test]
