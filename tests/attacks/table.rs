@@ -9,8 +9,8 @@ use std::path::Path;
 
 const THREAT_MODEL: &str = include_str!("../../docs/threat-model.md");
 
-/// Codes of challenges and envelopes, which have no list, and of policies.
-const OTHERS: [&str; 14] = [
+/// Codes of challenges and envelopes, which have no list, of policies, and of metrics.
+const OTHERS: [&str; 15] = [
     "challenge-malformed",
     "challenge-out-of-bounds",
     "challenge-too-much",
@@ -25,6 +25,7 @@ const OTHERS: [&str; 14] = [
     "session-unsettled",
     "work not proven",
     "receipt",
+    "other",
 ];
 
 /// The rows of the tables of tricks, a miner's and a validator's: their cells.
