@@ -14,6 +14,7 @@ use super::measured::{Measured, Stopwatch};
 use super::names;
 use super::presence::Presence;
 use crate::protocol::digest::Digest;
+use crate::protocol::json::printable;
 use crate::protocol::signature::PublicKey;
 use crate::protocol::verdict::Outcome;
 use crate::session::drive::{Peering, Stage, Validator};
@@ -182,6 +183,11 @@ impl Dialler {
             // The challenge is settled as abandoned when the future is dropped.
             return Came { challenge, challenged, measured, ..Came::to_nothing("lost") };
         };
+        if ended.session.outcome == Outcome::CouldNotRun {
+            let detail = ended.session.detail.as_deref().unwrap_or_default();
+            let why = printable(&detail.lines().next().unwrap_or_default());
+            tracing::warn!("a session with {key} could not run: {why}");
+        }
         let (outcome, code) = seen.judge(&ended, challenge.is_some());
         Came { outcome, code, challenge, challenged, measured }
     }

@@ -111,8 +111,7 @@ impl Daemon {
             presence: Arc::clone(&self.dialler.presence),
             ledger: Arc::clone(&self.dialler.validator.ledger),
             schedule: self.schedule.clone(),
-            places: Arc::clone(&self.places),
-            most: self.most,
+            worker: Arc::clone(&self.worker),
         }
     }
 

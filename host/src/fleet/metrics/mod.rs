@@ -178,7 +178,7 @@ impl FleetMetrics {
         all.register("attest_fleet_ledger_up", "Whether the ledger answers", self.ledger.clone());
         all.register("attest_fleet_agents", "Agents that announced themselves lately, by state", self.agents.clone());
         all.register("attest_fleet_jobs", "Jobs in the queue that all validators share, by state", self.jobs.clone());
-        all.register("attest_fleet_sessions_in_progress", "Places for sessions that are taken here", self.in_progress.clone());
+        all.register("attest_fleet_sessions_in_progress", "Tasks whose sessions are under way here", self.in_progress.clone());
         all.register("attest_fleet_session_places", "Most sessions at once here", place_count);
         all.register("attest_fleet_campaign_tasks", "Tasks of the campaign under way, of all validators, by state", self.campaign.clone());
         all.register("attest_fleet_campaign_planned_tasks", "Tasks that the miners present have in the campaign under way; those that came late are spared some", self.planned.clone());

@@ -9,12 +9,12 @@ use crate::fleet::plan::Planner;
 use crate::fleet::presence::{AgentState, Presence};
 use crate::fleet::schedule::Schedule;
 use crate::fleet::store::Stores;
+use crate::fleet::work::Worker;
 use crate::ledger::{Filter, Ledger};
 use crate::monitor::Health;
 use crate::session::clock::unix_ms;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
-use tokio::sync::Semaphore;
 use tokio::time::{sleep, timeout};
 
 /// How often to look at what is here.
@@ -40,10 +40,8 @@ pub struct Sampler {
     pub(in crate::fleet) ledger: Arc<dyn Ledger>,
     /// Which campaign is under way.
     pub(in crate::fleet) schedule: Option<Schedule>,
-    /// Places for sessions that are free.
-    pub(in crate::fleet) places: Arc<Semaphore>,
-    /// All places.
-    pub(in crate::fleet) most: u32,
+    /// Has the tasks that are under way here.
+    pub(in crate::fleet) worker: Arc<Worker>,
 }
 
 impl Sampler {
@@ -60,8 +58,8 @@ impl Sampler {
             self.metrics.nats.set(is_connected.into());
             let losses = *self.connection.losses.borrow();
             self.metrics.losses.inc_by(losses.saturating_sub(self.metrics.losses.get()));
-            let free = self.places.available_permits() as i64;
-            self.metrics.in_progress.set(i64::from(self.most) - free);
+            let held = self.worker.held.lock().unwrap_or_else(PoisonError::into_inner).len();
+            self.metrics.in_progress.set(held as i64);
             self.agents();
             sleep(OFTEN).await;
         }

@@ -14,6 +14,7 @@ use attest::fleet::connect::{Connection, Server, connect};
 use attest::fleet::metrics::AgentMetrics;
 use attest::identity::SigningIdentity;
 use attest::monitor::Health;
+use attest::session::message::VerdictOutcome;
 use attest::session::miner::{End, SESSION_DEFAULT};
 use attest::session::respond::{Equipment as _, Miner};
 use std::sync::Arc;
@@ -122,7 +123,12 @@ fn tell(doing: Doing) {
             let end = match end {
                 End::Verdict(verdict) => {
                     let code = verdict.code.as_deref().unwrap_or_default().escape_debug();
-                    format!("the validator says: {:?} {code}", verdict.outcome).to_lowercase()
+                    let outcome = match verdict.outcome {
+                        VerdictOutcome::Verified => "verified",
+                        VerdictOutcome::Rejected => "rejected",
+                        VerdictOutcome::CouldNotRun => "it could not run",
+                    };
+                    format!("the validator says: {outcome} {code}")
                 }
                 End::Fault(fault) => fault.to_string(),
                 End::Refused(refusal) => refusal.to_string(),
