@@ -74,7 +74,7 @@ def test_it_is_a_dashboard() -> None:
         assert panel["description"] and panel["fieldConfig"]["defaults"]["unit"]
 
 
-def test_what_is_none_is_found() -> None:
+def test_a_misspelt_field_and_a_wrong_type_are_found() -> None:
     dashboard = json.loads(FILE.read_text())
     misspelt = json.loads(json.dumps(dashboard).replace('"gridPos"', '"gridPosition"'))
     assert ".panels[0].gridPosition" in read(misspelt)

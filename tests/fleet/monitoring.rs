@@ -1,4 +1,4 @@
-//! What daemons say of themselves: metrics, health, readiness, and notifications to systemd.
+//! Metrics, health and readiness of the real programs, and their notifications to systemd.
 
 use super::programs::{Program, attest};
 use super::server::Nats;

@@ -1,5 +1,4 @@
-//! What a daemon says of itself to those that watch over it: metrics, health and readiness,
-//! over HTTP.
+//! Metrics, health and readiness of a daemon, over HTTP.
 //!
 //! Guarantees: a request changes nothing and costs nothing but the answer; connections are
 //! bounded in number and in time; what is answered has no text that a peer wrote.

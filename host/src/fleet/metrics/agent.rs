@@ -56,7 +56,7 @@ impl AgentMetrics {
         all
     }
 
-    /// So many devices answer.
+    /// How many devices answer.
     pub fn set_devices(&self, count: usize) {
         self.devices.set(count as i64);
     }
