@@ -65,6 +65,7 @@ pub mod judging;
 pub mod ledger;
 pub mod log;
 pub mod mining;
+pub mod monitor;
 pub mod policy;
 pub mod reference;
 pub mod report;

@@ -1,5 +1,5 @@
 //! Where in a TOML file something is wrong: file, line and column, the line itself, and what
-//! is allowed there. Policies and tables of models share it.
+//! is allowed there. Policies, schedules and tables of models share it.
 //!
 //! Guarantees: errors are two lines of bounded length, and show nothing that a terminal
 //! would not print as itself.

@@ -9,9 +9,9 @@ use std::path::Path;
 
 const THREAT_MODEL: &str = include_str!("../../docs/threat-model.md");
 
-/// Codes of challenges and envelopes, which have no list, and of policies; the dashboard's, by
-/// HTTP.
-const OTHERS: [&str; 18] = [
+/// Codes of challenges and envelopes, which have no list, of policies and of metrics; the
+/// dashboard's, by HTTP.
+const OTHERS: [&str; 19] = [
     "challenge-malformed",
     "challenge-out-of-bounds",
     "challenge-too-much",
@@ -30,6 +30,7 @@ const OTHERS: [&str; 18] = [
     "421",
     "431",
     "503",
+    "other",
 ];
 
 /// The rows of the tables of tricks, a miner's and a validator's: their cells.

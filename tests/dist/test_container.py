@@ -9,6 +9,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+import yaml
 from conftest import OUT, ROOT, Chroot, only, run
 
 FILE = ROOT / "host" / "packaging" / "Containerfile"
@@ -80,3 +81,14 @@ def test_its_steps_run_in_a_chroot(debian: Chroot) -> None:
     assert "VERIFIED" in debian.run(*attest, *demo, user=user, home=home, **variables)
     kept = debian.run(*attest, "challenge", "--ledger", "default", user=user, home=home, **variables)
     assert kept.startswith("ey")
+    # A cluster's pods run as a user that the image does not know (docs/kubernetes.md): the
+    # folder is made theirs, and has the node's key then.
+    manifest = ROOT / "host" / "packaging" / "kubernetes" / "agent.yaml"
+    spec = yaml.safe_load(manifest.read_text())["spec"]["template"]["spec"]
+    number = spec["securityContext"]["runAsUser"]
+    for container in spec["initContainers"]:
+        own = container["securityContext"].get("runAsUser", number)
+        said = debian.run(*container["command"], user=f"{own}:{own}", home="/nonexistent")
+    assert re.search(r"[0-9a-f]{64}", said)
+    user = f"{number}:{number}"
+    assert "VERIFIED" in debian.run("/usr/bin/attest", *demo, user=user, home=home)

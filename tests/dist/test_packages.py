@@ -18,7 +18,8 @@ GLIBC_MAX = (2, 28)
 #: Of glibc, all of them: NVIDIA's libraries are loaded at run time.
 LIBRARIES = {"libc.so.6", "libm.so.6", "libpthread.so.0", "libdl.so.2", "librt.so.1"}
 LIBRARIES |= {"libutil.so.1", "ld-linux-x86-64.so.2"}
-UNITS = ("attest-respond.service", "attest-dashboard.service")
+#: Services.
+UNITS = ("respond", "dashboard", "agent", "fleet")
 SMALL = ("--dim", "128", "--matrices", "1", "--iterations", "2", "--samples", "2")
 
 
@@ -68,7 +69,13 @@ def test_the_tarball_has_the_program_and_nothing_of_this_machine(tree: Path) -> 
                  "share/bash-completion/completions/attest", "share/zsh/site-functions/_attest",
                  "share/fish/vendor_completions.d/attest.fish", "share/doc/attest/protocol.md",
                  "share/attest/systemd/attest-respond.service",
-                 "share/attest/systemd/attest-dashboard.service", "share/attest/dashboard.env"):
+                 "share/attest/systemd/attest-dashboard.service", "share/attest/dashboard.env",
+                 "share/attest/systemd/attest-agent.service",
+                 "share/attest/systemd/attest-fleet.service", "share/attest/agent.env",
+                 "share/attest/monitoring/alerts.yml", "share/attest/monitoring/dashboard.json",
+                 "share/attest/kubernetes/kustomization.yaml",
+                 "share/attest/kubernetes/acceptance/job.yaml",
+                 "share/attest/slurm/attest-health-check"):
         assert (tree / name).is_file(), name
 
 
@@ -98,16 +105,21 @@ def test_the_package_is_installed_and_removed(debian: Chroot) -> None:
     key = ("attest", "key", "new", "--out", "/var/lib/attest/miner.pem")
     debian.run(*key, user="attest:attest", home="/var/lib/attest")
     configured = {"/etc/attest/policy.toml", "/etc/attest/respond.env", "/etc/attest/dashboard.env"}
+    configured |= {"/etc/attest/agent.env", "/etc/attest/fleet.env"}
     assert set(debian.run("cat", "/var/lib/dpkg/info/attest.conffiles").split()) == configured
     debian.run("attest", "policy", "check", "/etc/attest/policy.toml")
-    for name in UNITS:
-        unit = debian.folder / "lib/systemd/system" / name
-        if not unit.exists():
-            unit = debian.folder / "usr/lib/systemd/system" / name
-        wanted = debian.folder / "etc/systemd/system/multi-user.target.wants" / name
-        assert unit.exists() and not wanted.is_symlink(), f"{name} is installed, and not enabled"
+    # It may hold the ledger's password.
+    assert debian.run("stat", "-c", "%U %a", "/etc/attest/fleet.env").split() == ["root", "600"]
+    check = debian.folder / "usr/share/attest/slurm/attest-health-check"
+    assert os.access(check, os.X_OK)
+    folders = [debian.folder / "lib/systemd/system", debian.folder / "usr/lib/systemd/system"]
+    units = [unit for folder in folders for unit in folder.glob("attest-*.service")]
+    assert {unit.name for unit in units} >= {f"attest-{name}.service" for name in UNITS}
+    for unit in units:
+        wanted = debian.folder / "etc/systemd/system/multi-user.target.wants" / unit.name
+        assert not wanted.is_symlink(), "installed, and not enabled"
     debian.run("dpkg", "--remove", "attest")
-    assert not (debian.folder / "usr/bin/attest").exists() and not unit.exists()
+    assert not any(file.exists() for file in [debian.folder / "usr/bin/attest", *units])
     assert (debian.folder / "etc/attest/respond.env").exists()
     debian.run("dpkg", "--purge", "attest")
     assert not (debian.folder / "etc/attest").exists()
@@ -119,15 +131,25 @@ def test_units_are_understood_and_hardened(tree: Path, name: str) -> None:
     if not shutil.which("systemd-analyze"):
         assert os.environ.get("ATTEST_REQUIRE_CHROOT") != "1", "no systemd-analyze"
         pytest.skip("no systemd-analyze")
-    unit = tree / "share/attest/systemd" / name
+    unit = tree / f"share/attest/systemd/attest-{name}.service"
     # 10 is not hardened at all; by default systemd calls all above 5 medium.
     run("systemd-analyze", "security", "--offline=true", "--threshold=30", unit)
     text = unit.read_text()
-    command = re.search(r"^ExecStart=/usr/bin/attest (\w+) (.*)$", text, re.MULTILINE)
+    command = re.search(r"^ExecStart=/usr/bin/attest ([a-z ]+) (-.*)$", text, re.MULTILINE)
     assert command
-    usage = run(tree / "bin" / "attest", command[1], "--help")
+    usage = run(tree / "bin" / "attest", *command[1].split(), "--help")
     for option in re.findall(r"--[a-z-]+", command[2]):
         assert option in usage, option
+    # What it takes from its settings is there, and nothing else is but what the program knows.
+    settings = tree / "share/attest" / Path(re.findall(r"EnvironmentFile=(.*)", text)[0]).name
+    given = set(re.findall(r"^([A-Z_]+)=", settings.read_text(), re.MULTILINE))
+    taken = set(re.findall(r"\$\{?([A-Z_]+)", command[2]))
+    assert taken <= given and all(f"[env: {word}" in usage for word in given - taken)
+    # With the program where it is here, systemd finds no fault in it.
+    copy = tree / f"attest-{name}.service"
+    copy.write_text(text.replace("/usr/bin/attest", str(tree / "bin" / "attest")))
+    said = subprocess.run(["systemd-analyze", "verify", "--man=no", copy], capture_output=True, text=True)
+    assert said.returncode == 0 and f"attest-{name}" not in said.stderr, said.stderr
 
 
 def test_the_tarballs_program_runs_on_an_old_debian_and_loads_a_driver(

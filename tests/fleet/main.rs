@@ -4,7 +4,9 @@
 mod common;
 mod faults;
 mod hostile;
+mod monitoring;
 mod permissions;
+mod programs;
 mod server;
 mod sessions;
 mod simulation;
@@ -119,9 +121,18 @@ struct Validating {
 
 impl Validating {
     async fn start(server: &Server, ledger: &Arc<dyn Ledger>, schedule: Schedule) -> Self {
+        Self::start_asking(server, ledger, schedule, tiny()).await
+    }
+
+    async fn start_asking(
+        server: &Server,
+        ledger: &Arc<dyn Ledger>,
+        schedule: Schedule,
+        request: Request,
+    ) -> Self {
         let connection = reach(server, Some(identity(0))).await;
         let stores = Stores::open_or_make(&connection.client, GONE_AFTER).await.expect("streams");
-        let mut validator = Validator::new(Arc::clone(ledger), tiny());
+        let mut validator = Validator::new(Arc::clone(ledger), request);
         validator.patience.pong = validator.patience.hello;
         let validator = Arc::new(validator);
         let dialler = Dialler {

@@ -33,11 +33,7 @@ impl Nats {
             let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
             listener.local_addr().expect("an address").port()
         };
-        let text = format!(
-            "listen: 127.0.0.1:{port}\njetstream {{ store_dir: {:?} }}\n{}",
-            folder.path(),
-            configuration.replace("FOLDER", &folder.path().display().to_string())
-        );
+        let text = text_of(port, folder.path(), configuration);
         std::fs::write(folder.path().join("nats.conf"), text).expect("written");
         let child = spawn(&program, folder.path());
         let nats = Self { folder, port, child, scheme };
@@ -73,6 +69,16 @@ impl Nats {
         self.wait();
     }
 
+    /// Has it read this configuration in place of the last one, as `nats-server --signal reload`
+    /// does.
+    pub fn reload_with(&self, configuration: &str) {
+        let path = self.folder.path().join("nats.conf");
+        std::fs::write(path, text_of(self.port, self.folder.path(), configuration))
+            .expect("written");
+        let done = Command::new("kill").arg("-HUP").arg(self.child.id().to_string()).status();
+        assert!(done.expect("a command").success());
+    }
+
     fn wait(&self) {
         let start = Instant::now();
         while std::net::TcpStream::connect(("127.0.0.1", self.port)).is_err() {
@@ -88,6 +94,13 @@ impl Drop for Nats {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+fn text_of(port: u16, folder: &Path, configuration: &str) -> String {
+    format!(
+        "listen: 127.0.0.1:{port}\njetstream {{ store_dir: {folder:?} }}\n{}",
+        configuration.replace("FOLDER", &folder.display().to_string())
+    )
 }
 
 /// Makes an authority, and a certificate for 127.0.0.1.

@@ -1,14 +1,19 @@
 //! Connecting to a NATS server with a miner's or a validator's own key.
 //!
 //! Guarantees: what a server has signed is short and printable, so no signature of the
-//! protocol can be had that way; a connection that is lost is looked for with growing pauses.
+//! protocol can be had that way; a connection that is lost is looked for with growing pauses;
+//! a key that the server refuses is said at once, and not waited for at the start.
 //! Deliberately lacks: passwords, tokens and JWTs.
 
 use crate::identity::SigningIdentity;
 use crate::protocol::signature::PublicKey;
-use async_nats::{Auth, AuthError, Client, ConnectOptions, Event};
+use async_nats::connection::State;
+use async_nats::{
+    Auth, AuthError, Client, ClientError, ConnectErrorKind, ConnectOptions, Event, ServerError,
+};
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::sync::watch;
 
@@ -39,14 +44,33 @@ pub struct Connection {
     pub losses: watch::Receiver<u64>,
 }
 
+impl Connection {
+    /// Whether the server is connected now.
+    pub fn is_connected(&self) -> bool {
+        self.client.connection_state() == State::Connected
+    }
+}
+
 /// No connection.
 #[derive(Debug, thiserror::Error)]
 pub enum ConnectError {
-    /// The server cannot be reached, or refuses the key.
+    /// The server refuses the key.
     #[error(
-        "no connection to {url}: {cause}\nCheck the address, that the server runs, and that it knows the key (`attest fleet authorize`)."
+        "the server at {url} refuses {key} (nats-key-refused): {cause}\nHave `attest fleet authorize` print a configuration that names the key, and load it into nats-server."
     )]
     Refused {
+        /// The address.
+        url: String,
+        /// Which key.
+        key: String,
+        /// The client's words.
+        cause: String,
+    },
+    /// The server cannot be reached.
+    #[error(
+        "no connection to {url} (nats-unreachable): {cause}\nCheck the address, and that the server runs."
+    )]
+    Unreachable {
         /// The address.
         url: String,
         /// The client's words.
@@ -54,7 +78,7 @@ pub enum ConnectError {
     },
     /// It is not an address.
     #[error(
-        "{url:?} is no address of a NATS server: {cause}\nGive nats://HOST:PORT or tls://HOST:PORT."
+        "{url:?} is no address of a NATS server (nats-address): {cause}\nGive nats://HOST:PORT or tls://HOST:PORT."
     )]
     Address {
         /// What was given.
@@ -62,6 +86,17 @@ pub enum ConnectError {
         /// What is wrong with it.
         cause: String,
     },
+}
+
+impl ConnectError {
+    /// A stable kebab-case name; it stands in the text too.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Refused { .. } => "nats-key-refused",
+            Self::Unreachable { .. } => "nats-unreachable",
+            Self::Address { .. } => "nats-address",
+        }
+    }
 }
 
 /// The key as NATS writes a user's: the byte of that kind, the key and CRC-16/XMODEM of both
@@ -85,7 +120,7 @@ pub fn nkey_of(key: &PublicKey) -> String {
 }
 
 /// Connects, with `identity` if there is one. With `patiently` a server that is not there is
-/// waited for.
+/// waited for, with a warning for each attempt; one that refuses the key is not.
 ///
 /// # Errors
 /// [`ConnectError`].
@@ -103,7 +138,6 @@ pub async fn connect(
             },
         )?;
     let (lost, losses) = watch::channel(0);
-    let lost = Arc::new(lost);
     let options = match identity {
         Some(identity) => {
             let identity = Arc::clone(identity);
@@ -113,20 +147,15 @@ pub async fn connect(
         }
         None => ConnectOptions::new(),
     };
+    let is_refused = Arc::new(AtomicBool::new(false));
     let mut options = options
         .name(name)
         .ping_interval(PING)
         .subscription_capacity(WAITING_MAX)
         .connection_timeout(Duration::from_secs(10))
-        .reconnect_delay_callback(|attempt| {
-            PAUSE_MAX.min(Duration::from_millis(50 << attempt.min(8)))
-        })
+        .reconnect_delay_callback(pause)
         .event_callback(move |event| {
-            match event {
-                Event::Disconnected => lost.send_modify(|count| *count += 1),
-                Event::Connected => {}
-                event => tracing::debug!("NATS: {event}"),
-            }
+            told(&event, &lost, &is_refused);
             std::future::ready(())
         });
     if let Some(key) = identity.map(|identity| identity.public()) {
@@ -136,14 +165,66 @@ pub async fn connect(
     if let Some(ca) = &server.ca {
         options = options.add_root_certificates(ca.clone());
     }
-    if patiently {
-        options = options.retry_on_initial_connect();
+    let url = || server.url.clone();
+    let mut attempt = 0;
+    loop {
+        let error = match options.clone().connect(&urls[..]).await {
+            Ok(client) => return Ok(Connection { client, losses }),
+            Err(error) => error,
+        };
+        let cause = error.to_string();
+        match error.kind() {
+            ConnectErrorKind::AuthorizationViolation | ConnectErrorKind::Authentication => {
+                let key = identity.map(|identity| format!("the key {}", identity.public()));
+                let key = key.unwrap_or_else(|| "a client without a key".to_owned());
+                return Err(ConnectError::Refused { url: url(), key, cause });
+            }
+            _ if !patiently => return Err(ConnectError::Unreachable { url: url(), cause }),
+            _ => {}
+        }
+        let pause = pause(attempt);
+        attempt += 1;
+        tracing::warn!("no connection to {}: {cause}; trying again in {pause:.1?}", server.url);
+        tokio::time::sleep(pause).await;
     }
-    let client = options.connect(urls).await.map_err(|error| ConnectError::Refused {
-        url: server.url.clone(),
-        cause: error.to_string(),
-    })?;
-    Ok(Connection { client, losses })
+}
+
+/// The pause before an attempt of this number, from 0.
+fn pause(attempt: usize) -> Duration {
+    PAUSE_MAX.min(Duration::from_millis(50 << attempt.min(8)))
+}
+
+/// Counts losses, and says what an operator has to know of the connection, each thing once.
+fn told(event: &Event, lost: &watch::Sender<u64>, is_refused: &AtomicBool) {
+    let refused = match event {
+        Event::Disconnected => {
+            lost.send_modify(|count| *count += 1);
+            return tracing::warn!("the connection to the NATS server is lost; trying again");
+        }
+        Event::Connected => {
+            let was_refused = is_refused.swap(false, Ordering::SeqCst);
+            if was_refused || *lost.borrow() > 0 {
+                tracing::warn!("connected to the NATS server again");
+            }
+            return;
+        }
+        Event::ServerError(ServerError::AuthorizationViolation) => true,
+        // An attempt to connect again that failed: its error is there as text only.
+        Event::ClientError(ClientError::Other(cause)) => {
+            [ConnectErrorKind::AuthorizationViolation, ConnectErrorKind::Authentication]
+                .iter()
+                .any(|kind| cause.contains(&kind.to_string()))
+        }
+        _ => false,
+    };
+    if !refused {
+        tracing::debug!("NATS: {event}");
+    } else if !is_refused.swap(true, Ordering::SeqCst) {
+        tracing::warn!(
+            code = "nats-key-refused",
+            "the NATS server refuses this key now; trying again until it takes it"
+        );
+    }
 }
 
 /// Signs a server's nonce.

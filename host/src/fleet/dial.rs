@@ -10,9 +10,11 @@ use super::agent::Invitation;
 use super::connect::Connection;
 use super::frame::{Got, Incoming, Outgoing};
 use super::link::{self, Streams};
+use super::measured::{Measured, Stopwatch};
 use super::names;
 use super::presence::Presence;
 use crate::protocol::digest::Digest;
+use crate::protocol::json::printable;
 use crate::protocol::signature::PublicKey;
 use crate::protocol::verdict::Outcome;
 use crate::session::drive::{Peering, Stage, Validator};
@@ -33,6 +35,10 @@ const LOOK: Duration = Duration::from_secs(1);
 /// Looks in a row that must find it gone: frames and announcements take different ways.
 const LOOKS: u32 = 3;
 
+/// Codes of this module, besides those of verdicts.
+pub(super) const CODES: [&str; 7] =
+    ["offline", "no-answer", "busy", "lost", "no-key", "no-random-bytes", "could-not-run"];
+
 /// What a session came to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Came {
@@ -44,13 +50,16 @@ pub struct Came {
     pub challenge: Option<Digest>,
     /// When it was sent.
     pub challenged: Option<Instant>,
+    /// How long what took, and what was proven.
+    pub measured: Measured,
 }
 
 impl Came {
     /// To nothing.
     pub fn to_nothing(code: &str) -> Self {
         let code = Some(code.to_owned());
-        Self { outcome: Outcome::CouldNotRun, code, challenge: None, challenged: None }
+        let measured = Measured::default();
+        Self { outcome: Outcome::CouldNotRun, code, challenge: None, challenged: None, measured }
     }
 }
 
@@ -73,6 +82,8 @@ pub struct Invited {
     instance: String,
     session: String,
     frames: Subscriber,
+    /// When it was asked first.
+    asked: std::time::Instant,
 }
 
 impl Dialler {
@@ -94,7 +105,7 @@ impl Dialler {
             client.subscribe(names::from(encoded, &session)).await.map_err(|_| lost(()))?;
         let invitation = Invitation { session: session.clone(), instance: instance.clone() };
         let invitation = serde_json::to_vec(&invitation).expect("strings");
-        let until = Instant::now() + ANSWER;
+        let (until, asked) = (Instant::now() + ANSWER, std::time::Instant::now());
         while Instant::now() < until {
             let sent = client.publish(names::ask(encoded), invitation.clone().into()).await;
             sent.map_err(|_| lost(()))?;
@@ -102,7 +113,9 @@ impl Dialler {
                 let got =
                     Incoming::<()>::default().take(&message.payload, (), &mut Outgoing::default());
                 match got {
-                    Ok(Got::Accept) => return Ok(Invited { key, instance, session, frames }),
+                    Ok(Got::Accept) => {
+                        return Ok(Invited { key, instance, session, frames, asked });
+                    }
                     Ok(Got::Busy) => return Err(Came::to_nothing("busy")),
                     _ => {}
                 }
@@ -113,17 +126,21 @@ impl Dialler {
 
     /// Holds the session.
     pub async fn hold(&self, invited: Invited) -> Came {
-        let Invited { key, instance, session, frames } = invited;
+        let Invited { key, instance, session, frames, asked } = invited;
+        let stopwatch = Stopwatch::start(asked);
         let to = names::to(key.encoded(), &session);
         let client = self.connection.client.clone();
         let Streams { reader, stamps, writer } = link::open(client, to, frames, Duration::MAX);
         let (is_committed, first) = (AtomicBool::new(false), OnceLock::new());
-        let watch = |stage: Stage<'_>| match stage {
-            Stage::Challenged(0, challenge) => {
-                let _ = first.set((challenge.digest(), Instant::now()));
+        let watch = |stage: Stage<'_>| {
+            stopwatch.saw(&stage);
+            match stage {
+                Stage::Challenged(0, challenge) => {
+                    let _ = first.set((challenge.digest(), Instant::now()));
+                }
+                Stage::CoinSent(_) => is_committed.store(true, Ordering::SeqCst),
+                _ => {}
             }
-            Stage::CoinSent(_) => is_committed.store(true, Ordering::SeqCst),
-            _ => {}
         };
         let peer = Peering { key: Some(key), address: None };
         let holding = self.validator.session_stamped(reader, Some(stamps), writer, &peer, &watch);
@@ -161,12 +178,18 @@ impl Dialler {
         };
         seen.is_committed = is_committed.load(Ordering::SeqCst);
         let (challenge, challenged) = first.get().copied().unzip();
+        let measured = stopwatch.end();
         let Some(ended) = ended else {
             // The challenge is settled as abandoned when the future is dropped.
-            return Came { challenge, challenged, ..Came::to_nothing("lost") };
+            return Came { challenge, challenged, measured, ..Came::to_nothing("lost") };
         };
+        if ended.session.outcome == Outcome::CouldNotRun {
+            let detail = ended.session.detail.as_deref().unwrap_or_default();
+            let why = printable(&detail.lines().next().unwrap_or_default());
+            tracing::warn!("a session with {key} could not run: {why}");
+        }
         let (outcome, code) = seen.judge(&ended, challenge.is_some());
-        Came { outcome, code, challenge, challenged }
+        Came { outcome, code, challenge, challenged, measured }
     }
 }
 

@@ -17,6 +17,8 @@ pub mod connect;
 pub mod dial;
 pub mod frame;
 pub mod link;
+pub mod measured;
+pub mod metrics;
 pub mod names;
 pub mod plan;
 pub mod presence;

@@ -184,6 +184,17 @@ pub fn times(
     (0..count).map(|_| (draws.next() * period_ms as f64) as u64).collect()
 }
 
+/// How much there is to do in a campaign.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Plan {
+    /// Sessions that the miners present have in it.
+    pub tasks: u64,
+    /// When it began, ms since 1970.
+    pub begins_unix_ms: u64,
+    /// When it ends, ms since 1970.
+    pub ends_unix_ms: u64,
+}
+
 /// Says which jobs are due, each once.
 pub struct Planner {
     secret: [u8; 32],
@@ -205,6 +216,18 @@ impl Planner {
     pub fn campaign(schedule: &Schedule, now_unix_ms: u64) -> (u64, String, u64) {
         let number = now_unix_ms / schedule.period_ms;
         (number, format!("p{number}"), number * schedule.period_ms)
+    }
+
+    /// What `groups` have to do in the campaign that was asked about last.
+    pub fn plan(&self, groups: &[Group]) -> Plan {
+        let times = |group: &Group| self.planned.get(group.first()?).map(Vec::len);
+        let tasks = groups.iter().map(|group| group.len() * times(group).unwrap_or(0));
+        let begins_unix_ms = self.campaign.saturating_mul(self.schedule.period_ms);
+        Plan {
+            tasks: tasks.sum::<usize>() as u64,
+            begins_unix_ms,
+            ends_unix_ms: begins_unix_ms.saturating_add(self.schedule.period_ms),
+        }
     }
 
     /// What has become due by `now_unix_ms` among `groups`. `first_unix_ms` is when a miner was
@@ -334,5 +357,10 @@ mod tests {
         let jobs = planner.due(999, &groups, &HashMap::from([(key(1), 999)]));
         assert_eq!(jobs.len(), 1, "{jobs:?}");
         assert_eq!(jobs[0].slot, "0");
+        // All of its times count as planned, and as often as it has members.
+        let all = times(&[1; 32], 0, key(1), 1000, 50.0).len() as u64;
+        let plan = planner.plan(&groups);
+        assert_eq!((plan.tasks, plan.begins_unix_ms, plan.ends_unix_ms), (all, 0, 1000));
+        assert_eq!(planner.plan(&[vec![key(1), key(2)]]).tasks, 2 * all);
     }
 }

@@ -5,14 +5,16 @@
 //! Deliberately lacks: a leader. All validators plan the same, and tasks are done once.
 
 use super::dial::{Came, Dialler};
+use super::metrics::{FleetMetrics, Sampler};
 use super::names;
-use super::plan::{Group, Job, Known, Planner, groups};
+use super::plan::{Group, Job, Known, Plan, Planner, groups};
 use super::presence::{Announcement, Presence};
 use super::schedule::Schedule;
 use super::store::{JOB_WAIT, Stores};
 use super::suspects;
 use super::task::{Record, TaskName, TaskState};
 use super::work::Worker;
+use crate::monitor::Health;
 use crate::protocol::signature::EncodedKey;
 use crate::protocol::verdict::Outcome;
 use crate::session::clock::unix_ms;
@@ -43,6 +45,8 @@ pub enum Doing {
     Queued(Job),
     /// A task's attempt is over; whether the task is.
     Ended(TaskName, Came, bool),
+    /// What the campaign under way has to do was looked up.
+    Planned(Plan),
     /// Something of the infrastructure failed, and is tried again.
     Failed(String),
 }
@@ -95,6 +99,20 @@ impl Daemon {
             watch,
             first_unix_ms: Mutex::default(),
         })
+    }
+
+    /// What looks up figures of this daemon, for as long as it runs.
+    pub fn sampler(&self, metrics: Arc<FleetMetrics>, health: Arc<Health>) -> Sampler {
+        Sampler {
+            metrics,
+            health,
+            connection: self.dialler.connection.clone(),
+            stores: self.stores.clone(),
+            presence: Arc::clone(&self.dialler.presence),
+            ledger: Arc::clone(&self.dialler.validator.ledger),
+            schedule: self.schedule.clone(),
+            worker: Arc::clone(&self.worker),
+        }
     }
 
     /// Works until `stop` is true; then takes no more jobs, and waits for those that it has.
@@ -207,7 +225,8 @@ impl Daemon {
                     Err(_) => {}
                 }
             }
-            if grouped.is_none_or(|grouped| grouped.elapsed() >= GROUPS) {
+            let looked = grouped.is_none_or(|grouped| grouped.elapsed() >= GROUPS);
+            if looked {
                 grouped = Some(Instant::now());
                 self.presence().forget(Instant::now(), self.dialler.gone_after);
                 known = groups(&self.known(), schedule, &suspects);
@@ -216,6 +235,9 @@ impl Daemon {
                 let first = self.first_unix_ms.lock().unwrap_or_else(PoisonError::into_inner);
                 planner.due(unix_ms(), &known, &first)
             };
+            if looked {
+                (self.watch)(Doing::Planned(planner.plan(&known)));
+            }
             unsent.extend(first);
             let mut again = Vec::new();
             for job in unsent.drain(..) {

@@ -1,6 +1,7 @@
 //! A schedule: how often miners are challenged, and which of them together.
 
 use crate::protocol::signature::EncodedKey;
+use crate::toml_place::{self, Misplaced};
 use serde::Deserialize;
 use std::time::Duration;
 
@@ -76,10 +77,20 @@ struct Written {
 
 /// A text that is no schedule.
 #[derive(Debug, thiserror::Error)]
-#[error("{name} is no schedule: {cause}\ndocs/fleet.md has its fields.")]
-pub struct ScheduleError {
-    name: String,
-    cause: String,
+pub enum ScheduleError {
+    /// Longer than any schedule.
+    #[error(
+        "{name} has {bytes} bytes; a schedule has at most {SCHEDULE_BYTES_MAX}\nCheck that it is the right file."
+    )]
+    Long {
+        /// The file.
+        name: String,
+        /// Its length.
+        bytes: usize,
+    },
+    /// Something in it is no schedule's.
+    #[error(transparent)]
+    At(#[from] Misplaced),
 }
 
 impl Schedule {
@@ -88,24 +99,26 @@ impl Schedule {
     /// # Errors
     /// [`ScheduleError`].
     pub fn from_toml(text: &str, name: &str) -> Result<Self, ScheduleError> {
-        let failed = |cause: String| ScheduleError { name: name.to_owned(), cause };
         if text.len() > SCHEDULE_BYTES_MAX {
-            return Err(failed(format!("{} bytes", text.len())));
+            return Err(ScheduleError::Long { name: name.to_owned(), bytes: text.len() });
         }
-        let written: Written = toml::from_str(text).map_err(|error| failed(error.to_string()))?;
+        let written: Written = toml_place::parse(text, name, "docs/fleet.md has its fields.")?;
         let default = Self::default();
         let period_s = written.period_s.unwrap_or(default.period_ms / 1000);
         let sessions = written.sessions.unwrap_or(default.sessions);
         let retry_after_s = written.retry_after_s.unwrap_or(default.retry_after.as_secs());
         let retries = written.retries.unwrap_or(default.retries);
         let limits = [
-            ((1..=31 * 86_400).contains(&period_s), "period_s: 1 to 2678400"),
-            ((1.0..=500.0).contains(&sessions), "sessions: 1 to 500"),
-            ((1..=3600).contains(&retry_after_s), "retry_after_s: 1 to 3600"),
-            (retries <= 100, "retries: 0 to 100"),
+            ((1..=31 * 86_400).contains(&period_s), "period_s", "1 to 2678400"),
+            ((1.0..=500.0).contains(&sessions), "sessions", "1 to 500"),
+            ((1..=3600).contains(&retry_after_s), "retry_after_s", "1 to 3600"),
+            (retries <= 100, "retries", "0 to 100"),
         ];
-        if let Some((_, allowed)) = limits.iter().find(|(is_within, _)| !is_within) {
-            return Err(failed(format!("outside of {allowed}")));
+        if let Some((_, field, allowed)) = limits.iter().find(|(is_within, ..)| !is_within) {
+            let what = format!("{field} is out of range");
+            let allowed = format!("Allowed is {allowed}.");
+            let place = toml_place::place(text, "", field);
+            return Err(toml_place::at(name, text, place, &what, allowed).into());
         }
         Ok(Self {
             period_ms: period_s * 1000,
@@ -137,5 +150,27 @@ mod tests {
         {
             assert!(Schedule::from_toml(bad, "s").is_err(), "{bad}");
         }
+    }
+    #[test]
+    fn an_error_has_its_place_and_what_is_allowed() {
+        let error = |text: &str| Schedule::from_toml(text, "s.toml").unwrap_err().to_string();
+        let two = |text: &str, first: &str, second: &str| {
+            assert_eq!(error(text), format!("{first}\n{second}"));
+        };
+        two(
+            "period_s = 600\n  retries = 101 # many\n",
+            "s.toml:2:13: retries is out of range, in `retries = 101 # many`",
+            "Allowed is 0 to 100.",
+        );
+        let unknown = error("period_s = 600\nwhen = 1\n");
+        assert!(
+            unknown.starts_with("s.toml:2:1: unknown field `when`, in `when = 1`\nAllowed is ")
+        );
+        let word = error("together = [\"owner\", \"house\"]\n");
+        assert!(word.starts_with("s.toml:1:22: unknown variant `house`"), "{word}");
+        let key = error("[[owner]]\nname = \"a\"\nminers = [\"01\"]\n");
+        assert!(key.starts_with("s.toml:3:11: "), "{key}");
+        let long = Schedule::from_toml(&" ".repeat(SCHEDULE_BYTES_MAX + 1), "s").unwrap_err();
+        assert!(matches!(long, ScheduleError::Long { bytes, .. } if bytes > SCHEDULE_BYTES_MAX));
     }
 }

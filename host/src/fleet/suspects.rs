@@ -9,6 +9,7 @@ use crate::session::abandon;
 use std::collections::{BTreeSet, HashSet};
 
 use super::dial::Came;
+use super::measured::Measured;
 
 /// Miners that were rejected with a finding of history, as one set: whose devices are whose
 /// is what the findings doubt. It blocks.
@@ -55,7 +56,8 @@ pub fn left_behind(
     for entry in &entries {
         let first = entry.round.map_or(entry.challenge, |round| round.session);
         let ended = |outcome, code: Option<String>| {
-            Some(Came { outcome, code, challenge: Some(first), challenged: None })
+            let measured = Measured::default();
+            Some(Came { outcome, code, challenge: Some(first), challenged: None, measured })
         };
         let abandoned = entry.code.as_deref() == Some("abandoned");
         match (&entry.session, entry.outcome.as_deref()) {

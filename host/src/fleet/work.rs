@@ -94,9 +94,11 @@ impl Worker {
             }
         }))
         .await;
-        let first: Option<Instant> = came.iter().filter_map(|came| came.challenged).min();
-        let finished = join_all(mine.into_iter().zip(came).map(|(task, came)| async move {
+        let challenged: Vec<Instant> = came.iter().filter_map(|came| came.challenged).collect();
+        let (first, count) = (challenged.iter().min().copied(), challenged.len());
+        let finished = join_all(mine.into_iter().zip(came).map(|(task, mut came)| async move {
             let spread = came.challenged.zip(first).map(|(at, first)| at - first);
+            came.measured.spread = spread.filter(|_| count > 1);
             self.finish(task, came, spread).await
         }))
         .await;

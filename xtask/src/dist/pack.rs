@@ -12,7 +12,7 @@ use super::build::{Arch, Build};
 use super::tools::{output, run};
 
 /// What the tarball has beside the program and what that prints.
-const FILES: [(&str, &str); 8] = [
+const FILES: [(&str, &str); 14] = [
     ("README.md", "README.md"),
     ("CHANGELOG.md", "CHANGELOG.md"),
     ("LICENSE-MIT", "LICENSE-MIT"),
@@ -21,6 +21,12 @@ const FILES: [(&str, &str); 8] = [
     ("host/packaging/respond.env", "share/attest/respond.env"),
     ("host/packaging/attest-dashboard.service", "share/attest/systemd/attest-dashboard.service"),
     ("host/packaging/dashboard.env", "share/attest/dashboard.env"),
+    ("host/packaging/attest-agent.service", "share/attest/systemd/attest-agent.service"),
+    ("host/packaging/agent.env", "share/attest/agent.env"),
+    ("host/packaging/attest-fleet.service", "share/attest/systemd/attest-fleet.service"),
+    ("host/packaging/fleet.env", "share/attest/fleet.env"),
+    ("host/packaging/monitoring/alerts.yml", "share/attest/monitoring/alerts.yml"),
+    ("host/packaging/monitoring/dashboard.json", "share/attest/monitoring/dashboard.json"),
 ];
 
 /// Has the program write its manual pages, completions and default policy.
@@ -61,6 +67,10 @@ pub fn tarball(build: &Build<'_>, program: &Path, places: &Places) -> Result<()>
     fs::rename(folder.join("share/policy.toml"), folder.join("policy.toml"))?;
     for (from, to) in FILES {
         copy(&places.root.join(from), &folder.join(to))?;
+    }
+    for part in ["kubernetes", "slurm"] {
+        let from = places.root.join("host/packaging").join(part);
+        copy_all(&from, &folder.join("share/attest").join(part))?;
     }
     for entry in sorted(&places.root.join("docs"))? {
         if entry.extension().is_some_and(|extension| extension == "md") {

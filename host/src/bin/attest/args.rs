@@ -58,7 +58,7 @@ use clap::{Parser, Subcommand, ValueEnum, ValueHint};
 use std::path::PathBuf;
 
 /// Exit codes, and what each means; docs/guide.md has the same table.
-const EXIT_CODES: [(&str, &str); 4] = [
+const EXIT_CODES: [(&str, &str); 5] = [
     ("0", "verified, healthy or done"),
     (
         "1",
@@ -68,6 +68,7 @@ const EXIT_CODES: [(&str, &str); 4] = [
         "2",
         "could not run: bad usage, unreadable input, standard output closed or full, an invalid token, no device, a kernel that failed (bench), nothing that could be checked (selftest), too few threads or descriptors, no verdict (verify, report, validate, respond), a challenge that expired before it was executed",
     ),
+    ("77", "the NATS server refuses the key (agent, fleet)"),
     ("130, 143", "stopped by SIGINT, SIGTERM"),
 ];
 

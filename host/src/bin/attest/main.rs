@@ -11,7 +11,9 @@ mod outcome;
 mod paint;
 mod printer;
 mod progress;
+mod service;
 mod signals;
+mod systemd;
 
 use args::{Cli, Command, LogFormat};
 use clap::Parser as _;

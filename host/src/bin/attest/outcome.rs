@@ -3,6 +3,7 @@
 use crate::args::Color;
 use crate::paint::{self, Paint};
 use attest::executor::abandoned;
+use attest::fleet::connect::ConnectError;
 use attest::protocol::json::is_shown;
 use attest::streams;
 use std::fmt::Write as _;
@@ -27,7 +28,11 @@ pub enum Done {
 /// An error means: could not run.
 pub type Result<T = Done, E = anyhow::Error> = std::result::Result<T, E>;
 
-/// Exit codes: 0, 1, 2 or 128 + signal; errors are printed here, once.
+/// The exit code if a NATS server refuses the key: to try again is of no use. It is
+/// `EX_NOPERM` of sysexits.h.
+const KEY_REFUSED: u8 = 77;
+
+/// Exit codes: 0, 1, 2, 77 or 128 + signal; errors are printed here, once.
 pub fn exit_code(result: Result, color: Color) -> u8 {
     match result {
         Ok(Done::Ok) => 0,
@@ -40,7 +45,10 @@ pub fn exit_code(result: Result, color: Color) -> u8 {
         Ok(Done::Interrupted(code)) => code,
         Err(error) => {
             tell(&error, color);
-            2
+            match error.downcast_ref() {
+                Some(ConnectError::Refused { .. }) => KEY_REFUSED,
+                _ => 2,
+            }
         }
     }
 }

@@ -4,7 +4,8 @@
 //!
 //! A second signal during that time changes nothing: there is less than a second to
 //! wait. A command that has more to settle asks for more time; then a second signal
-//! ends the process at once.
+//! ends the process at once. One that drains, and is to finish what it has, is told of the
+//! second signal too, and has [`URGENT`] from then on.
 
 use attest::{files, streams};
 use signal_hook::consts::{SIGINT, SIGTERM};
@@ -16,6 +17,8 @@ use std::time::{Duration, Instant};
 
 /// How long the run has to end by itself. An iteration on a CPU can take longer.
 const GRACE: Duration = Duration::from_millis(600);
+/// How long a command that drains has after that: its peers are told.
+const URGENT: Duration = Duration::from_secs(5);
 /// How often a second signal is looked for.
 const LOOK: Duration = Duration::from_millis(20);
 
@@ -26,6 +29,10 @@ pub struct Stop {
     signal: Arc<AtomicI32>,
     /// How long settling may take, ms; 0 if there is nothing to settle.
     settling_ms: Arc<AtomicU64>,
+    /// Set by a second signal, if the command drains.
+    urgent: Arc<AtomicBool>,
+    /// Whether the command drains.
+    drains: Arc<AtomicBool>,
 }
 
 impl Stop {
@@ -55,6 +62,14 @@ impl Stop {
         self.settling_ms.store(limit_ms, Ordering::SeqCst);
     }
 
+    /// As [`Stop::settle_within`]; the flag that comes back is set by a second signal, or
+    /// when the time is over, for what must then stop without being finished.
+    pub fn drain_within(&self, limit: Duration) -> Arc<AtomicBool> {
+        self.settle_within(limit);
+        self.drains.store(true, Ordering::SeqCst);
+        Arc::clone(&self.urgent)
+    }
+
     /// Waits for as long as the command may take to end by itself.
     fn wait(&self, signals: &mut Signals) {
         let settling = Duration::from_millis(self.settling_ms.load(Ordering::SeqCst));
@@ -64,6 +79,10 @@ impl Stop {
         let asked = Instant::now();
         while asked.elapsed() < settling && signals.pending().next().is_none() {
             std::thread::sleep(LOOK);
+        }
+        if self.drains.load(Ordering::SeqCst) {
+            self.urgent.store(true, Ordering::SeqCst);
+            std::thread::sleep(URGENT);
         }
     }
 

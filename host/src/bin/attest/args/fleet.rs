@@ -12,10 +12,11 @@ Examples:
   attest agent --nats tls://nats.example.org:4222 --tls-ca ca.pem --key miner.pem
 
 Connects outwards only, and answers the sessions of a fleet's validators, one at a time,
-until SIGTERM: then it finishes the session that it has. docs/fleet.md has subjects, states
-and permissions.
+until SIGTERM: then it finishes the session that it has; a second signal stops that too.
+docs/fleet.md has subjects, states and permissions.
 
-Exit codes: 0 ended by SIGINT or SIGTERM, 2 no connection, no key, no device.";
+Exit codes: 0 ended by SIGINT or SIGTERM, 2 no key, no device, 77 the server refuses the key,
+130 or 143 stopped by a second signal.";
 
 const FLEET_EXAMPLES: &str = "\
 Examples:
@@ -51,6 +52,9 @@ pub struct Agent {
     /// Longest session, all in all (at most 24h) [default: 2h]
     #[arg(long, value_name = "DURATION", value_parser = parse::parse_wait)]
     pub max_session: Option<Duration>,
+    /// Serve /metrics for Prometheus, /healthz and /readyz here, HOST:PORT
+    #[arg(long, value_name = "ADDR")]
+    pub metrics: Option<String>,
 }
 
 /// `attest fleet`.
@@ -103,6 +107,9 @@ pub struct FleetRun {
     /// Most sessions at once
     #[arg(long, value_name = "N", default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..=4096))]
     pub sessions: u32,
+    /// Serve /metrics for Prometheus, /healthz and /readyz here, HOST:PORT
+    #[arg(long, value_name = "ADDR")]
+    pub metrics: Option<String>,
     /// What challenges ask for
     #[command(flatten)]
     pub ask: Ask,

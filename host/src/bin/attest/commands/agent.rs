@@ -5,19 +5,28 @@ use crate::commands::respond::warm;
 use crate::commands::run::choice;
 use crate::outcome::{Done, Result, note};
 use crate::paint::duration;
+use crate::service;
 use crate::signals::Stop;
+use crate::systemd;
 use attest::evidence;
 use attest::fleet::agent::{Agent, Doing};
-use attest::fleet::connect::{Server, connect};
+use attest::fleet::connect::{Connection, Server, connect};
+use attest::fleet::metrics::AgentMetrics;
 use attest::identity::SigningIdentity;
+use attest::monitor::Health;
+use attest::session::message::VerdictOutcome;
 use attest::session::miner::{End, SESSION_DEFAULT};
-use attest::session::respond::Miner;
+use attest::session::respond::{Equipment as _, Miner};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 use tokio::sync::watch;
 
 /// How long the session under way may take to end after SIGTERM.
 const DRAINING: Duration = Duration::from_secs(3600);
+
+/// How often the connection is looked at.
+const LOOK: Duration = Duration::from_secs(1);
 
 /// Answers until a signal comes.
 ///
@@ -27,38 +36,72 @@ pub fn run(args: &args::Agent) -> Result {
     let stop = Stop::listen()?;
     let choice = choice(args.answering.executor, args.answering.devices.as_ref())?;
     let identity = Arc::new(SigningIdentity::read(&args.key)?);
+    let runtime = super::runtime()?;
+    let metrics = Arc::new(AgentMetrics::new());
+    let health = Arc::new(Health::needing(&["devices", "nats"]));
+    let shown = Arc::clone(&metrics);
+    let monitored = service::watch_over(args.metrics.as_deref(), move || shown.text(), &health);
+    runtime.block_on(monitored)?;
+    let (connected, connection) = watch::channel(None);
+    runtime.spawn(look(Arc::clone(&metrics), Arc::clone(&health), connection));
+    systemd::status("warming up the devices");
     let begun = Instant::now();
     let pool = warm(&choice, args.answering.gpus)?;
     note(&format!("ready after {}", duration(begun.elapsed())));
+    metrics.set_devices(pool.devices().map_or(0, |devices| devices.len()));
+    health.set("devices", true);
+    let urgent = stop.drain_within(DRAINING);
     let miner = Miner {
         identity: Some(Arc::clone(&identity)),
         session_max: args.max_session.unwrap_or(SESSION_DEFAULT),
+        stop: Arc::clone(&urgent),
         ..Miner::new(Arc::new(pool))
     };
-    stop.settle_within(DRAINING);
-    let runtime = super::runtime()?;
+    systemd::status("waiting for the NATS server");
     let ended = runtime.block_on(async {
         let server = server(&args.nats);
         let name = format!("attest agent {}", identity.public());
-        let connection = connect(&server, Some(&identity), &name, true).await?;
+        let reached = connect(&server, Some(&identity), &name, true);
+        let Some(connection) = service::unless_stopped(&stop, reached).await.transpose()? else {
+            return Ok(());
+        };
+        connected.send_replace(Some(connection.clone()));
         let mut agent = Agent::new(connection, Arc::new(miner))?;
         agent.host = evidence::own_machine_id();
         let (told, ending) = watch::channel(false);
-        let signal = async {
-            super::stopped(&stop).await;
-            note("ending: no more sessions are taken");
-            told.send_replace(true);
-            std::future::pending::<()>().await;
+        note(&format!("miner {}", identity.public()));
+        let watch = |doing: Doing| {
+            metrics.saw(&doing);
+            tell(doing);
         };
-        let key = identity.public();
-        note(&format!("miner {key}"));
         tokio::select! {
-            ended = agent.run(ending, &tell) => anyhow::Ok(ended?),
-            () = signal => unreachable!("it has no end"),
+            ended = agent.run(ending, &watch) => anyhow::Ok(ended?),
+            () = service::drain(&stop, "no more sessions are taken", &told) => unreachable!("it has no end"),
         }
     });
     runtime.shutdown_background();
-    ended.map(|()| Done::Ok)
+    ended?;
+    Ok(match stop.exit_code().filter(|_| urgent.load(Ordering::SeqCst)) {
+        Some(code) => Done::Interrupted(code),
+        None => Done::Ok,
+    })
+}
+
+/// Looks at the connection once there is one, and says that the program is alive.
+async fn look(
+    metrics: Arc<AgentMetrics>,
+    health: Arc<Health>,
+    connection: watch::Receiver<Option<Connection>>,
+) {
+    loop {
+        health.beat();
+        if let Some(connection) = &*connection.borrow() {
+            let is_connected = connection.is_connected();
+            health.set("nats", is_connected);
+            metrics.set_connection(is_connected, *connection.losses.borrow());
+        }
+        tokio::time::sleep(LOOK).await;
+    }
 }
 
 /// Where a fleet is, as typed.
@@ -68,19 +111,31 @@ pub(super) fn server(typed: &args::Nats) -> Server {
 
 fn tell(doing: Doing) {
     match doing {
-        Doing::Listening => note("waiting for validators"),
-        Doing::Began(session) => note(&format!("session {session}")),
+        Doing::Listening => {
+            note("waiting for validators");
+            systemd::ready("online");
+        }
+        Doing::Began(session) => {
+            note(&format!("session {session}"));
+            systemd::status("busy with a session");
+        }
         Doing::Ended(session, end) => {
             let end = match end {
                 End::Verdict(verdict) => {
                     let code = verdict.code.as_deref().unwrap_or_default().escape_debug();
-                    format!("the validator says: {:?} {code}", verdict.outcome).to_lowercase()
+                    let outcome = match verdict.outcome {
+                        VerdictOutcome::Verified => "verified",
+                        VerdictOutcome::Rejected => "rejected",
+                        VerdictOutcome::CouldNotRun => "it could not run",
+                    };
+                    format!("the validator says: {outcome} {code}")
                 }
                 End::Fault(fault) => fault.to_string(),
                 End::Refused(refusal) => refusal.to_string(),
                 End::Own(own) => own.to_string(),
             };
             note(&format!("session {session}: {}", end.lines().next().unwrap_or_default()));
+            systemd::status("online");
         }
     }
 }

@@ -6,12 +6,15 @@ use super::agent::server;
 use crate::args::{self, FleetAction, LedgerPlace};
 use crate::commands::validate::read_policy;
 use crate::outcome::{Done, Result, note};
+use crate::service;
 use crate::signals::Stop;
+use crate::systemd;
 use anyhow::Context as _;
 use attest::files::Source;
 use attest::fleet::authorize::configuration;
 use attest::fleet::connect::{Connection, connect};
 use attest::fleet::dial::Dialler;
+use attest::fleet::metrics::FleetMetrics;
 use attest::fleet::plan::Job;
 use attest::fleet::presence::{BEAT, BEATS_MISSED};
 use attest::fleet::run::{Daemon, Doing, outcome_name, queue};
@@ -19,11 +22,13 @@ use attest::fleet::schedule::{SCHEDULE_BYTES_MAX, Schedule};
 use attest::fleet::store::Stores;
 use attest::fleet::task::{TaskName, TaskState};
 use attest::identity::SigningIdentity;
+use attest::monitor::Health;
 use attest::policy::Policy;
 use attest::session::clock::unix_ms;
 use attest::session::drive::Validator;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 use tokio::sync::watch;
 
@@ -84,36 +89,65 @@ fn daemon(args: &args::FleetRun, ledger: Option<&LedgerPlace>) -> Result {
     };
     // A miner that has accepted the invitation is there.
     validator.patience.pong = Duration::from_secs(10);
-    stop.settle_within(DRAINING);
+    let urgent = stop.drain_within(DRAINING);
     let runtime = super::runtime()?;
+    let validator = Arc::new(validator);
+    let metrics = Arc::new(FleetMetrics::new(args.sessions));
+    let health = Arc::new(Health::needing(&["ledger", "nats"]));
     let ended = runtime.block_on(async {
-        let connection = reach(&args.nats, args.key.as_deref(), false).await?;
+        let shown = Arc::clone(&metrics);
+        service::watch_over(args.metrics.as_deref(), move || shown.text(), &health).await?;
+        systemd::status("waiting for the NATS server");
+        let beats = tokio::spawn(beat(Arc::clone(&health)));
+        let reached = reach(&args.nats, args.key.as_deref(), true);
+        let Some(connection) = service::unless_stopped(&stop, reached).await.transpose()? else {
+            return Ok(());
+        };
         let stores = Stores::open_or_make(&connection.client, gone_after()).await?;
         let dialler = Dialler {
             connection,
-            validator: Arc::new(validator),
+            validator: Arc::clone(&validator),
             presence: Arc::default(),
             gone_after: gone_after(),
         };
-        let watch = Arc::new(tell);
+        let seen = Arc::clone(&metrics);
+        let watch = Arc::new(move |doing| {
+            seen.saw(&doing);
+            tell(doing);
+        });
         let daemon = Daemon::new(stores, dialler, Some(schedule), args.sessions, watch)
             .map_err(|error| anyhow::anyhow!("no random bytes: {error}\nCheck the system."))?;
         let (told, ending) = watch::channel(false);
-        let signal = async {
-            super::stopped(&stop).await;
-            note("ending: no more jobs are taken");
-            told.send_replace(true);
-            std::future::pending::<()>().await;
-        };
-        note(&format!("validating, up to {} sessions at once", args.sessions));
+        let status = format!("validating, up to {} sessions at once", args.sessions);
+        note(&status);
+        systemd::ready(&status);
+        beats.abort();
+        tokio::spawn(daemon.sampler(metrics, health).run());
         let daemon = Arc::new(daemon);
+        let run = daemon.run(ending);
+        tokio::pin!(run);
         tokio::select! {
-            () = daemon.run(ending) => anyhow::Ok(()),
-            () = signal => unreachable!("it has no end"),
+            () = &mut run => return anyhow::Ok(()),
+            () = service::drain(&stop, "no more jobs are taken", &told) => unreachable!("it has no end"),
+            () = service::is_urgent(&urgent) => validator.interrupt("the validator was stopped"),
         }
+        run.await;
+        Ok(())
     });
     runtime.shutdown_background();
-    ended.map(|()| Done::Ok)
+    ended?;
+    Ok(match stop.exit_code().filter(|_| urgent.load(Ordering::SeqCst)) {
+        Some(code) => Done::Interrupted(code),
+        None => Done::Ok,
+    })
+}
+
+/// Says that the program is alive, until something else does.
+async fn beat(health: Arc<Health>) {
+    loop {
+        health.beat();
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
 }
 
 fn tell(doing: Doing) {
@@ -137,6 +171,7 @@ fn tell(doing: Doing) {
                 outcome_name(came.outcome)
             ));
         }
+        Doing::Planned(_) => {}
         Doing::Failed(why) => note(&format!("failed    {why}, to be tried again")),
     }
 }

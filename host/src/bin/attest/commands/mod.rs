@@ -39,7 +39,7 @@ fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
 }
 
 /// Ends when a signal has come.
-async fn stopped(stop: &crate::signals::Stop) {
+pub(crate) async fn stopped(stop: &crate::signals::Stop) {
     while !stop.flag().load(std::sync::atomic::Ordering::SeqCst) {
         tokio::time::sleep(std::time::Duration::from_millis(20)).await;
     }
