@@ -1,3 +1,5 @@
+//! What the metrics count, and what they leave out.
+
 use super::*;
 use crate::fleet::dial::Came;
 use crate::fleet::measured::{Measured, Proven};
