@@ -1,3 +1,5 @@
+//! What the metrics count, and what they leave out.
+
 use super::*;
 use crate::fleet::dial::Came;
 use crate::fleet::measured::{Measured, Proven};
@@ -50,8 +52,8 @@ fn figures_of_a_session_are_counted() {
     let text = metrics.text();
     for line in [
         "attest_fleet_session_duration_seconds_sum{leg=\"work\"} 2.0",
-        "attest_fleet_session_duration_seconds_bucket{le=\"0.3\",leg=\"verification\"} 0",
-        "attest_fleet_session_duration_seconds_bucket{le=\"1.0\",leg=\"verification\"} 1",
+        "attest_fleet_session_duration_seconds_bucket{leg=\"verification\",le=\"0.3\"} 0",
+        "attest_fleet_session_duration_seconds_bucket{leg=\"verification\",le=\"1\"} 1",
         "attest_fleet_attested_flop_total{model=\"H100\"} 4000.0",
         "attest_fleet_attested_bytes_total{model=\"H100\"} 100.0",
         "attest_fleet_attested_seconds_total{model=\"H100\",unit=\"flop\"} 2.0",
