@@ -2,9 +2,13 @@
 
 #[path = "../common/mod.rs"]
 mod common;
+mod child;
 mod faults;
 mod hostile;
 mod permissions;
+#[path = "../ledger/server.rs"]
+#[allow(dead_code, reason = "the ledger's tests use all of it")]
+mod postgres;
 mod server;
 mod sessions;
 mod simulation;
@@ -13,7 +17,7 @@ use attest::fleet::agent::Agent;
 use attest::fleet::connect::{Connection, Server, connect};
 use attest::fleet::dial::Dialler;
 use attest::fleet::plan::Job;
-use attest::fleet::run::{Daemon, Doing, queue};
+use attest::fleet::run::{Daemon, Doing, Watch, queue};
 use attest::fleet::schedule::Schedule;
 use attest::fleet::store::Stores;
 use attest::fleet::task::{Record, TaskName, TaskState};
@@ -119,6 +123,16 @@ struct Validating {
 
 impl Validating {
     async fn start(server: &Server, ledger: &Arc<dyn Ledger>, schedule: Schedule) -> Self {
+        Self::start_as(server, ledger, schedule, 64, Arc::new(|_| ())).await
+    }
+
+    async fn start_as(
+        server: &Server,
+        ledger: &Arc<dyn Ledger>,
+        schedule: Schedule,
+        places: u32,
+        watch: Arc<Watch>,
+    ) -> Self {
         let connection = reach(server, Some(identity(0))).await;
         let stores = Stores::open_or_make(&connection.client, GONE_AFTER).await.expect("streams");
         let mut validator = Validator::new(Arc::clone(ledger), tiny());
@@ -133,12 +147,13 @@ impl Validating {
         let ended = Arc::new(Mutex::new(Vec::new()));
         let told = Arc::clone(&ended);
         let tell = move |doing| {
-            if let Doing::Ended(name, came, is_done) = doing {
-                let code = came.code.unwrap_or_else(|| "verified".to_owned());
-                told.lock().unwrap().push((name, code, is_done));
+            if let Doing::Ended(name, came, is_done) = &doing {
+                let code = came.code.clone().unwrap_or_else(|| "verified".to_owned());
+                told.lock().unwrap().push((name.clone(), code, *is_done));
             }
+            watch(doing);
         };
-        let daemon = Daemon::new(stores.clone(), dialler, Some(schedule), 64, Arc::new(tell));
+        let daemon = Daemon::new(stores.clone(), dialler, Some(schedule), places, Arc::new(tell));
         let daemon = Arc::new(daemon.expect("random bytes"));
         let (stop, stopped) = watch::channel(false);
         let task = tokio::spawn(async move { daemon.run(stopped).await });

@@ -12,10 +12,11 @@ use super::frame::{Got, Incoming, Outgoing};
 use super::link::{self, Streams};
 use super::names;
 use super::presence::Presence;
+use super::together::Place;
 use crate::protocol::digest::Digest;
 use crate::protocol::signature::PublicKey;
 use crate::protocol::verdict::Outcome;
-use crate::session::drive::{Peering, Stage, Validator};
+use crate::session::drive::{Extras, Peering, Stage, Start, Validator};
 use crate::session::validator::Ended;
 use async_nats::Subscriber;
 use futures_util::StreamExt as _;
@@ -28,6 +29,8 @@ use tokio::time::{Instant, timeout};
 const ANSWER: Duration = Duration::from_secs(5);
 /// How long until an invitation is sent again.
 const AGAIN: Duration = Duration::from_secs(1);
+/// How long the sessions of a group wait for each other before their challenges go out.
+const TOGETHER: Duration = Duration::from_secs(10);
 /// How often it is looked whether the agent is still there.
 const LOOK: Duration = Duration::from_secs(1);
 /// Looks in a row that must find it gone: frames and announcements take different ways.
@@ -111,8 +114,8 @@ impl Dialler {
         Err(Came::to_nothing("no-answer"))
     }
 
-    /// Holds the session.
-    pub async fn hold(&self, invited: Invited) -> Came {
+    /// Holds the session, which begins with those of the other places of its group.
+    pub(super) async fn hold(&self, invited: Invited, place: Place) -> Came {
         let Invited { key, instance, session, frames } = invited;
         let to = names::to(key.encoded(), &session);
         let client = self.connection.client.clone();
@@ -126,7 +129,10 @@ impl Dialler {
             _ => {}
         };
         let peer = Peering { key: Some(key), address: None };
-        let holding = self.validator.session_stamped(reader, Some(stamps), writer, &peer, &watch);
+        let is_late = Arc::clone(&place.is_late);
+        let start: Start = Box::pin(place.ready(TOGETHER));
+        let extras = Extras { stamps: Some(stamps), start: Some(start) };
+        let holding = self.validator.session_over(reader, extras, writer, &peer, &watch);
         let mut losses = self.connection.losses.clone();
         losses.mark_unchanged();
         let (begun, mut missed, mut seen) = (Instant::now(), 0, Seen::default());
@@ -165,6 +171,9 @@ impl Dialler {
             // The challenge is settled as abandoned when the future is dropped.
             return Came { challenge, challenged, ..Came::to_nothing("lost") };
         };
+        if is_late.load(Ordering::SeqCst) && ended.session.outcome == Outcome::CouldNotRun {
+            return Came::to_nothing("not-together");
+        }
         let (outcome, code) = seen.judge(&ended, challenge.is_some());
         Came { outcome, code, challenge, challenged }
     }

@@ -25,4 +25,5 @@ pub mod schedule;
 pub mod store;
 pub mod suspects;
 pub mod task;
+mod together;
 mod work;

@@ -9,6 +9,7 @@ use super::plan::Job;
 use super::run::{Doing, Watch, record_of};
 use super::suspects;
 use super::task::{Read, Record, TaskError, TaskName, TaskState, Tasks};
+use super::together::places;
 use crate::session::clock::unix_ms;
 use futures_util::future::join_all;
 use std::collections::HashSet;
@@ -86,14 +87,15 @@ impl Worker {
             }
         }))
         .await;
-        // All have answered, or were given up: from here on they run together.
-        let came = join_all(invited.into_iter().map(|invited| async {
+        // All have answered, or were given up. Their challenges wait for each other.
+        let places = places(invited.len());
+        let held = invited.into_iter().zip(places).map(|(invited, place)| async {
             match invited {
-                Ok(invited) => self.dialler.hold(invited).await,
+                Ok(invited) => self.dialler.hold(invited, place).await,
                 Err(came) => came,
             }
-        }))
-        .await;
+        });
+        let came = join_all(held).await;
         let first: Option<Instant> = came.iter().filter_map(|came| came.challenged).min();
         let finished = join_all(mine.into_iter().zip(came).map(|(task, came)| async move {
             let spread = came.challenged.zip(first).map(|(at, first)| at - first);
