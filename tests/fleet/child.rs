@@ -3,6 +3,7 @@
 
 use super::hostile::{self, Trick};
 use super::*;
+use attest::fleet::presence;
 use attest::fleet::run::outcome_name;
 use serde_json::{Value, json};
 use std::io::{BufRead as _, BufReader, Write as _};
@@ -153,8 +154,9 @@ async fn play(role: &Value) -> Vec<Held> {
             let ledger = Location::parse(role["ledger"].as_str().expect("a place")).expect("one");
             let opened = tokio::task::spawn_blocking(move || attest::ledger::open(&ledger));
             let ledger: Arc<dyn Ledger> = opened.await.expect("no panic").expect("a ledger");
-            let schedule = Schedule { retries: 50, ..quiet() };
+            let schedule = Schedule { retries: 8, ..quiet() };
             let places = number("places") as u32;
+            let gone_after = presence::BEAT * presence::BEATS_MISSED;
             let tell = |doing: Doing| match doing {
                 Doing::Ended(name, came, is_done) => say(&format!(
                     "ended {} {} {} {is_done}",
@@ -166,17 +168,23 @@ async fn play(role: &Value) -> Vec<Held> {
                 Doing::Queued(_) => {}
             };
             let daemon =
-                Validating::start_as(&server, &ledger, schedule, places, Arc::new(tell)).await;
+                Validating::start_as(&server, &ledger, schedule, places, gone_after, Arc::new(tell))
+                    .await;
             vec![Box::new(daemon)]
         }
         _ => {
-            let of = number("of");
+            let (of, beat) = (number("of"), presence::BEAT);
             let mut held: Vec<Held> = Vec::new();
             for at in number("first")..number("end") {
                 let number = at as u16 + 1;
                 held.push(match trick_of(at, of) {
-                    Some(trick) => Box::new(hostile::start(&server, number, trick).await),
-                    None => Box::new(Running::start(&server, number).await),
+                    Some(trick) => {
+                        Box::new(hostile::start_with(&server, number, trick, beat).await)
+                    }
+                    None => {
+                        let miner = common::cpu_miner(Some(identity(number)));
+                        Box::new(Running::start_with(&server, number, miner, beat).await)
+                    }
                 });
             }
             held

@@ -9,7 +9,10 @@ use attest::executor::{
 use attest::fleet::agent::Invitation;
 use attest::fleet::presence::{AgentState, Announcement};
 use attest::fleet::{frame, link, names};
+use attest::protocol::challenge::Challenge;
 use attest::protocol::digest::Digest;
+use attest::protocol::names::Commitment;
+use attest::protocol::signature::miner_message;
 use futures_util::StreamExt as _;
 use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader, duplex, split};
@@ -74,7 +77,7 @@ tricks! {
     /// The commitment again, instead of openings.
     CommitsAgain => "answered-twice",
     /// Openings of another commitment.
-    Swapped => "session-mismatch",
+    Swapped => "signature-invalid",
     /// Openings for another coin.
     OtherCoin => "coin-mismatch",
     /// No openings.
@@ -140,6 +143,16 @@ impl Executor for Elsewhere {
 
 /// An agent of `number` that plays `trick` in every session, until its task is aborted.
 pub async fn start(server: &Server, number: u16, trick: Trick) -> JoinHandle<()> {
+    start_with(server, number, trick, BEAT).await
+}
+
+/// The same, announcing itself this often.
+pub async fn start_with(
+    server: &Server,
+    number: u16,
+    trick: Trick,
+    beat: Duration,
+) -> JoinHandle<()> {
     let connection = reach(server, Some(identity(number))).await;
     let client = connection.client;
     let key = key(number).encoded();
@@ -157,7 +170,7 @@ pub async fn start(server: &Server, number: u16, trick: Trick) -> JoinHandle<()>
     let old = if trick == Trick::OldWork { old_work(number).await } else { String::new() };
     tokio::spawn(async move {
         let mut held: Option<String> = None;
-        let mut beat = tokio::time::interval(BEAT);
+        let mut beat = tokio::time::interval(beat);
         loop {
             tokio::select! {
                 _ = beat.tick() => {
@@ -191,7 +204,7 @@ pub async fn start(server: &Server, number: u16, trick: Trick) -> JoinHandle<()>
 
 /// The commitment of this miner to a challenge that is over.
 async fn old_work(number: u16) -> String {
-    let (folder, ledger) = super::ledger();
+    let (folder, ledger) = ledger();
     let (theirs, ours) = duplex(64 * 1024);
     let (reader, writer) = split(ours);
     let validator = Arc::new(Validator::new(ledger, tiny()));
@@ -252,7 +265,7 @@ async fn play(streams: link::Streams, number: u16, trick: Trick, old: &str) -> N
     let (from_miner, mut to_miner) = split(ours);
     let mut from_miner = BufReader::new(from_miner).lines();
     let mut from_validator = BufReader::new(reader).lines();
-    let (mut pongs, mut committed) = (0, String::new());
+    let (mut pongs, mut committed, mut token) = (0, String::new(), String::new());
     loop {
         tokio::select! {
             line = from_validator.next_line() => {
@@ -272,6 +285,10 @@ async fn play(streams: link::Streams, number: u16, trick: Trick, old: &str) -> N
                     }
                     _ => {}
                 }
+                if is(&line, "challenge") {
+                    let line: Value = serde_json::from_str(&line).expect("JSON");
+                    line["token"].as_str().expect("a token").clone_into(&mut token);
+                }
                 let _ = to_miner.write_all(format!("{line}\n").as_bytes()).await;
             }
             line = from_miner.next_line() => {
@@ -281,6 +298,7 @@ async fn play(streams: link::Streams, number: u16, trick: Trick, old: &str) -> N
                     Trick::Floods if is(&line, "pong") && pongs == 5 => {
                         format!("{line}\n{{\"message\":\"commitment\"}}")
                     }
+                    Trick::Zeros if is(&line, "commitment") => zeros(&line, number, &token),
                     _ => changed(line, trick, old),
                 };
                 if is(&line, "commitment") {
@@ -334,7 +352,6 @@ fn changed_commitment(line: String, trick: Trick, old: &str) -> String {
             let field = &line[at..at + 80];
             line.replace(field, &format!("{field}{field}"))
         }
-        Trick::Zeros => edited(&line, |line| line["commitment"] = json!("0".repeat(64))),
         Trick::NoSignature => edited(&line, |line| {
             line.as_object_mut().expect("an object").remove("miner_signature");
         }),
@@ -346,6 +363,16 @@ fn changed_commitment(line: String, trick: Trick, old: &str) -> String {
     }
 }
 
+/// A commitment of zeros, signed.
+fn zeros(line: &str, number: u16, token: &str) -> String {
+    let challenge = Challenge::from_token(token).expect("the validator's");
+    let message = miner_message(&challenge.digest(), &Commitment([0; 32]));
+    edited(line, |line| {
+        line["commitment"] = json!("0".repeat(64));
+        line["miner_signature"] = json!(hex::encode(identity(number).sign(&message)));
+    })
+}
+
 fn changed_openings(line: String, trick: Trick) -> String {
     let first = |change: &dyn Fn(&mut Value)| edited(&line, |line| change(&mut line["openings"][0]));
     match trick {
@@ -354,7 +381,7 @@ fn changed_openings(line: String, trick: Trick) -> String {
         Trick::NoOpenings => edited(&line, |line| line["openings"] = json!([])),
         Trick::Nested => {
             let at = line.find(",\"openings\":").expect("openings");
-            format!("{},\"openings\":{}{}}}", &line[..at], "[".repeat(50_000), "]".repeat(50_000))
+            format!("{},\"openings\":{}{}}}", &line[..at], "[".repeat(1000), "]".repeat(1000))
         }
         Trick::OtherLeaf => first(&|opening| {
             let leaf = opening["leaf"].as_u64().expect("a number");

@@ -89,9 +89,13 @@ impl Running {
     }
 
     async fn start_as(server: &Server, number: u16, miner: Miner) -> Self {
+        Self::start_with(server, number, miner, BEAT).await
+    }
+
+    async fn start_with(server: &Server, number: u16, miner: Miner, beat: Duration) -> Self {
         let connection = reach(server, Some(identity(number))).await;
         let mut agent = Agent::new(connection, Arc::new(miner)).expect("a key");
-        agent.beat = BEAT;
+        agent.beat = beat;
         let (stop, stopped) = watch::channel(false);
         let (put, ends) = mpsc::unbounded_channel();
         let task = tokio::spawn(async move {
@@ -123,7 +127,7 @@ struct Validating {
 
 impl Validating {
     async fn start(server: &Server, ledger: &Arc<dyn Ledger>, schedule: Schedule) -> Self {
-        Self::start_as(server, ledger, schedule, 64, Arc::new(|_| ())).await
+        Self::start_as(server, ledger, schedule, 64, GONE_AFTER, Arc::new(|_| ())).await
     }
 
     async fn start_as(
@@ -131,10 +135,11 @@ impl Validating {
         ledger: &Arc<dyn Ledger>,
         schedule: Schedule,
         places: u32,
+        gone_after: Duration,
         watch: Arc<Watch>,
     ) -> Self {
         let connection = reach(server, Some(identity(0))).await;
-        let stores = Stores::open_or_make(&connection.client, GONE_AFTER).await.expect("streams");
+        let stores = Stores::open_or_make(&connection.client, gone_after).await.expect("streams");
         let mut validator = Validator::new(Arc::clone(ledger), tiny());
         validator.patience.pong = validator.patience.hello;
         let validator = Arc::new(validator);
@@ -142,7 +147,7 @@ impl Validating {
             connection,
             validator: Arc::clone(&validator),
             presence: Arc::default(),
-            gone_after: GONE_AFTER,
+            gone_after,
         };
         let ended = Arc::new(Mutex::new(Vec::new()));
         let told = Arc::clone(&ended);

@@ -17,12 +17,13 @@ use std::time::{Duration, Instant};
 const SCRIPT: &str = r#"
 set -eu
 bin=$1
+fsync=$2
 folder=$(mktemp -d /tmp/attest-postgres-XXXXXX)
 trap 'rm -rf "$folder"' EXIT
 cd "$folder"
 "$bin/initdb" -D data -U attest -A trust -E UTF8 --no-sync >log 2>&1 || { cat log >&2; exit 1; }
 start() {
-    "$bin/pg_ctl" -D data -l log -w -t 60 -o "-k $folder -h '' -c fsync=$2 -c max_connections=200" start >out 2>&1 ||
+    "$bin/pg_ctl" -D data -l log -w -t 60 -o "-k $folder -h '' -c fsync=$fsync -c max_connections=200" start >out 2>&1 ||
         { cat out log >&2; exit 1; }
 }
 stop() { "$bin/pg_ctl" -D data -m immediate -w stop >out 2>&1 || true; }

@@ -1,7 +1,7 @@
 //! What the ledger has of a fleet's miners: suspicious histories, and sessions that a
 //! validator left behind.
 
-use crate::ledger::{Filter, HistoryCode, Ledger, LedgerError, SettledAs, Standing};
+use crate::ledger::{Filter, HistoryCode, Ledger, LedgerError, Order, SettledAs, Standing};
 use crate::protocol::digest::Digest;
 use crate::protocol::signature::EncodedKey;
 use crate::protocol::verdict::Outcome;
@@ -45,11 +45,18 @@ pub fn left_behind(
     since_unix_ms: u64,
     others: &HashSet<Digest>,
 ) -> Result<Option<Came>, LedgerError> {
-    let filter = Filter { miner: Some(miner), ..Filter::default() };
+    // From then on only: a ledger of millions is not read for this.
+    let filter = Filter {
+        miner: Some(miner),
+        order: Order::OldestFirst,
+        after: since_unix_ms.checked_sub(1).map(|before| (before, Digest([0xff; 32]))),
+        limit: Filter::LIMIT_MAX,
+        ..Filter::default()
+    };
     let mut entries = ledger.list(&filter)?;
     entries.retain(|entry| {
         let first = entry.round.map_or(entry.challenge, |round| round.session);
-        entry.issued_unix_ms >= since_unix_ms && !others.contains(&first)
+        !others.contains(&first)
     });
     let mut came = None;
     for entry in &entries {
