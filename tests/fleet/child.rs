@@ -8,7 +8,7 @@ use attest::fleet::run::outcome_name;
 use serde_json::{Value, json};
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::ops::Range;
-use std::process::{ChildStdin, ChildStdout, Command, Stdio};
+use std::process::{ChildStdin, Command, Stdio};
 
 const ROLE: &str = "ATTEST_TEST_FLEET_ROLE";
 
@@ -16,7 +16,8 @@ const ROLE: &str = "ATTEST_TEST_FLEET_ROLE";
 pub struct Child {
     process: std::process::Child,
     stdin: ChildStdin,
-    stdout: BufReader<ChildStdout>,
+    /// What it says, read all the time so that it never waits for that.
+    lines: std::sync::mpsc::Receiver<String>,
 }
 
 /// How many identities of `agents` are hostile: one in twenty, and one of each kind.
@@ -54,20 +55,21 @@ impl Child {
             .expect("a child starts");
         let stdin = process.stdin.take().expect("piped");
         let stdout = BufReader::new(process.stdout.take().expect("piped"));
-        Self { process, stdin, stdout }
+        let (put, lines) = std::sync::mpsc::channel();
+        std::thread::spawn(move || {
+            for line in stdout.lines().map_while(Result::ok) {
+                // The test harness speaks on the same stream.
+                if let Some((_, said)) = line.split_once("child: ") {
+                    let _ = put.send(said.to_owned());
+                }
+            }
+        });
+        Self { process, stdin, lines }
     }
 
     /// The next thing that it says; `None` at its end. It blocks.
     pub fn said(&mut self) -> Option<String> {
-        loop {
-            let mut line = String::new();
-            if self.stdout.read_line(&mut line).expect("UTF-8") == 0 || !line.ends_with('\n') {
-                return None;
-            }
-            if let Some((_, said)) = line.trim_end().split_once("child: ") {
-                return Some(said.to_owned());
-            }
-        }
+        self.lines.recv().ok()
     }
 
     /// Waits until it says that it is ready.

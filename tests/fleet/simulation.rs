@@ -103,6 +103,8 @@ async fn simulate(place: &str) -> Option<usize> {
         }
     };
     timeout(PATIENCE, all_there).await.expect("all announce themselves");
+    let of_key: HashMap<EncodedKey, usize> =
+        (0..agents).map(|at| (key(at as u16 + 1).encoded(), at)).collect();
     let (before, begun) = (nats.figures(), Instant::now());
     for round in 0..rounds {
         for group in groups(agents) {
@@ -126,8 +128,6 @@ async fn simulate(place: &str) -> Option<usize> {
     let tasks: HashMap<TaskName, Record> =
         stores.tasks.all("c.*.*").await.expect("it answers").into_iter().collect();
     assert_eq!(tasks.len(), agents * rounds);
-    let of_key: HashMap<EncodedKey, usize> =
-        (0..agents).map(|at| (key(at as u16 + 1).encoded(), at)).collect();
     let (mut challenges, mut spreads) = (HashSet::new(), Vec::new());
     let (mut verified, mut wrong) = (HashSet::new(), Vec::new());
     for (name, record) in &tasks {
