@@ -20,9 +20,13 @@ pub struct Child {
     lines: std::sync::mpsc::Receiver<String>,
 }
 
-/// How many identities of `agents` are hostile: one in twenty, and one of each kind.
+/// What the n-th of `agents` identities plays, if it is hostile: one in twenty is, and one of
+/// each kind. Of 0 none is.
 pub fn trick_of(at: usize, agents: usize) -> Option<Trick> {
     let all = Trick::ALL;
+    if agents == 0 {
+        return None;
+    }
     let every = (agents / all.len()).clamp(1, 20);
     let is_hostile = at.is_multiple_of(every) && (every == 20 || at / every < all.len());
     is_hostile.then(|| all[at / every % all.len()])
@@ -31,22 +35,53 @@ pub fn trick_of(at: usize, agents: usize) -> Option<Trick> {
 impl Child {
     /// A validator's daemon with up to `places` sessions at once.
     pub fn validator(server: &Server, ledger: &str, places: u32) -> Self {
-        Self::start(json!({
+        Self::validator_at(server, ledger, places, None)
+    }
+
+    /// The same with another calendar, as the program faketime writes it.
+    pub fn validator_at(
+        server: &Server,
+        ledger: &str,
+        places: u32,
+        calendar: Option<&str>,
+    ) -> Self {
+        let role = json!({
             "role": "validator", "url": server.url, "ca": server.ca, "ledger": ledger,
             "places": places,
-        }))
+        });
+        Self::start(role, calendar)
     }
 
     /// The agents of these of `of` identities, the n-th with the key of number n + 1.
     pub fn agents(server: &Server, which: Range<usize>, of: usize) -> Self {
-        Self::start(json!({
-            "role": "agents", "url": server.url, "ca": server.ca,
-            "first": which.start, "end": which.end, "of": of,
-        }))
+        Self::agents_at(server, which, of, None)
     }
 
-    fn start(role: Value) -> Self {
-        let mut process = Command::new(std::env::current_exe().expect("this program"))
+    /// The same with another calendar.
+    pub fn agents_at(
+        server: &Server,
+        which: Range<usize>,
+        of: usize,
+        calendar: Option<&str>,
+    ) -> Self {
+        let role = json!({
+            "role": "agents", "url": server.url, "ca": server.ca,
+            "first": which.start, "end": which.end, "of": of,
+        });
+        Self::start(role, calendar)
+    }
+
+    fn start(role: Value, calendar: Option<&str>) -> Self {
+        let program = std::env::current_exe().expect("this program");
+        let mut command = match calendar {
+            None => Command::new(program),
+            Some(calendar) => {
+                let mut command = Command::new("faketime");
+                command.args(["--exclude-monotonic", "-f", calendar]).arg(program);
+                command
+            }
+        };
+        let mut process = command
             .args(["--exact", "child::plays_its_role", "--nocapture", "--test-threads=1"])
             .env(ROLE, role.to_string())
             .stdin(Stdio::piped())

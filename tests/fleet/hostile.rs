@@ -21,7 +21,11 @@ macro_rules! tricks {
     ($($(#[$doc:meta])* $name:ident => $code:literal,)*) => {
         /// What a hostile miner does.
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-        pub enum Trick { $($(#[$doc])* $name,)* }
+        pub enum Trick {
+            /// Nothing: it is honest.
+            Nothing,
+            $($(#[$doc])* $name,)*
+        }
 
         impl Trick {
             /// All of them.
@@ -29,7 +33,7 @@ macro_rules! tricks {
 
             /// What it ends with.
             pub fn code(self) -> &'static str {
-                match self { $(Self::$name => $code,)* }
+                match self { Self::Nothing => "", $(Self::$name => $code,)* }
             }
         }
     };
@@ -153,6 +157,17 @@ pub async fn start_with(
     trick: Trick,
     beat: Duration,
 ) -> JoinHandle<()> {
+    start_held(server, number, trick, beat, watch::Sender::new(true).subscribe()).await
+}
+
+/// The same, and it says hello only once `released` is true.
+pub async fn start_held(
+    server: &Server,
+    number: u16,
+    trick: Trick,
+    beat: Duration,
+    released: watch::Receiver<bool>,
+) -> JoinHandle<()> {
     let connection = reach(server, Some(identity(number))).await;
     let client = connection.client;
     let key = key(number).encoded();
@@ -188,7 +203,9 @@ pub async fn start_with(
                         let frames = client.subscribe(names::to(key, &asked.session)).await.unwrap();
                         let streams = link::open(client.clone(), to.clone(), frames, PATIENCE);
                         let (bad, to, old) = (client.clone(), to.clone(), old.clone());
+                        let mut released = released.clone();
                         tokio::spawn(async move {
+                            drop(released.wait_for(|released| *released).await);
                             if play(streams, number, trick, &old).await == Next::BadFrames {
                                 let _ = bad.publish(to, vec![99; 9].into()).await;
                             }

@@ -3,12 +3,15 @@
 #[path = "../common/mod.rs"]
 mod common;
 mod child;
+mod cut;
 mod faults;
 mod hostile;
+mod outages;
 mod permissions;
 #[path = "../ledger/server.rs"]
 #[allow(dead_code, reason = "the ledger's tests use all of it")]
 mod postgres;
+mod proxy;
 mod server;
 mod sessions;
 mod simulation;

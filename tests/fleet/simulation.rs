@@ -8,6 +8,7 @@ use super::server::Nats;
 use super::*;
 use attest::fleet::presence::{BEAT, BEATS_MISSED};
 use attest::ledger::{Filter, Order};
+use attest::protocol::digest::Digest;
 use attest::protocol::signature::EncodedKey;
 use serde_json::Value;
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -80,6 +81,20 @@ fn groups(agents: usize) -> Vec<Vec<u16>> {
     alone.iter().map(|number| vec![*number]).chain(owned).collect()
 }
 
+/// Waits until no more than `most` jobs are left.
+pub async fn all_done(stores: &Stores, most: u64) {
+    let (mut left, mut moved) = (u64::MAX, Instant::now());
+    while left > most {
+        // A server that is away is waited for, too.
+        let now = stores.waiting().await.unwrap_or(left);
+        if now < left {
+            (left, moved) = (now, Instant::now());
+        }
+        assert!(moved.elapsed() < PATIENCE, "{left} jobs do not end");
+        sleep(Duration::from_millis(50)).await;
+    }
+}
+
 /// How many tasks there were; `None` if there is no server.
 async fn simulate(place: &str) -> Option<usize> {
     let agents = number("ATTEST_FLEET_AGENTS", 50);
@@ -114,15 +129,7 @@ async fn simulate(place: &str) -> Option<usize> {
             queue(&stores, &job).await.expect("the queue takes it");
         }
     }
-    let (mut left, mut moved) = (u64::MAX, Instant::now());
-    while left > 0 {
-        let now = stores.waiting().await.expect("it answers");
-        if now < left {
-            (left, moved) = (now, Instant::now());
-        }
-        assert!(moved.elapsed() < PATIENCE, "{left} jobs do not end");
-        sleep(Duration::from_millis(200)).await;
-    }
+    all_done(&stores, 0).await;
     let (took, after) = (begun.elapsed(), nats.figures());
     // As often as not the last one is a miner that stalls: what all the others took counts.
     let tasks: HashMap<TaskName, Record> =
@@ -148,9 +155,7 @@ async fn simulate(place: &str) -> Option<usize> {
         }
     }
     assert!(wrong.is_empty(), "{wrong:#?}");
-    let place = place.to_owned();
-    let recorded = tokio::task::spawn_blocking(move || verified_in(&place));
-    assert_eq!(recorded.await.expect("no panic"), verified);
+    assert_eq!(verified_at(place).await, verified);
     let of = |child: Vec<Child>| child.into_iter().map(Child::end).collect::<Vec<Value>>();
     let sessions = tasks.len();
     let attempts: u32 = tasks.values().map(|record| record.attempt).sum();
@@ -186,8 +191,7 @@ fn at_share(all: &mut [u64], share: f64) -> u64 {
 }
 
 /// Challenges that the ledger has as verified; every one in it has an end.
-fn verified_in(place: &str) -> HashSet<attest::protocol::digest::Digest> {
-    let ledger = attest::ledger::open(&Location::parse(place).expect("a place")).expect("a ledger");
+pub fn verified_in(ledger: &dyn Ledger) -> HashSet<Digest> {
     let mut filter =
         Filter { order: Order::OldestFirst, limit: Filter::LIMIT_MAX, ..Filter::default() };
     let mut verified = HashSet::new();
@@ -202,4 +206,11 @@ fn verified_in(place: &str) -> HashSet<attest::protocol::digest::Digest> {
             }
         }
     }
+}
+
+/// The same of the ledger there.
+pub async fn verified_at(place: &str) -> HashSet<Digest> {
+    let place = Location::parse(place).expect("a place");
+    let read = move || verified_in(&*attest::ledger::open(&place).expect("a ledger"));
+    tokio::task::spawn_blocking(read).await.expect("no panic")
 }

@@ -33,6 +33,15 @@ pub fn of(ledger: &dyn Ledger) -> Result<Vec<BTreeSet<EncodedKey>>, LedgerError>
     Ok(if suspects.len() > 1 { vec![suspects] } else { Vec::new() })
 }
 
+/// How many rounds a validator's sessions have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rounds {
+    /// One, as without a policy: what it came to is what the session came to.
+    One,
+    /// As the policy says.
+    Several,
+}
+
 /// What became of the session that a validator began with `miner` at `since_unix_ms` by its
 /// own clock, and left behind: its end, if it was concluded; if not, what is open is settled
 /// as abandoned. Challenges in `others` belong to other tasks. It blocks.
@@ -44,6 +53,7 @@ pub fn left_behind(
     miner: EncodedKey,
     since_unix_ms: u64,
     others: &HashSet<Digest>,
+    rounds: Rounds,
 ) -> Result<Option<Came>, LedgerError> {
     // From then on only: a ledger of millions is not read for this.
     let filter = Filter {
@@ -75,6 +85,10 @@ pub fn left_behind(
             }
             (None, Some("rejected")) if !abandoned => {
                 came = came.or(ended(Outcome::Rejected, entry.code.clone()));
+            }
+            // It died before it could say what the session came to.
+            (None, Some("verified")) if rounds == Rounds::One => {
+                came = came.or(ended(Outcome::Verified, None));
             }
             (None, None) => abandon(ledger, &entry.challenge, Some(miner))?,
             _ => {}

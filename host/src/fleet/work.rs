@@ -7,7 +7,7 @@
 use super::dial::{Came, Dialler};
 use super::plan::Job;
 use super::run::{Doing, Watch, record_of};
-use super::suspects;
+use super::suspects::{self, Rounds};
 use super::task::{Read, Record, TaskError, TaskName, TaskState, Tasks};
 use super::together::places;
 use crate::session::clock::unix_ms;
@@ -166,9 +166,11 @@ impl Worker {
             .filter(|(other, _)| other != name)
             .filter_map(|(_, record)| record.challenge)
             .collect();
-        let (ledger, miner) = (Arc::clone(&self.dialler.validator.ledger), name.miner);
+        let validator = &self.dialler.validator;
+        let (ledger, miner) = (Arc::clone(&validator.ledger), name.miner);
+        let rounds = if validator.policy.is_none() { Rounds::One } else { Rounds::Several };
         let found = tokio::task::spawn_blocking(move || {
-            suspects::left_behind(&*ledger, miner, since_unix_ms, &others)
+            suspects::left_behind(&*ledger, miner, since_unix_ms, &others, rounds)
         });
         match found.await {
             Ok(Ok(came)) => Ok(came),
