@@ -9,7 +9,7 @@ use super::*;
 use attest::fleet::presence;
 use std::collections::HashSet;
 
-/// More than an agent says in a session: some are not cut off at all.
+/// More than an agent says in a session.
 const WORDS_MAX: u16 = 24;
 
 /// Agents with a cut each, before the n-th thing that they say after an invitation.
@@ -36,7 +36,7 @@ async fn agents_are_cut_off(how: How) {
         counted.insert(record.challenge.expect("verified"));
     }
     let cuts = proxies.iter().filter(|proxy| proxy.has_cut()).count();
-    assert!((5..proxies.len()).contains(&cuts), "all of a session, and no more: {cuts}");
+    assert!(cuts > 8, "a session has more words than {cuts}");
     // What was given up is settled, and each task counts one session.
     fleet.validator.settle_dropped();
     assert_eq!(verified_in(&*ledger), counted);

@@ -18,7 +18,7 @@ const SCRIPT: &str = r#"
 set -eu
 bin=$1
 fsync=$2
-folder=$(mktemp -d /tmp/attest-postgres-XXXXXX)
+folder=$(mktemp -d "${TMPDIR:-/tmp}/attest-postgres-XXXXXX")
 trap 'rm -rf "$folder"' EXIT
 cd "$folder"
 "$bin/initdb" -D data -U attest -A trust -E UTF8 --no-sync >log 2>&1 || { cat log >&2; exit 1; }
