@@ -181,10 +181,8 @@ fn plays_its_role() {
 type Held = Box<dyn std::any::Any>;
 
 async fn play(role: &Value) -> Vec<Held> {
-    let server = server_of(
-        role["url"].as_str().expect("a url"),
-        role["ca"].as_str().map(Path::new),
-    );
+    let server =
+        server_of(role["url"].as_str().expect("a url"), role["ca"].as_str().map(Path::new));
     let number = |name: &str| role[name].as_u64().expect("a number") as usize;
     match role["role"].as_str() {
         Some("validator") => {
@@ -204,9 +202,15 @@ async fn play(role: &Value) -> Vec<Held> {
                 Doing::Failed(why) => eprintln!("a validator: {why}"),
                 Doing::Queued(_) => {}
             };
-            let daemon =
-                Validating::start_as(&server, &ledger, schedule, places, gone_after, Arc::new(tell))
-                    .await;
+            let daemon = Validating::start_as(
+                &server,
+                &ledger,
+                schedule,
+                places,
+                gone_after,
+                Arc::new(tell),
+            )
+            .await;
             vec![Box::new(daemon)]
         }
         _ => {

@@ -123,7 +123,8 @@ async fn what_a_killed_validator_left_is_taken_up_by_another() {
     assert_eq!(left_behind(&*ledger, miner, 0, &others, Rounds::Several).unwrap(), None);
     let one = others.iter().next().copied().unwrap();
     let without = HashSet::from([one]);
-    let found = left_behind(&*ledger, miner, 0, &without, Rounds::Several).unwrap().expect("the other one");
+    let found =
+        left_behind(&*ledger, miner, 0, &without, Rounds::Several).unwrap().expect("the other one");
     assert_eq!(found.outcome, Outcome::Verified);
     assert!(found.challenge != Some(one) && found.challenge != Some(challenge.digest()));
 }

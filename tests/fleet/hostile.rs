@@ -225,9 +225,10 @@ async fn old_work(number: u16) -> String {
     let (theirs, ours) = duplex(64 * 1024);
     let (reader, writer) = split(ours);
     let validator = Arc::new(Validator::new(ledger, tiny()));
-    let holding = tokio::spawn(async move {
-        validator.session(reader, writer, Some(key(number)), &|_| ()).await
-    });
+    let holding =
+        tokio::spawn(
+            async move { validator.session(reader, writer, Some(key(number)), &|_| ()).await },
+        );
     let (miner_side, between) = duplex(64 * 1024);
     let (miner_reader, miner_writer) = split(miner_side);
     let miner = common::cpu_miner(Some(identity(number)));
@@ -391,7 +392,8 @@ fn zeros(line: &str, number: u16, token: &str) -> String {
 }
 
 fn changed_openings(line: String, trick: Trick) -> String {
-    let first = |change: &dyn Fn(&mut Value)| edited(&line, |line| change(&mut line["openings"][0]));
+    let first =
+        |change: &dyn Fn(&mut Value)| edited(&line, |line| change(&mut line["openings"][0]));
     match trick {
         Trick::Swapped => flipped(&line, "\"commitment\":\""),
         Trick::OtherCoin => flipped(&line, "\"coin\":\""),

@@ -1,8 +1,8 @@
 //! A fleet on a real nats-server: agents, validators, and what kills them.
 
+mod child;
 #[path = "../common/mod.rs"]
 mod common;
-mod child;
 mod cut;
 mod faults;
 mod hostile;

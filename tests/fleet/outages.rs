@@ -25,8 +25,7 @@ async fn campaign(
     let gone_after = BEAT * BEATS_MISSED;
     let stores = Stores::open_or_make(&connection.client, gone_after).await.expect("streams");
     let mut agents = vec![Child::agents_at(&server, 0..MINERS, 0, calendars[2])];
-    let mut validators =
-        [0, 1].map(|at| Child::validator_at(&server, place, 4, calendars[at]));
+    let mut validators = [0, 1].map(|at| Child::validator_at(&server, place, 4, calendars[at]));
     agents.iter_mut().chain(&mut validators).for_each(Child::ready);
     for slot in 0..SESSIONS {
         for number in 1..=MINERS as u16 {

@@ -65,7 +65,8 @@ impl Nats {
 
     /// What it tells of itself: messages, bytes, connections, memory.
     pub fn figures(&self) -> serde_json::Value {
-        let mut stream = std::net::TcpStream::connect(("127.0.0.1", self.monitor)).expect("it runs");
+        let mut stream =
+            std::net::TcpStream::connect(("127.0.0.1", self.monitor)).expect("it runs");
         stream.write_all(b"GET /varz HTTP/1.0\r\n\r\n").expect("it listens");
         let mut answer = String::new();
         stream.read_to_string(&mut answer).expect("UTF-8");

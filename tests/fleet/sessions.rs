@@ -86,13 +86,10 @@ async fn no_challenge_of_a_group_goes_out_before_all_of_it_are_ready() {
     let released = watch::Sender::new(false);
     let (first, first_saw) = noting(1, &released);
     let (second, second_saw) = noting(2, &released);
-    let _agents = [
-        Running::start_as(&server, 1, first).await,
-        Running::start_as(&server, 2, second).await,
-    ];
+    let _agents =
+        [Running::start_as(&server, 1, first).await, Running::start_as(&server, 2, second).await];
     // The third one takes its time, and the fourth one is gone before it is ready.
-    let slow =
-        hostile::start_held(&server, 3, Trick::Nothing, BEAT, released.subscribe()).await;
+    let slow = hostile::start_held(&server, 3, Trick::Nothing, BEAT, released.subscribe()).await;
     let gone = hostile::start(&server, 4, Trick::LeavesAtHello).await;
     for number in [1, 2, 3, 4] {
         fleet.meets(number).await;

@@ -50,8 +50,11 @@ async fn every_outcome_is_right_and_recorded_once_on_postgresql() {
     let Some(tasks) = simulate(&place).await else { return };
     let (rows, bytes) = rows().await.expect("no panic");
     let each = |count: i64| count as f64 / tasks as f64;
-    eprintln!("ledger: {:.2} rows a session, {:.0} bytes a session: {rows:?}",
-        each(rows.values().sum()), each(bytes));
+    eprintln!(
+        "ledger: {:.2} rows a session, {:.0} bytes a session: {rows:?}",
+        each(rows.values().sum()),
+        each(bytes)
+    );
 }
 
 /// Rows of each table, and bytes of the database's files beyond those of an empty one.
@@ -103,13 +106,12 @@ async fn simulate(place: &str) -> Option<usize> {
     let ca = nats.ca();
     let server = server_of(&nats.url(), Some(&ca));
     let connection = reach(&server, Some(identity(0))).await;
-    let stores = Stores::open_or_make(&connection.client, BEAT * BEATS_MISSED).await.expect("streams");
+    let stores =
+        Stores::open_or_make(&connection.client, BEAT * BEATS_MISSED).await.expect("streams");
     let mut validators = [(); 2].map(|()| Child::validator(&server, place, PLACES));
     let firsts = (0..agents).step_by(AGENTS_A_PROCESS);
     let mut crowd: Vec<Child> = firsts
-        .map(|first| {
-            Child::agents(&server, first..agents.min(first + AGENTS_A_PROCESS), agents)
-        })
+        .map(|first| Child::agents(&server, first..agents.min(first + AGENTS_A_PROCESS), agents))
         .collect();
     crowd.iter_mut().chain(&mut validators).for_each(Child::ready);
     let all_there = async {
@@ -131,7 +133,6 @@ async fn simulate(place: &str) -> Option<usize> {
     }
     all_done(&stores, 0).await;
     let (took, after) = (begun.elapsed(), nats.figures());
-    // As often as not the last one is a miner that stalls: what all the others took counts.
     let tasks: HashMap<TaskName, Record> =
         stores.tasks.all("c.*.*").await.expect("it answers").into_iter().collect();
     assert_eq!(tasks.len(), agents * rounds);

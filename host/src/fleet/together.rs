@@ -31,8 +31,7 @@ pub(super) struct Place {
 pub(super) fn places(members: usize) -> Vec<Place> {
     let waiting = Waiting { for_members: members, is_begun: members == 0 };
     let group = Arc::new(watch::Sender::new(waiting));
-    let place =
-        |_| Place { group: Arc::clone(&group), is_counted: true, is_late: Arc::default() };
+    let place = |_| Place { group: Arc::clone(&group), is_counted: true, is_late: Arc::default() };
     (0..members).map(place).collect()
 }
 
