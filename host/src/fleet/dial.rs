@@ -114,8 +114,14 @@ impl Dialler {
         Err(Came::to_nothing("no-answer"))
     }
 
-    /// Holds the session, which begins with those of the other places of its group.
-    pub(super) async fn hold(&self, invited: Invited, place: Place) -> Came {
+    /// Holds the session, which begins with those of the other places of its group if it
+    /// `is_mine` still when its challenge is on record.
+    pub(super) async fn hold(
+        &self,
+        invited: Invited,
+        place: Place,
+        is_mine: impl Future<Output = bool> + Send + 'static,
+    ) -> Came {
         let Invited { key, instance, session, frames } = invited;
         let to = names::to(key.encoded(), &session);
         let client = self.connection.client.clone();
@@ -130,7 +136,7 @@ impl Dialler {
         };
         let peer = Peering { key: Some(key), address: None };
         let is_late = Arc::clone(&place.is_late);
-        let start: Start = Box::pin(place.ready(TOGETHER));
+        let start: Start = Box::pin(async { is_mine.await && place.ready(TOGETHER).await });
         let extras = Extras { stamps: Some(stamps), start: Some(start) };
         let holding = self.validator.session_over(reader, extras, writer, &peer, &watch);
         let mut losses = self.connection.losses.clone();

@@ -89,10 +89,17 @@ impl Worker {
         .await;
         // All have answered, or were given up. Their challenges wait for each other.
         let places = places(invited.len());
-        let held = invited.into_iter().zip(places).map(|(invited, place)| async {
-            match invited {
-                Ok(invited) => self.dialler.hold(invited, place).await,
-                Err(came) => came,
+        let held = invited.into_iter().zip(places).zip(&mine).map(|((invited, place), task)| {
+            let (tasks, text, revision) = (self.tasks.clone(), task.name.text(), task.revision);
+            let is_mine = async move {
+                let found = tasks.read(&text).await;
+                found.is_ok_and(|found| found.is_some_and(|found| found.revision == revision))
+            };
+            async {
+                match invited {
+                    Ok(invited) => self.dialler.hold(invited, place, is_mine).await,
+                    Err(came) => came,
+                }
             }
         });
         let came = join_all(held).await;
@@ -118,20 +125,28 @@ impl Worker {
         let held = Held(Arc::clone(self), text.clone());
         let found = self.tasks.read(&text).await?;
         let mut attempt = 1;
+        let mut before = found.as_ref().map(|found| found.revision);
         if let Some(Read { record, revision }) = &found {
             match record.state {
                 TaskState::Done => return Ok(Claim::Done),
                 TaskState::Waiting => attempt = record.attempt + 1,
                 TaskState::Running => {
-                    // Whoever had it has let its job go.
+                    // Whoever had it has let its job go, or a server that was killed gives it
+                    // out again. It is taken first and looked for then: what the other one puts
+                    // on record later it does not send, as it looks here after that.
                     attempt = record.attempt;
+                    let taken = Record { validator: self.instance.clone(), ..record.clone() };
+                    let Some(revision) = self.tasks.write(&text, &taken, Some(*revision)).await?
+                    else {
+                        return Ok(Claim::NotNow);
+                    };
+                    before = Some(revision);
                     let Ok(came) = self.left_behind(&name, record.since_unix_ms).await else {
                         return Ok(Claim::NotNow);
                     };
                     if let Some(came) = came {
-                        let record = Record { validator: self.instance.clone(), ..record.clone() };
-                        let record = record_of(&record, &came, 0, None);
-                        let written = self.tasks.write(&text, &record, Some(*revision)).await?;
+                        let record = record_of(&taken, &came, 0, None);
+                        let written = self.tasks.write(&text, &record, before).await?;
                         if written.is_some() {
                             (self.watch)(Doing::Ended(name, came, true));
                         }
@@ -150,7 +165,6 @@ impl Worker {
             challenge: None,
             spread_ms: None,
         };
-        let before = found.map(|found| found.revision);
         Ok(match self.tasks.write(&text, &record, before).await? {
             Some(revision) => Claim::Mine(Box::new(Mine { name, record, revision, _held: held })),
             None => Claim::NotNow,
