@@ -144,14 +144,15 @@ impl Dialler {
         let (begun, mut missed, mut seen) = (Instant::now(), 0, Seen::default());
         let mut look = tokio::time::interval(LOOK);
         tokio::pin!(holding);
+        // Asked when something happens: the session goes on while this waits.
+        let is_early = || !is_committed.load(Ordering::SeqCst);
         let ended = loop {
-            let is_early = !is_committed.load(Ordering::SeqCst);
             tokio::select! {
                 biased;
                 ended = &mut holding => break Some(ended),
                 _ = losses.changed() => {
                     seen.own_loss = true;
-                    if is_early {
+                    if is_early() {
                         break None;
                     }
                 }
@@ -165,7 +166,7 @@ impl Dialler {
                     };
                     missed = if is_with { 0 } else { missed + 1 };
                     seen.agent_gap |= missed >= LOOKS;
-                    if missed >= LOOKS && is_early {
+                    if missed >= LOOKS && is_early() {
                         break None;
                     }
                 }
