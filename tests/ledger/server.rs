@@ -71,6 +71,7 @@ impl Server {
     }
 
     /// Its own server that writes to the disk as one of use does, for figures.
+    #[allow(dead_code, reason = "the fleet's simulation uses it")]
     pub fn durable() -> Option<Self> {
         Some(Self::start(programs()?, "on"))
     }
