@@ -5,7 +5,7 @@ use super::server::Nats;
 use super::*;
 use attest::executor::Executor;
 use attest::executor::cpu::{CpuExecutor, CpuOptions};
-use attest::fleet::suspects::left_behind;
+use attest::fleet::suspects::{Rounds, left_behind};
 use attest::ledger::Filter;
 use attest::mining::issue::issue;
 use attest::protocol::verdict::Outcome;
@@ -120,10 +120,11 @@ async fn what_a_killed_validator_left_is_taken_up_by_another() {
         others.extend(of(&tasks.read(&name(campaign).text()).await.unwrap().unwrap().record));
     }
     let miner = key(1).encoded();
-    assert_eq!(left_behind(&*ledger, miner, 0, &others).unwrap(), None);
+    assert_eq!(left_behind(&*ledger, miner, 0, &others, Rounds::Several).unwrap(), None);
     let one = others.iter().next().copied().unwrap();
     let without = HashSet::from([one]);
-    let found = left_behind(&*ledger, miner, 0, &without).unwrap().expect("the other one");
+    let found =
+        left_behind(&*ledger, miner, 0, &without, Rounds::Several).unwrap().expect("the other one");
     assert_eq!(found.outcome, Outcome::Verified);
     assert!(found.challenge != Some(one) && found.challenge != Some(challenge.digest()));
 }

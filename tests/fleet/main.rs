@@ -1,12 +1,19 @@
 //! A fleet on a real nats-server: agents, validators, and what kills them.
 
+mod child;
 #[path = "../common/mod.rs"]
 mod common;
+mod cut;
 mod faults;
 mod hostile;
 mod monitoring;
+mod outages;
 mod permissions;
+#[path = "../ledger/server.rs"]
+#[allow(dead_code, reason = "the ledger's tests use all of it")]
+mod postgres;
 mod programs;
+mod proxy;
 mod server;
 mod sessions;
 mod simulation;
@@ -15,7 +22,7 @@ use attest::fleet::agent::Agent;
 use attest::fleet::connect::{Connection, Server, connect};
 use attest::fleet::dial::Dialler;
 use attest::fleet::plan::Job;
-use attest::fleet::run::{Daemon, Doing, queue};
+use attest::fleet::run::{Daemon, Doing, Watch, queue};
 use attest::fleet::schedule::Schedule;
 use attest::fleet::store::Stores;
 use attest::fleet::task::{Record, TaskName, TaskState};
@@ -87,9 +94,13 @@ impl Running {
     }
 
     async fn start_as(server: &Server, number: u16, miner: Miner) -> Self {
+        Self::start_with(server, number, miner, BEAT).await
+    }
+
+    async fn start_with(server: &Server, number: u16, miner: Miner, beat: Duration) -> Self {
         let connection = reach(server, Some(identity(number))).await;
         let mut agent = Agent::new(connection, Arc::new(miner)).expect("a key");
-        agent.beat = BEAT;
+        agent.beat = beat;
         let (stop, stopped) = watch::channel(false);
         let (put, ends) = mpsc::unbounded_channel();
         let task = tokio::spawn(async move {
@@ -130,8 +141,21 @@ impl Validating {
         schedule: Schedule,
         request: Request,
     ) -> Self {
+        let watch = Arc::new(|_| ());
+        Self::start_as(server, ledger, schedule, request, 64, GONE_AFTER, watch).await
+    }
+
+    async fn start_as(
+        server: &Server,
+        ledger: &Arc<dyn Ledger>,
+        schedule: Schedule,
+        request: Request,
+        places: u32,
+        gone_after: Duration,
+        watch: Arc<Watch>,
+    ) -> Self {
         let connection = reach(server, Some(identity(0))).await;
-        let stores = Stores::open_or_make(&connection.client, GONE_AFTER).await.expect("streams");
+        let stores = Stores::open_or_make(&connection.client, gone_after).await.expect("streams");
         let mut validator = Validator::new(Arc::clone(ledger), request);
         validator.patience.pong = validator.patience.hello;
         let validator = Arc::new(validator);
@@ -139,17 +163,18 @@ impl Validating {
             connection,
             validator: Arc::clone(&validator),
             presence: Arc::default(),
-            gone_after: GONE_AFTER,
+            gone_after,
         };
         let ended = Arc::new(Mutex::new(Vec::new()));
         let told = Arc::clone(&ended);
         let tell = move |doing| {
-            if let Doing::Ended(name, came, is_done) = doing {
-                let code = came.code.unwrap_or_else(|| "verified".to_owned());
-                told.lock().unwrap().push((name, code, is_done));
+            if let Doing::Ended(name, came, is_done) = &doing {
+                let code = came.code.clone().unwrap_or_else(|| "verified".to_owned());
+                told.lock().unwrap().push((name.clone(), code, *is_done));
             }
+            watch(doing);
         };
-        let daemon = Daemon::new(stores.clone(), dialler, Some(schedule), 64, Arc::new(tell));
+        let daemon = Daemon::new(stores.clone(), dialler, Some(schedule), places, Arc::new(tell));
         let daemon = Arc::new(daemon.expect("random bytes"));
         let (stop, stopped) = watch::channel(false);
         let task = tokio::spawn(async move { daemon.run(stopped).await });

@@ -1,7 +1,7 @@
 //! A real nats-server for one test: a port and a folder of its own. Without the program tests
 //! say that they are skipped, and fail with ATTEST_REQUIRE_NATS=1.
 
-use std::io::Write as _;
+use std::io::{Read as _, Write as _};
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -12,6 +12,8 @@ use tempfile::TempDir;
 pub struct Nats {
     folder: TempDir,
     port: u16,
+    /// Where it tells how it is.
+    monitor: u16,
     child: Child,
     scheme: &'static str,
 }
@@ -29,14 +31,13 @@ impl Nats {
         if scheme == "tls" {
             certify(folder.path());
         }
-        let port = {
-            let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
-            listener.local_addr().expect("an address").port()
-        };
-        let text = text_of(port, folder.path(), configuration);
+        let ports = [(); 2].map(|()| TcpListener::bind("127.0.0.1:0").expect("a port"));
+        let [port, monitor] =
+            ports.map(|listener| listener.local_addr().expect("an address").port());
+        let text = text_of([port, monitor], folder.path(), configuration);
         std::fs::write(folder.path().join("nats.conf"), text).expect("written");
         let child = spawn(&program, folder.path());
-        let nats = Self { folder, port, child, scheme };
+        let nats = Self { folder, port, monitor, child, scheme };
         nats.wait();
         Some(nats)
     }
@@ -57,6 +58,17 @@ impl Nats {
         format!("{}://127.0.0.1:{}", self.scheme, self.port)
     }
 
+    /// What it tells of itself: messages, bytes, connections, memory.
+    pub fn figures(&self) -> serde_json::Value {
+        let mut stream =
+            std::net::TcpStream::connect(("127.0.0.1", self.monitor)).expect("it runs");
+        stream.write_all(b"GET /varz HTTP/1.0\r\n\r\n").expect("it listens");
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).expect("UTF-8");
+        let body = answer.split_once("\r\n\r\n").expect("a body").1;
+        serde_json::from_str(body).expect("JSON")
+    }
+
     /// Kills it.
     pub fn kill(&mut self) {
         self.child.kill().expect("it runs");
@@ -73,8 +85,8 @@ impl Nats {
     /// does.
     pub fn reload_with(&self, configuration: &str) {
         let path = self.folder.path().join("nats.conf");
-        std::fs::write(path, text_of(self.port, self.folder.path(), configuration))
-            .expect("written");
+        let text = text_of([self.port, self.monitor], self.folder.path(), configuration);
+        std::fs::write(path, text).expect("written");
         let done = Command::new("kill").arg("-HUP").arg(self.child.id().to_string()).status();
         assert!(done.expect("a command").success());
     }
@@ -96,9 +108,9 @@ impl Drop for Nats {
     }
 }
 
-fn text_of(port: u16, folder: &Path, configuration: &str) -> String {
+fn text_of([port, monitor]: [u16; 2], folder: &Path, configuration: &str) -> String {
     format!(
-        "listen: 127.0.0.1:{port}\njetstream {{ store_dir: {folder:?} }}\n{}",
+        "listen: 127.0.0.1:{port}\nhttp: 127.0.0.1:{monitor}\njetstream {{ store_dir: {folder:?} }}\n{}",
         configuration.replace("FOLDER", &folder.display().to_string())
     )
 }

@@ -3,6 +3,8 @@
 use super::hostile::{self, Trick};
 use super::server::Nats;
 use super::*;
+use attest::executor::Executor;
+use attest::executor::cpu::{CpuExecutor, CpuOptions};
 use attest::ledger::Filter;
 use attest::session::message::VerdictOutcome;
 
@@ -62,6 +64,55 @@ async fn a_group_is_challenged_together_and_each_outcome_is_right() {
     let all = ledger.list(&Filter::default()).unwrap();
     assert!(all.iter().all(|entry| entry.outcome.is_some()), "{all:?}");
     cheat.abort();
+}
+
+/// A miner that notes whether `released` was true when its challenge came.
+fn noting(number: u16, released: &watch::Sender<bool>) -> (Miner, Arc<Mutex<Vec<bool>>>) {
+    let (seen, released) = (Arc::new(Mutex::new(Vec::new())), released.subscribe());
+    let notes = Arc::clone(&seen);
+    let miner = common::cpu_miner_with(Some(identity(number)), move |_| {
+        notes.lock().unwrap().push(*released.borrow());
+        let cpu: Box<dyn Executor> = Box::new(CpuExecutor::new(CpuOptions::default()));
+        vec![cpu]
+    });
+    (miner, seen)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_challenge_of_a_group_goes_out_before_all_of_it_are_ready() {
+    let Some(nats) = Nats::start() else { return };
+    let (server, (_folder, ledger)) = (server_of(&nats.url(), None), ledger());
+    let fleet = Validating::start(&server, &ledger, quiet()).await;
+    let released = watch::Sender::new(false);
+    let (first, first_saw) = noting(1, &released);
+    let (second, second_saw) = noting(2, &released);
+    let _agents =
+        [Running::start_as(&server, 1, first).await, Running::start_as(&server, 2, second).await];
+    // The third one takes its time, and the fourth one is gone before it is ready.
+    let slow = hostile::start_held(&server, 3, Trick::Nothing, BEAT, released.subscribe()).await;
+    let gone = hostile::start(&server, 4, Trick::LeavesAtHello).await;
+    for number in [1, 2, 3, 4] {
+        fleet.meets(number).await;
+    }
+    let tasks = fleet.challenge("c4", &[1, 2, 3, 4]).await;
+    let two_on_record = async {
+        while ledger.list(&Filter::default()).unwrap().len() < 2 {
+            sleep(Duration::from_millis(20)).await;
+        }
+    };
+    timeout(PATIENCE, two_on_record).await.expect("two are ready");
+    // Time for a challenge to come that should not.
+    sleep(Duration::from_millis(500)).await;
+    released.send_replace(true);
+    for task in &tasks[..3] {
+        let record = fleet.done(task).await;
+        assert_eq!(record.outcome.as_deref(), Some("verified"), "{record:?}");
+    }
+    for saw in [first_saw, second_saw] {
+        assert_eq!(*saw.lock().unwrap(), [true], "challenged before the group was ready");
+    }
+    slow.abort();
+    gone.abort();
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -17,12 +17,13 @@ use std::time::{Duration, Instant};
 const SCRIPT: &str = r#"
 set -eu
 bin=$1
-folder=$(mktemp -d /tmp/attest-postgres-XXXXXX)
+fsync=$2
+folder=$(mktemp -d "${TMPDIR:-/tmp}/attest-postgres-XXXXXX")
 trap 'rm -rf "$folder"' EXIT
 cd "$folder"
 "$bin/initdb" -D data -U attest -A trust -E UTF8 --no-sync >log 2>&1 || { cat log >&2; exit 1; }
 start() {
-    "$bin/pg_ctl" -D data -l log -w -t 60 -o "-k $folder -h '' -c fsync=off -c max_connections=200" start >out 2>&1 ||
+    "$bin/pg_ctl" -D data -l log -w -t 60 -o "-k $folder -h '' -c fsync=$fsync -c max_connections=200" start >out 2>&1 ||
         { cat out log >&2; exit 1; }
 }
 stop() { "$bin/pg_ctl" -D data -m immediate -w stop >out 2>&1 || true; }
@@ -51,9 +52,9 @@ struct Shell {
 }
 
 impl Server {
-    fn start(bin: &std::path::Path) -> Self {
+    fn start(bin: &std::path::Path, fsync: &str) -> Self {
         let mut child = unprivileged_shell(SCRIPT)
-            .arg(bin)
+            .args([bin.as_os_str(), fsync.as_ref()])
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
@@ -66,7 +67,13 @@ impl Server {
 
     /// Its own server, for tests that stop it.
     pub fn own() -> Option<Self> {
-        Some(Self::start(programs()?))
+        Some(Self::start(programs()?, "off"))
+    }
+
+    /// Its own server that writes to the disk as one of use does, for figures.
+    #[allow(dead_code, reason = "the fleet's simulation uses it")]
+    pub fn durable() -> Option<Self> {
+        Some(Self::start(programs()?, "on"))
     }
 
     /// The address of a new, empty database.

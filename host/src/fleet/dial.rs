@@ -13,11 +13,12 @@ use super::link::{self, Streams};
 use super::measured::{Measured, Stopwatch};
 use super::names;
 use super::presence::Presence;
+use super::together::Place;
 use crate::protocol::digest::Digest;
 use crate::protocol::json::printable;
 use crate::protocol::signature::PublicKey;
 use crate::protocol::verdict::Outcome;
-use crate::session::drive::{Peering, Stage, Validator};
+use crate::session::drive::{Extras, Peering, Stage, Start, Validator};
 use crate::session::validator::Ended;
 use async_nats::Subscriber;
 use futures_util::StreamExt as _;
@@ -30,6 +31,8 @@ use tokio::time::{Instant, timeout};
 const ANSWER: Duration = Duration::from_secs(5);
 /// How long until an invitation is sent again.
 const AGAIN: Duration = Duration::from_secs(1);
+/// How long the sessions of a group wait for each other before their challenges go out.
+const TOGETHER: Duration = Duration::from_secs(10);
 /// How often it is looked whether the agent is still there.
 const LOOK: Duration = Duration::from_secs(1);
 /// Looks in a row that must find it gone: frames and announcements take different ways.
@@ -124,8 +127,14 @@ impl Dialler {
         Err(Came::to_nothing("no-answer"))
     }
 
-    /// Holds the session.
-    pub async fn hold(&self, invited: Invited) -> Came {
+    /// Holds the session, which begins with those of the other places of its group if it
+    /// `is_mine` still when its challenge is on record.
+    pub(super) async fn hold(
+        &self,
+        invited: Invited,
+        place: Place,
+        is_mine: impl Future<Output = bool> + Send + 'static,
+    ) -> Came {
         let Invited { key, instance, session, frames, asked } = invited;
         let stopwatch = Stopwatch::start(asked);
         let to = names::to(key.encoded(), &session);
@@ -143,20 +152,24 @@ impl Dialler {
             }
         };
         let peer = Peering { key: Some(key), address: None };
-        let holding = self.validator.session_stamped(reader, Some(stamps), writer, &peer, &watch);
+        let is_late = Arc::clone(&place.is_late);
+        let start: Start = Box::pin(async { is_mine.await && place.ready(TOGETHER).await });
+        let extras = Extras { stamps: Some(stamps), start: Some(start) };
+        let holding = self.validator.session_over(reader, extras, writer, &peer, &watch);
         let mut losses = self.connection.losses.clone();
         losses.mark_unchanged();
         let (begun, mut missed, mut seen) = (Instant::now(), 0, Seen::default());
         let mut look = tokio::time::interval(LOOK);
         tokio::pin!(holding);
+        // Asked when something happens: the session goes on while this waits.
+        let is_early = || !is_committed.load(Ordering::SeqCst);
         let ended = loop {
-            let is_early = !is_committed.load(Ordering::SeqCst);
             tokio::select! {
                 biased;
                 ended = &mut holding => break Some(ended),
                 _ = losses.changed() => {
                     seen.own_loss = true;
-                    if is_early {
+                    if is_early() {
                         break None;
                     }
                 }
@@ -170,7 +183,7 @@ impl Dialler {
                     };
                     missed = if is_with { 0 } else { missed + 1 };
                     seen.agent_gap |= missed >= LOOKS;
-                    if missed >= LOOKS && is_early {
+                    if missed >= LOOKS && is_early() {
                         break None;
                     }
                 }
@@ -183,6 +196,9 @@ impl Dialler {
             // The challenge is settled as abandoned when the future is dropped.
             return Came { challenge, challenged, measured, ..Came::to_nothing("lost") };
         };
+        if is_late.load(Ordering::SeqCst) && ended.session.outcome == Outcome::CouldNotRun {
+            return Came { measured, ..Came::to_nothing("not-together") };
+        }
         if ended.session.outcome == Outcome::CouldNotRun {
             let detail = ended.session.detail.as_deref().unwrap_or_default();
             let why = printable(&detail.lines().next().unwrap_or_default());

@@ -27,4 +27,5 @@ pub mod schedule;
 pub mod store;
 pub mod suspects;
 pub mod task;
+mod together;
 mod work;

@@ -7,6 +7,7 @@
 use super::schedule::{Schedule, Together};
 use crate::protocol::signature::EncodedKey;
 use sha2::{Digest as _, Sha256};
+use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::IpAddr;
 
@@ -59,9 +60,20 @@ pub fn groups(
             sets.join(first, at);
         }
     };
+    // Whose a key is, and with whom it is suspected, without a search for each.
+    let mut marks: HashMap<EncodedKey, Vec<(Together, String)>> = HashMap::new();
+    let owners = schedule.owners.iter().flat_map(|owner| {
+        owner.miners.iter().map(|key| (*key, (Together::Owner, owner.name.clone())))
+    });
+    let suspects = suspects.iter().enumerate().flat_map(|(number, keys)| {
+        keys.iter().map(move |key| (*key, (Together::History, format!("suspects {number}"))))
+    });
+    for (key, mark) in owners.chain(suspects) {
+        marks.entry(key).or_default().push(mark);
+    }
     for (at, miner) in known.iter().enumerate() {
-        for owner in schedule.owners.iter().filter(|owner| owner.miners.contains(&miner.key)) {
-            join(&mut sets, at, Together::Owner, owner.name.clone());
+        for (by, mark) in marks.get(&miner.key).into_iter().flatten() {
+            join(&mut sets, at, *by, mark.clone());
         }
         if let Some(host) = &miner.host {
             join(&mut sets, at, Together::Host, host.clone());
@@ -71,10 +83,6 @@ pub fn groups(
         }
         for device in &miner.devices {
             join(&mut sets, at, Together::History, device.clone());
-        }
-        for (number, _) in suspects.iter().enumerate().filter(|(_, keys)| keys.contains(&miner.key))
-        {
-            join(&mut sets, at, Together::History, format!("suspects {number}"));
         }
     }
     let mut groups: BTreeMap<usize, Group> = BTreeMap::new();
@@ -195,21 +203,37 @@ pub struct Plan {
     pub ends_unix_ms: u64,
 }
 
-/// Says which jobs are due, each once.
+/// A slot of a group: when it is due, ms since 1970, and the first key of the group.
+type Slot = (u64, EncodedKey, usize);
+
+/// Says which jobs are due, each once. What is asked for all the time is done for what has
+/// become due only.
 pub struct Planner {
     secret: [u8; 32],
     schedule: Schedule,
     campaign: u64,
-    /// Slots of this campaign that were told, by the first key of their group.
-    told: BTreeSet<(EncodedKey, usize)>,
-    planned: HashMap<EncodedKey, Vec<u64>>,
+    /// Groups of now, by their first key, and when one of them was first heard of.
+    groups: HashMap<EncodedKey, (Group, Option<u64>)>,
+    /// Groups that have their slots of this campaign, and how many.
+    planned: HashMap<EncodedKey, usize>,
+    /// Slots that were not told.
+    upcoming: BTreeSet<Slot>,
+    /// Slots whose group was not there when they were due.
+    missed: Vec<Slot>,
 }
 
 impl Planner {
     /// A planner that has told of nothing.
     pub fn new(secret: [u8; 32], schedule: Schedule) -> Self {
-        let (told, planned) = (BTreeSet::new(), HashMap::new());
-        Self { secret, schedule, campaign: u64::MAX, told, planned }
+        Self {
+            secret,
+            schedule,
+            campaign: u64::MAX,
+            groups: HashMap::new(),
+            planned: HashMap::new(),
+            upcoming: BTreeSet::new(),
+            missed: Vec::new(),
+        }
     }
 
     /// The name of the campaign at this time, and when it began, ms since 1970.
@@ -218,10 +242,24 @@ impl Planner {
         (number, format!("p{number}"), number * schedule.period_ms)
     }
 
-    /// What `groups` have to do in the campaign that was asked about last.
-    pub fn plan(&self, groups: &[Group]) -> Plan {
-        let times = |group: &Group| self.planned.get(group.first()?).map(Vec::len);
-        let tasks = groups.iter().map(|group| group.len() * times(group).unwrap_or(0));
+    /// Takes the groups of now. `first_unix_ms` is when a miner was first heard of.
+    pub fn regroup(&mut self, groups: Vec<Group>, first_unix_ms: &HashMap<EncodedKey, u64>) {
+        let first = |group: &Group| group.iter().filter_map(|key| first_unix_ms.get(key)).min();
+        self.groups = groups
+            .into_iter()
+            .filter_map(|group| {
+                let (id, first) = (*group.first()?, first(&group).copied());
+                Some((id, (group, first)))
+            })
+            .collect();
+        self.upcoming.extend(self.missed.drain(..));
+        self.draw();
+    }
+
+    /// What the groups of now have to do in the campaign that was asked about last.
+    pub fn plan(&self) -> Plan {
+        let slots = |id| self.planned.get(id).copied().unwrap_or(0);
+        let tasks = self.groups.iter().map(|(id, (members, _))| members.len() * slots(id));
         let begins_unix_ms = self.campaign.saturating_mul(self.schedule.period_ms);
         Plan {
             tasks: tasks.sum::<usize>() as u64,
@@ -230,38 +268,47 @@ impl Planner {
         }
     }
 
-    /// What has become due by `now_unix_ms` among `groups`. `first_unix_ms` is when a miner was
-    /// first heard of: times before that are passed over, but for each group's first one.
-    pub fn due(
-        &mut self,
-        now_unix_ms: u64,
-        groups: &[Group],
-        first_unix_ms: &HashMap<EncodedKey, u64>,
-    ) -> Vec<Job> {
-        let (number, name, begins) = Self::campaign(&self.schedule, now_unix_ms);
+    /// Draws the times of groups that have none in this campaign yet.
+    fn draw(&mut self) {
+        if self.campaign == u64::MAX {
+            return;
+        }
+        let (schedule, number) = (&self.schedule, self.campaign);
+        let begins = number * schedule.period_ms;
+        for id in self.groups.keys().copied() {
+            let Entry::Vacant(unplanned) = self.planned.entry(id) else { continue };
+            let times = times(&self.secret, number, id, schedule.period_ms, schedule.sessions);
+            let slots = times.iter().enumerate().map(|(slot, time)| (begins + time, id, slot));
+            self.upcoming.extend(slots);
+            unplanned.insert(times.len());
+        }
+    }
+
+    /// What has become due by `now_unix_ms`. Times before a group was first heard of are
+    /// passed over, but for its first one.
+    pub fn due(&mut self, now_unix_ms: u64) -> Vec<Job> {
+        let (number, name, _) = Self::campaign(&self.schedule, now_unix_ms);
         if number != self.campaign {
             self.campaign = number;
-            self.told.clear();
             self.planned.clear();
+            self.upcoming.clear();
+            self.missed.clear();
+            self.draw();
         }
         let mut jobs = Vec::new();
-        for group in groups {
-            let Some(&id) = group.first() else { continue };
-            let (secret, schedule) = (&self.secret, &self.schedule);
-            let times = self.planned.entry(id).or_insert_with(|| {
-                times(secret, number, id, schedule.period_ms, schedule.sessions)
-            });
-            let first = group.iter().filter_map(|key| first_unix_ms.get(key)).min();
-            for (slot, time) in times.iter().enumerate() {
-                let at = begins + time;
-                if at > now_unix_ms || !self.told.insert((id, slot)) {
-                    continue;
-                }
-                if slot == 0 || first.is_none_or(|first| at >= *first) {
+        while let Some((at, id, slot)) = self.upcoming.pop_first() {
+            if at > now_unix_ms {
+                self.upcoming.insert((at, id, slot));
+                break;
+            }
+            match self.groups.get(&id) {
+                None => self.missed.push((at, id, slot)),
+                Some((members, first)) if slot == 0 || first.is_none_or(|first| at >= first) => {
                     let (campaign, slot) = (name.clone(), slot.to_string());
-                    let members = group.clone();
+                    let members = members.clone();
                     jobs.push(Job { campaign, slot, members, not_before_unix_ms: None });
                 }
+                Some(_) => {}
             }
         }
         jobs
@@ -331,8 +378,11 @@ mod tests {
         let seen = HashMap::from([(key(1), 0), (key(2), 0), (key(3), 0)]);
         let run = |step: usize| {
             let mut planner = Planner::new([1; 32], schedule.clone());
-            let mut jobs: Vec<Job> =
-                (0..4000).step_by(step).flat_map(|now| planner.due(now, &groups, &seen)).collect();
+            let mut jobs = Vec::new();
+            for now in (0..4000).step_by(step) {
+                planner.regroup(groups.to_vec(), &seen);
+                jobs.extend(planner.due(now));
+            }
             jobs.sort_by(|a, b| {
                 (&a.campaign, &a.slot, &a.members).cmp(&(&b.campaign, &b.slot, &b.members))
             });
@@ -353,14 +403,29 @@ mod tests {
     fn who_comes_late_is_challenged_once_for_what_has_passed() {
         let schedule = Schedule { period_ms: 1000, sessions: 50.0, ..Schedule::default() };
         let mut planner = Planner::new([1; 32], schedule);
-        let groups = [vec![key(1)]];
-        let jobs = planner.due(999, &groups, &HashMap::from([(key(1), 999)]));
+        planner.regroup(vec![vec![key(1)]], &HashMap::from([(key(1), 999)]));
+        let jobs = planner.due(999);
         assert_eq!(jobs.len(), 1, "{jobs:?}");
         assert_eq!(jobs[0].slot, "0");
         // All of its times count as planned, and as often as it has members.
         let all = times(&[1; 32], 0, key(1), 1000, 50.0).len() as u64;
-        let plan = planner.plan(&groups);
+        let plan = planner.plan();
         assert_eq!((plan.tasks, plan.begins_unix_ms, plan.ends_unix_ms), (all, 0, 1000));
-        assert_eq!(planner.plan(&[vec![key(1), key(2)]]).tasks, 2 * all);
+        planner.regroup(vec![vec![key(1), key(2)]], &HashMap::new());
+        assert_eq!(planner.plan().tasks, 2 * all);
+    }
+
+    #[test]
+    fn a_slot_whose_group_is_away_is_told_when_it_is_back() {
+        let schedule = Schedule { period_ms: 1000, sessions: 1.0, ..Schedule::default() };
+        let mut planner = Planner::new([1; 32], schedule);
+        let seen = HashMap::from([(key(1), 0)]);
+        planner.regroup(vec![vec![key(1)]], &seen);
+        assert!(planner.due(0).is_empty());
+        planner.regroup(Vec::new(), &seen);
+        assert!(planner.due(998).is_empty());
+        planner.regroup(vec![vec![key(1)]], &seen);
+        assert_eq!(planner.due(999).len(), 1);
+        assert!(planner.due(999).is_empty());
     }
 }

@@ -7,7 +7,7 @@
 use super::dial::{Came, Dialler};
 use super::metrics::{FleetMetrics, Sampler};
 use super::names;
-use super::plan::{Group, Job, Known, Plan, Planner, groups};
+use super::plan::{Job, Known, Plan, Planner, groups};
 use super::presence::{Announcement, Presence};
 use super::schedule::Schedule;
 use super::store::{JOB_WAIT, Stores};
@@ -20,6 +20,7 @@ use crate::protocol::verdict::Outcome;
 use crate::session::clock::unix_ms;
 use async_nats::HeaderMap;
 use async_nats::jetstream::AckKind;
+use async_nats::jetstream::consumer::{Consumer, pull};
 use async_nats::jetstream::kv::Operation;
 use futures_util::StreamExt as _;
 use std::collections::{BTreeSet, HashMap};
@@ -211,7 +212,6 @@ impl Daemon {
             sleep(PAUSE).await;
         };
         let mut planner = Planner::new(secret, schedule.clone());
-        let mut known: Vec<Group> = Vec::new();
         let mut suspects: Vec<BTreeSet<EncodedKey>> = Vec::new();
         let (mut grouped, mut asked): (Option<Instant>, Option<Instant>) = (None, None);
         let mut unsent: Vec<Job> = Vec::new();
@@ -229,16 +229,14 @@ impl Daemon {
             if looked {
                 grouped = Some(Instant::now());
                 self.presence().forget(Instant::now(), self.dialler.gone_after);
-                known = groups(&self.known(), schedule, &suspects);
-            }
-            let first = {
+                let known = groups(&self.known(), schedule, &suspects);
                 let first = self.first_unix_ms.lock().unwrap_or_else(PoisonError::into_inner);
-                planner.due(unix_ms(), &known, &first)
-            };
-            if looked {
-                (self.watch)(Doing::Planned(planner.plan(&known)));
+                planner.regroup(known, &first);
             }
-            unsent.extend(first);
+            unsent.extend(planner.due(unix_ms()));
+            if looked {
+                (self.watch)(Doing::Planned(planner.plan()));
+            }
             let mut again = Vec::new();
             for job in unsent.drain(..) {
                 match self.queue(&job).await {
@@ -276,14 +274,16 @@ impl Daemon {
 
     /// Takes jobs as there are places.
     async fn work(&self, jobs: &mut JoinSet<()>) {
+        let mut queue = None;
         loop {
             let Ok(place) = Arc::clone(&self.places).acquire_owned().await else { return };
             while jobs.try_join_next().is_some() {}
-            let message = match self.next().await {
+            let message = match self.next(&mut queue).await {
                 Ok(Some(message)) => message,
                 Ok(None) => continue,
                 Err(error) => {
                     self.failed("the queue", &error);
+                    queue = None;
                     sleep(PAUSE).await;
                     continue;
                 }
@@ -327,8 +327,15 @@ impl Daemon {
         }
     }
 
-    async fn next(&self) -> Result<Option<async_nats::jetstream::Message>, async_nats::Error> {
-        let queue = self.stores.jobs().await?;
+    /// The next job, of `queue`, which is looked up if it is not known.
+    async fn next(
+        &self,
+        queue: &mut Option<Consumer<pull::Config>>,
+    ) -> Result<Option<async_nats::jetstream::Message>, async_nats::Error> {
+        let queue = match queue {
+            Some(queue) => queue,
+            None => queue.insert(self.stores.jobs().await?),
+        };
         let fetch = queue.fetch().max_messages(1).expires(Duration::from_secs(2));
         let mut batch = fetch.messages().await?;
         batch.next().await.transpose()

@@ -140,14 +140,15 @@ impl Stores {
         Ok(all)
     }
 
-    /// Jobs that are in the queue, or with a validator.
+    /// Jobs that are in the queue, or with a validator. They are counted by the consumer: a
+    /// server that was killed may keep messages in the stream that are acknowledged.
     ///
     /// # Errors
     /// [`StoreError`].
     pub async fn waiting(&self) -> Result<u64, StoreError> {
-        let stream =
-            self.context.get_stream(names::JOBS).await.map_err(failed("stream of jobs"))?;
-        Ok(stream.cached_info().state.messages)
+        let queue = self.jobs().await?;
+        let info = queue.cached_info();
+        Ok(info.num_pending + info.num_ack_pending as u64)
     }
 }
 

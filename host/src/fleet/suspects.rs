@@ -1,7 +1,7 @@
 //! What the ledger has of a fleet's miners: suspicious histories, and sessions that a
 //! validator left behind.
 
-use crate::ledger::{Filter, HistoryCode, Ledger, LedgerError, SettledAs, Standing};
+use crate::ledger::{Filter, HistoryCode, Ledger, LedgerError, Order, SettledAs, Standing};
 use crate::protocol::digest::Digest;
 use crate::protocol::signature::EncodedKey;
 use crate::protocol::verdict::Outcome;
@@ -34,6 +34,15 @@ pub fn of(ledger: &dyn Ledger) -> Result<Vec<BTreeSet<EncodedKey>>, LedgerError>
     Ok(if suspects.len() > 1 { vec![suspects] } else { Vec::new() })
 }
 
+/// How many rounds a validator's sessions have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rounds {
+    /// One, as without a policy: what it came to is what the session came to.
+    One,
+    /// As the policy says.
+    Several,
+}
+
 /// What became of the session that a validator began with `miner` at `since_unix_ms` by its
 /// own clock, and left behind: its end, if it was concluded; if not, what is open is settled
 /// as abandoned. Challenges in `others` belong to other tasks. It blocks.
@@ -45,12 +54,20 @@ pub fn left_behind(
     miner: EncodedKey,
     since_unix_ms: u64,
     others: &HashSet<Digest>,
+    rounds: Rounds,
 ) -> Result<Option<Came>, LedgerError> {
-    let filter = Filter { miner: Some(miner), ..Filter::default() };
+    // From then on only: a ledger of millions is not read for this.
+    let filter = Filter {
+        miner: Some(miner),
+        order: Order::OldestFirst,
+        after: since_unix_ms.checked_sub(1).map(|before| (before, Digest([0xff; 32]))),
+        limit: Filter::LIMIT_MAX,
+        ..Filter::default()
+    };
     let mut entries = ledger.list(&filter)?;
     entries.retain(|entry| {
         let first = entry.round.map_or(entry.challenge, |round| round.session);
-        entry.issued_unix_ms >= since_unix_ms && !others.contains(&first)
+        !others.contains(&first)
     });
     let mut came = None;
     for entry in &entries {
@@ -70,6 +87,10 @@ pub fn left_behind(
             }
             (None, Some("rejected")) if !abandoned => {
                 came = came.or(ended(Outcome::Rejected, entry.code.clone()));
+            }
+            // It died before it could say what the session came to.
+            (None, Some("verified")) if rounds == Rounds::One => {
+                came = came.or(ended(Outcome::Verified, None));
             }
             (None, None) => abandon(ledger, &entry.challenge, Some(miner))?,
             _ => {}

@@ -155,7 +155,7 @@ impl Tasks {
 }
 
 /// Which task a record is of.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct TaskName {
     /// The campaign.
     pub campaign: String,

@@ -7,8 +7,9 @@
 use super::dial::{Came, Dialler};
 use super::plan::Job;
 use super::run::{Doing, Watch, record_of};
-use super::suspects;
+use super::suspects::{self, Rounds};
 use super::task::{Read, Record, TaskError, TaskName, TaskState, Tasks};
+use super::together::places;
 use crate::session::clock::unix_ms;
 use futures_util::future::join_all;
 use std::collections::HashSet;
@@ -86,14 +87,22 @@ impl Worker {
             }
         }))
         .await;
-        // All have answered, or were given up: from here on they run together.
-        let came = join_all(invited.into_iter().map(|invited| async {
-            match invited {
-                Ok(invited) => self.dialler.hold(invited).await,
-                Err(came) => came,
+        // All have answered, or were given up. Their challenges wait for each other.
+        let places = places(invited.len());
+        let held = invited.into_iter().zip(places).zip(&mine).map(|((invited, place), task)| {
+            let (tasks, text, revision) = (self.tasks.clone(), task.name.text(), task.revision);
+            let is_mine = async move {
+                let found = tasks.read(&text).await;
+                found.is_ok_and(|found| found.is_some_and(|found| found.revision == revision))
+            };
+            async {
+                match invited {
+                    Ok(invited) => self.dialler.hold(invited, place, is_mine).await,
+                    Err(came) => came,
+                }
             }
-        }))
-        .await;
+        });
+        let came = join_all(held).await;
         let challenged: Vec<Instant> = came.iter().filter_map(|came| came.challenged).collect();
         let (first, count) = (challenged.iter().min().copied(), challenged.len());
         let finished = join_all(mine.into_iter().zip(came).map(|(task, mut came)| async move {
@@ -118,20 +127,28 @@ impl Worker {
         let held = Held(Arc::clone(self), text.clone());
         let found = self.tasks.read(&text).await?;
         let mut attempt = 1;
+        let mut before = found.as_ref().map(|found| found.revision);
         if let Some(Read { record, revision }) = &found {
             match record.state {
                 TaskState::Done => return Ok(Claim::Done),
                 TaskState::Waiting => attempt = record.attempt + 1,
                 TaskState::Running => {
-                    // Whoever had it has let its job go.
+                    // Whoever had it has let its job go, or a server that was killed gives it
+                    // out again. It is taken first and looked for then: what the other one puts
+                    // on record later it does not send, as it looks here after that.
                     attempt = record.attempt;
+                    let taken = Record { validator: self.instance.clone(), ..record.clone() };
+                    let Some(revision) = self.tasks.write(&text, &taken, Some(*revision)).await?
+                    else {
+                        return Ok(Claim::NotNow);
+                    };
+                    before = Some(revision);
                     let Ok(came) = self.left_behind(&name, record.since_unix_ms).await else {
                         return Ok(Claim::NotNow);
                     };
                     if let Some(came) = came {
-                        let record = Record { validator: self.instance.clone(), ..record.clone() };
-                        let record = record_of(&record, &came, 0, None);
-                        let written = self.tasks.write(&text, &record, Some(*revision)).await?;
+                        let record = record_of(&taken, &came, 0, None);
+                        let written = self.tasks.write(&text, &record, before).await?;
                         if written.is_some() {
                             (self.watch)(Doing::Ended(name, came, true));
                         }
@@ -150,7 +167,6 @@ impl Worker {
             challenge: None,
             spread_ms: None,
         };
-        let before = found.map(|found| found.revision);
         Ok(match self.tasks.write(&text, &record, before).await? {
             Some(revision) => Claim::Mine(Box::new(Mine { name, record, revision, _held: held })),
             None => Claim::NotNow,
@@ -166,9 +182,11 @@ impl Worker {
             .filter(|(other, _)| other != name)
             .filter_map(|(_, record)| record.challenge)
             .collect();
-        let (ledger, miner) = (Arc::clone(&self.dialler.validator.ledger), name.miner);
+        let validator = &self.dialler.validator;
+        let (ledger, miner) = (Arc::clone(&validator.ledger), name.miner);
+        let rounds = if validator.policy.is_none() { Rounds::One } else { Rounds::Several };
         let found = tokio::task::spawn_blocking(move || {
-            suspects::left_behind(&*ledger, miner, since_unix_ms, &others)
+            suspects::left_behind(&*ledger, miner, since_unix_ms, &others, rounds)
         });
         match found.await {
             Ok(Ok(came)) => Ok(came),

@@ -9,7 +9,7 @@
 //! password on the terminal is stopped by the system: give it a key.
 
 use super::clock::unix_ms;
-use super::drive::{Peering, Stage, Validator};
+use super::drive::{Extras, Peering, Stage, Validator};
 use super::fault::FaultCode;
 use super::stderr_relay;
 use super::validator::Ended;
@@ -97,7 +97,7 @@ pub async fn validate(
     let mut reached = Reached::start(&command.program, &command.arguments)?;
     let (stdout, stdin) = reached.streams();
     let relay = tokio::spawn(stderr_relay::pass_on(reached.stderr(), say));
-    let (mut ended, link) = validator.talk(stdout, None, stdin, &peer, watch).await;
+    let (mut ended, link) = validator.talk(stdout, Extras::default(), stdin, &peer, watch).await;
     link.finish().await;
     let exit = reached.finish().await;
     // The last of it is often what explains the end. What has left the group and

@@ -39,6 +39,7 @@ use crate::protocol::verify::verify;
 use attest_device_report::Rims;
 use std::collections::BTreeMap;
 use std::convert::Infallible;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -78,6 +79,19 @@ pub struct Peering {
     pub address: Option<String>,
 }
 
+/// What the first challenge of a session waits for once it is on record; false if it is not to
+/// be sent any more.
+pub type Start = Pin<Box<dyn Future<Output = bool> + Send>>;
+
+/// What a transport adds to its streams.
+#[derive(Default)]
+pub struct Extras {
+    /// When what the reader hands out came, if the transport knows better than the reader.
+    pub stamps: Option<Stamps>,
+    /// When the first challenge may be sent: at once if absent.
+    pub start: Option<Start>,
+}
+
 /// How far a session has come, for whoever watches.
 #[derive(Debug)]
 pub enum Stage<'a> {
@@ -94,6 +108,9 @@ pub enum Stage<'a> {
     /// The round of this number is judged.
     Judged(usize, &'a Verdict),
 }
+
+/// Said of a session whose start came too late.
+const NOT_TOGETHER: &str = "the sessions that were to begin with this one have begun\nTry again.";
 
 /// What work under way comes to.
 enum Done {
@@ -170,21 +187,20 @@ impl Validator {
         peer: &Peering,
         watch: &(dyn Fn(Stage<'_>) + Send + Sync),
     ) -> Ended {
-        self.session_stamped(reader, None, writer, peer, watch).await
+        self.session_over(reader, Extras::default(), writer, peer, watch).await
     }
 
-    /// As [`Validator::session_with`], over a transport that says by `stamps` when what its
-    /// reader hands out came.
-    pub async fn session_stamped(
+    /// As [`Validator::session_with`], over a transport with more than streams.
+    pub async fn session_over(
         self: &Arc<Self>,
         reader: impl AsyncRead + Unpin + Send + 'static,
-        stamps: Option<Stamps>,
+        extras: Extras,
         writer: impl AsyncWrite + Unpin,
         peer: &Peering,
         watch: &(dyn Fn(Stage<'_>) + Send + Sync),
     ) -> Ended {
         let met_unix_ms = unix_ms();
-        let (ended, link) = self.talk(reader, stamps, writer, peer, watch).await;
+        let (ended, link) = self.talk(reader, extras, writer, peer, watch).await;
         tokio::join!(self.meet(peer, met_unix_ms, &ended), link.finish());
         ended
     }
@@ -194,7 +210,7 @@ impl Validator {
     pub(super) async fn talk<W: AsyncWrite + Unpin>(
         self: &Arc<Self>,
         reader: impl AsyncRead + Unpin + Send + 'static,
-        stamps: Option<Stamps>,
+        extras: Extras,
         writer: W,
         peer: &Peering,
         watch: &(dyn Fn(Stage<'_>) + Send + Sync),
@@ -206,6 +222,7 @@ impl Validator {
                 session.ask_network(ask);
             }
         });
+        let Extras { stamps, mut start } = extras;
         let mut link = Link::stamped(reader, stamps, writer);
         let mut interrupted = self.interrupted.subscribe();
         let mut is_interrupted = false;
@@ -225,7 +242,7 @@ impl Validator {
                         return (*ended, link);
                     }
                     action => {
-                        let (part, work) = self.begin(action, peer, &mut open, watch);
+                        let (part, work) = self.begin(action, peer, &mut start, &mut open, watch);
                         works.begin(part, work);
                     }
                 }
@@ -260,6 +277,7 @@ impl Validator {
         self: &Arc<Self>,
         action: Action,
         peer: &Peering,
+        start: &mut Option<Start>,
         open: &mut BTreeMap<usize, OpenChallenge>,
         watch: &(dyn Fn(Stage<'_>) + Send + Sync),
     ) -> (Part, JoinHandle<Done>) {
@@ -278,12 +296,23 @@ impl Validator {
                     watch(Stage::Met(&wanted.hello, wanted.round_trip));
                 }
                 let peer = peer.clone();
-                spawn_blocking(move || {
-                    Done::Issued(own.refuse_dodger(&peer, &wanted).and_then(|()| {
+                let issuing = spawn_blocking(move || {
+                    own.refuse_dodger(&peer, &wanted).and_then(|()| {
                         let issued = own.issue(&wanted)?;
                         let open = own.open.of(&own.ledger, &issued.challenge);
                         Ok((issued, open))
-                    }))
+                    })
+                });
+                // Of two challenges beside each other the first one waits for both.
+                let start = start.take();
+                tokio::spawn(async move {
+                    let mut issued = issuing.await.expect("issuing does not panic");
+                    if let (Ok(_), Some(start)) = (&issued, start)
+                        && !start.await
+                    {
+                        issued = Err(NotIssued::Own(OwnFault(NOT_TOGETHER.to_owned())));
+                    }
+                    Done::Issued(issued)
                 })
             }
             Action::Read(reading) => tokio::spawn(async move {
