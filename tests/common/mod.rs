@@ -4,6 +4,7 @@
 
 pub mod device;
 pub mod memory;
+pub mod ocsp;
 
 use attest::executor::Executor;
 use attest::executor::cpu::{CpuExecutor, CpuOptions};
