@@ -109,8 +109,10 @@ async fn one_die_under_two_miners() {
 
 /// Hands a result in that had no session.
 fn hand_in(ledger: &Arc<Recording>, seed: u8, uuid: u8, die: u8) -> Judged {
+    let number = ledger.entries().len() as u8;
     let challenge = challenge(|spec| {
         (spec.gpu_count, spec.miner_id) = (Some(1), Some(public(seed).encoded()));
+        spec.validator_nonce = attest::protocol::digest::Digest([number; 32]);
     });
     let issued_unix_ms = 1000 * challenge.issued_at_unix_s() as u64;
     ledger.issue(&challenge, challenge.token(), issued_unix_ms).unwrap();
