@@ -90,7 +90,7 @@ fn what_is_not_known_is_not_claimed_and_the_worst_counts() {
     assert_eq!(part(&rejected, "work").0, "contraindicated");
     let warned = claims(|it| it["policy"]["reasons"] = json!([{"weight": "warn"}]));
     assert_eq!(part(&warned, "work").0, "warning");
-    let alone = claims(|it| it["policy"] = Value::Null);
+    let alone = claims(|it| _ = it.as_object_mut().unwrap().remove("policy"));
     assert_eq!(part(&alone, "work").0, "warning");
     assert_eq!(alone["submods"]["work"].get("ear_appraisal_policy_ids"), None);
     assert_eq!(part(&claims(|it| it["work"] = json!("not-proven")), "work").0, "warning");
@@ -123,8 +123,8 @@ fn tokens_that_are_changed_unsigned_or_of_another_make() {
     assert_eq!(code(&forged), "signature-invalid");
     let none = BASE64.encode(r#"{"alg":"none"}"#);
     assert_eq!(code(&format!("{none}.{}.", parts[1])), "token-algorithm");
-    for alg in [json!("HS256"), json!("ES256"), json!("eddsa"), Value::Null] {
-        assert_eq!(code(&signed(&identity, &json!({"alg": alg}), &claims)), "token-algorithm");
+    for header in [json!({"alg": "HS256"}), json!({"alg": "eddsa"}), json!({"typ": "JWT"})] {
+        assert_eq!(code(&signed(&identity, &header, &claims)), "token-algorithm");
     }
     // A member that a reader has to understand.
     let critical = json!({"alg": "EdDSA", "crit": ["b64"], "b64": false});
