@@ -12,6 +12,7 @@ use attest::policy::Policy;
 use attest::protocol::challenge::Challenge;
 use attest::protocol::circumstances::Circumstances;
 use attest::protocol::digest::Digest;
+use attest::protocol::evidence::Evidence;
 use attest::protocol::names::State;
 use attest::protocol::device_report::{Bytes, DeviceReport};
 use attest::protocol::result::{ResultDoc, chain_states};
@@ -124,7 +125,14 @@ pub(super) fn with_reports(
     challenge: &Challenge,
     edit: impl FnOnce(&mut Vec<DeviceReport>, &[[u8; 32]]),
 ) -> ResultDoc {
-    let evidence = evidence_of_models(&UUIDS, &["NVIDIA H200"; 2]);
+    reported(challenge, evidence_of_models(&UUIDS, &["NVIDIA H200"; 2]), edit)
+}
+
+fn reported(
+    challenge: &Challenge,
+    evidence: Evidence,
+    edit: impl FnOnce(&mut Vec<DeviceReport>, &[[u8; 32]]),
+) -> ResultDoc {
     let mut result = Say { evidence, ..Say::of(Run::of(challenge, &UUIDS)) }.result(None);
     let states = chain_states(challenge, &result.lanes);
     let nonce = |g: usize| nonce_of(challenge, g, states[g].last().unwrap());
@@ -255,6 +263,56 @@ fn what_a_policy_makes_of_reports() {
     // The vendor's own root is the only one unless a library's user says otherwise.
     let strict = Terms { policy: Some(&policy("")), ..Terms::default() };
     assert_eq!(strict.devices.roots, [attest_device_report::NVIDIA_DEVICE_ROOT]);
+}
+
+/// What a miner claims of its device, and what that signs: each source of the evidence counts.
+#[test]
+fn claims_that_differ_from_what_was_signed() {
+    let challenge = two_lanes();
+    let judged = |edit: fn(&mut Value)| {
+        let mut claimed = evidence_of_models(&UUIDS, &["NVIDIA H200"; 2]).value().clone();
+        for lane in claimed["lanes"].as_array_mut().unwrap() {
+            lane["pci_id"] = json!("0000:3b:00.0");
+        }
+        edit(&mut claimed);
+        let evidence = Evidence::from_value(claimed).unwrap();
+        let result = reported(&challenge, evidence, |reports, _| reports.truncate(1));
+        rejected_for(&verdict(&challenge, &result, &policy("")))
+    };
+    assert_eq!(judged(|_| {}), [""; 0]);
+    let differs = ["device-differs"];
+    assert_eq!(judged(|it| it["machine"]["kernel_driver_version"] = json!("580.82.07")), differs);
+    assert_eq!(judged(|it| it["lanes"][0]["driver_version"] = json!("580.82.07")), differs);
+    assert_eq!(
+        judged(|it| {
+            let device = json!({"pci_id": "00000000:3B:00.0", "vbios_version": "96.00.9f.00.01"});
+            it["machine"]["nvml"] = json!({"driver_version": "580.95.05", "devices": [device]});
+        }),
+        [""; 0]
+    );
+    assert_eq!(
+        judged(|it| {
+            let device = json!({"pci_id": "00000000:3B:00.0", "vbios_version": "96.00.5E.00.01"});
+            it["machine"]["nvml"] = json!({"devices": [device]});
+        }),
+        differs
+    );
+    assert_eq!(
+        judged(|it| {
+            let device = json!({"pci_id": "0000:3b:00.0", "vbios_version": "96.00.5E.00.01"});
+            it["machine"]["kernel"] = json!({"devices": [device]});
+        }),
+        differs
+    );
+    assert_eq!(judged(|it| it["lanes"][0]["model"] = json!("NVIDIA A100-SXM4-80GB")), differs);
+    // A switch signs in the same form, to the same root.
+    let switch = with_reports(&challenge, |reports, nonces| {
+        let mut all = certificates(3);
+        all[0].info = Some("NVIDIA:LS10:0123456789ABCDEF");
+        let certificates = Bytes::new(pem(&all.map(|it| it.der()))).unwrap();
+        reports[0] = DeviceReport { certificates, ..of_lane(0, 3, &nonces[0]) };
+    });
+    assert_eq!(rejected_for(&verdict(&challenge, &switch, &policy(""))), differs);
 }
 
 #[test]
