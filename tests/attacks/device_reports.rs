@@ -11,10 +11,10 @@ use attest::judging::{BeforeIssue, DeviceTrust, HandedIn, Terms};
 use attest::policy::Policy;
 use attest::protocol::challenge::Challenge;
 use attest::protocol::circumstances::Circumstances;
+use attest::protocol::device_report::{Bytes, DeviceReport};
 use attest::protocol::digest::Digest;
 use attest::protocol::evidence::Evidence;
 use attest::protocol::names::State;
-use attest::protocol::device_report::{Bytes, DeviceReport};
 use attest::protocol::result::{ResultDoc, chain_states};
 use attest::protocol::verdict::{Grade, Outcome, Verdict};
 use attest_device_report::{Comparison, Fault, Ocsp, Report, Rim, Rims, Trust, verify};
@@ -117,7 +117,10 @@ fn certificates_of_wrong_use_time_or_make() {
     assert_eq!(changed(1, |it| it.unknown = Some(true)), "chain-extension");
     assert_eq!(changed(3, |it| it.unknown = Some(false)), "chain-root");
     assert_eq!(changed(1, |it| it.extended = Some((false, Extended::CodeSigning))), "holds");
-    assert_eq!(changed(1, |it| it.extended = Some((true, Extended::OcspSigning))), "chain-extension");
+    assert_eq!(
+        changed(1, |it| it.extended = Some((true, Extended::OcspSigning))),
+        "chain-extension"
+    );
 }
 
 /// A run of two lanes with its devices' reports, as `edit` leaves them.

@@ -51,10 +51,10 @@ fn reported(challenge: &Challenge, say: &Say, coin: Option<Coin>, die: u8) -> Re
 
 /// A live session with the miner of key `seed`, whose die signs for the device that it names.
 async fn session(ledger: &Arc<Recording>, seed: u8, uuid: u8, die: u8, policy: &str) -> Ended {
-    let mut validator = Validator::new(ledger.clone(), attest::mining::issue::Request {
-        miner_id: Some(public(seed)),
-        ..request()
-    });
+    let mut validator = Validator::new(
+        ledger.clone(),
+        attest::mining::issue::Request { miner_id: Some(public(seed)), ..request() },
+    );
     validator.identity = Some(Arc::new(identity(1)));
     validator.device_roots = vec![root().leak()];
     validator.policy = Some(Policy::from_toml(policy, "a test").unwrap());
@@ -127,7 +127,8 @@ fn hand_in(ledger: &Arc<Recording>, seed: u8, uuid: u8, die: u8) -> Judged {
         elapsed: None,
         receipt: None,
     };
-    let verified = |with: &Circumstances<'_>| Ok(verify(&challenge, &result, with, &CpuVerifier::new()));
+    let verified =
+        |with: &Circumstances<'_>| Ok(verify(&challenge, &result, with, &CpuVerifier::new()));
     let now_unix_ms = issued_unix_ms + 20_000;
     AsIssuer { ledger: &**ledger, terms, now_unix_ms }.judge::<Fault>(&handed_in, verified).unwrap()
 }

@@ -1,9 +1,7 @@
 //! OCSP responses on the certificates of a made-up vendor: of other certificates, times and
 //! signers, and what becomes of a device whose certificate was revoked.
 
-use super::device_reports::{
-    NONCE, policy, rejected_for, two_lanes, verdict_with, with_reports,
-};
+use super::device_reports::{NONCE, policy, rejected_for, two_lanes, verdict_with, with_reports};
 use crate::common::device::{Certificate, Extended, certificates, chain, key, report, root};
 use crate::common::ocsp::{Answer, Hash, Says, responder};
 use attest::judging::responses_in;
@@ -137,7 +135,11 @@ fn what_a_policy_makes_of_revocation() {
         verdict_with(&challenge, &result, policy, Some(&ocsp))
     };
     // The work is done when the challenge is issued: today.
-    let today = |answer: Answer| Answer { from: "20260101000000Z", until: Some("20351231000000Z"), ..answer };
+    let today = |answer: Answer| Answer {
+        from: "20260101000000Z",
+        until: Some("20351231000000Z"),
+        ..answer
+    };
     let all = || vec![today(Answer::on(3, 1)), today(Answer::on(4, 1)), today(Answer::on(3, 2))];
     let good = at(all(), &strict);
     assert_eq!(rejected_for(&good), [""; 0]);

@@ -10,7 +10,7 @@ use std::path::Path;
 const THREAT_MODEL: &str = include_str!("../../docs/threat-model.md");
 
 /// Codes of challenges and envelopes, which have no list, and of policies.
-const OTHERS: [&str; 17] = [
+const OTHERS: [&str; 16] = [
     "challenge-malformed",
     "challenge-out-of-bounds",
     "challenge-too-much",
@@ -23,7 +23,6 @@ const OTHERS: [&str; 17] = [
     "statement-malformed",
     "token-algorithm",
     "token-malformed",
-    "signature-invalid",
     "rejected-by-policy",
     "session-unsettled",
     "work not proven",

@@ -1,6 +1,8 @@
 //! OCSP responses of the made-up vendor of [`super::device`].
 
-use super::device::{ALGORITHM, Certificate, Extended, certificates, extension, key, sequence, tlv};
+use super::device::{
+    ALGORITHM, Certificate, Extended, certificates, extension, key, sequence, tlv,
+};
 use p384::ecdsa::signature::Signer as _;
 use p384::ecdsa::{DerSignature, SigningKey};
 use sha1::Sha1;

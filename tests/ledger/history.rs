@@ -6,7 +6,8 @@ use crate::{
     issued_round, key_of, rejected, verified,
 };
 use attest::ledger::HistoryCode::{
-    DieChangedUuid, DieUnderTwoIdentities, UuidChangedDie, UuidChangedHost, UuidChangedSerial, UuidInTwoSessions, UuidUnderTwoIdentities,
+    DieChangedUuid, DieUnderTwoIdentities, UuidChangedDie, UuidChangedHost, UuidChangedSerial,
+    UuidInTwoSessions, UuidUnderTwoIdentities,
 };
 use attest::ledger::{
     Acceptance, Accepting, HISTORY_WINDOW, HistoryCode, HistoryFinding, Ledger, LedgerError,
@@ -439,14 +440,8 @@ fn a_die_that_signs_for_two_miners_or_under_two_uuids_is_a_finding(place: &Place
     let (at_ms, devices) = (ISSUED_MS + 12_000, &[named]);
     let looked = ledger.history(&c, devices, at_ms, HISTORY_WINDOW).unwrap();
     assert_eq!(codes(&looked), found);
-    let settled = ledger.settle_offline(
-        &c,
-        &commitment_of(1),
-        at_ms,
-        devices,
-        HISTORY_WINDOW,
-        &verified(),
-    );
+    let settled =
+        ledger.settle_offline(&c, &commitment_of(1), at_ms, devices, HISTORY_WINDOW, &verified());
     assert_eq!(codes(&settled.unwrap().1), found);
     assert_eq!(ledger.show(&c).unwrap().unwrap().1[0].device, devices[0]);
     // A challenge that nobody has answered has no devices that could sign.

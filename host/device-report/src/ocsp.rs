@@ -111,17 +111,17 @@ impl Response {
         }
         let brought = self.certificates.iter().filter_map(|der| Certificate::from_der(der).ok());
         let Some(responder) = brought.into_iter().find(|brought| self.is_by(brought)) else {
-            let detail = "the responder is no CA of the chain, and brings no certificate of its own";
+            let detail =
+                "the responder is no CA of the chain, and brings no certificate of its own";
             return Err(Fault::new(Code::OcspResponder, detail));
         };
         if !above.iter().any(|issuer| responder.check_issued_by(issuer).is_ok()) {
             let detail = format!("no CA of the chain issued the responder's {}", responder.named());
             return Err(Fault::new(Code::OcspResponder, detail));
         }
-        responder.check_validity(at_unix_s).map_err(|fault| Fault {
-            code: Code::OcspTime,
-            ..fault
-        })?;
+        responder
+            .check_validity(at_unix_s)
+            .map_err(|fault| Fault { code: Code::OcspTime, ..fault })?;
         if !responder.may_sign_ocsp() {
             let detail = format!("{} is not for signing responses", responder.named());
             return Err(Fault::new(Code::OcspKeyUsage, detail));
@@ -133,7 +133,9 @@ impl Response {
     fn is_by(&self, signer: &Certificate) -> bool {
         match &self.data.responder {
             Responder::Name(name) => name == signer.subject(),
-            Responder::Key(digest) => digest.as_bytes() == Sha1::digest(signer.key_bits()).as_slice(),
+            Responder::Key(digest) => {
+                digest.as_bytes() == Sha1::digest(signer.key_bits()).as_slice()
+            }
         }
     }
 
@@ -223,12 +225,7 @@ impl Ocsp {
     }
 
     /// That a certificate with these CAs above it is good.
-    fn on(
-        &self,
-        own: &Certificate,
-        above: &[Certificate],
-        at_unix_s: u64,
-    ) -> Result<(), Fault> {
+    fn on(&self, own: &Certificate, above: &[Certificate], at_unix_s: u64) -> Result<(), Fault> {
         let mut verdict = Err(Fault::new(Code::OcspMissing, "no response is about it"));
         for response in &self.all {
             for single in response.on(own, &above[0]) {

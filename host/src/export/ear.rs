@@ -134,7 +134,8 @@ fn appraisal(
         part["ear_trustworthiness_vector"] = vector.into();
     }
     if let Some(digest) = policy {
-        part["ear_appraisal_policy_ids"] = json!([format!("urn:gpu-attest:policy:sha256:{digest}")]);
+        part["ear_appraisal_policy_ids"] =
+            json!([format!("urn:gpu-attest:policy:sha256:{digest}")]);
     }
     for (name, claims) in
         [("ear_attester_claims", of_attester), ("ear_verifier_claims", of_verifier)]
@@ -181,8 +182,7 @@ fn claims(attested: &Attested, at_unix_s: i64) -> Result<Value, Refusal> {
         if let Some(model) = models.get(g).map(|lane| printable(&lane.model)) {
             of_attester.insert("model".to_owned(), json!(model));
         }
-        let mut of_verifier =
-            some_of(&device["signed"], &["measurements", "revocation"]);
+        let mut of_verifier = some_of(&device["signed"], &["measurements", "revocation"]);
         of_verifier.extend(some_of(device, &["code"]));
         let part = appraisal(tier, vector, policy, of_attester.into(), of_verifier.into());
         parts.insert(format!("lane-{g}"), part);

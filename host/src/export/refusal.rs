@@ -45,7 +45,9 @@ pub enum Refusal {
     )]
     SignatureInvalid,
     /// No JSON Web Token of the expected form.
-    #[error("this is not an attestation result: {cause}\nGive a file that `attest export --ear` wrote.")]
+    #[error(
+        "this is not an attestation result: {cause}\nGive a file that `attest export --ear` wrote."
+    )]
     TokenMalformed {
         /// What it lacks.
         cause: String,
@@ -57,7 +59,9 @@ pub enum Refusal {
         got: String,
     },
     /// A token of another profile.
-    #[error("the token's eat_profile is {got}\nExpected an EAT attestation result of draft-ietf-rats-ear-04.")]
+    #[error(
+        "the token's eat_profile is {got}\nExpected an EAT attestation result of draft-ietf-rats-ear-04."
+    )]
     TokenProfile {
         /// The profile found.
         got: String,

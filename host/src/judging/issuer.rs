@@ -11,7 +11,10 @@
 //! bounds it, and not that at which its result was handed in.
 //! Deliberately lacks: settling sessions. Another process may be about to.
 
-use super::{BeforeIssue, DieRecords, End, HandedIn, Keeping, Known, Scope, Session, Terms, could_not_run, shown};
+use super::{
+    BeforeIssue, DieRecords, End, HandedIn, Keeping, Known, Scope, Session, Terms, could_not_run,
+    shown,
+};
 use crate::ledger::{
     Acceptance, Entry, Filter, HistoryFinding, Ledger, LedgerError, SettledAs, Settlement, Sighting,
 };

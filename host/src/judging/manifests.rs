@@ -111,8 +111,7 @@ fn each_in<T>(
 pub fn manifests_in(folder: &Path, at_unix_s: i64) -> Result<Rims, FolderError> {
     let trust =
         Trust { roots: &[NVIDIA_RIM_ROOT], at_unix_s: u64::try_from(at_unix_s).unwrap_or(0) };
-    let wanted =
-        Wanted { extension: "swidtag", most: MANIFESTS_MAX, bytes_max: RIM_BYTES_MAX };
+    let wanted = Wanted { extension: "swidtag", most: MANIFESTS_MAX, bytes_max: RIM_BYTES_MAX };
     Ok(Rims::new(each_in(folder, &wanted, |bytes| Rim::verify(bytes, &trust))?))
 }
 

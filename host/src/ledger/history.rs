@@ -246,7 +246,8 @@ impl Earlier<'_> {
         let mut found = Vec::new();
         let mut add = |code, text: String| found.push(HistoryFinding { code, text });
         if let Some(miner) = self.device.miner
-            && let Some((other, seen)) = self.signed_other(die, "miner", miner.into(), now_unix_ms)?
+            && let Some((other, seen)) =
+                self.signed_other(die, "miner", miner.into(), now_unix_ms)?
         {
             let text = format!("die {die} signs for {miner} and did for {} {seen}", shown(&other));
             add(HistoryCode::DieUnderTwoIdentities, text);

@@ -114,7 +114,10 @@ fn family_differs(lane: &LaneCase<'_>, family: &str) -> Option<String> {
     let fits = match claimed {
         Some(chip) => chip == family,
         // Of a model that the table does not know, its name says what it can.
-        None => family != "GH100" || ["H100", "H200", "H800", "H20"].iter().any(|name| lane.lane.model.contains(name)),
+        None => {
+            family != "GH100"
+                || ["H100", "H200", "H800", "H20"].iter().any(|name| lane.lane.model.contains(name))
+        }
     };
     (!fits && is_chip(family)).then(|| {
         let model = printable(&lane.lane.model);

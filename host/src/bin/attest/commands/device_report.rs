@@ -136,10 +136,7 @@ fn looked_up(standing: Option<&Standing>) -> (&'static str, String) {
     }
 }
 
-fn in_json(
-    held: &std::result::Result<Held, Fault>,
-    comparison: Option<&Comparison>,
-) -> Value {
+fn in_json(held: &std::result::Result<Held, Fault>, comparison: Option<&Comparison>) -> Value {
     let Held { device, standing } = match held {
         Ok(held) => held,
         Err(fault) => {

@@ -117,7 +117,9 @@ fn shown(args: &args::Export, json: &Value, text: &str, holds: bool, color: Colo
 
 fn check_ear(args: &args::Export, token: &str, signer: &PublicKey, color: Color) -> Result {
     if args.extract.is_some() {
-        bail!("an attestation result holds no result to extract\nLeave out --extract, or give an in-toto attestation.");
+        bail!(
+            "an attestation result holds no result to extract\nLeave out --extract, or give an in-toto attestation."
+        );
     }
     let checked = ear::check(token, signer);
     let (json, text) = match &checked {
