@@ -11,7 +11,7 @@ const THREAT_MODEL: &str = include_str!("../../docs/threat-model.md");
 
 /// Codes of challenges and envelopes, which have no list, of policies and of metrics; the
 /// dashboard's, by HTTP.
-const OTHERS: [&str; 19] = [
+const OTHERS: [&str; 20] = [
     "challenge-malformed",
     "challenge-out-of-bounds",
     "challenge-too-much",
@@ -22,6 +22,8 @@ const OTHERS: [&str; 19] = [
     "unsigned",
     "envelope-malformed",
     "statement-malformed",
+    "token-algorithm",
+    "token-malformed",
     "rejected-by-policy",
     "session-unsettled",
     "work not proven",

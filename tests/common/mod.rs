@@ -4,6 +4,7 @@
 
 pub mod device;
 pub mod memory;
+pub mod ocsp;
 pub mod site;
 
 use attest::executor::Executor;

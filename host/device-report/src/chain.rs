@@ -14,7 +14,7 @@ use der::{Decode, Encode, Reader, SliceReader};
 use p384::ecdsa::{DerSignature, VerifyingKey, signature::Verifier as _};
 use sha2::{Digest as _, Sha256};
 use x509_cert::Version;
-use x509_cert::ext::pkix::{BasicConstraints, KeyUsage};
+use x509_cert::ext::pkix::{BasicConstraints, ExtendedKeyUsage, KeyUsage};
 
 /// Longest chain, bytes of PEM.
 pub const CHAIN_BYTES_MAX: usize = 16 * 1024;
@@ -30,7 +30,7 @@ pub const NVIDIA_DEVICE_ROOT: &[u8] = include_bytes!("nvidia-device-root.der");
 /// "NVIDIA CoRIM signing Root CA", in DER: what the chains of reference manifests end in.
 pub const NVIDIA_RIM_ROOT: &[u8] = include_bytes!("nvidia-rim-root.der");
 
-const ECDSA_WITH_SHA384: Oid = Oid::new_unwrap("1.2.840.10045.4.3.3");
+pub(crate) const ECDSA_WITH_SHA384: Oid = Oid::new_unwrap("1.2.840.10045.4.3.3");
 const EC_PUBLIC_KEY: Oid = Oid::new_unwrap("1.2.840.10045.2.1");
 const SECP384R1: Oid = Oid::new_unwrap("1.3.132.0.34");
 const KEY_USAGE: Oid = Oid::new_unwrap("2.5.29.15");
@@ -43,6 +43,8 @@ const DICE_FWID: Oid = Oid::new_unwrap("2.23.133.5.4.1");
 const SHA384: Oid = Oid::new_unwrap("2.16.840.1.101.3.4.2.2");
 /// DMTF's device information: "maker:product:serial".
 const DMTF_DEVICE_INFO: Oid = Oid::new_unwrap("1.3.6.1.4.1.412.274.1");
+const EXTENDED_KEY_USAGE: Oid = Oid::new_unwrap("2.5.29.37");
+const OCSP_SIGNING: Oid = Oid::new_unwrap("1.3.6.1.5.5.7.3.9");
 const COMMON_NAME: Oid = Oid::new_unwrap("2.5.4.3");
 
 /// What a chain's first key is for.
@@ -54,6 +56,13 @@ pub enum Use {
     Rim,
 }
 
+/// What a certificate's extended key usage says.
+#[derive(Clone, Debug)]
+struct ExtendedUse {
+    critical: bool,
+    ocsp_signing: bool,
+}
+
 /// One certificate, parsed.
 #[derive(Clone, Debug)]
 pub struct Certificate {
@@ -62,6 +71,7 @@ pub struct Certificate {
     parsed: x509_cert::Certificate,
     key: VerifyingKey,
     usage: Option<KeyUsage>,
+    extended: Option<ExtendedUse>,
     constraints: Option<BasicConstraints>,
     key_id: Option<Vec<u8>>,
     issuer_key_id: Option<Vec<u8>>,
@@ -100,6 +110,7 @@ impl Certificate {
             tbs: tbs.to_vec(),
             key,
             usage: None,
+            extended: None,
             constraints: None,
             key_id: None,
             issuer_key_id: None,
@@ -136,6 +147,12 @@ impl Certificate {
                     use x509_cert::ext::pkix::AuthorityKeyIdentifier as Id;
                     let key_id = Id::from_der(value).map_err(|_| wrong())?.key_identifier;
                     self.issuer_key_id = key_id.map(|id| id.as_bytes().to_vec());
+                }
+                EXTENDED_KEY_USAGE => {
+                    let uses = ExtendedKeyUsage::from_der(value).map_err(|_| wrong())?;
+                    let (critical, ocsp_signing) =
+                        (extension.critical, uses.0.contains(&OCSP_SIGNING));
+                    self.extended = Some(ExtendedUse { critical, ocsp_signing });
                 }
                 SUBJECT_ALT_NAME => self.device_info = device_info(value),
                 DICE_FWID => {
@@ -185,11 +202,30 @@ impl Certificate {
         name.unwrap_or_default().chars().filter(|c| (' '..='~').contains(c)).take(64).collect()
     }
 
-    fn named(&self) -> String {
+    pub(crate) fn named(&self) -> String {
         format!("certificate {:?}", self.name())
     }
 
-    fn check_validity(&self, at_unix_s: u64) -> Result<(), Fault> {
+    /// The name of whom it is of.
+    pub(crate) fn subject(&self) -> &x509_cert::name::Name {
+        self.parsed.tbs_certificate().subject()
+    }
+    /// Its serial number.
+    pub(crate) fn serial_number(&self) -> &x509_cert::serial_number::SerialNumber {
+        self.parsed.tbs_certificate().serial_number()
+    }
+    /// Its public key's bits, as digests of keys are made of.
+    pub(crate) fn key_bits(&self) -> &[u8] {
+        let info = self.parsed.tbs_certificate().subject_public_key_info();
+        info.subject_public_key.raw_bytes()
+    }
+    /// Whether it allows signing what is said of its issuer's certificates.
+    pub(crate) fn may_sign_ocsp(&self) -> bool {
+        let may_sign = self.usage.as_ref().is_none_or(KeyUsage::digital_signature);
+        may_sign && self.extended.as_ref().is_some_and(|uses| uses.ocsp_signing)
+    }
+
+    pub(crate) fn check_validity(&self, at_unix_s: u64) -> Result<(), Fault> {
         let validity = self.parsed.tbs_certificate().validity();
         let from_s = validity.not_before.to_unix_duration().as_secs();
         let until_s = validity.not_after.to_unix_duration().as_secs();
@@ -230,7 +266,7 @@ impl Certificate {
         }
     }
 
-    fn check_issued_by(&self, issuer: &Self) -> Result<(), Fault> {
+    pub(crate) fn check_issued_by(&self, issuer: &Self) -> Result<(), Fault> {
         let (own, its) = (self.parsed.tbs_certificate(), issuer.parsed.tbs_certificate());
         let keys_differ =
             self.issuer_key_id.as_ref().zip(issuer.key_id.as_ref()).is_some_and(|(a, b)| a != b);
@@ -334,6 +370,14 @@ impl Chain {
             return Err(Fault::new(Code::ChainKeyUsage, detail));
         }
         leaf.check_usage("signatures", KeyUsage::digital_signature)?;
+        // Nothing here has a use for which a critical one would be made.
+        let is_for_else = |certificate: &&Certificate| {
+            certificate.extended.as_ref().is_some_and(|uses| uses.critical)
+        };
+        if let Some(other) = self.certificates.iter().find(is_for_else) {
+            let detail = format!("{} has a critical extended key usage", other.named());
+            return Err(Fault::new(Code::ChainExtension, detail));
+        }
         // Firmware of an attestation key is named by the certificate of that key alone.
         let names_firmware = |certificate: &Certificate| certificate.fwid.is_some();
         if first == Use::Device && self.certificates[1..].iter().any(names_firmware) {

@@ -2,8 +2,8 @@
 //! checked against.
 //!
 //! ```text
-//! Report::parse ─┐
-//! Chain::verify ─┴▶ verify ─▶ SignedDevice ─▶ compare(golden values of Rims)
+//! Report::parse ─┐                           ┌▶ compare(golden values of Rims)
+//! Chain::verify ─┴▶ verify ─▶ SignedDevice ──┴▶ standing(certificates, by Ocsp)
 //! ```
 //!
 //! Guarantees: no input, however formed, makes a function here panic or allocate beyond the
@@ -15,6 +15,8 @@
 mod c14n;
 mod chain;
 mod fault;
+mod ocsp;
+mod ocsp_form;
 mod rim;
 mod spdm;
 mod verify;
@@ -24,6 +26,7 @@ pub use chain::{
     CERTIFICATES_MAX, CHAIN_BYTES_MAX, Certificate, Chain, NVIDIA_DEVICE_ROOT, NVIDIA_RIM_ROOT, Use,
 };
 pub use fault::{Code, Fault};
+pub use ocsp::{OCSP_BYTES_MAX, Ocsp, Response, Standing};
 pub use rim::{Comparison, RIM_BYTES_MAX, Rim, RimKind, Rims};
 pub use spdm::{MEASUREMENTS_MAX, REPORT_BYTES_MAX, Report};
 pub use verify::{SignedDevice, Trust, verify};

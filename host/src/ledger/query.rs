@@ -134,7 +134,8 @@ pub(super) fn show(sql: &mut dyn Sql, c: &Digest) -> Result<Option<(Entry, Vec<S
     let rows = sql.query(&statement, &[(*c).into()])?;
     let Some(row) = rows.first() else { return Ok(None) };
     let devices = sql.query(
-        "SELECT uuid, serial, pci, miner, host, seen FROM sightings WHERE c = $1 ORDER BY uuid",
+        "SELECT uuid, serial, pci, miner, host, die, die_serial, seen FROM sightings \
+         WHERE c = $1 ORDER BY uuid",
         &[(*c).into()],
     )?;
     let devices = devices.iter().map(seen).collect::<Result<_, DbError>>()?;
@@ -149,8 +150,10 @@ fn seen(row: &Row) -> Result<Seen, DbError> {
             pci: row.text_or_null(2)?,
             miner: row.key_or_null(3)?,
             host: row.text_or_null(4)?,
+            die: row.digest_or_null(5)?,
+            die_serial: row.text_or_null(6)?,
         },
-        seen_unix_ms: row.count(5)?,
+        seen_unix_ms: row.count(7)?,
     })
 }
 
@@ -195,11 +198,11 @@ pub(super) fn recall(
     let entries = sql.query(&statement, &values)?;
     let mut devices: HashMap<Digest, Vec<Seen>> = HashMap::new();
     let statement = format!(
-        "SELECT uuid, serial, pci, miner, host, seen, c FROM sightings \
+        "SELECT uuid, serial, pci, miner, host, die, die_serial, seen, c FROM sightings \
          WHERE c IN ({numbers}) ORDER BY uuid"
     );
     for row in sql.query(&statement, &values)? {
-        devices.entry(row.digest(6)?).or_default().push(seen(&row)?);
+        devices.entry(row.digest(8)?).or_default().push(seen(&row)?);
     }
     let with_devices = |row: &Row| {
         let entry = entry(row)?;
