@@ -25,7 +25,7 @@ use super::validator::{
 use crate::appraisal::exclusion;
 use crate::executor::cpu::CpuVerifier;
 use crate::identity::SigningIdentity;
-use crate::judging::{DeviceTrust, Known, Session, Terms};
+use crate::judging::{DeviceTrust, Known, MachineTrust, Session, Terms};
 use crate::ledger::{Acceptance, Accepting, Ledger, Sighting};
 use crate::log;
 use crate::mining::issue::Request;
@@ -63,6 +63,8 @@ pub struct Validator {
     pub omitted_share: Option<OmittedShare>,
     /// Golden values that devices' reports are compared with.
     pub rims: Option<Rims>,
+    /// Certificates of AMD's chips, in DER, for quotes of machines that come without.
+    pub machine_certificates: Vec<Vec<u8>>,
     room: Room,
     open: OpenChallenges,
     /// Why every session is to end, once there is a reason.
@@ -117,6 +119,7 @@ impl Validator {
             network_bytes: None,
             omitted_share: None,
             rims: None,
+            machine_certificates: Vec::new(),
             room: Room::default(),
             open: OpenChallenges::default(),
             interrupted: watch::Sender::new(None),
@@ -376,7 +379,13 @@ impl Validator {
 
     fn terms(&self) -> Terms<'_> {
         let devices = DeviceTrust { rims: self.rims.as_ref(), ..DeviceTrust::default() };
-        Terms { policy: self.policy.as_ref(), omitted_share: self.omitted_share, devices }
+        let certificates = &self.machine_certificates;
+        Terms {
+            policy: self.policy.as_ref(),
+            omitted_share: self.omitted_share,
+            devices,
+            machine: MachineTrust { certificates, ..MachineTrust::default() },
+        }
     }
 
     /// Does [`Action::Judge`]: verifies, asks the policy, signs the receipt.

@@ -11,6 +11,7 @@ use crate::bytes::Bytes;
 use crate::chain::{Certificate, Chain};
 use crate::fault::{Code, Fault};
 use crate::keys::Maker;
+use crate::pem::{CHAIN_BYTES_MAX, ders_of};
 use crate::verify::Trust;
 
 /// What quotes' chains end in, in DER: "ARK-Milan", "ARK-Genoa", "ARK-Turin" and "Intel SGX
@@ -99,6 +100,17 @@ impl Certificates<'_> {
         let root = issuer(&intermediate, &mut trust.roots.iter().copied())?;
         let ders = [leaf, &intermediate, &root].map(|certificate| certificate.der().to_vec());
         Chain::of(Maker::Amd, &ders)
+    }
+}
+
+/// The certificates in a file, which is one in DER or some in PEM; in DER.
+///
+/// # Errors
+/// `chain-too-large` or `chain-malformed`.
+pub fn ders_in(bytes: &[u8]) -> Result<Vec<Vec<u8>>, Fault> {
+    match bytes.first() {
+        Some(0x30) if bytes.len() <= CHAIN_BYTES_MAX => Ok(vec![bytes.to_vec()]),
+        _ => ders_of(bytes),
     }
 }
 

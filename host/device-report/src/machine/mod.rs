@@ -13,7 +13,7 @@ use crate::chain::{Chain, Use};
 use crate::fault::{Code, Fault};
 use crate::keys::Maker;
 use crate::verify::Trust;
-pub use certificates::{AMD_INTERMEDIATES, Certificates, ROOTS};
+pub use certificates::{AMD_INTERMEDIATES, Certificates, ROOTS, ders_in};
 use sha2::{Digest as _, Sha256};
 
 /// Longest quote, bytes.

@@ -42,6 +42,9 @@ pub struct Checks {
     /// Reference integrity manifests (*.swidtag) that devices' reports are compared with, a folder
     #[arg(long, value_name = "FOLDER", value_hint = ValueHint::DirPath, value_parser = place::file())]
     pub rim: Option<PathBuf>,
+    /// Certificates of AMD's chips, for machines' quotes that come without: a file or a folder
+    #[arg(long, value_name = "PATH", value_hint = ValueHint::AnyPath, value_parser = place::file())]
+    pub machine_certificates: Option<PathBuf>,
 }
 
 /// What recomputes in a verification.

@@ -49,7 +49,11 @@ pub fn rims(folder: &Path) -> Result<Rims> {
     Ok(manifests_in(folder, jiff::Timestamp::now().as_second())?)
 }
 
-fn bytes(source: &Source, most: usize) -> Result<Vec<u8>> {
+/// The first bytes of a source, at most `most`.
+///
+/// # Errors
+/// It cannot be read.
+pub fn bytes(source: &Source, most: usize) -> Result<Vec<u8>> {
     let mut bytes = Vec::new();
     source.open()?.take(most as u64).read_to_end(&mut bytes)?;
     Ok(bytes)

@@ -16,6 +16,7 @@ pub mod fleet;
 pub mod inspect;
 pub mod key;
 pub mod ledger;
+pub mod machine_report;
 pub mod man;
 pub mod policy;
 pub mod report;

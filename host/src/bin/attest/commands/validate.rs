@@ -14,6 +14,7 @@ use crate::signals::Stop;
 use anyhow::{Context as _, bail, ensure};
 use attest::files::{self, Source};
 use attest::identity::SigningIdentity;
+use attest::judging::certificates_in;
 use attest::mining::issue::{Request, issue};
 use attest::mining::kind::{ArenaSize, WorkKind};
 use attest::policy::POLICY_BYTES_MAX;
@@ -199,6 +200,8 @@ fn validator(args: &args::Validate, ledger: Option<&LedgerPlace>) -> Result<Vali
     validator.network_bytes = args.network;
     validator.omitted_share = args.omitted_share;
     validator.rims = args.rim.as_deref().map(device_report::rims).transpose()?;
+    let certificates = args.machine_certificates.as_deref().map(certificates_in).transpose()?;
+    validator.machine_certificates = certificates.unwrap_or_default();
     Ok(validator)
 }
 

@@ -13,7 +13,9 @@ use attest::evidence::present_gpus;
 use attest::executor::cpu::CpuVerifier;
 use attest::executor::gpu::{GpuExecutor, GpuOptions, GpuVerifier, PATIENCE};
 use attest::files::Source;
-use attest::judging::{AsIssuer, DeviceTrust, End, HandedIn, Known, Terms};
+use attest::judging::{
+    AsIssuer, DeviceTrust, End, HandedIn, Known, MachineTrust, Terms, certificates_in,
+};
 use attest::ledger::Ledger;
 use attest::log;
 use attest::protocol::challenge::Challenge;
@@ -46,10 +48,13 @@ pub fn run(args: &args::Verify, ledger: Option<&LedgerPlace>, color: Color) -> R
         .check(&[])?;
     let policy = checks.policy.as_deref().map(policy::read).transpose()?;
     let rims = checks.rim.as_deref().map(device_report::rims).transpose()?;
+    let certificates = checks.machine_certificates.as_deref().map(certificates_in).transpose()?;
+    let certificates = certificates.unwrap_or_default();
     let terms = Terms {
         policy: policy.as_ref(),
         omitted_share: checks.omitted_share,
         devices: DeviceTrust { rims: rims.as_ref(), ..DeviceTrust::default() },
+        machine: MachineTrust { certificates: &certificates, ..MachineTrust::default() },
     };
     let challenge = input::challenge(&args.challenge)?;
     let ledger = crate::ledger::of_issuer(ledger)?;
