@@ -7,16 +7,17 @@ use crate::common::device::{certificates as gpu_certificates, chain, pem, report
 use crate::common::evidence_of_models;
 use crate::common::machine::{
     Certificate, INTEL, Key, SNP_DEBUG, TDX_DEBUG, Tdx, amd_certificates, amd_table, base64,
-    intel_certificates, roots, snp, table,
+    intel_certificates, intel_ders, roots, snp, table,
 };
 use attest::evidence::{MachineOptions, Tsm};
 use attest::judging::{BeforeIssue, HandedIn, MachineTrust, Terms};
 use attest::mining::executors::{Choice, choose};
-use attest::mining::mine::{MineOptions, mine};
+use attest::mining::mine::{Expiry, MineOptions, mine};
 use attest::policy::Policy;
 use attest::protocol::challenge::Challenge;
 use attest::protocol::circumstances::Circumstances;
 use attest::protocol::device_report::{Bytes, DeviceReport};
+use attest::protocol::digest::Digest;
 use attest::protocol::machine_report::{MachineKind, MachineReport};
 use attest::protocol::result::ResultDoc;
 use attest::protocol::verdict::{Grade, Outcome, Verdict};
@@ -61,7 +62,7 @@ fn amd_changed(which: usize, change: impl FnOnce(&mut Certificate)) -> &'static 
 fn intel_changed(which: usize, change: impl FnOnce(&mut Certificate)) -> &'static str {
     let mut all = intel_certificates();
     change(&mut all[which]);
-    of_tdx(&Tdx { certificates: pem(&all.map(|it| it.der())), ..Tdx::default() })
+    of_tdx(&Tdx { certificates: pem(&intel_ders(&all)), ..Tdx::default() })
 }
 
 #[test]
@@ -159,7 +160,7 @@ fn quotes_of_other_enclaves_modules_or_processors() {
 
 #[test]
 fn chains_of_processors_that_are_stripped_extended_or_turned() {
-    let all = intel_certificates().map(|it| it.der());
+    let all = intel_ders(&intel_certificates());
     let with = |ders: &[Vec<u8>]| of_tdx(&Tdx { certificates: pem(ders), ..Tdx::default() });
     assert_eq!(with(&all), "holds");
     assert_eq!(with(&all[..2]), "chain-length");
@@ -286,7 +287,9 @@ fn quotes_for_other_results() {
     });
     assert_eq!((rejected_for(&tdx), code_in(&tdx)), (vec![], "holds"));
     // Another result's; an old one again; the same as another kind's; none.
-    let other = two_lanes();
+    let other = super::challenge(|spec| {
+        (spec.gpu_count, spec.validator_nonce) = (Some(2), Digest([9; 32]));
+    });
     let others = quoted(&other, |_, _| {}).machine_report;
     let mut result = quoted(&challenge, |_, _| {});
     result.machine_report = others;
@@ -419,7 +422,8 @@ fn a_run_in_a_confidential_machine_brings_its_quote() {
     let run = |tsm: Tsm| {
         let executors = choose(&Choice::Cpu, &challenge).unwrap().executors;
         let machine = MachineOptions { tsm, ..MachineOptions::default() };
-        let options = MineOptions { machine, ..MineOptions::default() };
+        let options =
+            MineOptions { machine, expiry: Expiry::ValidatorsClock, ..MineOptions::default() };
         mine(&challenge, executors, &options, &|_| ()).unwrap().result
     };
     let entries = tempfile::tempdir().unwrap().keep();

@@ -302,6 +302,19 @@ pub fn intel_certificates() -> [Certificate; 3] {
     ]
 }
 
+/// Its root: signatures over P-256 are different each time.
+static INTEL_ROOT: LazyLock<Vec<u8>> = LazyLock::new(|| intel_certificates()[2].der());
+
+/// These certificates in DER, the root as it always is unless its key was changed.
+pub fn intel_ders(all: &[Certificate; 3]) -> [Vec<u8>; 3] {
+    let [processor, platform, root] = all;
+    let root = match std::ptr::eq(root.key, &INTEL[0]) {
+        true => INTEL_ROOT.clone(),
+        false => root.der(),
+    };
+    [processor.der(), platform.der(), root]
+}
+
 /// What a quote of TDX is made of, to be changed in one thing.
 pub struct Tdx {
     /// Bytes of the body that are set before it is signed.
@@ -320,7 +333,7 @@ pub const TDX_DEBUG: (usize, u8) = (120, 1);
 
 impl Default for Tdx {
     fn default() -> Self {
-        let certificates = super::device::pem(&intel_certificates().map(|it| it.der()));
+        let certificates = super::device::pem(&intel_ders(&intel_certificates()));
         let (body, enclave) = (Vec::new(), Vec::new());
         Self { body, enclave, signer: 2, certificates, certification: 5 }
     }
@@ -375,10 +388,7 @@ impl Tdx {
 
 /// The roots of both.
 pub fn roots() -> [Vec<u8>; 2] {
-    [
-        amd_certificates().map(|it| it.der())[2].clone(),
-        intel_certificates().map(|it| it.der())[2].clone(),
-    ]
+    [amd_certificates()[2].der(), INTEL_ROOT.clone()]
 }
 
 /// As a result carries bytes.
