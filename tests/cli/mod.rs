@@ -13,6 +13,7 @@ mod integer;
 mod ledger;
 mod limits;
 mod logs;
+mod machine_report;
 mod memory;
 mod models;
 mod outputs;

@@ -84,6 +84,7 @@ pub(super) fn bytes(count: u64) -> String {
     match count {
         0 => "not known".to_owned(),
         1..=1_048_575 => about(count as f64, "B"),
+        1_048_576..=1_073_741_823 => format!("{:.1} MiB", count as f64 / f64::from(1 << 20)),
         _ => format!("{:.1} GiB", count as f64 / (1_u64 << 30) as f64),
     }
 }
@@ -93,7 +94,7 @@ pub(super) fn raw(report: &Report<'_>) -> Markup {
     html! {
         section aria-labelledby="raw-title" {
             h2 id="raw-title" { "Raw data" }
-            p.quiet { "As this page holds it: for other programs, and for `attest verify`." }
+            p.quiet { "As this page holds it: for other programs, and for " code { "attest verify" } "." }
             (raw_of("verdict", "Verdict (JSON)"))
             @for (at, round) in report.rounds.iter().enumerate() {
                 @let of = if report.rounds.len() > 1 { format!(" of round {}", round.number) } else { String::new() };
@@ -127,6 +128,8 @@ mod tests {
         let texts = [999, 1_500, 2_500_000, 45_100_000_000, 600_500_000_000].map(time_ns);
         assert_eq!(texts, ["999 ns", "1.5 µs", "2.5 ms", "45.10 s", "10 min 0 s"]);
         assert_eq!(bytes(150_000_000_000), "139.7 GiB");
+        assert_eq!(bytes(2 << 20), "2.0 MiB");
+        assert_eq!(bytes((1 << 30) - 1), "1024.0 MiB");
         assert_eq!((bytes(0), bytes(1000)), ("not known".to_owned(), "1.000 kB".to_owned()));
     }
 }

@@ -63,8 +63,8 @@ pub struct Ask {
     /// [default: 65536, or with --policy 90 % of the model's memory]
     #[arg(long, value_name = "N", conflicts_with = "arena_bytes")]
     pub arena_blocks: Option<u64>,
-    /// Memory: the same as bytes, or as a share of the model's printed memory (or else of
-    /// --min-memory) such as 90%; rounded down to a multiple of 2 MiB
+    /// Memory: the same as bytes such as 64GiB, or as a share of the model's printed memory
+    /// (or else of --min-memory) such as 90%; rounded down to a multiple of 2 MiB
     #[arg(long, value_name = "BYTES|SHARE%", value_parser = parse::parse_arena_size)]
     pub arena_bytes: Option<ArenaSize>,
     /// Memory: how often half of an arena is mixed into the other one, up to 16; below 10
@@ -98,8 +98,8 @@ pub struct Ask {
     /// The device name that every lane must report
     #[arg(long, value_name = "NAME")]
     pub gpu_model: Option<String>,
-    /// Bytes of device memory that every lane must report
-    #[arg(long, value_name = "BYTES")]
+    /// Bytes of device memory that every lane must report, as 80GiB
+    #[arg(long, value_name = "BYTES", value_parser = parse::parse_bytes)]
     pub min_memory: Option<u64>,
     /// Longest time from sending the challenge to holding the commitment (outside a
     /// live session: the result), as 500ms, 45s

@@ -101,10 +101,9 @@ pub(super) fn parse_share(text: &str) -> Result<f64, String> {
 
 /// Bytes, or a share in per cent with up to four decimals.
 pub(super) fn parse_arena_size(text: &str) -> Result<ArenaSize, String> {
-    let error = || "expected bytes such as 68719476736, or a share such as 90%".to_owned();
+    let error = || "expected bytes such as 64GiB, or a share such as 90%".to_owned();
     let Some(share) = text.strip_suffix('%') else {
-        let is_number = text.bytes().all(|byte| byte.is_ascii_digit());
-        return text.parse().ok().filter(|_| is_number).map(ArenaSize::Bytes).ok_or_else(error);
+        return bytes_in(text).map(ArenaSize::Bytes).ok_or_else(error);
     };
     let percent: f64 = share.parse().map_err(|_| error())?;
     let ppm = (1e4 * percent).round();
@@ -114,8 +113,20 @@ pub(super) fn parse_arena_size(text: &str) -> Result<ArenaSize, String> {
     }
 }
 
-/// A number of bytes, with a unit or without.
+/// Bytes of memory.
 pub(super) fn parse_bytes(text: &str) -> Result<u64, String> {
+    bytes_in(text).ok_or_else(|| "expected bytes such as 80GiB or 85899345920".to_owned())
+}
+
+/// Bytes of a part that measures the network.
+pub(super) fn parse_network_bytes(text: &str) -> Result<u64, String> {
+    bytes_in(text)
+        .filter(|&bytes| bytes <= NETWORK_BYTES_MAX)
+        .ok_or_else(|| "expected bytes such as 64MiB or 67108864, at most 16GiB".to_owned())
+}
+
+/// A number of bytes, with a unit or without.
+fn bytes_in(text: &str) -> Option<u64> {
     const UNITS: [(&str, u64); 7] = [
         ("KiB", 1 << 10),
         ("MiB", 1 << 20),
@@ -130,10 +141,7 @@ pub(super) fn parse_bytes(text: &str) -> Result<u64, String> {
     let number = number.trim_end();
     let is_number = !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit());
     let number: Option<u64> = number.parse().ok().filter(|_| is_number);
-    number
-        .and_then(|number| number.checked_mul(bytes))
-        .filter(|&bytes| bytes <= NETWORK_BYTES_MAX)
-        .ok_or_else(|| "expected bytes such as 64MiB or 67108864, at most 16GiB".to_owned())
+    number.and_then(|number| number.checked_mul(bytes))
 }
 
 pub(super) fn parse_omitted_share(text: &str) -> Result<OmittedShare, String> {
@@ -190,8 +198,14 @@ mod tests {
             [("64MiB", 1 << 26), ("0", 0), ("5 kB", 5000), ("16GiB", 1 << 34), ("7B", 7)]
         {
             assert_eq!(parse_bytes(text), Ok(bytes), "{text}");
+            assert_eq!(parse_network_bytes(text), Ok(bytes), "{text}");
+            assert_eq!(parse_arena_size(text), Ok(ArenaSize::Bytes(bytes)), "{text}");
         }
-        for bad in ["", "MiB", "-1", "1.5MiB", "17GiB", "1 XB", "99999999999999999999", "+1"] {
+        assert_eq!(parse_bytes("17GiB"), Ok(17 << 30));
+        assert!(parse_network_bytes("17GiB").is_err());
+        for bad in
+            ["", "MiB", "-1", "1.5MiB", "17179869184GiB", "1 XB", "99999999999999999999", "+1"]
+        {
             assert!(parse_bytes(bad).is_err(), "{bad:?}");
         }
     }

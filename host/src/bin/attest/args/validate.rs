@@ -75,7 +75,7 @@ pub struct Validate {
     pub hello_within: Option<Duration>,
     /// Also send this many random bytes to the miner and have as many sent back, before the
     /// rounds: 64MiB, or 0 for none [default: what the policy asks for]
-    #[arg(long, value_name = "SIZE", value_parser = parse::parse_bytes)]
+    #[arg(long, value_name = "SIZE", value_parser = parse::parse_network_bytes)]
     pub network: Option<u64>,
     /// End all sessions after this time: what is out is settled, what is known is printed
     /// [default: each ends by its own limits]
