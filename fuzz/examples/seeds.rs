@@ -86,6 +86,17 @@ fn documents(run: &Fixture) {
     );
     put("json", "deep", format!("{}1{}", "[".repeat(16), "]".repeat(16)));
     let commitment = run.result.commitment;
+    let verdict = json!({
+        "schema": 3, "outcome": "verified", "work": "proven",
+        "challenge_digest": run.challenge.digest(), "commitment": commitment,
+        "devices": [{"lane": 0, "signed": {"revocation": "good", "measurements": "match"}}],
+    });
+    let parts = (run.challenge.clone(), run.result.clone(), Some(verdict.to_string()));
+    let attested = Attested::new(parts.0, parts.1, None, parts.2.as_deref()).expect("they fit");
+    let token = export::ear::export(&attested, &identity(1), 1_780_272_000).expect("a token");
+    let claims = export::ear::check(&token, &identity(1).public()).expect("it holds");
+    put("ear", "token", token);
+    put("ear", "claims", claims.to_string());
     let arrived_unix_ms = 1000 * run.challenge.issued_at_unix_s() as u64;
     let signed = identity(1).sign_receipt(&run.challenge, &commitment, COIN, arrived_unix_ms);
     let receipt = signed.expect("the challenge names the validator");

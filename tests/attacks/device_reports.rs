@@ -4,7 +4,7 @@
 
 use super::{Run, Say, UUIDS, alone, challenge, ended_with, live, request};
 use crate::common::device::{
-    Certificate, FWID, Manifest, certificates, chain, key, pem, report, report_by, root,
+    Certificate, Extended, FWID, Manifest, certificates, chain, key, pem, report, report_by, root,
 };
 use crate::common::evidence_of_models;
 use attest::judging::{BeforeIssue, DeviceTrust, HandedIn, Terms};
@@ -12,9 +12,12 @@ use attest::policy::Policy;
 use attest::protocol::challenge::Challenge;
 use attest::protocol::circumstances::Circumstances;
 use attest::protocol::device_report::{Bytes, DeviceReport};
+use attest::protocol::digest::Digest;
+use attest::protocol::evidence::Evidence;
+use attest::protocol::names::State;
 use attest::protocol::result::{ResultDoc, chain_states};
 use attest::protocol::verdict::{Grade, Outcome, Verdict};
-use attest_device_report::{Comparison, Fault, Report, Rim, Rims, Trust, verify};
+use attest_device_report::{Comparison, Fault, Ocsp, Report, Rim, Rims, Trust, verify};
 use serde_json::{Value, json};
 
 fn fault(report: &[u8], chain: &[u8], nonce: Option<&[u8; 32]>) -> &'static str {
@@ -27,7 +30,7 @@ fn fault(report: &[u8], chain: &[u8], nonce: Option<&[u8; 32]>) -> &'static str 
     }
 }
 
-const NONCE: [u8; 32] = [4; 32];
+pub(super) const NONCE: [u8; 32] = [4; 32];
 
 /// What a chain is worth in which one certificate is changed.
 fn changed(which: usize, change: impl FnOnce(&mut Certificate)) -> &'static str {
@@ -113,26 +116,29 @@ fn certificates_of_wrong_use_time_or_make() {
     assert_eq!(changed(1, |it| it.unknown = Some(false)), "holds");
     assert_eq!(changed(1, |it| it.unknown = Some(true)), "chain-extension");
     assert_eq!(changed(3, |it| it.unknown = Some(false)), "chain-root");
+    assert_eq!(changed(1, |it| it.extended = Some((false, Extended::CodeSigning))), "holds");
+    assert_eq!(
+        changed(1, |it| it.extended = Some((true, Extended::OcspSigning))),
+        "chain-extension"
+    );
 }
 
 /// A run of two lanes with its devices' reports, as `edit` leaves them.
-fn with_reports(
+pub(super) fn with_reports(
     challenge: &Challenge,
     edit: impl FnOnce(&mut Vec<DeviceReport>, &[[u8; 32]]),
 ) -> ResultDoc {
-    let evidence = evidence_of_models(&UUIDS, &["NVIDIA H200"; 2]);
+    reported(challenge, evidence_of_models(&UUIDS, &["NVIDIA H200"; 2]), edit)
+}
+
+fn reported(
+    challenge: &Challenge,
+    evidence: Evidence,
+    edit: impl FnOnce(&mut Vec<DeviceReport>, &[[u8; 32]]),
+) -> ResultDoc {
     let mut result = Say { evidence, ..Say::of(Run::of(challenge, &UUIDS)) }.result(None);
     let states = chain_states(challenge, &result.lanes);
-    let nonce = |g: usize| {
-        // To the letter of docs/protocol.md.
-        let parts: [&[u8]; 4] = [
-            b"gpu-attest/v1/device-report\0",
-            &challenge.digest().0,
-            &(g as u32).to_be_bytes(),
-            &states[g].last().unwrap().0,
-        ];
-        attest::protocol::digest::Digest::of(&parts).0
-    };
+    let nonce = |g: usize| nonce_of(challenge, g, states[g].last().unwrap());
     let nonces = [nonce(0), nonce(1)];
     let mut reports = vec![of_lane(0, 3, &nonces[0]), of_lane(1, 4, &nonces[1])];
     edit(&mut reports, &nonces);
@@ -141,7 +147,14 @@ fn with_reports(
     ResultDoc::from_bytes(result.to_json().as_bytes(), challenge).unwrap()
 }
 
-fn of_lane(lane: u32, die: u8, nonce: &[u8; 32]) -> DeviceReport {
+/// To the letter of docs/protocol.md.
+pub(super) fn nonce_of(challenge: &Challenge, g: usize, last: &State) -> [u8; 32] {
+    let domain = b"gpu-attest/v1/device-report\0";
+    let lane = (g as u32).to_be_bytes();
+    Digest::of(&[domain, &challenge.digest().0, &lane, &last.0]).0
+}
+
+pub(super) fn of_lane(lane: u32, die: u8, nonce: &[u8; 32]) -> DeviceReport {
     DeviceReport {
         lane,
         report: Bytes::new(report(die, nonce)).unwrap(),
@@ -149,11 +162,11 @@ fn of_lane(lane: u32, die: u8, nonce: &[u8; 32]) -> DeviceReport {
     }
 }
 
-fn two_lanes() -> Challenge {
+pub(super) fn two_lanes() -> Challenge {
     challenge(|spec| spec.gpu_count = Some(2))
 }
 
-fn policy(fields: &str) -> Policy {
+pub(super) fn policy(fields: &str) -> Policy {
     let text = format!(
         "[session]\nlive_required = false\n[devices]\ncpu_allowed = true\n{fields}\n\
          [soundness]\nomitted_share = 0.9\n[findings]\nnot-bound-to-miner = \"ignore\"\n"
@@ -162,9 +175,18 @@ fn policy(fields: &str) -> Policy {
 }
 
 fn verdict(challenge: &Challenge, result: &ResultDoc, policy: &Policy) -> Verdict {
+    verdict_with(challenge, result, policy, None)
+}
+
+pub(super) fn verdict_with(
+    challenge: &Challenge,
+    result: &ResultDoc,
+    policy: &Policy,
+    ocsp: Option<&Ocsp>,
+) -> Verdict {
     let root = root();
     let rims = Rims::new(vec![rim("580.95.05", 0), rim("96.00.9f.00.01", 20)]);
-    let devices = DeviceTrust { roots: &[&root], rims: Some(&rims) };
+    let devices = DeviceTrust { roots: &[&root], rims: Some(&rims), ocsp };
     let terms = Terms { policy: Some(policy), devices, ..Terms::default() };
     let handed_in = HandedIn {
         challenge,
@@ -181,7 +203,7 @@ fn verdict(challenge: &Challenge, result: &ResultDoc, policy: &Policy) -> Verdic
 }
 
 /// The codes of the policy's reasons that reject.
-fn rejected_for(verdict: &Verdict) -> Vec<&'static str> {
+pub(super) fn rejected_for(verdict: &Verdict) -> Vec<&'static str> {
     let policy = verdict.policy.as_ref().expect("a policy judged");
     assert_eq!(verdict.outcome == Outcome::Rejected, policy.rejects());
     policy.rejecting().map(|reason| reason.code).collect()
@@ -244,6 +266,56 @@ fn what_a_policy_makes_of_reports() {
     // The vendor's own root is the only one unless a library's user says otherwise.
     let strict = Terms { policy: Some(&policy("")), ..Terms::default() };
     assert_eq!(strict.devices.roots, [attest_device_report::NVIDIA_DEVICE_ROOT]);
+}
+
+/// What a miner claims of its device, and what that signs: each source of the evidence counts.
+#[test]
+fn claims_that_differ_from_what_was_signed() {
+    let challenge = two_lanes();
+    let judged = |edit: fn(&mut Value)| {
+        let mut claimed = evidence_of_models(&UUIDS, &["NVIDIA H200"; 2]).value().clone();
+        for lane in claimed["lanes"].as_array_mut().unwrap() {
+            lane["pci_id"] = json!("0000:3b:00.0");
+        }
+        edit(&mut claimed);
+        let evidence = Evidence::from_value(claimed).unwrap();
+        let result = reported(&challenge, evidence, |reports, _| reports.truncate(1));
+        rejected_for(&verdict(&challenge, &result, &policy("")))
+    };
+    assert_eq!(judged(|_| {}), [""; 0]);
+    let differs = ["device-differs"];
+    assert_eq!(judged(|it| it["machine"]["kernel_driver_version"] = json!("580.82.07")), differs);
+    assert_eq!(judged(|it| it["lanes"][0]["driver_version"] = json!("580.82.07")), differs);
+    assert_eq!(
+        judged(|it| {
+            let device = json!({"pci_id": "00000000:3B:00.0", "vbios_version": "96.00.9f.00.01"});
+            it["machine"]["nvml"] = json!({"driver_version": "580.95.05", "devices": [device]});
+        }),
+        [""; 0]
+    );
+    assert_eq!(
+        judged(|it| {
+            let device = json!({"pci_id": "00000000:3B:00.0", "vbios_version": "96.00.5E.00.01"});
+            it["machine"]["nvml"] = json!({"devices": [device]});
+        }),
+        differs
+    );
+    assert_eq!(
+        judged(|it| {
+            let device = json!({"pci_id": "0000:3b:00.0", "vbios_version": "96.00.5E.00.01"});
+            it["machine"]["kernel"] = json!({"devices": [device]});
+        }),
+        differs
+    );
+    assert_eq!(judged(|it| it["lanes"][0]["model"] = json!("NVIDIA A100-SXM4-80GB")), differs);
+    // A switch signs in the same form, to the same root.
+    let switch = with_reports(&challenge, |reports, nonces| {
+        let mut all = certificates(3);
+        all[0].info = Some("NVIDIA:LS10:0123456789ABCDEF");
+        let certificates = Bytes::new(pem(&all.map(|it| it.der()))).unwrap();
+        reports[0] = DeviceReport { certificates, ..of_lane(0, 3, &nonces[0]) };
+    });
+    assert_eq!(rejected_for(&verdict(&challenge, &switch, &policy(""))), differs);
 }
 
 #[test]

@@ -10,7 +10,7 @@ use std::path::Path;
 const THREAT_MODEL: &str = include_str!("../../docs/threat-model.md");
 
 /// Codes of challenges and envelopes, which have no list, and of policies.
-const OTHERS: [&str; 14] = [
+const OTHERS: [&str; 16] = [
     "challenge-malformed",
     "challenge-out-of-bounds",
     "challenge-too-much",
@@ -21,6 +21,8 @@ const OTHERS: [&str; 14] = [
     "unsigned",
     "envelope-malformed",
     "statement-malformed",
+    "token-algorithm",
+    "token-malformed",
     "rejected-by-policy",
     "session-unsettled",
     "work not proven",

@@ -352,6 +352,8 @@ fn what_a_miner_named_is_shown_in_quotes() {
         pci: None,
         miner: None,
         host: None,
+        die: None,
+        die_serial: None,
     };
     let accepting = Accepting {
         commitment: Commitment([1; 32]),

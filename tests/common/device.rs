@@ -25,12 +25,12 @@ pub fn tlv(tag: u8, content: &[u8]) -> Vec<u8> {
     [&[tag], &length[..], content].concat()
 }
 
-fn sequence(parts: &[&[u8]]) -> Vec<u8> {
+pub fn sequence(parts: &[&[u8]]) -> Vec<u8> {
     tlv(0x30, &parts.concat())
 }
 
 /// 1.2.840.10045.4.3.3, ECDSA with SHA-384.
-const ALGORITHM: [u8; 12] = [0x30, 10, 6, 8, 0x2a, 0x86, 0x48, 0xce, 0x3d, 4, 3, 3];
+pub const ALGORITHM: [u8; 12] = [0x30, 10, 6, 8, 0x2a, 0x86, 0x48, 0xce, 0x3d, 4, 3, 3];
 
 fn public(key: &SigningKey) -> Vec<u8> {
     // id-ecPublicKey, secp384r1
@@ -40,13 +40,20 @@ fn public(key: &SigningKey) -> Vec<u8> {
     sequence(&[&algorithm, &tlv(3, &[&[0], point.as_bytes()].concat())])
 }
 
-fn named(name: &str) -> Vec<u8> {
+pub fn named(name: &str) -> Vec<u8> {
     sequence(&[&tlv(0x31, &sequence(&[&[6, 3, 0x55, 4, 3], &tlv(0x0c, name.as_bytes())]))])
 }
 
-fn extension(id: &[u8], critical: bool, value: &[u8]) -> Vec<u8> {
+pub fn extension(id: &[u8], critical: bool, value: &[u8]) -> Vec<u8> {
     let critical: &[u8] = if critical { &[1, 1, 0xff] } else { &[] };
     sequence(&[&tlv(6, id), critical, &tlv(4, value)])
+}
+
+/// A purpose, by the last number of its identifier.
+#[derive(Clone, Copy)]
+pub enum Extended {
+    CodeSigning = 3,
+    OcspSigning = 9,
 }
 
 /// What a certificate says, to be changed in one thing.
@@ -55,6 +62,8 @@ pub struct Certificate {
     pub issuer: &'static str,
     pub key: SigningKey,
     pub issuer_key: SigningKey,
+    /// Its serial number's last byte.
+    pub serial: u8,
     pub valid: [&'static str; 2],
     /// None: it has no basic constraints.
     pub ca: Option<bool>,
@@ -64,6 +73,8 @@ pub struct Certificate {
     pub fwid: Option<[u8; 48]>,
     /// DMTF's "maker:product:serial".
     pub info: Option<&'static str>,
+    /// An extended key usage, critical or not: signing OCSP responses, or code.
+    pub extended: Option<(bool, Extended)>,
     /// An extension that nobody knows, critical or not.
     pub unknown: Option<bool>,
 }
@@ -76,14 +87,27 @@ impl Certificate {
             issuer,
             key: key(seed),
             issuer_key: key(issuer_seed),
+            serial: seed,
             valid: VALID,
             ca: Some(true),
             path_length: None,
             usage: 0x04,
             fwid: None,
             info: None,
+            extended: None,
             unknown: None,
         }
+    }
+
+    /// Its serial number, in DER.
+    pub fn serial(&self) -> [u8; 4] {
+        [2, 2, 1, self.serial]
+    }
+
+    /// Its subject's name and its key's bits, as digests of issuers are made of.
+    pub fn name_and_key(&self) -> [Vec<u8>; 2] {
+        let point = self.key.verifying_key().to_sec1_point(false);
+        [named(self.subject), point.as_bytes().to_vec()]
     }
 
     pub fn der(&self) -> Vec<u8> {
@@ -106,6 +130,10 @@ impl Certificate {
             let other = tlv(0xa0, &[&id[..], &tlv(0xa0, &tlv(0x0c, info.as_bytes()))].concat());
             extensions.push(extension(&[0x55, 0x1d, 17], false, &sequence(&[&other])));
         }
+        if let Some((critical, used)) = self.extended {
+            let id = [6, 8, 0x2b, 6, 1, 5, 5, 7, 3, used as u8];
+            extensions.push(extension(&[0x55, 0x1d, 37], critical, &sequence(&[&id])));
+        }
         if let Some(critical) = self.unknown {
             extensions.push(extension(&[0x2a, 3, 4], critical, &[5, 0]));
         }
@@ -114,7 +142,7 @@ impl Certificate {
         let short = |time: Vec<u8>| tlv(0x17, &time[4..]);
         let tbs = sequence(&[
             &tlv(0xa0, &[2, 1, 2]),
-            &[2, 1, 7],
+            &self.serial(),
             &ALGORITHM,
             &named(self.issuer),
             &sequence(&[&short(from), &short(until)]),

@@ -5,6 +5,7 @@
 pub mod device;
 pub mod machine;
 pub mod memory;
+pub mod ocsp;
 
 use attest::executor::Executor;
 use attest::executor::cpu::{CpuExecutor, CpuOptions};

@@ -1,5 +1,6 @@
 //! Keys, and what is signed with them: results, receipts, attestations.
 
+mod ear;
 mod exports;
 mod keys;
 mod sessions;

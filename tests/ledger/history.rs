@@ -6,7 +6,8 @@ use crate::{
     issued_round, key_of, rejected, verified,
 };
 use attest::ledger::HistoryCode::{
-    UuidChangedHost, UuidChangedSerial, UuidInTwoSessions, UuidUnderTwoIdentities,
+    DieChangedUuid, DieUnderTwoIdentities, UuidChangedDie, UuidChangedHost, UuidChangedSerial,
+    UuidInTwoSessions, UuidUnderTwoIdentities,
 };
 use attest::ledger::{
     Acceptance, Accepting, HISTORY_WINDOW, HistoryCode, HistoryFinding, Ledger, LedgerError,
@@ -30,6 +31,8 @@ on_both![
     sessions_that_were_open_at_once_are_a_finding,
     of_sessions_that_claim_at_the_same_moment_one_has_no_finding,
     what_a_miner_says_is_bounded,
+    a_die_that_signs_for_two_miners_or_under_two_uuids_is_a_finding,
+    dies_count_while_their_session_is_under_way_and_within_the_window,
 ];
 
 /// Names `device` for a fresh challenge at `now_ms`, whose result is verified.
@@ -397,6 +400,70 @@ fn what_a_miner_says_is_bounded(place: &Place) {
     assert_eq!(device.pci.as_deref(), Some("\u{fffd}'; DROP TABLE nonces; --"));
     // What was cut is the same when it comes again.
     assert_eq!(codes(&see(&*ledger, &hostile, EXPIRES_MS)), []);
+}
+
+/// A session in which `die` signs for the device of `byte`, named by the key `key`: its
+/// challenge, and the findings about dies.
+fn signs(
+    ledger: &dyn Ledger,
+    (byte, key, die): (u8, u8, u8),
+    at_ms: u64,
+) -> (Digest, Vec<HistoryCode>) {
+    let named = Sighting { miner: Some(key_of(key)), ..device(byte) };
+    let c = issued_at(ledger, at_ms);
+    claim(ledger, &c, std::slice::from_ref(&named), (at_ms, at_ms + 1000));
+    let signed = Sighting { die: Some(digest(die)), die_serial: Some("07".to_owned()), ..named };
+    let found = ledger.sign(&c, &[signed.clone()], at_ms, HISTORY_WINDOW).unwrap();
+    assert_eq!(ledger.show(&c).unwrap().unwrap().1[0].device, signed);
+    (c, codes(&found))
+}
+
+fn a_die_that_signs_for_two_miners_or_under_two_uuids_is_a_finding(place: &Place) {
+    let ledger = place.open();
+    let settled = |who, at_ms, settlement: &Settlement| {
+        let (c, found) = signs(&*ledger, who, at_ms);
+        ledger.settle(&c, settlement).unwrap();
+        found
+    };
+    assert_eq!(settled((1, 0xaa, 5), ISSUED_MS, &verified()), []);
+    assert_eq!(settled((1, 0xaa, 5), ISSUED_MS + 2000, &verified()), []);
+    let lent = settled((2, 0xbb, 5), ISSUED_MS + 4000, &rejected("rejected-by-policy"));
+    assert_eq!(lent, [DieUnderTwoIdentities, DieChangedUuid]);
+    // What was rejected does not count, and another die is nobody's.
+    assert_eq!(settled((1, 0xaa, 5), ISSUED_MS + 6000, &verified()), []);
+    assert_eq!(settled((3, 0xbb, 6), ISSUED_MS + 8000, &verified()), []);
+    assert_eq!(settled((1, 0xaa, 7), ISSUED_MS + 10_000, &rejected("x")), [UuidChangedDie]);
+    // Without a session, in one step with the settlement; and looked up.
+    let c = issued(&*ledger);
+    let named = Sighting { miner: Some(key_of(0xcc)), die: Some(digest(5)), ..device(1) };
+    let found = [UuidUnderTwoIdentities, DieUnderTwoIdentities];
+    let (at_ms, devices) = (ISSUED_MS + 12_000, &[named]);
+    let looked = ledger.history(&c, devices, at_ms, HISTORY_WINDOW).unwrap();
+    assert_eq!(codes(&looked), found);
+    let settled =
+        ledger.settle_offline(&c, &commitment_of(1), at_ms, devices, HISTORY_WINDOW, &verified());
+    assert_eq!(codes(&settled.unwrap().1), found);
+    assert_eq!(ledger.show(&c).unwrap().unwrap().1[0].device, devices[0]);
+    // A challenge that nobody has answered has no devices that could sign.
+    let open = issued(&*ledger);
+    let error = ledger.sign(&open, devices, at_ms, HISTORY_WINDOW).unwrap_err();
+    assert!(matches!(error, LedgerError::Order { .. }), "{error}");
+}
+
+fn dies_count_while_their_session_is_under_way_and_within_the_window(place: &Place) {
+    let ledger = place.open();
+    let (first, found) = signs(&*ledger, (1, 0xaa, 5), ISSUED_MS);
+    assert_eq!(found, []);
+    assert_eq!(
+        signs(&*ledger, (2, 0xbb, 5), ISSUED_MS + 1).1,
+        [DieUnderTwoIdentities, DieChangedUuid]
+    );
+    // Nobody settled these: their time is over.
+    assert_eq!(signs(&*ledger, (2, 0xbb, 5), ISSUED_MS + 5000).1, []);
+    ledger.settle(&first, &verified()).unwrap();
+    let later_ms = ISSUED_MS + u64::try_from(HISTORY_WINDOW.as_millis()).unwrap();
+    assert_eq!(signs(&*ledger, (2, 0xbb, 5), later_ms).1.len(), 2);
+    assert_eq!(signs(&*ledger, (2, 0xcc, 5), later_ms + 6000).1, [DieUnderTwoIdentities; 0]);
 }
 
 /// The same on PostgreSQL with the moment made certain: all of them have begun, and

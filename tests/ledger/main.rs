@@ -88,7 +88,15 @@ fn rejected(code: &str) -> Settlement {
 
 /// A device of which only the UUID is known.
 fn device(byte: u8) -> Sighting {
-    Sighting { uuid: Uuid([byte; 16]), serial: None, pci: None, miner: None, host: None }
+    Sighting {
+        uuid: Uuid([byte; 16]),
+        serial: None,
+        pci: None,
+        miner: None,
+        host: None,
+        die: None,
+        die_serial: None,
+    }
 }
 
 /// Every challenge on record.

@@ -74,6 +74,8 @@ async fn a_device_that_another_host_has_in_a_session_is_found() {
         pci: None,
         miner: Some(identity(2).public().encoded()),
         host: Some("another host".to_owned()),
+        die: None,
+        die_serial: None,
     };
     let now = unix_ms();
     let claimed = || {

@@ -113,6 +113,17 @@ impl Ledger for Recording {
         self.inner.history(c, devices, now, window)
     }
 
+    fn sign(
+        &self,
+        c: &Digest,
+        devices: &[Sighting],
+        now: u64,
+        window: Duration,
+    ) -> Result<Vec<HistoryFinding>, LedgerError> {
+        self.step(c, "sign")?;
+        self.inner.sign(c, devices, now, window)
+    }
+
     fn settle(&self, c: &Digest, settlement: &Settlement) -> Result<(), LedgerError> {
         self.step(c, "settle")?;
         self.inner.settle(c, settlement)

@@ -14,7 +14,7 @@ use der::oid::ObjectIdentifier as Oid;
 use der::{Decode, Encode, Reader, SliceReader};
 use sha2::{Digest as _, Sha256};
 use x509_cert::Version;
-use x509_cert::ext::pkix::{BasicConstraints, KeyUsage};
+use x509_cert::ext::pkix::{BasicConstraints, ExtendedKeyUsage, KeyUsage};
 
 /// Most certificates of a chain.
 pub const CERTIFICATES_MAX: usize = 8;
@@ -38,6 +38,8 @@ const DICE_FWID: Oid = Oid::new_unwrap("2.23.133.5.4.1");
 const SHA384: Oid = Oid::new_unwrap("2.16.840.1.101.3.4.2.2");
 /// DMTF's device information: "maker:product:serial".
 const DMTF_DEVICE_INFO: Oid = Oid::new_unwrap("1.3.6.1.4.1.412.274.1");
+const EXTENDED_KEY_USAGE: Oid = Oid::new_unwrap("2.5.29.37");
+const OCSP_SIGNING: Oid = Oid::new_unwrap("1.3.6.1.5.5.7.3.9");
 const COMMON_NAME: Oid = Oid::new_unwrap("2.5.4.3");
 
 /// What a chain's first key is for.
@@ -51,6 +53,13 @@ pub enum Use {
     Machine,
 }
 
+/// What a certificate's extended key usage says.
+#[derive(Clone, Debug)]
+struct ExtendedUse {
+    critical: bool,
+    ocsp_signing: bool,
+}
+
 /// One certificate, parsed.
 #[derive(Clone, Debug)]
 pub struct Certificate {
@@ -60,6 +69,7 @@ pub struct Certificate {
     key: PublicKey,
     algorithm: Algorithm,
     usage: Option<KeyUsage>,
+    extended: Option<ExtendedUse>,
     constraints: Option<BasicConstraints>,
     key_id: Option<Vec<u8>>,
     issuer_key_id: Option<Vec<u8>>,
@@ -105,6 +115,7 @@ impl Certificate {
             key,
             algorithm,
             usage: None,
+            extended: None,
             constraints: None,
             key_id: None,
             issuer_key_id: None,
@@ -141,6 +152,12 @@ impl Certificate {
                     use x509_cert::ext::pkix::AuthorityKeyIdentifier as Id;
                     let key_id = Id::from_der(value).map_err(|_| wrong())?.key_identifier;
                     self.issuer_key_id = key_id.map(|id| id.as_bytes().to_vec());
+                }
+                EXTENDED_KEY_USAGE => {
+                    let uses = ExtendedKeyUsage::from_der(value).map_err(|_| wrong())?;
+                    let (critical, ocsp_signing) =
+                        (extension.critical, uses.0.contains(&OCSP_SIGNING));
+                    self.extended = Some(ExtendedUse { critical, ocsp_signing });
                 }
                 SUBJECT_ALT_NAME => self.device_info = device_info(value),
                 DICE_FWID => {
@@ -201,11 +218,30 @@ impl Certificate {
         name.unwrap_or_default().chars().filter(|c| (' '..='~').contains(c)).take(64).collect()
     }
 
-    fn named(&self) -> String {
+    pub(crate) fn named(&self) -> String {
         format!("certificate {:?}", self.name())
     }
 
-    fn check_validity(&self, at_unix_s: u64) -> Result<(), Fault> {
+    /// The name of whom it is of.
+    pub(crate) fn subject(&self) -> &x509_cert::name::Name {
+        self.parsed.tbs_certificate().subject()
+    }
+    /// Its serial number.
+    pub(crate) fn serial_number(&self) -> &x509_cert::serial_number::SerialNumber {
+        self.parsed.tbs_certificate().serial_number()
+    }
+    /// Its public key's bits, as digests of keys are made of.
+    pub(crate) fn key_bits(&self) -> &[u8] {
+        let info = self.parsed.tbs_certificate().subject_public_key_info();
+        info.subject_public_key.raw_bytes()
+    }
+    /// Whether it allows signing what is said of its issuer's certificates.
+    pub(crate) fn may_sign_ocsp(&self) -> bool {
+        let may_sign = self.usage.as_ref().is_none_or(KeyUsage::digital_signature);
+        may_sign && self.extended.as_ref().is_some_and(|uses| uses.ocsp_signing)
+    }
+
+    pub(crate) fn check_validity(&self, at_unix_s: u64) -> Result<(), Fault> {
         let validity = self.parsed.tbs_certificate().validity();
         let from_s = validity.not_before.to_unix_duration().as_secs();
         let until_s = validity.not_after.to_unix_duration().as_secs();
@@ -246,7 +282,7 @@ impl Certificate {
         }
     }
 
-    fn check_issued_by(&self, issuer: &Self) -> Result<(), Fault> {
+    pub(crate) fn check_issued_by(&self, issuer: &Self) -> Result<(), Fault> {
         let (own, its) = (self.parsed.tbs_certificate(), issuer.parsed.tbs_certificate());
         let keys_differ =
             self.issuer_key_id.as_ref().zip(issuer.key_id.as_ref()).is_some_and(|(a, b)| a != b);
@@ -343,6 +379,14 @@ impl Chain {
         }
         if first != Use::Machine || leaf.usage.is_some() {
             leaf.check_usage("signatures", KeyUsage::digital_signature)?;
+        }
+        // Nothing here has a use for which a critical one would be made.
+        let is_for_else = |certificate: &&Certificate| {
+            certificate.extended.as_ref().is_some_and(|uses| uses.critical)
+        };
+        if let Some(other) = self.certificates.iter().find(is_for_else) {
+            let detail = format!("{} has a critical extended key usage", other.named());
+            return Err(Fault::new(Code::ChainExtension, detail));
         }
         // Firmware of an attestation key is named by the certificate of that key alone.
         let names_firmware = |certificate: &Certificate| certificate.fwid.is_some();

@@ -45,6 +45,16 @@ codes! {
     ChainPathLength "chain-path-length" "A CA certificate allows fewer certificates below it.";
     ChainKeyUsage "chain-key-usage" "A key was used for what its certificate does not allow.";
     ChainExtension "chain-extension" "A critical extension is unknown, or one occurs twice.";
+    OcspTooLarge "ocsp-too-large" "Hand in responses as their responder gave them.";
+    OcspMalformed "ocsp-malformed" "Hand in responses in DER, as their responder gave them.";
+    OcspResponder "ocsp-responder" "Only the issuer, a CA above it, or whom they named may answer.";
+    OcspKeyUsage "ocsp-key-usage" "The responder's certificate must be for signing responses.";
+    OcspSignature "ocsp-signature" "The response was changed, or is another responder's.";
+    OcspTime "ocsp-time" "Fetch a response that holds at the time of the report.";
+    OcspStatus "ocsp-status" "The responder gave no answer: ask it again.";
+    OcspMissing "ocsp-missing" "Fetch a response for each certificate between die and root.";
+    OcspUnknown "ocsp-unknown" "The responder does not know the certificate.";
+    OcspRevoked "ocsp-revoked" "The certificate's issuer has revoked it: do not accept the device.";
     ChainMissing "chain-missing" "Hand in the processor's certificates, as its maker's key service gives them.";
     QuoteTooLarge "quote-too-large" "Hand in the quote as the kernel gave it.";
     QuoteMalformed "quote-malformed" "Hand in the quote and its certificates as the kernel gave them.";

@@ -2,8 +2,8 @@
 //! machines that they are in, and what both are checked against.
 //!
 //! ```text
-//! Report::parse ─┐
-//! Chain::verify ─┴▶ verify ─▶ SignedDevice ─▶ compare(golden values of Rims)
+//! Report::parse ─┐                           ┌▶ compare(golden values of Rims)
+//! Chain::verify ─┴▶ verify ─▶ SignedDevice ──┴▶ standing(certificates, by Ocsp)
 //!
 //! machine: snp or tdx ─┐
 //! Chain::verify ───────┴▶ machine::verify ─▶ SignedMachine
@@ -21,6 +21,8 @@ mod chain;
 mod fault;
 mod keys;
 pub mod machine;
+mod ocsp;
+mod ocsp_form;
 mod pem;
 mod rim;
 mod spdm;
@@ -30,6 +32,7 @@ mod xml_signature;
 pub use chain::{CERTIFICATES_MAX, Certificate, Chain, NVIDIA_DEVICE_ROOT, NVIDIA_RIM_ROOT, Use};
 pub use fault::{Code, Fault};
 pub use keys::{Algorithm, Maker, PublicKey};
+pub use ocsp::{OCSP_BYTES_MAX, Ocsp, Response, Standing};
 pub use pem::CHAIN_BYTES_MAX;
 pub use rim::{Comparison, RIM_BYTES_MAX, Rim, RimKind, Rims};
 pub use spdm::{MEASUREMENTS_MAX, REPORT_BYTES_MAX, Report};

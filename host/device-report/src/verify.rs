@@ -38,6 +38,10 @@ impl SignedDevice {
     pub fn die(&self) -> String {
         self.chain.certificates()[1].key_digest()
     }
+    /// The serial number of the certificate of that key, in hexadecimal.
+    pub fn die_serial(&self) -> String {
+        self.chain.certificates()[1].serial()
+    }
     /// The family that the attestation key's certificate names, such as "GH100".
     pub fn family(&self) -> Option<&str> {
         self.chain.family()

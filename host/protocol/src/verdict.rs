@@ -40,7 +40,7 @@ mod shown;
 mod text;
 
 pub use assumptions::Assumptions;
-pub use devices::{LaneDevice, Measurements, SignedDevice};
+pub use devices::{LaneDevice, Measurements, Revocation, SignedDevice};
 pub use headline::{headline, short_name};
 pub use integer::IntegerShown;
 pub use machine::{QuotedMachine, SignedMachine};

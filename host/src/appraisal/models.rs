@@ -62,6 +62,8 @@ pub const EMULATION_INSTRUCTIONS: u32 = 5;
 pub struct Model {
     /// As the driver reports it; older drivers leave out a leading "NVIDIA ".
     pub name: String,
+    /// The name of its chip.
+    pub chip: String,
     /// Streaming multiprocessors.
     pub sm_count: u32,
     /// The clock of the printed peak rates, MHz.

@@ -271,7 +271,9 @@ fn the_ledger_finds_in_evidence_what_a_devices_history_is_made_of() {
     let (serial, pci) = (Some("1650123".to_owned()), Some("0000:01:00.0".to_owned()));
     let host = observed.inventory.machine_id.clone();
     assert!(host.is_some());
-    assert_eq!(seen[0], Sighting { uuid, serial, pci, miner: Some(key), host: host.clone() });
+    let (miner, die, die_serial) = (Some(key), None, None);
+    let first = Sighting { uuid, serial, pci, miner, host: host.clone(), die, die_serial };
+    assert_eq!(seen[0], first);
     // A CPU has no board; it is on the same host.
     assert_eq!((&seen[1].serial, &seen[1].pci, &seen[1].host), (&None, &None, &host));
 }

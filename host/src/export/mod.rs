@@ -11,6 +11,7 @@
 
 mod attested;
 pub mod dsse;
+pub mod ear;
 mod refusal;
 mod statement;
 

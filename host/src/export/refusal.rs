@@ -40,10 +40,32 @@ pub enum Refusal {
     Unsigned,
     /// None of the signatures is the signer's.
     #[error(
-        "no signature of the envelope is this signer's over this payload\n\
+        "no signature is this signer's over this payload\n\
          Check the key, and that the file is as it was signed."
     )]
     SignatureInvalid,
+    /// No JSON Web Token of the expected form.
+    #[error(
+        "this is not an attestation result: {cause}\nGive a file that `attest export --ear` wrote."
+    )]
+    TokenMalformed {
+        /// What it lacks.
+        cause: String,
+    },
+    /// A token that is signed otherwise, or not at all.
+    #[error("the token's alg is {got}, not EdDSA\nOnly Ed25519 signatures count.")]
+    TokenAlgorithm {
+        /// The algorithm found.
+        got: String,
+    },
+    /// A token of another profile.
+    #[error(
+        "the token's eat_profile is {got}\nExpected an EAT attestation result of draft-ietf-rats-ear-04."
+    )]
+    TokenProfile {
+        /// The profile found.
+        got: String,
+    },
     /// The signed payload is not a statement of this kind.
     #[error("the payload is malformed: {cause}\nAsk the signer how it was made.")]
     StatementMalformed {
@@ -105,6 +127,9 @@ impl Refusal {
             Self::PayloadType { .. } => "payload-type",
             Self::Unsigned => "unsigned",
             Self::SignatureInvalid => "signature-invalid",
+            Self::TokenMalformed { .. } => "token-malformed",
+            Self::TokenAlgorithm { .. } => "token-algorithm",
+            Self::TokenProfile { .. } => "token-profile",
             Self::StatementMalformed { .. } => "statement-malformed",
             Self::StatementType { .. } => "statement-type",
             Self::PredicateType { .. } => "predicate-type",

@@ -5,9 +5,9 @@
 //! Deliberately lacks: belief in what evidence says of the devices, and judgement; that is the
 //! policy's.
 
-use crate::protocol::verdict::{LaneDevice, Measurements, SignedDevice};
+use crate::protocol::verdict::{LaneDevice, Measurements, Revocation, SignedDevice};
 use crate::protocol::verified::Verified;
-use attest_device_report::{Comparison, NVIDIA_DEVICE_ROOT, Rims, Trust, verify};
+use attest_device_report::{Comparison, NVIDIA_DEVICE_ROOT, Ocsp, Rims, Standing, Trust, verify};
 
 /// Whose word counts for devices.
 #[derive(Clone, Copy, Debug)]
@@ -16,11 +16,13 @@ pub struct DeviceTrust<'a> {
     pub roots: &'a [&'a [u8]],
     /// Golden values; without any nothing is compared.
     pub rims: Option<&'a Rims>,
+    /// What certificates' issuers say of them; without it nothing is looked up.
+    pub ocsp: Option<&'a Ocsp>,
 }
 
 impl Default for DeviceTrust<'_> {
     fn default() -> Self {
-        Self { roots: &[NVIDIA_DEVICE_ROOT], rims: None }
+        Self { roots: &[NVIDIA_DEVICE_ROOT], rims: None, ocsp: None }
     }
 }
 
@@ -39,13 +41,14 @@ impl DeviceTrust<'_> {
                 Some(nonce.unwrap_or(&[0; 32])),
                 &trust,
             );
+            let held = held.and_then(|device| {
+                let standing = self.ocsp.map(|ocsp| ocsp.standing(device.chain(), &trust));
+                Ok(self.told(&device, standing.transpose()?))
+            });
             match held {
-                Ok(device) => LaneDevice {
-                    lane: report.lane,
-                    signed: Some(self.told(&device)),
-                    code: None,
-                    text: None,
-                },
+                Ok(signed) => {
+                    LaneDevice { lane: report.lane, signed: Some(signed), code: None, text: None }
+                }
                 Err(fault) => LaneDevice {
                     lane: report.lane,
                     signed: None,
@@ -57,7 +60,16 @@ impl DeviceTrust<'_> {
         verified.device_reports().iter().map(checked).collect()
     }
 
-    fn told(&self, device: &attest_device_report::SignedDevice) -> SignedDevice {
+    fn told(
+        &self,
+        device: &attest_device_report::SignedDevice,
+        standing: Option<Standing>,
+    ) -> SignedDevice {
+        let (revocation, revocation_text) = match standing {
+            None => (Revocation::Unknown, Some("no responses were given".to_owned())),
+            Some(Standing::Good) => (Revocation::Good, None),
+            Some(Standing::Unknown(why)) => (Revocation::Unknown, Some(why)),
+        };
         let report = device.report();
         let listed = |indices: &[u8]| {
             let indices: Vec<String> = indices.iter().map(u8::to_string).collect();
@@ -79,6 +91,9 @@ impl DeviceTrust<'_> {
         };
         SignedDevice {
             die: device.die(),
+            die_serial: device.die_serial(),
+            revocation,
+            revocation_text,
             family: device.family().map(str::to_owned),
             driver_version: report.driver_version(),
             vbios_version: report.vbios_version(),

@@ -11,7 +11,10 @@
 //! bounds it, and not that at which its result was handed in.
 //! Deliberately lacks: settling sessions. Another process may be about to.
 
-use super::{BeforeIssue, End, HandedIn, Known, Scope, Session, Terms, could_not_run, shown};
+use super::{
+    BeforeIssue, DieRecords, End, HandedIn, Keeping, Known, Scope, Session, Terms, could_not_run,
+    shown,
+};
 use crate::ledger::{
     Acceptance, Entry, Filter, HistoryFinding, Ledger, LedgerError, SettledAs, Settlement, Sighting,
 };
@@ -78,7 +81,7 @@ impl AsIssuer<'_> {
             self.terms.history_window(),
         )?;
         loop {
-            let case = Case { as_issuer: self, handed_in, devices: &devices, history: &history };
+            let case = Case { as_issuer: self, handed_in, history: &history };
             if let Some(judged) = case.judge(&verify)? {
                 return Ok(judged);
             }
@@ -139,7 +142,6 @@ fn over_unix_ms(entry: &Entry) -> u64 {
 struct Case<'a> {
     as_issuer: &'a AsIssuer<'a>,
     handed_in: &'a HandedIn<'a>,
-    devices: &'a [Sighting],
     history: &'a [HistoryFinding],
 }
 
@@ -150,7 +152,7 @@ impl Case<'_> {
         verify: impl Fn(&Circumstances<'_>) -> Result<End, E>,
     ) -> Result<Option<Judged>, E> {
         let AsIssuer { terms, .. } = self.as_issuer;
-        let known = Known { history: self.history, ..Known::default() };
+        let known = Known { history: self.history, dies: Some(self.dies()), ..Known::default() };
         let without_notes = |verdict| Ok(Some(Judged { verdict, notes: Vec::new() }));
         match self.as_issuer.standing(self.handed_in)? {
             Standing::Pending(until_unix_ms) => without_notes(pending(until_unix_ms)),
@@ -184,6 +186,11 @@ impl Case<'_> {
         }
     }
 
+    fn dies(&self) -> DieRecords<'_> {
+        let AsIssuer { ledger, now_unix_ms, .. } = *self.as_issuer;
+        DieRecords { ledger, now_unix_ms, keeping: Keeping::Look }
+    }
+
     /// The result of a session that was verified: its own times count.
     fn settled<E: From<BeforeIssue> + From<LedgerError>>(
         &self,
@@ -213,6 +220,7 @@ impl Case<'_> {
             known: Known {
                 round_trip: measured("round_trip_ns"),
                 history: self.history,
+                dies: Some(self.dies()),
                 ..Known::default()
             },
         };
@@ -243,20 +251,21 @@ impl Case<'_> {
             settled_unix_ms: now_unix_ms,
         };
         let (c, commitment) = (challenge.digest(), verified.commitment());
+        let devices = terms.signed_by(verified, &verdict.devices);
         let (acceptance, findings) = ledger.settle_offline(
             &c,
             &commitment,
             arrived_unix_ms,
-            self.devices,
+            &devices,
             terms.history_window(),
             &settlement,
         )?;
         // Another process may have named a device since the history was looked up.
-        let is_new = |finding: &&HistoryFinding| !self.history.contains(finding);
-        let notes = findings.iter().filter(is_new);
-        let notes = notes.map(|finding| format!("{}: {}", finding.code.name(), finding.text));
+        let is_told = |line: &String| verdict.facts.iter().any(|fact| fact.text.ends_with(line));
+        let lines = findings.iter().map(|found| format!("{}: {}", found.code.name(), found.text));
+        let notes: Vec<String> = lines.filter(|line| !is_told(line)).collect();
         Ok(match acceptance {
-            Acceptance::Accepted => Some(Judged { verdict, notes: notes.collect() }),
+            Acceptance::Accepted => Some(Judged { verdict, notes }),
             Acceptance::Spent(_) | Acceptance::NotIssued => None,
         })
     }

@@ -1,10 +1,13 @@
-//! Reference integrity manifests from a folder.
+//! What vendors sign of their devices, from folders: reference integrity manifests, and OCSP
+//! responses.
 //!
-//! Guarantees: all of them verify, or none count; at most [`MANIFESTS_MAX`] files of bounded
-//! length are read.
+//! Guarantees: all manifests of a folder verify, and all responses are responses, or none
+//! count; a bounded number of files of bounded length is read.
 //! Deliberately lacks: fetching them from their vendor.
 
-use attest_device_report::{Fault, NVIDIA_RIM_ROOT, RIM_BYTES_MAX, Rim, Rims, Trust};
+use attest_device_report::{
+    Fault, NVIDIA_RIM_ROOT, OCSP_BYTES_MAX, Ocsp, RIM_BYTES_MAX, Response, Rim, Rims, Trust,
+};
 use std::fs::{self, File};
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
@@ -12,30 +15,41 @@ use std::path::{Path, PathBuf};
 /// Most manifests of a folder.
 pub const MANIFESTS_MAX: usize = 256;
 
-/// Why a folder's manifests cannot be used. Text in two lines: what happened, what to try.
+/// Most OCSP responses of a folder: one for each of many dies.
+pub const RESPONSES_MAX: usize = 4096;
+
+/// Why the files of a folder cannot be used. Text in two lines: what happened, what to try.
 #[derive(Debug, thiserror::Error)]
-pub enum ManifestError {
+pub enum FolderError {
     /// The folder, or a file in it, cannot be read.
-    #[error("cannot read {}: {cause}\nGive a folder with manifests (*.swidtag).", path.display())]
+    #[error("cannot read {}: {cause}\nGive a folder with files *.{extension}.", path.display())]
     Unreadable {
         /// Which.
         path: PathBuf,
+        /// Of the files that are wanted.
+        extension: &'static str,
         /// The system's words.
         cause: io::Error,
     },
     /// There is none in it.
-    #[error("{} has no manifest (*.swidtag)\nFetch those of the devices' driver and VBIOS.", path.display())]
+    #[error("{} has no file *.{extension}\nFetch those of the devices from their vendor.", path.display())]
     None {
         /// The folder.
         path: PathBuf,
+        /// Of the files that are wanted.
+        extension: &'static str,
     },
     /// There are more than are read.
-    #[error("{} has more than {MANIFESTS_MAX} manifests\nKeep those of your devices.", path.display())]
+    #[error("{} has more than {most} files *.{extension}\nKeep those of your devices.", path.display())]
     TooMany {
         /// The folder.
         path: PathBuf,
+        /// Of the files that are wanted.
+        extension: &'static str,
+        /// How many are read.
+        most: usize,
     },
-    /// One does not verify.
+    /// One does not hold.
     #[error("{}: {fault}", path.display())]
     Invalid {
         /// The file.
@@ -45,38 +59,68 @@ pub enum ManifestError {
     },
 }
 
-/// The manifests (`*.swidtag`) in a folder, each signed by NVIDIA's signer of manifests with
-/// certificates that are valid at `at_unix_s`, s since 1970.
-///
-/// # Errors
-/// [`ManifestError`].
-pub fn manifests_in(folder: &Path, at_unix_s: i64) -> Result<Rims, ManifestError> {
+/// Files that are wanted of a folder.
+struct Wanted {
+    extension: &'static str,
+    /// How many at most.
+    most: usize,
+    /// How long at most.
+    bytes_max: usize,
+}
+
+/// What `read` makes of each wanted file, in the order of their names.
+fn each_in<T>(
+    folder: &Path,
+    wanted: &Wanted,
+    read: impl Fn(&[u8]) -> Result<T, Fault>,
+) -> Result<Vec<T>, FolderError> {
+    let Wanted { extension, most, bytes_max } = *wanted;
     let unreadable = |path: &Path| {
         let path = path.to_owned();
-        move |cause| ManifestError::Unreadable { path, cause }
+        move |cause| FolderError::Unreadable { path, extension, cause }
     };
     let mut paths = Vec::new();
     for entry in fs::read_dir(folder).map_err(unreadable(folder))? {
         let path = entry.map_err(unreadable(folder))?.path();
-        if path.extension().is_some_and(|extension| extension == "swidtag") {
+        if path.extension().is_some_and(|found| found == extension) {
             paths.push(path);
         }
-        if paths.len() > MANIFESTS_MAX {
-            return Err(ManifestError::TooMany { path: folder.to_owned() });
+        if paths.len() > most {
+            return Err(FolderError::TooMany { path: folder.to_owned(), extension, most });
         }
     }
     if paths.is_empty() {
-        return Err(ManifestError::None { path: folder.to_owned() });
+        return Err(FolderError::None { path: folder.to_owned(), extension });
     }
     paths.sort_unstable();
-    let at_unix_s = u64::try_from(at_unix_s).unwrap_or(0);
-    let trust = Trust { roots: &[NVIDIA_RIM_ROOT], at_unix_s };
     let one = |path: PathBuf| {
-        let mut text = Vec::new();
+        let mut bytes = Vec::new();
         let file = File::open(&path).map_err(unreadable(&path))?;
-        let most = RIM_BYTES_MAX as u64 + 1;
-        file.take(most).read_to_end(&mut text).map_err(unreadable(&path))?;
-        Rim::verify(&text, &trust).map_err(|fault| ManifestError::Invalid { path, fault })
+        // One more, so that a longer file is found out.
+        file.take(bytes_max as u64 + 1).read_to_end(&mut bytes).map_err(unreadable(&path))?;
+        read(&bytes).map_err(|fault| FolderError::Invalid { path, fault })
     };
-    Ok(Rims::new(paths.into_iter().map(one).collect::<Result<_, _>>()?))
+    paths.into_iter().map(one).collect()
+}
+
+/// The manifests (`*.swidtag`) in a folder, each signed by NVIDIA's signer of manifests with
+/// certificates that are valid at `at_unix_s`, s since 1970.
+///
+/// # Errors
+/// [`FolderError`].
+pub fn manifests_in(folder: &Path, at_unix_s: i64) -> Result<Rims, FolderError> {
+    let trust =
+        Trust { roots: &[NVIDIA_RIM_ROOT], at_unix_s: u64::try_from(at_unix_s).unwrap_or(0) };
+    let wanted = Wanted { extension: "swidtag", most: MANIFESTS_MAX, bytes_max: RIM_BYTES_MAX };
+    Ok(Rims::new(each_in(folder, &wanted, |bytes| Rim::verify(bytes, &trust))?))
+}
+
+/// The OCSP responses (`*.ocsp`) in a folder, in DER; whose word they are is checked for each
+/// certificate that they are about.
+///
+/// # Errors
+/// [`FolderError`].
+pub fn responses_in(folder: &Path) -> Result<Ocsp, FolderError> {
+    let wanted = Wanted { extension: "ocsp", most: RESPONSES_MAX, bytes_max: OCSP_BYTES_MAX };
+    Ok(Ocsp::new(each_in(folder, &wanted, Response::parse)?))
 }

@@ -16,18 +16,20 @@
 
 mod certificates;
 mod devices;
+mod dies;
 mod issuer;
 mod machine;
 mod manifests;
 
 pub use certificates::{CERTIFICATES_MAX, CertificateError, certificates_in};
 pub use devices::DeviceTrust;
+pub use dies::{DieRecords, Keeping};
 pub use issuer::{AsIssuer, Judged};
 pub use machine::MachineTrust;
-pub use manifests::{MANIFESTS_MAX, ManifestError, manifests_in};
+pub use manifests::{FolderError, MANIFESTS_MAX, RESPONSES_MAX, manifests_in, responses_in};
 
 use crate::appraisal::{exclusion, floors, models};
-use crate::ledger::{HISTORY_WINDOW, HistoryFinding};
+use crate::ledger::{HISTORY_WINDOW, HistoryFinding, LedgerError, Sighting};
 use crate::policy::{Facts, Policy, RoundFacts, RoundOn};
 use crate::protocol::bound::OmittedShare;
 use crate::protocol::challenge::Challenge;
@@ -37,7 +39,7 @@ use crate::protocol::circumstances::{
 use crate::protocol::receipt::Receipt;
 use crate::protocol::result::ResultDoc;
 use crate::protocol::time;
-use crate::protocol::verdict::{Assumptions, Verdict};
+use crate::protocol::verdict::{Assumptions, LaneDevice, Verdict};
 use crate::protocol::verified::Verified;
 use crate::protocol::verify::{Failure, RecomputeError};
 use std::time::Duration;
@@ -70,13 +72,15 @@ pub struct Known<'a> {
     pub round_trip: Option<Duration>,
     /// What does not fit the devices' history.
     pub history: &'a [HistoryFinding],
+    /// Where the dies that signed reports are looked up; without it they are not.
+    pub dies: Option<DieRecords<'a>>,
     /// Whom the challenge was for.
     pub on: RoundOn,
 }
 
 impl<'a> Known<'a> {
     fn facts(self, verified: &'a Verified) -> Facts<'a> {
-        let Self { round_trip, history, on } = self;
+        let Self { round_trip, history, on, .. } = self;
         Facts { round_trip, history, on, ..Facts::of(verified) }
     }
 }
@@ -158,12 +162,16 @@ impl Terms<'_> {
     }
 
     fn verdict_in(&self, scope: Scope, end: &End, known: Known<'_>) -> Verdict {
-        let history = known.history.iter().map(|f| format!("{}: {}", f.code.name(), f.text));
-        let mut verdict = Verdict::of(end, self.assumptions()).with_history(history);
+        let devices = end.as_ref().map_or_else(|_| Vec::new(), |it| self.devices.check(it));
+        let history = match self.die_history(end, known, &devices) {
+            Ok(of_dies) => [known.history, &of_dies].concat(),
+            Err(error) => return could_not_run(error.to_string()),
+        };
+        let told = history.iter().map(|f| format!("{}: {}", f.code.name(), f.text));
+        let mut verdict = Verdict::of(end, self.assumptions()).with_history(told);
         verdict.model_table = models::in_force().foreign_digest();
         let Ok(verified) = end else { return verdict };
         let models = verdict.shown.as_ref().and_then(exclusion::models);
-        let devices = self.devices.check(verified);
         let machine = self.machine.check(verified);
         verdict = verdict.with_models(models).with_devices(devices.clone());
         verdict = verdict.with_machine(machine.clone());
@@ -175,6 +183,7 @@ impl Terms<'_> {
                 verdict
             }
             Some(policy) => {
+                let known = Known { history: &history, ..known };
                 let facts =
                     Facts { devices: &devices, machine: machine.as_ref(), ..known.facts(verified) };
                 verdict.judged(match scope {
@@ -182,6 +191,27 @@ impl Terms<'_> {
                     Scope::OfSeveral => policy.judge_round(&facts),
                 })
             }
+        }
+    }
+
+    /// What does not fit the history of the dies that signed, unless the policy ignores them.
+    fn die_history(
+        &self,
+        end: &End,
+        known: Known<'_>,
+        devices: &[LaneDevice],
+    ) -> Result<Vec<HistoryFinding>, LedgerError> {
+        let (Ok(verified), Some(records)) = (end, known.dies) else { return Ok(Vec::new()) };
+        records.findings(&self.signed_by(verified, devices), verified, self.history_window())
+    }
+
+    /// The devices that a result names, with the dies that signed for them, unless the policy
+    /// ignores these.
+    pub(crate) fn signed_by(&self, verified: &Verified, devices: &[LaneDevice]) -> Vec<Sighting> {
+        let named = Sighting::of(verified.evidence(), verified.challenge().spec().miner_id);
+        match self.policy.is_some_and(Policy::ignores_device_reports) {
+            true => named,
+            false => Sighting::signed(named, devices),
         }
     }
 

@@ -7,10 +7,10 @@
 //! decides what a finding is worth.
 
 use super::record::{HistoryCode, HistoryFinding, Sighting};
-use super::sql::{DbError, Sql, Value, bounded, ms};
+use super::sql::{DbError, Row, Sql, Value, bounded, ms};
 use crate::protocol::digest::{Digest, Uuid};
 use crate::protocol::time;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 /// In what a device is named.
@@ -46,6 +46,7 @@ pub(super) fn see(sql: &mut dyn Sql, naming: Naming<'_>) -> Result<Vec<HistoryFi
     for device in sorted(devices) {
         take(sql, &device.uuid, now_unix_ms)?;
     }
+    take_dies(sql, naming)?;
     let found = look(sql, naming)?;
     for device in sorted(devices) {
         add(sql, c, device, now_unix_ms)?;
@@ -57,16 +58,40 @@ pub(super) fn see(sql: &mut dyn Sql, naming: Naming<'_>) -> Result<Vec<HistoryFi
 pub(super) fn look(sql: &mut dyn Sql, naming: Naming<'_>) -> Result<Vec<HistoryFinding>, DbError> {
     let Naming { c, devices, now_unix_ms, window, host_window, .. } = naming;
     let open = Open::of(sql, naming)?;
-    let since = |window: Duration| {
-        now_unix_ms.saturating_sub(u64::try_from(window.as_millis()).unwrap_or(u64::MAX))
-    };
-    let (since_ms, host_since_ms) = (since(window), since(window.min(host_window)));
+    let since_ms = since(now_unix_ms, window);
+    let host_since_ms = since(now_unix_ms, window.min(host_window));
     let mut found = Vec::new();
     for device in sorted(devices) {
-        let earlier = Earlier { sql, c, device, open, since_ms };
+        let mut earlier = Earlier { sql, c, device, open, since_ms };
         found.extend(earlier.findings(now_unix_ms, host_since_ms)?);
+        found.extend(earlier.of_die(now_unix_ms)?);
     }
     Ok(found)
+}
+
+/// Adds to the sightings of `naming` the dies that signed, and says what does not fit their
+/// history.
+pub(super) fn sign(sql: &mut dyn Sql, naming: Naming<'_>) -> Result<Vec<HistoryFinding>, DbError> {
+    let Naming { c, devices, now_unix_ms, window, .. } = naming;
+    take_dies(sql, naming)?;
+    let since_ms = since(now_unix_ms, window);
+    let mut found = Vec::new();
+    for device in sorted(devices) {
+        let mut earlier = Earlier { sql, c, device, open: None, since_ms };
+        found.extend(earlier.of_die(now_unix_ms)?);
+    }
+    for device in sorted(devices).filter(|device| device.die.is_some()) {
+        sql.execute(
+            "UPDATE sightings SET die = $3, die_serial = $4 WHERE uuid = $1 AND c = $2",
+            &[device.uuid.into(), (*c).into(), device.die.into(), text(&device.die_serial)],
+        )?;
+    }
+    Ok(found)
+}
+
+/// The beginning of a window that ends now, ms since 1970.
+fn since(now_unix_ms: u64, window: Duration) -> u64 {
+    now_unix_ms.saturating_sub(u64::try_from(window.as_millis()).unwrap_or(u64::MAX))
 }
 
 /// In one order for everybody, so that no two callers wait for each other.
@@ -90,13 +115,28 @@ fn take(sql: &mut dyn Sql, uuid: &Uuid, now_unix_ms: u64) -> Result<(), DbError>
     Ok(())
 }
 
+/// As [`take`], of all dies, in one order for everybody.
+fn take_dies(sql: &mut dyn Sql, naming: Naming<'_>) -> Result<(), DbError> {
+    let dies: BTreeSet<Digest> = sorted(naming.devices).filter_map(|device| device.die).collect();
+    for die in dies {
+        sql.execute(
+            "INSERT INTO dies (die, first_seen) VALUES ($1, $2) ON CONFLICT DO NOTHING",
+            &[die.into(), ms(naming.now_unix_ms)],
+        )?;
+        let lock = format!("SELECT first_seen FROM dies WHERE die = $1{}", sql.row_lock());
+        sql.query(&lock, &[die.into()])?;
+    }
+    Ok(())
+}
+
 /// Adds a sighting, or exchanges that of the same challenge.
 fn add(sql: &mut dyn Sql, c: &Digest, device: &Sighting, now_unix_ms: u64) -> Result<(), DbError> {
     sql.execute(
-        "INSERT INTO sightings (uuid, c, seen, serial, pci, miner, host) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT (uuid, c) DO UPDATE SET \
+        "INSERT INTO sightings (uuid, c, seen, serial, pci, miner, host, die, die_serial) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) ON CONFLICT (uuid, c) DO UPDATE SET \
          seen = excluded.seen, serial = excluded.serial, pci = excluded.pci, \
-         miner = excluded.miner, host = excluded.host",
+         miner = excluded.miner, host = excluded.host, die = excluded.die, \
+         die_serial = excluded.die_serial",
         &[
             device.uuid.into(),
             (*c).into(),
@@ -105,6 +145,8 @@ fn add(sql: &mut dyn Sql, c: &Digest, device: &Sighting, now_unix_ms: u64) -> Re
             text(&device.pci),
             device.miner.into(),
             text(&device.host),
+            device.die.into(),
+            text(&device.die_serial),
         ],
     )?;
     Ok(())
@@ -163,7 +205,7 @@ struct Earlier<'a> {
 
 impl Earlier<'_> {
     fn findings(
-        mut self,
+        &mut self,
         now_unix_ms: u64,
         host_since_ms: u64,
     ) -> Result<Vec<HistoryFinding>, DbError> {
@@ -193,6 +235,53 @@ impl Earlier<'_> {
             add(HistoryCode::UuidChangedSerial, text);
         }
         Ok(found)
+    }
+
+    /// What the die's signatures for other challenges say. Unlike a name, no stranger can
+    /// have made them: they count with and without a key, and from the moment at which they
+    /// are on record in a session that still is under way.
+    fn of_die(&mut self, now_unix_ms: u64) -> Result<Vec<HistoryFinding>, DbError> {
+        let Some(die) = self.device.die else { return Ok(Vec::new()) };
+        let uuid = self.device.uuid;
+        let mut found = Vec::new();
+        let mut add = |code, text: String| found.push(HistoryFinding { code, text });
+        if let Some(miner) = self.device.miner
+            && let Some((other, seen)) =
+                self.signed_other(die, "miner", miner.into(), now_unix_ms)?
+        {
+            let text = format!("die {die} signs for {miner} and did for {} {seen}", shown(&other));
+            add(HistoryCode::DieUnderTwoIdentities, text);
+        }
+        if let Some((other, seen)) = self.signed_other(die, "uuid", uuid.into(), now_unix_ms)? {
+            let text = format!("die {die} is named {uuid} and was {} {seen}", shown(&other));
+            add(HistoryCode::DieChangedUuid, text);
+        }
+        if let Some((other, seen)) = self.newest_other("die", die.into(), self.since_ms)? {
+            let text = format!("{uuid} is die {die} and was {} {seen}", shown(&other));
+            add(HistoryCode::UuidChangedDie, text);
+        }
+        Ok(found)
+    }
+
+    /// The newest signature of `die` since the window began beside which `column` was not
+    /// `value`: what it was, and when.
+    fn signed_other(
+        &mut self,
+        die: Digest,
+        column: &'static str,
+        value: Value,
+        now_unix_ms: u64,
+    ) -> Result<Option<(Value, String)>, DbError> {
+        let query = format!(
+            "SELECT seen, {column} FROM sightings WHERE die = $1 AND c <> $2 \
+             AND {column} IS NOT NULL AND {column} <> $3 AND seen >= $4 \
+             AND (EXISTS (SELECT 1 FROM challenges \
+             WHERE challenges.c = sightings.c AND challenges.outcome = 'verified') \
+             OR EXISTS (SELECT 1 FROM claims WHERE claims.c = sightings.c AND until > $5)) \
+             ORDER BY seen DESC LIMIT 1"
+        );
+        let values = [die.into(), (*self.c).into(), value, ms(self.since_ms), ms(now_unix_ms)];
+        newest(self.sql.query(&query, &values)?)
     }
 
     /// Another live session that claims the device, or that was verified with it while
@@ -273,11 +362,16 @@ impl Earlier<'_> {
             ),
             &[self.device.uuid.into(), (*self.c).into(), value, ms(since_ms)],
         )?;
-        let Some(row) = rows.into_iter().next() else { return Ok(None) };
-        let unix_s = i64::try_from(row.count(0)? / 1000).unwrap_or(i64::MAX);
-        let when = time::format(unix_s).map_or_else(String::new, |text| format!("at {text}"));
-        Ok(row.0.into_iter().nth(1).map(|other| (other, when)))
+        newest(rows)
     }
+}
+
+/// The value in the first row, and when it was seen.
+fn newest(rows: Vec<Row>) -> Result<Option<(Value, String)>, DbError> {
+    let Some(row) = rows.into_iter().next() else { return Ok(None) };
+    let unix_s = i64::try_from(row.count(0)? / 1000).unwrap_or(i64::MAX);
+    let when = time::format(unix_s).map_or_else(String::new, |text| format!("at {text}"));
+    Ok(row.0.into_iter().nth(1).map(|other| (other, when)))
 }
 
 fn shown(value: &Value) -> String {

@@ -114,6 +114,20 @@ pub trait Ledger: Send + Sync {
         window: Duration,
     ) -> Result<Vec<HistoryFinding>, LedgerError>;
 
+    /// Records which dies signed reports for the devices that an accepted session of `c` has
+    /// named, before its verdict, and says what does not fit those dies' history.
+    ///
+    /// # Errors
+    /// [`LedgerError`]; a challenge without an accepted commitment is one, and so are more
+    /// devices than a result can have.
+    fn sign(
+        &self,
+        c: &Digest,
+        devices: &[Sighting],
+        now_unix_ms: u64,
+        window: Duration,
+    ) -> Result<Vec<HistoryFinding>, LedgerError>;
+
     /// Records the verdict and releases the devices of `c`. The first settlement
     /// stays: the same again changes nothing. "verified" takes an accepted
     /// commitment; "rejected" without one spends the nonce on [`NO_COMMITMENT`].

@@ -138,12 +138,15 @@ pub(super) fn show(sql: &mut dyn Sql, c: &Digest) -> Result<Option<(Entry, Vec<S
                 pci: row.text_or_null(2)?,
                 miner: row.key_or_null(3)?,
                 host: row.text_or_null(4)?,
+                die: row.digest_or_null(5)?,
+                die_serial: row.text_or_null(6)?,
             },
-            seen_unix_ms: row.count(5)?,
+            seen_unix_ms: row.count(7)?,
         })
     };
     let devices = sql.query(
-        "SELECT uuid, serial, pci, miner, host, seen FROM sightings WHERE c = $1 ORDER BY uuid",
+        "SELECT uuid, serial, pci, miner, host, die, die_serial, seen FROM sightings \
+         WHERE c = $1 ORDER BY uuid",
         &[(*c).into()],
     )?;
     let devices = devices.iter().map(seen).collect::<Result<_, DbError>>()?;

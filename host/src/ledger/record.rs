@@ -8,6 +8,7 @@ use crate::protocol::digest::{Digest, Uuid};
 use crate::protocol::evidence::{Evidence, EvidenceLane};
 use crate::protocol::names::{Coin, Commitment};
 use crate::protocol::signature::EncodedKey;
+use crate::protocol::verdict::LaneDevice;
 use serde::Serialize;
 use std::time::Duration;
 
@@ -71,6 +72,11 @@ pub struct Sighting {
     pub miner: Option<EncodedKey>,
     /// The host's own name for itself (machine id), if reported.
     pub host: Option<String>,
+    /// The die that signed a report for this device's work, if one did; a live session's is
+    /// recorded by [`Ledger::sign`](super::Ledger::sign).
+    pub die: Option<Digest>,
+    /// The serial number of that die's certificate, in hexadecimal.
+    pub die_serial: Option<String>,
 }
 
 impl Sighting {
@@ -83,9 +89,23 @@ impl Sighting {
         let lane = |(index, lane): (usize, &EvidenceLane)| {
             let claimed = claims.lane(index);
             let (serial, pci) = (claimed.serial.clone(), claimed.details.pci_id.clone());
-            Self { uuid: lane.uuid, serial, pci, miner, host: host.clone() }
+            let (die, die_serial) = (None, None);
+            Self { uuid: lane.uuid, serial, pci, miner, host: host.clone(), die, die_serial }
         };
         evidence.lanes().iter().take(LANES_MAX as usize).enumerate().map(lane).collect()
+    }
+
+    /// The lanes' devices with the dies that signed their reports.
+    pub fn signed(mut lanes: Vec<Self>, reports: &[LaneDevice]) -> Vec<Self> {
+        for report in reports {
+            let (Some(signed), Some(lane)) = (&report.signed, lanes.get_mut(report.lane as usize))
+            else {
+                continue;
+            };
+            lane.die = signed.die.parse().ok();
+            lane.die_serial = Some(signed.die_serial.clone());
+        }
+        lanes
     }
 }
 
@@ -101,16 +121,30 @@ pub enum HistoryCode {
     UuidInTwoSessions,
     /// The UUID was seen with another serial number.
     UuidChangedSerial,
+    /// The UUID was seen with another die, as both signed.
+    UuidChangedDie,
+    /// The die signed for another miner's key.
+    DieUnderTwoIdentities,
+    /// The die signed under another UUID.
+    DieChangedUuid,
 }
 
 impl HistoryCode {
     /// All of them.
-    pub const ALL: [Self; 4] = [
+    pub const ALL: [Self; 7] = [
         Self::UuidUnderTwoIdentities,
         Self::UuidChangedHost,
         Self::UuidInTwoSessions,
         Self::UuidChangedSerial,
+        Self::UuidChangedDie,
+        Self::DieUnderTwoIdentities,
+        Self::DieChangedUuid,
     ];
+
+    /// Whether it is about a die that signed.
+    pub fn is_of_die(self) -> bool {
+        matches!(self, Self::UuidChangedDie | Self::DieUnderTwoIdentities | Self::DieChangedUuid)
+    }
 
     /// The stable kebab-case name.
     pub fn name(self) -> &'static str {
@@ -119,6 +153,9 @@ impl HistoryCode {
             Self::UuidChangedHost => "uuid-changed-host",
             Self::UuidInTwoSessions => "uuid-in-two-sessions",
             Self::UuidChangedSerial => "uuid-changed-serial",
+            Self::UuidChangedDie => "uuid-changed-die",
+            Self::DieUnderTwoIdentities => "die-under-two-identities",
+            Self::DieChangedUuid => "die-changed-uuid",
         }
     }
 }

@@ -7,7 +7,7 @@
 use super::sql::{DbError, Sql};
 
 /// One migration per version, in SQLite's words.
-const MIGRATIONS: [&[&str]; 3] = [
+const MIGRATIONS: [&[&str]; 4] = [
     &[
         // Every nonce and challenge digest that was ever issued here. Rows are never
         // deleted: what is pruned stays spent.
@@ -88,6 +88,16 @@ const MIGRATIONS: [&[&str]; 3] = [
         "ALTER TABLE meetings ADD COLUMN outcome TEXT CHECK (outcome IN ('verified', 'rejected'))",
         "ALTER TABLE meetings ADD COLUMN reason TEXT",
         "CREATE INDEX meetings_by_challenge ON meetings (c)",
+    ],
+    &[
+        // One row a die, locked as a device's is: dies of one name may have several UUIDs.
+        "CREATE TABLE dies (
+            die BLOB PRIMARY KEY NOT NULL CHECK (length(die) = 32),
+            first_seen INTEGER NOT NULL
+        ) STRICT",
+        "ALTER TABLE sightings ADD COLUMN die BLOB REFERENCES dies (die)",
+        "ALTER TABLE sightings ADD COLUMN die_serial TEXT",
+        "CREATE INDEX sightings_by_die ON sightings (die, seen)",
     ],
 ];
 

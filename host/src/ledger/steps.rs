@@ -307,6 +307,26 @@ impl<B: Backend> Ledger for Records<B> {
         self.read(WHAT, |sql| Ok(history::look(sql, naming)?))
     }
 
+    fn sign(
+        &self,
+        c: &Digest,
+        devices: &[Sighting],
+        now_unix_ms: u64,
+        window: Duration,
+    ) -> Result<Vec<HistoryFinding>, LedgerError> {
+        const WHAT: &str = "record which dies signed";
+        check_devices(WHAT, devices)?;
+        let (host_window, named) = (self.options.host_window, Named::AsRecorded);
+        let naming = Naming { c, devices, now_unix_ms, window, host_window, named };
+        self.write(WHAT, |sql| {
+            let (spent_on, _) = progress_of(locked(sql, c)?, c, WHAT)?;
+            if spent_on.is_none() {
+                return Err(out_of_order(c, WHAT, "no commitment was accepted"));
+            }
+            Ok(history::sign(sql, naming)?)
+        })
+    }
+
     fn settle(&self, c: &Digest, settlement: &Settlement) -> Result<(), LedgerError> {
         const WHAT: &str = "record a verdict";
         self.write(WHAT, |sql| {

@@ -54,6 +54,9 @@ const OTHERS: Cases = &[
     ("uuid-changed-host", |case| history(case, HistoryCode::UuidChangedHost)),
     ("uuid-in-two-sessions", |case| history(case, HistoryCode::UuidInTwoSessions)),
     ("uuid-changed-serial", |case| history(case, HistoryCode::UuidChangedSerial)),
+    ("uuid-changed-die", |case| history(case, HistoryCode::UuidChangedDie)),
+    ("die-under-two-identities", |case| history(case, HistoryCode::DieUnderTwoIdentities)),
+    ("die-changed-uuid", |case| history(case, HistoryCode::DieChangedUuid)),
 ];
 
 /// One change of the honest result each that must give this reason, alone.

@@ -93,6 +93,9 @@ fields! {
         /// Whether the measurements in a report must be compared with manifests (--rim). Those
         /// that are compared and differ reject in any case.
         report_measured: bool = false, Any;
+        /// Whether a report's certificates must be known to be good by their issuers' word
+        /// (--ocsp). Those that are revoked reject in any case.
+        report_not_revoked: bool = false, Any;
     }
 
     /// `[machine]`: what the processor must sign of the virtual machine that the miner runs in.
@@ -275,9 +278,11 @@ rules! {
         lane device_reports::vbios_not_allowed;
     "device-measurements" demand "a device's measurements differ from the golden values, or could not be compared and `devices.report_measured` is true",
         lane device_reports::measurements;
+    "device-revocation" demand "it is not known that a device's certificates are good, and `devices.report_not_revoked` is true",
+        lane device_reports::revocation;
     "device-dev-tools" demand "a lane's driver says that developers' tools see into confidential computing, and `devices.device_report` is not \"ignore\"",
         lane device_reports::dev_tools;
-    "device-differs" reject "a device signed another family of chips or another driver than the evidence claims",
+    "device-differs" reject "a device signed another family of chips, driver or VBIOS than the evidence claims, or is a switch",
         lane device_reports::differs;
     "device-die-twice" reject "two lanes' reports are signed by one die",
         result device_reports::die_twice;

@@ -25,7 +25,7 @@ use super::validator::{
 use crate::appraisal::exclusion;
 use crate::executor::cpu::CpuVerifier;
 use crate::identity::SigningIdentity;
-use crate::judging::{DeviceTrust, Known, MachineTrust, Session, Terms};
+use crate::judging::{DeviceTrust, DieRecords, Keeping, Known, MachineTrust, Session, Terms};
 use crate::ledger::{Acceptance, Accepting, Ledger, Sighting};
 use crate::log;
 use crate::mining::issue::Request;
@@ -36,7 +36,7 @@ use crate::protocol::names::{Coin, Commitment};
 use crate::protocol::signature::PublicKey;
 use crate::protocol::verdict::{Outcome, SessionVerdict, Verdict};
 use crate::protocol::verify::verify;
-use attest_device_report::Rims;
+use attest_device_report::{NVIDIA_DEVICE_ROOT, Ocsp, Rims};
 use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -61,8 +61,12 @@ pub struct Validator {
     pub network_bytes: Option<u64>,
     /// f of the bound in verdicts; if absent the policy's, without one the default.
     pub omitted_share: Option<OmittedShare>,
+    /// DER certificates in which the chains of devices' reports may end: NVIDIA's root.
+    pub device_roots: Vec<&'static [u8]>,
     /// Golden values that devices' reports are compared with.
     pub rims: Option<Rims>,
+    /// What is said of the revocation of their certificates.
+    pub ocsp: Option<Ocsp>,
     /// Certificates of AMD's chips, in DER, for quotes of machines that come without.
     pub machine_certificates: Vec<Vec<u8>>,
     room: Room,
@@ -118,7 +122,9 @@ impl Validator {
             patience: Patience::default(),
             network_bytes: None,
             omitted_share: None,
+            device_roots: vec![NVIDIA_DEVICE_ROOT],
             rims: None,
+            ocsp: None,
             machine_certificates: Vec::new(),
             room: Room::default(),
             open: OpenChallenges::default(),
@@ -378,7 +384,8 @@ impl Validator {
     }
 
     fn terms(&self) -> Terms<'_> {
-        let devices = DeviceTrust { rims: self.rims.as_ref(), ..DeviceTrust::default() };
+        let (rims, ocsp) = (self.rims.as_ref(), self.ocsp.as_ref());
+        let devices = DeviceTrust { roots: &self.device_roots, rims, ocsp };
         let certificates = &self.machine_certificates;
         Terms {
             policy: self.policy.as_ref(),
@@ -391,6 +398,8 @@ impl Validator {
     /// Does [`Action::Judge`]: verifies, asks the policy, signs the receipt.
     pub fn judge(&self, case: Case) -> Judged {
         let Case { challenge, result, session, arrived_unix_ms, .. } = &case;
+        let keeping = Keeping::Record;
+        let dies = DieRecords { ledger: &*self.ledger, now_unix_ms: unix_ms(), keeping };
         let to_judge = Session {
             scope: case.scope,
             challenge,
@@ -401,6 +410,7 @@ impl Validator {
             known: Known {
                 round_trip: Some(case.round_trip.min(ROUND_TRIP_CREDIT_MAX)),
                 history: &case.history,
+                dies: Some(dies),
                 on: case.on,
             },
         };

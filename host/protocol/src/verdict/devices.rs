@@ -30,6 +30,8 @@ pub struct LaneDevice {
 pub struct SignedDevice {
     /// Tells its die from others: SHA-256 of the public key that its maker certified.
     pub die: String,
+    /// The serial number of the certificate of that key, in hexadecimal.
+    pub die_serial: String,
     /// The chip's family by its certificate, such as "GH100".
     #[serde(skip_serializing_if = "Option::is_none")]
     pub family: Option<String>,
@@ -39,11 +41,26 @@ pub struct SignedDevice {
     /// The VBIOS.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub vbios_version: Option<String>,
+    /// Whether its certificates were looked up among revoked ones.
+    pub revocation: Revocation,
+    /// Which are not known to be good.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub revocation_text: Option<String>,
     /// How its measurements compare with golden values.
     pub measurements: Measurements,
     /// Which differ, or what there is no manifest of.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub measurements_text: Option<String>,
+}
+
+/// What is known of the revocation of a device's certificates.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Revocation {
+    /// Their issuers say of all of them but the root that they are good.
+    Good,
+    /// Nothing was looked up, or nothing is known of some of them.
+    Unknown,
 }
 
 /// How measurements compare with golden values.
@@ -85,9 +102,13 @@ fn told(device: &LaneDevice) -> Fact {
         Measurements::Differ => "WARNING: its measurements are not the vendor's golden values",
         Measurements::Unknown => "its measurements were not compared",
     };
+    let revocation = match signed.revocation {
+        Revocation::Good => "its certificates are not revoked",
+        Revocation::Unknown => "whether its certificates are revoked was not checked",
+    };
     let text = format!(
         "lane {g}: a {} die, {}, driver {}, VBIOS {}, signed this once the lane's work was done; \
-         {measurements}{}",
+         {measurements}{}; {revocation}",
         or_unnamed(&signed.family),
         signed.die.get(..16).unwrap_or(&signed.die),
         or_unnamed(&signed.driver_version),

@@ -277,6 +277,7 @@ impl ModelRow {
             }
         }
         Ok(Model {
+            chip: chip.name.clone(),
             name: self.name.clone(),
             sm_count: self.sm_count,
             boost_clock_mhz: self.boost_clock_mhz,

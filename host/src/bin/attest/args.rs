@@ -26,6 +26,7 @@ mod run;
 mod schema;
 mod selftest;
 mod validate;
+mod vendor;
 mod verify;
 
 pub use ask::{Ask, Kind};
@@ -52,6 +53,7 @@ pub use run::{Executor, Run};
 pub use schema::{Schema, SchemaDocument};
 pub use selftest::Selftest;
 pub use validate::Validate;
+pub use vendor::Vendor;
 pub use verify::Verify;
 
 use clap::{Parser, Subcommand, ValueEnum, ValueHint};

@@ -1,16 +1,26 @@
 //! Rules about what devices signed.
 
 use super::{Case, LaneCase};
+use crate::appraisal::models as table;
+use crate::policy::Policy;
+use crate::protocol::evidence::machine::normal_pci_id;
 use crate::protocol::json::printable;
-use crate::protocol::verdict::{LaneDevice, Measurements, SignedDevice};
+use crate::protocol::verdict::{LaneDevice, Measurements, Revocation, SignedDevice};
 
 /// What `devices.device_report` may be.
 pub(in crate::policy) const REQUIRED: &str = "required";
 pub(in crate::policy) const IF_PRESENT: &str = "if-present";
 pub(in crate::policy) const IGNORE: &str = "ignore";
 
+impl Policy {
+    /// Whether nothing that devices sign counts.
+    pub(crate) fn ignores_device_reports(&self) -> bool {
+        self.devices.device_report == IGNORE
+    }
+}
+
 fn is_ignored(case: &Case<'_>) -> bool {
-    case.policy.devices.device_report == IGNORE
+    case.policy.ignores_device_reports()
 }
 
 fn device<'a>(lane: &LaneCase<'a>) -> Option<&'a LaneDevice> {
@@ -81,30 +91,73 @@ pub(in crate::policy) fn dev_tools(lane: &LaneCase<'_>) -> Option<String> {
     is_on.then(|| "expected production mode, the driver has developers' tools on".to_owned())
 }
 
-/// Models of a family of chips, by what their names contain.
-fn models_of(family: &str) -> Option<&'static [&'static str]> {
-    match family {
-        "GH100" => Some(&["H100", "H200", "H800", "H20"]),
-        _ => None,
+/// `device-revocation`.
+pub(in crate::policy) fn revocation(lane: &LaneCase<'_>) -> Option<String> {
+    let signed = signed(lane)?;
+    let unknown = signed.revocation == Revocation::Unknown;
+    (unknown && lane.case.policy.devices.report_not_revoked).then(|| {
+        let text = signed.revocation_text.as_deref().unwrap_or_default();
+        format!("expected the issuers' word that no certificate is revoked: {text}")
+    })
+}
+
+/// Chips that no lane runs on, though their reports look alike: NVSwitches.
+const SWITCHES: [&str; 2] = ["LS10", "LS_10"];
+
+/// Why a lane's claimed model cannot be of the signed family, by the table of models.
+fn family_differs(lane: &LaneCase<'_>, family: &str) -> Option<String> {
+    if SWITCHES.contains(&family) {
+        return Some(format!("a lane is a GPU, and an NVSwitch signed, {family}"));
     }
+    let is_chip = |name: &str| table::in_force().chips().iter().any(|chip| chip.name == name);
+    let claimed = lane.model.map(|model| model.chip.as_str());
+    let fits = match claimed {
+        Some(chip) => chip == family,
+        // Of a model that the table does not know, its name says what it can.
+        None => {
+            family != "GH100"
+                || ["H100", "H200", "H800", "H20"].iter().any(|name| lane.lane.model.contains(name))
+        }
+    };
+    (!fits && is_chip(family)).then(|| {
+        let model = printable(&lane.lane.model);
+        format!("the lane claims {model:?}, the device signed {family}")
+    })
 }
 
 /// `device-differs`.
 pub(in crate::policy) fn differs(lane: &LaneCase<'_>) -> Vec<String> {
     let Some(signed) = signed(lane) else { return Vec::new() };
-    let mut texts = Vec::new();
-    let (family, model) = (signed.family.as_deref(), &lane.lane.model);
-    if let (Some(family), Some(models)) = (family, family.and_then(models_of))
-        && !models.iter().any(|name| model.contains(name))
-    {
-        texts.push(format!("the lane claims {model:?}, the device signed {family}"));
+    let mut texts: Vec<String> =
+        signed.family.iter().filter_map(|family| family_differs(lane, family)).collect();
+    let mut compare = |who: &str, what: &str, claimed: Option<&String>, own: &Option<String>| {
+        if let (Some(claimed), Some(own)) = (claimed, own)
+            && !claimed.eq_ignore_ascii_case(own)
+        {
+            let claimed = printable(claimed);
+            texts.push(format!("{who} claims {what} {claimed}, the device signed {own}"));
+        }
+    };
+    let machine = lane.case.facts.evidence.claims().machine();
+    let driver = &signed.driver_version;
+    compare("the kernel", "driver", machine.kernel_driver_version.as_ref(), driver);
+    let nvml = machine.nvml.as_ref();
+    let of_lane = lane.claims().details.driver_version.as_ref();
+    compare("the lane", "driver", of_lane, driver);
+    compare("NVML", "driver", nvml.and_then(|nvml| nvml.driver_version.as_ref()), driver);
+    // What the machine's sources say of the device at the lane's place.
+    let place = |pci_id: Option<&String>| pci_id.and_then(|pci_id| normal_pci_id(pci_id));
+    let Some(own) = place(lane.claims().details.pci_id.as_ref()) else { return texts };
+    for device in nvml.and_then(|nvml| nvml.devices.as_ref()).into_iter().flatten().flatten() {
+        if place(device.pci_id.as_ref()) == Some(own) {
+            compare("NVML", "VBIOS", device.vbios_version.as_ref(), &signed.vbios_version);
+        }
     }
-    let claimed = lane.case.facts.evidence.claims().machine().kernel_driver_version.as_ref();
-    if let (Some(claimed), Some(own)) = (claimed, &signed.driver_version)
-        && claimed != own
-    {
-        let claimed = printable(claimed);
-        texts.push(format!("the machine claims driver {claimed}, the device signed {own}"));
+    let kernel = machine.kernel.as_ref().and_then(|kernel| kernel.devices.as_ref());
+    for device in kernel.into_iter().flatten().flatten() {
+        if place(device.pci_id.as_ref()) == Some(own) {
+            compare("the kernel", "VBIOS", device.vbios_version.as_ref(), &signed.vbios_version);
+        }
     }
     texts
 }
@@ -133,6 +186,9 @@ pub(in crate::policy) mod cases {
     fn device(case: &mut Example, edit: impl FnOnce(&mut LaneDevice)) {
         let signed = SignedDevice {
             die: "11".repeat(32),
+            die_serial: "07".to_owned(),
+            revocation: Revocation::Unknown,
+            revocation_text: None,
             family: Some("GH100".to_owned()),
             driver_version: Some("580.82.07".to_owned()),
             vbios_version: Some("96.00.9F.00.01".to_owned()),
@@ -180,6 +236,32 @@ pub(in crate::policy) mod cases {
             lane(case)["model"] = json!("NVIDIA X100");
             case.policy.devices.unknown_models_allowed = true;
             case.policy.findings.set("floor-unknown", crate::policy::codes::Action::Ignore);
+            edit(case, |_| {});
+        }),
+        ("device-differs", |case| {
+            case.evidence["machine"]["nvml"] = json!({"driver_version": "550.90.07"});
+            edit(case, |_| {});
+        }),
+        ("device-differs", |case| {
+            lane(case)["pci_id"] = json!("0000:01:00.0");
+            let device = json!({"pci_id": "00000000:01:00.0", "vbios_version": "96.00.88.00.11"});
+            case.evidence["machine"]["nvml"] = json!({"devices": [device]});
+            edit(case, |_| {});
+        }),
+        ("device-differs", |case| {
+            lane(case)["pci_id"] = json!("0000:01:00.0");
+            let device = json!({"pci_id": "0000:01:00.0", "vbios_version": "96.00.88.00.11"});
+            case.evidence["machine"]["kernel"] = json!({"devices": [device]});
+            edit(case, |_| {});
+        }),
+        ("device-differs", |case| {
+            edit(case, |signed| signed.family = Some("GB100".to_owned()));
+        }),
+        ("device-differs", |case| {
+            edit(case, |signed| signed.family = Some("LS10".to_owned()));
+        }),
+        ("device-revocation", |case| {
+            case.policy.devices.report_not_revoked = true;
             edit(case, |_| {});
         }),
         ("device-die-twice", |case| {

@@ -1,10 +1,9 @@
 //! How a result is checked: what `attest verify` and `attest report` have in common.
 
-use super::{parse, place};
+use super::{Vendor, parse, place};
 use attest::protocol::bound::OmittedShare;
 use clap::{Args, ValueEnum, ValueHint};
 use std::ffi::OsString;
-use std::path::PathBuf;
 
 /// How a result is checked.
 #[derive(Debug, Args)]
@@ -39,9 +38,9 @@ pub struct Checks {
     /// init` prints one); a result that it rejects ends with exit code 1
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, value_parser = place::source())]
     pub policy: Option<OsString>,
-    /// Reference integrity manifests (*.swidtag) that devices' reports are compared with, a folder
-    #[arg(long, value_name = "FOLDER", value_hint = ValueHint::DirPath, value_parser = place::file())]
-    pub rim: Option<PathBuf>,
+    /// What vendors of devices sign
+    #[command(flatten)]
+    pub vendor: Vendor,
     /// Certificates of AMD's chips, for machines' quotes that come without: a file or a folder
     #[arg(long, value_name = "PATH", value_hint = ValueHint::AnyPath, value_parser = place::file())]
     pub machine_certificates: Option<PathBuf>,

@@ -1,14 +1,14 @@
 //! Arguments of `attest device-report`.
 
-use super::{parse, place};
+use super::{Vendor, parse, place};
 use clap::{Args, Subcommand, ValueHint};
 use std::ffi::OsString;
-use std::path::PathBuf;
 
 const EXAMPLES: &str = "\
 Examples:
   attest device-report verify report.txt --certificates chain.pem
   attest device-report verify report.bin --certificates chain.pem --rim manifests --json
+  attest device-report verify report.bin --certificates chain.pem --ocsp responses
 
 Without --nonce a report shows which device signed it, and nothing about when. Reports
 in a result are checked by `attest verify` and `attest validate`, with the nonce of their
@@ -42,9 +42,9 @@ pub struct VerifyReport {
     /// The nonce that the device must have been asked with, 64 hex digits
     #[arg(long, value_name = "HEX", value_parser = parse::parse_hex::<32>)]
     pub nonce: Option<[u8; 32]>,
-    /// Reference integrity manifests (*.swidtag) to compare measurements with, a folder
-    #[arg(long, value_name = "FOLDER", value_hint = ValueHint::DirPath, value_parser = place::file())]
-    pub rim: Option<PathBuf>,
+    /// What vendors of devices sign
+    #[command(flatten)]
+    pub vendor: Vendor,
     /// When certificates must be valid, as 2026-01-31T12:00:00Z [default: now]
     #[arg(long, value_name = "TIME", value_parser = parse::parse_time)]
     pub at: Option<i64>,

@@ -1,6 +1,6 @@
 //! Arguments of `attest validate`.
 
-use super::{Ask, parse, place};
+use super::{Ask, Vendor, parse, place};
 use attest::protocol::bound::OmittedShare;
 use attest::protocol::signature::PublicKey;
 use clap::{Args, ValueHint};
@@ -88,9 +88,9 @@ pub struct Validate {
     /// [default: that of the policy; with --no-policy 0.1]
     #[arg(long, value_name = "SHARE", value_parser = parse::parse_omitted_share)]
     pub omitted_share: Option<OmittedShare>,
-    /// Reference integrity manifests (*.swidtag) that devices' reports are compared with, a folder
-    #[arg(long, value_name = "FOLDER", value_hint = ValueHint::DirPath, value_parser = place::file())]
-    pub rim: Option<PathBuf>,
+    /// What vendors of devices sign
+    #[command(flatten)]
+    pub vendor: Vendor,
     /// Certificates of AMD's chips, for machines' quotes that come without: a file or a folder
     #[arg(long, value_name = "PATH", value_hint = ValueHint::AnyPath, value_parser = place::file())]
     pub machine_certificates: Option<PathBuf>,

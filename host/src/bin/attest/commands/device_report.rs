@@ -4,15 +4,14 @@ use crate::args::{self, Color, DeviceReportAction, VerifyReport};
 use crate::outcome::{Done, Result, print, print_json};
 use crate::paint::{Paint, wrapped};
 use attest::files::Source;
-use attest::judging::manifests_in;
+use attest::judging::{DeviceTrust, manifests_in, responses_in};
 use attest_device_report::{
-    CHAIN_BYTES_MAX, Comparison, Fault, NVIDIA_DEVICE_ROOT, REPORT_BYTES_MAX, Report, Rims,
-    SignedDevice, Trust, verify,
+    CHAIN_BYTES_MAX, Comparison, Fault, NVIDIA_DEVICE_ROOT, Ocsp, REPORT_BYTES_MAX, Report, Rims,
+    SignedDevice, Standing, Trust, verify,
 };
 use serde_json::{Value, json};
 use std::fmt::Write as _;
 use std::io::Read as _;
-use std::path::Path;
 
 /// Checks it; the exit code is the verdict.
 ///
@@ -21,15 +20,19 @@ use std::path::Path;
 pub fn run(args: &args::DeviceReport, color: Color) -> Result {
     let DeviceReportAction::Verify(args) = &args.action;
     let at_unix_s = args.at.unwrap_or_else(|| jiff::Timestamp::now().as_second());
-    let rims = args.rim.as_deref().map(|folder| manifests_in(folder, at_unix_s)).transpose()?;
+    let vendor = vendor_at(&args.vendor, at_unix_s)?;
     let report = bytes(&Source::of_path(&args.report), 2 * REPORT_BYTES_MAX + 2)?;
     let report = binary(report);
     let chain = bytes(&Source::of_path(&args.certificates), CHAIN_BYTES_MAX + 1)?;
     let trust =
         Trust { roots: &[NVIDIA_DEVICE_ROOT], at_unix_s: u64::try_from(at_unix_s).unwrap_or(0) };
-    let held = verify(&report, &chain, args.nonce.as_ref(), &trust);
-    let comparison = held.as_ref().ok().zip(rims.as_ref());
-    let comparison = comparison.map(|(device, rims)| rims.compare(device.report()));
+    let held = verify(&report, &chain, args.nonce.as_ref(), &trust).and_then(|device| {
+        let ocsp = vendor.ocsp.as_ref();
+        let standing = ocsp.map(|ocsp| ocsp.standing(device.chain(), &trust)).transpose()?;
+        Ok(Held { device, standing })
+    });
+    let comparison = held.as_ref().ok().zip(vendor.rims.as_ref());
+    let comparison = comparison.map(|(held, rims)| rims.compare(held.device.report()));
     match args.json {
         true => print_json(&in_json(&held, comparison.as_ref()))?,
         false => {
@@ -41,12 +44,41 @@ pub fn run(args: &args::DeviceReport, color: Color) -> Result {
     Ok(if held.is_ok() && !differs { Done::Ok } else { Done::Rejected })
 }
 
-/// The manifests in a folder that was named, as they hold now.
+/// A report that holds.
+struct Held {
+    device: SignedDevice,
+    /// Of its certificates, if responses were given.
+    standing: Option<Standing>,
+}
+
+/// What vendors sign, read.
+pub struct Read {
+    /// Golden values.
+    pub rims: Option<Rims>,
+    /// Responses on certificates.
+    pub ocsp: Option<Ocsp>,
+}
+
+impl Read {
+    /// Whose word counts for devices.
+    pub fn trust(&self) -> DeviceTrust<'_> {
+        let (rims, ocsp) = (self.rims.as_ref(), self.ocsp.as_ref());
+        DeviceTrust { rims, ocsp, ..DeviceTrust::default() }
+    }
+}
+
+/// What vendors sign in the folders that were named, as it holds now.
 ///
 /// # Errors
-/// An unreadable folder, or manifests that do not verify.
-pub fn rims(folder: &Path) -> Result<Rims> {
-    Ok(manifests_in(folder, jiff::Timestamp::now().as_second())?)
+/// An unreadable folder, manifests that do not verify, or responses that are none.
+pub fn vendor(args: &args::Vendor) -> Result<Read> {
+    vendor_at(args, jiff::Timestamp::now().as_second())
+}
+
+fn vendor_at(args: &args::Vendor, at_unix_s: i64) -> Result<Read> {
+    let manifests = |folder| manifests_in(folder, at_unix_s);
+    let rims = args.rim.as_deref().map(manifests).transpose()?;
+    Ok(Read { rims, ocsp: args.ocsp.as_deref().map(responses_in).transpose()? })
 }
 
 /// The first bytes of a source, at most `most`.
@@ -97,18 +129,27 @@ fn compared(comparison: Option<&Comparison>) -> (&'static str, String) {
     }
 }
 
-fn in_json(
-    held: &std::result::Result<SignedDevice, Fault>,
-    comparison: Option<&Comparison>,
-) -> Value {
-    let device = match held {
-        Ok(device) => device,
+/// What is known of the certificates: a stable word, and a sentence.
+fn looked_up(standing: Option<&Standing>) -> (&'static str, String) {
+    match standing {
+        None => ("unknown", "not checked: no responses were given (--ocsp)".to_owned()),
+        Some(Standing::Unknown(why)) => ("unknown", format!("not known: {why}")),
+        Some(Standing::Good) => {
+            ("good", "by their issuers all certificates but the device's own are good".to_owned())
+        }
+    }
+}
+
+fn in_json(held: &std::result::Result<Held, Fault>, comparison: Option<&Comparison>) -> Value {
+    let Held { device, standing } = match held {
+        Ok(held) => held,
         Err(fault) => {
             return json!({"verified": false, "code": fault.code.name(), "detail": fault.detail});
         }
     };
     let report = device.report();
     let (measurements, measurements_text) = compared(comparison);
+    let (revocation, revocation_text) = looked_up(standing.as_ref());
     let certificates = device.chain().certificates().iter();
     let certificates: Vec<Value> = certificates
         .map(|certificate| json!({"name": certificate.name(), "serial": certificate.serial()}))
@@ -128,17 +169,19 @@ fn in_json(
         "measurements": measurements,
         "measurements_text": measurements_text,
         "certificates": certificates,
+        "revocation": revocation,
+        "revocation_text": revocation_text,
     })
 }
 
 fn in_text(
     args: &VerifyReport,
-    held: &std::result::Result<SignedDevice, Fault>,
+    held: &std::result::Result<Held, Fault>,
     comparison: Option<&Comparison>,
     paint: Paint,
 ) -> String {
-    let device = match held {
-        Ok(device) => device,
+    let Held { device, standing } = match held {
+        Ok(held) => held,
         Err(fault) => {
             let head = paint.bad(&format!("DOES NOT HOLD: {}", fault.code.name()));
             return format!("{head}\n{}\n{}\n", fault.detail, fault.code.advice());
@@ -170,7 +213,7 @@ fn in_text(
     for certificate in device.chain().certificates() {
         line("certificate", &certificate.name());
     }
-    line("not checked", "revocation");
+    line("revocation", &looked_up(standing.as_ref()).1);
     let head = match word {
         "differ" => paint.bad("SIGNED BY THE DEVICE, with other measurements than the vendor's"),
         _ => paint.good("SIGNED BY THE DEVICE"),

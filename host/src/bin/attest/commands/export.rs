@@ -1,11 +1,12 @@
-//! `attest export`: a result as a signed in-toto attestation, and back.
+//! `attest export`: a result as a signed in-toto attestation, and back; its verdict as an EAT
+//! attestation result, and what one says.
 
 use crate::args::{self, Color};
 use crate::input;
 use crate::outcome::{Done, Result, print, print_json};
 use crate::paint::{Paint, wrapped};
 use anyhow::{anyhow, bail};
-use attest::export::{self, Attested, Refusal, VERDICT_BYTES_MAX, dsse};
+use attest::export::{self, Attested, Refusal, VERDICT_BYTES_MAX, dsse, ear};
 use attest::files::{self, Source};
 use attest::identity::SigningIdentity;
 use attest::protocol::result::ResultDoc;
@@ -20,17 +21,43 @@ use std::path::Path;
 /// # Errors
 /// An unreadable source, or, when exporting, parts that don't belong together.
 pub fn run(args: &args::Export, color: Color) -> Result {
-    match (&args.in_toto, &args.challenge, &args.key, &args.check, &args.signer) {
-        (Some(result), Some(challenge), Some(key), ..) => in_toto(args, result, challenge, key),
+    let result = args.in_toto.as_ref().map(|result| (Form::InToto, result));
+    let result = result.or(args.ear.as_ref().map(|result| (Form::Ear, result)));
+    match (result, &args.challenge, &args.key, &args.check, &args.signer) {
+        (Some((form, result)), Some(challenge), Some(key), ..) => {
+            export_as(form, args, result, challenge, key)
+        }
         (.., Some(envelope), Some(signer)) => check(args, envelope, signer, color),
-        _ => bail!("nothing to do\nGive --in-toto or --check."),
+        _ => bail!("nothing to do\nGive --in-toto, --ear or --check."),
     }
 }
 
-fn in_toto(args: &args::Export, result: &OsStr, challenge: &OsStr, key: &Path) -> Result {
+/// As what a result is exported.
+#[derive(Clone, Copy)]
+enum Form {
+    InToto,
+    Ear,
+}
+
+impl Form {
+    fn option(self) -> &'static str {
+        match self {
+            Self::InToto => "--in-toto",
+            Self::Ear => "--ear",
+        }
+    }
+}
+
+fn export_as(
+    form: Form,
+    args: &args::Export,
+    result: &OsStr,
+    challenge: &OsStr,
+    key: &Path,
+) -> Result {
     let source = Source::of_path(result);
     input::Inputs::default()
-        .and_source("--in-toto", Some(result))
+        .and_source(form.option(), Some(result))
         .and_text("--challenge", Some(challenge))
         .and_source("--receipt", args.receipt.as_deref())
         .and_source("--verdict", args.verdict.as_deref())
@@ -43,7 +70,11 @@ fn in_toto(args: &args::Export, result: &OsStr, challenge: &OsStr, key: &Path) -
     let read_verdict = |path: &OsStr| Source::of_path(path).read_text(VERDICT_BYTES_MAX as u64);
     let verdict = args.verdict.as_deref().map(read_verdict).transpose()?;
     let attested = Attested::new(challenge, result, receipt, verdict.as_deref())?;
-    let envelope = export::export(&attested, &identity)?;
+    let now_unix_s = jiff::Timestamp::now().as_second();
+    let envelope = match form {
+        Form::InToto => export::export(&attested, &identity)?,
+        Form::Ear => ear::export(&attested, &identity, now_unix_s)?,
+    };
     match &args.out {
         Some(path) => files::write_atomically(path, &envelope)?,
         None => print(&format!("{envelope}\n"))?,
@@ -57,6 +88,10 @@ fn check(args: &args::Export, envelope: &OsStr, signer: &EncodedKey, color: Colo
     };
     let limit_bytes = dsse::ENVELOPE_BYTES_MAX as u64;
     let envelope = Source::of_path(envelope).read_text(limit_bytes)?;
+    // An envelope is a JSON object, and a token is none.
+    if !envelope.trim_start().starts_with('{') {
+        return check_ear(args, &envelope, signer, color);
+    }
     let checked = export::check(envelope.as_bytes(), signer);
     let (json, text) = match &checked {
         Ok(attested) => (checked_json(attested, signer), checked_text(attested, signer)),
@@ -65,15 +100,55 @@ fn check(args: &args::Export, envelope: &OsStr, signer: &EncodedKey, color: Colo
     if let (Ok(attested), Some(folder)) = (&checked, &args.extract) {
         extract(attested, folder)?;
     }
+    shown(args, &json, &text, checked.is_ok(), color)
+}
+
+fn shown(args: &args::Export, json: &Value, text: &str, holds: bool, color: Color) -> Result {
     if args.json {
-        print_json(&json)?;
+        print_json(json)?;
     } else {
         let paint = Paint::of(color, &std::io::stdout());
-        let (headline, rest) = text.split_once('\n').unwrap_or((&text, ""));
-        let headline = if checked.is_ok() { paint.good(headline) } else { paint.bad(headline) };
+        let (headline, rest) = text.split_once('\n').unwrap_or((text, ""));
+        let headline = if holds { paint.good(headline) } else { paint.bad(headline) };
         print(&format!("{headline}\n{}", wrapped(rest, 15)))?;
     }
-    Ok(if checked.is_ok() { Done::Ok } else { Done::Rejected })
+    Ok(if holds { Done::Ok } else { Done::Rejected })
+}
+
+fn check_ear(args: &args::Export, token: &str, signer: &PublicKey, color: Color) -> Result {
+    if args.extract.is_some() {
+        bail!(
+            "an attestation result holds no result to extract\nLeave out --extract, or give an in-toto attestation."
+        );
+    }
+    let checked = ear::check(token, signer);
+    let (json, text) = match &checked {
+        Ok(claims) => {
+            let json = json!({"outcome": "signed", "signer": signer, "claims": claims});
+            (json, ear_text(claims, signer))
+        }
+        Err(refusal) => (refused_json(refusal), refused_text(refusal)),
+    };
+    shown(args, &json, &text, checked.is_ok(), color)
+}
+
+fn ear_text(claims: &Value, signer: &PublicKey) -> String {
+    let word = |value: &Value| value.as_str().unwrap_or("not said").escape_debug().to_string();
+    let mut text = "SIGNED: the attestation result is as its signer made it\n".to_owned();
+    let mut line = |name: &str, value: &str| {
+        let _ = writeln!(text, "  {name:<12} {value}");
+    };
+    line("signer", &signer.to_string());
+    line("status", &word(&claims["ear_status"]));
+    line("nonce", &word(&claims["eat_nonce"]));
+    for (name, part) in claims["submods"].as_object().into_iter().flatten() {
+        let vector = part["ear_trustworthiness_vector"].as_object().into_iter().flatten();
+        let vector: Vec<String> = vector.map(|(name, value)| format!("{name} {value}")).collect();
+        let status = word(&part["ear_status"]);
+        let said = [vec![status], vector].concat().join(", ");
+        line("part", &format!("{}: {said}", name.escape_debug()));
+    }
+    text
 }
 
 /// Whose word it is, as the challenge has it.

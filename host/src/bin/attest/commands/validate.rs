@@ -199,7 +199,8 @@ fn validator(args: &args::Validate, ledger: Option<&LedgerPlace>) -> Result<Vali
     }
     validator.network_bytes = args.network;
     validator.omitted_share = args.omitted_share;
-    validator.rims = args.rim.as_deref().map(device_report::rims).transpose()?;
+    let vendor = device_report::vendor(&args.vendor)?;
+    (validator.rims, validator.ocsp) = (vendor.rims, vendor.ocsp);
     let certificates = args.machine_certificates.as_deref().map(certificates_in).transpose()?;
     validator.machine_certificates = certificates.unwrap_or_default();
     Ok(validator)
