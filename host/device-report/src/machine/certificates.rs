@@ -114,8 +114,11 @@ pub fn ders_in(bytes: &[u8]) -> Result<Vec<Vec<u8>>, Fault> {
     }
 }
 
-/// The entries of a table of certificates: a GUID and bytes.
-fn table(bytes: &[u8]) -> Result<Vec<([u8; 16], &[u8])>, Fault> {
+/// An entry of a table of certificates: a GUID and bytes.
+type Entry<'a> = ([u8; 16], &'a [u8]);
+
+/// The entries of a table of certificates.
+fn table(bytes: &[u8]) -> Result<Vec<Entry<'_>>, Fault> {
     if bytes.len() > AUXILIARY_BYTES_MAX {
         let detail = format!("{} bytes beside the quote", bytes.len());
         return Err(Fault::new(Code::QuoteTooLarge, detail));
