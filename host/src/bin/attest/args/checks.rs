@@ -4,6 +4,7 @@ use super::{Vendor, parse, place};
 use attest::protocol::bound::OmittedShare;
 use clap::{Args, ValueEnum, ValueHint};
 use std::ffi::OsString;
+use std::path::PathBuf;
 
 /// How a result is checked.
 #[derive(Debug, Args)]
