@@ -35,6 +35,7 @@ pub(super) trait Kernel: Isa {
 }
 
 /// The functions of [`Kernel`], with the generic ones compiled for a target feature.
+#[cfg(target_arch = "x86_64")]
 macro_rules! compiled_for {
     ($feature:literal) => {
         fn first_words(
@@ -92,6 +93,7 @@ macro_rules! compiled_for {
         }
     };
 }
+#[cfg(target_arch = "x86_64")]
 #[cfg(target_arch = "x86_64")]
 pub(super) use compiled_for;
 
