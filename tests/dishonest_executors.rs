@@ -167,6 +167,7 @@ impl Run {
             evidence,
             openings: self.execution.open(&points).unwrap(),
             device_reports: Vec::new(),
+            machine_report: None,
             miner_signature: None,
         };
         let session = coin.map(|coin| SessionRecord { commitment, coin });

@@ -44,8 +44,24 @@ fn hardware_evidence() {
     let report = hex_bytes(read("hopperAttestationReport.txt").trim());
     put("device_report", "sample", report);
     put("device_chain", "sample", read("hopperCertChain.txt"));
+    let bytes = |name: &str| fs::read(folder.join(name)).expect("a sample");
+    put("machine_snp", "sample", bytes("snp_milan.bin"));
+    put(
+        "machine_snp",
+        "table",
+        [bytes("snp_milan_debug.bin"), table(&bytes("snp_milan_debug_vcek.der"))].concat(),
+    );
+    put("machine_tdx", "version-4", bytes("tdx_4.bin"));
+    put("machine_tdx", "version-5", bytes("tdx_5.bin"));
     put("rim", "driver", read("Driver_RIM_test_no_gpu.swidtag"));
     put("rim", "vbios", read("1010_0200_882_96005E0001_test_no_gpu.swidtag"));
+}
+
+/// A host's table with the certificate of a chip.
+fn table(der: &[u8]) -> Vec<u8> {
+    let guid = 0x63da758d_e664_4564_adc5_f4b93be8accd_u128.to_be_bytes();
+    let place = [48_u32.to_le_bytes(), (der.len() as u32).to_le_bytes()].concat();
+    [&guid[..], &place, &[0; 24], der].concat()
 }
 
 fn hex_bytes(text: &str) -> Vec<u8> {

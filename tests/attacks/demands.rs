@@ -54,6 +54,7 @@ fn answered(plan: &RoundPlan, evidence: &Evidence, seconds: f64) -> RoundFacts {
         history: &[],
         on: RoundOn::Devices,
         devices: &[],
+        machine: None,
     })
 }
 

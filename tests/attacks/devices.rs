@@ -362,6 +362,7 @@ pub(super) async fn invent(request: Request, model: &str) -> Ended {
             derive(&challenge, 1, &commitment, Some(&coin)).into_iter().map(open).collect();
         let result = ResultDoc {
             device_reports: Vec::new(),
+            machine_report: None,
             challenge_digest: challenge.digest(),
             commitment,
             coin: Some(coin),

@@ -84,6 +84,7 @@ impl Grinder {
         };
         ResultDoc {
             device_reports: Vec::new(),
+            machine_report: None,
             challenge_digest: self.challenge.digest(),
             commitment,
             coin,

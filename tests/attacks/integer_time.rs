@@ -151,6 +151,7 @@ fn against(
         history: &[],
         on: RoundOn::Devices,
         devices: &[],
+        machine: None,
     };
     let reasons = policy.judge(&facts).reasons.into_iter();
     let rejecting = reasons.filter(|reason| reason.weight == Weight::Reject);

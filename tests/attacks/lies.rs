@@ -126,6 +126,7 @@ impl Claim {
             history: &[],
             on: RoundOn::Devices,
             devices: &[],
+            machine: None,
         };
         self.rounds.iter().map(facts).collect()
     }

@@ -186,6 +186,7 @@ fn full_size_against(
         history: &[],
         on: RoundOn::Devices,
         devices: &[],
+        machine: None,
     };
     against(policy, facts, elapsed)
 }

@@ -14,6 +14,7 @@ mod grinding;
 mod handed_in;
 mod integer_time;
 mod lies;
+mod machine_reports;
 mod memory;
 mod memory_rule;
 mod memory_time;

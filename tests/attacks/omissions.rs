@@ -142,6 +142,7 @@ impl Case {
             let points = derive(&challenge, 1, &commitment, Some(&coin));
             let result = ResultDoc {
                 device_reports: Vec::new(),
+                machine_report: None,
                 challenge_digest: c,
                 commitment,
                 coin: Some(coin),

@@ -116,6 +116,7 @@ fn with_tree(level_above: impl Fn(&[Digest]) -> Vec<Digest>, odd: Odd) -> &'stat
         evidence,
         openings,
         device_reports: Vec::new(),
+        machine_report: None,
         miner_signature: None,
     };
     alone(&challenge, &result)

@@ -11,7 +11,7 @@ const THREAT_MODEL: &str = include_str!("../../docs/threat-model.md");
 
 /// Codes of challenges and envelopes, which have no list, of policies and of metrics; the
 /// dashboard's, by HTTP.
-const OTHERS: [&str; 20] = [
+const OTHERS: [&str; 21] = [
     "challenge-malformed",
     "challenge-out-of-bounds",
     "challenge-too-much",

@@ -15,6 +15,7 @@ mod integer;
 mod ledger;
 mod limits;
 mod logs;
+mod machine_report;
 mod memory;
 mod models;
 mod outputs;

@@ -69,7 +69,7 @@ fn verdict(challenge: &Challenge, text: &str) -> Value {
         "outcome": "verified", "work": "proven", "challenge_digest": challenge.digest(),
         "commitment": "05".repeat(32), "openings": 400, "elapsed_ns": 3_100_000_000_u64,
         "bound": { "kind": "sampled", "omitted_share": 0.1, "log10_escape": -18.31 },
-        "facts": [fact("proven"), fact("measured"), fact("signed-by-device"), fact("claimed")],
+        "facts": [fact("proven"), fact("measured"), fact("signed-by-device"), fact("signed-by-machine"), fact("claimed")],
         "not_checked": [text], "shown": shown, "policy": policy,
     });
     json!({

@@ -3,6 +3,7 @@
 #![allow(dead_code, reason = "each test uses its part")]
 
 pub mod device;
+pub mod machine;
 pub mod memory;
 pub mod ocsp;
 pub mod site;

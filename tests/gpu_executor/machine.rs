@@ -19,7 +19,11 @@ use std::time::Duration;
 
 /// This machine without a run.
 pub fn observed() -> Observed {
-    Observed { inventory: attest::evidence::inventory(), telemetry: Vec::new() }
+    Observed {
+        inventory: attest::evidence::inventory(),
+        telemetry: Vec::new(),
+        machine_report: None,
+    }
 }
 
 #[test]
@@ -111,6 +115,7 @@ fn a_run_says_what_its_devices_did() {
         machine: MachineOptions {
             bandwidth: MeasureBandwidth::First,
             sample_every: Duration::from_millis(50),
+            ..MachineOptions::default()
         },
         ..MineOptions::default()
     };

@@ -413,7 +413,7 @@ fn signs(
     let c = issued_at(ledger, at_ms);
     claim(ledger, &c, std::slice::from_ref(&named), (at_ms, at_ms + 1000));
     let signed = Sighting { die: Some(digest(die)), die_serial: Some("07".to_owned()), ..named };
-    let found = ledger.sign(&c, &[signed.clone()], at_ms, HISTORY_WINDOW).unwrap();
+    let found = ledger.sign(&c, std::slice::from_ref(&signed), at_ms, HISTORY_WINDOW).unwrap();
     assert_eq!(ledger.show(&c).unwrap().unwrap().1[0].device, signed);
     (c, codes(&found))
 }

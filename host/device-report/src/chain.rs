@@ -1,23 +1,21 @@
 //! X.509 certificate chains to a root that the caller trusts.
 //!
-//! Guarantees: a chain that verifies consists of ECDSA P-384 certificates only, each valid at
-//! the time given and signed by the next with a key that may sign certificates, and ends, byte
-//! for byte, in a trusted root; no critical extension is passed over.
-//! Deliberately lacks: name constraints and policies, which NVIDIA's certificates do not have:
-//! as critical extensions they are refused.
+//! Guarantees: a chain that verifies consists of certificates with its maker's algorithms only,
+//! each valid at the time given and signed by the next with a key that may sign certificates,
+//! and ends, byte for byte, in a trusted root; no critical extension is passed over.
+//! Deliberately lacks: name constraints and policies, which the makers' certificates do not
+//! have: as critical extensions they are refused.
 
 use crate::fault::{Code, Fault};
+use crate::keys::{Algorithm, Maker, PublicKey};
+use crate::pem::ders_of;
 use crate::verify::Trust;
-use base64::Engine as _;
 use der::oid::ObjectIdentifier as Oid;
 use der::{Decode, Encode, Reader, SliceReader};
-use p384::ecdsa::{DerSignature, VerifyingKey, signature::Verifier as _};
 use sha2::{Digest as _, Sha256};
 use x509_cert::Version;
 use x509_cert::ext::pkix::{BasicConstraints, ExtendedKeyUsage, KeyUsage};
 
-/// Longest chain, bytes of PEM.
-pub const CHAIN_BYTES_MAX: usize = 16 * 1024;
 /// Most certificates of a chain.
 pub const CERTIFICATES_MAX: usize = 8;
 /// Fewest: the attestation key's, its die's, and the root.
@@ -30,9 +28,6 @@ pub const NVIDIA_DEVICE_ROOT: &[u8] = include_bytes!("nvidia-device-root.der");
 /// "NVIDIA CoRIM signing Root CA", in DER: what the chains of reference manifests end in.
 pub const NVIDIA_RIM_ROOT: &[u8] = include_bytes!("nvidia-rim-root.der");
 
-pub(crate) const ECDSA_WITH_SHA384: Oid = Oid::new_unwrap("1.2.840.10045.4.3.3");
-const EC_PUBLIC_KEY: Oid = Oid::new_unwrap("1.2.840.10045.2.1");
-const SECP384R1: Oid = Oid::new_unwrap("1.3.132.0.34");
 const KEY_USAGE: Oid = Oid::new_unwrap("2.5.29.15");
 const SUBJECT_ALT_NAME: Oid = Oid::new_unwrap("2.5.29.17");
 const BASIC_CONSTRAINTS: Oid = Oid::new_unwrap("2.5.29.19");
@@ -54,6 +49,8 @@ pub enum Use {
     Device,
     /// Signing reference manifests.
     Rim,
+    /// Signing a machine's quotes. AMD's certificates of chips say nothing of their keys' use.
+    Machine,
 }
 
 /// What a certificate's extended key usage says.
@@ -69,7 +66,8 @@ pub struct Certificate {
     der: Vec<u8>,
     tbs: Vec<u8>,
     parsed: x509_cert::Certificate,
-    key: VerifyingKey,
+    key: PublicKey,
+    algorithm: Algorithm,
     usage: Option<KeyUsage>,
     extended: Option<ExtendedUse>,
     constraints: Option<BasicConstraints>,
@@ -80,11 +78,19 @@ pub struct Certificate {
 }
 
 impl Certificate {
-    /// Parses one in DER.
+    /// Parses one of NVIDIA's in DER.
+    ///
+    /// # Errors
+    /// As [`Self::of`].
+    pub fn from_der(der: &[u8]) -> Result<Self, Fault> {
+        Self::of(Maker::Nvidia, der)
+    }
+
+    /// Parses one of `maker`'s in DER.
     ///
     /// # Errors
     /// `chain-malformed`, `chain-algorithm` or `chain-extension`.
-    pub fn from_der(der: &[u8]) -> Result<Self, Fault> {
+    pub fn of(maker: Maker, der: &[u8]) -> Result<Self, Fault> {
         if der.len() > CERTIFICATE_BYTES_MAX {
             return Err(malformed(format!("a certificate of {} bytes", der.len())));
         }
@@ -95,20 +101,19 @@ impl Certificate {
         if fields.version() != Version::V3 {
             return Err(malformed("expected version 3"));
         }
-        let algorithms = [fields.signature(), parsed.signature_algorithm()];
-        if algorithms.iter().any(|a| a.oid != ECDSA_WITH_SHA384 || a.parameters.is_some()) {
-            return Err(Fault::new(Code::ChainAlgorithm, "not signed by ECDSA with SHA-384"));
-        }
-        let info = fields.subject_public_key_info();
-        let curve = info.algorithm.parameters.as_ref().and_then(|any| any.decode_as().ok());
-        let key = (info.algorithm.oid == EC_PUBLIC_KEY && curve == Some(SECP384R1))
-            .then(|| VerifyingKey::from_sec1_bytes(info.subject_public_key.raw_bytes()).ok())
-            .flatten()
-            .ok_or_else(|| Fault::new(Code::ChainAlgorithm, "not a key over P-384"))?;
+        // The signature covers the one, and not the other.
+        let is_one = fields.signature() == parsed.signature_algorithm();
+        let algorithm = Algorithm::of(fields.signature()).filter(|_| is_one);
+        let key = PublicKey::of(fields.subject_public_key_info());
+        maker.check(algorithm, key.as_ref())?;
+        let (Some(algorithm), Some(key)) = (algorithm, key) else {
+            return Err(Fault::new(Code::ChainAlgorithm, "not a known algorithm"));
+        };
         let mut certificate = Self {
             der: der.to_vec(),
             tbs: tbs.to_vec(),
             key,
+            algorithm,
             usage: None,
             extended: None,
             constraints: None,
@@ -177,8 +182,19 @@ impl Certificate {
     pub fn der(&self) -> &[u8] {
         &self.der
     }
-    pub(crate) fn key(&self) -> &VerifyingKey {
+    /// Its public key.
+    pub fn key(&self) -> &PublicKey {
         &self.key
+    }
+    /// The value of its extension `id`, if it has one.
+    pub(crate) fn extension(&self, id: Oid) -> Option<&[u8]> {
+        let extensions = self.parsed.tbs_certificate().extensions()?;
+        let found = extensions.iter().find(|extension| extension.extn_id == id)?;
+        Some(found.extn_value.as_bytes())
+    }
+    /// Whether its issuer has the name of `other`'s subject.
+    pub(crate) fn names_issuer(&self, other: &Self) -> bool {
+        self.parsed.tbs_certificate().issuer() == other.parsed.tbs_certificate().subject()
     }
     /// SHA-384 of the firmware that its key belongs to, if it names any.
     pub fn fwid(&self) -> Option<&[u8]> {
@@ -275,9 +291,9 @@ impl Certificate {
             return Err(Fault::new(Code::ChainIssuer, detail));
         }
         let signature = self.parsed.signature().as_bytes().unwrap_or_default();
-        match DerSignature::try_from(signature) {
-            Ok(signature) if issuer.key.verify(&self.tbs, &signature).is_ok() => Ok(()),
-            _ => {
+        match issuer.key.verify_der(self.algorithm, &self.tbs, signature) {
+            true => Ok(()),
+            false => {
                 let detail = format!("{:?} did not sign {}", issuer.name(), self.named());
                 Err(Fault::new(Code::ChainSignature, detail))
             }
@@ -292,36 +308,28 @@ pub struct Chain {
 }
 
 impl Chain {
-    /// Parses a chain in PEM, the first key's certificate first and the root last.
+    /// Parses a chain of NVIDIA's in PEM, the first key's certificate first and the root last.
     ///
     /// # Errors
     /// `chain-too-large`, `chain-malformed`, `chain-length`, or what is wrong with a
     /// certificate.
     pub fn parse(pem: &[u8]) -> Result<Self, Fault> {
-        if pem.len() > CHAIN_BYTES_MAX {
-            let detail = format!("{} bytes; at most {CHAIN_BYTES_MAX}", pem.len());
-            return Err(Fault::new(Code::ChainTooLarge, detail));
-        }
-        let text = std::str::from_utf8(pem).map_err(|_| malformed("not text"))?;
-        // The driver ends the chain with a zero byte or a line's end.
-        let mut rest = text.trim_end_matches('\0').trim();
-        let mut ders = Vec::new();
-        while !rest.is_empty() {
-            let body = rest.strip_prefix("-----BEGIN CERTIFICATE-----");
-            let (body, after) = body
-                .and_then(|body| body.split_once("-----END CERTIFICATE-----"))
-                .ok_or_else(|| malformed("expected certificates in PEM and nothing else"))?;
-            ders.push(from_base64(body)?);
-            rest = after.trim_start();
-        }
-        Self::from_ders(&ders)
+        Self::from_ders(&ders_of(pem)?)
     }
 
-    /// Of certificates in DER.
+    /// Of certificates of NVIDIA's in DER.
     ///
     /// # Errors
     /// As [`Self::parse`].
     pub fn from_ders(ders: &[Vec<u8>]) -> Result<Self, Fault> {
+        Self::of(Maker::Nvidia, ders)
+    }
+
+    /// Of certificates of `maker`'s in DER.
+    ///
+    /// # Errors
+    /// `chain-length`, or what is wrong with a certificate.
+    pub fn of(maker: Maker, ders: &[Vec<u8>]) -> Result<Self, Fault> {
         if !(CERTIFICATES_MIN..=CERTIFICATES_MAX).contains(&ders.len()) {
             let detail = format!(
                 "{} certificates; expected {CERTIFICATES_MIN} to {CERTIFICATES_MAX}",
@@ -329,7 +337,7 @@ impl Chain {
             );
             return Err(Fault::new(Code::ChainLength, detail));
         }
-        let certificates = ders.iter().map(|der| Certificate::from_der(der));
+        let certificates = ders.iter().map(|der| Certificate::of(maker, der));
         Ok(Self { certificates: certificates.collect::<Result<_, _>>()? })
     }
 
@@ -369,7 +377,9 @@ impl Chain {
             let detail = format!("{} is a CA's and signs no reports", leaf.named());
             return Err(Fault::new(Code::ChainKeyUsage, detail));
         }
-        leaf.check_usage("signatures", KeyUsage::digital_signature)?;
+        if first != Use::Machine || leaf.usage.is_some() {
+            leaf.check_usage("signatures", KeyUsage::digital_signature)?;
+        }
         // Nothing here has a use for which a critical one would be made.
         let is_for_else = |certificate: &&Certificate| {
             certificate.extended.as_ref().is_some_and(|uses| uses.critical)
@@ -390,13 +400,6 @@ impl Chain {
 
 fn malformed(detail: impl AsRef<str>) -> Fault {
     Fault::new(Code::ChainMalformed, detail)
-}
-
-/// What Base64 with line breaks stands for.
-pub(crate) fn from_base64(text: &str) -> Result<Vec<u8>, Fault> {
-    let packed: String = text.chars().filter(|c| !matches!(c, ' ' | '\n' | '\r' | '\t')).collect();
-    let bytes = base64::engine::general_purpose::STANDARD.decode(packed);
-    bytes.map_err(|error| malformed(format!("not Base64: {error}")))
 }
 
 /// The first element of a DER sequence, with its header.

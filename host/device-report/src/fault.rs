@@ -39,7 +39,7 @@ codes! {
     ChainRoot "chain-root" "Only chains to the embedded root count.";
     ChainIssuer "chain-issuer" "Each certificate must be followed by its issuer's.";
     ChainSignature "chain-signature" "A certificate was changed or is another issuer's.";
-    ChainAlgorithm "chain-algorithm" "Only ECDSA with SHA-384 over P-384 is known.";
+    ChainAlgorithm "chain-algorithm" "Certificates must have their maker's own algorithms.";
     ChainValidity "chain-validity" "Check the clock, or the time given with --at.";
     ChainNotCa "chain-not-ca" "A certificate that is no CA's cannot issue another.";
     ChainPathLength "chain-path-length" "A CA certificate allows fewer certificates below it.";
@@ -55,6 +55,14 @@ codes! {
     OcspMissing "ocsp-missing" "Fetch a response for each certificate between die and root.";
     OcspUnknown "ocsp-unknown" "The responder does not know the certificate.";
     OcspRevoked "ocsp-revoked" "The certificate's issuer has revoked it: do not accept the device.";
+    ChainMissing "chain-missing" "Hand in the processor's certificates, as its maker's key service gives them.";
+    QuoteTooLarge "quote-too-large" "Hand in the quote as the kernel gave it.";
+    QuoteMalformed "quote-malformed" "Hand in the quote and its certificates as the kernel gave them.";
+    QuoteNonce "quote-nonce" "A quote is good for one result: collect it again.";
+    QuoteSignature "quote-signature" "Quote and certificates must come from one processor, unchanged.";
+    QuoteCertificate "quote-certificate" "Hand in the certificate of this chip and of its firmware's versions.";
+    QuoteEnclave "quote-enclave" "Only quotes of Intel's own quoting enclave count.";
+    QuoteModule "quote-module" "Only Intel's own TDX module counts, not a debug build of it.";
     RimTooLarge "rim-too-large" "Hand in the manifest as its vendor published it.";
     RimMalformed "rim-malformed" "Hand in the manifest as its vendor published it; a DTD is never read.";
     RimSignatureForm "rim-signature-form" "Only one enveloped signature of the whole document counts.";

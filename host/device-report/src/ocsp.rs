@@ -8,13 +8,13 @@
 //! Deliberately lacks: fetching, and the nonce of a request: responses are files, and their
 //! times say how fresh they are.
 
-use crate::chain::{Certificate, Chain, ECDSA_WITH_SHA384, first_element};
+use crate::chain::{Certificate, Chain, first_element};
 use crate::fault::{Code, Fault};
+use crate::keys::Algorithm;
 use crate::ocsp_form::{Basic, CertStatus, Data, OcspResponse, Responder, Single, Status};
 use crate::verify::Trust;
 use der::oid::ObjectIdentifier as Oid;
 use der::{Decode as _, Encode as _};
-use p384::ecdsa::{DerSignature, signature::Verifier as _};
 use sha1::Sha1;
 use sha2::{Digest, Sha256, Sha384};
 use x509_cert::ext::Extensions;
@@ -73,7 +73,7 @@ impl Response {
         let inner = inner.response.as_bytes();
         let basic = Basic::from_der(inner).map_err(wrong)?;
         let signed = first_element(inner).ok_or_else(|| malformed("expected signed data"))?;
-        if basic.algorithm.oid != ECDSA_WITH_SHA384 || basic.algorithm.parameters.is_some() {
+        if Algorithm::of(&basic.algorithm) != Some(Algorithm::EcdsaSha384) {
             return Err(malformed("not signed by ECDSA with SHA-384"));
         }
         let certificates = basic.certificates.unwrap_or_default();
@@ -140,9 +140,9 @@ impl Response {
     }
 
     fn check_signature(&self, signer: &Certificate) -> Result<(), Fault> {
-        match DerSignature::try_from(self.signature.as_slice()) {
-            Ok(signature) if signer.key().verify(&self.signed, &signature).is_ok() => Ok(()),
-            _ => {
+        match signer.key().verify_der(Algorithm::EcdsaSha384, &self.signed, &self.signature) {
+            true => Ok(()),
+            false => {
                 let detail = format!("the responder {:?} did not sign this", signer.name());
                 Err(Fault::new(Code::OcspSignature, detail))
             }

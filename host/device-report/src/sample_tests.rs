@@ -76,8 +76,8 @@ fn flipped(
 /// Whether the sample's device signed this.
 fn signed_by_the_sample() -> impl Fn(&[u8]) -> bool + Sync {
     let device = verify(&report(), CHAIN, None, &DEVICES).unwrap();
-    let key = *device.chain().certificates()[0].key();
-    move |bytes| Report::parse(bytes).is_ok_and(|it| verifies(&key, &it.signed, &it.signature))
+    let key = device.chain().certificates()[0].key().clone();
+    move |bytes| Report::parse(bytes).is_ok_and(|it| key.verify_fixed(&it.signed, &it.signature))
 }
 
 /// The measurements, 55 bytes each, in the sample's report.

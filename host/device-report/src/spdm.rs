@@ -4,6 +4,7 @@
 //! agree, indices and opaque types occur once, nothing follows the signature.
 //! Deliberately lacks: any check of the signature; that is [`crate::verify()`]'s.
 
+use crate::bytes::Bytes;
 use crate::fault::{Code, Fault};
 use std::collections::BTreeMap;
 
@@ -52,47 +53,6 @@ pub struct Report {
     pub(crate) signature: [u8; SIGNATURE_BYTES],
 }
 
-/// Bytes that are taken from the front.
-struct Bytes<'a> {
-    rest: &'a [u8],
-    at: usize,
-}
-
-impl<'a> Bytes<'a> {
-    fn take(&mut self, count: usize, what: &str) -> Result<&'a [u8], Fault> {
-        let Some((taken, rest)) = self.rest.split_at_checked(count) else {
-            let detail = format!(
-                "{what} at byte {}: expected {count} bytes, {} are left",
-                self.at,
-                self.rest.len()
-            );
-            return Err(malformed(detail));
-        };
-        self.rest = rest;
-        self.at += count;
-        Ok(taken)
-    }
-
-    fn array<const N: usize>(&mut self, what: &str) -> Result<[u8; N], Fault> {
-        Ok(self.take(N, what)?.try_into().expect("as many bytes as were taken"))
-    }
-
-    fn byte(&mut self, what: &str) -> Result<u8, Fault> {
-        Ok(self.take(1, what)?[0])
-    }
-
-    fn u16(&mut self, what: &str) -> Result<u16, Fault> {
-        Ok(u16::from_le_bytes(self.array(what)?))
-    }
-
-    fn expect(&mut self, what: &str, expected: u8) -> Result<(), Fault> {
-        match self.byte(what)? {
-            got if got == expected => Ok(()),
-            got => Err(malformed(format!("{what}: expected {expected:#04x}, got {got:#04x}"))),
-        }
-    }
-}
-
 fn malformed(detail: impl AsRef<str>) -> Fault {
     Fault::new(Code::ReportMalformed, detail)
 }
@@ -107,7 +67,7 @@ impl Report {
             let detail = format!("{} bytes; at most {REPORT_BYTES_MAX}", bytes.len());
             return Err(Fault::new(Code::ReportTooLarge, detail));
         }
-        let mut from = Bytes { rest: bytes, at: 0 };
+        let mut from = Bytes::new(bytes, Code::ReportMalformed);
         from.expect("the request's SPDM version", SPDM_1_1)?;
         from.expect("the request's code", GET_MEASUREMENTS)?;
         from.expect("the request's attributes", SIGNATURE_REQUESTED)?;
@@ -125,10 +85,10 @@ impl Report {
         let device_nonce = from.array("the response's nonce")?;
         let opaque_bytes = from.u16("the opaque data's length")?;
         let opaque = opaque_fields(from.take(usize::from(opaque_bytes), "the opaque data")?)?;
-        let signed = bytes[..from.at].to_vec();
+        let signed = bytes[..from.at()].to_vec();
         let signature = from.array("the signature")?;
-        if !from.rest.is_empty() {
-            return Err(malformed(format!("{} bytes follow the signature", from.rest.len())));
+        if !from.is_empty() {
+            return Err(malformed(format!("{} bytes follow the signature", from.left())));
         }
         Ok(Self { nonce, device_nonce, measurements, opaque, signed, signature })
     }
@@ -217,7 +177,7 @@ fn measurements(record: &[u8], count: u8) -> Result<BTreeMap<u8, Vec<u8>>, Fault
     if count == 0 {
         return Err(malformed("no measurements"));
     }
-    let mut from = Bytes { rest: record, at: 0 };
+    let mut from = Bytes::new(record, Code::ReportMalformed);
     let mut all = BTreeMap::new();
     for _ in 0..count {
         let index = from.byte("a measurement's index")?;
@@ -234,16 +194,16 @@ fn measurements(record: &[u8], count: u8) -> Result<BTreeMap<u8, Vec<u8>>, Fault
             return Err(malformed(format!("measurement {index} is zero or occurs twice")));
         }
     }
-    match from.rest.len() {
+    match from.left() {
         0 => Ok(all),
         left => Err(malformed(format!("{left} bytes follow the last measurement"))),
     }
 }
 
 fn opaque_fields(data: &[u8]) -> Result<BTreeMap<u16, Vec<u8>>, Fault> {
-    let mut from = Bytes { rest: data, at: 0 };
+    let mut from = Bytes::new(data, Code::ReportMalformed);
     let mut all = BTreeMap::new();
-    while !from.rest.is_empty() {
+    while !from.is_empty() {
         let kind = from.u16("an opaque field's type")?;
         let length = from.u16("an opaque field's length")?;
         let value = from.take(usize::from(length), "an opaque field")?.to_vec();

@@ -7,7 +7,6 @@
 use crate::chain::{Chain, Use};
 use crate::fault::{Code, Fault};
 use crate::spdm::Report;
-use p384::ecdsa::{Signature, VerifyingKey, signature::Verifier as _};
 
 /// What the verifier believes in.
 #[derive(Clone, Copy, Debug)]
@@ -81,15 +80,10 @@ pub fn verify(
         let detail = format!("certified is {certified}, reported {reported}");
         return Err(Fault::new(Code::ReportFwid, detail));
     }
-    if !verifies(leaf.key(), &report.signed, &report.signature) {
+    if !leaf.key().verify_fixed(&report.signed, &report.signature) {
         return Err(Fault::new(Code::ReportSignature, "the device's key did not sign this report"));
     }
     Ok(SignedDevice { report, chain })
-}
-
-/// Whether `key` made the fixed-width signature of `message`, by ECDSA with SHA-384.
-pub(crate) fn verifies(key: &VerifyingKey, message: &[u8], signature: &[u8]) -> bool {
-    Signature::from_slice(signature).is_ok_and(|signature| key.verify(message, &signature).is_ok())
 }
 
 #[cfg(test)]

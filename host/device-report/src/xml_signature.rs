@@ -9,9 +9,10 @@
 //! are named, keys that are not in certificates.
 
 use crate::c14n::canonical;
-use crate::chain::{Chain, Use, from_base64};
+use crate::chain::{Chain, Use};
 use crate::fault::{Code, Fault};
-use crate::verify::{Trust, verifies};
+use crate::pem::from_base64;
+use crate::verify::Trust;
 use roxmltree::{Document, Node};
 use sha2::{Digest as _, Sha384};
 
@@ -101,7 +102,7 @@ pub(crate) fn verify(document: &Document<'_>, trust: &Trust<'_>) -> Result<Chain
         return Err(Fault::new(Code::RimDigest, detail));
     }
     let key = chain.certificates()[0].key();
-    match verifies(key, &canonical(signed_info, None), &text(value)?) {
+    match key.verify_fixed(&canonical(signed_info, None), &text(value)?) {
         true => Ok(chain),
         false => Err(Fault::new(Code::RimSignature, "the signer's key did not sign this")),
     }

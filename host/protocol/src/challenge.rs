@@ -8,6 +8,7 @@
 use super::device_report::LANE_BYTES;
 use super::digest::Digest;
 use super::json::{printable, read_value};
+use super::machine_report::REPORT_BYTES;
 use super::signature::{EncodedKey, PublicKey};
 use super::time;
 use super::work::{Work, WorkFields};
@@ -304,7 +305,7 @@ impl Challenge {
     pub fn result_bytes_max(&self) -> u64 {
         let lanes = u64::from(self.max_lanes());
         let of_lane = LANE_BYTES + 80 * u64::from(self.iterations()) + 3072 * self.draws();
-        2 * 1024 * 1024 + lanes * of_lane
+        2 * 1024 * 1024 + REPORT_BYTES + lanes * of_lane
     }
     /// The only miner that may answer, if the challenge names one.
     pub fn miner_id(&self) -> Option<PublicKey> {

@@ -18,6 +18,7 @@ pub mod error_text;
 pub mod evidence;
 pub mod json;
 pub mod judgement;
+pub mod machine_report;
 pub mod merkle;
 pub mod names;
 pub mod parts;

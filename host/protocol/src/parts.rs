@@ -10,6 +10,7 @@
 use super::challenge::Challenge;
 use super::device_report::{DeviceReport, LANE_BYTES};
 use super::evidence::Evidence;
+use super::machine_report::{MachineReport, REPORT_BYTES};
 use super::names::{Coin, Commitment};
 use super::read::{OpeningFields, commitment_fields_of, opening_fields_of};
 use super::result::{FormError, LaneRoots, Opening, ResultDoc, coin_of};
@@ -51,6 +52,7 @@ impl CommitmentPart {
             evidence: Evidence::from_value(fields.evidence)?,
             openings: Vec::new(),
             device_reports: Vec::new(),
+            machine_report: None,
             miner_signature: fields.miner_signature,
         };
         result.check_form(challenge)?;
@@ -78,7 +80,7 @@ impl CommitmentPart {
     /// is known.
     pub fn openings_bytes_max(&self, challenge: &Challenge) -> u64 {
         let of_lane = LANE_BYTES + 3072 * challenge.draws();
-        OPENING_HEADS_BYTES + of_lane * self.result.lanes.len() as u64
+        OPENING_HEADS_BYTES + REPORT_BYTES + of_lane * self.result.lanes.len() as u64
     }
 
     /// The whole result: this half with the second, read from `bytes`.
@@ -95,8 +97,9 @@ impl CommitmentPart {
         }
         let fields = opening_fields_of(bytes, challenge)?;
         let coin = coin_of(fields.coin)?;
-        let OpeningFields { commitment, openings, device_reports, .. } = fields;
-        let result = ResultDoc { commitment, coin, openings, device_reports, ..self.result };
+        let OpeningFields { commitment, openings, device_reports, machine_report, .. } = fields;
+        let result =
+            ResultDoc { commitment, coin, openings, device_reports, machine_report, ..self.result };
         result.check_form(challenge)?;
         Ok(result)
     }
@@ -133,4 +136,7 @@ pub struct OpeningsOut<'a> {
     /// One a lane at most, ascending by lane.
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
     pub device_reports: &'a [DeviceReport],
+    /// What the machine's processor signed, if it did.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub machine_report: Option<&'a MachineReport>,
 }

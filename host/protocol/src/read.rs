@@ -13,6 +13,7 @@ use super::device_report::{Bytes, CERTIFICATES_BYTES_MAX, DeviceReport, REPORT_B
 use super::digest::{Digest, Uuid, hex_array_from};
 use super::evidence::{CANONICAL_BYTES_MAX, VALUES_MAX};
 use super::json::{Budget, NESTING_MAX, StrictValue, printable};
+use super::machine_report::{AUXILIARY_BYTES_MAX, MachineKind, MachineReport, QUOTE_BYTES_MAX};
 use super::merkle::path_len;
 use super::names::{Commitment, Root};
 use super::result::{FormError, LaneRoots, Opening, ReadError};
@@ -62,6 +63,7 @@ pub(super) struct Fields {
     pub(super) evidence: Value,
     pub(super) openings: Vec<Opening>,
     pub(super) device_reports: Vec<DeviceReport>,
+    pub(super) machine_report: Option<MachineReport>,
     pub(super) miner_signature: Option<[u8; 64]>,
 }
 
@@ -191,6 +193,7 @@ object_seed!(ResultSeed<'_>, Fields, "a result: a JSON object", |self, map| {
         optional {
             coin: plain::<Digest>(),
             device_reports: List { seed: ReportSeed, limit: most_lanes, what: "device reports" },
+            machine_report: MachineSeed,
             miner_signature: plain::<Signature>(),
         }
     );
@@ -204,6 +207,7 @@ object_seed!(ResultSeed<'_>, Fields, "a result: a JSON object", |self, map| {
         evidence,
         openings,
         device_reports: device_reports.unwrap_or_default(),
+        machine_report,
         miner_signature,
     })
 });
@@ -252,6 +256,22 @@ object_seed!(ReportSeed, DeviceReport, "a device report: a JSON object", |self, 
         optional {}
     );
     Ok(DeviceReport { lane, report, certificates })
+});
+
+#[derive(Clone, Copy)]
+struct MachineSeed;
+
+object_seed!(MachineSeed, MachineReport, "a machine report: a JSON object", |self, map| {
+    let Self = self;
+    read_object!(map,
+        required {
+            kind: plain::<MachineKind>(),
+            quote: plain::<Bytes<QUOTE_BYTES_MAX>>(),
+            auxiliary: plain::<Bytes<AUXILIARY_BYTES_MAX>>(),
+        }
+        optional {}
+    );
+    Ok(MachineReport { kind, quote, auxiliary })
 });
 
 /// Deserialises a list of at most `limit` entries, each through `seed`.

@@ -12,6 +12,7 @@ use super::challenge::{Challenge, VERSION};
 use super::device_report::{DeviceReport, are_in_order};
 use super::digest::{Digest, Uuid};
 use super::evidence::{Evidence, EvidenceError};
+use super::machine_report::MachineReport;
 use super::names::{Coin, Commitment, Root, State};
 use super::read::{Fields, Limits, fields_of, read_fields};
 use super::sample::SamplePoint;
@@ -67,6 +68,9 @@ pub struct ResultDoc {
     /// What devices signed, one a lane at most, ascending by lane. No commitment covers them:
     /// each is bound to its lane by its nonce.
     pub device_reports: Vec<DeviceReport>,
+    /// What the machine's processor signed, if it did. No commitment covers it: it is bound to
+    /// this one by its REPORT_DATA.
+    pub machine_report: Option<MachineReport>,
     /// Present if and only if the challenge has a miner_id.
     pub miner_signature: Option<[u8; 64]>,
 }
@@ -164,6 +168,7 @@ impl ResultDoc {
             lanes: fields.lanes,
             openings: fields.openings,
             device_reports: fields.device_reports,
+            machine_report: fields.machine_report,
             miner_signature: fields.miner_signature,
         };
         result.check_form(challenge)?;
@@ -205,7 +210,7 @@ impl ResultDoc {
 
 impl Serialize for ResultDoc {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut fields = serializer.serialize_struct("ResultDoc", 9)?;
+        let mut fields = serializer.serialize_struct("ResultDoc", 10)?;
         fields.serialize_field("version", &VERSION)?;
         fields.serialize_field("challenge_digest", &self.challenge_digest)?;
         fields.serialize_field("commitment", &self.commitment)?;
@@ -217,6 +222,9 @@ impl Serialize for ResultDoc {
         fields.serialize_field("openings", &self.openings)?;
         if !self.device_reports.is_empty() {
             fields.serialize_field("device_reports", &self.device_reports)?;
+        }
+        if let Some(report) = &self.machine_report {
+            fields.serialize_field("machine_report", report)?;
         }
         if let Some(signature) = &self.miner_signature {
             fields.serialize_field("miner_signature", &hex::encode(signature))?;

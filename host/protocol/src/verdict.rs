@@ -28,6 +28,7 @@ mod assumptions;
 mod devices;
 mod headline;
 mod integer;
+mod machine;
 mod memory;
 mod models;
 mod network;
@@ -42,6 +43,7 @@ pub use assumptions::Assumptions;
 pub use devices::{LaneDevice, Measurements, Revocation, SignedDevice};
 pub use headline::{headline, short_name};
 pub use integer::IntegerShown;
+pub use machine::{QuotedMachine, SignedMachine};
 pub use memory::MemoryShown;
 pub use models::{Equivalent, ExcludedBy, ExcludedModel, ModelsShown};
 pub use network::NetworkShown;
@@ -63,7 +65,7 @@ pub const REJECTED_BY_POLICY: &str = "rejected-by-policy";
 pub const SESSION_UNSETTLED: &str = "session-unsettled";
 
 /// What facts are about: every `subject`.
-pub const SUBJECTS: [&str; 15] = [
+pub const SUBJECTS: [&str; 16] = [
     "work",
     "session",
     "signature",
@@ -76,6 +78,7 @@ pub const SUBJECTS: [&str; 15] = [
     "links",
     "models",
     "device",
+    "machine",
     "lane",
     "finding",
     "history",
@@ -113,6 +116,9 @@ pub enum Grade {
     Measured,
     /// A device signed it, with a key that its maker certified for its die.
     SignedByDevice,
+    /// The processor of the miner's virtual machine signed it, with a key that its maker
+    /// certified.
+    SignedByMachine,
     /// The miner says so.
     Claimed,
 }
@@ -184,6 +190,9 @@ pub struct Verdict {
     /// What the devices signed, of each lane that handed in a report.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub devices: Vec<LaneDevice>,
+    /// What the machine's processor signed, if it handed in a quote.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub machine: Option<QuotedMachine>,
     /// The digest of the validator's table of models, if it is not the program's own.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub model_table: Option<Digest>,
@@ -246,6 +255,7 @@ impl Verdict {
             shown: None,
             models: None,
             devices: Vec::new(),
+            machine: None,
             model_table: None,
             openings: None,
             elapsed_ns: None,
@@ -281,16 +291,6 @@ impl Verdict {
             let told = |text| fact(Grade::Measured, "history", format!("WARNING: {text}"));
             self.facts.extend(warnings.into_iter().map(told));
             self.facts.sort_by_key(|fact| fact.grade);
-        }
-        self
-    }
-
-    /// The verdict on a verified result with what its devices signed.
-    pub fn with_devices(mut self, devices: Vec<LaneDevice>) -> Self {
-        if self.outcome == Outcome::Verified {
-            self.facts.extend(devices.iter().map(devices::told));
-            self.facts.sort_by_key(|fact| fact.grade);
-            self.devices = devices;
         }
         self
     }

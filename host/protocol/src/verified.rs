@@ -9,6 +9,7 @@ use super::circumstances::{Circumstances, Issuer, is_before_issue};
 use super::device_report::DeviceReport;
 use super::digest::Uuid;
 use super::evidence::{Evidence, EvidenceExecutor};
+use super::machine_report::{MachineReport, report_data};
 use super::names::Commitment;
 use super::result::ResultDoc;
 use std::time::Duration;
@@ -63,6 +64,7 @@ pub struct Verified {
     elapsed: Option<Duration>,
     floors_s: Vec<Option<f64>>,
     device_reports: Vec<DeviceReport>,
+    machine_report: Option<MachineReport>,
     report_nonces: Vec<[u8; 32]>,
 }
 
@@ -107,6 +109,7 @@ impl Verified {
             elapsed: circumstances.elapsed,
             floors_s,
             device_reports: result.device_reports.clone(),
+            machine_report: result.machine_report.clone(),
             report_nonces,
         }
     }
@@ -175,6 +178,14 @@ impl Verified {
     /// What each lane's device must have been asked with, in lane order.
     pub fn report_nonces(&self) -> &[[u8; 32]] {
         &self.report_nonces
+    }
+    /// What the machine's processor signed, as it came: nothing of it is checked by verification.
+    pub fn machine_report(&self) -> Option<&MachineReport> {
+        self.machine_report.as_ref()
+    }
+    /// What the machine's processor must have been asked with.
+    pub fn machine_report_data(&self) -> [u8; 64] {
+        report_data(&self.challenge.digest(), &self.commitment, &self.device_reports)
     }
     /// What the whole run cost, in units of its kind of work: all lanes and iterations.
     pub fn amount(&self) -> u128 {

@@ -121,7 +121,7 @@ impl Run<'_> {
             program: concat!("attest ", env!("CARGO_PKG_VERSION")),
             elapsed_ns: nanoseconds(self.elapsed),
             lanes: self.lanes.iter().enumerate().map(lane).collect(),
-            machine: machine(&observed.inventory, detail),
+            machine: machine(observed, detail),
             findings: Findings(findings.map(finding).collect()),
             sync: None,
             resumed_after_iteration: None,
@@ -242,9 +242,11 @@ fn told(seen: &LaneTelemetry, detail: Detail) -> LaneTelemetry {
 
 /// The machine by each source; a source that says nothing is absent, and
 /// why stands in `unknown`.
-fn machine(found: &Inventory, detail: Detail) -> Machine {
+fn machine(observed: &Observed, detail: Detail) -> Machine {
+    let found = &observed.inventory;
     let mut machine = Machine {
         machine_id: found.machine_id.clone(),
+        machine_report: observed.machine_report.clone(),
         unknown: found.silent().into_iter().map(|(name, why)| (name, why.to_owned())).collect(),
         process: found.process.clone(),
         ..Machine::default()

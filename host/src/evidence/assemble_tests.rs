@@ -18,7 +18,7 @@ use serde_json::{Value, json};
 
 /// A machine of which nothing is known.
 fn unknown() -> Observed {
-    Observed { inventory: absent(), telemetry: Vec::new() }
+    Observed { inventory: absent(), telemetry: Vec::new(), machine_report: None }
 }
 
 const SHAPE: Fp64Product = Fp64Product { dim: 1024, products: 2 };
@@ -113,7 +113,7 @@ fn the_machine_and_its_findings_are_evidence() {
         findings: vec![Finding::new(Code::DeviceUnlisted, "two devices"); 64],
         ..absent()
     };
-    let found = Observed { inventory, telemetry: Vec::new() };
+    let found = Observed { inventory, telemetry: Vec::new(), machine_report: None };
     let lanes = [done(Kind::Gpu, SmTiles::Counted(vec![1, 2]))];
     // Evidence takes no null and no number but integers below 2^53.
     let evidence = evidence_of(&lanes, &found);
@@ -158,7 +158,7 @@ fn what_a_device_did_is_evidence_of_its_lane() {
     };
     let inventory = Inventory { nvml: nvml(vec![managed]), cuda: cuda(vec![real]), ..absent() };
     let unknown = LaneTelemetry::Unknown { unknown: "no library".to_owned() };
-    let observed = Observed { inventory, telemetry: vec![Some(unknown)] };
+    let observed = Observed { inventory, telemetry: vec![Some(unknown)], machine_report: None };
     let evidence = evidence_of(&[lane], &observed);
     let (lane, machine) = (&evidence.value()["lanes"][0], &evidence.value()["machine"]);
     assert_eq!(lane["telemetry"]["unknown"], "no library");
@@ -189,7 +189,7 @@ fn evidence_of_64_devices_fits_and_its_details_can_go() {
         cuda: cuda(devices),
         ..absent()
     };
-    let observed = Observed { inventory, telemetry: Vec::new() };
+    let observed = Observed { inventory, telemetry: Vec::new(), machine_report: None };
     let length = |detail| document(&lanes, &observed, detail).to_string().len();
     let full = length(Detail::Full);
     assert!(full < crate::protocol::evidence::CANONICAL_BYTES_MAX, "{full}");
@@ -217,9 +217,12 @@ fn however_much_a_compiler_says_evidence_is_not_too_long() {
 #[test]
 fn a_source_that_says_nothing_is_unknown_with_the_reason() {
     let nvml = NvmlView::Unavailable { reason: "no answer".to_owned() };
-    let told = sanitise(&machine(&Inventory { nvml, ..absent() }, Detail::Least));
+    let told = sanitise(&machine(
+        &Observed { inventory: Inventory { nvml, ..absent() }, ..unknown() },
+        Detail::Least,
+    ));
     assert_eq!(told["unknown"], json!({"nvml": "no answer"}));
-    assert!(sanitise(&machine(&absent(), Detail::Full)).get("unknown").is_none());
+    assert!(sanitise(&machine(&unknown(), Detail::Full)).get("unknown").is_none());
 }
 
 /// Every name of a field in `value`, at any depth.

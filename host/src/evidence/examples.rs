@@ -301,5 +301,6 @@ pub fn full() -> (LaneExecution, Observed) {
         ..absent()
     };
     let telemetry = LaneTelemetry::Sampled(Box::new(sampled(healthy(), healthy())));
-    (lane, Observed { inventory, telemetry: vec![Some(telemetry)] })
+    let machine_report = text("available");
+    (lane, Observed { inventory, telemetry: vec![Some(telemetry)], machine_report })
 }

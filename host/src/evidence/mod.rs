@@ -7,6 +7,7 @@
 //! pci          the PCI bus
 //! process      libraries put into this process, the driver's libraries in it
 //! mounts       mounts over such files
+//! machine_report  a quote of the virtual machine
 //! host         a name that tells hosts apart
 //! cross_check  the five compared: plain data in, findings out
 //! observed     the machine beside a run: inventory, telemetry, findings
@@ -31,6 +32,7 @@ mod inventory;
 mod inventory_table;
 mod inventory_text;
 mod kernel;
+mod machine_report;
 mod mounts;
 mod nvml;
 mod observed;
@@ -45,6 +47,7 @@ pub use assemble::{assemble, sm_warnings};
 pub use finding::{Code, Finding};
 pub use host::own_machine_id;
 pub use inventory::{Inventory, inventory, inventory_of};
+pub use machine_report::{Quote, Tsm};
 pub use observed::{MachineOptions, MeasureBandwidth, Observed, Observing};
 pub use present::present_gpus;
 pub use sm::SmShare;

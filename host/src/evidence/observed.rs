@@ -7,6 +7,7 @@
 
 use super::finding::{Code, Finding};
 use super::inventory::{Inventory, Sources};
+use super::machine_report::Tsm;
 use super::process;
 use crate::executor::LaneFacts;
 use crate::executor::gpu::bandwidth::measure;
@@ -14,6 +15,7 @@ use crate::executor::gpu::telemetry::{PERIOD, RunTelemetry};
 use crate::executor::{Kind, gpu};
 use crate::protocol::evidence::machine::Bandwidth;
 use crate::protocol::evidence::telemetry::{Health, LaneTelemetry};
+use crate::protocol::evidence::{AVAILABLE, UNAVAILABLE};
 use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::time::Duration;
@@ -33,17 +35,19 @@ pub enum MeasureBandwidth {
 }
 
 /// What is found out of the machine beside a run.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug)]
 pub struct MachineOptions {
     /// Whether bandwidths are measured.
     pub bandwidth: MeasureBandwidth,
     /// About how often devices are read.
     pub sample_every: Duration,
+    /// Where quotes of the machine are asked for.
+    pub tsm: Tsm,
 }
 
 impl Default for MachineOptions {
     fn default() -> Self {
-        Self { bandwidth: MeasureBandwidth::No, sample_every: PERIOD }
+        Self { bandwidth: MeasureBandwidth::No, sample_every: PERIOD, tsm: Tsm::default() }
     }
 }
 
@@ -53,6 +57,7 @@ pub struct Observing {
     lanes: Vec<LaneFacts>,
     sources: Arc<Sources>,
     inventory: Receiver<Inventory>,
+    machine_report: Receiver<String>,
     bandwidth: Option<Bandwidth>,
 }
 
@@ -63,6 +68,8 @@ pub struct Observed {
     pub inventory: Inventory,
     /// For each lane what its device did; `None` if it is no GPU.
     pub telemetry: Vec<Option<LaneTelemetry>>,
+    /// Whether its processor signs quotes of it, as evidence has it.
+    pub machine_report: Option<String>,
 }
 
 impl Observing {
@@ -72,7 +79,8 @@ impl Observing {
         let bandwidth =
             (options.bandwidth == MeasureBandwidth::First).then(|| bandwidth_of(lanes)).flatten();
         let telemetry = RunTelemetry::start(lanes, options.sample_every);
-        Self::of(lanes, telemetry, bandwidth, Sources::ask_for)
+        let tsm = options.tsm;
+        Self::of(lanes, telemetry, bandwidth, tsm, Sources::ask_for)
     }
 
     /// Starts a thread that asks the sources with `ask`.
@@ -80,6 +88,7 @@ impl Observing {
         lanes: &[LaneFacts],
         telemetry: RunTelemetry,
         bandwidth: Option<Bandwidth>,
+        tsm: Tsm,
         ask: impl FnOnce(&Sources, &[LaneFacts]) + Send + 'static,
     ) -> Self {
         let (lanes, sources) = (lanes.to_vec(), Arc::new(Sources::default()));
@@ -90,7 +99,11 @@ impl Observing {
                 sources.compared(&lanes, "not asked")
             })
         };
-        Self { telemetry, lanes, sources, inventory, bandwidth }
+        let machine_report = answer(move || match tsm.kind() {
+            Ok(_) => AVAILABLE.to_owned(),
+            Err(reason) => format!("{UNAVAILABLE}{reason}"),
+        });
+        Self { telemetry, lanes, sources, inventory, machine_report, bandwidth }
     }
 
     /// Ends looking.
@@ -120,7 +133,11 @@ impl Observing {
         };
         inventory.bandwidth = self.bandwidth;
         inventory.findings.extend(during_run(&telemetry));
-        Observed { inventory, telemetry }
+        let machine_report = match self.machine_report.recv_timeout(patience) {
+            Ok(standing) => standing,
+            Err(_) => format!("{UNAVAILABLE}the kernel did not answer"),
+        };
+        Observed { inventory, telemetry, machine_report: Some(machine_report) }
     }
 }
 
@@ -219,7 +236,7 @@ mod tests {
             details: LaneDetails::default(),
         }];
         let telemetry = RunTelemetry::start(&[], PERIOD);
-        let observing = Observing::of(&lanes, telemetry, None, ask);
+        let observing = Observing::of(&lanes, telemetry, None, Tsm::default(), ask);
         until();
         observing.finish_within(patience)
     }

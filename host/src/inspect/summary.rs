@@ -28,6 +28,7 @@ pub struct Summary {
     openings: Count,
     #[serde(default)]
     device_reports: Count,
+    machine_report: Option<IgnoredAny>,
     miner_signature: Option<IgnoredAny>,
 }
 
@@ -147,6 +148,7 @@ impl Summary {
             "lanes": self.lanes().map(lane).collect::<Vec<Value>>(),
             "openings": self.openings(),
             "device_reports": self.device_reports.0,
+            "machine_report": self.machine_report.is_some(),
             "signed": self.is_signed(),
         })
     }

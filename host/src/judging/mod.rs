@@ -14,14 +14,18 @@
 //! Deliberately lacks: clocks, streams and the means of recomputing. The caller brings
 //! them.
 
+mod certificates;
 mod devices;
 mod dies;
 mod issuer;
+mod machine;
 mod manifests;
 
+pub use certificates::{CERTIFICATES_MAX, CertificateError, certificates_in};
 pub use devices::DeviceTrust;
 pub use dies::{DieRecords, Keeping};
 pub use issuer::{AsIssuer, Judged};
+pub use machine::MachineTrust;
 pub use manifests::{FolderError, MANIFESTS_MAX, RESPONSES_MAX, manifests_in, responses_in};
 
 use crate::appraisal::{exclusion, floors, models};
@@ -57,6 +61,8 @@ pub struct Terms<'a> {
     pub omitted_share: Option<OmittedShare>,
     /// Whose word counts for what devices sign.
     pub devices: DeviceTrust<'a>,
+    /// Whose word counts for what processors sign of virtual machines.
+    pub machine: MachineTrust<'a>,
 }
 
 /// What only the validator knows of a verified result.
@@ -166,7 +172,9 @@ impl Terms<'_> {
         verdict.model_table = models::in_force().foreign_digest();
         let Ok(verified) = end else { return verdict };
         let models = verdict.shown.as_ref().and_then(exclusion::models);
+        let machine = self.machine.check(verified);
         verdict = verdict.with_models(models).with_devices(devices.clone());
+        verdict = verdict.with_machine(machine.clone());
         verdict.round_trip_ns =
             known.round_trip.and_then(|trip| u64::try_from(trip.as_nanos()).ok());
         match self.policy {
@@ -176,7 +184,8 @@ impl Terms<'_> {
             }
             Some(policy) => {
                 let known = Known { history: &history, ..known };
-                let facts = Facts { devices: &devices, ..known.facts(verified) };
+                let facts =
+                    Facts { devices: &devices, machine: machine.as_ref(), ..known.facts(verified) };
                 verdict.judged(match scope {
                     Scope::Alone => policy.judge(&facts),
                     Scope::OfSeveral => policy.judge_round(&facts),

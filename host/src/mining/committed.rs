@@ -5,15 +5,16 @@
 //! Deliberately lacks: sending anything. A live session sends the commitment,
 //! waits for the coin and opens; without a session both steps follow each other.
 
-use super::device_reports;
 use super::mine::MineError;
-use crate::evidence::RunTiming;
+use super::{device_reports, machine_report};
+use crate::evidence::{RunTiming, Tsm};
 use crate::executor::LaneFacts;
 use crate::executor::lanes::Execution;
 use crate::protocol::challenge::Challenge;
 use crate::protocol::device_report::DeviceReport;
 use crate::protocol::digest::Digest;
 use crate::protocol::evidence::{AVAILABLE, Evidence};
+use crate::protocol::machine_report::{MachineReport, report_data};
 use crate::protocol::names::{Coin, Commitment, State};
 use crate::protocol::result::{LaneRoots, ResultDoc, chain_states};
 use crate::protocol::sample;
@@ -27,6 +28,7 @@ pub struct Committed {
     pub(super) evidence: Evidence,
     pub(super) miner_signature: Option<[u8; 64]>,
     pub(super) execution: Execution,
+    pub(super) tsm: Tsm,
 }
 
 impl Committed {
@@ -83,6 +85,13 @@ impl Committed {
         device_reports::collect(&self.challenge.digest(), &facts, &last)
     }
 
+    /// What the processor signs of this virtual machine for this result, if it signs.
+    fn machine_report(&self, devices: &[DeviceReport]) -> Option<MachineReport> {
+        let standing = self.evidence.claims().machine().machine_report.as_deref();
+        let asked = report_data(&self.challenge.digest(), &self.commitment, devices);
+        (standing == Some(AVAILABLE)).then(|| machine_report::collect(self.tsm, asked)).flatten()
+    }
+
     /// Opens the samples that the commitment selects together with `coin`, the
     /// validator's in a live session and absent outside one.
     ///
@@ -93,6 +102,7 @@ impl Committed {
         let points = sample::derive(&self.challenge, lanes, &self.commitment, coin.as_ref());
         let openings = self.execution.open(&points)?;
         let device_reports = self.device_reports();
+        let machine_report = self.machine_report(&device_reports);
         Ok(ResultDoc {
             challenge_digest: self.challenge.digest(),
             commitment: self.commitment,
@@ -101,6 +111,7 @@ impl Committed {
             evidence: self.evidence,
             openings,
             device_reports,
+            machine_report,
             miner_signature: self.miner_signature,
         })
     }

@@ -216,7 +216,8 @@ pub fn commit(
     let message = miner_message(&challenge.digest(), &commitment);
     let miner_signature = signer.map(|identity| identity.sign(&message));
     let challenge = challenge.clone();
-    Ok(Committed { challenge, commitment, lanes, evidence, miner_signature, execution })
+    let tsm = options.machine.tsm;
+    Ok(Committed { challenge, commitment, lanes, evidence, miner_signature, execution, tsm })
 }
 
 /// Who signs the answer: nobody if the challenge names no miner.

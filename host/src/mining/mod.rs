@@ -15,5 +15,6 @@ pub mod devices;
 pub mod executors;
 pub mod issue;
 pub mod kind;
+mod machine_report;
 pub mod mine;
 pub mod pool;

@@ -11,7 +11,9 @@ use crate::protocol::bound::{Bound, OmittedShare};
 use crate::protocol::challenge::Challenge;
 use crate::protocol::digest::Uuid;
 use crate::protocol::evidence::Evidence;
-use crate::protocol::verdict::{LaneDevice, LiveRun, NetworkShown, PriceShown, Shown};
+use crate::protocol::verdict::{
+    LaneDevice, LiveRun, NetworkShown, PriceShown, QuotedMachine, Shown,
+};
 use crate::protocol::verified::Verified;
 use std::time::Duration;
 
@@ -49,6 +51,8 @@ pub struct Facts<'a> {
     pub on: RoundOn,
     /// The devices' reports, checked.
     pub devices: &'a [LaneDevice],
+    /// What the machine's processor signed, checked, if it handed in a quote.
+    pub machine: Option<&'a QuotedMachine>,
 }
 
 impl<'a> Facts<'a> {
@@ -64,6 +68,7 @@ impl<'a> Facts<'a> {
             history: &[],
             on: RoundOn::Devices,
             devices: &[],
+            machine: None,
         }
     }
 }

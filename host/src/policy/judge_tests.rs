@@ -3,7 +3,8 @@
 use super::super::codes::{self, Action};
 use super::super::rules::example::{Cases, Example, lane};
 use super::super::rules::{
-    device_reports, devices, figures, models, prices, rounds, session, soundness, telemetry, time,
+    device_reports, devices, figures, machine_report, models, prices, rounds, session, soundness,
+    telemetry, time,
 };
 use super::super::{Judgement, Policy, Weight};
 use crate::ledger::{HistoryCode, HistoryFinding};
@@ -59,7 +60,7 @@ const OTHERS: Cases = &[
 ];
 
 /// One change of the honest result each that must give this reason, alone.
-const CASES: [Cases; 15] = [
+const CASES: [Cases; 16] = [
     device_reports::cases::CASES,
     devices::cases::CASES,
     figures::cases::FP64,
@@ -67,6 +68,7 @@ const CASES: [Cases; 15] = [
     figures::cases::MEMORY,
     figures::cases::HOST,
     figures::cases::NETWORK,
+    machine_report::cases::CASES,
     models::cases::CASES,
     prices::cases::CASES,
     rounds::cases::CASES,

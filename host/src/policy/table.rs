@@ -15,7 +15,8 @@ use super::field::{Field, Got, fields};
 use super::rule::{Rule, Standing, rules};
 use super::rules::device_reports::{IF_PRESENT, IGNORE, REQUIRED};
 use super::rules::{
-    device_reports, devices, figures, models, prices, rounds, session, soundness, telemetry, time,
+    device_reports, devices, figures, machine_report, models, prices, rounds, session, soundness,
+    telemetry, time,
 };
 use crate::protocol::challenge::{INTEGER_MAX, LANES_MAX};
 use crate::protocol::work::memory_residency::shown::{OUTSIDE_GB_S_DEFAULT, REFILL_GB_S_DEFAULT};
@@ -95,6 +96,18 @@ fields! {
         /// Whether a report's certificates must be known to be good by their issuers' word
         /// (--ocsp). Those that are revoked reject in any case.
         report_not_revoked: bool = false, Any;
+    }
+
+    /// `[machine]`: what the processor must sign of the virtual machine that the miner runs in.
+    machine: Machine {
+        /// What becomes of a quote of SEV-SNP or TDX: "required", checked "if-present", or
+        /// "ignore". docs/machine-reports.md says what it shows.
+        report: String = String::from(IF_PRESENT), OneOf(&[REQUIRED, IF_PRESENT, IGNORE]);
+        /// Measurements that may be signed, 96 hex digits each: MEASUREMENT of SEV-SNP, MRTD of
+        /// TDX. Empty: any.
+        measurements: Vec<String> = Vec::new(), Names(64, 96);
+        /// Whether a virtual machine in debug mode may answer: its host reads and changes it.
+        debug_allowed: bool = false, Any;
     }
 
     /// `[time]`: how long a run lasts and may last.
@@ -273,6 +286,14 @@ rules! {
         lane device_reports::differs;
     "device-die-twice" reject "two lanes' reports are signed by one die",
         result device_reports::die_twice;
+    "machine-report-missing" demand "there is no quote that the machine's processor signed, and `machine.report` is \"required\"",
+        result machine_report::missing;
+    "machine-report-invalid" demand "the machine's quote does not hold: signature, certificates or nonce, and `machine.report` is not \"ignore\"",
+        result machine_report::invalid;
+    "machine-measurement-not-allowed" demand "the processor signed a measurement that is not one of `machine.measurements`",
+        result machine_report::measurement_not_allowed;
+    "machine-debug" demand "the processor signed that its host can look into the virtual machine, and `machine.debug_allowed` is false",
+        result machine_report::debug;
     "memory-too-small" demand "a lane reports less memory than `devices.memory_min_bytes`",
         lane devices::memory_too_small;
     "sm-counters-missing" warn "a GPU's lane has no SM counters",

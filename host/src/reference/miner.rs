@@ -114,6 +114,7 @@ impl Run {
             evidence,
             openings: points.into_iter().map(open).collect(),
             device_reports: Vec::new(),
+            machine_report: None,
             miner_signature: key.map(sign),
         }
     }

@@ -13,7 +13,7 @@ impl Grade {
         match self {
             Self::Proven => "proven",
             Self::Measured => "measured",
-            Self::SignedByDevice => "signed",
+            Self::SignedByDevice | Self::SignedByMachine => "signed",
             Self::Claimed => "claimed",
         }
     }
@@ -24,8 +24,14 @@ impl Grade {
             Self::Proven => "■ Shown",
             Self::Measured => "◧ Measured",
             Self::SignedByDevice => "◈ Signed by the device",
+            Self::SignedByMachine => "◈ Signed by the machine",
             Self::Claimed => "□ Claimed",
         }
+    }
+
+    /// Whether few sessions have anything of it.
+    pub(super) fn is_rare(self) -> bool {
+        matches!(self, Self::SignedByDevice | Self::SignedByMachine)
     }
 
     /// On what it is founded.
@@ -34,6 +40,7 @@ impl Grade {
             Self::Proven => "recomputed, or signed",
             Self::Measured => "by the validator’s own clock or record",
             Self::SignedByDevice => "in a report that the hardware signed",
+            Self::SignedByMachine => "in a quote that the processor signed",
             Self::Claimed => "the miner’s word; nothing shows it",
         }
     }

@@ -140,6 +140,7 @@ pub(super) enum Grade {
     Proven,
     Measured,
     SignedByDevice,
+    SignedByMachine,
     /// And every grade that is not known here: no more than somebody's word.
     #[serde(other)]
     Claimed,
@@ -323,8 +324,8 @@ impl Told {
 
 impl Grade {
     /// The best founded first.
-    pub(super) const ALL: [Self; 4] =
-        [Self::Proven, Self::Measured, Self::SignedByDevice, Self::Claimed];
+    pub(super) const ALL: [Self; 5] =
+        [Self::Proven, Self::Measured, Self::SignedByDevice, Self::SignedByMachine, Self::Claimed];
 }
 
 #[cfg(test)]

@@ -198,8 +198,8 @@ fn grades(told: &Told) -> Markup {
             @for (grade, facts) in Grade::ALL
                 .into_iter()
                 .map(|grade| (grade, facts(told, grade)))
-                // Few sessions have what a device has signed.
-                .filter(|(grade, facts)| *grade != Grade::SignedByDevice || !facts.is_empty())
+                // Few sessions have what a device or a machine has signed.
+                .filter(|(grade, facts)| !grade.is_rare() || !facts.is_empty())
             {
                 section class={ "grade " (grade.class()) } aria-label=(grade.name()) {
                     h2 { (grade.name()) }

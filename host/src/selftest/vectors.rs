@@ -374,6 +374,7 @@ fn check_run(vector: RunVector, executors: &mut LaneExecutors<'_>) -> Result<Rep
         evidence: evidence.clone(),
         openings,
         device_reports: Vec::new(),
+        machine_report: None,
         miner_signature: file.miner_signature,
     };
     let whole: Value = serde_json::from_str(&whole.to_json())

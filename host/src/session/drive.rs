@@ -25,7 +25,7 @@ use super::validator::{
 use crate::appraisal::exclusion;
 use crate::executor::cpu::CpuVerifier;
 use crate::identity::SigningIdentity;
-use crate::judging::{DeviceTrust, DieRecords, Keeping, Known, Session, Terms};
+use crate::judging::{DeviceTrust, DieRecords, Keeping, Known, MachineTrust, Session, Terms};
 use crate::ledger::{Acceptance, Accepting, Ledger, Sighting};
 use crate::log;
 use crate::mining::issue::Request;
@@ -68,6 +68,8 @@ pub struct Validator {
     pub rims: Option<Rims>,
     /// What is said of the revocation of their certificates.
     pub ocsp: Option<Ocsp>,
+    /// Certificates of AMD's chips, in DER, for quotes of machines that come without.
+    pub machine_certificates: Vec<Vec<u8>>,
     room: Room,
     open: OpenChallenges,
     /// Why every session is to end, once there is a reason.
@@ -140,6 +142,7 @@ impl Validator {
             device_roots: vec![NVIDIA_DEVICE_ROOT],
             rims: None,
             ocsp: None,
+            machine_certificates: Vec::new(),
             room: Room::default(),
             open: OpenChallenges::default(),
             interrupted: watch::Sender::new(None),
@@ -412,7 +415,13 @@ impl Validator {
     fn terms(&self) -> Terms<'_> {
         let (rims, ocsp) = (self.rims.as_ref(), self.ocsp.as_ref());
         let devices = DeviceTrust { roots: &self.device_roots, rims, ocsp };
-        Terms { policy: self.policy.as_ref(), omitted_share: self.omitted_share, devices }
+        let certificates = &self.machine_certificates;
+        Terms {
+            policy: self.policy.as_ref(),
+            omitted_share: self.omitted_share,
+            devices,
+            machine: MachineTrust { certificates, ..MachineTrust::default() },
+        }
     }
 
     /// Does [`Action::Judge`]: verifies, asks the policy, signs the receipt.

@@ -279,6 +279,7 @@ pub fn openings_line(result: &ResultDoc) -> Vec<u8> {
         coin: result.coin,
         openings: &result.openings,
         device_reports: &result.device_reports,
+        machine_report: result.machine_report.as_ref(),
     })
 }
 

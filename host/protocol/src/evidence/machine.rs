@@ -43,6 +43,9 @@ described! {
         pub kernel_driver_version: Option<String>,
         /// A name that tells this host from others.
         pub machine_id: Option<String>,
+        /// Whether the machine's processor signs quotes: [`super::AVAILABLE`], or
+        /// [`super::UNAVAILABLE`] and why not.
+        pub machine_report: Option<String>,
         /// Why a source that was asked says nothing, by its name.
         #[serde(skip_serializing_if = "BTreeMap::is_empty")]
         pub unknown: BTreeMap<&'static str, String>,

@@ -1,11 +1,12 @@
 //! The two halves in which a live session carries a result.
 
-use super::{Limits, List, OpeningSeed, ReportSeed, Signature, plain, refuse_second};
+use super::{Limits, List, MachineSeed, OpeningSeed, ReportSeed, Signature, plain, refuse_second};
 use crate::challenge::Challenge;
 use crate::device_report::DeviceReport;
 use crate::digest::Digest;
 use crate::evidence::{CANONICAL_BYTES_MAX, VALUES_MAX};
 use crate::json::{Budget, NESTING_MAX, StrictValue, printable};
+use crate::machine_report::MachineReport;
 use crate::names::Commitment;
 use crate::read::LaneSeed;
 use crate::result::{FormError, LaneRoots, Opening};
@@ -27,6 +28,7 @@ pub(crate) struct OpeningFields {
     pub(crate) coin: Option<Digest>,
     pub(crate) openings: Vec<Opening>,
     pub(crate) device_reports: Vec<DeviceReport>,
+    pub(crate) machine_report: Option<MachineReport>,
 }
 
 /// Reads the first half.
@@ -87,9 +89,10 @@ object_seed!(OpeningsSeed<'_>, OpeningFields, "openings: a JSON object", |self, 
         optional {
             coin: plain::<Digest>(),
             device_reports: List { seed: ReportSeed, limit: lanes, what: "device reports" },
+            machine_report: MachineSeed,
         }
     );
     let IgnoredAny = message;
     let device_reports = device_reports.unwrap_or_default();
-    Ok(OpeningFields { commitment, coin, openings, device_reports })
+    Ok(OpeningFields { commitment, coin, openings, device_reports, machine_report })
 });

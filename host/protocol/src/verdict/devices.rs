@@ -4,7 +4,7 @@
 //! nonce hold, by whoever checked them.
 //! Deliberately lacks: the checks themselves.
 
-use super::{Fact, Grade, fact};
+use super::{Fact, Grade, Outcome, Verdict, fact};
 use crate::json::printable;
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -75,8 +75,20 @@ pub enum Measurements {
     Unknown,
 }
 
+impl Verdict {
+    /// The verdict on a verified result with what its devices signed.
+    pub fn with_devices(mut self, devices: Vec<LaneDevice>) -> Self {
+        if self.outcome == Outcome::Verified {
+            self.facts.extend(devices.iter().map(told));
+            self.facts.sort_by_key(|fact| fact.grade);
+            self.devices = devices;
+        }
+        self
+    }
+}
+
 /// What a lane's report shows, in words.
-pub(super) fn told(device: &LaneDevice) -> Fact {
+fn told(device: &LaneDevice) -> Fact {
     let g = device.lane;
     let Some(signed) = &device.signed else {
         let (code, text) = (device.code.unwrap_or(""), device.text.as_deref().unwrap_or(""));

@@ -114,7 +114,7 @@ pub(super) fn grade(grade: Grade) -> &'static str {
     match grade {
         Grade::Proven => "proven",
         Grade::Measured => "measured",
-        Grade::SignedByDevice => "signed",
+        Grade::SignedByDevice | Grade::SignedByMachine => "signed",
         Grade::Claimed => "claimed",
     }
 }

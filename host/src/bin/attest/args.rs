@@ -16,6 +16,7 @@ mod gpus;
 mod inspect;
 mod key;
 mod ledger;
+mod machine_report;
 mod man;
 mod parse;
 mod place;
@@ -44,6 +45,7 @@ pub use gpus::{Answering, Gpus};
 pub use inspect::Inspect;
 pub use key::{Key, KeyAction};
 pub use ledger::{Action as LedgerAction, Ledger, State as LedgerState};
+pub use machine_report::{MachineReport, MachineReportAction, VerifyQuote};
 pub use man::Man;
 pub use place::{LedgerPlace, check as check_place};
 pub use policy::{Policy, PolicyAction, PolicyCheck, PolicyInit, PolicyModels, Sizing};
@@ -64,7 +66,7 @@ const EXIT_CODES: [(&str, &str); 5] = [
     ("0", "verified, healthy or done"),
     (
         "1",
-        "rejected (verify, report, validate, respond, export --check, device-report), not healthy (selftest) or something to mend (doctor)",
+        "rejected (verify, report, validate, respond, export --check, device-report, machine-report), not healthy (selftest) or something to mend (doctor)",
     ),
     (
         "2",
@@ -201,6 +203,8 @@ pub enum Command {
     Export(Box<Export>),
     /// Check a report that a device signed, with its certificates
     DeviceReport(DeviceReport),
+    /// Check a quote that a machine's processor signed
+    MachineReport(MachineReport),
     /// Print or check a validator's policy
     Policy(Policy),
     /// Print the JSON Schema of a verdict

@@ -41,6 +41,7 @@ pub fn check(command: &Command) -> Result<()> {
         Command::Doctor(_)
         | Command::Challenge(_)
         | Command::DeviceReport(_)
+        | Command::MachineReport(_)
         | Command::Ledger(_)
         | Command::Inspect(_)
         | Command::Key(_)

@@ -53,6 +53,7 @@ fn main() -> ExitCode {
         Command::Key(args) => commands::key::run(&args),
         Command::Export(args) => commands::export::run(&args, color),
         Command::DeviceReport(args) => commands::device_report::run(&args, color),
+        Command::MachineReport(args) => commands::machine_report::run(&args, color),
         Command::Policy(args) => commands::policy::run(&args),
         Command::Schema(args) => commands::schema::run(&args),
         Command::Selftest(args) => commands::selftest::run(&args, color),

@@ -7,7 +7,7 @@ use crate::protocol::bound::{Bound, Grinding, OmittedShare, log10_escape};
 use crate::protocol::challenge::Challenge;
 use crate::protocol::evidence::Evidence;
 use crate::protocol::signature::PublicKey;
-use crate::protocol::verdict::{LaneDevice, NetworkShown};
+use crate::protocol::verdict::{LaneDevice, NetworkShown, QuotedMachine};
 use crate::protocol::work::Work;
 use crate::protocol::work::fp64_product::Fp64Product;
 use serde_json::{Value, json};
@@ -86,6 +86,7 @@ pub(in crate::policy) struct Example {
     pub(in crate::policy) network: Option<NetworkShown>,
     pub(in crate::policy) on: RoundOn,
     pub(in crate::policy) devices: Vec<LaneDevice>,
+    pub(in crate::policy) machine: Option<QuotedMachine>,
 }
 
 impl Example {
@@ -105,6 +106,7 @@ impl Example {
             network: None,
             on: RoundOn::Devices,
             devices: Vec::new(),
+            machine: None,
         }
     }
 
@@ -139,6 +141,7 @@ impl Example {
             history: &self.history,
             on: self.on,
             devices: &self.devices,
+            machine: self.machine.as_ref(),
         })
     }
 }

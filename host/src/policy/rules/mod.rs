@@ -10,6 +10,7 @@ pub(super) mod devices;
 #[cfg(test)]
 pub(super) mod example;
 pub(super) mod figures;
+pub(super) mod machine_report;
 pub(super) mod models;
 pub(super) mod prices;
 pub(super) mod rounds;

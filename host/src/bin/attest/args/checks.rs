@@ -4,6 +4,7 @@ use super::{Vendor, parse, place};
 use attest::protocol::bound::OmittedShare;
 use clap::{Args, ValueEnum, ValueHint};
 use std::ffi::OsString;
+use std::path::PathBuf;
 
 /// How a result is checked.
 #[derive(Debug, Args)]
@@ -41,6 +42,9 @@ pub struct Checks {
     /// What vendors of devices sign
     #[command(flatten)]
     pub vendor: Vendor,
+    /// Certificates of AMD's chips, for machines' quotes that come without: a file or a folder
+    #[arg(long, value_name = "PATH", value_hint = ValueHint::AnyPath, value_parser = place::file())]
+    pub machine_certificates: Option<PathBuf>,
 }
 
 /// What recomputes in a verification.

@@ -40,7 +40,7 @@ pub struct VerifyReport {
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, value_parser = place::source())]
     pub certificates: OsString,
     /// The nonce that the device must have been asked with, 64 hex digits
-    #[arg(long, value_name = "HEX", value_parser = parse_nonce)]
+    #[arg(long, value_name = "HEX", value_parser = parse::parse_hex::<32>)]
     pub nonce: Option<[u8; 32]>,
     /// What vendors of devices sign
     #[command(flatten)]
@@ -51,14 +51,4 @@ pub struct VerifyReport {
     /// Print JSON
     #[arg(long)]
     pub json: bool,
-}
-
-fn parse_nonce(text: &str) -> Result<[u8; 32], String> {
-    let mut nonce = [0; 32];
-    match text.bytes().any(|b| b.is_ascii_uppercase()) {
-        true => Err("hexadecimal digits are lower-case".to_owned()),
-        false => hex::decode_to_slice(text, &mut nonce)
-            .map(|()| nonce)
-            .map_err(|_| "expected 64 hex digits".to_owned()),
-    }
 }

@@ -160,6 +160,17 @@ pub(super) fn parse_arrival(text: &str) -> Result<Arrival, String> {
     }
 }
 
+/// `N` bytes in lower-case hexadecimal.
+pub(super) fn parse_hex<const N: usize>(text: &str) -> Result<[u8; N], String> {
+    let mut bytes = [0; N];
+    match text.bytes().any(|b| b.is_ascii_uppercase()) {
+        true => Err("hexadecimal digits are lower-case".to_owned()),
+        false => hex::decode_to_slice(text, &mut bytes)
+            .map(|()| bytes)
+            .map_err(|_| format!("expected {} hex digits", 2 * N)),
+    }
+}
+
 /// A time such as 2026-01-31T12:00:00Z, s since 1970.
 pub(super) fn parse_time(text: &str) -> Result<i64, String> {
     text.parse::<jiff::Timestamp>()

@@ -91,6 +91,9 @@ pub struct Validate {
     /// What vendors of devices sign
     #[command(flatten)]
     pub vendor: Vendor,
+    /// Certificates of AMD's chips, for machines' quotes that come without: a file or a folder
+    #[arg(long, value_name = "PATH", value_hint = ValueHint::AnyPath, value_parser = place::file())]
+    pub machine_certificates: Option<PathBuf>,
     /// Write the complete result to this file
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, value_parser = place::output())]
     pub result_out: Option<PathBuf>,

@@ -81,7 +81,11 @@ fn vendor_at(args: &args::Vendor, at_unix_s: i64) -> Result<Read> {
     Ok(Read { rims, ocsp: args.ocsp.as_deref().map(responses_in).transpose()? })
 }
 
-fn bytes(source: &Source, most: usize) -> Result<Vec<u8>> {
+/// The first bytes of a source, at most `most`.
+///
+/// # Errors
+/// It cannot be read.
+pub fn bytes(source: &Source, most: usize) -> Result<Vec<u8>> {
     let mut bytes = Vec::new();
     source.open()?.take(most as u64).read_to_end(&mut bytes)?;
     Ok(bytes)

@@ -17,6 +17,7 @@ pub mod fleet;
 pub mod inspect;
 pub mod key;
 pub mod ledger;
+pub mod machine_report;
 pub mod man;
 pub mod policy;
 pub mod report;

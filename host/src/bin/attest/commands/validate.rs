@@ -14,6 +14,7 @@ use crate::signals::Stop;
 use anyhow::{Context as _, bail, ensure};
 use attest::files::{self, Source};
 use attest::identity::SigningIdentity;
+use attest::judging::certificates_in;
 use attest::mining::issue::{Request, issue};
 use attest::mining::kind::{ArenaSize, WorkKind};
 use attest::policy::POLICY_BYTES_MAX;
@@ -200,6 +201,8 @@ fn validator(args: &args::Validate, ledger: Option<&LedgerPlace>) -> Result<Vali
     validator.omitted_share = args.omitted_share;
     let vendor = device_report::vendor(&args.vendor)?;
     (validator.rims, validator.ocsp) = (vendor.rims, vendor.ocsp);
+    let certificates = args.machine_certificates.as_deref().map(certificates_in).transpose()?;
+    validator.machine_certificates = certificates.unwrap_or_default();
     Ok(validator)
 }
 

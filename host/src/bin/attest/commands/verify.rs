@@ -13,7 +13,7 @@ use attest::evidence::present_gpus;
 use attest::executor::cpu::CpuVerifier;
 use attest::executor::gpu::{GpuExecutor, GpuOptions, GpuVerifier, PATIENCE};
 use attest::files::Source;
-use attest::judging::{AsIssuer, End, HandedIn, Known, Terms};
+use attest::judging::{AsIssuer, End, HandedIn, Known, MachineTrust, Terms, certificates_in};
 use attest::ledger::Ledger;
 use attest::log;
 use attest::protocol::challenge::Challenge;
@@ -45,11 +45,14 @@ pub fn run(args: &args::Verify, ledger: Option<&LedgerPlace>, color: Color) -> R
         .and_text("--challenge", Some(&args.challenge))
         .check(&[])?;
     let policy = checks.policy.as_deref().map(policy::read).transpose()?;
+    let certificates = checks.machine_certificates.as_deref().map(certificates_in).transpose()?;
+    let certificates = certificates.unwrap_or_default();
     let vendor = device_report::vendor(&checks.vendor)?;
     let terms = Terms {
         policy: policy.as_ref(),
         omitted_share: checks.omitted_share,
         devices: vendor.trust(),
+        machine: MachineTrust { certificates: &certificates, ..MachineTrust::default() },
     };
     let challenge = input::challenge(&args.challenge)?;
     let ledger = crate::ledger::of_issuer(ledger)?;
