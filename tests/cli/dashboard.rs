@@ -60,7 +60,15 @@ impl Written {
         let (now, text) = (case.issued_unix_ms, || Some(case.text.to_owned()));
         let miner = Some(key(case.number));
         let uuid = Uuid([case.number; 16]);
-        let device = Sighting { uuid, serial: text(), pci: text(), host: text(), miner };
+        let device = Sighting {
+            uuid,
+            serial: text(),
+            pci: text(),
+            host: text(),
+            miner,
+            die: None,
+            die_serial: None,
+        };
         let accepting = Accepting {
             commitment: Commitment([case.number; 32]),
             coin: Coin::new([case.number; 32]).unwrap(),

@@ -39,8 +39,16 @@ const LOOK: Duration = Duration::from_secs(1);
 const LOOKS: u32 = 3;
 
 /// Codes of this module, besides those of verdicts.
-pub(super) const CODES: [&str; 8] =
-    ["offline", "no-answer", "busy", "lost", "no-key", "no-random-bytes", "not-together", "could-not-run"];
+pub(super) const CODES: [&str; 8] = [
+    "offline",
+    "no-answer",
+    "busy",
+    "lost",
+    "no-key",
+    "no-random-bytes",
+    "not-together",
+    "could-not-run",
+];
 
 /// What a session came to.
 #[derive(Clone, Debug, PartialEq, Eq)]
