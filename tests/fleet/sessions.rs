@@ -116,6 +116,37 @@ async fn no_challenge_of_a_group_goes_out_before_all_of_it_are_ready() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn who_leaves_while_its_group_works_is_not_tried_again_alone() {
+    let Some(nats) = Nats::start() else { return };
+    let (server, (_folder, ledger)) = (server_of(&nats.url(), None), ledger());
+    let fleet = Validating::start(&server, &ledger, Schedule { retries: 50, ..quiet() }).await;
+    let _stays = Running::start(&server, 1).await;
+    let leaves = hostile::start(&server, 2, Trick::LeavesAtHello).await;
+    let both = [1, 2];
+    for number in both {
+        fleet.meets(number).await;
+    }
+    let tasks = fleet.challenge("c5", &both).await;
+    let stayed = fleet.done(&tasks[0]).await;
+    assert_eq!(stayed.outcome.as_deref(), Some("verified"), "{stayed:?}");
+    let left = fleet.done(&tasks[1]).await;
+    assert_eq!((left.outcome.as_deref(), left.attempt), (Some("could-not-run"), 1), "{left:?}");
+    leaves.abort();
+    // Alone in its group it has its attempts.
+    let alone = fleet.challenge("c6", &[3]).await;
+    let once_away = async {
+        while !fleet.ended.lock().unwrap().iter().any(|(name, ..)| *name == alone[0]) {
+            sleep(Duration::from_millis(20)).await;
+        }
+    };
+    timeout(PATIENCE, once_away).await.expect("it is tried without it");
+    let _comes = Running::start(&server, 3).await;
+    let came = fleet.done(&alone[0]).await;
+    assert_eq!(came.outcome.as_deref(), Some("verified"), "{came:?}");
+    assert!(came.attempt > 1, "{came:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn two_agents_with_one_key_hold_one_session() {
     let Some(nats) = Nats::start() else { return };
     let (server, (_folder, ledger)) = (server_of(&nats.url(), None), ledger());

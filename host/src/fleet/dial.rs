@@ -72,6 +72,14 @@ impl Came {
         let measured = Measured::default();
         Self { outcome: Outcome::CouldNotRun, code, challenge: None, challenged: None, measured }
     }
+
+    /// Whether there is no verdict since the miner was not there, or not all the time, as far
+    /// as this validator can tell.
+    pub(super) fn is_absence(&self) -> bool {
+        const OURS: [&str; 3] = ["no-key", "no-random-bytes", "could-not-run"];
+        let code = self.code.as_deref().unwrap_or_default();
+        self.outcome == Outcome::CouldNotRun && !OURS.contains(&code)
+    }
 }
 
 /// What a validator reaches agents with.

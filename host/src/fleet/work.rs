@@ -10,6 +10,7 @@ use super::run::{Doing, Watch, record_of};
 use super::suspects::{self, Rounds};
 use super::task::{Read, Record, TaskError, TaskName, TaskState, Tasks};
 use super::together::places;
+use crate::protocol::verdict::Outcome;
 use crate::session::clock::unix_ms;
 use futures_util::future::join_all;
 use std::collections::HashSet;
@@ -80,6 +81,8 @@ impl Worker {
                 Claim::NotNow => are_done = false,
             }
         }
+        let mut losses = self.dialler.connection.losses.clone();
+        losses.mark_unchanged();
         let invited = join_all(mine.iter().map(|task| async {
             match task.name.miner.decode() {
                 Some(key) => self.dialler.invite(key).await,
@@ -103,12 +106,18 @@ impl Worker {
             }
         });
         let came = join_all(held).await;
+        let is_loss_ours = losses.has_changed().unwrap_or(true);
+        let is_judged = |came: &Came| came.outcome != Outcome::CouldNotRun;
+        let goes_on_alone = job.members.len() > 1 && came.iter().any(is_judged) && !is_loss_ours;
         let challenged: Vec<Instant> = came.iter().filter_map(|came| came.challenged).collect();
         let (first, count) = (challenged.iter().min().copied(), challenged.len());
         let finished = join_all(mine.into_iter().zip(came).map(|(task, mut came)| async move {
             let spread = came.challenged.zip(first).map(|(at, first)| at - first);
             came.measured.spread = spread.filter(|_| count > 1);
-            self.finish(task, came, spread).await
+            // Whoever went away while others of its group worked would be tried again alone: two
+            // identities could take turns on one device.
+            let retries = if goes_on_alone && came.is_absence() { 0 } else { self.retries };
+            self.finish(task, came, spread, retries).await
         }))
         .await;
         are_done && finished.into_iter().all(|is_done| is_done)
@@ -199,8 +208,8 @@ impl Worker {
     }
 
     /// Records what came of a task; whether it is done.
-    async fn finish(&self, task: Mine, came: Came, spread: Option<Duration>) -> bool {
-        let record = record_of(&task.record, &came, self.retries, spread);
+    async fn finish(&self, task: Mine, came: Came, spread: Option<Duration>, retries: u32) -> bool {
+        let record = record_of(&task.record, &came, retries, spread);
         let is_done = record.state == TaskState::Done;
         let (text, begun) = (task.name.text(), Instant::now());
         loop {
