@@ -55,7 +55,7 @@ pub use run::{Executor, Run};
 pub use schema::{Schema, SchemaDocument};
 pub use selftest::Selftest;
 pub use validate::Validate;
-pub use vendor::Vendor;
+pub use vendor::{Makers, Vendor};
 pub use verify::Verify;
 
 use clap::{Parser, Subcommand, ValueEnum, ValueHint};

@@ -1,6 +1,6 @@
 //! How a result is checked: what `attest verify` and `attest report` have in common.
 
-use super::{Vendor, parse, place};
+use super::{Makers, parse, place};
 use attest::protocol::bound::OmittedShare;
 use clap::{Args, ValueEnum, ValueHint};
 use std::ffi::OsString;
@@ -39,12 +39,9 @@ pub struct Checks {
     /// init` prints one); a result that it rejects ends with exit code 1
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, value_parser = place::source())]
     pub policy: Option<OsString>,
-    /// What vendors of devices sign
+    /// What makers of devices and machines sign
     #[command(flatten)]
-    pub vendor: Vendor,
-    /// Certificates of AMD's chips, for machines' quotes that come without: a file or a folder
-    #[arg(long, value_name = "PATH", value_hint = ValueHint::AnyPath, value_parser = place::file())]
-    pub machine_certificates: Option<PathBuf>,
+    pub makers: Makers,
 }
 
 /// What recomputes in a verification.

@@ -1,6 +1,6 @@
 //! Arguments of `attest agent` and `attest fleet`.
 
-use super::{Answering, Ask, parse, place};
+use super::{Answering, Ask, Makers, parse, place};
 use attest::protocol::signature::PublicKey;
 use clap::{Args, Subcommand, ValueHint};
 use std::path::PathBuf;
@@ -113,6 +113,9 @@ pub struct FleetRun {
     /// What challenges ask for
     #[command(flatten)]
     pub ask: Ask,
+    /// What makers of devices and machines sign
+    #[command(flatten)]
+    pub makers: Makers,
 }
 
 /// Which fleet to look at.

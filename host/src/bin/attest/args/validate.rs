@@ -1,6 +1,6 @@
 //! Arguments of `attest validate`.
 
-use super::{Ask, Vendor, parse, place};
+use super::{Ask, Makers, parse, place};
 use attest::protocol::bound::OmittedShare;
 use attest::protocol::signature::PublicKey;
 use clap::{Args, ValueHint};
@@ -88,12 +88,9 @@ pub struct Validate {
     /// [default: that of the policy; with --no-policy 0.1]
     #[arg(long, value_name = "SHARE", value_parser = parse::parse_omitted_share)]
     pub omitted_share: Option<OmittedShare>,
-    /// What vendors of devices sign
+    /// What makers of devices and machines sign
     #[command(flatten)]
-    pub vendor: Vendor,
-    /// Certificates of AMD's chips, for machines' quotes that come without: a file or a folder
-    #[arg(long, value_name = "PATH", value_hint = ValueHint::AnyPath, value_parser = place::file())]
-    pub machine_certificates: Option<PathBuf>,
+    pub makers: Makers,
     /// Write the complete result to this file
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, value_parser = place::output())]
     pub result_out: Option<PathBuf>,

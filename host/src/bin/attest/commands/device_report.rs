@@ -1,13 +1,13 @@
 //! `attest device-report`: checks a report that a device signed.
 
+use super::makers::vendor_at;
 use crate::args::{self, Color, DeviceReportAction, VerifyReport};
 use crate::outcome::{Done, Result, print, print_json};
 use crate::paint::{Paint, wrapped};
 use attest::files::Source;
-use attest::judging::{DeviceTrust, manifests_in, responses_in};
 use attest_device_report::{
-    CHAIN_BYTES_MAX, Comparison, Fault, NVIDIA_DEVICE_ROOT, Ocsp, REPORT_BYTES_MAX, Report, Rims,
-    SignedDevice, Standing, Trust, verify,
+    CHAIN_BYTES_MAX, Comparison, Fault, NVIDIA_DEVICE_ROOT, REPORT_BYTES_MAX, Report, SignedDevice,
+    Standing, Trust, verify,
 };
 use serde_json::{Value, json};
 use std::fmt::Write as _;
@@ -20,18 +20,18 @@ use std::io::Read as _;
 pub fn run(args: &args::DeviceReport, color: Color) -> Result {
     let DeviceReportAction::Verify(args) = &args.action;
     let at_unix_s = args.at.unwrap_or_else(|| jiff::Timestamp::now().as_second());
-    let vendor = vendor_at(&args.vendor, at_unix_s)?;
+    let (rims, ocsp) = vendor_at(&args.vendor, at_unix_s)?;
     let report = bytes(&Source::of_path(&args.report), 2 * REPORT_BYTES_MAX + 2)?;
     let report = binary(report);
     let chain = bytes(&Source::of_path(&args.certificates), CHAIN_BYTES_MAX + 1)?;
     let trust =
         Trust { roots: &[NVIDIA_DEVICE_ROOT], at_unix_s: u64::try_from(at_unix_s).unwrap_or(0) };
     let held = verify(&report, &chain, args.nonce.as_ref(), &trust).and_then(|device| {
-        let ocsp = vendor.ocsp.as_ref();
-        let standing = ocsp.map(|ocsp| ocsp.standing(device.chain(), &trust)).transpose()?;
+        let standing =
+            ocsp.as_ref().map(|ocsp| ocsp.standing(device.chain(), &trust)).transpose()?;
         Ok(Held { device, standing })
     });
-    let comparison = held.as_ref().ok().zip(vendor.rims.as_ref());
+    let comparison = held.as_ref().ok().zip(rims.as_ref());
     let comparison = comparison.map(|(held, rims)| rims.compare(held.device.report()));
     match args.json {
         true => print_json(&in_json(&held, comparison.as_ref()))?,
@@ -49,36 +49,6 @@ struct Held {
     device: SignedDevice,
     /// Of its certificates, if responses were given.
     standing: Option<Standing>,
-}
-
-/// What vendors sign, read.
-pub struct Read {
-    /// Golden values.
-    pub rims: Option<Rims>,
-    /// Responses on certificates.
-    pub ocsp: Option<Ocsp>,
-}
-
-impl Read {
-    /// Whose word counts for devices.
-    pub fn trust(&self) -> DeviceTrust<'_> {
-        let (rims, ocsp) = (self.rims.as_ref(), self.ocsp.as_ref());
-        DeviceTrust { rims, ocsp, ..DeviceTrust::default() }
-    }
-}
-
-/// What vendors sign in the folders that were named, as it holds now.
-///
-/// # Errors
-/// An unreadable folder, manifests that do not verify, or responses that are none.
-pub fn vendor(args: &args::Vendor) -> Result<Read> {
-    vendor_at(args, jiff::Timestamp::now().as_second())
-}
-
-fn vendor_at(args: &args::Vendor, at_unix_s: i64) -> Result<Read> {
-    let manifests = |folder| manifests_in(folder, at_unix_s);
-    let rims = args.rim.as_deref().map(manifests).transpose()?;
-    Ok(Read { rims, ocsp: args.ocsp.as_deref().map(responses_in).transpose()? })
 }
 
 /// The first bytes of a source, at most `most`.

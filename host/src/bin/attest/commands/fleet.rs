@@ -3,6 +3,7 @@
 mod look;
 
 use super::agent::server;
+use super::makers::Makers;
 use crate::args::{self, FleetAction, LedgerPlace};
 use crate::commands::validate::read_policy;
 use crate::outcome::{Done, Result, note};
@@ -87,6 +88,7 @@ fn daemon(args: &args::FleetRun, ledger: Option<&LedgerPlace>) -> Result {
         None if args.no_policy => None,
         None => Some(Policy::default()),
     };
+    Makers::read(&args.makers)?.give(&mut validator);
     // A miner that has accepted the invitation is there.
     validator.patience.pong = Duration::from_secs(10);
     let urgent = stop.drain_within(DRAINING);

@@ -18,6 +18,7 @@ pub mod inspect;
 pub mod key;
 pub mod ledger;
 pub mod machine_report;
+mod makers;
 pub mod man;
 pub mod policy;
 pub mod report;

@@ -1,12 +1,13 @@
 //! `attest report`: a page to look at of results and their verdict.
 
-use super::{device_report, policy, verify};
+use super::makers::Makers;
+use super::{policy, verify};
 use crate::args::{self, LedgerPlace, ROUNDS_MAX};
 use crate::input::{self, Inputs};
 use crate::outcome::{Done, Result, note};
 use anyhow::{Context as _, bail};
 use attest::files::{self, Source};
-use attest::judging::{MachineTrust, Terms, certificates_in};
+use attest::judging::Terms;
 use attest::ledger::{Entry, Filter, Ledger, Seen};
 use attest::protocol::challenge::Challenge;
 use attest::protocol::digest::Digest;
@@ -163,15 +164,12 @@ fn verified(args: &args::Report, ledger: Option<&LedgerPlace>) -> Result<Shown> 
         );
     }
     let policy = args.checks.policy.as_deref().map(policy::read).transpose()?;
-    let certificates =
-        args.checks.machine_certificates.as_deref().map(certificates_in).transpose()?;
-    let certificates = certificates.unwrap_or_default();
-    let vendor = device_report::vendor(&args.checks.vendor)?;
+    let makers = Makers::read(&args.checks.makers)?;
     let terms = Terms {
         policy: policy.as_ref(),
         omitted_share: args.checks.omitted_share,
-        devices: vendor.trust(),
-        machine: MachineTrust { certificates: &certificates, ..MachineTrust::default() },
+        devices: makers.devices(),
+        machine: makers.machine(),
     };
     let mut cases = challenges(args)?;
     read_results(args, &mut cases)?;

@@ -4,7 +4,7 @@
 mod sessions;
 mod show;
 
-use super::device_report;
+use super::makers::Makers;
 use crate::args::{self, Color, LedgerPlace};
 use crate::input::Inputs;
 use crate::outcome::{Done, Result, check_stdout, note, tell};
@@ -14,7 +14,6 @@ use crate::signals::Stop;
 use anyhow::{Context as _, bail, ensure};
 use attest::files::{self, Source};
 use attest::identity::SigningIdentity;
-use attest::judging::certificates_in;
 use attest::mining::issue::{Request, issue};
 use attest::mining::kind::{ArenaSize, WorkKind};
 use attest::policy::POLICY_BYTES_MAX;
@@ -199,10 +198,7 @@ fn validator(args: &args::Validate, ledger: Option<&LedgerPlace>) -> Result<Vali
     }
     validator.network_bytes = args.network;
     validator.omitted_share = args.omitted_share;
-    let vendor = device_report::vendor(&args.vendor)?;
-    (validator.rims, validator.ocsp) = (vendor.rims, vendor.ocsp);
-    let certificates = args.machine_certificates.as_deref().map(certificates_in).transpose()?;
-    validator.machine_certificates = certificates.unwrap_or_default();
+    Makers::read(&args.makers)?.give(&mut validator);
     Ok(validator)
 }
 

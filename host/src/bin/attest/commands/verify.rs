@@ -3,7 +3,8 @@
 //! A result of the wrong form is a verdict, too: rejected in step 1. A fault on
 //! this side (no file, no GPU, no token) gives no verdict.
 
-use super::{device_report, policy};
+use super::makers::Makers;
+use super::policy;
 use crate::args::{self, Arrival, Color, LedgerPlace, Recomputer};
 use crate::outcome::{Done, Result, note, print, print_json};
 use crate::paint::{Paint, wrapped};
@@ -13,7 +14,7 @@ use attest::evidence::present_gpus;
 use attest::executor::cpu::CpuVerifier;
 use attest::executor::gpu::{GpuExecutor, GpuOptions, GpuVerifier, PATIENCE};
 use attest::files::Source;
-use attest::judging::{AsIssuer, End, HandedIn, Known, MachineTrust, Terms, certificates_in};
+use attest::judging::{AsIssuer, End, HandedIn, Known, Terms};
 use attest::ledger::Ledger;
 use attest::log;
 use attest::protocol::challenge::Challenge;
@@ -45,14 +46,12 @@ pub fn run(args: &args::Verify, ledger: Option<&LedgerPlace>, color: Color) -> R
         .and_text("--challenge", Some(&args.challenge))
         .check(&[])?;
     let policy = checks.policy.as_deref().map(policy::read).transpose()?;
-    let certificates = checks.machine_certificates.as_deref().map(certificates_in).transpose()?;
-    let certificates = certificates.unwrap_or_default();
-    let vendor = device_report::vendor(&checks.vendor)?;
+    let makers = Makers::read(&checks.makers)?;
     let terms = Terms {
         policy: policy.as_ref(),
         omitted_share: checks.omitted_share,
-        devices: vendor.trust(),
-        machine: MachineTrust { certificates: &certificates, ..MachineTrust::default() },
+        devices: makers.devices(),
+        machine: makers.machine(),
     };
     let challenge = input::challenge(&args.challenge)?;
     let ledger = crate::ledger::of_issuer(ledger)?;
