@@ -9,9 +9,9 @@ use std::path::Path;
 
 const THREAT_MODEL: &str = include_str!("../../docs/threat-model.md");
 
-/// Codes of challenges and envelopes, which have no list, of policies and of metrics; the
-/// dashboard's, by HTTP.
-const OTHERS: [&str; 21] = [
+/// Codes of challenges and envelopes, which have no list, of policies, of metrics and of a
+/// fleet's tasks; the dashboard's, by HTTP.
+const OTHERS: [&str; 22] = [
     "challenge-malformed",
     "challenge-out-of-bounds",
     "challenge-too-much",
@@ -33,6 +33,7 @@ const OTHERS: [&str; 21] = [
     "431",
     "503",
     "other",
+    "not-together",
 ];
 
 /// The rows of the tables of tricks, a miner's and a validator's: their cells.

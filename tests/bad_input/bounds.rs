@@ -277,7 +277,7 @@ fn huge_work_is_refused_by_arithmetic_alone() {
         let lanes = u64::from(lanes);
         assert_eq!(
             challenge.result_bytes_max(),
-            (2 << 20) + lanes * (33_792 + 80 * iterations + 3072 * challenge.draws())
+            (2 << 20) + (172 << 10) + lanes * (33_792 + 80 * iterations + 3072 * challenge.draws())
         );
     }
 }

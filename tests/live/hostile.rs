@@ -295,7 +295,8 @@ async fn message_too_long() {
     rejected("message-too-long", async |mut peer| {
         peer.reach_coin().await;
         peer.send("{\"message\":\"openings\",").await;
-        peer.send(vec![b' '; 64 << 10]).await;
+        // Of openings a machine's quote may be 172 KiB.
+        peer.send(vec![b' '; 256 << 10]).await;
         peer.linger().await;
     })
     .await;

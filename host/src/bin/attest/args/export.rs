@@ -13,14 +13,14 @@ Examples:
     --verdict verdict.json --key validator.pem > att.json
   attest export --check att.json --signer $(attest key show validator.pem)
   attest export --check att.json --signer KEY --extract folder
-  attest export --ear result.json --challenge @token.txt --verdict verdict.json \
+  attest export --ear result.json --challenge @token.txt --verdict verdict.json \\
     --key validator.pem --out ear.jwt
   attest export --check ear.jwt --signer KEY --json
   attest verify folder/result.json --challenge @folder/token.txt --arrived-at unknown
 
 The attestation is an in-toto Statement v1 about the GPUs, in a DSSE envelope
-(docs/export.md); with --ear it is the verdict alone, as a JSON Web Token. The check shows who vouches for what; the work itself is
-verified by `attest verify`.";
+(docs/export.md); with --ear it is the verdict alone, as a JSON Web Token. The check
+shows who vouches for what; the work itself is verified by `attest verify`.";
 
 /// `attest export`.
 #[derive(Debug, Args)]
