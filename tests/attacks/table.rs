@@ -11,7 +11,7 @@ const THREAT_MODEL: &str = include_str!("../../docs/threat-model.md");
 
 /// Codes of challenges and envelopes, which have no list, of policies, of metrics and of a
 /// fleet's tasks; the dashboard's, by HTTP.
-const OTHERS: [&str; 22] = [
+const OTHERS: [&str; 23] = [
     "challenge-malformed",
     "challenge-out-of-bounds",
     "challenge-too-much",
@@ -34,6 +34,7 @@ const OTHERS: [&str; 22] = [
     "503",
     "other",
     "not-together",
+    "lost",
 ];
 
 /// The rows of the tables of tricks, a miner's and a validator's: their cells.

@@ -90,9 +90,15 @@ impl Worker {
             }
         }))
         .await;
+        let (mut answers, mut elsewhere) = (Vec::new(), Vec::new());
+        for (answer, task) in invited.into_iter().zip(&mine) {
+            let is_busy = matches!(&answer, Err(came) if came.code.as_deref() == Some("busy"));
+            elsewhere.push(is_busy && self.is_held_elsewhere(&task.name).await);
+            answers.push(answer);
+        }
         // All have answered, or were given up. Their challenges wait for each other.
-        let places = places(invited.len());
-        let held = invited.into_iter().zip(places).zip(&mine).map(|((invited, place), task)| {
+        let places = places(answers.len());
+        let held = answers.into_iter().zip(places).zip(&mine).map(|((invited, place), task)| {
             let (tasks, text, revision) = (self.tasks.clone(), task.name.text(), task.revision);
             let is_mine = async move {
                 let found = tasks.read(&text).await;
@@ -111,16 +117,28 @@ impl Worker {
         let goes_on_alone = job.members.len() > 1 && came.iter().any(is_judged) && !is_loss_ours;
         let challenged: Vec<Instant> = came.iter().filter_map(|came| came.challenged).collect();
         let (first, count) = (challenged.iter().min().copied(), challenged.len());
-        let finished = join_all(mine.into_iter().zip(came).map(|(task, mut came)| async move {
+        let tasks = mine.into_iter().zip(elsewhere).zip(came);
+        let finished = join_all(tasks.map(|((task, is_elsewhere), mut came)| async move {
             let spread = came.challenged.zip(first).map(|(at, first)| at - first);
             came.measured.spread = spread.filter(|_| count > 1);
             // Whoever went away while others of its group worked would be tried again alone: two
             // identities could take turns on one device.
-            let retries = if goes_on_alone && came.is_absence() { 0 } else { self.retries };
+            let is_alone = goes_on_alone && came.is_absence() && !is_elsewhere;
+            let retries = if is_alone { 0 } else { self.retries };
             self.finish(task, came, spread, retries).await
         }))
         .await;
         are_done && finished.into_iter().all(|is_done| is_done)
+    }
+
+    /// Whether another task of this miner is under way: a miner that says that it is busy
+    /// may be so with that.
+    async fn is_held_elsewhere(&self, name: &TaskName) -> bool {
+        let others = self.tasks.all(&format!("*.*.{}", name.miner)).await.unwrap_or_default();
+        let is_other = |(other, record): &(TaskName, Record)| {
+            other != name && record.state == TaskState::Running
+        };
+        others.iter().any(is_other)
     }
 
     /// Makes a task this validator's.

@@ -4,7 +4,6 @@ use super::{Makers, parse, place};
 use attest::protocol::bound::OmittedShare;
 use clap::{Args, ValueEnum, ValueHint};
 use std::ffi::OsString;
-use std::path::PathBuf;
 
 /// How a result is checked.
 #[derive(Debug, Args)]
