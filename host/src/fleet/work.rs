@@ -23,6 +23,9 @@ const RECORDING: Duration = Duration::from_secs(20);
 /// Pause before it is asked again.
 const PAUSE: Duration = Duration::from_millis(300);
 
+/// How long a group waits for a member that is busy.
+const BUSY: Duration = Duration::from_secs(5);
+
 /// Does jobs.
 pub(super) struct Worker {
     pub(super) tasks: Tasks,
@@ -83,19 +86,27 @@ impl Worker {
         }
         let mut losses = self.dialler.connection.losses.clone();
         losses.mark_unchanged();
-        let invited = join_all(mine.iter().map(|task| async {
-            match task.name.miner.decode() {
-                Some(key) => self.dialler.invite(key).await,
-                None => Err(Came::to_nothing("no-key")),
+        let is_group = job.members.len() > 1;
+        let invited = join_all(mine.iter().map(|task| async move {
+            let Some(key) = task.name.miner.decode() else {
+                return (Err(Came::to_nothing("no-key")), false);
+            };
+            let begun = Instant::now();
+            loop {
+                let answer = self.dialler.invite(key).await;
+                let is_busy = matches!(&answer, Err(came) if came.code.as_deref() == Some("busy"));
+                if !is_busy || !is_group {
+                    return (answer, false);
+                }
+                // With another of the fleet's sessions, or with the end of one.
+                if begun.elapsed() > BUSY {
+                    return (answer, self.is_held_elsewhere(&task.name).await);
+                }
+                sleep(PAUSE).await;
             }
         }))
         .await;
-        let (mut answers, mut elsewhere) = (Vec::new(), Vec::new());
-        for (answer, task) in invited.into_iter().zip(&mine) {
-            let is_busy = matches!(&answer, Err(came) if came.code.as_deref() == Some("busy"));
-            elsewhere.push(is_busy && self.is_held_elsewhere(&task.name).await);
-            answers.push(answer);
-        }
+        let (answers, elsewhere): (Vec<_>, Vec<_>) = invited.into_iter().unzip();
         // All have answered, or were given up. Their challenges wait for each other.
         let places = places(answers.len());
         let held = answers.into_iter().zip(places).zip(&mine).map(|((invited, place), task)| {
@@ -114,7 +125,7 @@ impl Worker {
         let came = join_all(held).await;
         let is_loss_ours = losses.has_changed().unwrap_or(true);
         let is_judged = |came: &Came| came.outcome != Outcome::CouldNotRun;
-        let goes_on_alone = job.members.len() > 1 && came.iter().any(is_judged) && !is_loss_ours;
+        let goes_on_alone = is_group && came.iter().any(is_judged) && !is_loss_ours;
         let challenged: Vec<Instant> = came.iter().filter_map(|came| came.challenged).collect();
         let (first, count) = (challenged.iter().min().copied(), challenged.len());
         let tasks = mine.into_iter().zip(elsewhere).zip(came);

@@ -100,7 +100,7 @@ impl Postgres {
             None => connect(&self.server, self.patience)?,
         };
         // What is not put back is closed.
-        let id = begin(&mut client, access, self.patience)?;
+        let number = begin(&mut client, access, self.patience)?;
         let done = match work(&mut Statements(&mut client)) {
             Ok(done) => done,
             Err(fault) => {
@@ -115,8 +115,8 @@ impl Postgres {
                 *slot = Some(client);
                 Ok(done)
             }
-            Err(error) if error.kind == DbErrorKind::Lost => match id {
-                Some(id) => self.look_up(id, slot, done, error),
+            Err(error) if error.kind == DbErrorKind::Lost => match number {
+                Some(number) => self.look_up(&number, slot, done, error),
                 // It has changed nothing.
                 None => Err(error.into()),
             },
@@ -124,12 +124,12 @@ impl Postgres {
         }
     }
 
-    /// Asks what became of transaction `id`, whose connection was lost at its commit, and
-    /// gives its answer, `done`, if it was committed. The error is [`DbErrorKind::Lost`]
-    /// if it was not.
+    /// Asks what became of a transaction whose connection was lost at its commit, and gives
+    /// its answer, `done`, if it was committed. The error is [`DbErrorKind::Lost`] if it was
+    /// not.
     fn look_up<T>(
         &self,
-        id: i64,
+        number: &Number,
         slot: &mut Option<Client>,
         done: T,
         error: DbError,
@@ -137,7 +137,7 @@ impl Postgres {
         let mut pauses = Pauses::new(self.patience);
         loop {
             let asked = connect(&self.server, self.patience).and_then(|mut client| {
-                let status = status(&mut client, id)?;
+                let status = status(&mut client, number)?;
                 Ok((client, status))
             });
             match asked {
@@ -243,9 +243,21 @@ fn connect(server: &Server, patience: Duration) -> Result<Client, DbError> {
     config.connect(NoTls).map_err(db_error)
 }
 
-/// Begins a transaction with its settings, in one message. A transaction that writes
-/// has a number, under which the server knows later what became of it.
-fn begin(client: &mut Client, access: Access, patience: Duration) -> Result<Option<i64>, DbError> {
+/// The number under which a server knows later what became of a transaction.
+struct Number {
+    id: i64,
+    /// When the server started. One that crashes gives numbers again of which nothing had
+    /// reached its disk.
+    started: String,
+}
+
+/// Begins a transaction with its settings, in one message. A transaction that writes has a
+/// number.
+fn begin(
+    client: &mut Client,
+    access: Access,
+    patience: Duration,
+) -> Result<Option<Number>, DbError> {
     let mode = match access {
         // Of one moment, though it takes several queries.
         Access::Read => "REPEATABLE READ READ ONLY",
@@ -266,20 +278,26 @@ fn begin(client: &mut Client, access: Access, patience: Duration) -> Result<Opti
     }
     words += "; SELECT set_config('synchronous_commit', 'on', true) \
               WHERE current_setting('synchronous_commit') IN ('off', 'local'); \
-              SELECT txid_current()";
+              SELECT txid_current(), extract(epoch FROM pg_postmaster_start_time())::text";
     let answers = client.simple_query(&words).map_err(db_error)?;
-    let id = answers.iter().rev().find_map(|answer| match answer {
-        SimpleQueryMessage::Row(row) => row.get(0)?.parse().ok(),
+    let number = answers.iter().rev().find_map(|answer| match answer {
+        SimpleQueryMessage::Row(row) => {
+            Some(Number { id: row.get(0)?.parse().ok()?, started: row.get(1)?.to_owned() })
+        }
         _ => None,
     });
-    Ok(id)
+    Ok(number)
 }
 
-/// What became of a transaction: "committed", "aborted", "in progress".
-fn status(client: &mut Client, id: i64) -> Result<Option<String>, DbError> {
-    let row =
-        client.query_typed_opt("SELECT txid_status($1)", &typed(&[id.into()])).map_err(db_error)?;
-    row.map_or(Ok(None), |row| row.try_get(0).map_err(db_error))
+/// What became of a transaction: "committed", "aborted", "in progress"; `None` if nobody can
+/// know, also if one of this number was committed by a server that has started since.
+fn status(client: &mut Client, number: &Number) -> Result<Option<String>, DbError> {
+    let asked = "SELECT txid_status($1), extract(epoch FROM pg_postmaster_start_time())::text";
+    let row = client.query_typed_opt(asked, &typed(&[number.id.into()])).map_err(db_error)?;
+    let Some(row) = row else { return Ok(None) };
+    let status: Option<String> = row.try_get(0).map_err(db_error)?;
+    let started: String = row.try_get(1).map_err(db_error)?;
+    Ok(status.filter(|status| status != "committed" || started == number.started))
 }
 
 /// What the ledger relies on and cannot set.

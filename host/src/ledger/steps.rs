@@ -329,24 +329,31 @@ impl<B: Backend> Ledger for Records<B> {
 
     fn settle(&self, c: &Digest, settlement: &Settlement) -> Result<(), LedgerError> {
         const WHAT: &str = "record a verdict";
-        self.write(WHAT, |sql| {
-            const STEP: &str = "be settled";
-            let (spent_on, progress) = progress_of(locked(sql, c)?, c, STEP)?;
-            if let Some(before) = progress.settled {
-                let same = before.outcome == settlement.outcome.name()
-                    && before.code == settlement.code
-                    && before.verdict_json == settlement.verdict_json;
-                let cause = format!("it is settled as {}", before.outcome);
-                return if same { Ok(()) } else { Err(out_of_order(c, STEP, cause)) };
-            }
-            if spent_on.is_none() {
-                if settlement.outcome == SettledAs::Verified {
-                    return Err(out_of_order(c, STEP, "no commitment was accepted"));
+        let once = || {
+            self.write(WHAT, |sql| {
+                const STEP: &str = "be settled";
+                let (spent_on, progress) = progress_of(locked(sql, c)?, c, STEP)?;
+                if let Some(before) = progress.settled {
+                    let same = before.outcome == settlement.outcome.name()
+                        && before.code == settlement.code
+                        && before.verdict_json == settlement.verdict_json;
+                    let cause = format!("it is settled as {}", before.outcome);
+                    return if same { Ok(()) } else { Err(out_of_order(c, STEP, cause)) };
                 }
-                set_spent(sql, c, &NO_COMMITMENT)?;
-            }
-            Ok(set_settled(sql, c, settlement)?)
-        })
+                if spent_on.is_none() {
+                    if settlement.outcome == SettledAs::Verified {
+                        return Err(out_of_order(c, STEP, "no commitment was accepted"));
+                    }
+                    set_spent(sql, c, &NO_COMMITMENT)?;
+                }
+                Ok(set_settled(sql, c, settlement)?)
+            })
+        };
+        match once() {
+            // The same verdict twice is one: what is not known is done again.
+            Err(LedgerError::Unknown { .. }) => once(),
+            done => done,
+        }
     }
 
     fn settle_offline(
