@@ -76,8 +76,9 @@ fn selftest_names_a_kernel_that_never_ends_and_prints_its_table() {
             let (code, text) = attest(device, &args);
             assert_eq!(code, Some(1), "{text}");
             let rows: Vec<&str> = text.lines().filter(|line| line.contains(&only)).collect();
-            // A row for each product, and one for memory.
-            assert_eq!(rows.len(), source.gemms().len() + 1, "{text}");
+            // A row for each product of both kinds, and one for memory.
+            let products = source.gemms().len() + source.integer_products().len();
+            assert_eq!(rows.len(), products + 1, "{text}");
             let named = format!("{entry} of loop/{}", first.gemm.name);
             assert!(rows[0].contains("HUNG") && rows[0].contains(&named), "{text}");
             assert!(rows[0].contains("(launch ") && rows[0].contains("no end after"), "{text}");
