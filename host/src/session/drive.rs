@@ -8,14 +8,16 @@
 //! Deliberately lacks: making connections; [`super::command`] and [`super::tcp`]
 //! do.
 
+mod around;
 mod issuing;
 
+pub use around::{Extras, Peering, Stage, Start};
+
 use super::chance;
-use super::clock::{Stamps, unix_ms};
+use super::clock::unix_ms;
 use super::fault::OwnFault;
 use super::limits::{Patience, ROUND_TRIP_CREDIT_MAX};
 use super::link::{Heard, Link, Works};
-use super::message::MinerHello;
 use super::open::{OpenChallenge, OpenChallenges, settlement_of};
 use super::room::Room;
 use super::validator::{
@@ -31,17 +33,15 @@ use crate::log;
 use crate::mining::issue::Request;
 use crate::policy::{Policy, SessionFacts};
 use crate::protocol::bound::OmittedShare;
-use crate::protocol::challenge::Challenge;
-use crate::protocol::names::{Coin, Commitment};
+use crate::protocol::names::Coin;
 use crate::protocol::signature::PublicKey;
-use crate::protocol::verdict::{Outcome, SessionVerdict, Verdict};
+use crate::protocol::verdict::{Outcome, SessionVerdict};
 use crate::protocol::verify::verify;
 use attest_device_report::{NVIDIA_DEVICE_ROOT, Ocsp, Rims};
 use std::collections::BTreeMap;
 use std::convert::Infallible;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::watch;
 use tokio::task::{JoinHandle, spawn_blocking};
@@ -74,45 +74,6 @@ pub struct Validator {
     open: OpenChallenges,
     /// Why every session is to end, once there is a reason.
     interrupted: watch::Sender<Option<OwnFault>>,
-}
-
-/// Whom a session is with, as far as its transport knows.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Peering {
-    /// The key that it has proven.
-    pub key: Option<PublicKey>,
-    /// Where it is, as in [`Meeting::address`](crate::ledger::Meeting::address).
-    pub address: Option<String>,
-}
-
-/// What the first challenge of a session waits for once it is on record; false if it is not to
-/// be sent any more.
-pub type Start = Pin<Box<dyn Future<Output = bool> + Send>>;
-
-/// What a transport adds to its streams.
-#[derive(Default)]
-pub struct Extras {
-    /// When what the reader hands out came, if the transport knows better than the reader.
-    pub stamps: Option<Stamps>,
-    /// When the first challenge may be sent: at once if absent.
-    pub start: Option<Start>,
-}
-
-/// How far a session has come, for whoever watches.
-#[derive(Debug)]
-pub enum Stage<'a> {
-    /// The miner is there; the round trip is measured.
-    Met(&'a MinerHello, Duration),
-    /// The challenge of the round of this number, from 0, is out.
-    Challenged(usize, &'a Challenge),
-    /// The commitment of the round of this number is there.
-    Committed(usize, &'a Commitment),
-    /// The coin of the round of this number is out.
-    CoinSent(usize),
-    /// The complete result of the round of this number is there, with so many openings.
-    Complete(usize, usize),
-    /// The round of this number is judged.
-    Judged(usize, &'a Verdict),
 }
 
 /// Said of a session whose start came too late.
