@@ -50,7 +50,12 @@ async fn a_miner_neither_reads_nor_writes_anothers_subjects() {
     }
     // What reaches the validator, and what does not.
     let mut arrived = validator.subscribe(">").await.unwrap();
-    validator.flush().await.unwrap();
+    // The server takes a connection's words in their order: what comes back shows that it
+    // knows of the subscription.
+    validator.publish("known", "".into()).await.unwrap();
+    while timeout(PATIENCE, arrived.next()).await.expect("in time").expect("open").subject.as_str()
+        != "known"
+    {}
     miner.flush().await.unwrap();
     for subject in [
         names::from(other, "s"),
