@@ -15,11 +15,17 @@ use bytes::Bytes;
 use futures_util::StreamExt as _;
 use std::collections::BTreeMap;
 use std::time::Duration;
+use tokio::time::timeout;
 
 /// How long records of tasks are kept.
 const KEPT: Duration = Duration::from_secs(7 * 86_400);
 /// How long a job may be without a sign of the validator that has it.
 pub const JOB_WAIT: Duration = Duration::from_secs(30);
+
+/// How long a server may be silent while it sends the entries of a bucket.
+const SILENCE: Duration = Duration::from_secs(2);
+/// How often they are asked for until it was not.
+const READS: u32 = 3;
 
 /// No streams.
 #[derive(Debug, thiserror::Error)]
@@ -158,8 +164,22 @@ pub(super) async fn last(
     bucket: &str,
     filter: &str,
 ) -> Result<Vec<(String, Bytes)>, async_nats::Error> {
+    for _ in 0..READS {
+        if let Some(all) = last_once(client, bucket, filter).await? {
+            return Ok(all.into_iter().collect());
+        }
+    }
+    Err("entries change faster than they can be read".into())
+}
+
+/// The same; `None` if the server falls silent before all have come.
+async fn last_once(
+    client: &Client,
+    bucket: &str,
+    filter: &str,
+) -> Result<Option<BTreeMap<String, Bytes>>, async_nats::Error> {
     let context = jetstream::new(client.clone());
-    let stream = context.get_stream(format!("KV_{bucket}")).await?;
+    let mut stream = context.get_stream(format!("KV_{bucket}")).await?;
     let prefix = format!("$KV.{bucket}.");
     let config = push::OrderedConfig {
         deliver_subject: client.new_inbox(),
@@ -169,21 +189,26 @@ pub(super) async fn last(
         ..push::OrderedConfig::default()
     };
     let consumer = stream.create_consumer(config).await?;
-    let mut all = Vec::new();
+    let mut all = BTreeMap::new();
     if consumer.cached_info().num_pending == 0 {
-        return Ok(all);
+        return Ok(Some(all));
     }
+    // After the consumer: what is to come is not newer than this.
+    let newest = stream.info().await?.state.last_sequence;
     let mut messages = consumer.messages().await?;
-    while let Some(message) = messages.next().await {
-        let message = message?;
+    loop {
+        let Ok(message) = timeout(SILENCE, messages.next()).await else { return Ok(None) };
+        let Some(message) = message.transpose()? else { return Ok(Some(all)) };
+        let key = message.subject.strip_prefix(&*prefix).unwrap_or_default();
         // What was removed has no value.
-        if !message.payload.is_empty() {
-            let key = message.subject.strip_prefix(&*prefix).unwrap_or_default();
-            all.push((key.to_owned(), message.payload.clone()));
-        }
-        if message.info()?.pending == 0 {
-            break;
+        match message.payload.is_empty() {
+            true => all.remove(key),
+            false => all.insert(key.to_owned(), message.payload.clone()),
+        };
+        let info = message.info()?;
+        // A server counts an entry as pending for ever that is replaced before it is sent.
+        if info.pending == 0 || info.stream_sequence >= newest {
+            return Ok(Some(all));
         }
     }
-    Ok(all)
 }
