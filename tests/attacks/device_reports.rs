@@ -188,6 +188,11 @@ pub(super) fn verdict_with(
     let rims = Rims::new(vec![rim("580.95.05", 0), rim("96.00.9f.00.01", 20)]);
     let devices = DeviceTrust { roots: &[&root], rims: Some(&rims), ocsp };
     let terms = Terms { policy: Some(policy), devices, ..Terms::default() };
+    verdict_by(&terms, challenge, result)
+}
+
+/// What these terms make of a result that is handed in.
+pub(super) fn verdict_by(terms: &Terms<'_>, challenge: &Challenge, result: &ResultDoc) -> Verdict {
     let handed_in = HandedIn {
         challenge,
         result,

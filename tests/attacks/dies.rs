@@ -1,14 +1,15 @@
 //! A die that signs for two miners, or under two names: its history in the ledger tells.
 
 use super::device_reports::{nonce_of, of_lane};
+use super::handed_in::Fault;
 use super::{Say, challenge, identity, key, public, request};
 use crate::common::device::root;
 use crate::common::evidence_of_models;
 use crate::live::peer::session_with;
 use crate::live::recording::Recording;
 use attest::executor::cpu::CpuVerifier;
-use attest::judging::{AsIssuer, BeforeIssue, DeviceTrust, HandedIn, Judged, Terms};
-use attest::ledger::{Ledger as _, LedgerError};
+use attest::judging::{AsIssuer, DeviceTrust, HandedIn, Judged, Terms};
+use attest::ledger::Ledger as _;
 use attest::policy::Policy;
 use attest::protocol::challenge::Challenge;
 use attest::protocol::circumstances::Circumstances;
@@ -24,14 +25,6 @@ use std::sync::Arc;
 
 const POLICY: &str = "[session]\nlive_required = false\n[devices]\ncpu_allowed = true\n\
      [soundness]\nomitted_share = 0.9\n";
-
-#[derive(Debug, thiserror::Error)]
-enum Fault {
-    #[error(transparent)]
-    Ledger(#[from] LedgerError),
-    #[error(transparent)]
-    Clock(#[from] BeforeIssue),
-}
 
 /// What the miner of key `seed` says that names its device `uuid`.
 fn says(challenge: &Challenge, seed: u8, uuid: u8) -> Say {

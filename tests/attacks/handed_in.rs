@@ -24,7 +24,7 @@ const COIN: Coin = Coin::new([9; 32]).unwrap();
 const DAY_MS: u64 = 86_400_000;
 
 #[derive(Debug, thiserror::Error)]
-enum Fault {
+pub(super) enum Fault {
     #[error(transparent)]
     Ledger(#[from] LedgerError),
     #[error(transparent)]

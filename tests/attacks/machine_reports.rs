@@ -2,6 +2,7 @@
 //! mode, from other enclaves, with certificates that are cut, longer, early or for something
 //! else. An honest one of each holds.
 
+use super::device_reports::{rejected_for, verdict_by};
 use super::{Run, Say, UUIDS, challenge, ended_with, live, request};
 use crate::common::device::{certificates as gpu_certificates, chain, pem, report};
 use crate::common::evidence_of_models;
@@ -10,17 +11,16 @@ use crate::common::machine::{
     intel_certificates, intel_ders, roots, snp, table,
 };
 use attest::evidence::{MachineOptions, Tsm};
-use attest::judging::{BeforeIssue, HandedIn, MachineTrust, Terms};
+use attest::judging::{MachineTrust, Terms};
 use attest::mining::executors::{Choice, choose};
 use attest::mining::mine::{Expiry, MineOptions, mine};
 use attest::policy::Policy;
 use attest::protocol::challenge::Challenge;
-use attest::protocol::circumstances::Circumstances;
 use attest::protocol::device_report::{Bytes, DeviceReport};
 use attest::protocol::digest::Digest;
 use attest::protocol::machine_report::{MachineKind, MachineReport};
 use attest::protocol::result::ResultDoc;
-use attest::protocol::verdict::{Grade, Outcome, Verdict};
+use attest::protocol::verdict::{Grade, Verdict};
 use attest_device_report::Trust;
 use attest_device_report::machine::{Certificates, Kind, verify};
 use serde_json::{Value, json};
@@ -240,25 +240,7 @@ fn verdict(challenge: &Challenge, result: &ResultDoc, policy: &Policy) -> Verdic
     let roots: Vec<&[u8]> = roots.iter().map(Vec::as_slice).collect();
     let machine = MachineTrust { roots: &roots, certificates: &[] };
     let terms = Terms { policy: Some(policy), machine, ..Terms::default() };
-    let handed_in = HandedIn {
-        challenge,
-        result,
-        arrival_unix_s: Some(challenge.issued_at_unix_s() + 10),
-        elapsed: None,
-        receipt: None,
-    };
-    let verified = |with: &Circumstances<'_>| {
-        let recompute = attest::executor::cpu::CpuVerifier::new();
-        Ok(attest::protocol::verify::verify(challenge, result, with, &recompute))
-    };
-    terms.of_stranger::<BeforeIssue>(&handed_in, verified).unwrap()
-}
-
-/// The codes of the policy's reasons that reject.
-fn rejected_for(verdict: &Verdict) -> Vec<&'static str> {
-    let policy = verdict.policy.as_ref().expect("a policy judged");
-    assert_eq!(verdict.outcome == Outcome::Rejected, policy.rejects());
-    policy.rejecting().map(|reason| reason.code).collect()
+    verdict_by(&terms, challenge, result)
 }
 
 fn code_in(verdict: &Verdict) -> &'static str {

@@ -43,7 +43,7 @@ pub enum Algorithm {
 }
 
 impl Algorithm {
-    /// The one that is named; `None` if it is none of these, or has other parameters.
+    /// The one that is named; `None` for any other, and for other parameters.
     pub(crate) fn of(named: &AlgorithmIdentifierOwned) -> Option<Self> {
         match (named.oid, &named.parameters) {
             (ECDSA_WITH_SHA256, None) => Some(Self::EcdsaSha256),

@@ -48,6 +48,7 @@ pub use finding::{Code, Finding};
 pub use host::own_machine_id;
 pub use inventory::{Inventory, inventory, inventory_of};
 pub use machine_report::{Quote, Tsm};
+pub(crate) use observed::answer;
 pub use observed::{MachineOptions, MeasureBandwidth, Observed, Observing};
 pub use present::present_gpus;
 pub use sm::SmShare;

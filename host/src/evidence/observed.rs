@@ -94,12 +94,12 @@ impl Observing {
         let (lanes, sources) = (lanes.to_vec(), Arc::new(Sources::default()));
         let inventory = {
             let (lanes, sources) = (lanes.clone(), Arc::clone(&sources));
-            answer(move || {
+            answer("machine", move || {
                 ask(&sources, &lanes);
                 sources.compared(&lanes, "not asked")
             })
         };
-        let machine_report = answer(move || match tsm.kind() {
+        let machine_report = answer("machine", move || match tsm.kind() {
             Ok(_) => AVAILABLE.to_owned(),
             Err(reason) => format!("{UNAVAILABLE}{reason}"),
         });
@@ -121,7 +121,7 @@ impl Observing {
                 let mut inventory = self.sources.compared(&self.lanes, silence);
                 // The process is looked at after NVML, which may be what hangs.
                 inventory.process =
-                    answer(process::view).recv_timeout(patience).unwrap_or_default();
+                    answer("machine", process::view).recv_timeout(patience).unwrap_or_default();
                 inventory
             }
             // Comparing may be what broke down: it is not tried again.
@@ -141,16 +141,19 @@ impl Observing {
     }
 }
 
-/// Where a thread of its own will put the answer; closed without one if it
-/// breaks down or can't be started.
-fn answer<T: Send + 'static>(ask: impl FnOnce() -> T + Send + 'static) -> Receiver<T> {
+/// Where a thread of its own, with this name, will put the answer; closed without one if it
+/// breaks down or can't be started. Whoever no longer waits leaves it behind.
+pub(crate) fn answer<T: Send + 'static>(
+    name: &str,
+    ask: impl FnOnce() -> T + Send + 'static,
+) -> Receiver<T> {
     let (sender, receiver) = mpsc::channel();
     let asking = move || {
         // The receiver is gone if nobody waited.
         let _ = sender.send(ask());
     };
-    if let Err(error) = std::thread::Builder::new().name("machine".to_owned()).spawn(asking) {
-        tracing::warn!("no thread to look at this machine: {error}");
+    if let Err(error) = std::thread::Builder::new().name(name.to_owned()).spawn(asking) {
+        tracing::warn!("no thread to ask on ({name}): {error}");
     }
     receiver
 }

@@ -75,7 +75,7 @@ mod claim {
     pub(super) const CRYPTO_FAILED: i64 = 99;
 }
 
-/// A part's trustworthiness vector, of what a verdict says of a lane's report.
+/// A part's trustworthiness vector, from what a verdict has on a lane's report.
 fn vector(device: &Value) -> Map<String, Value> {
     let mut claims = Map::new();
     let mut claim = |name: &str, value: i64| claims.insert(name.to_owned(), value.into());

@@ -145,11 +145,15 @@ impl Worker {
     /// Whether another task of this miner is under way: a miner that says that it is busy
     /// may be so with that.
     async fn is_held_elsewhere(&self, name: &TaskName) -> bool {
-        let others = self.tasks.all(&format!("*.*.{}", name.miner)).await.unwrap_or_default();
-        let is_other = |(other, record): &(TaskName, Record)| {
-            other != name && record.state == TaskState::Running
-        };
-        others.iter().any(is_other)
+        let others = self.others_of(name).await.unwrap_or_default();
+        others.iter().any(|record| record.state == TaskState::Running)
+    }
+
+    /// The records of the miner's other tasks.
+    async fn others_of(&self, name: &TaskName) -> Result<Vec<Record>, TaskError> {
+        let all = self.tasks.all(&format!("*.*.{}", name.miner)).await?;
+        let others = all.into_iter().filter(|(other, _)| other != name);
+        Ok(others.map(|(_, record)| record).collect())
     }
 
     /// Makes a task this validator's.
@@ -213,13 +217,8 @@ impl Worker {
 
     /// What the ledger has of an attempt that another validator began.
     async fn left_behind(&self, name: &TaskName, since_unix_ms: u64) -> Result<Option<Came>, ()> {
-        let filter = format!("*.*.{}", name.miner);
-        let others = self.tasks.all(&filter).await.map_err(|_| ())?;
-        let others: HashSet<_> = others
-            .into_iter()
-            .filter(|(other, _)| other != name)
-            .filter_map(|(_, record)| record.challenge)
-            .collect();
+        let others = self.others_of(name).await.map_err(|_| ())?;
+        let others: HashSet<_> = others.into_iter().filter_map(|record| record.challenge).collect();
         let validator = &self.dialler.validator;
         let (ledger, miner) = (Arc::clone(&validator.ledger), name.miner);
         let rounds = if validator.policy.is_none() { Rounds::One } else { Rounds::Several };

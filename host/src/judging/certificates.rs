@@ -3,10 +3,10 @@
 //! Guarantees: at most [`CERTIFICATES_MAX`] files of bounded length are read.
 //! Deliberately lacks: trust in them: they count for what the makers' roots signed.
 
+use super::folder::{bytes_of, files_in};
 use attest_device_report::CHAIN_BYTES_MAX;
 use attest_device_report::machine::ders_in;
-use std::fs::{self, File};
-use std::io::{self, Read as _};
+use std::io;
 use std::path::{Path, PathBuf};
 
 /// Most files of a folder.
@@ -55,28 +55,14 @@ pub fn certificates_in(place: &Path) -> Result<Vec<Vec<u8>>, CertificateError> {
         let path = path.to_owned();
         move |cause| CertificateError::Unreadable { path, cause }
     };
-    let mut paths = Vec::new();
-    if place.is_dir() {
-        for entry in fs::read_dir(place).map_err(unreadable(place))? {
-            let path = entry.map_err(unreadable(place))?.path();
-            let ending = path.extension().and_then(|ending| ending.to_str());
-            if ending.is_some_and(|ending| ENDINGS.contains(&ending)) {
-                paths.push(path);
-            }
-            if paths.len() > CERTIFICATES_MAX {
-                return Err(CertificateError::TooMany { path: place.to_owned() });
-            }
-        }
-        paths.sort_unstable();
-    } else {
-        paths.push(place.to_owned());
-    }
+    let paths = match place.is_dir() {
+        true => files_in(place, &ENDINGS, CERTIFICATES_MAX).map_err(unreadable(place))?,
+        false => Some(vec![place.to_owned()]),
+    };
+    let paths = paths.ok_or_else(|| CertificateError::TooMany { path: place.to_owned() })?;
     let mut ders = Vec::new();
     for path in paths {
-        let mut bytes = Vec::new();
-        let file = File::open(&path).map_err(unreadable(&path))?;
-        let most = CHAIN_BYTES_MAX as u64 + 1;
-        file.take(most).read_to_end(&mut bytes).map_err(unreadable(&path))?;
+        let bytes = bytes_of(&path, CHAIN_BYTES_MAX).map_err(unreadable(&path))?;
         ders.extend(ders_in(&bytes).map_err(|_| CertificateError::Malformed { path })?);
     }
     match ders.is_empty() {
@@ -89,6 +75,7 @@ pub fn certificates_in(place: &Path) -> Result<Vec<Vec<u8>>, CertificateError> {
 mod tests {
     use super::*;
     use attest_device_report::machine::ROOTS;
+    use std::fs;
 
     #[test]
     fn certificates_come_from_files_and_folders() {

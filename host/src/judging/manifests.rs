@@ -5,11 +5,11 @@
 //! count; a bounded number of files of bounded length is read.
 //! Deliberately lacks: fetching them from their vendor.
 
+use super::folder::{bytes_of, files_in};
 use attest_device_report::{
     Fault, NVIDIA_RIM_ROOT, OCSP_BYTES_MAX, Ocsp, RIM_BYTES_MAX, Response, Rim, Rims, Trust,
 };
-use std::fs::{self, File};
-use std::io::{self, Read as _};
+use std::io;
 use std::path::{Path, PathBuf};
 
 /// Most manifests of a folder.
@@ -79,25 +79,14 @@ fn each_in<T>(
         let path = path.to_owned();
         move |cause| FolderError::Unreadable { path, extension, cause }
     };
-    let mut paths = Vec::new();
-    for entry in fs::read_dir(folder).map_err(unreadable(folder))? {
-        let path = entry.map_err(unreadable(folder))?.path();
-        if path.extension().is_some_and(|found| found == extension) {
-            paths.push(path);
-        }
-        if paths.len() > most {
-            return Err(FolderError::TooMany { path: folder.to_owned(), extension, most });
-        }
-    }
+    let paths = files_in(folder, &[extension], most).map_err(unreadable(folder))?;
+    let too_many = || FolderError::TooMany { path: folder.to_owned(), extension, most };
+    let paths = paths.ok_or_else(too_many)?;
     if paths.is_empty() {
         return Err(FolderError::None { path: folder.to_owned(), extension });
     }
-    paths.sort_unstable();
     let one = |path: PathBuf| {
-        let mut bytes = Vec::new();
-        let file = File::open(&path).map_err(unreadable(&path))?;
-        // One more, so that a longer file is found out.
-        file.take(bytes_max as u64 + 1).read_to_end(&mut bytes).map_err(unreadable(&path))?;
+        let bytes = bytes_of(&path, bytes_max).map_err(unreadable(&path))?;
         read(&bytes).map_err(|fault| FolderError::Invalid { path, fault })
     };
     paths.into_iter().map(one).collect()

@@ -17,6 +17,7 @@
 mod certificates;
 mod devices;
 mod dies;
+mod folder;
 mod issuer;
 mod machine;
 mod manifests;

@@ -38,6 +38,20 @@ impl<B: Backend> Records<B> {
         self.backend.transaction(Access::Write, what, &mut work)
     }
 
+    /// Devices that are named for `c` as they are recorded.
+    fn recorded<'a>(
+        &self,
+        what: &'static str,
+        c: &'a Digest,
+        devices: &'a [Sighting],
+        now_unix_ms: u64,
+        window: Duration,
+    ) -> Result<Naming<'a>, LedgerError> {
+        check_devices(what, devices)?;
+        let (host_window, named) = (self.options.host_window, Named::AsRecorded);
+        Ok(Naming { c, devices, now_unix_ms, window, host_window, named })
+    }
+
     fn read<T>(
         &self,
         what: &'static str,
@@ -301,9 +315,7 @@ impl<B: Backend> Ledger for Records<B> {
         window: Duration,
     ) -> Result<Vec<HistoryFinding>, LedgerError> {
         const WHAT: &str = "look up devices";
-        check_devices(WHAT, devices)?;
-        let (host_window, named) = (self.options.host_window, Named::AsRecorded);
-        let naming = Naming { c, devices, now_unix_ms, window, host_window, named };
+        let naming = self.recorded(WHAT, c, devices, now_unix_ms, window)?;
         self.read(WHAT, |sql| Ok(history::look(sql, naming)?))
     }
 
@@ -315,9 +327,7 @@ impl<B: Backend> Ledger for Records<B> {
         window: Duration,
     ) -> Result<Vec<HistoryFinding>, LedgerError> {
         const WHAT: &str = "record which dies signed";
-        check_devices(WHAT, devices)?;
-        let (host_window, named) = (self.options.host_window, Named::AsRecorded);
-        let naming = Naming { c, devices, now_unix_ms, window, host_window, named };
+        let naming = self.recorded(WHAT, c, devices, now_unix_ms, window)?;
         self.write(WHAT, |sql| {
             let (spent_on, _) = progress_of(locked(sql, c)?, c, WHAT)?;
             if spent_on.is_none() {
@@ -367,7 +377,7 @@ impl<B: Backend> Ledger for Records<B> {
     ) -> Result<(Acceptance, Vec<HistoryFinding>), LedgerError> {
         const WHAT: &str = "spend a nonce with its verdict";
         check_commitment(WHAT, commitment)?;
-        check_devices(WHAT, devices)?;
+        let naming = self.recorded(WHAT, c, devices, arrived_unix_ms, window)?;
         if settlement.outcome != SettledAs::Verified {
             let cause = format!("outcome {:?} spends no nonce", settlement.outcome.name());
             return Err(LedgerError::Invalid { what: WHAT, cause });
@@ -378,9 +388,6 @@ impl<B: Backend> Ledger for Records<B> {
                 return Ok((acceptance, Vec::new()));
             }
             set_arrived(sql, c, arrived_unix_ms)?;
-            let (named, now_unix_ms) = (Named::AsRecorded, arrived_unix_ms);
-            let host_window = self.options.host_window;
-            let naming = Naming { c, devices, now_unix_ms, window, host_window, named };
             let found = history::see(sql, naming)?;
             set_settled(sql, c, settlement)?;
             Ok((acceptance, found))

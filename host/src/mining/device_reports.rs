@@ -4,13 +4,11 @@
 //! longer than [`PATIENCE`] for the driver.
 //! Deliberately lacks: NVSwitches, whose reports NVML does not give.
 
-use crate::evidence::device_report;
+use crate::evidence::{answer, device_report};
 use crate::executor::LaneFacts;
 use crate::protocol::device_report::{Bytes, DeviceReport, nonce};
 use crate::protocol::digest::Digest;
 use crate::protocol::names::State;
-use std::sync::mpsc;
-use std::thread;
 use std::time::Duration;
 
 /// How long the driver may take for all reports of a run.
@@ -26,22 +24,11 @@ pub(super) fn collect(c: &Digest, lanes: &[&LaneFacts], last: &[State]) -> Vec<D
     if asked.is_empty() {
         return Vec::new();
     }
-    let (send, receive) = mpsc::channel();
-    // It is left behind if the driver never answers.
-    let asking = thread::Builder::new().name("device reports".to_owned()).spawn(move || {
-        let _ = send.send(reports(&asked));
-    });
-    match asking.map(|_| receive.recv_timeout(PATIENCE)) {
-        Ok(Ok(reports)) => reports,
-        Ok(Err(error)) => {
-            tracing::warn!("no device reports: the driver did not answer: {error}");
-            Vec::new()
-        }
-        Err(error) => {
-            tracing::warn!("no device reports: no thread: {error}");
-            Vec::new()
-        }
-    }
+    let reports = answer("device reports", move || reports(&asked)).recv_timeout(PATIENCE);
+    reports.unwrap_or_else(|error| {
+        tracing::warn!("no device reports: the driver did not answer: {error}");
+        Vec::new()
+    })
 }
 
 fn reports(asked: &[(u32, String, [u8; 32])]) -> Vec<DeviceReport> {

@@ -4,11 +4,9 @@
 //! longer than [`PATIENCE`] for it.
 //! Deliberately lacks: retries.
 
-use crate::evidence::{Quote, Tsm};
+use crate::evidence::{Quote, Tsm, answer};
 use crate::protocol::device_report::Bytes;
 use crate::protocol::machine_report::MachineReport;
-use std::sync::mpsc;
-use std::thread;
 use std::time::Duration;
 
 /// How long the kernel, and the host that it asks, may take.
@@ -20,24 +18,19 @@ pub(super) fn collect(tsm: Tsm, report_data: [u8; 64]) -> Option<MachineReport> 
 }
 
 fn collect_within(patience: Duration, tsm: Tsm, report_data: [u8; 64]) -> Option<MachineReport> {
-    let (send, receive) = mpsc::channel();
-    // It is left behind if the kernel never answers.
-    let asking = thread::Builder::new().name("machine report".to_owned()).spawn(move || {
-        let _ = send.send(tsm.ask(&report_data));
-    });
+    let asking = answer("machine report", move || tsm.ask(&report_data));
     let failed = |reason: &dyn std::fmt::Display| {
         tracing::warn!("no quote of this machine: {reason}");
         None
     };
-    match asking.map(|_| receive.recv_timeout(patience)) {
-        Ok(Ok(Ok(Quote { kind, quote, auxiliary }))) => Some(MachineReport {
+    match asking.recv_timeout(patience) {
+        Ok(Ok(Quote { kind, quote, auxiliary })) => Some(MachineReport {
             kind,
             quote: Bytes::new(quote)?,
             auxiliary: Bytes::new(auxiliary)?,
         }),
-        Ok(Ok(Err(reason))) => failed(&reason),
-        Ok(Err(error)) => failed(&format_args!("the kernel did not answer: {error}")),
-        Err(error) => failed(&format_args!("no thread: {error}")),
+        Ok(Err(reason)) => failed(&reason),
+        Err(error) => failed(&format_args!("the kernel did not answer: {error}")),
     }
 }
 

@@ -5,6 +5,7 @@ use crate::protocol::machine_report::{MachineKind, QUOTE_BYTES_MAX};
 use std::fs;
 use std::io;
 use std::path::Path;
+use std::thread;
 
 /// A folder that lasts, as the kernel's does.
 fn entries() -> &'static str {

@@ -1,13 +1,12 @@
 //! What all daemons have: an endpoint for metrics and health, and signs of life for systemd.
 
-use crate::outcome::note;
+use crate::outcome::{Done, note};
 use crate::signals::Stop;
 use crate::systemd;
 use attest::monitor::{Endpoint, Health, MonitorError};
 use std::future::Future;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
 use tokio::sync::watch;
 
 /// Serves `metrics` at `address`, if there is one, and sends signs of life, for as long as the
@@ -41,10 +40,11 @@ pub async fn drain(stop: &Stop, what: &str, ending: &watch::Sender<bool>) {
     std::future::pending::<()>().await;
 }
 
-/// Ends when the second signal has come.
-pub async fn is_urgent(urgent: &AtomicBool) {
-    while !urgent.load(Ordering::SeqCst) {
-        tokio::time::sleep(Duration::from_millis(20)).await;
+/// How a daemon that has drained, or was stopped by a second signal, ends.
+pub fn done(stop: &Stop, urgent: &AtomicBool) -> Done {
+    match stop.exit_code().filter(|_| urgent.load(Ordering::SeqCst)) {
+        Some(code) => Done::Interrupted(code),
+        None => Done::Ok,
     }
 }
 

@@ -3,7 +3,7 @@
 use crate::args;
 use crate::commands::respond::warm;
 use crate::commands::run::choice;
-use crate::outcome::{Done, Result, note};
+use crate::outcome::{Result, note};
 use crate::paint::duration;
 use crate::service;
 use crate::signals::Stop;
@@ -18,7 +18,6 @@ use attest::session::message::VerdictOutcome;
 use attest::session::miner::{End, SESSION_DEFAULT};
 use attest::session::respond::{Equipment as _, Miner};
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 use tokio::sync::watch;
 
@@ -81,10 +80,7 @@ pub fn run(args: &args::Agent) -> Result {
     });
     runtime.shutdown_background();
     ended?;
-    Ok(match stop.exit_code().filter(|_| urgent.load(Ordering::SeqCst)) {
-        Some(code) => Done::Interrupted(code),
-        None => Done::Ok,
-    })
+    Ok(service::done(&stop, &urgent))
 }
 
 /// Looks at the connection once there is one, and says that the program is alive.

@@ -88,7 +88,7 @@ fn check(args: &args::Export, envelope: &OsStr, signer: &EncodedKey, color: Colo
     };
     let limit_bytes = dsse::ENVELOPE_BYTES_MAX as u64;
     let envelope = Source::of_path(envelope).read_text(limit_bytes)?;
-    // An envelope is a JSON object, and a token is none.
+    // An envelope is a JSON object; a token is not.
     if !envelope.trim_start().starts_with('{') {
         return check_ear(args, &envelope, signer, color);
     }

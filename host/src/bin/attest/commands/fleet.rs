@@ -29,7 +29,6 @@ use attest::session::clock::unix_ms;
 use attest::session::drive::Validator;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 use tokio::sync::watch;
 
@@ -131,17 +130,14 @@ fn daemon(args: &args::FleetRun, ledger: Option<&LedgerPlace>) -> Result {
         tokio::select! {
             () = &mut run => return anyhow::Ok(()),
             () = service::drain(&stop, "no more jobs are taken", &told) => unreachable!("it has no end"),
-            () = service::is_urgent(&urgent) => validator.interrupt("the validator was stopped"),
+            () = super::is_set(&urgent) => validator.interrupt("the validator was stopped"),
         }
         run.await;
         Ok(())
     });
     runtime.shutdown_background();
     ended?;
-    Ok(match stop.exit_code().filter(|_| urgent.load(Ordering::SeqCst)) {
-        Some(code) => Done::Interrupted(code),
-        None => Done::Ok,
-    })
+    Ok(service::done(&stop, &urgent))
 }
 
 /// Says that the program is alive, until something else does.

@@ -42,7 +42,12 @@ fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
 
 /// Ends when a signal has come.
 pub(crate) async fn stopped(stop: &crate::signals::Stop) {
-    while !stop.flag().load(std::sync::atomic::Ordering::SeqCst) {
+    is_set(stop.flag()).await;
+}
+
+/// Ends when the flag is set.
+async fn is_set(flag: &std::sync::atomic::AtomicBool) {
+    while !flag.load(std::sync::atomic::Ordering::SeqCst) {
         tokio::time::sleep(std::time::Duration::from_millis(20)).await;
     }
 }
