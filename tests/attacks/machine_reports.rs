@@ -126,14 +126,14 @@ fn chains_of_chips_that_are_stripped_extended_or_turned() {
 #[test]
 fn quotes_of_other_enclaves_modules_or_processors() {
     let with = |tdx: Tdx| of_tdx(&tdx);
-    let enclave = |set: (usize, u8)| with(Tdx { enclave: vec![set], ..Tdx::default() });
-    let body = |set: (usize, u8)| with(Tdx { body: vec![set], ..Tdx::default() });
+    let enclave = |flip: (usize, u8)| with(Tdx { enclave: vec![flip], ..Tdx::default() });
+    let body = |flip: (usize, u8)| with(Tdx { body: vec![flip], ..Tdx::default() });
     assert_eq!(with(Tdx::default()), "holds");
     assert_eq!(code(Kind::Tdx, &Tdx::default().quote(&[5; 64]), &[]), "quote-nonce");
     // An enclave of somebody else's, of another product, in debug mode, of another key.
-    assert_eq!(enclave((128, 0)), "quote-enclave");
+    assert_eq!(enclave((128, 1)), "quote-enclave");
     assert_eq!(enclave((256, 1)), "quote-enclave");
-    assert_eq!(enclave((48, 0x13)), "quote-enclave");
+    assert_eq!(enclave((48, 2)), "quote-enclave");
     assert_eq!(enclave((16, 1)), "quote-enclave");
     assert_eq!(enclave((320, 1)), "quote-enclave");
     assert_eq!(enclave((352, 1)), "quote-enclave");

@@ -317,9 +317,10 @@ pub fn intel_ders(all: &[Certificate; 3]) -> [Vec<u8>; 3] {
 
 /// What a quote of TDX is made of, to be changed in one thing.
 pub struct Tdx {
-    /// Bytes of the body that are set before it is signed.
+    /// Bits of the body's bytes that are flipped before it is signed. (A byte that is set could
+    /// have had that value already, where it belongs to a digest of a random key.)
     pub body: Vec<(usize, u8)>,
-    /// Bytes of the quoting enclave's report.
+    /// Bits of the bytes of the quoting enclave's report.
     pub enclave: Vec<(usize, u8)>,
     /// What signs the enclave's report, of [`INTEL`].
     pub signer: usize,
@@ -348,8 +349,8 @@ impl Tdx {
         let mut body = vec![0; 584];
         body[136..184].copy_from_slice(&[0x6d; 48]);
         body[520..].copy_from_slice(report_data);
-        for &(at, value) in &self.body {
-            body[at] = value;
+        for &(at, bits) in &self.body {
+            body[at] ^= bits;
         }
         let signed = [head, body].concat();
         let mut enclave = vec![0; 384];
@@ -360,8 +361,8 @@ impl Tdx {
         let authentication = [5; 32];
         let made = Sha256::new().chain_update(attestation.point()).chain_update(authentication);
         enclave[320..352].copy_from_slice(&made.finalize());
-        for &(at, value) in &self.enclave {
-            enclave[at] = value;
+        for &(at, bits) in &self.enclave {
+            enclave[at] ^= bits;
         }
         let long = |bytes: &[u8]| (bytes.len() as u32).to_le_bytes();
         let inner = [
