@@ -8,6 +8,7 @@ use attest::executor::cpu::{CpuExecutor, CpuOptions};
 use attest::fleet::suspects::{Rounds, left_behind};
 use attest::ledger::Filter;
 use attest::mining::issue::issue;
+use attest::protocol::challenge::Challenge;
 use attest::protocol::verdict::Outcome;
 use attest::session::clock::unix_ms;
 use std::collections::HashSet;
@@ -80,7 +81,8 @@ async fn what_a_killed_validator_left_is_taken_up_by_another() {
     let first = Validating::start(&server, &ledger, quiet()).await;
     let _agent = Running::start(&server, 1).await;
     first.meets(1).await;
-    // As it leaves things when it dies after each step: claimed; and claimed and challenged.
+    // As it leaves things when it dies after each step: claimed; with the challenge named; and
+    // with the challenge in the ledger.
     let name = |campaign: &str| TaskName {
         campaign: campaign.to_owned(),
         slot: "0".to_owned(),
@@ -99,34 +101,67 @@ async fn what_a_killed_validator_left_is_taken_up_by_another() {
         spread_ms: None,
     };
     let tasks = first.stores.tasks.clone();
-    for campaign in ["claimed", "challenged"] {
+    let bound = Request { miner_id: Some(key(1)), ..tiny() };
+    // The last one is another validator's, with which the miner has a session, too.
+    let [named, challenged, other] = [(); 3].map(|()| issue(&bound).unwrap());
+    let all = [("claimed", None), ("named", Some(&named)), ("challenged", Some(&challenged))];
+    for (campaign, challenge) in all {
+        let challenge = challenge.map(|challenge| challenge.digest());
+        let record = Record { challenge, ..record.clone() };
         tasks.write(&name(campaign).text(), &record, None).await.unwrap().expect("new");
     }
-    let bound = Request { miner_id: Some(key(1)), ..tiny() };
-    let challenge = issue(&bound).unwrap();
-    ledger.issue(&challenge, challenge.token(), since_unix_ms + 5).unwrap();
-    for campaign in ["claimed", "challenged"] {
+    for challenge in [&challenged, &other] {
+        ledger.issue(challenge, challenge.token(), since_unix_ms + 5).unwrap();
+    }
+    let mut sessions = HashSet::from([named.digest(), challenged.digest(), other.digest()]);
+    for (campaign, _) in all {
         first.challenge(campaign, &[1]).await;
         let record = first.done(&name(campaign)).await;
         assert_eq!(record.outcome.as_deref(), Some("verified"), "{campaign}: {record:?}");
-        assert_ne!(record.challenge, Some(challenge.digest()), "{campaign}");
+        assert!(sessions.insert(record.challenge.unwrap()), "{campaign}");
     }
-    let (left, _) = ledger.show(&challenge.digest()).unwrap().expect("on record");
-    assert_eq!(left.code.as_deref(), Some("abandoned"));
-    // A session that was concluded counts, if it is of no other task.
-    let of = |record: &Record| HashSet::from([record.challenge.unwrap()]);
-    let mut others = HashSet::new();
-    for campaign in ["claimed", "challenged"] {
-        others.extend(of(&tasks.read(&name(campaign).text()).await.unwrap().unwrap().record));
-    }
-    let miner = key(1).encoded();
-    assert_eq!(left_behind(&*ledger, miner, 0, &others, Rounds::Several).unwrap(), None);
-    let one = others.iter().next().copied().unwrap();
-    let without = HashSet::from([one]);
-    let found =
-        left_behind(&*ledger, miner, 0, &without, Rounds::Several).unwrap().expect("the other one");
-    assert_eq!(found.outcome, Outcome::Verified);
-    assert!(found.challenge != Some(one) && found.challenge != Some(challenge.digest()));
+    let code = |challenge: &Challenge| {
+        let (entry, _) = ledger.show(&challenge.digest()).unwrap().expect("on record");
+        (entry.outcome, entry.code)
+    };
+    assert_eq!(code(&challenged).1.as_deref(), Some("abandoned"));
+    assert_eq!(code(&other), (None, None));
+    assert!(ledger.show(&named.digest()).unwrap().is_none());
+    // A session that was concluded counts, of the task that names it only.
+    let last = tasks.read(&name("named").text()).await.unwrap().unwrap().record.challenge.unwrap();
+    let of = |session| left_behind(&*ledger, key(1).encoded(), 0, session, Rounds::Several);
+    let found = of(last).unwrap().expect("concluded");
+    assert_eq!((found.outcome, found.challenge), (Outcome::Verified, Some(last)));
+    assert_eq!(of(named.digest()).unwrap(), None);
+    assert_eq!(code(&other), (None, None));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_task_names_its_challenge_before_the_miner_has_it() {
+    let Some(nats) = Nats::start() else { return };
+    let (server, (_folder, ledger)) = (server_of(&nats.url(), None), ledger());
+    let fleet = Validating::start(&server, &ledger, quiet()).await;
+    let (begun, mut begins) = mpsc::unbounded_channel();
+    let (go, gone) = std::sync::mpsc::channel::<()>();
+    let gone = Mutex::new(gone);
+    let waits = common::cpu_miner_with(Some(identity(1)), move |_| {
+        let _ = begun.send(());
+        let _ = gone.lock().unwrap().recv();
+        let cpu: Box<dyn Executor> = Box::new(CpuExecutor::new(CpuOptions::default()));
+        vec![cpu]
+    });
+    let _agent = Running::start_as(&server, 1, waits).await;
+    fleet.meets(1).await;
+    let task = fleet.challenge("c1", &[1]).await.remove(0);
+    timeout(PATIENCE, begins.recv()).await.expect("it is challenged");
+    let found = fleet.stores.tasks.read(&task.text()).await.unwrap().expect("a record").record;
+    let issued = ledger.list(&Filter::default()).unwrap();
+    assert_eq!(found.state, TaskState::Running);
+    assert_eq!(found.challenge, Some(issued[0].challenge));
+    drop(go);
+    let record = fleet.done(&task).await;
+    assert_eq!(record.outcome.as_deref(), Some("verified"), "{record:?}");
+    assert_eq!(record.challenge, found.challenge);
 }
 
 #[tokio::test(flavor = "multi_thread")]

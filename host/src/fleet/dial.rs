@@ -13,7 +13,6 @@ use super::link::{self, Streams};
 use super::measured::{Measured, Stopwatch};
 use super::names;
 use super::presence::Presence;
-use super::together::Place;
 use crate::protocol::digest::Digest;
 use crate::protocol::json::printable;
 use crate::protocol::signature::PublicKey;
@@ -31,8 +30,6 @@ use tokio::time::{Instant, timeout};
 const ANSWER: Duration = Duration::from_secs(5);
 /// How long until an invitation is sent again.
 const AGAIN: Duration = Duration::from_secs(1);
-/// How long the sessions of a group wait for each other before their challenges go out.
-const TOGETHER: Duration = Duration::from_secs(10);
 /// How often it is looked whether the agent is still there.
 const LOOK: Duration = Duration::from_secs(1);
 /// Looks in a row that must find it gone: frames and announcements take different ways.
@@ -143,13 +140,13 @@ impl Dialler {
         Err(Came::to_nothing("no-answer"))
     }
 
-    /// Holds the session, which begins with those of the other places of its group if it
-    /// `is_mine` still when its challenge is on record.
+    /// Holds the session, which begins as `start` says; `is_late` is set if it let the session
+    /// go since its group had begun.
     pub(super) async fn hold(
         &self,
         invited: Invited,
-        place: Place,
-        is_mine: impl Future<Output = bool> + Send + 'static,
+        start: Start,
+        is_late: Arc<AtomicBool>,
     ) -> Came {
         let Invited { key, instance, session, frames, asked } = invited;
         let stopwatch = Stopwatch::start(asked);
@@ -168,8 +165,6 @@ impl Dialler {
             }
         };
         let peer = Peering { key: Some(key), address: None };
-        let is_late = Arc::clone(&place.is_late);
-        let start: Start = Box::pin(async { is_mine.await && place.ready(TOGETHER).await });
         let extras = Extras { stamps: Some(stamps), start: Some(start) };
         let holding = self.validator.session_over(reader, extras, writer, &peer, &watch);
         let mut losses = self.connection.losses.clone();

@@ -6,7 +6,7 @@ use crate::protocol::digest::Digest;
 use crate::protocol::signature::EncodedKey;
 use crate::protocol::verdict::Outcome;
 use crate::session::abandon;
-use std::collections::{BTreeSet, HashSet};
+use std::collections::BTreeSet;
 
 use super::dial::Came;
 use super::measured::Measured;
@@ -44,8 +44,8 @@ pub enum Rounds {
 }
 
 /// What became of the session that a validator began with `miner` at `since_unix_ms` by its
-/// own clock, and left behind: its end, if it was concluded; if not, what is open is settled
-/// as abandoned. Challenges in `others` belong to other tasks. It blocks.
+/// own clock, whose first challenge is `session`, and left behind: its end, if it was
+/// concluded; if not, what is open is settled as abandoned. It blocks.
 ///
 /// # Errors
 /// [`LedgerError`].
@@ -53,7 +53,7 @@ pub fn left_behind(
     ledger: &dyn Ledger,
     miner: EncodedKey,
     since_unix_ms: u64,
-    others: &HashSet<Digest>,
+    session: Digest,
     rounds: Rounds,
 ) -> Result<Option<Came>, LedgerError> {
     // From then on only: a ledger of millions is not read for this.
@@ -66,15 +66,14 @@ pub fn left_behind(
     };
     let mut entries = ledger.list(&filter)?;
     entries.retain(|entry| {
-        let first = entry.round.map_or(entry.challenge, |round| round.session);
-        !others.contains(&first)
+        // The miner may have others with other validators.
+        entry.round.map_or(entry.challenge, |round| round.session) == session
     });
     let mut came = None;
     for entry in &entries {
-        let first = entry.round.map_or(entry.challenge, |round| round.session);
         let ended = |outcome, code: Option<String>| {
             let measured = Measured::default();
-            Some(Came { outcome, code, challenge: Some(first), challenged: None, measured })
+            Some(Came { outcome, code, challenge: Some(session), challenged: None, measured })
         };
         let abandoned = entry.code.as_deref() == Some("abandoned");
         match (&entry.session, entry.outcome.as_deref()) {

@@ -9,11 +9,13 @@ use super::plan::Job;
 use super::run::{Doing, Watch, record_of};
 use super::suspects::{self, Rounds};
 use super::task::{Read, Record, TaskError, TaskName, TaskState, Tasks};
-use super::together::places;
+use super::together::{Place, places};
 use crate::protocol::verdict::Outcome;
 use crate::session::clock::unix_ms;
+use crate::session::drive::Start;
 use futures_util::future::join_all;
 use std::collections::HashSet;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::time::{Instant, sleep};
@@ -22,6 +24,9 @@ use tokio::time::{Instant, sleep};
 const RECORDING: Duration = Duration::from_secs(20);
 /// Pause before it is asked again.
 const PAUSE: Duration = Duration::from_millis(300);
+
+/// How long the sessions of a group wait for each other before their challenges go out.
+const TOGETHER: Duration = Duration::from_secs(10);
 
 /// How long a group waits for a member that is busy.
 const BUSY: Duration = Duration::from_secs(5);
@@ -51,8 +56,38 @@ enum Claim {
 struct Mine {
     name: TaskName,
     record: Record,
-    revision: u64,
+    revision: Arc<AtomicU64>,
     _held: Held,
+}
+
+impl Mine {
+    /// What its session asks before its challenge goes out. The record names the challenge
+    /// before the ledger has it, and is still this validator's once the ledger has it: so
+    /// whoever takes it over knows what to look for, and finds it or is seen here.
+    fn start(&self, tasks: &Tasks, place: Place) -> Start {
+        let (to_name, name, record) = (tasks.clone(), self.name.text(), self.record.clone());
+        let (tasks, text) = (tasks.clone(), name.clone());
+        let (named, revision) = (Arc::clone(&self.revision), Arc::clone(&self.revision));
+        Start {
+            named: Box::new(move |challenge| {
+                Box::pin(async move {
+                    let record = Record { challenge: Some(challenge), ..record };
+                    let before = Some(named.load(Ordering::SeqCst));
+                    let Ok(Some(now)) = to_name.write(&name, &record, before).await else {
+                        return false;
+                    };
+                    named.store(now, Ordering::SeqCst);
+                    true
+                })
+            }),
+            recorded: Box::pin(async move {
+                let found = tasks.read(&text).await;
+                let revision = revision.load(Ordering::SeqCst);
+                found.is_ok_and(|found| found.is_some_and(|found| found.revision == revision))
+                    && place.ready(TOGETHER).await
+            }),
+        }
+    }
 }
 
 /// A task's name among those under way, until it is dropped.
@@ -110,14 +145,11 @@ impl Worker {
         // All have answered, or were given up. Their challenges wait for each other.
         let places = places(answers.len());
         let held = answers.into_iter().zip(places).zip(&mine).map(|((invited, place), task)| {
-            let (tasks, text, revision) = (self.tasks.clone(), task.name.text(), task.revision);
-            let is_mine = async move {
-                let found = tasks.read(&text).await;
-                found.is_ok_and(|found| found.is_some_and(|found| found.revision == revision))
-            };
+            let is_late = Arc::clone(&place.is_late);
+            let start = task.start(&self.tasks, place);
             async {
                 match invited {
-                    Ok(invited) => self.dialler.hold(invited, place, is_mine).await,
+                    Ok(invited) => self.dialler.hold(invited, start, is_late).await,
                     Err(came) => came,
                 }
             }
@@ -145,15 +177,8 @@ impl Worker {
     /// Whether another task of this miner is under way: a miner that says that it is busy
     /// may be so with that.
     async fn is_held_elsewhere(&self, name: &TaskName) -> bool {
-        let others = self.others_of(name).await.unwrap_or_default();
-        others.iter().any(|record| record.state == TaskState::Running)
-    }
-
-    /// The records of the miner's other tasks.
-    async fn others_of(&self, name: &TaskName) -> Result<Vec<Record>, TaskError> {
-        let all = self.tasks.all(&format!("*.*.{}", name.miner)).await?;
-        let others = all.into_iter().filter(|(other, _)| other != name);
-        Ok(others.map(|(_, record)| record).collect())
+        let all = self.tasks.all(&format!("*.*.{}", name.miner)).await.unwrap_or_default();
+        all.iter().any(|(other, record)| other != name && record.state == TaskState::Running)
     }
 
     /// Makes a task this validator's.
@@ -185,7 +210,7 @@ impl Worker {
                         return Ok(Claim::NotNow);
                     };
                     before = Some(revision);
-                    let Ok(came) = self.left_behind(&name, record.since_unix_ms).await else {
+                    let Ok(came) = self.left_behind(&name, record).await else {
                         return Ok(Claim::NotNow);
                     };
                     if let Some(came) = came {
@@ -210,20 +235,24 @@ impl Worker {
             spread_ms: None,
         };
         Ok(match self.tasks.write(&text, &record, before).await? {
-            Some(revision) => Claim::Mine(Box::new(Mine { name, record, revision, _held: held })),
+            Some(revision) => {
+                let revision = Arc::new(AtomicU64::new(revision));
+                Claim::Mine(Box::new(Mine { name, record, revision, _held: held }))
+            }
             None => Claim::NotNow,
         })
     }
 
-    /// What the ledger has of an attempt that another validator began.
-    async fn left_behind(&self, name: &TaskName, since_unix_ms: u64) -> Result<Option<Came>, ()> {
-        let others = self.others_of(name).await.map_err(|_| ())?;
-        let others: HashSet<_> = others.into_iter().filter_map(|record| record.challenge).collect();
+    /// What the ledger has of an attempt that another validator began. An attempt without a
+    /// challenge has put none on record.
+    async fn left_behind(&self, name: &TaskName, attempt: &Record) -> Result<Option<Came>, ()> {
+        let Some(session) = attempt.challenge else { return Ok(None) };
         let validator = &self.dialler.validator;
         let (ledger, miner) = (Arc::clone(&validator.ledger), name.miner);
+        let since_unix_ms = attempt.since_unix_ms;
         let rounds = if validator.policy.is_none() { Rounds::One } else { Rounds::Several };
         let found = tokio::task::spawn_blocking(move || {
-            suspects::left_behind(&*ledger, miner, since_unix_ms, &others, rounds)
+            suspects::left_behind(&*ledger, miner, since_unix_ms, session, rounds)
         });
         match found.await {
             Ok(Ok(came)) => Ok(came),
@@ -241,7 +270,8 @@ impl Worker {
         let is_done = record.state == TaskState::Done;
         let (text, begun) = (task.name.text(), Instant::now());
         loop {
-            match self.tasks.write(&text, &record, Some(task.revision)).await {
+            let before = Some(task.revision.load(Ordering::SeqCst));
+            match self.tasks.write(&text, &record, before).await {
                 Ok(Some(_)) => break,
                 Ok(None) => {
                     // Written by an attempt of which the answer was lost, or taken over.

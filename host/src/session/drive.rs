@@ -11,7 +11,7 @@
 mod around;
 mod issuing;
 
-pub use around::{Extras, Peering, Stage, Start};
+pub use around::{Extras, GoesOn, Peering, Stage, Start};
 
 use super::chance;
 use super::clock::unix_ms;
@@ -75,9 +75,6 @@ pub struct Validator {
     /// Why every session is to end, once there is a reason.
     interrupted: watch::Sender<Option<OwnFault>>,
 }
-
-/// Said of a session whose start came too late.
-const NOT_TOGETHER: &str = "the sessions that were to begin with this one have begun\nTry again.";
 
 /// What work under way comes to.
 enum Done {
@@ -265,25 +262,9 @@ impl Validator {
                 if wanted.round == 0 {
                     watch(Stage::Met(&wanted.hello, wanted.round_trip));
                 }
-                let peer = peer.clone();
-                let issuing = spawn_blocking(move || {
-                    own.refuse_dodger(&peer, &wanted).and_then(|()| {
-                        let issued = own.issue(&wanted)?;
-                        let open = own.open.of(&own.ledger, &issued.challenge);
-                        Ok((issued, open))
-                    })
-                });
                 // Of two challenges beside each other the first one waits for both.
-                let start = start.take();
-                tokio::spawn(async move {
-                    let mut issued = issuing.await.expect("issuing does not panic");
-                    if let (Ok(_), Some(start)) = (&issued, start)
-                        && !start.await
-                    {
-                        issued = Err(NotIssued::Own(OwnFault(NOT_TOGETHER.to_owned())));
-                    }
-                    Done::Issued(issued)
-                })
+                let (peer, start) = (peer.clone(), start.take());
+                tokio::spawn(async move { Done::Issued(own.issue(peer, wanted, start).await) })
             }
             Action::Read(reading) => tokio::spawn(async move {
                 let round = reading.round;

@@ -2,6 +2,7 @@
 //! what is told of it.
 
 use crate::protocol::challenge::Challenge;
+use crate::protocol::digest::Digest;
 use crate::protocol::names::Commitment;
 use crate::protocol::signature::PublicKey;
 use crate::protocol::verdict::Verdict;
@@ -19,16 +20,23 @@ pub struct Peering {
     pub address: Option<String>,
 }
 
-/// What the first challenge of a session waits for once it is on record; false if it is not to
-/// be sent any more.
-pub type Start = Pin<Box<dyn Future<Output = bool> + Send>>;
+/// Whether a session is to go on.
+pub type GoesOn = Pin<Box<dyn Future<Output = bool> + Send>>;
+
+/// What is asked before the first challenge of a session goes out.
+pub struct Start {
+    /// Asked with its digest before it is put on record.
+    pub named: Box<dyn FnOnce(Digest) -> GoesOn + Send>,
+    /// Asked once it is on record.
+    pub recorded: GoesOn,
+}
 
 /// What a transport adds to its streams.
 #[derive(Default)]
 pub struct Extras {
     /// When what the reader hands out came, if the transport knows better than the reader.
     pub stamps: Option<Stamps>,
-    /// When the first challenge may be sent: at once if absent.
+    /// Whether and when the first challenge may be sent: at once if absent.
     pub start: Option<Start>,
 }
 

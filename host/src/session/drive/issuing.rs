@@ -1,22 +1,63 @@
 //! The next challenge of a session: sized for the miner's devices, and on record before it
 //! is sent.
 
-use super::Validator;
+use super::{Peering, Start, Validator};
 use crate::error_text::what_happened;
 use crate::ledger::RoundOf;
 use crate::mining::issue::{IssueError, Request, issue};
 use crate::policy::{Rig, RoundKind, RoundPlan};
 use crate::protocol::challenge::ChallengeError;
+use crate::protocol::digest::Digest;
 use crate::session::clock::unix_ms;
 use crate::session::fault::OwnFault;
 use crate::session::limits::ROUND_TRIP_CREDIT_MAX;
 use crate::session::message::DeviceKind;
+use crate::session::open::OpenChallenge;
 use crate::session::validator::{Issued, NotIssued, Wanted};
 use std::sync::Arc;
+use tokio::task::spawn_blocking;
+
+/// Said of a session that is not to begin after all.
+const NOT_TO_BEGIN: &str = "the session is not to begin any more: those of its group have begun, \
+     or another validator has taken it over\nTry again.";
 
 impl Validator {
-    /// Does [`Action::Issue`](crate::session::validator::Action::Issue).
-    pub(super) fn issue(&self, wanted: &Wanted) -> Result<Issued, NotIssued> {
+    /// Does [`Action::Issue`](crate::session::validator::Action::Issue), in the way that `start`
+    /// says.
+    pub(super) async fn issue(
+        self: Arc<Self>,
+        peer: Peering,
+        wanted: Box<Wanted>,
+        start: Option<Start>,
+    ) -> Result<(Issued, OpenChallenge), NotIssued> {
+        let stopped = || NotIssued::Own(OwnFault(NOT_TO_BEGIN.to_owned()));
+        let (own, session) = (Arc::clone(&self), wanted.session);
+        let making = spawn_blocking(move || {
+            own.refuse_dodger(&peer, &wanted).and_then(|()| own.make(&wanted))
+        });
+        let issued = making.await.expect("making a challenge does not panic")?;
+        let mut goes_on = None;
+        if let Some(Start { named, recorded }) = start {
+            if !named(issued.challenge.digest()).await {
+                return Err(stopped());
+            }
+            goes_on = Some(recorded);
+        }
+        let recording = spawn_blocking(move || {
+            let open = self.record(&issued, session)?;
+            Ok((issued, open))
+        });
+        let on_record = recording.await.expect("recording does not panic")?;
+        if let Some(goes_on) = goes_on
+            && !goes_on.await
+        {
+            return Err(stopped());
+        }
+        Ok(on_record)
+    }
+
+    /// Makes what [`Action::Issue`](crate::session::validator::Action::Issue) wants.
+    fn make(&self, wanted: &Wanted) -> Result<Issued, NotIssued> {
         let plan = match &wanted.plan {
             Some(plan) => Arc::clone(plan),
             None => self.plan(wanted)?.into(),
@@ -32,10 +73,16 @@ impl Validator {
             }
             error => own(&error),
         })?;
-        let round = wanted.session.map(|session| RoundOf { session, number: wanted.round as u32 });
-        let on_record = self.ledger.issue_round(&challenge, challenge.token(), unix_ms(), round);
-        on_record.map_err(|error| own(&error))?;
         Ok(Issued { round: wanted.round, challenge: Box::new(challenge), plan })
+    }
+
+    /// Puts it on record, as a round of `session` if that has begun.
+    fn record(&self, issued: &Issued, session: Option<Digest>) -> Result<OpenChallenge, NotIssued> {
+        let challenge = &issued.challenge;
+        let round = session.map(|session| RoundOf { session, number: issued.round as u32 });
+        let on_record = self.ledger.issue_round(challenge, challenge.token(), unix_ms(), round);
+        on_record.map_err(|error| NotIssued::Own(OwnFault(error.to_string())))?;
+        Ok(self.open.of(&self.ledger, challenge))
     }
 
     /// The rounds for this miner, sized.
