@@ -7,8 +7,9 @@ use crate::server::{self, Server};
 use crate::{
     EXPIRES_MS, accept, accepting, coin_of, commitment_of, device, everything, issued, verified,
 };
-use attest::ledger::{Acceptance, Ledger, Location, Options, open, open_with};
+use attest::ledger::{Acceptance, Ledger, LedgerError, Location, Options, open, open_with};
 use attest::protocol::digest::Digest;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// So patient that a busy machine makes no difference.
@@ -36,7 +37,8 @@ fn a_connection_that_ends_at_any_moment_of_a_step_is_made_anew() {
     let fatal = ["57P01", "57P02", "57P03", "57P05", "25P03", "08P01"].map(End::Fatal);
     let ends = fatal.into_iter().chain([End::Before, End::After]);
     for end in ends {
-        for text in ["START TRANSACTION", "UPDATE nonces", "INSERT INTO claims", "COMMIT"] {
+        // The last one with its end: "READ COMMITTED" is another message's.
+        for text in ["START TRANSACTION", "UPDATE nonces", "INSERT INTO claims", "COMMIT\0"] {
             let c = issued(&*ledger);
             proxy.end_at(text, end);
             assert_eq!(accept_session(&*ledger, &c), Acceptance::Accepted, "{end:?} at {text}");
@@ -117,6 +119,36 @@ fn a_server_that_comes_back_is_used_again() {
         assert_eq!(waiting.join().unwrap(), Acceptance::Spent(commitment_of(1)));
     });
     ledger.settle(&c, &verified()).unwrap();
+}
+
+/// A server that has crashed gives numbers of transactions again: "committed" may be said of
+/// another one. So what it says is not believed, be it that all of it began anew or that its
+/// processes did.
+#[test]
+fn what_a_server_said_before_its_crash_it_is_not_asked_for_after() {
+    let Some(server) = Server::own() else { return };
+    let server = Arc::new(server);
+    let proxy = Proxy::new(server.folder());
+    let address = proxy.address(&server.new_database());
+    let ledger = open_with(&Location::parse(&address).unwrap(), patient()).unwrap();
+    for crash in [Server::crash_and_start, Server::lose_a_process] {
+        let c = issued(&*ledger);
+        let crashed = Arc::clone(&server);
+        proxy.end_after("COMMIT\0", move || crash(&crashed));
+        let said = ledger.accept_session(&c, &accepting(commitment_of(1), &[device(3)]));
+        assert!(matches!(said, Err(LedgerError::Unknown { .. })), "{said:?}");
+        assert!(proxy.has_ended());
+        // It was committed, as it happens.
+        assert_accepted_once(&*ledger, &c);
+        // A verdict is recorded again, and is on record once.
+        let c = issued(&*ledger);
+        assert_eq!(accept_session(&*ledger, &c), Acceptance::Accepted);
+        let crashed = Arc::clone(&server);
+        proxy.end_after("COMMIT\0", move || crash(&crashed));
+        ledger.settle(&c, &verified()).unwrap();
+        assert!(proxy.has_ended());
+        assert_eq!(ledger.show(&c).unwrap().unwrap().0.outcome.as_deref(), Some("verified"));
+    }
 }
 
 /// A connection that the server ended between two steps is made anew.

@@ -22,9 +22,13 @@ pub enum End {
 /// The next message with this text meets this end.
 type Plan = Arc<Mutex<Option<(&'static str, End)>>>;
 
+/// What is done once the server has done what a message asks for, before its connection ends.
+type Meanwhile = Arc<Mutex<Option<Box<dyn FnOnce() + Send>>>>;
+
 pub struct Proxy {
     port: u16,
     plan: Plan,
+    meanwhile: Meanwhile,
 }
 
 impl Proxy {
@@ -33,16 +37,18 @@ impl Proxy {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
         let port = listener.local_addr().expect("bound").port();
         let (plan, socket) = (Plan::default(), format!("{folder}/.s.PGSQL.5432"));
-        let shared = Arc::clone(&plan);
+        let meanwhile = Meanwhile::default();
+        let (shared, to_do) = (Arc::clone(&plan), Arc::clone(&meanwhile));
         // They end with the process.
         thread::spawn(move || {
             for client in listener.incoming() {
                 let (client, plan) = (client.expect("a connection"), Arc::clone(&shared));
                 let Ok(server) = UnixStream::connect(&socket) else { continue };
-                thread::spawn(move || talk(client, server, &plan));
+                let meanwhile = Arc::clone(&to_do);
+                thread::spawn(move || talk(client, server, &plan, &meanwhile));
             }
         });
-        Self { port, plan }
+        Self { port, plan, meanwhile }
     }
 
     /// `address` by way of this.
@@ -57,16 +63,24 @@ impl Proxy {
         *self.plan.lock().expect("whole") = Some((text, end));
     }
 
+    /// Lets the next message with `text` end its connection [`End::After`], and that after
+    /// `meanwhile`.
+    pub fn end_after(&self, text: &'static str, meanwhile: impl FnOnce() + Send + 'static) {
+        *self.meanwhile.lock().expect("whole") = Some(Box::new(meanwhile));
+        self.end_at(text, End::After);
+    }
+
     /// Whether that has happened.
     pub fn has_ended(&self) -> bool {
         self.plan.lock().expect("whole").is_none()
     }
 }
 
-fn talk(mut client: TcpStream, mut server: UnixStream, plan: &Plan) {
+fn talk(mut client: TcpStream, mut server: UnixStream, plan: &Plan, meanwhile: &Meanwhile) {
     let is_cut = Arc::new(AtomicBool::new(false));
     let mut to_client = client.try_clone().expect("a handle");
     let (mut from_server, cut) = (server.try_clone().expect("a handle"), Arc::clone(&is_cut));
+    let meanwhile = Arc::clone(meanwhile);
     let back = thread::spawn(move || {
         let mut bytes = [0; 16 * 1024];
         loop {
@@ -78,6 +92,10 @@ fn talk(mut client: TcpStream, mut server: UnixStream, plan: &Plan) {
                 }
                 _ => break,
             }
+        }
+        if cut.load(Ordering::SeqCst) {
+            let meanwhile = meanwhile.lock().expect("whole").take();
+            meanwhile.into_iter().for_each(|meanwhile| meanwhile());
         }
         let _ = to_client.shutdown(Shutdown::Both);
     });

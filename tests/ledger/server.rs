@@ -100,6 +100,29 @@ impl Server {
         &self.folder
     }
 
+    /// Crashes, and comes back.
+    #[allow(dead_code, reason = "the ledger's tests use it")]
+    pub fn crash_and_start(&self) {
+        self.tell("crash");
+        self.tell("start");
+    }
+
+    /// One of its processes is killed, at which it starts all of them anew.
+    #[allow(dead_code, reason = "the ledger's tests use it")]
+    pub fn lose_a_process(&self) {
+        let (mut killed, mut witness) = (self.client(), self.client());
+        let pid: i32 = killed.query_one("SELECT pg_backend_pid()", &[]).expect("a row").get(0);
+        let kill = Command::new("kill").args(["-9", &pid.to_string()]).status();
+        assert!(kill.expect("a kill program").success());
+        while witness.simple_query("SELECT 1").is_ok() {
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        let address = self.address("postgres");
+        while postgres::Client::connect(&address, postgres::NoTls).is_err() {
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+
     /// "start" or "crash".
     pub fn tell(&self, command: &str) {
         let mut shell = self.shell.lock().expect("no test panics while it holds this");

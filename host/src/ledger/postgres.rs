@@ -246,10 +246,15 @@ fn connect(server: &Server, patience: Duration) -> Result<Client, DbError> {
 /// The number under which a server knows later what became of a transaction.
 struct Number {
     id: i64,
-    /// When the server started. One that crashes gives numbers again of which nothing had
-    /// reached its disk.
-    started: String,
+    /// The server's [`LIFE`] when it gave the number. One that crashes gives numbers again of
+    /// which nothing had reached its disk.
+    life: String,
 }
+
+/// What is another after each crash of a server: when it started; and, since its processes can
+/// begin anew below the same postmaster, when its counts were set to 0, as that does.
+const LIFE: &str = "extract(epoch FROM pg_postmaster_start_time())::text || ' ' || \
+     coalesce((SELECT extract(epoch FROM stats_reset) FROM pg_stat_bgwriter)::text, '')";
 
 /// Begins a transaction with its settings, in one message. A transaction that writes has a
 /// number.
@@ -278,11 +283,12 @@ fn begin(
     }
     words += "; SELECT set_config('synchronous_commit', 'on', true) \
               WHERE current_setting('synchronous_commit') IN ('off', 'local'); \
-              SELECT txid_current(), extract(epoch FROM pg_postmaster_start_time())::text";
+              SELECT txid_current(), ";
+    words += LIFE;
     let answers = client.simple_query(&words).map_err(db_error)?;
     let number = answers.iter().rev().find_map(|answer| match answer {
         SimpleQueryMessage::Row(row) => {
-            Some(Number { id: row.get(0)?.parse().ok()?, started: row.get(1)?.to_owned() })
+            Some(Number { id: row.get(0)?.parse().ok()?, life: row.get(1)?.to_owned() })
         }
         _ => None,
     });
@@ -290,14 +296,15 @@ fn begin(
 }
 
 /// What became of a transaction: "committed", "aborted", "in progress"; `None` if nobody can
-/// know, also if one of this number was committed by a server that has started since.
+/// know, also if one of this number was committed by a server that has crashed or started
+/// since.
 fn status(client: &mut Client, number: &Number) -> Result<Option<String>, DbError> {
-    let asked = "SELECT txid_status($1), extract(epoch FROM pg_postmaster_start_time())::text";
-    let row = client.query_typed_opt(asked, &typed(&[number.id.into()])).map_err(db_error)?;
+    let asked = format!("SELECT txid_status($1), {LIFE}");
+    let row = client.query_typed_opt(&asked, &typed(&[number.id.into()])).map_err(db_error)?;
     let Some(row) = row else { return Ok(None) };
     let status: Option<String> = row.try_get(0).map_err(db_error)?;
-    let started: String = row.try_get(1).map_err(db_error)?;
-    Ok(status.filter(|status| status != "committed" || started == number.started))
+    let life: String = row.try_get(1).map_err(db_error)?;
+    Ok(status.filter(|status| status != "committed" || life == number.life))
 }
 
 /// What the ledger relies on and cannot set.
