@@ -116,6 +116,28 @@ fn a_key_that_the_server_refuses_ends_agent_and_validator_with_a_code() {
     }
 }
 
+#[test]
+fn a_request_that_no_session_could_ask_for_ends_the_validator_at_its_start() {
+    let folder = tempfile::tempdir().expect("a folder");
+    // Nobody listens there: it is not asked.
+    let url = "nats://127.0.0.1:1";
+    let key = key(1).to_string();
+    for (arguments, part) in [
+        (["--dim", "100"], "matrix_dim"),
+        (["--arena-blocks", "100"], "arena_blocks"),
+        (["--iterations", "0"], "num_iterations"),
+        (["--miner-id", &key], "Leave --miner-id out"),
+        (["--validator-id", &key], "Give the key file: --key"),
+    ] {
+        let mut program = Program::start(validator(folder.path(), url).args(arguments));
+        let status = program.ends();
+        let text = program.heard.join("\n");
+        assert_eq!(status.code(), Some(2), "{arguments:?}: {text}");
+        assert!(text.contains(part), "{arguments:?}: {text}");
+        assert!(!folder.path().join("ledger.sqlite").exists(), "{arguments:?}");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_server_that_is_down_is_waited_for_and_a_refusal_later_is_said() {
     let allowed = configuration(&[key(0)], &[key(1)]);

@@ -5,12 +5,12 @@ mod look;
 use super::agent::server;
 use super::makers::Makers;
 use crate::args::{self, FleetAction, LedgerPlace};
-use crate::commands::validate::read_policy;
+use crate::commands::validate;
 use crate::outcome::{Done, Result, note};
 use crate::service;
 use crate::signals::Stop;
 use crate::systemd;
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 use attest::files::Source;
 use attest::fleet::authorize::configuration;
 use attest::fleet::connect::{Connection, connect};
@@ -24,7 +24,6 @@ use attest::fleet::store::Stores;
 use attest::fleet::task::{TaskName, TaskState};
 use attest::identity::SigningIdentity;
 use attest::monitor::Health;
-use attest::policy::Policy;
 use attest::session::clock::unix_ms;
 use attest::session::drive::Validator;
 use std::path::Path;
@@ -77,16 +76,20 @@ fn daemon(args: &args::FleetRun, ledger: Option<&LedgerPlace>) -> Result {
         }
         None => Schedule::default(),
     };
+    let (request, policy) =
+        (args.ask.request(), validate::policy(args.policy.as_deref(), args.no_policy)?);
+    if request.miner_id.is_some() {
+        bail!(
+            "a fleet's challenges name the miner that each is for\nLeave --miner-id out; `attest fleet challenge KEY` challenges one miner."
+        );
+    }
+    validate::check(&request, policy.is_some())?;
     let ledger = crate::ledger::chosen(Some(ledger.unwrap_or(&LedgerPlace::Default)))?
         .context("a fleet needs a ledger\nLeave --ledger none out.")?;
     let identity = args.key.as_deref().map(SigningIdentity::read).transpose()?.map(Arc::new);
-    let mut validator = Validator::new(ledger, args.ask.request());
+    let mut validator = Validator::new(ledger, request);
     validator.identity = identity;
-    validator.policy = match &args.policy {
-        Some(path) => Some(read_policy(path)?),
-        None if args.no_policy => None,
-        None => Some(Policy::default()),
-    };
+    validator.policy = policy;
     Makers::read(&args.makers)?.give(&mut validator);
     // A miner that has accepted the invitation is there.
     validator.patience.pong = Duration::from_secs(10);

@@ -170,21 +170,13 @@ fn validator(args: &args::Validate, ledger: Option<&LedgerPlace>) -> Result<Vali
         // Which of them it is, the handshake says.
         _ => ensure!(!args.tcp.is_empty(), "a command reaches one miner\nName one --peer."),
     }
-    if request.validator_id.is_some() {
-        bail!("--validator-id comes with the key of this validator\nGive the key file: --key.");
-    }
+    let policy = policy(args.policy.as_deref(), args.no_policy)?;
+    check(&request, policy.is_some())?;
     if args.receipt_out.is_some() && identity.is_none() {
         bail!("--receipt-out needs a key to sign with\nGive the key file: --key.");
     }
     let ledger = crate::ledger::chosen(Some(or_default(ledger)))?
         .context("a live session needs a ledger: the coin comes after the nonce is spent\nLeave --ledger none out.")?;
-    let policy = match &args.policy {
-        Some(path) => Some(read_policy(path)?),
-        None if args.no_policy => None,
-        None => Some(Policy::default()),
-    };
-    // No miner is to be reached for a challenge that cannot be issued.
-    issue(&least(&request, policy.is_some())?)?;
     let mut validator = Validator::new(ledger, request);
     validator.policy = policy;
     validator.identity = identity.map(Arc::new);
@@ -200,6 +192,25 @@ fn validator(args: &args::Validate, ledger: Option<&LedgerPlace>) -> Result<Vali
     validator.omitted_share = args.omitted_share;
     Makers::read(&args.makers)?.give(&mut validator);
     Ok(validator)
+}
+
+/// The policy of live sessions: that in a file, the default one, or none.
+pub(super) fn policy(path: Option<&Path>, no_policy: bool) -> Result<Option<Policy>> {
+    Ok(match path {
+        Some(path) => Some(read_policy(path)?),
+        None if no_policy => None,
+        None => Some(Policy::default()),
+    })
+}
+
+/// Refuses what live sessions cannot ask for, before any miner is reached: with a policy
+/// that sizes challenges, or without.
+pub(super) fn check(request: &Request, is_sized: bool) -> Result<()> {
+    if request.validator_id.is_some() {
+        bail!("--validator-id comes with the key of this validator\nGive the key file: --key.");
+    }
+    issue(&least(request, is_sized)?)?;
+    Ok(())
 }
 
 /// The least challenge that can come of `typed`: with one lane, and with no more work
