@@ -76,6 +76,21 @@ export async function faults(page) {
   return serious.map(({ id, nodes }) => `${id}: ${nodes.map((node) => node.html.slice(0, 120)).join(" | ")}`);
 }
 
+export const PHONE = { width: 390, height: 800 };
+
+/// Nothing sticks out of a phone's screen, and the words in charts are large enough to be read.
+export async function fits(page, name) {
+  const wide = await page.evaluate("document.documentElement.scrollWidth");
+  assert.ok(wide <= PHONE.width, `${name} is ${wide} wide on a phone`);
+  const sizes = await page.evaluate(() =>
+    [...document.querySelectorAll(".chart text")].map((text) => {
+      const { a, b } = text.getScreenCTM();
+      return Math.hypot(a, b) * parseFloat(getComputedStyle(text).fontSize);
+    }));
+  assert.ok(Math.min(...sizes, 99) >= 8, `${name} has words of ${Math.min(...sizes)} pixels`);
+  assert.deepEqual(await faults(page), [], `${name} on a phone`);
+}
+
 export const shot = (page, name) =>
   screenshots ? page.screenshot({ path: join(screenshots, name), fullPage: true }) : undefined;
 

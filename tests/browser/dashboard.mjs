@@ -10,7 +10,7 @@ import { execFileSync, spawn } from "node:child_process";
 import { renameSync } from "node:fs";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
-import { ATTACKS, attest, closed, faults, folder, opened, program, shot } from "./common.mjs";
+import { ATTACKS, PHONE, attest, closed, faults, fits, folder, opened, program, shot } from "./common.mjs";
 
 const ledger = join(folder, "ledger.sqlite");
 const small = ["--dim", "128", "--matrices", "1", "--iterations", "2", "--samples", "2"];
@@ -138,10 +138,9 @@ try {
         assert.deepEqual(await faults(page), [], `${name}, ${colorScheme}`);
       });
     }
-    await opened(site + path, { ...own, viewport: { width: 390, height: 800 } }, async (page) => {
+    await opened(site + path, { ...own, viewport: PHONE }, async (page) => {
       await shot(page, `dashboard-${name}-phone.png`);
-      const wide = await page.evaluate("document.documentElement.scrollWidth");
-      assert.ok(wide <= 390, `${name} is ${wide} wide on a phone`);
+      await fits(page, name);
     });
   }
   console.log("no serious fault of accessibility in any view");

@@ -8,7 +8,7 @@ import assert from "node:assert/strict";
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
-import { ATTACKS, closed, faults, folder, opened as openedAt, program, shot } from "./common.mjs";
+import { ATTACKS, PHONE, closed, faults, fits, folder, opened as openedAt, program, shot } from "./common.mjs";
 
 const KINDS = {
   fp64: ["--dim", "256", "--matrices", "1", "--iterations", "4", "--samples", "20"],
@@ -43,9 +43,9 @@ function changed(file, change) {
 const flipped = (hex) => (parseInt(hex[0], 16) ^ 1).toString(16) + hex.slice(1);
 
 /// Opens a page from the disk: it may load nothing else.
-const opened = (file, colorScheme, drive) => {
+const opened = (file, colorScheme, drive, more = {}) => {
   const url = pathToFileURL(file).href;
-  return openedAt(url, { colorScheme, mayAsk: (asked) => asked === url }, drive);
+  return openedAt(url, { colorScheme, ...more, mayAsk: (asked) => asked === url }, drive);
 };
 
 /// Presses the button; gives what it came to, and in which words.
@@ -122,6 +122,12 @@ try {
     assert.deepEqual(await faults(page), [], "dark");
   });
   console.log("dark: no serious fault of accessibility");
+
+  await opened(file, "light", async (page) => {
+    await shot(page, "report-fp64-phone.png");
+    await fits(page, "a report");
+  }, { viewport: PHONE });
+  console.log("a phone shows all of it");
 
   const scripts = readFileSync(file, "utf8").split("<script").length - 1;
   for (const [number, attack] of ATTACKS.entries()) {

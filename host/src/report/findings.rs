@@ -32,7 +32,7 @@ pub(super) fn section(rounds: &[Round<'_>]) -> Markup {
                 p { (mark(Grade::Claimed)) " Contradictions in what the miner’s machine reports about itself: its own word. An honest machine may have some; a lying one reports none." }
                 @if says_nothing { p { "A result has no list of findings." } }
                 @if all.is_empty() { p { "None reported." } } @else {
-                    div.scroll { table {
+                    div.scroll tabindex="0" role="group" aria-label="Findings, scrollable" { table {
                         caption { (all.len()) " reported" @if all.len() > LISTED_MAX { ", the first " (LISTED_MAX) " here" } }
                         thead { tr {
                             @if rounds.len() > 1 { th scope="col" { "Round" } }

@@ -223,7 +223,7 @@ pub(crate) fn reasons(rows: &[Row<'_>]) -> Markup {
         @if !counts.is_empty() {
             section aria-labelledby="reasons-title" {
                 h2 id="reasons-title" { "Why results were rejected" }
-                div.scroll { table {
+                div.scroll tabindex="0" role="group" aria-label="Codes, scrollable" { table {
                     caption { "Codes of rejections" }
                     thead { tr { th scope="col" { "Code" } th.n scope="col" { "Challenges" } } }
                     tbody { @for (code, count) in &counts { tr { th scope="row" { code { (said(code)) } } td.n { (count) } } } }
@@ -252,7 +252,7 @@ fn devices(rows: &[Row<'_>]) -> Markup {
             section aria-labelledby="devices-title" {
                 h2 id="devices-title" { "Devices that were named" }
                 p { (mark(Grade::Claimed)) " As the miners named them, the last time." }
-                div.scroll { table {
+                div.scroll tabindex="0" role="group" aria-label="Devices, scrollable" { table {
                     caption { (devices.len()) " devices" }
                     thead { tr {
                         th scope="col" { "UUID" } th scope="col" { "Serial number" } th scope="col" { "PCI id" }
@@ -288,7 +288,7 @@ fn table(rows: &[Row<'_>]) -> Markup {
         @if !rows.is_empty() {
             section aria-labelledby="challenges-title" {
                 h2 id="challenges-title" { "Challenges" }
-                div.scroll { table {
+                div.scroll tabindex="0" role="group" aria-label="Challenges, scrollable" { table {
                     caption { "The newest first" @if rows.len() > LISTED_MAX { ", " (LISTED_MAX) " of " (about(rows.len() as f64, "")) } }
                     thead { tr {
                         th scope="col" { "Issued" } th scope="col" { "Challenge" } th scope="col" { "Outcome" }

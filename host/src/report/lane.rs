@@ -184,7 +184,7 @@ fn spreads(seen: &ClaimedSampled) -> Markup {
         figure.map_or("–".to_owned(), |figure| format!("{:.0}", figure as f64 * scale))
     };
     html! {
-        div.scroll { table {
+        div.scroll tabindex="0" role="group" aria-label="Readings, scrollable" { table {
             caption {
                 "Readings of the device" @if let Some(samples) = seen.samples { ", " (samples) " of each" }
                 @if let Some(energy) = seen.energy_mj { "; energy " (about(energy as f64 / 1e3, "J")) }

@@ -61,7 +61,8 @@ pub(super) fn figure(grade: Grade, caption: &Markup, svg: &Svg) -> Markup {
     html! {
         figure {
             figcaption { (mark(grade)) " " (caption) }
-            (PreEscaped(svg.as_str()))
+            // On a phone it is wider than the screen, so that its words can be read.
+            div.scroll tabindex="0" role="group" aria-label="Chart, scrollable" { (PreEscaped(svg.as_str())) }
         }
     }
 }

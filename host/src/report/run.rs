@@ -114,7 +114,7 @@ fn phases(result: &ResultDoc) -> Markup {
                     &SpanChart { label, rows }.draw(),
                 ))
             }
-            div.scroll { table {
+            div.scroll tabindex="0" role="group" aria-label="Times, scrollable" { table {
                 caption { "Times of each lane" }
                 thead { tr {
                     th scope="col" { "Lane" } th.n scope="col" { "Elapsed" } th.n scope="col" { "At barriers" }
@@ -190,7 +190,7 @@ fn barriers(result: &ResultDoc) -> Markup {
             @if lanes.len() > 1 {
                 (figure(Grade::Claimed, &html! { "Barrier arrivals: each lane’s, after the first lane’s at the same barrier" }, &chart.draw()))
             }
-            div.scroll { table {
+            div.scroll tabindex="0" role="group" aria-label="Barriers, scrollable" { table {
                 caption { "Barriers that the lanes list" }
                 thead { tr {
                     th scope="col" { "Lane" } th.n scope="col" { "Listed" } th.n scope="col" { "Late, mean" }
@@ -290,7 +290,7 @@ fn roofline(round: &Round<'_>, result: &ResultDoc, told: &Told) -> Markup {
             },
             &chart.draw(),
         ))
-        div.scroll { table {
+        div.scroll tabindex="0" role="group" aria-label="Points, scrollable" { table {
             caption { "The points" }
             thead { tr { th scope="col" { "Sign" } th scope="col" { "What" } th scope="col" { "Grade" } th.n scope="col" { "Rate" } th.n scope="col" { (unit) " a byte" } } }
             tbody {

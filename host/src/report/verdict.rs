@@ -255,7 +255,7 @@ pub(super) fn policy(told: &Told) -> Markup {
         @if reasons().next().is_some() {
             section aria-labelledby="policy-title" {
                 h2 id="policy-title" { "What the policy holds against it" }
-                div.scroll { table {
+                div.scroll tabindex="0" role="group" aria-label="Reasons, scrollable" { table {
                     caption { "Reasons of policy " (said(name)) }
                     thead { tr { th scope="col" { "Weight" } th scope="col" { "Code" } th scope="col" { "Reason" } } }
                     tbody {
@@ -335,7 +335,7 @@ fn table(models: &Models) -> Markup {
         of.map_or(String::new(), |of| of.count.to_string())
     };
     html! {
-        div.scroll { table {
+        div.scroll tabindex="0" role="group" aria-label="Models, scrollable" { table {
             caption { "Models of the table, the nearest first, and how many of each would have done for all lanes at least" }
             thead { tr {
                 th scope="col" { "Model" } th scope="col" { "One device a lane" }
