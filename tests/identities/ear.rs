@@ -97,6 +97,36 @@ fn what_is_not_known_is_not_claimed_and_the_worst_counts() {
     assert_eq!(part(&claims(|it| it["outcome"] = json!("could-not-run")), "work").0, "none");
 }
 
+#[test]
+fn a_machines_quote_is_a_part_of_its_own() {
+    assert_eq!(claims(|_| {})["submods"].get("machine"), None);
+    let signed = json!({
+        "platform": "33".repeat(32), "measurement": "44".repeat(48),
+        "debug": false, "versions": "3.0.8.115",
+    });
+    let machine = |edit: fn(&mut Value)| {
+        let mut found = json!({"kind": "sev-snp", "signed": signed});
+        edit(&mut found);
+        claims(move |verdict| verdict["machine"] = found)
+    };
+    let quoted = machine(|_| {});
+    assert_eq!(part(&quoted, "machine"), ("affirming", json!({"runtime-opaque": 2})));
+    let told = &quoted["submods"]["machine"]["ear_attester_claims"];
+    assert_eq!((&told["kind"], &told["debug"]), (&json!("sev-snp"), &json!(false)));
+    assert_eq!(told["platform"], "33".repeat(32));
+    assert_eq!(quoted["ear_status"], "affirming");
+    // Its host may read all of it.
+    let open = machine(|it| it["signed"]["debug"] = json!(true));
+    assert_eq!(part(&open, "machine"), ("contraindicated", json!({"runtime-opaque": 96})));
+    assert_eq!(open["ear_status"], "contraindicated");
+    for (code, value) in [("chain-root", 97), ("quote-signature", 99)] {
+        let found = json!({"kind": "tdx", "code": code});
+        let broken = claims(|verdict| verdict["machine"] = found);
+        assert_eq!(part(&broken, "machine"), ("contraindicated", json!({"hardware": value})));
+        assert_eq!(broken["submods"]["machine"]["ear_verifier_claims"]["code"], code);
+    }
+}
+
 /// A token of this header and these claims, signed.
 fn signed(identity: &SigningIdentity, header: &Value, claims: &Value) -> String {
     let [header, claims] = [header, claims].map(|part| BASE64.encode(part.to_string()));

@@ -1,8 +1,8 @@
 //! Verdicts as EAT Attestation Results (draft-ietf-rats-ear-04): JSON claims in a JWT, signed
 //! by Ed25519.
 //!
-//! Guarantees: a trustworthiness claim is made only of what a device's report shows, and the
-//! status of a part is never better than its claims; a token is parsed only after its
+//! Guarantees: a trustworthiness claim is made only of what a device's report or a machine's quote
+//! shows, and the status of a part is never better than its claims; a token is parsed only after its
 //! signature was found valid, and only if it says that it is signed by EdDSA.
 //! Deliberately lacks: claims of what was not appraised: those are absent, not 0.
 
@@ -71,33 +71,55 @@ mod claim {
     pub(super) const UNRECOGNIZED_HARDWARE: i64 = 97;
     pub(super) const APPROVED_BOOT: i64 = 3;
     pub(super) const UNRECOGNIZED_EXECUTABLES: i64 = 33;
+    pub(super) const ENCRYPTED_MEMORY: i64 = 2;
+    pub(super) const VISIBLE_MEMORY: i64 = 96;
     pub(super) const UNTRUSTWORTHY_INSTANCE: i64 = 96;
     pub(super) const CRYPTO_FAILED: i64 = 99;
 }
 
-/// A part's trustworthiness vector, from what a verdict has on a lane's report.
-fn vector(device: &Value) -> Map<String, Value> {
-    let mut claims = Map::new();
-    let mut claim = |name: &str, value: i64| claims.insert(name.to_owned(), value.into());
-    match (&device["signed"], device["code"].as_str()) {
-        (Value::Object(signed), _) => {
-            if signed.get("revocation") == Some(&json!("good")) {
-                claim("hardware", claim::GENUINE_HARDWARE);
-            }
-            match signed.get("measurements").and_then(Value::as_str) {
-                Some("match") => _ = claim("executables", claim::APPROVED_BOOT),
-                Some("differ") => _ = claim("executables", claim::UNRECOGNIZED_EXECUTABLES),
-                _ => {}
-            }
-        }
-        (_, Some("ocsp-revoked")) => {
-            claim("instance-identity", claim::UNTRUSTWORTHY_INSTANCE);
-        }
-        (_, Some("chain-root")) => _ = claim("hardware", claim::UNRECOGNIZED_HARDWARE),
-        (_, Some(_)) => _ = claim("hardware", claim::CRYPTO_FAILED),
-        (_, None) => {}
+/// What is claimed of a report or a quote that does not hold, by the code that says why.
+fn of_broken(code: &str) -> (&'static str, i64) {
+    match code {
+        "ocsp-revoked" => ("instance-identity", claim::UNTRUSTWORTHY_INSTANCE),
+        "chain-root" => ("hardware", claim::UNRECOGNIZED_HARDWARE),
+        _ => ("hardware", claim::CRYPTO_FAILED),
     }
-    claims
+}
+
+/// A trustworthiness vector, from what a verdict has on a lane's report or the machine's quote;
+/// `of_signed` says what is claimed of what was signed.
+fn vector(
+    found: &Value,
+    of_signed: impl FnOnce(&Value) -> Vec<(&'static str, i64)>,
+) -> Map<String, Value> {
+    let claims = match (&found["signed"], found["code"].as_str()) {
+        (signed @ Value::Object(_), _) => of_signed(signed),
+        (_, Some(code)) => vec![of_broken(code)],
+        (_, None) => Vec::new(),
+    };
+    claims.into_iter().map(|(name, value)| (name.to_owned(), value.into())).collect()
+}
+
+/// Of a lane whose device signed.
+fn of_device(signed: &Value) -> Vec<(&'static str, i64)> {
+    let genuine = (signed["revocation"] == "good").then_some(("hardware", claim::GENUINE_HARDWARE));
+    let executables = match signed["measurements"].as_str() {
+        Some("match") => Some(claim::APPROVED_BOOT),
+        Some("differ") => Some(claim::UNRECOGNIZED_EXECUTABLES),
+        _ => None,
+    };
+    genuine.into_iter().chain(executables.map(|value| ("executables", value))).collect()
+}
+
+/// Of a machine whose processor signed. Its firmware's versions are not appraised, and so
+/// nothing is claimed of its hardware.
+fn of_machine(signed: &Value) -> Vec<(&'static str, i64)> {
+    let memory = match signed["debug"].as_bool() {
+        Some(false) => Some(claim::ENCRYPTED_MEMORY),
+        Some(true) => Some(claim::VISIBLE_MEMORY),
+        None => None,
+    };
+    memory.map(|value| ("runtime-opaque", value)).into_iter().collect()
 }
 
 /// The worst tier of a vector.
@@ -173,7 +195,7 @@ fn claims(attested: &Attested, at_unix_s: i64) -> Result<Value, Refusal> {
     for (g, lane) in attested.result().lanes.iter().enumerate() {
         let devices = verdict["devices"].as_array().into_iter().flatten();
         let device = devices.clone().find(|device| device["lane"] == g).unwrap_or(&Value::Null);
-        let vector = vector(device);
+        let vector = vector(device, of_device);
         let tier = worst(&vector).unwrap_or(Tier::None);
         whole = whole.max(tier);
         let signed = ["die", "die_serial", "family", "driver_version", "vbios_version"];
@@ -186,6 +208,17 @@ fn claims(attested: &Attested, at_unix_s: i64) -> Result<Value, Refusal> {
         of_verifier.extend(some_of(device, &["code"]));
         let part = appraisal(tier, vector, policy, of_attester.into(), of_verifier.into());
         parts.insert(format!("lane-{g}"), part);
+    }
+    if let machine @ Value::Object(_) = &verdict["machine"] {
+        let vector = vector(machine, of_machine);
+        let tier = worst(&vector).unwrap_or(Tier::None);
+        whole = whole.max(tier);
+        let signed = ["platform", "measurement", "registers", "debug", "versions"];
+        let mut of_attester = some_of(&machine["signed"], &signed);
+        of_attester.extend(some_of(machine, &["kind"]));
+        let of_verifier = some_of(machine, &["code"]);
+        let part = appraisal(tier, vector, policy, of_attester.into(), of_verifier.into());
+        parts.insert("machine".to_owned(), part);
     }
     Ok(json!({
         "eat_profile": PROFILE,
