@@ -1,7 +1,8 @@
 //! Memory residency on GPUs, every kernel variant: the vector files against the oracle's
 //! numbers, lanes on as many devices as there are, or all on one.
 
-use super::{gpus, options, say, turn, variants_of};
+use super::devices::share_of;
+use super::{each_device, gpus, options, say, turn};
 use crate::common::memory::{MemoryRun, RUNS};
 use attest::executor::gpu::bench::{Subject, Turns};
 use attest::executor::gpu::{
@@ -80,7 +81,7 @@ fn leaves(
 fn blocks_are_read_back_as_they_lie_and_the_largest_arena_fits() {
     let _turn = turn();
     let seed = State([9; 32]);
-    for device in gpus() {
+    each_device(|device| {
         let mut executor = GpuExecutor::open(device.index, GpuOptions::default()).unwrap();
         let largest = executor.arena_blocks_max().unwrap_or_else(|error| panic!("{error}"));
         for (arena_blocks, half_passes) in [(1024, 0), (512, 12), (largest, 0)] {
@@ -95,7 +96,7 @@ fn blocks_are_read_back_as_they_lie_and_the_largest_arena_fits() {
             }
         }
         say(&format!("{}: the largest arena has {largest} blocks", device.label()));
-    }
+    });
 }
 
 #[test]
@@ -134,12 +135,12 @@ fn the_vectors_of_memory_reproduce_on_every_variant() {
         }
     };
     // In turn: lanes of one run take and give back peer access that another's would use.
-    // The others are reached from the first; from each of them one variant is enough.
     let devices = gpus();
-    let Some((first, others)) = devices.split_first() else { return };
-    variants_of(first, &reproduce);
-    for device in others {
-        reproduce(device, Variant::all_for(device.capability)[0]);
+    for device in &devices {
+        for variant in share_of(device, &devices, Variant::all_for) {
+            say(&format!("{} {variant}", device.label()));
+            reproduce(device, variant);
+        }
     }
 }
 
@@ -163,7 +164,7 @@ fn roots_by_the_oracle(seed: State, solo: SoloSync, count: u32) -> Vec<Root> {
 #[test]
 fn graphs_of_sweeps_and_a_second_challenge_on_the_same_arena() {
     let _turn = turn();
-    for device in gpus() {
+    each_device(|device| {
         let mut executor = GpuExecutor::open(device.index, GpuOptions::default()).unwrap();
         // The second finds an arena filled from the first one's seed.
         for name in ["first", "second"] {
@@ -185,13 +186,13 @@ fn graphs_of_sweeps_and_a_second_challenge_on_the_same_arena() {
                 .unwrap();
             assert_eq!(roots, roots_by_the_oracle(seed, solo, iterations), "{name}");
         }
-    }
+    });
 }
 
 #[test]
 fn an_arena_that_does_not_fit_is_refused_with_numbers() {
     let _turn = turn();
-    for device in gpus() {
+    each_device(|device| {
         let mut executor = GpuExecutor::open(device.index, GpuOptions::default()).unwrap();
         let work = MemoryResidency { arena_blocks: 1 << 28, ..SMALLEST };
         let assignment =
@@ -202,7 +203,7 @@ fn an_arena_that_does_not_fit_is_refused_with_numbers() {
             }
             other => panic!("{other:?}"),
         }
-    }
+    });
 }
 
 #[test]
@@ -224,7 +225,7 @@ fn an_arena_that_another_lane_gave_up_is_not_read() {
 #[test]
 fn a_bench_of_memory_measures_every_side() {
     let _turn = turn();
-    for device in gpus() {
+    each_device(|device| {
         let length = Duration::from_millis(40);
         let mut subject = Subject::open(device.index, None, Supervisor::default()).unwrap();
         for share in [0.01, 0.9] {
@@ -235,7 +236,7 @@ fn a_bench_of_memory_measures_every_side() {
             assert!(sides.iter().all(|side| side.median_tb_s > 0.0 && side.turns_tb_s.len() == 3));
             assert!(report.fill_ms > 0.0 && report.arena_bytes > 0);
         }
-    }
+    });
 }
 
 /// 10⁹ bytes a second of each of the first `running` lanes, which sweep at once.

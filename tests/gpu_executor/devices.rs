@@ -1,7 +1,7 @@
 //! The devices that are tested, and what tests say on the terminal meanwhile.
 
 use attest::evidence::present_gpus;
-use attest::executor::gpu::{GpuDevice, Variant};
+use attest::executor::gpu::{Capability, GpuDevice, Variant};
 use std::io::Write as _;
 use std::sync::{LazyLock, Mutex, MutexGuard, Once, PoisonError};
 use std::time::Instant;
@@ -54,15 +54,36 @@ pub fn each_device(test: impl Fn(&GpuDevice) + Sync) {
     });
 }
 
-/// Every device with every variant that it runs.
+/// Every model that is here with every variant that it runs.
 pub fn every_variant(test: impl Fn(&GpuDevice, Variant) + Sync) {
-    each_device(|device| variants_of(device, &test));
+    every_one_of(Variant::all_for, test);
 }
 
-/// A device with every variant that it runs.
-pub fn variants_of(device: &GpuDevice, test: &impl Fn(&GpuDevice, Variant)) {
-    for variant in Variant::all_for(device.capability) {
-        say(&format!("{} {variant}", device.label()));
-        test(device, variant);
-    }
+/// Every model that is here with each of these variants.
+pub fn every_one_of(
+    variants: fn(Capability) -> Vec<Variant>,
+    test: impl Fn(&GpuDevice, Variant) + Sync,
+) {
+    let devices = gpus();
+    each_device(|device| {
+        for variant in share_of(device, &devices, variants) {
+            say(&format!("{} {variant}", device.label()));
+            test(device, variant);
+        }
+    });
+}
+
+/// A device's share of the variants, which it divides with those of its model; the fastest one
+/// if there are fewer than devices. Whether a kernel is right on a model is asked once: whether a
+/// card is in order is for `selftest` to say.
+pub fn share_of(
+    device: &GpuDevice,
+    devices: &[GpuDevice],
+    variants: fn(Capability) -> Vec<Variant>,
+) -> Vec<Variant> {
+    let alike = || devices.iter().filter(|other| other.name == device.name);
+    let turn = alike().position(|other| other.index == device.index).expect("one of them");
+    let all = variants(device.capability);
+    let share: Vec<_> = all.iter().copied().skip(turn).step_by(alike().count()).collect();
+    if share.is_empty() { all.into_iter().take(1).collect() } else { share }
 }

@@ -1,6 +1,7 @@
 //! Integer products on GPUs, every kernel that multiplies integers, against the CPU
 //! executor.
 
+use super::devices::every_one_of;
 use super::{each_device, gpus, options, say, turn};
 use attest::executor::cpu::{CpuExecutor, CpuOptions};
 use attest::executor::gpu::bench::{Subject, Turns};
@@ -17,14 +18,9 @@ use std::ops::ControlFlow;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-/// Every device with every kernel of integer products that it runs.
+/// Every model that is here with every kernel of integer products that it runs.
 fn every_variant(test: impl Fn(&GpuDevice, Variant) + Sync) {
-    each_device(|device| {
-        for variant in Variant::integers_for(device.capability) {
-            say(&format!("{} {variant}", device.label()));
-            test(device, variant);
-        }
-    });
+    every_one_of(Variant::integers_for, test);
 }
 
 fn assignment(dim: u32, products: u32) -> Assignment {

@@ -26,7 +26,7 @@ use attest::protocol::verify::{LeafRequest, Recompute, RecomputeIteration};
 use attest::protocol::work::fp64_product::Fp64Product;
 use attest::protocol::work::{IterationPlace, RunInputs};
 use attest::protocol::{chain, merkle};
-use devices::{each_device, every_variant, gpus, say, turn, variants_of};
+use devices::{each_device, every_variant, gpus, say, turn};
 use serde_json::Value;
 use std::fmt::Debug;
 use std::ops::ControlFlow;
