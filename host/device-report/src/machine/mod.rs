@@ -147,4 +147,6 @@ fn malformed(detail: impl AsRef<str>) -> Fault {
 }
 
 #[cfg(test)]
+mod other_verifiers_tests;
+#[cfg(test)]
 mod sample_tests;

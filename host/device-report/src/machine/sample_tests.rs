@@ -3,27 +3,29 @@
 use super::*;
 use crate::chain::Certificate;
 
-const SNP: &[u8] = include_bytes!("../../../../tests/hardware-evidence/snp_milan.bin");
-const SNP_VCEK: &[u8] = include_bytes!("../../../../tests/hardware-evidence/snp_milan_vcek.der");
-const DEBUG: &[u8] = include_bytes!("../../../../tests/hardware-evidence/snp_milan_debug.bin");
-const DEBUG_VCEK: &[u8] =
+pub(super) const SNP: &[u8] = include_bytes!("../../../../tests/hardware-evidence/snp_milan.bin");
+pub(super) const SNP_VCEK: &[u8] =
+    include_bytes!("../../../../tests/hardware-evidence/snp_milan_vcek.der");
+pub(super) const DEBUG: &[u8] =
+    include_bytes!("../../../../tests/hardware-evidence/snp_milan_debug.bin");
+pub(super) const DEBUG_VCEK: &[u8] =
     include_bytes!("../../../../tests/hardware-evidence/snp_milan_debug_vcek.der");
-const TDX_4: &[u8] = include_bytes!("../../../../tests/hardware-evidence/tdx_4.bin");
-const TDX_5: &[u8] = include_bytes!("../../../../tests/hardware-evidence/tdx_5.bin");
+pub(super) const TDX_4: &[u8] = include_bytes!("../../../../tests/hardware-evidence/tdx_4.bin");
+pub(super) const TDX_5: &[u8] = include_bytes!("../../../../tests/hardware-evidence/tdx_5.bin");
 /// 2026-09-01, when every certificate of the samples was valid.
 const THEN: Trust<'static> = Trust { roots: ROOTS, at_unix_s: 1_788_220_800 };
 
-fn snp(quote: &[u8], vcek: &[u8]) -> Result<SignedMachine, Fault> {
+pub(super) fn snp(quote: &[u8], vcek: &[u8]) -> Result<SignedMachine, Fault> {
     let own = [vcek.to_vec()];
     let certificates = Certificates { auxiliary: &[], own: &own };
     verify(Kind::SevSnp, quote, &certificates, None, &THEN)
 }
 
-fn tdx(quote: &[u8]) -> Result<SignedMachine, Fault> {
+pub(super) fn tdx(quote: &[u8]) -> Result<SignedMachine, Fault> {
     verify(Kind::Tdx, quote, &Certificates::default(), None, &THEN)
 }
 
-fn code(held: Result<SignedMachine, Fault>) -> &'static str {
+pub(super) fn code(held: Result<SignedMachine, Fault>) -> &'static str {
     held.map_or_else(|fault| fault.code.name(), |_| "holds")
 }
 
