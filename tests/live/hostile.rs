@@ -419,6 +419,30 @@ async fn a_ledger_that_fails_is_no_verdict_and_no_coin() {
         assert_eq!(ended.verdict.outcome, Outcome::CouldNotRun, "{step}");
         assert!(ended.verdict.detail.unwrap().contains("made to fail"), "{step}");
     }
+    // What may be on record or not is settled, if it is.
+    for (step, end) in
+        [("issue", "rejected"), ("accept_session", "rejected"), ("settle", "verified")]
+    {
+        let ledger = Recording::silent_at(step);
+        let validator = Validator::new(ledger.clone(), tiny());
+        let ended = session_with(validator, async |mut peer| {
+            peer.greet(None).await;
+            if step != "issue" {
+                let answer = Answer::of(&peer.challenge().await, None);
+                peer.send(answer.commitment_line()).await;
+                if step != "accept_session" {
+                    let coin = peer.coin().await;
+                    peer.send(answer.openings_line(coin)).await;
+                }
+            }
+            let next = peer.next().await;
+            let Some(FromValidator::Verdict(verdict)) = next else { panic!("{step}: {next:?}") };
+            assert_eq!(verdict.outcome, VerdictOutcome::CouldNotRun);
+        })
+        .await;
+        assert_eq!(ended.verdict.outcome, Outcome::CouldNotRun, "{step}");
+        assert_eq!(ledger.only().outcome.as_deref(), Some(end), "{step}");
+    }
     // A verdict that is not on record is none.
     let ledger = Recording::failing_at("settle");
     let ended = session_with(patient(&ledger), async |mut peer| {

@@ -17,6 +17,8 @@ pub struct Recording {
     inner: Arc<dyn Ledger>,
     steps: Mutex<Vec<(Digest, &'static str)>>,
     fails_at: Option<&'static str>,
+    /// The step that is done once without a word of it.
+    silent_at: Mutex<Option<&'static str>>,
     /// How long every step takes beside its own time.
     slow_by: Duration,
     meetings: Mutex<Vec<Meeting>>,
@@ -36,7 +38,15 @@ impl Recording {
         let steps = Mutex::default();
         let (fails_at, slow_by) = (step.into(), Duration::ZERO);
         let meetings = Mutex::default();
-        Arc::new(Self { inner, steps, fails_at, slow_by, meetings, _folder: folder })
+        let silent_at = Mutex::default();
+        Arc::new(Self { inner, steps, fails_at, silent_at, slow_by, meetings, _folder: folder })
+    }
+
+    /// One whose step of this name is done once, and nobody can know it.
+    pub fn silent_at(step: &'static str) -> Arc<Self> {
+        let ledger = Self::new();
+        *ledger.silent_at.lock().unwrap() = Some(step);
+        ledger
     }
 
     /// One whose every step takes this long.
@@ -76,6 +86,17 @@ impl Recording {
         self.steps.lock().unwrap().push((*c, what));
         Ok(())
     }
+
+    /// What is answered after a step that came to `done`.
+    fn answer<T>(&self, what: &'static str, done: T) -> Result<T, LedgerError> {
+        match self.silent_at.lock().unwrap().take_if(|silent| *silent == what) {
+            None => Ok(done),
+            Some(what) => {
+                let (location, cause) = ("a test".to_owned(), "made silent".to_owned());
+                Err(LedgerError::Unknown { location, what, cause })
+            }
+        }
+    }
 }
 
 impl Ledger for Recording {
@@ -87,7 +108,8 @@ impl Ledger for Recording {
         round: Option<RoundOf>,
     ) -> Result<(), LedgerError> {
         self.step(&challenge.digest(), "issue")?;
-        self.inner.issue_round(challenge, token, at, round)
+        self.inner.issue_round(challenge, token, at, round)?;
+        self.answer("issue", ())
     }
 
     fn record(&self, c: &Digest) -> Result<Option<IssuerRecord>, LedgerError> {
@@ -100,7 +122,7 @@ impl Ledger for Recording {
         accepting: &Accepting<'_>,
     ) -> Result<(Acceptance, Vec<HistoryFinding>), LedgerError> {
         self.step(c, "accept_session")?;
-        self.inner.accept_session(c, accepting)
+        self.answer("accept_session", self.inner.accept_session(c, accepting)?)
     }
 
     fn history(
@@ -134,7 +156,8 @@ impl Ledger for Recording {
 
     fn settle(&self, c: &Digest, settlement: &Settlement) -> Result<(), LedgerError> {
         self.step(c, "settle")?;
-        self.inner.settle(c, settlement)
+        self.inner.settle(c, settlement)?;
+        self.answer("settle", ())
     }
 
     fn settle_offline(

@@ -3,7 +3,7 @@
 
 use super::{Peering, Start, Validator};
 use crate::error_text::what_happened;
-use crate::ledger::RoundOf;
+use crate::ledger::{LedgerError, RoundOf};
 use crate::mining::issue::{IssueError, Request, issue};
 use crate::policy::{Rig, RoundKind, RoundPlan};
 use crate::protocol::challenge::ChallengeError;
@@ -80,9 +80,17 @@ impl Validator {
     fn record(&self, issued: &Issued, session: Option<Digest>) -> Result<OpenChallenge, NotIssued> {
         let challenge = &issued.challenge;
         let round = session.map(|session| RoundOf { session, number: issued.round as u32 });
-        let on_record = self.ledger.issue_round(challenge, challenge.token(), unix_ms(), round);
-        on_record.map_err(|error| NotIssued::Own(OwnFault(error.to_string())))?;
-        Ok(self.open.of(&self.ledger, challenge))
+        let open = self.open.of(&self.ledger, challenge);
+        match self.ledger.issue_round(challenge, challenge.token(), unix_ms(), round) {
+            Ok(()) => Ok(open),
+            Err(error) => {
+                // If it may be on record it is settled there, as nobody gets it.
+                if !matches!(error, LedgerError::Unknown { .. }) {
+                    open.release();
+                }
+                Err(NotIssued::Own(OwnFault(error.to_string())))
+            }
+        }
     }
 
     /// The rounds for this miner, sized.
