@@ -10,6 +10,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import tempfile
 import time
 import urllib.error
 import urllib.request
@@ -257,10 +258,16 @@ def nats(tmp_path: Path) -> Iterator[str]:
         process.wait()
 
 
-def test_commands_run_for_real_as_the_user_that_they_name(tmp_path: Path, nats: str) -> None:
-    os.chmod(tmp_path, 0o755)
-    for parent in list(tmp_path.parents)[:3]:
-        os.chmod(parent, 0o755)
+@pytest.fixture()
+def open_path() -> Iterator[Path]:
+    """A folder that other users may look into. pytest's own are below private ones."""
+    with tempfile.TemporaryDirectory() as folder:
+        os.chmod(folder, 0o755)
+        yield Path(folder)
+
+
+def test_commands_run_for_real_as_the_user_that_they_name(open_path: Path, nats: str) -> None:
+    tmp_path = open_path
     program = tmp_path / "attest"
     shutil.copy(PROGRAM, program)
     policy = subprocess.run([program, "policy", "init"], capture_output=True, check=True).stdout
