@@ -1,7 +1,7 @@
 //! `attest agent`: a miner's daemon on NATS.
 
 use crate::args;
-use crate::commands::respond::warm;
+use crate::commands::respond::{said, warm};
 use crate::commands::run::choice;
 use crate::outcome::{Result, note};
 use crate::paint::duration;
@@ -14,7 +14,6 @@ use attest::fleet::connect::{Connection, Server, connect};
 use attest::fleet::metrics::AgentMetrics;
 use attest::identity::SigningIdentity;
 use attest::monitor::Health;
-use attest::session::message::VerdictOutcome;
 use attest::session::miner::{End, SESSION_DEFAULT};
 use attest::session::respond::{Equipment as _, Miner};
 use std::sync::Arc;
@@ -117,15 +116,7 @@ fn tell(doing: Doing) {
         }
         Doing::Ended(session, end) => {
             let end = match end {
-                End::Verdict(verdict) => {
-                    let code = verdict.code.as_deref().unwrap_or_default().escape_debug();
-                    let outcome = match verdict.outcome {
-                        VerdictOutcome::Verified => "verified",
-                        VerdictOutcome::Rejected => "rejected",
-                        VerdictOutcome::CouldNotRun => "it could not run",
-                    };
-                    format!("the validator says: {outcome} {code}")
-                }
+                End::Verdict(verdict) => said(&verdict),
                 End::Fault(fault) => fault.to_string(),
                 End::Refused(refusal) => refusal.to_string(),
                 End::Own(own) => own.to_string(),

@@ -162,19 +162,19 @@ fn tell(doing: Doing) {
             ));
         }
         Doing::Ended(name, came, is_done) => {
-            let code = came.code.as_deref().unwrap_or_default();
+            let outcome = with_code(outcome_name(came.outcome), came.code.as_deref());
             let again = if is_done { "" } else { ", to be tried again" };
-            note(&format!(
-                "session   {} slot {}, miner {}: {} {code}{again}",
-                name.campaign,
-                name.slot,
-                name.miner,
-                outcome_name(came.outcome)
-            ));
+            let TaskName { campaign, slot, miner } = name;
+            note(&format!("session   {campaign} slot {slot}, miner {miner}: {outcome}{again}"));
         }
         Doing::Planned(_) => {}
         Doing::Failed(why) => note(&format!("failed    {why}, to be tried again")),
     }
+}
+
+/// An outcome and why, if there is a reason.
+fn with_code(outcome: &str, code: Option<&str>) -> String {
+    code.map_or_else(|| outcome.to_owned(), |code| format!("{outcome} ({code})"))
 }
 
 /// Queues sessions with miners outside of the schedule.

@@ -13,7 +13,7 @@ use attest::mining::executors::Choice;
 use attest::mining::pool::Pool;
 use attest::protocol::signature::PublicKey;
 use attest::protocol::work::Unit;
-use attest::session::message::VerdictOutcome;
+use attest::session::message::{VerdictMessage, VerdictOutcome};
 use attest::session::miner::{End, SESSION_DEFAULT};
 use attest::session::respond::Miner;
 use attest::session::tcp::{Listener, Met};
@@ -105,27 +105,30 @@ pub(super) fn warm(choice: &Choice, gpus: args::Gpus) -> anyhow::Result<Pool> {
     Ok(pool)
 }
 
+/// A validator's verdict in a line.
+pub(super) fn said(verdict: &VerdictMessage) -> String {
+    let code = verdict.code.as_deref().unwrap_or_default().escape_debug();
+    match verdict.outcome {
+        VerdictOutcome::Verified => "the validator says: verified".to_owned(),
+        VerdictOutcome::Rejected => format!("the validator says: rejected ({code})"),
+        VerdictOutcome::CouldNotRun => "the validator says: it could not run".to_owned(),
+    }
+}
+
 /// The end of a session on standard error, and its exit code.
 fn told(end: &End) -> Done {
     match end {
         End::Verdict(verdict) => {
-            let code = verdict.code.as_deref().unwrap_or_default().escape_debug();
+            note(&said(verdict));
             match verdict.outcome {
-                VerdictOutcome::Verified => {
-                    note("the validator says: verified");
-                    Done::Ok
-                }
+                VerdictOutcome::Verified => Done::Ok,
                 VerdictOutcome::Rejected => {
-                    note(&format!("the validator says: rejected ({code})"));
                     if let Some(detail) = &verdict.detail {
                         detail.lines().for_each(|line| note(&format!("  {}", line.escape_debug())));
                     }
                     Done::Rejected
                 }
-                VerdictOutcome::CouldNotRun => {
-                    note("the validator says: it could not run");
-                    Done::CouldNotRun
-                }
+                VerdictOutcome::CouldNotRun => Done::CouldNotRun,
             }
         }
         End::Fault(fault) => {

@@ -1,6 +1,6 @@
 //! Looks at a fleet, for people and as JSON.
 
-use super::reach;
+use super::{reach, with_code};
 use crate::args::{FleetLook, FleetShow};
 use crate::outcome::{Done, Result, print};
 use attest::fleet::names;
@@ -194,10 +194,10 @@ pub(super) fn task_line(name: &TaskName, record: &Record, json: bool) -> String 
         TaskState::Waiting => "waiting",
         TaskState::Done => record.outcome.as_deref().unwrap_or_default(),
     };
-    let code = record.code.as_deref().unwrap_or_default();
-    let challenge = record.challenge.map(|digest| digest.to_string()).unwrap_or_default();
+    let outcome = with_code(outcome, record.code.as_deref());
+    let challenge = record.challenge.map(|digest| format!(", {digest}")).unwrap_or_default();
     format!(
-        "{} slot {}, miner {}: {outcome} {code} (attempt {}) {challenge}\n",
+        "{} slot {}, miner {}: {outcome}, attempt {}{challenge}\n",
         name.campaign, name.slot, name.miner, record.attempt
     )
 }
