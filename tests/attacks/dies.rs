@@ -49,6 +49,7 @@ async fn session(ledger: &Arc<Recording>, seed: u8, uuid: u8, die: u8, policy: &
         ledger.clone(),
         attest::mining::issue::Request { miner_id: Some(public(seed)), ..request() },
     );
+    validator.patience.pong = validator.patience.hello;
     validator.identity = Some(Arc::new(identity(1)));
     validator.device_roots = vec![root().leak()];
     validator.policy = Some(Policy::from_toml(policy, "a test").unwrap());

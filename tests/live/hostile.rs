@@ -2,7 +2,7 @@
 //! nonce is spent, and nothing hangs.
 
 use super::identity;
-use super::peer::{Answer, Peer, hello, patient, session_with, tiny};
+use super::peer::{Answer, Peer, hello, patient, session_with};
 use super::recording::Recording;
 use attest::protocol::names::Coin;
 use attest::protocol::verdict::Outcome;
@@ -402,7 +402,7 @@ async fn what_is_swapped_after_the_coin_is_seen() {
 async fn a_ledger_that_fails_is_no_verdict_and_no_coin() {
     for (step, sees_coin) in [("issue", false), ("accept_session", false)] {
         let ledger = Recording::failing_at(step);
-        let ended = session_with(Validator::new(ledger.clone(), tiny()), async |mut peer| {
+        let ended = session_with(patient(&ledger), async |mut peer| {
             peer.greet(None).await;
             if step != "issue" {
                 let answer = Answer::of(&peer.challenge().await, None);
@@ -424,8 +424,7 @@ async fn a_ledger_that_fails_is_no_verdict_and_no_coin() {
         [("issue", "rejected"), ("accept_session", "rejected"), ("settle", "verified")]
     {
         let ledger = Recording::silent_at(step);
-        let validator = Validator::new(ledger.clone(), tiny());
-        let ended = session_with(validator, async |mut peer| {
+        let ended = session_with(patient(&ledger), async |mut peer| {
             peer.greet(None).await;
             if step != "issue" {
                 let answer = Answer::of(&peer.challenge().await, None);
