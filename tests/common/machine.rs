@@ -318,7 +318,7 @@ pub fn intel_ders(all: &[Certificate; 3]) -> [Vec<u8>; 3] {
 /// What a quote of TDX is made of, to be changed in one thing.
 pub struct Tdx {
     /// Bits of the body's bytes that are flipped before it is signed. (A byte that is set could
-    /// have had that value already, where it belongs to a digest of a random key.)
+    /// have had that value already, if it is part of a digest of a random key.)
     pub body: Vec<(usize, u8)>,
     /// Bits of the bytes of the quoting enclave's report.
     pub enclave: Vec<(usize, u8)>,

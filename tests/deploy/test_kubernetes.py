@@ -267,8 +267,7 @@ def open_path() -> Iterator[Path]:
 
 
 def test_commands_run_for_real_as_the_user_that_they_name(open_path: Path, nats: str) -> None:
-    tmp_path = open_path
-    program = tmp_path / "attest"
+    program = open_path / "attest"
     shutil.copy(PROGRAM, program)
     policy = subprocess.run([program, "policy", "init"], capture_output=True, check=True).stdout
     running: list[subprocess.Popen[bytes]] = []
@@ -279,7 +278,7 @@ def test_commands_run_for_real_as_the_user_that_they_name(open_path: Path, nats:
             spec = pod(document)
             assert spec is not None
             uid = spec["securityContext"]["runAsUser"]
-            folder = tmp_path / name
+            folder = open_path / name
             folder.mkdir()
             volumes = Volumes(folder, spec, uid)
             (folder / "policy.toml").write_bytes(policy)
@@ -292,7 +291,7 @@ def test_commands_run_for_real_as_the_user_that_they_name(open_path: Path, nats:
                 subprocess.run([program, *made], capture_output=True, check=True)
                 os.chown(folder / "key" / "validator.pem", 0, uid)
                 os.chmod(folder / "key" / "validator.pem", 0o440)
-            bare = {"PATH": f"{tmp_path}:/usr/bin:/bin"}
+            bare = {"PATH": f"{open_path}:/usr/bin:/bin"}
             for container in spec["initContainers"]:
                 user = container["securityContext"].get("runAsUser", uid)
                 command = volumes.command(container)
@@ -321,7 +320,7 @@ def test_commands_run_for_real_as_the_user_that_they_name(open_path: Path, nats:
         begun = time.monotonic()
         probes = {(name, path): 0 for name in ports for path in ("/healthz", "/readyz", "/metrics")}
         while set(probes.values()) != {200}:
-            logs = {name: (tmp_path / name / "log").read_text() for name in ports}
+            logs = {name: (open_path / name / "log").read_text() for name in ports}
             assert time.monotonic() < begun + PATIENCE, f"{probes}\n{logs}"
             assert all(process.poll() is None for process in running), logs
             probes = {(name, path): get(ports[name], path)[0] for name, path in probes}

@@ -398,16 +398,27 @@ async fn what_is_swapped_after_the_coin_is_seen() {
     }
 }
 
+/// An honest miner, until the validator takes this step of its ledger.
+async fn plays_up_to(step: &str, peer: &mut Peer) {
+    peer.greet(None).await;
+    if step == "issue" {
+        return;
+    }
+    let answer = Answer::of(&peer.challenge().await, None);
+    peer.send(answer.commitment_line()).await;
+    if step == "accept_session" {
+        return;
+    }
+    let coin = peer.coin().await;
+    peer.send(answer.openings_line(coin)).await;
+}
+
 #[tokio::test]
 async fn a_ledger_that_fails_is_no_verdict_and_no_coin() {
     for (step, sees_coin) in [("issue", false), ("accept_session", false)] {
         let ledger = Recording::failing_at(step);
         let ended = session_with(patient(&ledger), async |mut peer| {
-            peer.greet(None).await;
-            if step != "issue" {
-                let answer = Answer::of(&peer.challenge().await, None);
-                peer.send(answer.commitment_line()).await;
-            }
+            plays_up_to(step, &mut peer).await;
             let next = peer.next().await;
             let coin = matches!(next, Some(FromValidator::Coin { .. }));
             assert_eq!(coin, sees_coin, "{step}: {next:?}");
@@ -425,15 +436,7 @@ async fn a_ledger_that_fails_is_no_verdict_and_no_coin() {
     {
         let ledger = Recording::silent_at(step);
         let ended = session_with(patient(&ledger), async |mut peer| {
-            peer.greet(None).await;
-            if step != "issue" {
-                let answer = Answer::of(&peer.challenge().await, None);
-                peer.send(answer.commitment_line()).await;
-                if step != "accept_session" {
-                    let coin = peer.coin().await;
-                    peer.send(answer.openings_line(coin)).await;
-                }
-            }
+            plays_up_to(step, &mut peer).await;
             let next = peer.next().await;
             let Some(FromValidator::Verdict(verdict)) = next else { panic!("{step}: {next:?}") };
             assert_eq!(verdict.outcome, VerdictOutcome::CouldNotRun);

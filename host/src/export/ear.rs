@@ -191,13 +191,16 @@ fn claims(attested: &Attested, at_unix_s: i64) -> Result<Value, Refusal> {
     let part = appraisal(work, Map::new(), policy, json!({}), of_verifier.into());
     parts.insert("work".to_owned(), part);
     let mut whole = work;
+    // A part whose status is the worst of what is claimed of it.
+    let mut add = |name: String, vector: Map<String, Value>, of_attester: Value, of_verifier| {
+        let tier = worst(&vector).unwrap_or(Tier::None);
+        whole = whole.max(tier);
+        parts.insert(name, appraisal(tier, vector, policy, of_attester, of_verifier));
+    };
     let models = attested.result().evidence.lanes();
     for (g, lane) in attested.result().lanes.iter().enumerate() {
         let devices = verdict["devices"].as_array().into_iter().flatten();
         let device = devices.clone().find(|device| device["lane"] == g).unwrap_or(&Value::Null);
-        let vector = vector(device, of_device);
-        let tier = worst(&vector).unwrap_or(Tier::None);
-        whole = whole.max(tier);
         let signed = ["die", "die_serial", "family", "driver_version", "vbios_version"];
         let mut of_attester = some_of(&device["signed"], &signed);
         of_attester.insert("uuid".to_owned(), json!(lane.uuid));
@@ -206,19 +209,16 @@ fn claims(attested: &Attested, at_unix_s: i64) -> Result<Value, Refusal> {
         }
         let mut of_verifier = some_of(&device["signed"], &["measurements", "revocation"]);
         of_verifier.extend(some_of(device, &["code"]));
-        let part = appraisal(tier, vector, policy, of_attester.into(), of_verifier.into());
-        parts.insert(format!("lane-{g}"), part);
+        let vector = vector(device, of_device);
+        add(format!("lane-{g}"), vector, of_attester.into(), of_verifier.into());
     }
     if let machine @ Value::Object(_) = &verdict["machine"] {
-        let vector = vector(machine, of_machine);
-        let tier = worst(&vector).unwrap_or(Tier::None);
-        whole = whole.max(tier);
         let signed = ["platform", "measurement", "registers", "debug", "versions"];
         let mut of_attester = some_of(&machine["signed"], &signed);
         of_attester.extend(some_of(machine, &["kind"]));
         let of_verifier = some_of(machine, &["code"]);
-        let part = appraisal(tier, vector, policy, of_attester.into(), of_verifier.into());
-        parts.insert("machine".to_owned(), part);
+        let vector = vector(machine, of_machine);
+        add("machine".to_owned(), vector, of_attester.into(), of_verifier.into());
     }
     Ok(json!({
         "eat_profile": PROFILE,

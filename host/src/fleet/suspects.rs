@@ -1,7 +1,7 @@
 //! What the ledger has of a fleet's miners: suspicious histories, and sessions that a
 //! validator left behind.
 
-use crate::ledger::{Filter, HistoryCode, Ledger, LedgerError, Order, SettledAs, Standing};
+use crate::ledger::{Entry, Filter, HistoryCode, Ledger, LedgerError, Order, SettledAs, Standing};
 use crate::protocol::digest::Digest;
 use crate::protocol::signature::EncodedKey;
 use crate::protocol::verdict::Outcome;
@@ -64,13 +64,11 @@ pub fn left_behind(
         limit: Filter::LIMIT_MAX,
         ..Filter::default()
     };
-    let mut entries = ledger.list(&filter)?;
-    entries.retain(|entry| {
-        // The miner may have others with other validators.
-        entry.round.map_or(entry.challenge, |round| round.session) == session
-    });
+    let entries = ledger.list(&filter)?;
+    // The miner may have others with other validators.
+    let first = |entry: &&Entry| entry.round.map_or(entry.challenge, |round| round.session);
     let mut came = None;
-    for entry in &entries {
+    for entry in entries.iter().filter(|entry| first(entry) == session) {
         let ended = |outcome, code: Option<String>| {
             let measured = Measured::default();
             Some(Came { outcome, code, challenge: Some(session), challenged: None, measured })

@@ -51,7 +51,7 @@ pub enum Stage<'a> {
     Committed(usize, &'a Commitment),
     /// The coin of the round of this number is out.
     CoinSent(usize),
-    /// The complete result of the round of this number is there, with so many openings.
+    /// The complete result of a round is there: the round's number, and how many openings it has.
     Complete(usize, usize),
     /// The round of this number is judged.
     Judged(usize, &'a Verdict),
